@@ -1,0 +1,95 @@
+"""The command ``factory``: finds the module of a command when it is asked for, and ends the run."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from factory import __version__
+from factory.cli.options import Invocation
+from factory.console import Console
+from factory.errors import FactoryError
+from factory.files import storage_error
+
+# Name on the command line: the module under factory.cli that holds it, as `command`.
+# The order is that of the job: make, look, lock, prove, build.
+COMMANDS = {
+    "new-flavor": "new_flavor",
+    "list": "list_",
+    "show": "show",
+    "sync": "sync",
+    "lock": "lock",
+    "strip": "strip",
+    "check": "check",
+    "prefetch": "prefetch",
+    "build": "build",
+}
+_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when the command is used or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"factory.cli.{COMMANDS[cmd_name]}")
+        command: click.Command = module.command
+        return command
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="factory")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="The repository; default: the nearest folder upwards that holds flavors/.",
+)
+@click.option("--json", "json_output", is_flag=True, help="Print the result as one JSON document.")
+@click.pass_context
+def group(context: click.Context, root: Path | None, *, json_output: bool) -> None:
+    """Create, lock, prove and build universal training images.
+
+    A FLAVOR is a folder name under flavors/, or the path of such a folder.
+    """
+    invocation: Invocation = context.obj
+    invocation.root = root
+    invocation.console.json_output = json_output
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command and exit: 0 done, 1 findings, 2 wrong usage, else as `factory.errors` says."""
+    invocation = Invocation(console=Console())
+    sys.exit(_run(arguments, invocation))
+
+
+def _run(arguments: list[str] | None, invocation: Invocation) -> int:
+    try:
+        status = group.main(args=arguments, prog_name="factory", standalone_mode=False, obj=invocation)
+    except FactoryError as error:
+        invocation.console.error(error)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        invocation.console.note("interrupted; nothing was left half-written")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        refused = storage_error(Path(error.filename or "."), error)
+        invocation.console.error(refused)
+        return refused.exit_code
+    return status if isinstance(status, int) else 0

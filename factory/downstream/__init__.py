@@ -1,0 +1,1 @@
+"""MIDSTREAM ONLY blocks and the downstream build context."""

@@ -1,0 +1,102 @@
+"""One family of errors: each says what happened and why (reason), what to do (solution), and how to exit.
+
+Exit codes 0 and 1 are results (done; findings), 2 is click's for wrong usage, and every error
+here has its own from 10 on, so that a script can tell them apart.
+"""
+
+from typing import ClassVar
+
+
+class FactoryError(Exception):
+    """What happened and why, and what to do next. Only its subclasses are raised."""
+
+    exit_code: ClassVar[int] = 10
+
+    def __init__(self, reason: str, *, solution: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.solution = solution
+
+
+class SpecError(FactoryError):
+    """A spec, or an option that would go into one, is not acceptable."""
+
+    exit_code = 11
+
+
+class FlavorExistsError(FactoryError):
+    """The folder that would be created is there already."""
+
+    exit_code = 12
+
+
+class NotFoundError(FactoryError):
+    """A flavor, a repository root or a file is not where it was looked for."""
+
+    exit_code = 13
+
+
+class TemplateError(FactoryError):
+    """A template set is missing, or does not fit the spec."""
+
+    exit_code = 14
+
+
+class MarkerError(FactoryError):
+    """MIDSTREAM ONLY markers do not pair."""
+
+    exit_code = 15
+
+
+class LockFileError(FactoryError):
+    """A lock file is missing or cannot be read."""
+
+    exit_code = 16
+
+
+class ResolutionError(FactoryError):
+    """The requirements contradict each other or the index."""
+
+    exit_code = 17
+
+
+class IndexGapError(FactoryError):
+    """The index lacks something that the flavor needs."""
+
+    exit_code = 18
+
+
+class IndexAccessError(FactoryError):
+    """The index did not answer, or refused to."""
+
+    exit_code = 19
+
+
+class PrefetchError(FactoryError):
+    """The prefetched folder is not what the lock says."""
+
+    exit_code = 20
+
+
+class EngineError(FactoryError):
+    """The container engine is missing, or failed."""
+
+    exit_code = 21
+
+
+class ProgramError(FactoryError):
+    """Another program is missing, failed, or took too long."""
+
+    exit_code = 22
+
+
+class BusyError(FactoryError):
+    """Another run of the factory holds the folder."""
+
+    exit_code = 23
+
+
+class StorageError(FactoryError):
+    """The file system refused: full, read-only, or without permission."""
+
+    exit_code = 24

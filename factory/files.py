@@ -1,0 +1,135 @@
+"""Files and folders that appear whole or not at all, and one writer at a time.
+
+Every write goes to a temporary sibling whose name ends in ``.factory-tmp`` and is renamed into
+place. A run that is killed leaves at most such a sibling; the next run that takes the lock of the
+same parent folder removes it. Locks are flock(2) on the folder itself, so the kernel releases
+them however a run ends.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from factory.errors import BusyError, FlavorExistsError, StorageError
+
+TEMPORARY_SUFFIX = ".factory-tmp"
+_LOCK_WAIT_SECONDS = 30.0
+_LOCK_POLL_SECONDS = 0.1
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether this is a write that was interrupted."""
+    return path.name.endswith(TEMPORARY_SUFFIX)
+
+
+def temporary_sibling(path: Path) -> Path:
+    """A name beside path, on the same file system, that nothing else uses."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
+
+
+def write_whole(path: Path, content: bytes, *, executable: bool = False) -> None:
+    """Replace a file in one step: readers see the old bytes or the new, never a part.
+
+    Raises:
+        StorageError: the file system refused; what was there before is untouched.
+    """
+    temporary = temporary_sibling(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777 if executable else 0o666)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise storage_error(path, error) from error
+
+
+@contextmanager
+def staged_folder(path: Path) -> Iterator[Path]:
+    """Give an empty temporary folder that becomes ``path`` when the block ends without an error.
+
+    The caller holds the lock of the parent (`exclusive`).
+
+    Raises:
+        FlavorExistsError: path came to be in the meantime; nothing was changed.
+        StorageError: the file system refused; nothing is left behind.
+    """
+    temporary = temporary_sibling(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            raise FlavorExistsError(
+                f"{path} is there already", solution="Choose another name, or remove the folder first."
+            )
+        temporary.rename(path)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def exclusive(folder: Path, *, wait_seconds: float = _LOCK_WAIT_SECONDS) -> Iterator[None]:
+    """Hold a folder against other runs, and sweep away what an interrupted run left in it.
+
+    Raises:
+        BusyError: another run still holds the folder after wait_seconds.
+        StorageError: the folder cannot be opened.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    try:
+        _acquire(descriptor, folder, wait_seconds)
+        _sweep(folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """An OSError in the words of the factory's errors."""
+    if error.errno == errno.ENOSPC:
+        return StorageError(
+            f"no space is left on the device that holds {path}",
+            solution="Free some space and run the same command again; nothing was left half-written.",
+        )
+    return StorageError(
+        f"{path}: {error.strerror or error}",
+        solution="Look at the permissions and the file system; nothing was left half-written.",
+    )
+
+
+def _acquire(descriptor: int, folder: Path, wait_seconds: float) -> None:
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise BusyError(
+                    f"another run of the factory is working on {folder}",
+                    solution="Wait until it has ended and run the command again.",
+                ) from None
+            time.sleep(_LOCK_POLL_SECONDS)
+        else:
+            return
+
+
+def _sweep(folder: Path) -> None:
+    for leftover in folder.iterdir():
+        if is_temporary(leftover):
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)

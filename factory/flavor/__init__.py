@@ -1,0 +1,1 @@
+"""What a flavor is: its name, its spec, its folder."""

@@ -1,0 +1,112 @@
+"""What comes from outside into a spec, checked: versions, image references, index URLs, platforms."""
+
+import re
+from urllib.parse import urlsplit
+
+from packaging.version import InvalidVersion, Version
+
+from factory.errors import SpecError
+
+# The grammar of image references: a registry with an optional port, path components, and a tag
+# or a digest (the OCI distribution specification and the reference grammar of its implementations).
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+
+PLATFORMS = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
+"""The platforms that flavors are built for, and the machine that each names in wheel tags."""
+
+
+def check_version(version: str, *, of: str) -> str:
+    """Return a PEP 440 version as it was written.
+
+    Raises:
+        SpecError: it is not one.
+    """
+    try:
+        Version(version)
+    except InvalidVersion as error:
+        raise SpecError(
+            f"{version!r} is not a PEP 440 version (given for {of})",
+            solution="Write a version such as 2.11.0; a range belongs into [project] dependencies.",
+        ) from error
+    return version
+
+
+def check_python(version: str) -> str:
+    """Return a Python minor version, such as ``3.12``.
+
+    Raises:
+        SpecError: it is not one: flavors follow a Python minor version, whatever its patch.
+    """
+    check_version(version, of="python")
+    if not re.fullmatch(r"3\.[0-9]{1,2}", version):
+        raise SpecError(
+            f"{version!r} is not a Python minor version",
+            solution="Give major and minor only, such as 3.12: the base image decides the patch.",
+        )
+    return version
+
+
+def check_image(reference: str, *, of: str) -> str:
+    """Return an image reference that says which image it means, by tag or by digest.
+
+    Raises:
+        SpecError: it cannot be parsed, or has neither tag nor digest (which would mean ``latest``).
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise SpecError(
+            f"{reference!r} is not an image reference (given for {of})",
+            solution="Write it as registry/path:tag or registry/path@sha256:digest, without a scheme.",
+        )
+    if match["tag"] is None and match["digest"] is None:
+        raise SpecError(
+            f"{of} {reference} has neither a tag nor a digest",
+            solution="Add the tag or, better, the digest; without one it would mean whatever is latest.",
+        )
+    return reference
+
+
+def check_index_url(url: str) -> str:
+    """Return the URL of a PEP 503/691 index.
+
+    Raises:
+        SpecError: it is no http(s) URL, or carries credentials. The message does not repeat them.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError as error:
+        raise SpecError(
+            "the index URL cannot be parsed", solution="Write it as https://host/path/simple/."
+        ) from error
+    if "@" in parts.netloc:
+        raise SpecError(
+            f"the index URL for {host} carries credentials",
+            solution="Leave them out: they would be committed. Put them into ~/.netrc, which uv, pip, "
+            "Hermeto and the factory read.",
+        )
+    if parts.scheme not in {"http", "https"} or not host or re.search(r"\s", url):
+        raise SpecError(
+            f"{url!r} is not the URL of a package index",
+            solution="Write it as https://host/path/simple/ (http or https).",
+        )
+    return url
+
+
+def check_platform(platform: str) -> str:
+    """Return one of the platforms that flavors are built for.
+
+    Raises:
+        SpecError: it is none of them.
+    """
+    if platform not in PLATFORMS:
+        raise SpecError(
+            f"{platform!r} is not a platform that flavors are built for",
+            solution=f"Use one of {', '.join(PLATFORMS)}.",
+        )
+    return platform

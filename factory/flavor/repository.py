@@ -1,0 +1,95 @@
+"""Where flavors are: the repository root, its ``flavors/`` folder, and one flavor in it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from factory.errors import NotFoundError
+from factory.files import is_temporary
+from factory.flavor.project import PROJECT_FILE, Project, read_project
+
+FLAVORS_FOLDER = "flavors"
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """A flavor folder. Its project is read on first use."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @cached_property
+    def project(self) -> Project:
+        """What its ``pyproject.toml`` says; raises as `read_project` does."""
+        return read_project(self.folder)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A folder that holds ``flavors/``."""
+
+    root: Path
+
+    @property
+    def flavors_folder(self) -> Path:
+        """The folder that the flavors stand in."""
+        return self.root / FLAVORS_FOLDER
+
+    def flavors(self) -> tuple[Flavor, ...]:
+        """Every flavor, by name: the folders under ``flavors/`` that hold a ``pyproject.toml``."""
+        return tuple(
+            Flavor(folder)
+            for folder in sorted(self.flavors_folder.iterdir())
+            if (folder / PROJECT_FILE).is_file() and not is_temporary(folder)
+        )
+
+    def flavor(self, name_or_path: str) -> Flavor:
+        """One flavor, by its folder name or by a path.
+
+        Raises:
+            NotFoundError: there is no such flavor.
+        """
+        for folder in (self.flavors_folder / name_or_path, Path(name_or_path)):
+            if (folder / PROJECT_FILE).is_file():
+                return Flavor(folder.resolve())
+        known = ", ".join(flavor.name for flavor in self.flavors()) or "none yet"
+        raise NotFoundError(
+            f"there is no flavor {name_or_path!r} under {self.flavors_folder}",
+            solution=f"Name one of those that are there ({known}), or give the path of a flavor folder.",
+        )
+
+    def select(self, names: tuple[str, ...]) -> tuple[Flavor, ...]:
+        """The named flavors, each once and in the order given, or every flavor where none is named.
+
+        Raises:
+            NotFoundError: one of them is not there.
+        """
+        if not names:
+            return self.flavors()
+        return tuple(dict.fromkeys(self.flavor(name) for name in names))
+
+
+def find_repository(root: Path | None, *, start: Path) -> Repository:
+    """The repository at root or, without one, at the nearest folder upwards that holds ``flavors/``.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if root is not None:
+        if not (root / FLAVORS_FOLDER).is_dir():
+            raise NotFoundError(
+                f"{root} holds no {FLAVORS_FOLDER}/",
+                solution=f"Make it with `mkdir -p {root / FLAVORS_FOLDER}`, or give another --root.",
+            )
+        return Repository(root.resolve())
+    for folder in (start, *start.parents):
+        if (folder / FLAVORS_FOLDER).is_dir():
+            return Repository(folder)
+    raise NotFoundError(
+        f"neither {start} nor a folder above it holds {FLAVORS_FOLDER}/",
+        solution=f"Go into the repository, give --root, or start one with `mkdir {FLAVORS_FOLDER}`.",
+    )

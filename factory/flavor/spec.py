@@ -1,0 +1,223 @@
+"""The spec of a flavor: the table ``[tool.factory]`` of its ``pyproject.toml``, as a value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from factory.errors import SpecError
+from factory.flavor.name import check_name, derive_name
+from factory.flavor.references import (
+    check_image,
+    check_index_url,
+    check_platform,
+    check_python,
+    check_version,
+)
+
+ACCELERATORS = ("cuda", "rocm", "cpu")
+DEFAULT_PLATFORMS = ("linux/amd64",)
+DEFAULT_TEMPLATE_SET = "universal"
+# The C library of UBI 9 and RHEL 9, on which the base images stand; it bounds the manylinux tags.
+DEFAULT_GLIBC = "2.34"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """A requirement that the image should have and its index lacks, with the reason."""
+
+    requirement: str
+    reason: str
+
+    @property
+    def package(self) -> str:
+        """The normalized name of the package (PEP 503)."""
+        return canonicalize_name(Requirement(self.requirement).name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What one flavor is made for.
+
+    ``accelerator_version`` is None for cpu; ``index_url`` is None where the flavor is locked
+    against the public index; ``name`` is None where the folder has the derived name.
+    """
+
+    accelerator: str
+    accelerator_version: str | None
+    torch: str
+    python: str
+    training_hub: str
+    index_url: str | None
+    platforms: tuple[str, ...] = DEFAULT_PLATFORMS
+    base_image: str
+    downstream_base_image: str
+    template_set: str = DEFAULT_TEMPLATE_SET
+    glibc: str = DEFAULT_GLIBC
+    name: str | None = None
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def folder_name(self) -> str:
+        """The name that the flavor's folder has to have."""
+        return self.name or self.derived_name
+
+    @property
+    def derived_name(self) -> str:
+        """The name that follows from the versions."""
+        return derive_name(
+            accelerator=self.accelerator,
+            accelerator_version=self.accelerator_version,
+            torch=self.torch,
+            python=self.python,
+            training_hub=self.training_hub,
+        )
+
+    @property
+    def python_digits(self) -> str:
+        """Python's major and minor version run together, as in ``py312``."""
+        return self.python.replace(".", "")
+
+
+def parse_spec(table: Mapping[str, object], *, where: str) -> Spec:
+    """Read ``[tool.factory]``; ``where`` names the file in messages.
+
+    Raises:
+        SpecError: a key is missing, unknown, of the wrong type, or its value is not acceptable.
+    """
+    reader = _Table(table, where)
+    spec = Spec(
+        accelerator=reader.text("accelerator"),
+        accelerator_version=reader.optional_text("accelerator-version"),
+        torch=reader.text("torch"),
+        python=reader.text("python"),
+        training_hub=reader.text("training-hub"),
+        index_url=reader.optional_text("index-url"),
+        platforms=reader.texts("platforms", DEFAULT_PLATFORMS),
+        base_image=reader.text("base-image"),
+        downstream_base_image=reader.text("downstream-base-image"),
+        template_set=reader.optional_text("template-set") or DEFAULT_TEMPLATE_SET,
+        glibc=reader.optional_text("glibc") or DEFAULT_GLIBC,
+        name=reader.optional_text("name"),
+        missing=reader.missing(),
+    )
+    reader.refuse_the_rest()
+    try:
+        return check_spec(spec)
+    except SpecError as error:
+        raise SpecError(f"{where}: {error.reason}", solution=error.solution) from error
+
+
+def check_spec(spec: Spec) -> Spec:
+    """Return a spec all of whose values are acceptable together.
+
+    Raises:
+        SpecError: one of them is not; the message names it.
+    """
+    if spec.accelerator not in ACCELERATORS:
+        raise SpecError(
+            f"{spec.accelerator!r} is not an accelerator", solution=f"Use one of {', '.join(ACCELERATORS)}."
+        )
+    _check_accelerator_version(spec)
+    check_version(spec.torch, of="torch")
+    check_version(spec.training_hub, of="training-hub")
+    check_version(spec.glibc, of="glibc")
+    check_python(spec.python)
+    if spec.index_url is not None:
+        check_index_url(spec.index_url)
+    if not spec.platforms or len(set(spec.platforms)) != len(spec.platforms):
+        raise SpecError(
+            "platforms is empty or names one twice", solution='Write, for instance, ["linux/amd64"].'
+        )
+    for platform in spec.platforms:
+        check_platform(platform)
+    check_image(spec.base_image, of="base-image")
+    check_image(spec.downstream_base_image, of="downstream-base-image")
+    if spec.name is not None:
+        check_name(spec.name)
+    return spec
+
+
+def _check_accelerator_version(spec: Spec) -> None:
+    if spec.accelerator == "cpu":
+        if spec.accelerator_version is not None:
+            raise SpecError(
+                f"cpu has no accelerator version, and {spec.accelerator_version!r} was given",
+                solution="Leave the accelerator version out, or choose cuda or rocm.",
+            )
+        return
+    if spec.accelerator_version is None:
+        raise SpecError(
+            f"{spec.accelerator} needs an accelerator version",
+            solution="Give the full version, such as 13.0 for CUDA or 7.14 for ROCm.",
+        )
+    check_version(spec.accelerator_version, of="the accelerator version")
+
+
+class _Table:
+    """A TOML table that is read key by key, so that what nobody asked for can be refused."""
+
+    def __init__(self, table: Mapping[str, object], where: str) -> None:
+        self._table = table
+        self._where = where
+        self._read: set[str] = set()
+
+    def text(self, key: str) -> str:
+        value = self.optional_text(key)
+        if value is None:
+            raise SpecError(
+                f"{self._where}: [tool.factory] lacks {key}",
+                solution=f"Add {key}; docs/add-a-flavor.md shows a whole spec.",
+            )
+        return value
+
+    def optional_text(self, key: str) -> str | None:
+        self._read.add(key)
+        value = self._table.get(key)
+        if value is not None and not isinstance(value, str):
+            raise self._wrong_type(key, "a string")
+        return value
+
+    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        self._read.add(key)
+        value = self._table.get(key, list(default))
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self._wrong_type(key, "a list of strings")
+        return tuple(value)
+
+    def missing(self) -> tuple[Missing, ...]:
+        self._read.add("missing")
+        value = self._table.get("missing", [])
+        if not isinstance(value, list):
+            raise self._wrong_type("missing", "a list of tables with requirement and reason")
+        return tuple(self._missing_entry(entry) for entry in value)
+
+    def _missing_entry(self, entry: object) -> Missing:
+        if not isinstance(entry, dict) or set(entry) != {"requirement", "reason"}:
+            raise self._wrong_type("missing", "a list of tables with requirement and reason")
+        requirement, reason = entry["requirement"], entry["reason"]
+        if not isinstance(requirement, str) or not isinstance(reason, str) or not reason.strip():
+            raise self._wrong_type("missing", "a list of tables with requirement and reason")
+        try:
+            Requirement(requirement)
+        except InvalidRequirement as error:
+            raise SpecError(
+                f"{self._where}: [tool.factory] missing: {requirement!r} is not a PEP 508 requirement",
+                solution="Write it as it would stand in [project] dependencies, such as flash-attn>=2.8.",
+            ) from error
+        return Missing(requirement=requirement, reason=reason)
+
+    def refuse_the_rest(self) -> None:
+        unknown = sorted(set(self._table) - self._read)
+        if unknown:
+            raise SpecError(
+                f"{self._where}: [tool.factory] has unknown keys: {', '.join(unknown)}",
+                solution=f"Known keys: {', '.join(sorted(self._read))}.",
+            )
+
+    def _wrong_type(self, key: str, expected: str) -> SpecError:
+        return SpecError(
+            f"{self._where}: [tool.factory] {key} is not {expected}",
+            solution=f"Write {key} as {expected}; docs/add-a-flavor.md shows a whole spec.",
+        )

@@ -1,0 +1,1 @@
+"""Prefetch: the offline artifact folder and its environment."""

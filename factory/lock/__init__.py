@@ -1,0 +1,1 @@
+"""The lock file, uv and the package index."""

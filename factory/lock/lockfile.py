@@ -1,0 +1,203 @@
+r"""The lock file: ``requirements.txt`` as the factory writes it, and as it finds it.
+
+One package an entry, each artifact's SHA-256 on a line, and below them, as comments that pip, uv
+and Hermeto pass over, the artifacts' file names in the same order::
+
+    --index-url https://packages.example.com/simple/
+
+    attrs==26.1.0 \
+        --hash=sha256:c647…
+        # attrs-26.1.0-py3-none-any.whl
+
+The format is pip's requirements file, of which Hermeto accepts a part (docs/downstream.md).
+Reading is tolerant: what a person broke is kept as it stands, for the rules to report.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from factory.errors import LockFileError
+
+LOCK_FILE = "requirements.txt"
+_INPUTS = re.compile(r"#\s*inputs:\s*(sha256:[0-9a-f]{64})\s*")
+_HASH = re.compile(r"--hash[= ](?P<algorithm>[a-z0-9]+):(?P<digest>[0-9a-fA-F]+)")
+_FILE_NAME = re.compile(r"\s+#\s+(\S+\.(?:whl|tar\.gz|zip))\s*")
+_HASH_OPTION = re.compile(r"\s--hash[= ].*", re.DOTALL)
+_TRAILING_COMMENT = re.compile(r"\s+#.*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """One file of a package: its SHA-256 in hex, and its name where the lock tells it."""
+
+    sha256: str
+    file_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """One package of a lock. ``version`` is None where the entry is not ``name==version``."""
+
+    line: int
+    text: str
+    name: str
+    version: str | None
+    marker: str | None
+    artifacts: tuple[Artifact, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """An option line such as ``--index-url URL``; ``value`` is empty for a bare option."""
+
+    line: int
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockFile:
+    """A lock as it stands in the folder.
+
+    ``inputs`` is the digest of what it was made from (`factory.lock.inputs`), None where the file
+    does not tell; ``unreadable`` holds line numbers and texts that are no requirement at all.
+    """
+
+    inputs: str | None
+    options: tuple[Option, ...]
+    pins: tuple[Pin, ...]
+    unreadable: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def index_urls(self) -> tuple[str, ...]:
+        """The values of ``--index-url``, in order; a good lock has at most one."""
+        return tuple(option.value for option in self.options if option.name in {"--index-url", "-i"})
+
+    def versions(self) -> dict[str, str]:
+        """Normalized name to pinned version."""
+        return {pin.name: pin.version for pin in self.pins if pin.version is not None}
+
+
+def read_lock(folder: Path) -> LockFile | None:
+    """The lock of a flavor folder; None where it is not locked.
+
+    Raises:
+        LockFileError: the file is there and is not UTF-8.
+    """
+    path = folder / LOCK_FILE
+    try:
+        return parse_lock(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise LockFileError(f"{path} is not UTF-8", solution="Lock again: `factory lock`.") from error
+
+
+def require_lock(folder: Path) -> LockFile:
+    """The lock of a flavor folder.
+
+    Raises:
+        LockFileError: there is none, or it is not UTF-8.
+    """
+    lock = read_lock(folder)
+    if lock is None:
+        raise LockFileError(
+            f"{folder.name} is not locked: it has no {LOCK_FILE}",
+            solution=f"Run `factory lock {folder.name}` first.",
+        )
+    return lock
+
+
+def parse_lock(text: str) -> LockFile:
+    """Read a requirements file, keeping what cannot be read as ``unreadable``."""
+    inputs = next((match[1] for line in text.splitlines() if (match := _INPUTS.fullmatch(line))), None)
+    options: list[Option] = []
+    pins: list[Pin] = []
+    unreadable: list[tuple[int, str]] = []
+    for number, entry, comments in _entries(text):
+        if entry.startswith("-"):
+            options.append(_option(number, entry))
+        elif (pin := _pin(number, entry, comments)) is not None:
+            pins.append(pin)
+        else:
+            unreadable.append((number, entry))
+    return LockFile(inputs=inputs, options=tuple(options), pins=tuple(pins), unreadable=tuple(unreadable))
+
+
+def format_lock(
+    pins: Iterable[Pin], *, index_url: str | None, inputs: str, command: str, platforms: Iterable[str]
+) -> str:
+    """The text of a lock: pins by name, artifacts by digest, so that equal locks have equal bytes."""
+    lines = [
+        f"# Locked by `{command}`. Do not edit: change pyproject.toml and lock again.",
+        f"# platforms: {', '.join(platforms)}",
+        f"# inputs: {inputs}",
+    ]
+    if index_url is not None:
+        lines += [f"--index-url {index_url}"]
+    lines += [""]
+    for pin in sorted(pins, key=lambda pin: pin.name):
+        artifacts = sorted(pin.artifacts, key=lambda artifact: artifact.sha256)
+        hashes = [f"    --hash=sha256:{artifact.sha256}" for artifact in artifacts]
+        lines += [" \\\n".join((f"{pin.name}=={pin.version}", *hashes))]
+        lines += [f"    # {artifact.file_name}" for artifact in artifacts if artifact.file_name]
+    return "\n".join(lines) + "\n"
+
+
+def _entries(text: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Line number, text with continuations joined, and the indented comments below, of each entry."""
+    entry: tuple[int, str, list[str]] | None = None
+    continued = False
+    for number, line in enumerate(text.splitlines(), start=1):
+        body = line.rstrip()
+        if continued and entry is not None:
+            joined = f"{entry[1]} {body.rstrip(chr(92)).strip()}"
+            entry = (entry[0], joined, entry[2])
+        elif body.lstrip().startswith("#"):
+            if entry is not None:
+                entry[2].append(line)
+        elif body:
+            if entry is not None:
+                yield entry
+            entry = (number, body.rstrip(chr(92)).strip(), [])
+        continued = body.endswith("\\") and not body.lstrip().startswith("#")
+    if entry is not None:
+        yield entry
+
+
+def _option(number: int, entry: str) -> Option:
+    entry = _TRAILING_COMMENT.sub("", entry)
+    name, _, value = (
+        entry.replace("=", " ", 1).partition(" ") if entry.startswith("--") else (entry.partition(" "))
+    )
+    return Option(line=number, name=name, value=value.strip())
+
+
+def _pin(number: int, entry: str, comments: list[str]) -> Pin | None:
+    text = _TRAILING_COMMENT.sub("", _HASH_OPTION.sub("", entry)).strip()
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return None
+    exact = [item for item in requirement.specifier if item.operator in {"==", "==="}]
+    pinned = len(exact) == 1 and len(requirement.specifier) == 1 and not exact[0].version.endswith(".*")
+    digests = [match["digest"] for match in _HASH.finditer(entry) if match["algorithm"] == "sha256"]
+    names: list[str | None] = [match[1] for line in comments if (match := _FILE_NAME.fullmatch(line))]
+    if len(names) != len(digests):
+        names = [None] * len(digests)
+    return Pin(
+        line=number,
+        text=text,
+        name=canonicalize_name(requirement.name),
+        version=exact[0].version if pinned else None,
+        marker=str(requirement.marker) if requirement.marker else None,
+        artifacts=tuple(
+            Artifact(sha256=digest.lower(), file_name=name)
+            for digest, name in zip(digests, names, strict=True)
+        ),
+    )

@@ -1,0 +1,61 @@
+"""Drift: how a flavor folder differs from what its templates give today, compared as whole trees."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from factory.files import is_temporary
+from factory.flavor.project import PROJECT_FILE
+from factory.flavor.repository import Flavor
+from factory.render.render import RenderedFile, render_flavor
+
+# Not generated from templates, and at home in a flavor folder all the same. The lock's own rules
+# are in factory.check.
+LOCK_FILES = frozenset({"requirements.txt"})
+
+Kind = Literal["missing", "changed", "mode", "stray"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One path that is not as rendered: missing, changed, of the wrong mode, or stray."""
+
+    path: str
+    kind: Kind
+
+
+def find_drift(flavor: Flavor) -> tuple[Difference, ...]:
+    """Every difference between the folder and its rendering, by path; empty where there is none.
+
+    Raises:
+        SpecError, TemplateError, MarkerError: the flavor cannot be rendered.
+    """
+    rendered = {file.path: file for file in render_flavor(flavor.project, name=flavor.name)}
+    found = [
+        Difference(path=path, kind=kind)
+        for path, file in rendered.items()
+        if (kind := _compare(flavor.folder / path, file)) is not None
+    ]
+    expected = {PROJECT_FILE, *LOCK_FILES, *rendered}
+    found += [Difference(path=path, kind="stray") for path in _paths(flavor.folder) if path not in expected]
+    return tuple(sorted(found, key=lambda difference: difference.path))
+
+
+def _compare(path: Path, file: RenderedFile) -> Kind | None:
+    if path.is_symlink() or not path.is_file():
+        return "missing" if not path.exists() else "changed"
+    if path.read_bytes() != file.content:
+        return "changed"
+    return None if os.access(path, os.X_OK) == file.executable else "mode"
+
+
+def _paths(folder: Path) -> list[str]:
+    """Every file below a folder, and every folder that is empty, as relative POSIX paths."""
+    return [
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if not is_temporary(path)
+        and not any(is_temporary(parent) for parent in path.relative_to(folder).parents)
+        and (not path.is_dir() or path.is_symlink() or not any(path.iterdir()))
+    ]

@@ -1,0 +1,69 @@
+"""From a spec to the generated files of its folder. Pure: the same project gives the same bytes."""
+
+import hashlib
+from dataclasses import dataclass
+
+from jinja2 import TemplateError as JinjaError
+
+from factory.downstream.blocks import strip_blocks
+from factory.errors import TemplateError
+from factory.flavor.project import Project
+from factory.render.templates import TemplateFile, TemplateSet, load_template_set
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedFile:
+    """One generated file: its path in the flavor folder, its bytes, and whether it is a program."""
+
+    path: str
+    content: bytes
+    executable: bool
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the content, in hex."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def render_flavor(project: Project, *, name: str) -> tuple[RenderedFile, ...]:
+    """Every generated file of a flavor, by path.
+
+    Raises:
+        TemplateError: the template set is missing or does not fit the spec.
+        MarkerError: a template's MIDSTREAM ONLY blocks do not pair.
+    """
+    template_set = load_template_set(project.spec.template_set)
+    wanted = (file for file in template_set.files if project.spec.accelerator in file.accelerators)
+    return tuple(
+        RenderedFile(
+            path=file.path,
+            content=_render(template_set, file, project, name),
+            executable=file.executable,
+        )
+        for file in sorted(wanted, key=lambda file: file.path)
+    )
+
+
+def _render(template_set: TemplateSet, file: TemplateFile, project: Project, name: str) -> bytes:
+    spec = project.spec
+    accelerator = template_set.accelerators.get(spec.accelerator)
+    if accelerator is None:
+        raise TemplateError(
+            f"template set {template_set.name} has no data for {spec.accelerator}",
+            solution=f"Add accelerators/{spec.accelerator}.toml to it, or use another template set.",
+        )
+    try:
+        text = template_set.environment.get_template(file.template).render(
+            name=name,
+            spec=spec,
+            project=project,
+            accelerator=accelerator,
+            base_image=spec.downstream_base_image if file.downstream else spec.base_image,
+        )
+    except JinjaError as error:
+        raise TemplateError(
+            f"{file.template} of template set {template_set.name} cannot be rendered: {error}",
+            solution="Mend the template, or the data that it asks for.",
+        ) from error
+    content = text.encode("utf-8")
+    return strip_blocks(content) if file.downstream else content

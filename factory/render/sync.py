@@ -1,0 +1,28 @@
+"""Render a flavor again: write what has drifted, and only that."""
+
+from factory.files import exclusive, write_whole
+from factory.flavor.repository import Flavor
+from factory.render.drift import Difference, find_drift
+from factory.render.render import render_flavor
+
+
+def sync_flavor(flavor: Flavor, *, dry_run: bool = False) -> tuple[Difference, ...]:
+    """Bring the generated files up to date and return what was not.
+
+    Stray files are returned as well and left alone: they may be somebody's work.
+
+    Raises:
+        SpecError, TemplateError, MarkerError: the flavor cannot be rendered; nothing was written.
+        StorageError: the file system refused; every file is whole, old or new.
+        BusyError: another run is working on the flavor.
+    """
+    if dry_run:
+        return find_drift(flavor)
+    with exclusive(flavor.folder):
+        differences = find_drift(flavor)
+        rendered = {file.path: file for file in render_flavor(flavor.project, name=flavor.name)}
+        for difference in differences:
+            if difference.kind != "stray":
+                file = rendered[difference.path]
+                write_whole(flavor.folder / file.path, file.content, executable=file.executable)
+    return differences

@@ -1,0 +1,96 @@
+"""Template sets: where they are, which files a set makes, and the Jinja2 environment that makes them."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import factory
+from factory.errors import TemplateError
+
+_SET_FILE = "template-set.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateFile:
+    """One file of a set: its template, its path in the flavor folder, and for which accelerators."""
+
+    template: str
+    path: str
+    accelerators: frozenset[str]
+    executable: bool
+    downstream: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateSet:
+    """What a flavor folder is made from. ``accelerators`` holds the data of each, by name."""
+
+    name: str
+    folder: Path
+    files: tuple[TemplateFile, ...]
+    accelerators: Mapping[str, Mapping[str, Any]]
+    environment: Environment
+
+
+@cache
+def load_template_set(name: str) -> TemplateSet:
+    """Read a template set once a run.
+
+    Raises:
+        TemplateError: there is no such set, or its description is not whole.
+    """
+    folder = templates_folder() / name
+    try:
+        description = tomllib.loads((folder / _SET_FILE).read_text(encoding="utf-8"))
+        accelerators = {
+            path.stem: tomllib.loads(path.read_text(encoding="utf-8"))
+            for path in sorted((folder / "accelerators").glob("*.toml"))
+        }
+    except FileNotFoundError as error:
+        known = sorted(path.parent.name for path in templates_folder().glob(f"*/{_SET_FILE}"))
+        raise TemplateError(
+            f"there is no template set {name!r}", solution=f"Use one of: {', '.join(known)}."
+        ) from error
+    files = tuple(
+        TemplateFile(
+            template=entry["template"],
+            path=entry["path"],
+            accelerators=frozenset(entry.get("accelerators", accelerators)),
+            executable=entry.get("executable", False),
+            downstream=entry.get("downstream", False),
+        )
+        for entry in description["files"]
+    )
+    return TemplateSet(
+        name=name, folder=folder, files=files, accelerators=accelerators, environment=_environment(folder)
+    )
+
+
+@cache
+def templates_folder() -> Path:
+    """The folder of template sets: inside the package in a wheel, beside it in the repository."""
+    package = Path(factory.__file__).parent
+    for folder in (package / "templates", package.parent / "templates"):
+        if folder.is_dir():
+            return folder
+    raise TemplateError(
+        f"no templates are installed beside {package}",
+        solution="Install the factory again: the wheel carries its templates.",
+    )
+
+
+def _environment(folder: Path) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        # Dockerfiles, shell scripts and TOML: nothing here is HTML.
+        autoescape=False,  # noqa: S701
+    )
