@@ -14,6 +14,8 @@ _REFERENCE = re.compile(
     rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*"
     r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
 )
+# RFC 3986's characters, without those that mean something to a shell or end a string.
+_URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]!&()*+,;=%-]+")
 
 PLATFORMS = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 """The platforms that flavors are built for, and the machine that each names in wheel tags."""
@@ -90,7 +92,7 @@ def check_index_url(url: str) -> str:
             solution="Leave them out: they would be committed. Put them into ~/.netrc, which uv, pip, "
             "Hermeto and the factory read.",
         )
-    if parts.scheme not in {"http", "https"} or not host or re.search(r"\s", url):
+    if parts.scheme not in {"http", "https"} or not host or not _URL_CHARACTERS.fullmatch(url):
         raise SpecError(
             f"{url!r} is not the URL of a package index",
             solution="Write it as https://host/path/simple/ (http or https).",

@@ -1,0 +1,116 @@
+"""The downstream build context: a flavor's folder as the product build gets it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.errors import SpecError, StorageError
+from factory.files import exclusive, is_temporary, staged_folder, write_whole
+from factory.flavor.project import PROJECT_FILE
+from factory.flavor.repository import Flavor
+from factory.lock.lockfile import LOCK_FILE, require_lock
+from factory.render.drift import find_drift
+from factory.render.render import RenderedFile, render_flavor
+
+DOWNSTREAM_DOCKERFILE = "Dockerfile.konflux"
+MIDSTREAM_DOCKERFILE = "Dockerfile"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """A downstream context that was written: where, its files, and what of the flavor it leaves out."""
+
+    folder: Path
+    base_image: str
+    files: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def downstream_dockerfile(flavor: Flavor) -> bytes:
+    """The downstream Dockerfile that the flavor's spec gives.
+
+    Raises:
+        SpecError, TemplateError, MarkerError: the flavor cannot be rendered.
+    """
+    rendered = {file.path: file for file in render_flavor(flavor.project, name=flavor.name)}
+    return rendered[DOWNSTREAM_DOCKERFILE].content
+
+
+def write_context(flavor: Flavor, output: Path) -> Context:
+    """Write the whole downstream context, in which the stripped Dockerfile is called ``Dockerfile``.
+
+    Left out are the repository files of the MIDSTREAM ONLY block and the midstream Dockerfile. The
+    rest is copied byte for byte. Writing into a context of the same flavor brings it up to date.
+
+    Raises:
+        LockFileError: the flavor is not locked.
+        SpecError: the flavor has drifted, or cannot be read.
+        StorageError: output holds something that is no part of the context; nothing was written.
+    """
+    _refuse_drift(flavor)
+    require_lock(flavor.folder)
+    rendered = render_flavor(flavor.project, name=flavor.name)
+    files = _files(flavor, rendered)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with exclusive(output.parent):
+        _refuse_strangers(output, files)
+        if output.is_dir():
+            with exclusive(output):
+                _write(output, files)
+        else:
+            with staged_folder(output) as staged:
+                _write(staged, files)
+    return Context(
+        folder=output,
+        base_image=flavor.project.spec.downstream_base_image,
+        files=tuple(sorted(files)),
+        left_out=tuple(sorted(file.path for file in rendered if _is_midstream(file.path))),
+    )
+
+
+def _files(flavor: Flavor, rendered: tuple[RenderedFile, ...]) -> dict[str, tuple[bytes, bool]]:
+    files = {
+        file.path: (file.content, file.executable)
+        for file in rendered
+        if not _is_midstream(file.path) and file.path != DOWNSTREAM_DOCKERFILE
+    }
+    files[MIDSTREAM_DOCKERFILE] = (downstream_dockerfile(flavor), False)
+    for name in (PROJECT_FILE, LOCK_FILE):
+        files[name] = ((flavor.folder / name).read_bytes(), False)
+    return files
+
+
+def _is_midstream(path: str) -> bool:
+    return path == MIDSTREAM_DOCKERFILE or path.endswith(".repo")
+
+
+def _refuse_drift(flavor: Flavor) -> None:
+    drifted = [difference.path for difference in find_drift(flavor) if difference.kind != "stray"]
+    if drifted:
+        raise SpecError(
+            f"{flavor.name} has drifted from its spec: {', '.join(drifted)}",
+            solution=f"Run `factory sync {flavor.name}`, and look at what it changes.",
+        )
+
+
+def _refuse_strangers(output: Path, files: dict[str, tuple[bytes, bool]]) -> None:
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise StorageError(f"{output} is not a folder", solution="Give the folder that the context goes to.")
+    strangers = sorted(
+        path.relative_to(output).as_posix()
+        for path in output.rglob("*")
+        if not path.is_dir() and not is_temporary(path) and path.relative_to(output).as_posix() not in files
+    )
+    if strangers:
+        raise StorageError(
+            f"{output} holds what is no part of the context: {', '.join(strangers[:5])}"
+            + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""),  # noqa: PLR2004
+            solution="Give a new or empty folder as --output, or remove those files. Nothing was written.",
+        )
+
+
+def _write(folder: Path, files: dict[str, tuple[bytes, bool]]) -> None:
+    for path, (content, executable) in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / path, content, executable=executable)

@@ -1,0 +1,88 @@
+"""Edits of a flavor's ``pyproject.toml`` that keep its comments, its order and its layout (tomlkit)."""
+
+from collections.abc import Iterator, Mapping
+
+import tomlkit
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from tomlkit.container import OutOfOrderTableProxy
+from tomlkit.items import AbstractTable, Array
+
+from factory.flavor.spec import Spec
+
+
+def retarget(text: str, *, old: Spec, new: Spec, name: str) -> str:
+    """The ``pyproject.toml`` of a flavor made from another one's: only what the new spec changes.
+
+    Exact pins of torch and Training Hub follow the spec, wherever they stand; ranges that admit
+    the new version stay as they are.
+    """
+    document = tomlkit.parse(text)
+    project = _table(document["project"])
+    project["name"] = name
+    if project.get("version") == old.training_hub:
+        project["version"] = new.training_hub
+    if old.python != new.python:
+        project["requires-python"] = f"=={new.python}.*"
+    versions = {"torch": new.torch, "training-hub": new.training_hub}
+    for array in _requirement_arrays(document):
+        _repin(array, versions)
+    _write_spec(document, new)
+    return tomlkit.dumps(document)
+
+
+def _requirement_arrays(document: tomlkit.TOMLDocument) -> Iterator[Array]:
+    tool = document.get("tool", {})
+    uv = tool.get("uv", {}) if isinstance(tool, Mapping) else {}
+    for table, key in (
+        (document["project"], "dependencies"),
+        (uv, "constraint-dependencies"),
+        (uv, "override-dependencies"),
+    ):
+        if isinstance(table, Mapping) and isinstance(array := table.get(key), Array):
+            yield array
+
+
+def _repin(array: Array, versions: Mapping[str, str]) -> None:
+    for position, item in enumerate(list(array)):
+        requirement = Requirement(str(item))
+        version = versions.get(canonicalize_name(requirement.name))
+        if version is None or not requirement.specifier:
+            continue
+        exact = all(part.operator in {"==", "==="} for part in requirement.specifier)
+        if exact or not requirement.specifier.contains(version, prereleases=True):
+            array[position] = _with_pin(requirement, version)
+
+
+def _with_pin(requirement: Requirement, version: str) -> str:
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    marker = f"; {requirement.marker}" if requirement.marker else ""
+    return f"{requirement.name}{extras}=={version}{marker}"
+
+
+def _write_spec(document: tomlkit.TOMLDocument, spec: Spec) -> None:
+    table = _table(_table(document["tool"])["factory"])
+    values = {
+        "accelerator-version": spec.accelerator_version,
+        "torch": spec.torch,
+        "python": spec.python,
+        "training-hub": spec.training_hub,
+        "index-url": spec.index_url,
+        "base-image": spec.base_image,
+        "downstream-base-image": spec.downstream_base_image,
+        "name": spec.name,
+    }
+    for key, value in values.items():
+        if value is None:
+            table.pop(key, None)
+        elif table.get(key) != value:
+            table[key] = value
+    if tuple(table.get("platforms", ())) != spec.platforms:
+        table["platforms"] = list(spec.platforms)
+
+
+def _table(item: object) -> AbstractTable | OutOfOrderTableProxy:
+    """The item as the table that reading the project has shown it to be."""
+    if not isinstance(item, AbstractTable | OutOfOrderTableProxy):
+        raise TypeError(f"expected a TOML table and found {type(item).__name__}")
+    return item
