@@ -1,0 +1,50 @@
+# `make demo` shows the main job from nothing to a running image; `make test` runs every test.
+# Both set up what they need. `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.requirements
+
+.PHONY: help demo test unit lint format requirements engine clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements-dev.txt pyproject.toml scripts/venv.sh
+	scripts/venv.sh $(VENV)
+	touch $@
+
+engine: ## Install podman and what the stand-in base image needs (as root), or say what is missing
+	scripts/engine.sh
+
+demo: $(STAMP) engine ## The main job: new-flavor, lock, check, strip, prefetch, hermetic build, both modes
+	source scripts/engine-settings.sh && $(BIN)/python scripts/demo.py
+
+test: $(STAMP) engine lint ## Every test, the container tests included
+	source scripts/engine-settings.sh && $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+unit: $(STAMP) ## The fast tests alone
+	$(BIN)/python -m pytest tests/unit
+
+lint: $(STAMP) ## ruff, mypy, shellcheck, and the rules on the shipped flavors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	git ls-files -z --cached --others --exclude-standard '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
+	$(BIN)/factory check --all
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+requirements: $(STAMP) ## Pin the development dependencies anew, with hashes
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	    --custom-compile-command "make requirements" --extra dev --upgrade \
+	    --output-file requirements-dev.txt pyproject.toml
+
+clean: ## Remove what set-up, tests and the demonstration made here (images stay)
+	rm -rf $(VENV) .work .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
