@@ -86,13 +86,10 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
 def _text(created: Created) -> tuple[str | Table, ...]:
     rows = tuple((path, human_size(size)) for path, size in created.files)
     place = _short(created.folder)
+    table = Table(headings=("FILE", "SIZE"), rows=rows, right_aligned=frozenset({"SIZE"}))
     if not created.written:
-        return (f"Would make {place}:", Table(headings=("FILE", "SIZE"), rows=rows))
-    return (
-        f"Made {place}:",
-        Table(headings=("FILE", "SIZE"), rows=rows, right_aligned=frozenset({"SIZE"})),
-        f"Next: factory lock {created.name}",
-    )
+        return (f"Would make {place}:", table)
+    return (f"Made {place}:", table, f"Next: factory lock {created.name}")
 
 
 def _short(folder: Path) -> Path:

@@ -11,11 +11,11 @@ from tomlkit.items import AbstractTable, Array
 from factory.flavor.spec import Spec
 
 
-def retarget(text: str, *, old: Spec, new: Spec, name: str) -> str:
+def retarget(text: str, *, old: Spec, new: Spec, old_name: str, name: str) -> str:
     """The ``pyproject.toml`` of a flavor made from another one's: only what the new spec changes.
 
     Exact pins of torch and Training Hub follow the spec, wherever they stand; ranges that admit
-    the new version stay as they are.
+    the new version stay as they are. Comments stay, with the old name in them replaced.
     """
     document = tomlkit.parse(text)
     project = _table(document["project"])
@@ -28,7 +28,12 @@ def retarget(text: str, *, old: Spec, new: Spec, name: str) -> str:
     for array in _requirement_arrays(document):
         _repin(array, versions)
     _write_spec(document, new)
-    return tomlkit.dumps(document)
+    return _rename_in_comments(tomlkit.dumps(document), old_name, name)
+
+
+def _rename_in_comments(text: str, old_name: str, name: str) -> str:
+    lines = text.splitlines(keepends=True)
+    return "".join(line.replace(old_name, name) if line.lstrip().startswith("#") else line for line in lines)
 
 
 def _requirement_arrays(document: tomlkit.TOMLDocument) -> Iterator[Array]:

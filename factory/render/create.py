@@ -153,7 +153,7 @@ def _project_text(spec: Spec, name: str, source: Flavor | None) -> str:
         template = load_template_set(spec.template_set).environment.get_template(_PROJECT_TEMPLATE)
         return template.render(spec=spec, name=name)
     text = (source.folder / PROJECT_FILE).read_text(encoding="utf-8")
-    return retarget(text, old=source.project.spec, new=spec, name=name)
+    return retarget(text, old=source.project.spec, new=spec, old_name=source.name, name=name)
 
 
 def _refuse_existing(folder: Path) -> None:
