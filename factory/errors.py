@@ -43,9 +43,13 @@ class TemplateError(FactoryError):
 
 
 class MarkerError(FactoryError):
-    """MIDSTREAM ONLY markers do not pair."""
+    """MIDSTREAM ONLY markers do not pair; ``line`` is the one that shows it."""
 
     exit_code = 15
+
+    def __init__(self, reason: str, *, solution: str, line: int | None = None) -> None:
+        super().__init__(reason, solution=solution)
+        self.line = line
 
 
 class LockFileError(FactoryError):

@@ -1,1 +1,1 @@
-"""The rules, one module per subject, each rule with a code."""
+"""The rules: what is wrong with a flavor, found without a network."""

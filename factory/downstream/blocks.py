@@ -92,4 +92,5 @@ def _error(number: int, what: str) -> MarkerError:
         f"line {number + 1} {what}",
         solution="Pair every `# MIDSTREAM ONLY` with one `# END MIDSTREAM ONLY`, each between two lines of "
         "`#`, and do not nest them. Nothing was written.",
+        line=number + 1,
     )

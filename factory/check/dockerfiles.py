@@ -1,0 +1,153 @@
+"""Rules about the Dockerfiles: markers, and what a build without a network could not do."""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+
+from factory.check.finding import Problem
+from factory.check.installs import fetched, is_remote
+from factory.check.instructions import Instruction, read_instructions
+from factory.check.shell import Command, commands, exec_form
+from factory.check.subject import Subject
+from factory.downstream.blocks import find_blocks
+from factory.errors import MarkerError
+
+_DOWNSTREAM = "Dockerfile.konflux"
+_UNSAFE_STRATEGY = re.compile(r"unsafe-(?:best|first)-match")
+_GPGCHECK_OFF = re.compile(r"(?<![A-Za-z0-9_])(?:pkg_)?gpgcheck\s*=\s*(?:0|false|no|off)\b", re.IGNORECASE)
+_GPG_OPTION = re.compile(r"--nogpgcheck|--no-gpg-checks?|--allow-unauthenticated")
+_FLAG = re.compile(r"--[a-z]+(?:=\S+)?\s+")
+_HEREDOC_SHELL = re.compile(r"(?:<<|(?:/\S*/)?(?:ba|da)?sh\b)")
+_TO_LOCK = "Add it to [project] dependencies and lock again; the image installs what the lock says."
+_SOLUTIONS = {
+    "FAC402": _TO_LOCK,
+    "FAC403": _TO_LOCK,
+    "FAC404": "Lock it as a package, keep it in the folder, or move it into a MIDSTREAM ONLY block.",
+    "FAC405": "Move it into a MIDSTREAM ONLY block, and have the downstream base image provide it.",
+}
+
+
+def check_dockerfiles(subject: Subject) -> Iterator[Problem]:
+    """FAC401 to FAC408, in every Dockerfile and .repo file of the folder."""
+    for path, content in subject.dockerfiles.items():
+        yield from _dockerfile(path, content)
+    for path, content in subject.repositories.items():
+        for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
+            if _GPGCHECK_OFF.match(line.strip()):
+                yield _gpgcheck(path, number, f"`{line.strip()}`")
+
+
+def _dockerfile(path: str, content: bytes) -> Iterator[Problem]:
+    # Split as bytes: str.splitlines would break lines at characters that Dockerfiles do not.
+    lines = content.splitlines()
+    try:
+        outside = _outside(lines, keep_blocks=path == _DOWNSTREAM)
+    except MarkerError as error:
+        # Which lines are midstream's alone cannot be told, so nothing is said about them.
+        yield Problem(
+            code="FAC401", path=path, line=error.line, message=error.reason, solution=error.solution
+        )
+    else:
+        for instruction in read_instructions(outside):
+            yield from _hermetic(path, instruction)
+    for instruction in read_instructions(_decoded(lines)):
+        yield from _everywhere(path, instruction)
+
+
+def _outside(lines: Sequence[bytes], *, keep_blocks: bool) -> list[str]:
+    """The lines outside MIDSTREAM ONLY blocks, those inside made empty so that numbers stay."""
+    kept = list(lines)
+    for block in find_blocks(lines):
+        if not keep_blocks:
+            kept[block.start : block.stop] = [b""] * (block.stop - block.start)
+    return _decoded(kept)
+
+
+def _decoded(lines: Sequence[bytes]) -> list[str]:
+    return [line.decode("utf-8", "replace") for line in lines]
+
+
+def _hermetic(path: str, instruction: Instruction) -> Iterator[Problem]:
+    if instruction.name == "ADD":
+        yield from _add(path, instruction)
+    if instruction.name != "RUN":
+        return
+    text = _without_flags(instruction.text)
+    words = exec_form(text)
+    if words is not None or instruction.heredoc is not None:
+        form = "a heredoc" if instruction.heredoc is not None else "exec form"
+        yield Problem(
+            code="FAC406",
+            path=path,
+            line=instruction.line,
+            message=f"a RUN instruction in {form}",
+            solution="Write it as a plain shell line: RUN first && second.",
+        )
+    for command in _run_commands(text, words, instruction.heredoc):
+        yield from _fetch(path, instruction, command)
+
+
+def _run_commands(text: str, words: Command | None, heredoc: str | None) -> Iterator[Command]:
+    if words is not None:
+        # As a shell would be given it, so that ["sh", "-c", "…"] is looked into.
+        yield from commands(shlex.join(words))
+        return
+    yield from commands(text)
+    if heredoc is not None and _HEREDOC_SHELL.match(text):
+        yield from commands(heredoc)
+
+
+def _fetch(path: str, instruction: Instruction, command: Command) -> Iterator[Problem]:
+    fetch = fetched(command)
+    if fetch is not None:
+        yield Problem(
+            code=fetch.code,
+            path=path,
+            line=instruction.line_of(fetch.word),
+            message=f"`{fetch.what}` outside a MIDSTREAM ONLY block",
+            solution=_SOLUTIONS[fetch.code],
+        )
+
+
+def _add(path: str, instruction: Instruction) -> Iterator[Problem]:
+    for word in _without_flags(instruction.text).split():
+        if is_remote(word.strip("\"',[]")):
+            yield Problem(
+                code="FAC404",
+                path=path,
+                line=instruction.line_of(word),
+                message=f"`ADD {word}` fetches from the network",
+                solution=_SOLUTIONS["FAC404"],
+            )
+
+
+def _everywhere(path: str, instruction: Instruction) -> Iterator[Problem]:
+    """What is wrong inside a MIDSTREAM ONLY block as well."""
+    text = f"{instruction.text}\n{instruction.heredoc or ''}"
+    for match in (*_GPGCHECK_OFF.finditer(text), *_GPG_OPTION.finditer(text)):
+        yield _gpgcheck(path, instruction.line_of(match[0]), f"`{match[0]}`")
+    strategy = _UNSAFE_STRATEGY.search(text)
+    if strategy:
+        yield Problem(
+            code="FAC408",
+            path=path,
+            line=instruction.line_of(strategy[0]),
+            message=f"the index strategy is {strategy[0]}",
+            solution="Remove it; a flavor has one index, and the default strategy is the safe one.",
+        )
+
+
+def _gpgcheck(path: str, line: int, what: str) -> Problem:
+    return Problem(
+        code="FAC407",
+        path=path,
+        line=line,
+        message=f"{what} turns the verification of package signatures off",
+        solution="Write gpgcheck=1 and name the vendor's key in gpgkey.",
+    )
+
+
+def _without_flags(text: str) -> str:
+    while match := _FLAG.match(text):
+        text = text[match.end() :]
+    return text

@@ -1,0 +1,143 @@
+"""What a shell command fetches: packages by name, by URL, files, system packages."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from factory.check.shell import Command
+from factory.lock.lockfile import LOCK_FILE
+
+_PIP = re.compile(r"pip[0-9.]*")
+_PYTHON = re.compile(r"python[0-9.]*")
+_REMOTE = re.compile(r"(?:.+@\s*)?(?:(?:git|hg|svn|bzr)\+\S+|(?:https?|ftp|git|ssh)://\S+)", re.IGNORECASE)
+_PYTHON_TOOLS = frozenset({"pipx", "poetry", "pdm", "easy_install"})
+_SYSTEM_TOOLS = frozenset(
+    {
+        *("apk", "apt", "apt-get", "dnf", "dnf5", "microdnf", "rpm", "tdnf", "yum", "zypper"),
+        *("conda", "mamba", "micromamba", "npm", "pnpm", "yarn", "gem", "cargo", "go"),
+    }
+)
+_VERBS = frozenset(
+    {
+        *("install", "add", "ci", "create", "get", "update", "upgrade", "build", "fetch", "download"),
+        *("groupinstall", "localinstall", "reinstall", "distro-sync", "swap", "builddep", "env"),
+        *("-i", "-U", "-Uvh", "-ivh", "--install", "--upgrade"),
+    }
+)
+_DOWNLOADERS = frozenset({"aria2c", "curl", "wget"})
+_GIT_VERBS = frozenset({"clone", "fetch", "pull", "submodule"})
+_MODEL_TOOLS = frozenset({"hf", "huggingface-cli"})
+_OFFLINE = frozenset({"--require-hashes", "--no-index", "--offline"})
+# Options of pip and uv that take the next word as their value.
+_VALUED = frozenset(
+    {
+        *("-c", "--constraint", "-f", "--find-links", "-i", "--index-url", "--extra-index-url", "--index"),
+        *("--default-index", "-t", "--target", "--prefix", "--root", "-p", "--python", "--python-version"),
+        *("--platform", "--python-platform", "--abi", "--implementation", "--only-binary", "--no-binary"),
+        *("--cache-dir", "--log", "--report", "--timeout", "--retries", "--proxy", "--trusted-host"),
+        *("--src", "--index-strategy", "--link-mode", "--override", "--overrides", "--resolution"),
+        *("--prerelease", "--config-settings", "-C", "--exclude-newer", "--progress-bar", "--group"),
+        *("-b", "--build-constraint", "--build-constraints", "--allow-insecure-host", "--keyring-provider"),
+        *("-d", "--dest", "-w", "--wheel-dir", "--upgrade-package", "-P", "--reinstall-package"),
+    }
+)
+_REQUIREMENT_FILES = frozenset({"-r", "--requirement", "--requirements"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetch:
+    """Something that a command fetches: the code of the rule it breaks, and the words that show it."""
+
+    code: str
+    what: str
+    word: str
+
+
+def fetched(command: Command) -> Fetch | None:
+    """What a command would fetch in a build that has no network; None where it fetches nothing."""
+    program, *arguments = command
+    program = program.rpartition("/")[2]
+    if _PYTHON.fullmatch(program) and arguments[:1] == ["-m"] and len(arguments) > 1:
+        program, arguments = arguments[1], arguments[2:]
+    if _PIP.fullmatch(program):
+        return _pip(arguments, shown=program)
+    if program == "uv":
+        return _uv(arguments)
+    if program in _PYTHON_TOOLS and _has_verb(arguments):
+        return Fetch(code="FAC403", what=_shown(program, arguments), word=program)
+    if program in _SYSTEM_TOOLS and _has_verb(arguments):
+        return Fetch(code="FAC405", what=_shown(program, arguments), word=program)
+    return _download(program, arguments)
+
+
+def is_remote(word: str) -> bool:
+    """Whether a word names something on the network: a URL, or a version-control requirement."""
+    return _REMOTE.fullmatch(word) is not None
+
+
+def _download(program: str, arguments: Sequence[str]) -> Fetch | None:
+    named = [argument for argument in arguments if not argument.startswith("-")]
+    downloads = (
+        (program in _DOWNLOADERS and bool(named))
+        or (program == "git" and not _GIT_VERBS.isdisjoint(named))
+        or (program in _MODEL_TOOLS and "download" in named)
+    )
+    return Fetch(code="FAC404", what=_shown(program, arguments), word=program) if downloads else None
+
+
+def _uv(arguments: Sequence[str]) -> Fetch | None:
+    positional = [argument for argument in arguments if not argument.startswith("-")]
+    if positional[:1] == ["pip"]:
+        return _pip(arguments[arguments.index("pip") + 1 :], shown="uv pip")
+    fetches = positional[:1] in (["add"], ["sync"], ["run"]) or positional[:2] == ["tool", "install"]
+    if fetches and _OFFLINE.isdisjoint(arguments):
+        return Fetch(code="FAC403", what=_shown("uv", arguments), word="uv")
+    return None
+
+
+def _pip(arguments: Sequence[str], *, shown: str) -> Fetch | None:
+    verbs = {"install", "download", "wheel", "sync"}
+    verb = next((argument for argument in arguments if argument in verbs), None)
+    if verb is None:
+        return None
+    positional, files = _operands(arguments[arguments.index(verb) + 1 :])
+    for word in (*positional, *files):
+        if is_remote(word):
+            return Fetch(code="FAC402", what=f"{shown} {verb} {word}", word=word)
+    if verb == "sync":
+        files, positional = positional, []
+    strangers = [name for name in files if name.rpartition("/")[2] != LOCK_FILE]
+    named = [word for word in positional if not word.endswith(".whl")]
+    if (named or strangers) and _OFFLINE.isdisjoint(arguments):
+        unlocked = " ".join((*named, *strangers))
+        return Fetch(code="FAC403", what=f"{shown} {verb} {unlocked}", word=(*named, *strangers)[0])
+    return None
+
+
+def _operands(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is to be installed, and the requirements files, without the options' values."""
+    positional: list[str] = []
+    files: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        option, has_value, value = word.partition("=")
+        if word in _REQUIREMENT_FILES:
+            files += [next(words, "")]
+        elif option in _REQUIREMENT_FILES and has_value:
+            files += [value]
+        elif word in {"-e", "--editable"}:
+            positional += [next(words, "")]
+        elif word in _VALUED:
+            next(words, None)
+        elif not word.startswith("-"):
+            positional += [word]
+    return positional, files
+
+
+def _has_verb(arguments: Sequence[str]) -> bool:
+    return not _VERBS.isdisjoint(arguments)
+
+
+def _shown(program: str, arguments: Sequence[str]) -> str:
+    words = [program, *arguments]
+    return " ".join(words[:6]) + (" …" if len(words) > 6 else "")  # noqa: PLR2004

@@ -1,0 +1,163 @@
+"""Rules about ``pyproject.toml``: the spec, and what contradicts it."""
+
+from collections.abc import Iterator, Mapping
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from factory.check.finding import Problem
+from factory.check.requirements import admits, asked
+from factory.check.subject import Subject
+from factory.flavor.project import PROJECT_FILE, Project
+
+_HONOURED = frozenset({"constraint-dependencies", "override-dependencies"})
+_INDEX_KEYS = frozenset(
+    {
+        "default-index",
+        "extra-index-url",
+        "find-links",
+        "index",
+        "index-url",
+        "no-index",
+        "sources",
+    }
+)
+_UNSAFE_STRATEGIES = frozenset({"unsafe-best-match", "unsafe-first-match"})
+
+
+def check_project(subject: Subject) -> Iterator[Problem]:
+    """FAC201 to FAC209."""
+    if subject.project is None:
+        yield _unreadable(subject)
+        return
+    yield from _folder_name(subject, subject.project)
+    yield from _versions(subject, subject.project)
+    yield from _python(subject, subject.project)
+    yield from _uv_keys(subject)
+    yield from _missing(subject, subject.project)
+
+
+def _unreadable(subject: Subject) -> Problem:
+    error = subject.project_error
+    return Problem(
+        code="FAC201",
+        path=PROJECT_FILE,
+        message=error.reason if error else "cannot be read",
+        solution=error.solution if error else "Mend it.",
+    )
+
+
+def _folder_name(subject: Subject, project: Project) -> Iterator[Problem]:
+    wanted, found = project.spec.folder_name, subject.flavor.name
+    if wanted == found:
+        return
+    source = "the spec's name" if project.spec.name else "the name that follows from the spec"
+    yield Problem(
+        code="FAC202",
+        path=PROJECT_FILE,
+        line=subject.project_line("[tool.factory]"),
+        message=f"the folder is called {found}, and {source} is {wanted}",
+        solution=f"Rename the folder to {wanted} and run `factory sync {wanted}`; "
+        f'or, if the name is meant, write name = "{found}" in [tool.factory].',
+    )
+
+
+def _versions(subject: Subject, project: Project) -> Iterator[Problem]:
+    fixed = {"torch": project.spec.torch, "training-hub": project.spec.training_hub}
+    for item in asked(project):
+        version = fixed.get(item.name)
+        if version is None or admits(item.requirement.specifier, version):
+            continue
+        yield Problem(
+            code="FAC203",
+            path=PROJECT_FILE,
+            line=subject.project_line(item.text),
+            message=f"{item.key} asks for {item.text}, and the spec says {item.name} {version}",
+            solution=f"Write {item.name}=={version}, or change {item.name} in [tool.factory].",
+        )
+
+
+def _python(subject: Subject, project: Project) -> Iterator[Problem]:
+    table = subject.document.get("project", {})
+    wanted = table.get("requires-python") if isinstance(table, Mapping) else None
+    if wanted is None:
+        return
+    python = project.spec.python
+    try:
+        specifier = SpecifierSet(str(wanted))
+        # A bound on the patch release is fine: the base image decides it.
+        fits = any(specifier.contains(f"{python}.{patch}") for patch in (0, 99))
+    except InvalidSpecifier:
+        fits = False
+    if not fits:
+        yield Problem(
+            code="FAC204",
+            path=PROJECT_FILE,
+            line=subject.project_line("requires-python"),
+            message=f"requires-python is {str(wanted)!r}, and the spec says Python {python}",
+            solution=f'Write requires-python = "=={python}.*", or change python in [tool.factory].',
+        )
+
+
+def _uv_keys(subject: Subject) -> Iterator[Problem]:
+    for key, value in _uv_table(subject.document):
+        last = key.rpartition(".")[2]
+        if last in _INDEX_KEYS:
+            yield Problem(
+                code="FAC205",
+                path=PROJECT_FILE,
+                line=subject.project_line(last),
+                message=f"[tool.uv] {key} says where packages come from, and the factory does not read it",
+                solution="Remove it; the index of a flavor is index-url in [tool.factory].",
+            )
+        elif last == "index-strategy" and value in _UNSAFE_STRATEGIES:
+            yield Problem(
+                code="FAC206",
+                path=PROJECT_FILE,
+                line=subject.project_line(last),
+                message=f"[tool.uv] {key} is {value}",
+                solution="Remove it; a flavor has one index, and uv's default strategy is the safe one.",
+            )
+        elif key not in _HONOURED:
+            yield Problem(
+                code="FAC207",
+                path=PROJECT_FILE,
+                line=subject.project_line(last),
+                message=f"[tool.uv] {key} has no effect on the lock",
+                solution="Remove it, or write what is meant as a constraint or an override.",
+            )
+
+
+def _uv_table(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    """The keys of [tool.uv] and of [tool.uv.pip], the latter as ``pip.KEY``."""
+    tool = document.get("tool")
+    table = tool.get("uv") if isinstance(tool, Mapping) else None
+    if not isinstance(table, Mapping):
+        return
+    for key, value in table.items():
+        if key == "pip" and isinstance(value, Mapping):
+            yield from ((f"pip.{inner}", inner_value) for inner, inner_value in value.items())
+        else:
+            yield str(key), value
+
+
+def _missing(subject: Subject, project: Project) -> Iterator[Problem]:
+    locked = {pin.name: pin for pin in subject.lock.pins} if subject.lock else {}
+    for missing in project.spec.missing:
+        line = subject.project_line("requirement", f'"{missing.requirement}"')
+        pin = locked.get(missing.package)
+        if pin is None:
+            yield Problem(
+                code="FAC208",
+                path=PROJECT_FILE,
+                line=line,
+                message=f"{missing.requirement} is recorded as missing from the index: {missing.reason}",
+                solution="When the index has it, move it to [project] dependencies and lock again.",
+            )
+        else:
+            yield Problem(
+                code="FAC209",
+                path=PROJECT_FILE,
+                line=line,
+                message=f"{missing.requirement} is recorded as missing, and the lock has {pin.text}",
+                solution="Take it out of missing, add it to [project] dependencies and lock again.",
+            )

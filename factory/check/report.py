@@ -1,0 +1,66 @@
+"""A report as text for people, and as annotations for GitHub."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from factory.check.check import Report
+from factory.check.finding import Finding
+
+
+def as_text(report: Report) -> str:
+    """Findings under the name of their flavor, and a line that counts them."""
+    blocks = [
+        "\n".join((flavor, *(_entry(item) for item in items)))
+        for flavor, items in groupby(report.findings, key=lambda item: item.flavor)
+    ]
+    return "\n\n".join((*blocks, _count(report)))
+
+
+def as_github(report: Report) -> str:
+    """One workflow command a finding, which GitHub shows beside the line, and the line that counts.
+
+    The form and its escapes are those of GitHub's workflow commands.
+    """
+    return "\n".join((*(_annotation(item) for item in report.findings), _count(report)))
+
+
+def _entry(item: Finding) -> str:
+    place = item.path if item.line is None else f"{item.path}:{item.line}"
+    return "\n".join(
+        (
+            f"  {item.severity} {item.code} {item.rule}  {place}",
+            f"    {item.message}",
+            f"    why: {item.why}",
+            f"    what to do: {item.solution}",
+        )
+    )
+
+
+def _annotation(item: Finding) -> str:
+    properties = {"file": item.path, "line": item.line, "title": f"{item.code} {item.rule}"}
+    shown = ",".join(
+        f"{key}={_property(str(value))}" for key, value in properties.items() if value is not None
+    )
+    return f"::{item.severity} {shown}::{_data(f'{item.message}. {item.why} {item.solution}')}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _count(report: Report) -> str:
+    return ", ".join(_counted(report))
+
+
+def _counted(report: Report) -> Iterator[str]:
+    yield _plural(len(report.flavors), "flavor") + " checked"
+    yield _plural(report.errors, "error")
+    yield _plural(report.warnings, "warning")
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

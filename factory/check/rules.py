@@ -1,0 +1,93 @@
+"""The rules of ``factory check``, all of them: code, name, severity, and why each is there.
+
+A code never changes its meaning and is never given again. docs/rules.md has a section for each.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule: its name in words, whether a finding fails the check, and why it is there."""
+
+    name: str
+    severity: Severity
+    why: str
+
+
+def _error(name: str, why: str) -> Rule:
+    return Rule(name, "error", why)
+
+
+def _warning(name: str, why: str) -> Rule:
+    return Rule(name, "warning", why)
+
+
+RULES = {
+    # The folder
+    "FAC101": _error("missing-file", "A build without it is another build, or none."),
+    "FAC102": _error(
+        "changed-file", "What is edited here is lost at the next sync, and flavors drift apart."
+    ),
+    "FAC103": _error("wrong-mode", "A program that is not executable fails when the image starts."),
+    "FAC104": _error("stray-file", "Nothing makes it and nothing keeps it current, yet builds may use it."),
+    "FAC105": _error("not-renderable", "What cannot be rendered cannot be compared with its templates."),
+    # The spec and the rest of pyproject.toml
+    "FAC201": _error("unreadable-spec", "Everything in the folder is made from the spec."),
+    "FAC202": _error("folder-name", "People choose a flavor by its name; it must be what it says."),
+    "FAC203": _error("version-against-spec", "A flavor named after one version would install another."),
+    "FAC204": _error("python-against-spec", "The lock would be resolved for a Python that the image lacks."),
+    "FAC205": _error(
+        "second-index", "Packages come from the one index of the spec, whatever uv is told here."
+    ),
+    "FAC206": _error(
+        "unsafe-index-strategy", "A public package of the same name could win over the private one."
+    ),
+    "FAC207": _warning("ignored-uv-key", "The factory passes only constraints and overrides to uv."),
+    "FAC208": _warning("missing-from-index", "The image lacks something that it should have."),
+    "FAC209": _warning("missing-yet-locked", "What is recorded as missing is left out of every new lock."),
+    # The lock by itself
+    "FAC301": _warning("not-locked", "Without a lock, nothing can be prefetched or built hermetically."),
+    "FAC302": _error("unreadable-lock", "What cannot be read is not installed as it was meant."),
+    "FAC303": _error("not-pinned", "Hermeto resolves nothing: every entry has to be name==version."),
+    "FAC304": _error("no-hash", "One pin without a hash turns the verification of all the others off."),
+    "FAC305": _error("marker-left", "Hermeto does not evaluate markers and fetches what no platform needs."),
+    "FAC306": _error("pinned-twice", "Which of the two is installed depends on the tool."),
+    "FAC307": _error("refused-option", "Hermeto refuses a requirements file that holds this option."),
+    "FAC308": _error(
+        "ignored-option", "Hermeto passes over it in silence, and what it names is not fetched."
+    ),
+    # The lock against the spec and the dependencies
+    "FAC321": _error("stale-lock", "The image would not hold what pyproject.toml asks for."),
+    "FAC322": _error(
+        "dependency-not-locked", "The image would lack a direct dependency, and no tool would say so."
+    ),
+    "FAC323": _error("pin-contradicts", "The lock installs a version that pyproject.toml rules out."),
+    "FAC324": _error("pin-against-spec", "A flavor named after one version would install another."),
+    "FAC325": _error("index-missing", "Without the line, pip and Hermeto fetch from the public index."),
+    "FAC326": _error("index-differs", "The hashes belong to the files of another index."),
+    "FAC327": _error("index-twice", "Hermeto accepts one index per file."),
+    "FAC328": _error("index-credentials", "A committed password is a leaked one, and Hermeto refuses it."),
+    "FAC329": _error(
+        "unfit-artifact", "Hermeto would fetch a file that no platform of the flavor can install."
+    ),
+    "FAC330": _error("platform-without-artifact", "The build on that platform fails, in Konflux and late."),
+    # The Dockerfiles and what they use
+    "FAC401": _error("marker", "A block that does not pair cannot be removed for downstream."),
+    "FAC402": _error(
+        "url-install", "What comes from a URL or a repository is in no lock and not there offline."
+    ),
+    "FAC403": _error("unlocked-install", "A package installed by name is in no lock and not there offline."),
+    "FAC404": _error("download", "The downstream build has no network."),
+    "FAC405": _error(
+        "system-install", "Downstream, system packages come with the base image; there is no network."
+    ),
+    "FAC406": _error("run-form", "Konflux prepends its environment to plain shell RUN lines only."),
+    "FAC407": _error("gpgcheck-off", "Packages of unknown origin would be installed as root."),
+    "FAC408": _error(
+        "unsafe-index-option", "A public package of the same name could win over the private one."
+    ),
+}

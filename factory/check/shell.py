@@ -1,0 +1,96 @@
+"""Shell text as the simple commands in it, as far as rules need them."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+
+Command = tuple[str, ...]
+
+_KEYWORDS = frozenset(
+    {"if", "then", "elif", "else", "fi", "while", "until", "do", "done", "{", "}", "!", "time"}
+)
+_WRAPPERS = frozenset({"command", "env", "exec", "nice", "nohup", "sudo", "timeout", "xargs"})
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh"})
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=.*", re.DOTALL)
+_SUBSTITUTION = re.compile(r"\$\(([^()]*)\)|`([^`]*)`")
+_SEPARATOR = re.compile(r"[();|&]+")
+_REDIRECTION = re.compile(r"[()<>|&]*[<>][()<>|&]*")
+
+
+def commands(text: str) -> Iterator[Command]:
+    """The simple commands of a shell text, each as its words, quotes removed.
+
+    Looks into ``sh -c``, command substitutions and wrappers such as ``env`` and ``sudo``; evaluates
+    nothing, so a command that is held in a variable is not seen.
+    """
+    for line in _lines(text):
+        words: list[str] = []
+        tokens = iter(_tokens(line))
+        for token in tokens:
+            if _SEPARATOR.fullmatch(token):
+                yield from _command(words)
+                words = []
+            elif _REDIRECTION.fullmatch(token):
+                next(tokens, None)
+            else:
+                words.append(token)
+        yield from _command(words)
+
+
+def exec_form(text: str) -> Command | None:
+    """The words of an instruction in exec form (a JSON array of strings), None in shell form."""
+    if not text.startswith("["):
+        return None
+    try:
+        words = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return None
+    return tuple(words)
+
+
+def _lines(text: str) -> Iterator[str]:
+    for line in text.replace("\\\n", " ").splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield line
+
+
+def _tokens(line: str) -> list[str]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    # shlex would end a word at any #, such as that of URL#egg=name.
+    lexer.commenters = ""
+    try:
+        tokens = list(lexer)
+    except ValueError:  # a quote that does not close; the shell will say so
+        tokens = line.split()
+    comment = next((index for index, token in enumerate(tokens) if token.startswith("#")), len(tokens))
+    return tokens[:comment]
+
+
+def _command(words: list[str]) -> Iterator[Command]:
+    for word in words:
+        for match in _SUBSTITUTION.finditer(word):
+            yield from commands(match[1] or match[2] or "")
+    while words and (words[0] in _KEYWORDS or _ASSIGNMENT.fullmatch(words[0])):
+        words = words[1:]
+    if not words:
+        return
+    program = words[0].rpartition("/")[2]
+    if program in _WRAPPERS:
+        # Their options differ; whichever word is the program, the rules know it by its name.
+        yield from (tuple(words[start:]) for start in range(1, len(words)))
+    elif program in _SHELLS and (script := _script(words)) is not None:
+        yield from commands(script)
+    else:
+        yield (program, *words[1:])
+
+
+def _script(words: list[str]) -> str | None:
+    """What follows the option -c (or -lc, -ec and the like)."""
+    for position, word in enumerate(words[1:-1], start=1):
+        if re.fullmatch(r"-[a-z]*c", word):
+            return words[position + 1]
+    return None

@@ -1,0 +1,36 @@
+"""``factory check``: what is wrong with flavors."""
+
+import click
+
+from factory.check.check import check_flavors
+from factory.check.report import as_github, as_text
+from factory.cli.options import Invocation, common
+
+
+@click.command()
+@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Check every flavor; so does naming none.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="Text for people, one JSON document, or annotations for GitHub. --json is --format json.",
+)
+@common
+def command(invocation: Invocation, flavors: tuple[str, ...], *, every: bool, form: str) -> int:
+    """Apply every rule to flavors; every flavor where none is named.
+
+    Needs no network. Exits with 0 where nothing but warnings was found, and with 1 where an error
+    was. docs/rules.md explains each rule by its code.
+    """
+    if every and flavors:
+        raise click.UsageError("give flavors or --all, not both")
+    if form == "json":
+        invocation.console.json_output = True
+    repository = invocation.repository
+    report = check_flavors(repository.select(flavors), root=repository.root)
+    text = as_github(report) if form == "github" else as_text(report)
+    invocation.console.result(report, text)
+    return 1 if report.errors else 0

@@ -1,0 +1,23 @@
+"""``factory list``: every flavor and its state."""
+
+import click
+
+from factory.check.display import problem_lines, states_table
+from factory.check.state import flavor_state
+from factory.cli.options import Invocation, common
+
+
+@click.command("list")
+@common
+def command(invocation: Invocation) -> None:
+    """List the flavors with their versions and states.
+
+    A flavor is rendered or drifted, and locked, stale (its pyproject.toml has changed since) or not
+    locked.
+    """
+    repository = invocation.repository
+    states = [flavor_state(flavor) for flavor in repository.flavors()]
+    if states:
+        invocation.console.result(states, states_table(states), *problem_lines(states))
+    else:
+        invocation.console.result(states, "no flavors yet: make one with `factory new-flavor`")

@@ -1,0 +1,16 @@
+"""``factory show``: everything about one flavor."""
+
+import click
+
+from factory.check.display import details_parts
+from factory.check.state import flavor_details
+from factory.cli.options import Invocation, common
+
+
+@click.command()
+@click.argument("flavor")
+@common
+def command(invocation: Invocation, flavor: str) -> None:
+    """Show a flavor: its spec, what is resolved, its files with their states, and its lock."""
+    details = flavor_details(invocation.repository.flavor(flavor))
+    invocation.console.result(details, *details_parts(details))
