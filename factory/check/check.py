@@ -8,6 +8,7 @@ from pathlib import Path
 from factory.check.dockerfiles import check_dockerfiles
 from factory.check.finding import Finding, Problem, finding
 from factory.check.folder import check_folder
+from factory.check.lock_artifacts import check_lock_artifacts
 from factory.check.lock_content import check_lock_content
 from factory.check.lock_form import check_lock_form
 from factory.check.project import check_project
@@ -19,6 +20,7 @@ CHECKS: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_project,
     check_lock_form,
     check_lock_content,
+    check_lock_artifacts,
     check_dockerfiles,
 )
 

@@ -42,7 +42,7 @@ def finding(problem: Problem, *, flavor: str, folder: str) -> Finding:
         rule=rule.name,
         severity=rule.severity,
         flavor=flavor,
-        path=folder if problem.path == "." else f"{folder}/{problem.path}",
+        path=f"{folder}/{problem.path}",
         line=problem.line,
         message=_CREDENTIALS.sub(r"\1***@", problem.message),  # reports end up in public logs
         why=rule.why,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.errors import FactoryError, MarkerError, TemplateError
+from factory.flavor.project import PROJECT_FILE
 from factory.render.drift import Difference, find_drift
 
 _CODES = {"missing": "FAC101", "changed": "FAC102", "mode": "FAC103", "stray": "FAC104"}
@@ -39,5 +40,8 @@ def _problem(difference: Difference, flavor: str) -> Problem:
 
 def _not_renderable(error: FactoryError) -> Problem:
     return Problem(
-        code="FAC105", path=".", message=f"cannot be rendered: {error.reason}", solution=error.solution
+        code="FAC105",
+        path=PROJECT_FILE,
+        message=f"cannot be rendered: {error.reason}",
+        solution=error.solution,
     )

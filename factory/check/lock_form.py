@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from factory.check.finding import Problem
 from factory.check.subject import Subject
+from factory.flavor.project import PROJECT_FILE
 from factory.lock.lockfile import LOCK_FILE, LockFile, Option, Pin
 
 # Hermeto's list (docs/downstream.md). What is on none of the three lists is unknown to it, and
@@ -29,7 +30,7 @@ def check_lock_form(subject: Subject) -> Iterator[Problem]:
 def _not_locked(subject: Subject) -> Problem:
     return Problem(
         code="FAC301",
-        path=".",
+        path=PROJECT_FILE,
         message=f"the flavor is not locked: there is no {LOCK_FILE}",
         solution=f"Run `factory lock {subject.flavor.name}`.",
     )

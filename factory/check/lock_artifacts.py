@@ -1,0 +1,67 @@
+"""Rules about the lock's artifacts: a file of that version for every platform, and no other."""
+
+from collections.abc import Iterator, Mapping
+
+from packaging.tags import Tag
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from factory.check.finding import Problem
+from factory.check.subject import Subject
+from factory.flavor.spec import Spec
+from factory.lock.lockfile import LOCK_FILE, Artifact, Pin
+from factory.lock.narrow import fits, tag_ranks
+
+
+def check_lock_artifacts(subject: Subject) -> Iterator[Problem]:
+    """FAC329 and FAC330. Says nothing of pins whose artifacts the lock does not name."""
+    if subject.project is None or subject.lock is None:
+        return
+    ranks = _ranks(subject.project.spec)
+    relock = f"Lock again: `factory lock {subject.flavor.name}`."
+    for pin in subject.lock.pins:
+        if pin.artifacts and all(artifact.file_name for artifact in pin.artifacts):
+            yield from _pin(pin, ranks, relock)
+
+
+def _ranks(spec: Spec) -> Mapping[str, Mapping[Tag, int]]:
+    return {
+        platform: tag_ranks(python=spec.python, platform=platform, glibc=spec.glibc)
+        for platform in spec.platforms
+    }
+
+
+def _pin(pin: Pin, ranks: Mapping[str, Mapping[Tag, int]], relock: str) -> Iterator[Problem]:
+    served: set[str] = set()
+    for artifact in pin.artifacts:
+        platforms = _platforms(pin, artifact, ranks)
+        served |= platforms
+        if not platforms:
+            message = f"{artifact.file_name} fits no platform of the flavor, or is not of {pin.text}"
+            yield _problem("FAC329", pin, message, relock)
+    for platform in ranks:
+        if platform not in served:
+            message = f"{pin.text} has no artifact for {platform}"
+            solution = f"{relock} It says who needs the package, and what the index has instead."
+            yield _problem("FAC330", pin, message, solution)
+
+
+def _platforms(pin: Pin, artifact: Artifact, ranks: Mapping[str, Mapping[Tag, int]]) -> set[str]:
+    """The flavor's platforms that can install an artifact as what is pinned."""
+    name = artifact.file_name or ""
+    if not _is_of(name, pin):
+        return set()
+    return {platform for platform, tags in ranks.items() if fits(name, tags)}
+
+
+def _is_of(file_name: str, pin: Pin) -> bool:
+    """Whether a wheel's file name (PEP 427) tells the pinned package and version."""
+    name, version = (*file_name.split("-"), "", "")[:2]
+    try:
+        return canonicalize_name(name) == pin.name and Version(version) == Version(pin.version or version)
+    except InvalidVersion:
+        return False
+
+
+def _problem(code: str, pin: Pin, message: str, solution: str) -> Problem:
+    return Problem(code=code, path=LOCK_FILE, line=pin.line, message=message, solution=solution)
