@@ -65,9 +65,13 @@ class ResolutionError(FactoryError):
 
 
 class IndexGapError(FactoryError):
-    """The index lacks something that the flavor needs."""
+    """The index lacks something that the flavor needs; ``gaps`` holds each thing as data."""
 
     exit_code = 18
+
+    def __init__(self, reason: str, *, solution: str, gaps: tuple[object, ...] = ()) -> None:
+        super().__init__(reason, solution=solution)
+        self.gaps = gaps
 
 
 class IndexAccessError(FactoryError):

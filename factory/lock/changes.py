@@ -1,0 +1,71 @@
+"""What a new lock changes against the one before it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from factory.lock.lockfile import LockFile, Pin
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinChange:
+    """A package whose pin differs. ``before`` and ``after`` are versions, None where there is no pin.
+
+    ``files`` are the artifacts that are new under a version that stayed.
+    """
+
+    name: str
+    before: str | None
+    after: str | None
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """Every difference between two locks, by name; ``rehashed`` kept its version and not its hashes."""
+
+    added: tuple[PinChange, ...] = ()
+    removed: tuple[PinChange, ...] = ()
+    changed: tuple[PinChange, ...] = ()
+    rehashed: tuple[PinChange, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.added or self.removed or self.changed or self.rehashed)
+
+
+def compare(before: LockFile | None, after: Iterable[Pin]) -> Changes:
+    """The differences between a lock, or none, and the pins of a new one."""
+    old = {pin.name: pin for pin in before.pins} if before else {}
+    new = {pin.name: pin for pin in after}
+    added = [_change(None, new[name]) for name in sorted(new.keys() - old.keys())]
+    removed = [_change(old[name], None) for name in sorted(old.keys() - new.keys())]
+    both = [(old[name], new[name]) for name in sorted(old.keys() & new.keys())]
+    return Changes(
+        added=tuple(added),
+        removed=tuple(removed),
+        changed=tuple(_change(a, b) for a, b in both if a.version != b.version),
+        rehashed=tuple(
+            _change(a, b) for a, b in both if a.version == b.version and _digests(a) != _digests(b)
+        ),
+    )
+
+
+def _change(before: Pin | None, after: Pin | None) -> PinChange:
+    kept = before or after
+    known = _digests(before) if before else frozenset()
+    same_version = before is not None and after is not None and before.version == after.version
+    files = [
+        artifact.file_name or f"sha256:{artifact.sha256}"
+        for artifact in (after.artifacts if after and same_version else ())
+        if artifact.sha256 not in known
+    ]
+    return PinChange(
+        name=kept.name if kept else "",
+        before=before.version if before else None,
+        after=after.version if after else None,
+        files=tuple(files),
+    )
+
+
+def _digests(pin: Pin) -> frozenset[str]:
+    return frozenset(artifact.sha256 for artifact in pin.artifacts)

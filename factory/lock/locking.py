@@ -1,0 +1,208 @@
+"""Locking flavors: each is locked whole or left as it is, several side by side."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from factory.errors import FactoryError, IndexAccessError
+from factory.files import exclusive, write_whole
+from factory.flavor.project import Project, read_project
+from factory.flavor.repository import Flavor
+from factory.lock.changes import Changes, compare
+from factory.lock.find_links import WheelFolder, cache_folder, open_wheel_folder
+from factory.lock.inputs import inputs_digest
+from factory.lock.lockfile import LOCK_FILE, Artifact, LockFile, Pin, format_lock, read_lock
+from factory.lock.narrow import best_wheel, tag_ranks
+from factory.lock.resolution import Refused, folder_of, package_of, resolve_project
+from factory.lock.uv import Package, Wheel
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockOptions:
+    """How to lock. ``public_find_links`` serve flavors without an index URL, ``find_links`` all of them."""
+
+    upgrade: bool = False
+    upgrade_packages: tuple[str, ...] = ()
+    find_links: tuple[Path, ...] = ()
+    public_find_links: tuple[Path, ...] = ()
+    dry_run: bool = False
+    cache: Path = field(default_factory=cache_folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locked:
+    """A flavor that was locked, or would be with ``dry_run``.
+
+    ``differs`` is whether the file changes, ``written`` whether it was; ``from_folders`` maps
+    packages that came from a folder of wheels to it: the index alone cannot give them.
+    """
+
+    flavor: str
+    packages: int
+    artifacts: int
+    changes: Changes
+    differs: bool
+    written: bool
+    from_folders: dict[str, str]
+    not_locked_before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """A flavor that could not be locked and was left as it was."""
+
+    flavor: str
+    error: FactoryError
+
+
+def lock_flavors(
+    flavors: Sequence[Flavor],
+    options: LockOptions,
+    *,
+    jobs: int | None,
+    done: Callable[[Locked | Failed], None],
+) -> tuple[Locked | Failed, ...]:
+    """Lock several flavors, ``jobs`` at a time; one that fails does not stop the others.
+
+    Args:
+        flavors: what to lock.
+        options: how.
+        jobs: how many at a time; as many as there are CPUs where it is None.
+        done: told of each as it ends, on the caller's thread.
+
+    Returns:
+        The outcomes in the order of the flavors.
+    """
+    outcomes: dict[str, Locked | Failed] = {}
+    workers = jobs or min(max(len(flavors), 1), os.cpu_count() or 1)
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="lock") as pool:
+        waiting = {pool.submit(_outcome, flavor, options): flavor for flavor in flavors}
+        try:
+            for future in as_completed(waiting):
+                outcome = future.result()
+                outcomes[str(waiting[future].folder)] = outcome
+                done(outcome)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return tuple(outcomes[str(flavor.folder)] for flavor in flavors)
+
+
+def lock_flavor(flavor: Flavor, options: LockOptions) -> Locked:
+    """Resolve a flavor and replace its lock; nothing is written unless everything succeeded.
+
+    Raises:
+        SpecError: ``pyproject.toml`` is not acceptable, or requires something from a URL.
+        IndexGapError: the index lacks something; the error holds every gap.
+        ResolutionError: the requirements contradict each other.
+        IndexAccessError: the index did not answer, or refused.
+        BusyError, NotFoundError, ProgramError, StorageError: as their names say.
+    """
+    with exclusive(flavor.folder):
+        project = read_project(flavor.folder)
+        before = read_lock(flavor.folder)
+        pins, from_folders = _pins(project, before, options)
+        text = format_lock(
+            pins,
+            index_url=project.spec.index_url,
+            inputs=inputs_digest(project),
+            command=f"factory lock {flavor.name}",
+            platforms=project.spec.platforms,
+        ).encode()
+        path = flavor.folder / LOCK_FILE
+        differs = not path.is_file() or path.read_bytes() != text
+        if differs and not options.dry_run:
+            write_whole(path, text)
+    known = before.versions() if before else {}
+    return Locked(
+        flavor=flavor.name,
+        packages=len(pins),
+        artifacts=sum(len(pin.artifacts) for pin in pins),
+        changes=compare(before, pins),
+        differs=differs,
+        written=differs and not options.dry_run,
+        from_folders=from_folders,
+        not_locked_before=tuple(name for name in options.upgrade_packages if package_of(name) not in known),
+    )
+
+
+def _outcome(flavor: Flavor, options: LockOptions) -> Locked | Failed:
+    try:
+        return lock_flavor(flavor, options)
+    except FactoryError as error:
+        return Failed(flavor=flavor.name, error=error)
+
+
+def _pins(
+    project: Project, before: LockFile | None, options: LockOptions
+) -> tuple[tuple[Pin, ...], dict[str, str]]:
+    """The pins of the new lock, and which packages came from which folder of wheels."""
+    spec = project.spec
+    sources = options.find_links + (options.public_find_links if spec.index_url is None else ())
+    folders = tuple(
+        open_wheel_folder(
+            source, python=spec.python, platforms=spec.platforms, glibc=spec.glibc, cache=options.cache
+        )
+        for source in dict.fromkeys(sources)
+    )
+    upgraded = {package_of(name) for name in options.upgrade_packages}
+    known = {} if options.upgrade or before is None else before.versions()
+    preferences = {name: version for name, version in known.items() if name not in upgraded}
+    resolved = resolve_project(project, preferences=preferences, folders=folders)
+    if isinstance(resolved, Refused):
+        # Imported where something is wrong: the index client costs as much as all the rest.
+        from factory.lock.gaps import explain  # noqa: PLC0415
+
+        raise explain(project, resolved)
+    return _narrowed(project, resolved, folders)
+
+
+def _narrowed(
+    project: Project, resolved: dict[str, tuple[Package, ...]], folders: tuple[WheelFolder, ...]
+) -> tuple[tuple[Pin, ...], dict[str, str]]:
+    artifacts: dict[tuple[str, str], dict[str, Artifact]] = {}
+    from_folders: dict[str, str] = {}
+    spec = project.spec
+    for platform, packages in resolved.items():
+        ranks = tag_ranks(python=spec.python, platform=platform, glibc=spec.glibc)
+        for package in packages:
+            wheel = _best(package, best_wheel((wheel.file_name for wheel in package.wheels), ranks), platform)
+            if wheel.local is not None:
+                from_folders[package.name] = str(folder_of(wheel.local, folders).source)
+            artifact = Artifact(sha256=_digest(wheel, folders), file_name=wheel.file_name)
+            artifacts.setdefault((package.name, package.version), {})[artifact.sha256] = artifact
+    pins = tuple(
+        Pin(
+            line=0,
+            text=f"{name}=={version}",
+            name=name,
+            version=version,
+            marker=None,
+            artifacts=tuple(found.values()),
+        )
+        for (name, version), found in sorted(artifacts.items())
+    )
+    return pins, dict(sorted(from_folders.items()))
+
+
+def _best(package: Package, file_name: str | None, platform: str) -> Wheel:
+    if file_name is None:
+        raise IndexAccessError(
+            f"{package.name} {package.version} has no wheel for {platform} with this C library",
+            solution="Look at glibc in [tool.factory], or constrain the version.",
+        )
+    # Of a wheel on the index and a local one of the same name, the one that everybody can fetch.
+    named = [wheel for wheel in package.wheels if wheel.file_name == file_name]
+    return min(named, key=lambda wheel: wheel.local is not None)
+
+
+def _digest(wheel: Wheel, folders: tuple[WheelFolder, ...]) -> str:
+    if wheel.local is not None:
+        return folder_of(wheel.local, folders).sha256(wheel.file_name)
+    if wheel.sha256 is None:
+        raise IndexAccessError(
+            f"there is no SHA-256 for {wheel.file_name}",
+            solution="Ask the owners of the index to publish hashes (PEP 503).",
+        )
+    return wheel.sha256

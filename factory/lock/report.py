@@ -1,0 +1,121 @@
+"""What a run of ``factory lock`` tells, as data and in words."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from factory.errors import FactoryError, IndexGapError
+from factory.lock.changes import Changes, PinChange
+from factory.lock.locking import Failed, Locked
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorBody:
+    """An error as data. ``gaps`` holds what the index lacks, where that is the error."""
+
+    kind: str
+    reason: str
+    solution: str
+    exit_code: int
+    gaps: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlavorReport:
+    """One flavor: ``state`` is locked, unchanged, changed (with --dry-run) or failed."""
+
+    flavor: str
+    state: str
+    packages: int = 0
+    artifacts: int = 0
+    changes: Changes | None = None
+    from_folders: dict[str, str] | None = None
+    error: ErrorBody | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockReport:
+    """Every flavor of the run. ``error`` is that of the first that failed; it gives the exit code."""
+
+    flavors: tuple[FlavorReport, ...]
+    error: ErrorBody | None
+    notes: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the first error."""
+        return self.error.exit_code if self.error else 0
+
+
+def report_of(outcomes: Sequence[Locked | Failed]) -> LockReport:
+    """The outcomes of a run as data, with what is to be said beside the result."""
+    flavors = tuple(_flavor(outcome) for outcome in outcomes)
+    notes = [note for outcome in outcomes for note in _notes(outcome)]
+    error = next((flavor.error for flavor in flavors if flavor.error), None)
+    return LockReport(flavors=flavors, error=error, notes=tuple(notes))
+
+
+def describe(report: LockReport) -> tuple[str, ...]:
+    """The report in lines: what happened to each flavor, and each pin that changed."""
+    lines: list[str] = []
+    for flavor in report.flavors:
+        if flavor.error:
+            lines.append(f"{flavor.flavor}: not locked, nothing was written ({flavor.error.kind})")
+            continue
+        state = {"changed": "would change", "unchanged": "nothing has changed"}.get(
+            flavor.state, flavor.state
+        )
+        lines.append(f"{flavor.flavor}: {state}, {flavor.packages} packages, {flavor.artifacts} artifacts")
+        lines += _changes(flavor.changes or Changes(), flavor.packages)
+    failed = sum(flavor.error is not None for flavor in report.flavors)
+    if failed and len(report.flavors) > 1:
+        lines.append(f"{failed} of {len(report.flavors)} flavors could not be locked")
+    return tuple(lines)
+
+
+def _changes(changes: Changes, packages: int) -> Iterator[str]:
+    if len(changes.added) == packages and not changes.removed:
+        yield f"  {packages} added: it was not locked before"
+        return
+    yield from (f"  + {change.name} {change.after}" for change in changes.added)
+    yield from (f"  - {change.name} {change.before}" for change in changes.removed)
+    yield from (f"  ~ {change.name} {change.before} -> {change.after}" for change in changes.changed)
+    yield from (f"  # {change.name} {change.after}: {_files(change)}" for change in changes.rehashed)
+
+
+def _files(change: PinChange) -> str:
+    return f"new hash of {', '.join(change.files)}" if change.files else "fewer hashes"
+
+
+def _flavor(outcome: Locked | Failed) -> FlavorReport:
+    if isinstance(outcome, Failed):
+        return FlavorReport(flavor=outcome.flavor, state="failed", error=_error(outcome.error))
+    state = "locked" if outcome.written else "changed" if outcome.differs else "unchanged"
+    return FlavorReport(
+        flavor=outcome.flavor,
+        state=state,
+        packages=outcome.packages,
+        artifacts=outcome.artifacts,
+        changes=outcome.changes,
+        from_folders=outcome.from_folders,
+    )
+
+
+def _error(error: FactoryError) -> ErrorBody:
+    return ErrorBody(
+        kind=type(error).__name__,
+        reason=error.reason,
+        solution=error.solution,
+        exit_code=error.exit_code,
+        gaps=error.gaps if isinstance(error, IndexGapError) else (),
+    )
+
+
+def _notes(outcome: Locked | Failed) -> Iterator[str]:
+    if isinstance(outcome, Failed):
+        error = outcome.error
+        yield f"error: {outcome.flavor}: {error.reason}\n  what to do: {error.solution}"
+        return
+    for name, folder in outcome.from_folders.items():
+        yield f"{outcome.flavor}: {name} comes from {folder}, not from the index"
+    for name in outcome.not_locked_before:
+        yield f"warning: {outcome.flavor}: --upgrade-package {name}: it was not in the lock"

@@ -1,0 +1,257 @@
+"""uv as a resolver: requirements in, packages and their wheels out, for one platform."""
+
+import json
+import os
+import re
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from uv import find_uv_bin
+
+from factory.errors import IndexAccessError, ProgramError, ResolutionError
+from factory.flavor.references import PLATFORMS
+from factory.process import Finished, run
+
+RESOLVE_TIMEOUT_SECONDS = 600.0
+_HTTP_TIMEOUT_SECONDS = "20"
+_NO_SOLUTION = 1
+# The C libraries, all 2.x, that uv can be told to resolve for.
+_UV_GLIBC_MINORS = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
+# What uv may take from the environment: how to reach an index, never which one or which versions.
+# A list of what is kept, so that a variable that a later uv reads cannot change a lock.
+_KEPT = re.compile(
+    r"UV_(CACHE_DIR|NO_CACHE|HTTP_\w+|CONCURRENT_\w+|KEYRING_PROVIDER|CREDENTIALS_DIR|INSECURE_HOST"
+    r"|NATIVE_TLS|SYSTEM_CERTS|OFFLINE|NETRC|REQUEST_TIMEOUT)"
+)
+_DEFAULT_INDEX = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL"})
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_REFUSED = re.compile(r"\b(401 Unauthorized|403 Forbidden)\b")
+_UNREACHED = re.compile(r"Failed to fetch|Failed to download|error sending request|Request failed|timed out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A wheel that uv found; ``local`` is its path where it lies in a folder."""
+
+    file_name: str
+    sha256: str | None
+    local: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A package of a resolution and those of its wheels that fit the platform."""
+
+    name: str
+    version: str
+    wheels: tuple[Wheel, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be resolved: PEP 508 requirements for one Python on one platform.
+
+    ``preferences`` are versions (by normalized name) that are kept where they are valid.
+    ``index_url`` None is the public index, as the machine's uv is configured.
+    """
+
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    preferences: Mapping[str, str] = field(default_factory=dict)
+    python: str
+    platform: str
+    glibc: str
+    index_url: str | None
+    find_links: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoSolution:
+    """uv's own explanation of why there is none."""
+
+    explanation: str
+
+
+def resolve(request: Request) -> tuple[Package, ...] | NoSolution:
+    """Resolve for one platform.
+
+    Returns:
+        The packages by name, or uv's explanation where the requirements have no solution.
+
+    Raises:
+        IndexAccessError: the index did not answer in time, or refused.
+        ResolutionError: a requirement is no package of the index, or uv refused the input.
+        ProgramError: uv is missing, or ended in a way that is not its own.
+    """
+    with tempfile.TemporaryDirectory(prefix="factory-lock-") as name:
+        folder = Path(name)
+        output = folder / "pylock.factory.toml"
+        if request.preferences:
+            output.write_text(_preferences(request.preferences), encoding="utf-8")
+        finished = _compile(request, folder, ("--format", "pylock.toml", "--output-file", output))
+        if finished.status == _NO_SOLUTION:
+            return NoSolution(explanation=_explanation(finished))
+        return _packages(tomllib.loads(output.read_text(encoding="utf-8")))
+
+
+def requirers(request: Request) -> dict[str, tuple[str, ...]]:
+    """Normalized name of each package of a resolution to who requires it.
+
+    A direct requirement is given as ``pyproject.toml``.
+
+    Raises:
+        IndexAccessError, ResolutionError, ProgramError: as for `resolve`; also where there is no solution.
+    """
+    with tempfile.TemporaryDirectory(prefix="factory-lock-") as name:
+        finished = _compile(request, Path(name), ("--format", "requirements.txt", "--no-header"))
+    if finished.status == _NO_SOLUTION:
+        raise ResolutionError(_explanation(finished), solution="Change what contradicts in pyproject.toml.")
+    found: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in finished.stdout.splitlines():
+        if match := re.match(r"([A-Za-z0-9._-]+)==", line):
+            current = found.setdefault(canonicalize_name(match[1]), [])
+        elif match := re.match(r"\s+#\s+(?:via\s+)?(.+)", line):
+            who = match[1].strip()
+            if who != "via":
+                current.append("pyproject.toml" if who.startswith("-r ") else who)
+    return {name: tuple(dict.fromkeys(names)) for name, names in found.items()}
+
+
+def scrub(text: str) -> str:
+    """A text of another program without the credentials of the URLs in it."""
+    return _CREDENTIALS.sub("***@", text)
+
+
+def _compile(request: Request, folder: Path, output: tuple[str | Path, ...]) -> Finished:
+    """Run uv in a folder of its own, so that it finds no project; status 0 or `_NO_SOLUTION`."""
+    files: list[str | Path] = [_listed(folder / "requirements.in", request.requirements)]
+    for option, lines in (("--constraints", request.constraints), ("--overrides", request.overrides)):
+        if lines:
+            files += [option, _listed(folder / f"{option.lstrip('-')}.txt", lines)]
+    try:
+        finished = run(
+            (find_uv_bin(), "pip", "compile", *files, *_options(request), *output),
+            cwd=folder,
+            environment=environment(os.environ, private=request.index_url is not None),
+            accept_failure=True,
+            timeout=RESOLVE_TIMEOUT_SECONDS,
+        )
+    except FileNotFoundError as error:
+        raise ProgramError(
+            f"uv is not installed: {error}", solution="Install the factory again: uv comes with it."
+        ) from error
+    if finished.status not in {0, _NO_SOLUTION} or _REFUSED.search(finished.stderr):
+        raise _failure(request, finished)
+    return finished
+
+
+def _options(request: Request) -> list[str | Path]:
+    options: list[str | Path] = [
+        *("--python-version", request.python),
+        *("--python-platform", _uv_platform(request.platform, request.glibc)),
+        *("--only-binary", ":all:"),
+        *("--python", sys.executable),
+        "--no-progress",
+        *("--color", "never"),
+    ]
+    if request.index_url is not None:
+        # --refresh: a private index may have new bytes under an old version (field note 3).
+        options += ["--no-config", "--refresh", "--index-url", request.index_url]
+    for folder in request.find_links:
+        options += ["--find-links", folder]
+    return options
+
+
+def environment(variables: Mapping[str, str], *, private: bool) -> dict[str, str]:
+    """The environment for uv: nothing in it names another index or changes what is chosen."""
+    kept = {
+        name: value
+        for name, value in variables.items()
+        if not name.startswith("UV_") or _KEPT.fullmatch(name) or (not private and name in _DEFAULT_INDEX)
+    }
+    timeout = {} if "UV_HTTP_TIMEOUT" in kept else {"UV_HTTP_TIMEOUT": _HTTP_TIMEOUT_SECONDS}
+    return {**kept, **timeout, "UV_PYTHON_DOWNLOADS": "never"}
+
+
+def _uv_platform(platform: str, glibc: str) -> str:
+    minor = Version(glibc).minor
+    known = max((known for known in _UV_GLIBC_MINORS if known <= minor), default=_UV_GLIBC_MINORS[0])
+    return f"{PLATFORMS[platform]}-manylinux_2_{known}"
+
+
+def _listed(path: Path, lines: tuple[str, ...]) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def _preferences(versions: Mapping[str, str]) -> str:
+    """A pylock (PEP 751) of names and versions: uv keeps the versions, and has no hash to take over."""
+    entries = [
+        f"[[packages]]\nname = {json.dumps(name)}\nversion = {json.dumps(version)}\n"
+        for name, version in sorted(versions.items())
+    ]
+    return "\n".join(('lock-version = "1.0"\ncreated-by = "factory"\n', *entries))
+
+
+def _packages(pylock: Mapping[str, object]) -> tuple[Package, ...]:
+    """The packages of a pylock.toml (PEP 751). Markers are dropped: the platform is one and known."""
+    entries = pylock.get("packages", [])
+    if not isinstance(entries, list):
+        raise ProgramError("uv wrote a pylock.toml without packages", solution="Use a current uv.")
+    return tuple(_package(entry) for entry in entries)
+
+
+def _package(entry: Mapping[str, object]) -> Package:
+    name, version, wheels = entry["name"], entry.get("version"), entry.get("wheels", [])
+    if not isinstance(name, str) or not isinstance(version, str) or not isinstance(wheels, list):
+        raise ResolutionError(
+            f"{name} comes from a URL or a folder, and a lock holds only what the index has",
+            solution="Put it on the index, and require it by name and version.",
+        )
+    return Package(
+        name=canonicalize_name(name), version=version, wheels=tuple(_wheel(wheel) for wheel in wheels)
+    )
+
+
+def _wheel(entry: Mapping[str, object]) -> Wheel:
+    url, path, hashes = entry.get("url"), entry.get("path"), entry.get("hashes")
+    parts = urlsplit(str(url or ""))
+    location = Path(unquote(parts.path) if url else str(path))
+    digest = hashes.get("sha256") if isinstance(hashes, dict) else None
+    return Wheel(
+        file_name=location.name,
+        sha256=digest if isinstance(digest, str) else None,
+        local=location if parts.scheme in {"", "file"} else None,
+    )
+
+
+def _failure(request: Request, finished: Finished) -> Exception:
+    text = _explanation(finished)
+    index = request.index_url or "the public index"
+    if _REFUSED.search(text):
+        return IndexAccessError(
+            f"{index} refused the credentials, or wants some:\n{text}",
+            solution="Put the user and the password for its host into ~/.netrc, and try again.",
+        )
+    if _UNREACHED.search(text):
+        return IndexAccessError(
+            f"{index} did not answer as an index does:\n{text}",
+            solution="Look whether it is up and reachable from here (proxy, certificates), and try again.",
+        )
+    return ResolutionError(f"uv refused:\n{text}", solution="Mend what it names in pyproject.toml.")
+
+
+def _explanation(finished: Finished) -> str:
+    """What uv says, in full, without credentials and without notes on what it did well."""
+    text = scrub(finished.stderr.strip())
+    start = text.find("error:")
+    return text[start:].removeprefix("error:").strip() if start >= 0 else text
