@@ -38,10 +38,11 @@ def check_project(subject: Subject) -> Iterator[Problem]:
 
 def _unreadable(subject: Subject) -> Problem:
     error = subject.project_error
+    reason = error.reason if error else "cannot be read"
     return Problem(
         code="FAC201",
         path=PROJECT_FILE,
-        message=error.reason if error else "cannot be read",
+        message=reason.replace(f"{subject.flavor.folder}/", ""),
         solution=error.solution if error else "Mend it.",
     )
 

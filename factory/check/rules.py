@@ -53,7 +53,9 @@ RULES = {
     "FAC301": _warning("not-locked", "Without a lock, nothing can be prefetched or built hermetically."),
     "FAC302": _error("unreadable-lock", "What cannot be read is not installed as it was meant."),
     "FAC303": _error("not-pinned", "Hermeto resolves nothing: every entry has to be name==version."),
-    "FAC304": _error("no-hash", "One pin without a hash turns the verification of all the others off."),
+    "FAC304": _error(
+        "no-hash", "With one hash, pip and Hermeto want them all; with none, nothing is verified."
+    ),
     "FAC305": _error("marker-left", "Hermeto does not evaluate markers and fetches what no platform needs."),
     "FAC306": _error("pinned-twice", "Which of the two is installed depends on the tool."),
     "FAC307": _error("refused-option", "Hermeto refuses a requirements file that holds this option."),

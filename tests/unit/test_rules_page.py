@@ -1,0 +1,49 @@
+"""docs/rules.md and the registry of rules say the same."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from factory.check.rules import RULES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
+SECTIONS = {
+    match["code"]: match
+    for match in re.finditer(
+        r"^### (?P<code>FAC\d{3}) (?P<name>\S+)\n(?P<body>.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL
+    )
+}
+
+
+def test_the_page_has_a_section_for_each_rule_in_the_registrys_order() -> None:
+    assert list(SECTIONS) == list(RULES)
+
+
+def test_codes_are_stable_in_form_and_names_are_not_given_twice() -> None:
+    assert all(re.fullmatch(r"FAC[1-4]\d\d", code) for code in RULES)
+    assert len({rule.name for rule in RULES.values()}) == len(RULES)
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_a_section_says_what_why_an_example_and_how_to_mend(code: str) -> None:
+    rule, section = RULES[code], SECTIONS[code]
+    assert section["name"] == rule.name
+    what, rest = section["body"].strip().split("\n\nWhy: ", 1)
+    assert len(what) > 30
+    assert rest.startswith(f"{rule.why}\n")
+    assert f"\n{rule.severity} {code} {rule.name}  flavors/" in rest
+    assert "\n\nTo mend: " in rest
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_the_table_at_the_top_lists_the_rule(code: str) -> None:
+    rule = RULES[code]
+    row = f"| [{code}](#{code.lower()}-{rule.name}) | {rule.name} | {rule.severity} | {rule.why} |\n"
+    assert row in PAGE
+
+
+def test_a_why_is_one_line() -> None:
+    assert all(
+        rule.why.endswith(".") and "\n" not in rule.why and len(rule.why) <= 90 for rule in RULES.values()
+    )
