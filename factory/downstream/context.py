@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.errors import SpecError, StorageError
+from factory.errors import DriftError, StorageError
 from factory.files import exclusive, is_temporary, staged_folder, write_whole
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor
@@ -43,7 +43,8 @@ def write_context(flavor: Flavor, output: Path) -> Context:
 
     Raises:
         LockFileError: the flavor is not locked.
-        SpecError: the flavor has drifted, or cannot be read.
+        DriftError: the flavor has drifted.
+        SpecError: its project cannot be read.
         StorageError: output holds something that is no part of the context; nothing was written.
     """
     _refuse_drift(flavor)
@@ -86,7 +87,7 @@ def _is_midstream(path: str) -> bool:
 def _refuse_drift(flavor: Flavor) -> None:
     drifted = [difference.path for difference in find_drift(flavor) if difference.kind != "stray"]
     if drifted:
-        raise SpecError(
+        raise DriftError(
             f"{flavor.name} has drifted from its spec: {', '.join(drifted)}",
             solution=f"Run `factory sync {flavor.name}`, and look at what it changes.",
         )
