@@ -108,3 +108,9 @@ class StorageError(FactoryError):
     """The file system refused: full, read-only, or without permission."""
 
     exit_code = 24
+
+
+class DriftError(FactoryError):
+    """A flavor folder is not what its templates give, and the work at hand needs it to be."""
+
+    exit_code = 25
