@@ -8,7 +8,7 @@ import click
 from factory.cli.options import Invocation, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions, lock_flavors
-from factory.lock.report import describe, report_of
+from factory.lock.report import describe, notes_on, report_of
 
 
 @click.command()
@@ -59,7 +59,7 @@ def command(
             selected, options, jobs=jobs, done=lambda outcome: progress.advance(message=outcome.flavor)
         )
     report = report_of(outcomes)
-    for note in report.notes:
+    for note in notes_on(outcomes):
         invocation.console.note(note)
     invocation.console.result(report, *describe(report))
     return report.exit_code

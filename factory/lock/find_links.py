@@ -98,6 +98,15 @@ def open_wheel_folder(
     return folder
 
 
+def write_stand_in(folder: Path, package: str) -> None:
+    """Write an empty wheel of version ``0+missing``, with which a resolution can go on without a package."""
+    stem = f"{package.replace('-', '_')}-0+missing"
+    metadata = f"Metadata-Version: 2.1\nName: {package}\nVersion: 0+missing\n"
+    kind = "Wheel-Version: 1.0\nGenerator: factory\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files = {f"{stem}.dist-info/METADATA": metadata.encode(), f"{stem}.dist-info/WHEEL": kind.encode()}
+    write_whole(folder / f"{stem}-py3-none-any.whl", _zipped(files))
+
+
 def _state_of(source: Path, wheels: Iterable[Path]) -> str:
     """A name for the folder as it is now; a wheel that is replaced gets a new ctime, whatever its mtime."""
     state = hashlib.sha256(os.fsencode(source))
@@ -109,18 +118,22 @@ def _state_of(source: Path, wheels: Iterable[Path]) -> str:
 
 def _metadata_only(wheel: Path) -> bytes:
     """A wheel with the METADATA and WHEEL of another, and the RECORD (PEP 427) that uv asks for."""
-    content = BytesIO()
     try:
-        with zipfile.ZipFile(wheel) as original, zipfile.ZipFile(content, "w") as shown:
-            names = [name for name in original.namelist() if _is_metadata(name)]
-            for name in names:
-                shown.writestr(zipfile.ZipInfo(name), original.read(name))
-            record = names[0].partition("/")[0] + "/RECORD"
-            shown.writestr(zipfile.ZipInfo(record), "".join(f"{name},,\n" for name in (*names, record)))
-    except (zipfile.BadZipFile, IndexError) as error:
+        with zipfile.ZipFile(wheel) as original:
+            return _zipped({name: original.read(name) for name in original.namelist() if _is_metadata(name)})
+    except (zipfile.BadZipFile, StopIteration) as error:
         raise StorageError(
             f"{wheel} is not a wheel: {error}", solution="Fetch it again, or take it out of the folder."
         ) from error
+
+
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    content = BytesIO()
+    record = next(iter(files)).partition("/")[0] + "/RECORD"
+    with zipfile.ZipFile(content, "w") as wheel:
+        for name, data in files.items():
+            wheel.writestr(zipfile.ZipInfo(name), data)
+        wheel.writestr(zipfile.ZipInfo(record), "".join(f"{name},,\n" for name in (*files, record)))
     return content.getvalue()
 
 

@@ -52,6 +52,7 @@ class IndexFile:
     sha256: str | None
     size: int | None
     yanked: bool
+    requires_python: str | None = None
 
 
 class Sink(Protocol):
@@ -134,14 +135,21 @@ class IndexClient:
         """Close the connections."""
         self._client.close()
 
-    def project(self, name: str) -> tuple[IndexFile, ...] | None:
+    def project(
+        self, name: str, *, keep: Callable[[str], bool] | None = None
+    ) -> tuple[IndexFile, ...] | None:
         """The files of a project, as its page lists them; None where the index has no such project.
+
+        Args:
+            name: the project, in any spelling.
+            keep: which files, by name, are of interest. Pages of ten thousand files are not rare,
+                and to read an entry costs more than to skip it.
 
         Raises:
             IndexAccessError: the index refused, failed, did not answer, or answered nonsense.
         """
         url = f"{self.url}{canonicalize_name(name)}/"
-        return self._patiently(url, lambda: self._page(url, name), lambda: 0)
+        return self._patiently(url, lambda: self._page(url, name, keep or _every), lambda: 0)
 
     def fetch(self, url: str, sink: Sink) -> bool:
         """Bring a file into the sink, from where the sink stands; False where it is not there.
@@ -153,12 +161,14 @@ class IndexClient:
         """
         return self._patiently(url, lambda: self._receive(url, sink), lambda: sink.received)
 
-    def _page(self, url: str, name: str) -> tuple[IndexFile, ...] | _Again | None:
+    def _page(
+        self, url: str, name: str, keep: Callable[[str], bool]
+    ) -> tuple[IndexFile, ...] | _Again | None:
         response = self._client.get(url, headers={"Accept": pypi_simple.ACCEPT_JSON_PREFERRED})
         again, there = _judge(response)
         if again is not None or not there:
             return again
-        return _parse_page(response, name)
+        return _parse_page(response, name, keep)
 
     def _receive(self, url: str, sink: Sink) -> bool | _Again:
         start = sink.received
@@ -255,17 +265,24 @@ def _judge(response: httpx.Response) -> tuple[_Again | None, bool]:
     return None, True
 
 
-def _parse_page(response: httpx.Response, name: str) -> tuple[IndexFile, ...]:
+def _every(file_name: str) -> bool:
+    del file_name
+    return True
+
+
+def _parse_page(response: httpx.Response, name: str, keep: Callable[[str], bool]) -> tuple[IndexFile, ...]:
     url = str(response.url)
     kind = response.headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
     try:
         if kind in {"application/vnd.pypi.simple.v1+json", "application/json"}:
-            page = pypi_simple.ProjectPage.from_json_data(response.json(), url)
+            content = response.json()
+            content["files"] = [file for file in content["files"] if keep(file["filename"])]
+            page = pypi_simple.ProjectPage.from_json_data(content, url)
         elif kind in {"application/vnd.pypi.simple.v1+html", "text/html"}:
             page = pypi_simple.ProjectPage.from_html(name, response.content, url, response.charset_encoding)
         else:
             raise _unreachable(url, f"is no page of a package index, but {kind}")
-    except (ValueError, pypi_simple.UnsupportedRepoVersionError) as error:
+    except (ValueError, LookupError, TypeError, pypi_simple.UnsupportedRepoVersionError) as error:
         raise _unreachable(url, "is no page of a package index that can be read") from error
     return tuple(
         IndexFile(
@@ -274,10 +291,11 @@ def _parse_page(response: httpx.Response, name: str) -> tuple[IndexFile, ...]:
             sha256=package.digests.get("sha256", "").lower() or None,
             size=package.size,
             yanked=package.is_yanked,
+            requires_python=package.requires_python,
         )
         for package in page.packages
         # A name from outside becomes a file name here: it must stay in its folder.
-        if "/" not in package.filename and not package.filename.startswith(".")
+        if "/" not in package.filename and not package.filename.startswith(".") and keep(package.filename)
     )
 
 

@@ -154,7 +154,7 @@ def _pins(
         # Imported where something is wrong: the index client costs as much as all the rest.
         from factory.lock.gaps import explain  # noqa: PLC0415
 
-        raise explain(project, resolved)
+        raise explain(project, resolved, preferences=preferences, folders=folders)
     return _narrowed(project, resolved, folders)
 
 

@@ -38,7 +38,6 @@ class LockReport:
 
     flavors: tuple[FlavorReport, ...]
     error: ErrorBody | None
-    notes: tuple[str, ...]
 
     @property
     def exit_code(self) -> int:
@@ -47,11 +46,15 @@ class LockReport:
 
 
 def report_of(outcomes: Sequence[Locked | Failed]) -> LockReport:
-    """The outcomes of a run as data, with what is to be said beside the result."""
+    """The outcomes of a run as data."""
     flavors = tuple(_flavor(outcome) for outcome in outcomes)
-    notes = [note for outcome in outcomes for note in _notes(outcome)]
     error = next((flavor.error for flavor in flavors if flavor.error), None)
-    return LockReport(flavors=flavors, error=error, notes=tuple(notes))
+    return LockReport(flavors=flavors, error=error)
+
+
+def notes_on(outcomes: Sequence[Locked | Failed]) -> tuple[str, ...]:
+    """What is to be said beside the result: errors in full, and pins that the index alone cannot give."""
+    return tuple(note for outcome in outcomes for note in _notes(outcome))
 
 
 def describe(report: LockReport) -> tuple[str, ...]:

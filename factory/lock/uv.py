@@ -121,8 +121,11 @@ def requirers(request: Request) -> dict[str, tuple[str, ...]]:
             current = found.setdefault(canonicalize_name(match[1]), [])
         elif match := re.match(r"\s+#\s+(?:via\s+)?(.+)", line):
             who = match[1].strip()
-            if who != "via":
-                current.append("pyproject.toml" if who.startswith("-r ") else who)
+            # The overrides are the caller's own way to go on; a word with a space is no package.
+            if who.startswith("-r "):
+                current.append("pyproject.toml")
+            elif who != "via" and " " not in who:
+                current.append(who)
     return {name: tuple(dict.fromkeys(names)) for name, names in found.items()}
 
 
