@@ -30,8 +30,8 @@ class Asked:
 def asked(project: Project) -> Iterator[Asked]:
     """The requirements in force on one of the flavor's platforms.
 
-    As in uv, an override takes the place of every other requirement of the same package; one whose
-    marker is never true takes the package out.
+    As in uv, an override takes the place of the dependencies on the same package and leaves the
+    constraints in force; one whose marker is never true takes the package out.
     """
     overridden = {canonicalize_name(parse(text).name) for text in project.overrides}
     tables = (
@@ -43,7 +43,7 @@ def asked(project: Project) -> Iterator[Asked]:
         for text in texts:
             requirement = parse(text)
             name = canonicalize_name(requirement.name)
-            replaced = name in overridden and key != "override-dependencies"
+            replaced = name in overridden and key == "dependencies"
             if not replaced and applies(requirement, project.spec):
                 yield Asked(key=key, text=text, requirement=requirement, name=name)
 

@@ -94,6 +94,7 @@ BREACHES = [
     _toml("FAC322", '"numpy>=2.0,<3"', '"numpy>=2.0,<3", "trl"', None, "trl"),
     _toml("FAC323", "numpy>=2.0,<3", "numpy>=2.0,<2.4", "numpy==2.4.1", "dependencies"),
     _toml("FAC323", "urllib3>=2.6", "urllib3>=2.7", "urllib3==2.6.2", "constraint-dependencies"),
+    _toml("FAC323", '"urllib3>=2.6"', '"protobuf<6"', "protobuf==6.33.0", "constraint-dependencies"),
     _toml("FAC323", "protobuf>=6", "protobuf<6", "protobuf==6.33.0", "override-dependencies"),
     _lock("FAC324", "torch==2.11.0+cu130", "torch==2.10.0+cu130", "torch==2.10.0", "torch 2.11.0"),
     _lock("FAC324", "training-hub==0.9.2", "training-hub==0.8.0", "training-hub==0.8.0"),
