@@ -1,0 +1,102 @@
+"""``factory prefetch``: the lock's artifacts in a folder, for a build with no network."""
+
+import os
+from pathlib import Path
+
+import click
+
+from factory.cli.options import Invocation, common
+from factory.console import Table, human_size
+from factory.hermetic.plan import Fetching
+from factory.hermetic.prefetch import Planned, Prefetched, plan_prefetch, prefetch_flavor
+from factory.lock.find_links import folders_in_environment
+
+_FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.command()
+@click.argument("flavor")
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder that a build mounts at /cachi2.",
+)
+@click.option(
+    "--find-links",
+    multiple=True,
+    type=_FOLDER,
+    help="A folder of wheels that goes before the index. For flavors of the public index the folders in "
+    "UV_FIND_LINKS, else PIP_FIND_LINKS, serve where this is not given.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=Fetching.jobs,
+    show_default=True,
+    help="Requests at a time.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=Fetching.timeout_seconds,
+    show_default=True,
+    envvar="UV_HTTP_TIMEOUT",
+    help="Seconds without a byte after which a request is given up.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be fetched, and fetch and write nothing.")
+@common
+def command(
+    invocation: Invocation,
+    flavor: str,
+    *,
+    output: Path,
+    find_links: tuple[Path, ...],
+    jobs: int,
+    timeout: float,
+    dry_run: bool,
+) -> None:
+    """Fetch the artifacts of a flavor's lock, each verified, in Hermeto's layout.
+
+    Goes on where an interrupted run ended; on a complete folder it only verifies. A wrong, missing
+    or extra file is an error, and no file is under its name before its bytes are right.
+    """
+    chosen = invocation.repository.flavor(flavor)
+    fetching = Fetching(
+        find_links=find_links,
+        public_find_links=() if find_links else folders_in_environment(os.environ),
+        jobs=jobs,
+        timeout_seconds=timeout,
+    )
+    with invocation.console.progress("prefetch", total=0, unit="bytes") as progress:
+        if dry_run:
+            planned = plan_prefetch(chosen, output, fetching=fetching, progress=progress)
+        else:
+            done = prefetch_flavor(chosen, output, fetching=fetching, progress=progress)
+    if dry_run:
+        invocation.console.result(planned, _table(planned))
+        return
+    if done.stale_lock:
+        invocation.console.warning(
+            f"{done.flavor}: pyproject.toml has changed since it was locked; `factory lock {done.flavor}`"
+        )
+    invocation.console.result(done, *_lines(done))
+
+
+def _lines(done: Prefetched) -> list[str]:
+    counts = f"{done.fetched} fetched, {done.linked} from local folders, {done.verified} verified"
+    return [
+        f"{done.flavor}: {done.artifacts} artifacts, {human_size(done.size)}, in {done.folder}: {counts}",
+        *(f"  {name}: had wrong bytes, replaced" for name in done.replaced),
+        *(f"  {name}: no longer in the lock, removed" for name in done.removed),
+    ]
+
+
+def _table(planned: tuple[Planned, ...]) -> Table:
+    return Table(
+        headings=("artifact", "size", "from"),
+        rows=tuple(
+            (one.artifact, "" if one.size is None else human_size(one.size), one.source) for one in planned
+        ),
+        right_aligned=frozenset({"size"}),
+    )

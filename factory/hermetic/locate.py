@@ -1,0 +1,98 @@
+"""Where on the index each wanted artifact is."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from factory.errors import IndexAccessError
+from factory.hermetic.parallel import in_parallel
+from factory.hermetic.problem import Problem
+from factory.hermetic.wanted import Wanted
+from factory.lock.index import IndexClient, IndexFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """A wanted artifact, its file name and URL, and its size in bytes where the index tells it."""
+
+    wanted: Wanted
+    file_name: str
+    url: str
+    size: int | None
+
+
+def locate(
+    client: IndexClient, wanted: Iterable[Wanted], *, jobs: int
+) -> tuple[list[Located], list[Problem]]:
+    """Find artifacts on the pages of their projects, and say of each that is not there why.
+
+    The first page that the index refuses or fails to give ends the asking: the others would wait
+    as long for the same answer.
+    """
+    projects: dict[str, list[Wanted]] = {}
+    for artifact in wanted:
+        projects.setdefault(artifact.name, []).append(artifact)
+    given_up = threading.Event()
+
+    def ask(name: str) -> tuple[list[Located], list[Problem]]:
+        if given_up.is_set():
+            return [], []
+        try:
+            files = client.project(
+                name, keep=lambda file: any(artifact.may_be_called(file) for artifact in projects[name])
+            )
+        except IndexAccessError as error:
+            given_up.set()
+            return [], [Problem(kind="access", text=error.reason)]
+        return _match(projects[name], files, client.url)
+
+    located: list[Located] = []
+    problems: list[Problem] = []
+    for found, wrong in in_parallel(ask, projects, jobs=jobs):
+        located += found
+        problems += wrong
+    return located, problems
+
+
+def _match(
+    wanted: list[Wanted], files: tuple[IndexFile, ...] | None, index_url: str
+) -> tuple[list[Located], list[Problem]]:
+    located: list[Located] = []
+    problems: list[Problem] = []
+    for artifact in wanted:
+        if files is None:
+            text = f"{artifact.label}: {index_url} has no project {artifact.name}"
+            problems.append(Problem(kind="gone", text=text))
+            continue
+        named = [file for file in files if artifact.may_be_called(file.file_name)]
+        chosen = [file for file in named if file.sha256 == artifact.sha256] or [
+            # Without a digest on the page, the file that the lock names; its bytes decide.
+            file
+            for file in named
+            if file.sha256 is None and artifact.file_name is not None
+        ]
+        if chosen:
+            file = chosen[0]
+            located.append(Located(wanted=artifact, file_name=file.file_name, url=file.url, size=file.size))
+        else:
+            problems.append(_absent(artifact, named, index_url))
+    return located, problems
+
+
+def _absent(artifact: Wanted, named: list[IndexFile], index_url: str) -> Problem:
+    repushed = [file for file in named if file.sha256 is not None]
+    if repushed and (artifact.file_name is not None or len(repushed) == 1):
+        text = (
+            f"{repushed[0].file_name}: the index was pushed again: {index_url} has it now with "
+            f"sha256:{repushed[0].sha256}, and the lock says sha256:{artifact.sha256}"
+        )
+        return Problem(kind="re-pushed", text=text)
+    if repushed:
+        text = (
+            f"{artifact.label}: none of its {len(repushed)} files on {index_url} has sha256:{artifact.sha256}"
+        )
+        return Problem(kind="re-pushed", text=text)
+    if named:
+        text = f"{artifact.label}: {index_url} tells no digests, and the lock no file name"
+        return Problem(kind="gone", text=text)
+    return Problem(kind="gone", text=f"{artifact.label} is not on {index_url}")

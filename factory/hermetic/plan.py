@@ -1,0 +1,109 @@
+"""What is to be done so that a folder holds what a lock names, found out without changing anything."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from factory.console import Progress
+from factory.flavor.repository import Flavor
+from factory.hermetic.bill import read_bill
+from factory.hermetic.layout import Layout
+from factory.hermetic.local import find_locally
+from factory.hermetic.parallel import in_parallel
+from factory.hermetic.problem import Problem, prefetch_error
+from factory.hermetic.standing import Standing, look
+from factory.hermetic.wanted import Wanted, wanted_artifacts
+
+if TYPE_CHECKING:
+    from factory.hermetic.locate import Located
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetching:
+    """How artifacts are fetched: folders that go before the index, requests at a time, read timeout.
+
+    ``public_find_links`` serve flavors without an index URL, ``find_links`` all of them.
+    """
+
+    find_links: tuple[Path, ...] = ()
+    public_find_links: tuple[Path, ...] = ()
+    jobs: int = 8
+    timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What stands in the folder, what a local folder has, and what the index has of the rest."""
+
+    standing: Standing
+    local: Mapping[Wanted, Path]
+    located: tuple["Located", ...]
+
+    @property
+    def file_names(self) -> dict[Wanted, str]:
+        """What each artifact is called in the folder when the plan has been carried out."""
+        return (
+            {artifact: path.name for artifact, path in self.standing.right.items()}
+            | {artifact: path.name for artifact, path in self.local.items()}
+            | {one.wanted: one.file_name for one in self.located}
+        )
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether the folder is not already what the lock says."""
+        return bool(self.local or self.located or self.standing.wrong or self.standing.superseded)
+
+
+def make_plan(flavor: Flavor, layout: Layout, fetching: Fetching, progress: Progress) -> Plan:
+    """Look at the lock, the folder, the local folders and the index, in that order.
+
+    Raises:
+        LockFileError: the flavor is not locked.
+        PrefetchError: everything that is wrong, in one message.
+        IndexAccessError: the index refused, failed or did not answer.
+    """
+    wanted = wanted_artifacts(flavor)
+    standing = look(layout.artifacts, wanted, earlier=read_bill(layout.bill), progress=progress)
+    problems = [
+        Problem(kind="extra", text=f"{path} is not in the lock, and no prefetch of ours put it there")
+        for path in standing.extra
+    ]
+    missing = [artifact for artifact in wanted if artifact not in standing.right]
+    public = fetching.public_find_links if flavor.project.spec.index_url is None else ()
+    local = _find_all_locally(missing, fetching.find_links + public)
+    absent = [artifact for artifact in missing if artifact not in local]
+    located: list[Located] = []
+    if absent:
+        # Imported when something is to be fetched: httpx and the page parser take half a second.
+        from factory.hermetic.locate import locate  # noqa: PLC0415
+        from factory.lock.index import IndexClient, Patience  # noqa: PLC0415
+
+        patience = Patience(read_seconds=fetching.timeout_seconds)
+        url = flavor.project.spec.index_url
+        with IndexClient(url, connections=fetching.jobs, patience=patience) as client:
+            located, not_found = locate(client, absent, jobs=fetching.jobs)
+        problems += not_found
+    plan = Plan(standing=standing, local=local, located=tuple(located))
+    problems += _clashes(plan)
+    if problems:
+        raise prefetch_error(flavor.name, problems)
+    return plan
+
+
+def _find_all_locally(missing: Sequence[Wanted], folders: Sequence[Path]) -> dict[Wanted, Path]:
+    if not folders:
+        return {}
+    found = in_parallel(lambda artifact: find_locally(artifact, folders), missing, jobs=os.cpu_count() or 1)
+    return {artifact: path for artifact, path in zip(missing, found, strict=True) if path is not None}
+
+
+def _clashes(plan: Plan) -> list[Problem]:
+    counted = Counter(plan.file_names.values())
+    return [
+        Problem(kind="lock", text=f"{name} is the name of {count} locked artifacts with different hashes")
+        for name, count in counted.items()
+        if count > 1
+    ]

@@ -1,0 +1,174 @@
+"""Prefetch: a flavor's locked artifacts in a folder from which it builds without a network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.console import Progress, Silent
+from factory.files import exclusive, is_temporary, storage_error
+from factory.flavor.repository import Flavor
+from factory.hermetic.bill import bill_of_materials
+from factory.hermetic.layout import Layout
+from factory.hermetic.local import take
+from factory.hermetic.partial import partial_path
+from factory.hermetic.plan import Fetching, Plan, make_plan
+from factory.hermetic.problem import Problem, prefetch_error
+from factory.hermetic.wanted import Wanted, is_stale
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prefetched:
+    """A complete prefetched folder.
+
+    ``artifacts`` files of ``size`` bytes are there, every one with the lock's digest: ``verified``
+    were there before, ``linked`` came from the folders given, ``fetched`` from the index.
+    ``replaced`` had a locked name and wrong bytes before; ``removed`` were an earlier lock's.
+    ``stale_lock``: the lock was made from something else than ``pyproject.toml`` says now.
+    """
+
+    flavor: str
+    folder: Path
+    artifacts: int
+    size: int
+    verified: int
+    linked: int
+    fetched: int
+    replaced: tuple[str, ...]
+    removed: tuple[str, ...]
+    stale_lock: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What a prefetch would do with one artifact: ``source`` is "there", a local path, or a URL.
+
+    ``size`` is in bytes, None where the index does not tell it.
+    """
+
+    artifact: str
+    source: str
+    size: int | None
+
+
+def prefetch_flavor(
+    flavor: Flavor, output: Path, *, fetching: Fetching | None = None, progress: Progress | None = None
+) -> Prefetched:
+    """Bring the folder to what the lock says, and return only when it is exactly that.
+
+    What is there is hashed and kept; what is missing comes from the find-links folders, else from
+    the index that the spec names and no other. A second run only verifies.
+
+    Args:
+        flavor: a locked flavor.
+        output: what a build mounts at ``/cachi2``; made if it is not there.
+        fetching: find-links folders, requests at a time, timeout.
+        progress: told of bytes.
+
+    Raises:
+        LockFileError: the flavor is not locked.
+        PrefetchError: everything that is wrong with the lock, the folder or the index, in one message.
+        IndexAccessError: the index refused, failed or did not answer.
+        StorageError: the file system refused.
+        BusyError: another run works on the folder.
+    """
+    fetching, progress = fetching or Fetching(), progress or Silent()
+    layout = Layout(output.absolute())
+    layout.make()
+    with exclusive(layout.root), exclusive(layout.output):
+        plan = make_plan(flavor, layout, fetching, progress)
+        if plan.changes_something:
+            layout.reopen()
+        _clear(layout.artifacts, plan)
+        problems = _take_local(layout.artifacts, plan)
+        problems += _download(flavor, layout.artifacts, plan, fetching, progress)
+        problems += _prove(layout.artifacts, plan.file_names, problems)
+        if problems:
+            raise prefetch_error(flavor.name, problems)
+        spec_url = flavor.project.spec.index_url
+        layout.complete(bill_of_materials(plan.file_names.items(), index_url=spec_url))
+    return _summary(flavor, layout, plan)
+
+
+def plan_prefetch(
+    flavor: Flavor, output: Path, *, fetching: Fetching | None = None, progress: Progress | None = None
+) -> tuple[Planned, ...]:
+    """What `prefetch_flavor` would do, with nothing changed; raises as it does."""
+    plan = make_plan(flavor, Layout(output.absolute()), fetching or Fetching(), progress or Silent())
+    there = [
+        Planned(artifact=path.name, source="there", size=path.stat().st_size)
+        for path in plan.standing.right.values()
+    ]
+    local = [
+        Planned(artifact=path.name, source=str(path), size=path.stat().st_size)
+        for path in plan.local.values()
+    ]
+    remote = [Planned(artifact=one.file_name, source=one.url, size=one.size) for one in plan.located]
+    return tuple(sorted((*there, *local, *remote), key=lambda planned: planned.artifact))
+
+
+def _clear(folder: Path, plan: Plan) -> None:
+    """Take away what must not stay: wrong bytes, an earlier lock's files, partials of neither."""
+    partials = {partial_path(folder, one.file_name, one.wanted.sha256) for one in plan.located}
+    leftovers = [path for path in folder.iterdir() if is_temporary(path) and path not in partials]
+    for path in (*plan.standing.wrong, *plan.standing.superseded, *leftovers):
+        try:
+            path.unlink()
+        except OSError as error:
+            raise storage_error(path, error) from error
+
+
+def _take_local(folder: Path, plan: Plan) -> list[Problem]:
+    return [
+        Problem(kind="bytes", text=f"{source} changed while it was taken")
+        for wanted, source in plan.local.items()
+        if not take(
+            source,
+            folder / source.name,
+            by_way_of=partial_path(folder, source.name, wanted.sha256),
+            sha256=wanted.sha256,
+        )
+    ]
+
+
+def _download(
+    flavor: Flavor, folder: Path, plan: Plan, fetching: Fetching, progress: Progress
+) -> list[Problem]:
+    if not plan.located:
+        return []
+    from factory.hermetic.download import download  # noqa: PLC0415 - as in `make_plan`
+    from factory.lock.index import IndexClient, Patience  # noqa: PLC0415
+
+    patience = Patience(read_seconds=fetching.timeout_seconds)
+    url = flavor.project.spec.index_url
+    with IndexClient(url, connections=fetching.jobs, patience=patience) as client:
+        return download(client, plan.located, folder, jobs=fetching.jobs, progress=progress)
+
+
+def _prove(folder: Path, names: Mapping[Wanted, str], known: list[Problem]) -> list[Problem]:
+    """That the folder holds every locked file and nothing else, whatever happened meanwhile."""
+    found = {path.name for path in folder.iterdir() if not is_temporary(path)}
+    wanted = set(names.values())
+    extra = [
+        Problem(kind="extra", text=f"{folder / name} came while it was fetched") for name in found - wanted
+    ]
+    if known:
+        return extra
+    return extra + [
+        Problem(kind="gone", text=f"{folder / name} is not there any more") for name in wanted - found
+    ]
+
+
+def _summary(flavor: Flavor, layout: Layout, plan: Plan) -> Prefetched:
+    names = plan.file_names.values()
+    return Prefetched(
+        flavor=flavor.name,
+        folder=layout.root,
+        artifacts=len(names),
+        size=sum((layout.artifacts / name).stat().st_size for name in names),
+        verified=len(plan.standing.right),
+        linked=len(plan.local),
+        fetched=len(plan.located),
+        replaced=tuple(path.name for path in plan.standing.wrong),
+        removed=tuple(path.name for path in plan.standing.superseded),
+        stale_lock=is_stale(flavor),
+    )
