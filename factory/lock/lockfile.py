@@ -28,6 +28,8 @@ _INPUTS = re.compile(r"#\s*inputs:\s*(sha256:[0-9a-f]{64})\s*")
 _HASH = re.compile(r"--hash[= ](?P<algorithm>[a-z0-9]+):(?P<digest>[0-9a-fA-F]+)")
 _FILE_NAME = re.compile(r"\s+#\s+(\S+\.(?:whl|tar\.gz|zip))\s*")
 _HASH_OPTION = re.compile(r"\s--hash[= ].*", re.DOTALL)
+# A long option with a space or = before its value, or a short one with a space or nothing (optparse).
+_OPTION = re.compile(r"(?P<name>--[A-Za-z0-9-]+|-[A-Za-z])(?:\s*=\s*|\s*)(?P<value>.*?)\s*")
 _TRAILING_COMMENT = re.compile(r"\s+#.*")
 
 
@@ -171,11 +173,10 @@ def _entries(text: str) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def _option(number: int, entry: str) -> Option:
-    entry = _TRAILING_COMMENT.sub("", entry)
-    name, _, value = (
-        entry.replace("=", " ", 1).partition(" ") if entry.startswith("--") else (entry.partition(" "))
-    )
-    return Option(line=number, name=name, value=value.strip())
+    match = _OPTION.fullmatch(_TRAILING_COMMENT.sub("", entry))
+    if match is None:
+        return Option(line=number, name=entry, value="")
+    return Option(line=number, name=match["name"], value=match["value"])
 
 
 def _pin(number: int, entry: str, comments: list[str]) -> Pin | None:

@@ -1,0 +1,88 @@
+"""The console: results on standard output, everything else on standard error."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from factory.console import Console, Table, human_size, to_plain
+from factory.errors import MarkerError
+
+
+@dataclass(frozen=True)
+class Inner:
+    path: Path
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner
+    found: frozenset[str]
+    by_name: dict[str, Inner]
+    nothing: None = None
+
+
+def test_plain_data_is_what_json_knows() -> None:
+    inner = Inner(path=Path("a/b"), names=("x", "y"))
+    plain = to_plain(Outer(inner=inner, found=frozenset({"b", "a"}), by_name={"n": inner}))
+    expected = {"path": "a/b", "names": ["x", "y"]}
+    assert plain == {"inner": expected, "found": ["a", "b"], "by_name": {"n": expected}, "nothing": None}
+    assert json.loads(json.dumps(plain)) == plain
+
+
+def test_a_result_is_one_json_document_or_the_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    Console(json_output=True).result({"a": [1]}, "text")
+    assert json.loads(capsys.readouterr().out) == {"a": [1]}
+    Console().result({"a": [1]}, "first", "second")
+    assert capsys.readouterr().out == "first\nsecond\n"
+
+
+def test_a_table_in_a_pipe_keeps_its_rows_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    row = ("name", "quay.io/example/" + "x" * 60 + ":1", "[bold]not markup[/bold] :smile:")
+    Console().result(None, Table(headings=("a", "b", "c"), rows=(row,)))
+    _, line = capsys.readouterr().out.splitlines()
+    assert line.split("  ")[:2] == list(row[:2])
+    assert row[2] in line
+
+
+def test_notes_and_warnings_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().note("it goes on")
+    Console().warning("look at it")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "it goes on\nwarning: look at it\n"
+
+
+@pytest.mark.parametrize("json_output", [False, True])
+def test_an_error_says_its_reason_and_its_solution(
+    capsys: pytest.CaptureFixture[str], *, json_output: bool
+) -> None:
+    Console(json_output=json_output).error(MarkerError("it broke", solution="Mend it."))
+    captured = capsys.readouterr()
+    if json_output:
+        assert json.loads(captured.out) == {
+            "error": {"kind": "MarkerError", "reason": "it broke", "solution": "Mend it.", "exit_code": 15}
+        }
+    else:
+        assert captured.out == ""
+        assert captured.err == "error: it broke\n  what to do: Mend it.\n"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (446_100_000, "446.1 MB"), (3_240_000_000_000, "3.2 TB")],
+)
+def test_sizes_are_in_decimal_units(size: int, text: str) -> None:
+    assert human_size(size) == text
+
+
+def test_progress_where_nobody_watches_writes_nothing_to_standard_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with Console().progress("fetching", total=3) as progress:
+        progress.extend(2)
+        for _ in range(5):
+            progress.advance(message="one")
+    assert capsys.readouterr().out == ""
