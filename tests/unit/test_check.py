@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.flavors import INDEX, NAME, PROJECT, lock_text, make_flavor, make_repository
+from support.clean_flavor import INDEX, NAME, PROJECT, lock_text, make_flavor, make_repository
 
 from factory.check.check import check_flavor, check_flavors
 from factory.check.finding import Finding

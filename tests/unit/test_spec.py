@@ -6,7 +6,7 @@ import pytest
 import tomlkit
 from hypothesis import given
 from hypothesis import strategies as st
-from support.flavors import NAME, PROJECT
+from support.clean_flavor import NAME, PROJECT
 
 from factory.errors import SpecError
 from factory.flavor.project import parse_project
