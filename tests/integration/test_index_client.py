@@ -65,6 +65,25 @@ def test_a_project_page_gives_names_urls_digests_sizes_and_yanked(
     assert bytes(buffer.content) in {wheel.read_bytes(), sdist.read_bytes()}
 
 
+def test_files_that_are_not_kept_are_not_given(tmp_path: Path) -> None:
+    make_wheel(tmp_path, "lib", "1.0")
+    wanted = make_wheel(tmp_path, "lib", "2.0")
+    for json_pages in (True, False):
+        with IndexServer(folder=tmp_path, json_pages=json_pages) as index, client(index) as reader:
+            files = reader.project("lib", keep=lambda name: name == wanted.name)
+        assert files is not None
+        assert [file.file_name for file in files] == [wanted.name]
+
+
+def test_a_file_name_that_leaves_its_folder_is_not_given(tmp_path: Path) -> None:
+    links = b"".join(
+        b'<a href="/files/x-1.0.tar.gz">%b</a>' % name for name in (b"../x-1.0.tar.gz", b".x.whl")
+    )
+    with IndexServer(folder=tmp_path) as index, client(index) as reader:
+        index.fault("/simple/x/", Fault(body=links))
+        assert reader.project("x") == ()
+
+
 def test_404_is_not_there(tmp_path: Path) -> None:
     with IndexServer(folder=tmp_path) as index, client(index) as reader:
         assert reader.project("nothing") is None
@@ -99,6 +118,13 @@ def test_what_may_pass_is_tried_again(tmp_path: Path, status: int) -> None:
     [
         (Fault(hang=True), "did not answer in time"),
         (Fault(status=418), "answers HTTP 418"),
+        (Fault(body=b"{", content_type="application/vnd.pypi.simple.v1+json"), "can be read"),
+        (Fault(body=b"[]", content_type="application/vnd.pypi.simple.v1+json"), "can be read"),
+        (Fault(body=b'{"files": [{}]}', content_type="application/vnd.pypi.simple.v1+json"), "can be read"),
+        (
+            Fault(body=b"%PDF", content_type="application/pdf"),
+            "no page of a package index, but application/pdf",
+        ),
         (Fault(status=302, location="ftp://127.0.0.1/lib/"), "cannot be followed"),
         (Fault(status=302, location="/simple/lib/"), "cannot be followed"),
     ],

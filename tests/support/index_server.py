@@ -34,6 +34,7 @@ class Fault:
     """What goes wrong with a path. ``times`` is how often it does before it is cured; None is always.
 
     status: answer with this status and no body; ``location`` makes it a redirect.
+    body: answer with this instead of a project's page, as ``content_type``.
     delay: seconds before the answer; hang: never answer while the server runs.
     close_after: announce the whole body, send so many bytes of it and close the connection.
     truncate: announce and send only so many bytes.
@@ -42,6 +43,8 @@ class Fault:
 
     status: int | None = None
     location: str | None = None
+    body: bytes | None = None
+    content_type: str = "text/html"
     retry_after: str | None = None
     delay: float = 0.0
     hang: bool = False
@@ -225,6 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.status is not None:
             extra = {"Location": fault.location, "Retry-After": fault.retry_after}
             self._answer(fault.status, headers={name: value for name, value in extra.items() if value})
+        elif fault.body is not None:
+            self._answer(200, fault.body, content_type=fault.content_type)
         else:
             self._route(fault)
 
