@@ -1,7 +1,7 @@
 """Who requires what, and what is not there, read from uv's explanation of a failed resolution.
 
-uv has no machine-readable form of it. What is read here only points at names: whether the index
-lacks one of them is then looked up, so a wording that changes costs completeness, never truth.
+uv has no machine-readable form of it. What is read here points at names, and whether the index lacks
+one of them is then looked up: a wording that changes costs completeness, never truth.
 """
 
 import re
@@ -18,11 +18,12 @@ _DEPENDS = re.compile(
     rf"(?: on)?(?: one of:\n(?P<choice>(?:[ \t]+{_REQUIREMENT}[ \t]*(?:\n|$))+)| (?P<one>{_REQUIREMENT}))"
 )
 _ABSENT = re.compile(
-    rf"(?P<subject>{_REQUIREMENT}) (?:has no |was not found|was yanked|requires Python|needs )"
+    rf"(?P<subject>{_REQUIREMENT}) (?:has no |was not found|was yanked|requires Python)"
     rf"|only (?P<only>{_REQUIREMENT}) is available"
     rf"|no versions? of (?P<version>{_REQUIREMENT})"
     rf"|versions of (?P<listed>{_NAME}) are available"
 )
+_NEEDS_PYTHON = re.compile(rf"(?P<subject>{_REQUIREMENT}) requires Python (?P<python>[<>=!~0-9.,*]*[0-9*])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,14 @@ class Need:
 
 @dataclass(frozen=True, kw_only=True)
 class Blame:
-    """The names that an explanation calls absent, and the requirements that it goes through."""
+    """The names that an explanation calls absent, and the requirements that it goes through.
+
+    ``pythons`` are versions that want another Python, and which: not every index's pages tell.
+    """
 
     absent: frozenset[str]
     needs: tuple[Need, ...]
+    pythons: tuple[tuple[Requirement, str], ...] = ()
 
 
 def read_blame(explanation: str) -> Blame:
@@ -55,7 +60,12 @@ def read_blame(explanation: str) -> Blame:
             needs.append(Need(by=match["by"] or match["every"], requirements=found))
     absent = [word for match in _ABSENT.finditer(explanation) for word in match.groupdict().values() if word]
     names = frozenset(canonicalize_name(requirement.name) for requirement in _requirements(absent))
-    return Blame(absent=names, needs=tuple(dict.fromkeys(needs)))
+    pythons = tuple(
+        (requirement, match["python"])
+        for match in _NEEDS_PYTHON.finditer(explanation)
+        for requirement in _requirements([match["subject"]])
+    )
+    return Blame(absent=names, needs=tuple(dict.fromkeys(needs)), pythons=pythons)
 
 
 def _requirements(words: list[str]) -> tuple[Requirement, ...]:

@@ -62,6 +62,16 @@ class _Shelf:
     def offers(self, name: str) -> tuple[Offer, ...]:
         return self._known[name]
 
+    def tell_python(self, requirement: Requirement, python: str) -> None:
+        """What uv read in the metadata, where the project's page does not tell it."""
+        name = canonicalize_name(requirement.name)
+        self._known[name] = tuple(
+            replace(offer, requires_python=python)
+            if offer.requires_python is None and offer.satisfies(requirement.specifier)
+            else offer
+            for offer in self._known.get(name, ())
+        )
+
     def _offers(self, name: str) -> tuple[Offer, ...]:
         listed = tuple(
             Offer(file_name=file.file_name, yanked=file.yanked, requires_python=file.requires_python)
@@ -116,13 +126,16 @@ def explain(
 
 def _gaps(project: Project, refused: Refused, shelf: _Shelf) -> list[Gap]:
     """What is lacking among the direct requirements and those that uv's explanation goes through."""
-    needs = _direct_needs(project, refused) + list(read_blame(refused.explanation).needs)
+    blame = read_blame(refused.explanation)
+    needs = _direct_needs(project, refused) + list(blame.needs)
     by_package: dict[str, list[Need]] = {}
     for need in needs:
         by_package.setdefault(need.package, []).append(need)
-    for name in read_blame(refused.explanation).absent - by_package.keys():
+    for name in blame.absent - by_package.keys():
         by_package[name] = [Need(by=None, requirements=(Requirement(name),))]
     shelf.look_up(set(by_package))
+    for requirement, python in blame.pythons:
+        shelf.tell_python(requirement, python)
     gaps = [_gap(project, name, of_package, shelf) for name, of_package in sorted(by_package.items())]
     return [gap for gap in gaps if gap is not None]
 

@@ -1,0 +1,77 @@
+"""Whether what an index offers satisfies, and what is said where it does not."""
+
+import pytest
+from packaging.specifiers import SpecifierSet
+
+from factory.lock.availability import Offer, describe_lack, has_wheel
+from factory.lock.narrow import tag_ranks
+
+RANKS = tag_ranks(python="3.12", platform="linux/amd64", glibc="2.34")
+
+
+def offers(*names: str) -> tuple[Offer, ...]:
+    return tuple(Offer(file_name=name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("there", "specifier", "satisfied"),
+    [
+        pytest.param(offers("a-1.0-py3-none-any.whl"), "", True, id="any version"),
+        pytest.param(offers("a-1.0-py3-none-any.whl"), ">=1,<2", True, id="in the range"),
+        pytest.param(offers("a-1.0-py3-none-any.whl"), ">=2", False, id="too old"),
+        pytest.param(offers("a-2.0.tar.gz", "a-1.0-py3-none-any.whl"), ">=2", False, id="sdist only"),
+        pytest.param(offers("a-1.0-cp312-cp312-win_amd64.whl"), "", False, id="another platform"),
+        pytest.param(
+            offers("a-1.0rc1-py3-none-any.whl", "a-0.9.tar.gz"), "", False, id="pre-release beside a final"
+        ),
+        pytest.param(offers("a-1.0rc1-py3-none-any.whl", "a-0.9.tar.gz"), ">=1.0rc1", True, id="named pre"),
+        pytest.param(offers("a-1.0rc1-py3-none-any.whl"), "", True, id="only pre-releases"),
+        pytest.param(offers("a-1.0+cpu-py3-none-any.whl"), "==1.0", True, id="local version"),
+        pytest.param((Offer(file_name="a-1.0-py3-none-any.whl", yanked=True),), "", False, id="yanked"),
+        pytest.param((Offer(file_name="a-1.0-py3-none-any.whl", yanked=True),), "==1.0", True, id="pinned"),
+        pytest.param(
+            (Offer(file_name="a-1.0-py3-none-any.whl", requires_python=">=3.13"),), "", False, id="Python"
+        ),
+        pytest.param(
+            (Offer(file_name="a-1.0-py3-none-any.whl", requires_python="~nonsense"),), "", True, id="nonsense"
+        ),
+        pytest.param(offers("a-what.zip"), "", False, id="no distribution"),
+    ],
+)
+def test_has_wheel(there: tuple[Offer, ...], specifier: str, *, satisfied: bool) -> None:
+    assert has_wheel(there, SpecifierSet(specifier), python="3.12", ranks=RANKS) is satisfied
+
+
+@pytest.mark.parametrize(
+    ("there", "specifier", "said"),
+    [
+        pytest.param((), "", "the index has no such project", id="no project"),
+        pytest.param(
+            offers(*(f"a-{minor}.0-py3-none-any.whl" for minor in range(1, 6))),
+            ">=9",
+            "the index has … 3.0, 4.0, 5.0",
+            id="the newest of many",
+        ),
+        pytest.param(offers("a-2.8.tar.gz"), ">=2", "the index has 2.8 as sdist only", id="sdist"),
+        pytest.param(
+            (Offer(file_name="a-1.0-py3-none-any.whl", yanked=True),),
+            "",
+            "the index has 1.0, yanked",
+            id="yanked",
+        ),
+        pytest.param(
+            (Offer(file_name="a-1.0-py3-none-any.whl", requires_python=">=3.13"),),
+            "",
+            "the index has 1.0, which requires Python >=3.13",
+            id="Python",
+        ),
+        pytest.param(
+            offers("a-1.0-cp312-cp312-manylinux_2_17_aarch64.whl"),
+            "",
+            "the index has 1.0 with wheels for linux/arm64 (cp312-cp312-manylinux_2_17_aarch64)",
+            id="another platform",
+        ),
+    ],
+)
+def test_what_there_is_instead(there: tuple[Offer, ...], specifier: str, said: str) -> None:
+    assert describe_lack(there, SpecifierSet(specifier), python="3.12") == said
