@@ -28,11 +28,21 @@ def cpu_torch(version: str, python: str) -> Path | None:
     pattern = f"torch-{version}*cp{python.replace('.', '')}-*{platform.machine()}.whl"
     for folder in folders:
         if folder.is_dir() and any(folder.glob(pattern)):
-            return folder
+            return folder.resolve()
     return wheels if _fetch(version, python, wheels) else None
 
 
 def _fetch(version: str, python: str, wheels: Path) -> bool:
+    try:
+        wheel = _look_up(version, python)
+        return wheel is not None and _download(*wheel, wheels)
+    except (subprocess.TimeoutExpired, httpx.HTTPError) as error:
+        print(f"no CPU build of torch could be fetched: {error}", file=sys.stderr)
+        return False
+
+
+def _look_up(version: str, python: str) -> tuple[str, str] | None:
+    """URL and SHA-256 of the wheel on PyTorch's CPU index; None where uv cannot reach it."""
     with tempfile.TemporaryDirectory() as scratch:
         lock = Path(scratch, "pylock.toml")
         requirement = Path(scratch, "requirements.in")
@@ -46,10 +56,10 @@ def _fetch(version: str, python: str, wheels: Path) -> bool:
             env={**os.environ, "UV_HTTP_TIMEOUT": "15", "UV_PYTHON_DOWNLOADS": "never"},
         )  # fmt: skip
         if asked.returncode != 0:
-            return False
+            return None
         packages = tomllib.loads(lock.read_text())["packages"]
     wheel = next(package for package in packages if package["name"] == "torch")["wheels"][0]
-    return _download(wheel["url"], wheel["hashes"]["sha256"], wheels)
+    return wheel["url"], wheel["hashes"]["sha256"]
 
 
 def _download(url: str, sha256: str, wheels: Path) -> bool:

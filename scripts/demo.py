@@ -29,7 +29,7 @@ TORCH, PYTHON, TRAINING_HUB = "2.13.0", "3.11", "0.11.2"
 TAG = "localhost/universal-image-demo:latest"
 PULL_SECONDS = 900
 JUPYTER_SECONDS = 90
-FACTORY = [str(Path(sys.executable).with_name("factory")), "--root", str(WORK)]
+FACTORY = str(Path(sys.executable).with_name("factory"))
 
 
 class StepFailedError(Exception):
@@ -69,19 +69,19 @@ class Demo:
 
 def run(*words: str, quiet: bool = False, timeout: float | None = None) -> str:
     """Run a command, shown as one would type it; what it printed to standard output."""
-    shown = ["factory", *words[len(FACTORY) :]] if list(words[: len(FACTORY)]) == FACTORY else list(words)
-    print(f"$ {shlex.join(shown)}", flush=True)
+    shown = shlex.join([Path(words[0]).name, *words[1:]])
+    print(f"$ {shown}", flush=True)
     try:
         done = subprocess.run(
             words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT if quiet else None, text=True,
-            timeout=timeout, check=False, stdin=subprocess.DEVNULL,
+            timeout=timeout, check=False, stdin=subprocess.DEVNULL, cwd=WORK,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise StepFailedError(f"{words[0]} took more than {timeout:.0f} seconds") from error
     if not quiet or done.returncode != 0:
         print(done.stdout, end="", flush=True)
     if done.returncode != 0:
-        raise StepFailedError(f"{shlex.join(shown)} ended with status {done.returncode}")
+        raise StepFailedError(f"{shown} ended with status {done.returncode}")
     return done.stdout
 
 
@@ -127,28 +127,27 @@ def main_job(demo: Demo, engine: str) -> None:
     links = ["--find-links", str(wheels)] if wheels else []
     machine = "arm64" if platform.machine() in {"aarch64", "arm64"} else "amd64"
     with demo.step("new-flavor"):
-        run(*FACTORY, "new-flavor", "--accelerator", "cpu", "--torch", TORCH, "--python", PYTHON,
+        run(FACTORY, "new-flavor", "--accelerator", "cpu", "--torch", TORCH, "--python", PYTHON,
             "--training-hub", TRAINING_HUB, "--platform", f"linux/{machine}")  # fmt: skip
     flavor = find_repository(WORK, start=WORK).flavors()[0]
     with demo.step("lock"):
-        run(*FACTORY, "lock", flavor.name, *links)
+        run(FACTORY, "lock", flavor.name, *links)
     with demo.step("check"):
-        run(*FACTORY, "check", "--all")
+        run(FACTORY, "check", "--all")
     with demo.step("strip"):
-        run(*FACTORY, "strip", flavor.name, "--output", str(WORK / "downstream"))
-    prefetched = WORK / "prefetched"
+        run(FACTORY, "strip", flavor.name, "--output", "downstream")
     with demo.step("prefetch") as say:
-        run(*FACTORY, "prefetch", flavor.name, "--output", str(prefetched), *links)
-        files = list((prefetched / "output" / "deps" / "pip").iterdir())
+        run(FACTORY, "prefetch", flavor.name, "--output", "prefetched", *links)
+        files = list((WORK / "prefetched" / "output" / "deps" / "pip").iterdir())
         say(f"{len(files)} files, {human_size(sum(file.stat().st_size for file in files))}")
     with demo.step("base image") as say:
         base = base_image(engine, flavor.project.spec.base_image)
-        say(base)
+        say("the stand-in" if "standin" in base else "the vendor's")
     with demo.step("hermetic build") as say:
-        run(*FACTORY, "build", flavor.name, "--downstream", "--hermetic", "--prefetched", str(prefetched),
+        run(FACTORY, "build", flavor.name, "--downstream", "--hermetic", "--prefetched", "prefetched",
             "--base-image", base, "--tag", TAG)  # fmt: skip
         size = int(run(engine, "image", "inspect", "--format", "{{.Size}}", TAG, quiet=True))
-        say(f"{TAG}, {human_size(size)}")
+        say(f"image of {human_size(size)}")
     with demo.step("torchrun, two processes") as say:
         printed = run(
             engine, "run", "--rm", "--network", "none", "--volume", f"{ROOT / 'scripts'}:/demo:ro,z", TAG,
