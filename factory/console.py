@@ -141,7 +141,11 @@ def _draw(table: Table) -> None:
         drawn.add_column(heading, justify="right" if right else "left", no_wrap=right, overflow="fold")
     for row in table.rows:
         drawn.add_row(*row)
-    _rich(sys.stdout.isatty()).print(drawn)
+    rich = _rich(sys.stdout.isatty())
+    # rich only draws: were it to write, it would end the program itself when nobody reads any more.
+    with rich.capture() as capture:
+        rich.print(drawn)
+    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def _rich(is_terminal: bool) -> "RichConsole":  # noqa: FBT001

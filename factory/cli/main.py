@@ -1,6 +1,7 @@
 """The command ``factory``: finds the module of a command when it is asked for, and ends the run."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -27,6 +28,8 @@ COMMANDS = {
     "build": "build",
 }
 _INTERRUPTED = 130
+# As a shell tells SIGPIPE. Not 0: whoever stopped reading has not seen that there are no findings.
+_PIPE_CLOSED = 141
 
 
 class LazyGroup(click.Group):
@@ -43,6 +46,16 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"factory.cli.{COMMANDS[cmd_name]}")
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            result: object = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # What is still buffered goes nowhere, so that the interpreter does not fail on it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise click.exceptions.Exit(_PIPE_CLOSED) from None
+        return result
 
 
 @click.group(
@@ -85,9 +98,6 @@ def _run(arguments: list[str] | None, invocation: Invocation) -> int:
     except (click.Abort, KeyboardInterrupt):
         invocation.console.note("interrupted; nothing was left half-written")
         return _INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     except OSError as error:
         refused = storage_error(Path(error.filename or "."), error)
         invocation.console.error(refused)

@@ -1,0 +1,293 @@
+"""The command line as a user meets it: exit codes, messages, JSON. Each run is a real process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.clean_flavor import NAME, make_flavor, make_repository
+
+from factory import __version__
+from factory.cli.main import COMMANDS
+from factory.files import exclusive
+from factory.flavor.repository import Flavor, Repository
+
+FACTORY = (sys.executable, "-m", "factory")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return make_repository(tmp_path)
+
+
+@pytest.fixture
+def flavor(repository: Repository) -> Flavor:
+    return make_flavor(repository)
+
+
+def _factory(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*FACTORY, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def _json(done: subprocess.CompletedProcess[str]) -> Any:  # noqa: ANN401
+    return json.loads(done.stdout)
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    done = _factory("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, f"factory, version {__version__}")
+
+
+def test_the_help_lists_every_command_in_the_order_of_the_job(tmp_path: Path) -> None:
+    done = _factory("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    listed = done.stdout.partition("Commands:")[2].split("\n")
+    assert [line.split()[0] for line in listed if line[:2] == "  " and line[2:3].strip()] == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_without_a_repository(tmp_path: Path, name: str) -> None:
+    done = _factory(name, "-h", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "--json" in done.stdout
+    assert "--root" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["check", "--no-such-option"],
+        ["check", "--format", "xml"],
+        ["show"],
+        ["check", "--all", NAME],
+    ],
+)
+def test_wrong_usage_exits_with_2(tmp_path: Path, arguments: list[str]) -> None:
+    done = _factory(*arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Error: " in done.stderr
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "x"], ["check"], ["sync"]])
+def test_without_a_repository_a_command_says_how_to_get_one(tmp_path: Path, command: list[str]) -> None:
+    done = _factory(*command, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (13, "")
+    assert done.stderr.startswith("error: ")
+    assert "mkdir flavors" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["show", "check", "sync"])
+def test_an_unknown_flavor_is_named_with_those_that_are_there(flavor: Flavor, command: str) -> None:
+    done = _factory(command, "th99", cwd=flavor.folder)
+    assert (done.returncode, done.stdout) == (13, "")
+    assert "'th99'" in done.stderr
+    assert NAME in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--json", "show", "th99"), ("show", "th99", "--json")])
+def test_an_error_in_json_is_one_document_with_its_exit_code(
+    flavor: Flavor, arguments: tuple[str, ...]
+) -> None:
+    done = _factory(*arguments, cwd=flavor.folder)
+    error = _json(done)["error"]
+    assert (done.returncode, error["exit_code"], error["kind"]) == (13, 13, "NotFoundError")
+    assert "th99" in error["reason"]
+    assert NAME in error["solution"]
+
+
+def test_the_root_is_the_nearest_folder_upwards_or_the_one_that_is_given(
+    flavor: Flavor, repository: Repository, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    runs = [
+        _factory("list", "--json", cwd=flavor.folder),
+        _factory("--root", repository.root, "list", "--json", cwd=elsewhere),
+        _factory("list", "--json", "--root", repository.root, cwd=elsewhere),
+    ]
+    assert [done.returncode for done in runs] == [0, 0, 0]
+    assert [state["name"] for done in runs for state in _json(done)] == [NAME] * 3
+
+
+def test_a_root_without_flavors_is_refused(tmp_path: Path) -> None:
+    done = _factory("list", "--root", tmp_path, cwd=tmp_path)
+    assert done.returncode == 13
+    assert f"{tmp_path} holds no flavors/" in done.stderr
+
+
+def test_a_flavor_may_be_given_as_a_path(flavor: Flavor) -> None:
+    done = _factory("show", ".", "--json", cwd=flavor.folder)
+    assert (done.returncode, _json(done)["name"]) == (0, NAME)
+
+
+def test_check_exits_with_0_where_there_are_only_warnings(flavor: Flavor) -> None:
+    done = _factory("check", cwd=flavor.folder)
+    assert done.returncode == 0
+    assert done.stdout.endswith("\n1 flavor checked, 0 errors, 1 warning\n")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("chosen", [[], ["--all"], [NAME]])
+def test_check_exits_with_1_where_there_is_an_error(flavor: Flavor, chosen: list[str]) -> None:
+    (flavor.folder / "LICENSE.md").unlink()
+    done = _factory("check", *chosen, cwd=flavor.folder)
+    assert done.returncode == 1
+    assert f"error FAC101 missing-file  flavors/{NAME}/LICENSE.md" in done.stdout
+    assert f"what to do: Run `factory sync {NAME}`." in done.stdout
+    assert done.stdout.endswith("\n1 flavor checked, 1 error, 1 warning\n")
+
+
+@pytest.mark.parametrize("option", [["--json"], ["--format", "json"]])
+def test_check_in_json_is_one_document(flavor: Flavor, option: list[str]) -> None:
+    (flavor.folder / "LICENSE.md").unlink()
+    done = _factory("check", *option, cwd=flavor.folder)
+    report = _json(done)
+    assert (done.returncode, report["errors"], report["warnings"], report["flavors"]) == (1, 1, 1, [NAME])
+    assert report["findings"][0] | {"why": "", "solution": "", "message": ""} == {
+        "code": "FAC101",
+        "rule": "missing-file",
+        "severity": "error",
+        "flavor": NAME,
+        "path": f"flavors/{NAME}/LICENSE.md",
+        "line": None,
+        "message": "",
+        "why": "",
+        "solution": "",
+    }
+
+
+def test_check_for_github_annotates_the_line(flavor: Flavor) -> None:
+    done = _factory("check", "--format", "github", cwd=flavor.folder)
+    first, last = done.stdout.splitlines()
+    path = f"flavors/{NAME}/pyproject.toml"
+    assert first.startswith(
+        f"::warning file={path},line=28,title=FAC208 missing-from-index::flash-attn>=2.8 is"
+    )
+    assert last == "1 flavor checked, 0 errors, 1 warning"
+
+
+def test_check_of_nothing_says_so(repository: Repository) -> None:
+    done = _factory("check", cwd=repository.root)
+    assert (done.returncode, done.stdout) == (0, "0 flavors checked, 0 errors, 0 warnings\n")
+
+
+def test_check_needs_neither_a_network_nor_a_program(flavor: Flavor) -> None:
+    code = (
+        "import sys\n"
+        "def refuse(event, arguments):\n"
+        "    if event.startswith(('socket.', 'subprocess.', 'os.exec', 'os.posix_spawn', 'os.fork')):\n"
+        "        raise SystemExit(f'refused: {event}')\n"
+        "sys.addaudithook(refuse)\n"
+        "from factory.cli.main import main\n"
+        "main(['check'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=flavor.folder, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 flavor checked" in done.stdout
+
+
+def test_list_shows_versions_and_states(repository: Repository, flavor: Flavor) -> None:
+    broken = make_flavor(repository, name="a-broken-one")
+    (broken.folder / "pyproject.toml").write_text("[tool.factory]\n", encoding="utf-8")
+    done = _factory("list", cwd=repository.root)
+    assert done.returncode == 0
+    heading, first, second, problem = done.stdout.splitlines()
+    assert heading.split() == ["name", "accelerator", "torch", "python", "training", "hub", "index", "state"]
+    assert first.split()[0] == "a-broken-one"
+    assert first.rstrip().endswith("broken")
+    assert second.split()[:6] == [NAME, "cuda", "13.0", "2.11.0", "3.12", "0.9.2"]
+    assert second.rstrip().endswith("rendered, locked")
+    assert problem.startswith("a-broken-one: ")
+    assert "lacks accelerator" in problem
+
+
+def test_list_of_nothing_says_how_to_make_one(repository: Repository) -> None:
+    done = _factory("list", cwd=repository.root)
+    assert (done.returncode, done.stdout) == (0, "no flavors yet: make one with `factory new-flavor`\n")
+
+
+def test_show_tells_everything_about_a_flavor(flavor: Flavor) -> None:
+    (flavor.folder / "LICENSE.md").unlink()
+    done = _factory("show", NAME, cwd=flavor.folder)
+    assert done.returncode == 0
+    for words in (
+        f"{NAME}: drifted, locked",
+        "  training-hub[lora]==0.9.2\n",
+        "  flash-attn>=2.8: the index has source distributions only\n",
+        "lock: 5 packages, 7 artifacts, from https://packages.example.com/cuda13.0/simple/",
+    ):
+        assert words in done.stdout
+    states = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.split()}
+    assert states["LICENSE.md"] == ["missing"]
+    assert states["Dockerfile"] == ["generated"]
+    assert states["pyproject.toml"] == ["edited", "by", "people"]
+
+
+def test_show_of_a_broken_spec_exits_with_the_specs_code(flavor: Flavor) -> None:
+    (flavor.folder / "pyproject.toml").write_text("[tool.factory]\n", encoding="utf-8")
+    done = _factory("show", NAME, cwd=flavor.folder)
+    assert done.returncode == 11
+    assert "lacks accelerator" in done.stderr
+
+
+def test_sync_mends_drift_and_says_what_it_wrote(flavor: Flavor) -> None:
+    before = (flavor.folder / "Dockerfile").read_bytes()
+    (flavor.folder / "Dockerfile").write_bytes(before + b"RUN dnf install gcc\n")
+    (flavor.folder / "mine.txt").touch()
+    dry = _factory("sync", "--dry-run", cwd=flavor.folder)
+    assert f"{NAME}/Dockerfile: would be written" in dry.stdout
+    assert (flavor.folder / "Dockerfile").read_bytes() != before
+    done = _factory("sync", cwd=flavor.folder)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        f"{NAME}/Dockerfile: written",
+        f"{NAME}/mine.txt: is stray, left alone",
+    ]
+    assert (flavor.folder / "Dockerfile").read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", [["check", "--json"], ["check"], ["list"]])
+def test_a_reader_that_stops_reading_is_no_crash(flavor: Flavor, arguments: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        done = subprocess.run(
+            [*FACTORY, *arguments], cwd=flavor.folder, stdout=pipe, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_interrupted_command_says_so_and_exits_with_130(flavor: Flavor) -> None:
+    with exclusive(flavor.folder):
+        process = subprocess.Popen(
+            [*FACTORY, "sync", NAME],
+            cwd=flavor.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        _wait_until_open(process.pid, flavor.folder)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (130, "")
+    # click ends the line that shows ^C.
+    assert errors == "\ninterrupted; nothing was left half-written\n"
+
+
+def _wait_until_open(pid: int, folder: Path) -> None:
+    """Until the process holds the folder open: it waits for the lock on it."""
+    descriptors = Path(f"/proc/{pid}/fd")
+    for _ in range(600):
+        if any(os.path.realpath(link) == str(folder) for link in descriptors.iterdir()):
+            return
+        time.sleep(0.05)
+    pytest.fail("the command did not come to wait for the folder")

@@ -1,0 +1,180 @@
+"""The house rules that no linter knows: who may import whom, print, start programs, and how long."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from factory.cli.main import COMMANDS
+from factory.errors import FactoryError
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "factory"
+# Data flows one way; a module imports only from what stands before it. The blocks of a Dockerfile are
+# what rendering makes Dockerfile.konflux with; a downstream context is made from what is locked.
+CHAIN = (
+    "flavor",
+    "downstream.blocks",
+    "render",
+    "lock",
+    "downstream",
+    "hermetic",
+    "image",
+    "konflux",
+    "check",
+)
+SHARED = frozenset({"errors", "process", "files", "console"})
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+COMMAND_SOURCES = sorted(PACKAGE / "cli" / f"{module}.py" for module in COMMANDS.values())
+# Written in pieces, so that this file does not name them either.
+FORBIDDEN = {
+    "a package registry's host": re.compile(
+        "|".join(
+            (
+                r"\bpypi" + r"\.org\b",
+                r"pythonhosted" + r"\.org\b",
+                r"\bnpmjs" + r"\.(?:org|com)\b",
+                r"\bdebian" + r"\.org\b",
+            )
+        )
+    ),
+    "a path of one machine": re.compile(r"(?<![\w.}-])/(?:ro" + r"ot|wo" + r"rk|home/\w+|opt/wheels)\b"),
+}
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def _calls(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def _place(module: str) -> int:
+    """Where a module of the package stands in the chain; before all of it what everybody may use."""
+    name = module.removeprefix("factory").removeprefix(".")
+    if name.partition(".")[0] in SHARED or not name:
+        return -1
+    places = [place for place, link in enumerate(CHAIN) if name == link or name.startswith(f"{link}.")]
+    return min(places) if places else len(CHAIN)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_a_module_imports_only_from_what_stands_before_it(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    later = [
+        used
+        for used in _imports(_tree(path))
+        if used.partition(".")[0] == "factory" and _place(used) > _place(module)
+    ]
+    assert not later
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_only_the_console_prints(path: Path) -> None:
+    if path != PACKAGE / "console.py":
+        assert not {"print", "click.echo", "click.secho"} & set(_calls(_tree(path)))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_only_process_starts_programs(path: Path) -> None:
+    if path == PACKAGE / "process.py":
+        return
+    tree = _tree(path)
+    assert not {"subprocess", "multiprocessing", "pty"} & set(_imports(tree))
+    assert not [
+        call for call in _calls(tree) if re.fullmatch(r"os\.(system|popen|exec\w+|spawn\w+|fork)", call)
+    ]
+
+
+@pytest.mark.parametrize("path", COMMAND_SOURCES, ids=_name)
+def test_a_command_holds_no_logic(path: Path) -> None:
+    tree = _tree(path)
+    logic = (ast.While, ast.Try, ast.ClassDef)
+    assert not [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, logic)]
+    touching = r"(.*\.)?(open|read_text|read_bytes|write_text|write_bytes|mkdir|unlink|rename|rglob|iterdir)"
+    assert not [call for call in _calls(tree) if re.fullmatch(touching, call)]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_a_file_says_what_it_is_for_and_fits_in_the_hand(path: Path) -> None:
+    tree = _tree(path)
+    assert ast.get_docstring(tree)
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, node.name
+
+
+def _committed() -> list[Path]:
+    folders = ("factory", "templates", "flavors", "docs", "tests", "benchmarks", "scripts", ".ci")
+    inside = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
+    beside = (path for path in ROOT.iterdir() if path.suffix in {".md", ".toml"} or path.name == "Makefile")
+    return sorted(path for path in (*inside, *beside) if "__pycache__" not in path.parts)
+
+
+@pytest.mark.parametrize("path", _committed(), ids=_name)
+def test_nothing_that_is_committed_names_a_registry_or_a_machine(path: Path) -> None:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    found = {what: match[0] for what, pattern in FORBIDDEN.items() if (match := pattern.search(text))}
+    assert not found
+
+
+def _errors(kind: type[FactoryError]) -> Iterator[type[FactoryError]]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _errors(subclass)
+
+
+def test_every_error_has_an_exit_code_of_its_own() -> None:
+    importlib.import_module("factory.cli.main")
+    codes = [error.exit_code for error in _errors(FactoryError)]
+    assert len(codes) >= 14
+    assert len(set(codes)) == len(codes)
+    # 0 and 1 are results, 2 is wrong usage, 10 is nobody's, and from 126 on the shell speaks.
+    assert all(10 < code < 126 for code in codes)
+
+
+def test_every_error_of_the_package_stands_in_errors() -> None:
+    for path in SOURCES:
+        importlib.import_module(
+            ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        )
+    assert {error.__module__ for error in _errors(FactoryError)} == {"factory.errors"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_the_options_that_all_have(name: str) -> None:
+    module = importlib.import_module(f"factory.cli.{COMMANDS[name]}")
+    command: click.Command = module.command
+    assert command.name in {name, "command"}
+    assert command.help
+    assert len(command.get_short_help_str()) > 10
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {"--root", "--json"} <= options
+    undocumented = [
+        parameter.name
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.help
+    ]
+    assert not undocumented
