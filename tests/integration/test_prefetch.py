@@ -78,7 +78,7 @@ class Counter:
 def site(tmp_path: Path) -> Iterator[Site]:
     folder = tmp_path / "index"
     wheels = [
-        make_wheel(folder, "torch", "2.13.0", tag="cp311-cp311-manylinux_2_28_x86_64", payload=400_000),
+        make_wheel(folder, "torch", "2.13.0+cpu", tag="cp311-cp311-manylinux_2_28_x86_64", payload=400_000),
         make_wheel(folder, "some-lib", "1.0", payload=1000),
         make_wheel(folder, "tiny", "0.1"),
     ]
@@ -94,7 +94,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def test_the_folder_holds_exactly_the_lock(site: Site, *, json_pages: bool, with_names: bool) -> None:
     site.index.json_pages = json_pages
     make_wheel(site.index.folder, "tiny", "0.2")
-    make_wheel(site.index.folder, "torch", "2.13.0", tag="cp312-cp312-manylinux_2_28_x86_64")
+    make_wheel(site.index.folder, "torch", "2.13.0+cpu", tag="cp312-cp312-manylinux_2_28_x86_64")
     site.lock(with_names=with_names)
     progress = Counter()
     done = site.prefetch(progress=progress)
@@ -321,7 +321,7 @@ def test_a_refusal_is_an_access_error_and_credentials_from_netrc_pass(
 
 
 @pytest.mark.parametrize(
-    "path", ["/simple/torch/", "/files/torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl"]
+    "path", ["/simple/torch/", "/files/torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl"]
 )
 def test_an_index_that_hangs_ends_in_an_error(site: Site, path: str) -> None:
     site.index.fault(path, Fault(hang=True))

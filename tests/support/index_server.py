@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import SHUT_RDWR, socket
 from typing import Self
+from urllib.parse import unquote
 
 from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
 
@@ -247,7 +248,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self, fault: Fault) -> None:
         index = self.server.index
-        if match := re.fullmatch(r"/files/([^/]+?)(\.metadata)?", self.path):
+        # Clients quote the + of a local version, as in torch-2.13.0%2Bcpu-….whl.
+        if match := re.fullmatch(r"/files/([^/]+?)(\.metadata)?", unquote(self.path)):
             path = index.folder / match[1]
             if path.is_file() and match[2] and index.metadata and path.suffix == ".whl":
                 self._answer(200, _metadata_of(path), content_type="text/plain")
