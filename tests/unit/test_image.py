@@ -1,0 +1,260 @@
+"""Planning a build: what is refused, and what the engine is told."""
+
+from pathlib import Path
+
+import pytest
+from support.flavors import NAME, PROJECT, lock_text, make_flavor, make_repository
+
+from factory.errors import DriftError, EngineError, FactoryError, LockFileError, SpecError
+from factory.flavor.repository import Flavor
+from factory.image.build import BuildPlan, BuildRequest, build_arguments, plan_build, shell_command
+from factory.image.dockerfile import mount_in_every_run
+from factory.image.engine import ENGINE_VARIABLE, Engine, find_engine
+
+MOUNT = "type=bind,from=prefetched,target=/cachi2"
+FLAG = f" --mount={MOUNT}"
+
+
+def program(folder: Path, name: str, script: str = "exit 1") -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def flavor(tmp_path: Path) -> Flavor:
+    return make_flavor(make_repository(tmp_path / "root"))
+
+
+@pytest.fixture
+def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A PATH with nothing on it."""
+    folder = tmp_path / "engines"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.delenv(ENGINE_VARIABLE, raising=False)
+    return folder
+
+
+def request(tmp_path: Path, **changes: object) -> BuildRequest:
+    return BuildRequest(work=tmp_path / "work", **changes)  # type: ignore[arg-type]
+
+
+def plan(flavor: Flavor, *, engine: str = "podman", prefetched: Path | None = None) -> BuildPlan:
+    return BuildPlan(
+        flavor=flavor,
+        engine=Engine(kind=engine, program=Path("/usr/bin") / engine),
+        dockerfile=flavor.folder / "Dockerfile.konflux",
+        base_image="localhost/base:1",
+        tag="localhost/image:1",
+        prefetched=prefetched,
+    )
+
+
+@pytest.mark.parametrize(
+    ("installed", "variable", "asked", "found"),
+    [
+        (["podman", "docker"], None, None, "podman"),
+        (["docker"], None, None, "docker"),
+        (["podman", "docker"], "docker", None, "docker"),
+        (["podman", "docker"], "docker", "podman", "podman"),
+        (["podman", "docker"], "", None, "podman"),
+    ],
+)
+def test_the_engine_is_the_one_asked_for_else_podman_else_docker(
+    engines: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    installed: list[str],
+    variable: str | None,
+    asked: str | None,
+    found: str,
+) -> None:
+    for name in installed:
+        program(engines, name)
+    if variable is not None:
+        monkeypatch.setenv(ENGINE_VARIABLE, variable)
+    engine = find_engine(asked)
+    assert (engine.kind, engine.program) == (found, engines / found)
+
+
+@pytest.mark.parametrize(
+    ("variable", "asked", "reason"),
+    [
+        (None, None, "no container engine is installed"),
+        (None, "docker", "docker is not installed"),
+        ("rkt", None, "'rkt' is not a container engine that the factory knows"),
+    ],
+)
+def test_no_engine_is_an_error_that_says_what_to_install(
+    engines: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None, asked: str | None, reason: str
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv(ENGINE_VARIABLE, variable)
+    with pytest.raises(EngineError) as caught:
+        find_engine(asked)
+    assert caught.value.reason == reason
+    assert "podman" in caught.value.solution
+
+
+def test_an_engine_that_does_not_work_is_not_taken_for_one_without_the_image(
+    engines: Path, flavor: Flavor, tmp_path: Path
+) -> None:
+    program(engines, "podman", "echo no storage >&2; exit 125")
+    with pytest.raises(EngineError, match="podman does not work: no storage"):
+        plan_build(flavor, request(tmp_path, hermetic=True))
+
+
+def test_a_hermetic_build_wants_its_base_image_here(engines: Path, flavor: Flavor, tmp_path: Path) -> None:
+    program(engines, "podman", '[ "$2" = ls ]')
+    with pytest.raises(EngineError, match="does not have the base image") as caught:
+        plan_build(flavor, request(tmp_path, hermetic=True))
+    assert "podman pull quay.io/example/product-base:1" in caught.value.solution
+
+
+def test_podman_cannot_mount_a_path_with_a_colon(engines: Path, flavor: Flavor, tmp_path: Path) -> None:
+    program(engines, "podman")
+    with pytest.raises(EngineError, match="colon"):
+        plan_build(flavor, request(tmp_path, prefetched=tmp_path / "a:b"))
+
+
+def unlocked(flavor: Flavor) -> None:
+    (flavor.folder / "requirements.txt").unlink()
+
+
+def stale(flavor: Flavor) -> None:
+    (flavor.folder / "requirements.txt").write_text(lock_text(PROJECT.replace("urllib3>=2.6", "urllib3>=2")))
+
+
+def edited(flavor: Flavor) -> None:
+    with (flavor.folder / "Dockerfile.konflux").open("a") as file:
+        file.write("RUN true\n")
+
+
+def gone(flavor: Flavor) -> None:
+    (flavor.folder / "entrypoint-universal.sh").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "reason", "solution"),
+    [
+        (unlocked, LockFileError, "not locked", f"factory lock {NAME}"),
+        (stale, LockFileError, "changed after it was locked", f"factory lock {NAME}"),
+        (edited, DriftError, "Dockerfile.konflux", f"factory sync {NAME}"),
+        (gone, DriftError, "entrypoint-universal.sh", f"factory sync {NAME}"),
+    ],
+)
+def test_a_folder_that_is_not_as_its_project_says_is_not_built(
+    engines: Path, flavor: Flavor, tmp_path: Path, spoil: object, error: type[FactoryError], reason: str,
+    solution: str,
+) -> None:  # fmt: skip
+    program(engines, "podman")
+    assert callable(spoil)
+    spoil(flavor)
+    with pytest.raises(error, match=reason) as caught:
+        plan_build(flavor, request(tmp_path))
+    assert solution in caught.value.solution
+
+
+@pytest.mark.parametrize("changes", [{"base_image": "quay.io/base"}, {"tag": "Not A Tag"}])
+def test_a_reference_that_names_no_image_is_refused(
+    engines: Path, flavor: Flavor, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    program(engines, "podman")
+    with pytest.raises(SpecError):
+        plan_build(flavor, request(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "dockerfile", "base", "tag", "prefetched"),
+    [
+        ({}, "Dockerfile", "quay.io/example/base:1", f"localhost/{NAME}:latest", None),
+        (
+            {"downstream": True},
+            "Dockerfile.konflux",
+            "quay.io/example/product-base:1",
+            f"localhost/{NAME}:downstream",
+            None,
+        ),
+        (
+            {"hermetic": True},
+            "Dockerfile.konflux",
+            "quay.io/example/product-base:1",
+            f"localhost/{NAME}:downstream",
+            f"work/prefetched/{NAME}",
+        ),
+        (
+            {"hermetic": True, "base_image": "localhost/b:1", "tag": "localhost/t:1"},
+            "Dockerfile.konflux",
+            "localhost/b:1",
+            "localhost/t:1",
+            f"work/prefetched/{NAME}",
+        ),
+    ],
+)
+def test_a_build_is_planned_from_the_spec(
+    engines: Path,
+    flavor: Flavor,
+    tmp_path: Path,
+    changes: dict[str, object],
+    dockerfile: str,
+    base: str,
+    tag: str,
+    prefetched: str | None,
+) -> None:
+    image = '[{"Id": "sha256:1", "Size": 1, "RootFS": {"Layers": []}}]'
+    program(engines, "podman", f"echo '{image}'")
+    planned = plan_build(flavor, request(tmp_path, **changes))
+    assert planned.dockerfile == flavor.folder / dockerfile
+    assert (planned.base_image, planned.tag) == (base, tag)
+    assert planned.prefetched == (None if prefetched is None else tmp_path / prefetched)
+
+
+def test_podman_gets_the_prefetched_folder_as_a_volume_and_no_network(flavor: Flavor) -> None:
+    folder = Path("/with space/prefetched")
+    planned = plan(flavor, prefetched=folder)
+    arguments = build_arguments(planned, planned.dockerfile)
+    assert arguments[arguments.index("--volume") + 1] == "/with space/prefetched:/cachi2:ro,z"
+    assert arguments[arguments.index("--network") + 1] == "none"
+    assert "--pull=never" in arguments
+    assert arguments[-1] == str(flavor.folder)
+    assert "'/with space/prefetched:/cachi2:ro,z'" in shell_command(planned)
+
+
+def test_docker_gets_it_as_a_named_context_and_no_network(flavor: Flavor) -> None:
+    planned = plan(flavor, engine="docker", prefetched=Path("/prefetched"))
+    arguments = build_arguments(planned, planned.dockerfile)
+    assert arguments[arguments.index("--build-context") + 1] == "prefetched=/prefetched"
+    assert arguments[arguments.index("--network") + 1] == "none"
+    assert "--volume" not in arguments
+
+
+def test_a_build_with_a_network_has_no_prefetched_folder(flavor: Flavor) -> None:
+    arguments = build_arguments(plan(flavor), flavor.folder / "Dockerfile")
+    assert not {"--network", "--volume", "--pull=never", "--build-context"} & set(arguments)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("RUN true\n", f"RUN --mount={MOUNT} true\n"),
+        ("  run\ttrue\n", f"  run --mount={MOUNT}\ttrue\n"),
+        ("RUN --network=none true", f"RUN --mount={MOUNT} --network=none true"),
+        ("RUN a && \\\n    run b\nRUN c\n", f"RUN{FLAG} a && \\\n    run b\nRUN{FLAG} c\n"),
+        ("RUN a && \\\n# why\n    RUN b\n", f"RUN --mount={MOUNT} a && \\\n# why\n    RUN b\n"),
+        ("# RUN \\\nRUN a\n", f"# RUN \\\nRUN --mount={MOUNT} a\n"),
+        ('COPY a b\nENTRYPOINT ["RUN"]\n', 'COPY a b\nENTRYPOINT ["RUN"]\n'),
+        ("RUNNER x\nENV A=b \\\n    RUN=c\n", "RUNNER x\nENV A=b \\\n    RUN=c\n"),
+        ("RUN a\r\n", f"RUN --mount={MOUNT} a\r\n"),
+    ],
+)  # fmt: skip
+def test_docker_s_mount_goes_into_every_run_and_nowhere_else(before: str, after: str) -> None:
+    assert mount_in_every_run(before, MOUNT) == after
+
+
+def test_every_run_of_a_rendered_dockerfile_gets_the_mount(flavor: Flavor) -> None:
+    text = (flavor.folder / "Dockerfile").read_text()
+    rewritten = mount_in_every_run(text, MOUNT)
+    assert rewritten.count(f"RUN --mount={MOUNT} ") == text.count("\nRUN ") > 0
+    assert rewritten.replace(f" --mount={MOUNT}", "") == text
