@@ -9,7 +9,6 @@ them however a run ends.
 import errno
 import fcntl
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ def is_temporary(path: Path) -> bool:
 
 def temporary_sibling(path: Path) -> Path:
     """A name beside path, on the same file system, that nothing else uses."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY_SUFFIX}")
+    return path.with_name(f".{path.name}.{os.urandom(6).hex()}{TEMPORARY_SUFFIX}")
 
 
 def write_whole(path: Path, content: bytes, *, executable: bool = False) -> None:

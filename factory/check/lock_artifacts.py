@@ -57,8 +57,10 @@ def _platforms(pin: Pin, artifact: Artifact, ranks: Mapping[str, Mapping[Tag, in
 def _is_of(file_name: str, pin: Pin) -> bool:
     """Whether a wheel's file name (PEP 427) tells the pinned package and version."""
     name, version = (*file_name.split("-"), "", "")[:2]
+    if canonicalize_name(name) != pin.name:
+        return False
     try:
-        return canonicalize_name(name) == pin.name and Version(version) == Version(pin.version or version)
+        return version == pin.version or Version(version) == Version(pin.version or version)
     except InvalidVersion:
         return False
 

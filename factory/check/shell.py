@@ -14,8 +14,8 @@ _WRAPPERS = frozenset({"command", "env", "exec", "nice", "nohup", "sudo", "timeo
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=.*", re.DOTALL)
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)|`([^`]*)`")
-_SEPARATOR = re.compile(r"[();|&]+")
-_REDIRECTION = re.compile(r"[()<>|&]*[<>][()<>|&]*")
+_SEPARATOR = re.compile(r"[();|&`]+")
+_REDIRECTION = re.compile(r"[()<>|&`]*[<>][()<>|&`]*")
 
 
 def commands(text: str) -> Iterator[Command]:
@@ -58,7 +58,7 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _tokens(line: str) -> list[str]:
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="();<>|&`")
     lexer.whitespace_split = True
     # shlex would end a word at any #, such as that of URL#egg=name.
     lexer.commenters = ""

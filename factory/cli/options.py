@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from factory.console import Console
-from factory.flavor.repository import Repository, find_repository
+
+if TYPE_CHECKING:
+    from factory.flavor.repository import Repository
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -23,8 +25,11 @@ class Invocation:
     console: Console = field(default_factory=Console)
 
     @cached_property
-    def repository(self) -> Repository:
+    def repository(self) -> "Repository":
         """The repository; raises NotFoundError where there is none."""
+        # Here, so that `--version` and `--help` start without what reads versions and requirements.
+        from factory.flavor.repository import find_repository  # noqa: PLC0415
+
         return find_repository(self.root, start=Path.cwd())
 
 

@@ -1,0 +1,105 @@
+"""The state of a flavor: rendered or drifted, locked, stale or not, and never a crash."""
+
+from pathlib import Path
+
+import pytest
+from support.clean_flavor import INDEX, NAME, make_flavor, make_repository
+
+from factory.check.state import FileState, flavor_details, flavor_state
+from factory.errors import SpecError
+from factory.flavor.repository import Flavor
+
+
+@pytest.fixture
+def flavor(tmp_path: Path) -> Flavor:
+    return make_flavor(make_repository(tmp_path))
+
+
+def _words(flavor: Flavor) -> str:
+    return flavor_state(Flavor(flavor.folder)).words
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_a_whole_flavor_is_rendered_and_locked(flavor: Flavor) -> None:
+    assert _words(flavor) == "rendered, locked"
+
+
+def test_an_edited_file_is_drift(flavor: Flavor) -> None:
+    _edit(flavor.folder / "Dockerfile", "USER 0", "USER 1")
+    assert _words(flavor) == "drifted, locked"
+
+
+def test_a_stray_file_is_no_drift(flavor: Flavor) -> None:
+    (flavor.folder / "notes.txt").touch()
+    assert _words(flavor) == "rendered, locked"
+
+
+def test_a_changed_dependency_makes_the_lock_stale(flavor: Flavor) -> None:
+    _edit(flavor.folder / "pyproject.toml", "numpy>=2.0,<3", "numpy>=2.1,<3")
+    assert _words(flavor) == "rendered, stale"
+
+
+def test_a_lock_that_does_not_tell_its_inputs_is_stale(flavor: Flavor) -> None:
+    _edit(flavor.folder / "requirements.txt", "# inputs:", "# input:")
+    assert _words(flavor) == "rendered, stale"
+
+
+def test_a_comment_in_pyproject_makes_nothing_stale(flavor: Flavor) -> None:
+    _edit(flavor.folder / "pyproject.toml", "[tool.uv]", "# why\n[tool.uv]")
+    assert _words(flavor) == "rendered, locked"
+
+
+def test_a_flavor_without_a_lock_is_not_locked(flavor: Flavor) -> None:
+    (flavor.folder / "requirements.txt").unlink()
+    assert _words(flavor) == "rendered, not locked"
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "words"),
+    [
+        ("pyproject.toml", b"\xff", "broken"),
+        ("pyproject.toml", b"[tool.factory]\n", "broken"),
+        ("requirements.txt", b"\xff", "rendered, broken"),
+    ],
+)
+def test_what_cannot_be_read_is_broken_and_says_why(
+    flavor: Flavor, path: str, content: bytes, words: str
+) -> None:
+    (flavor.folder / path).write_bytes(content)
+    state = flavor_state(Flavor(flavor.folder))
+    assert state.words == words
+    assert state.problem
+
+
+def test_a_template_set_that_is_not_there_is_broken(flavor: Flavor) -> None:
+    _edit(flavor.folder / "pyproject.toml", 'python = "3.12"', 'python = "3.12"\ntemplate-set = "none"')
+    state = flavor_state(Flavor(flavor.folder))
+    assert (state.rendering, state.lock) == ("broken", "locked")
+    assert "'none'" in (state.problem or "")
+
+
+def test_details_hold_the_files_and_the_lock(flavor: Flavor) -> None:
+    (flavor.folder / "cuda.repo").unlink()
+    (flavor.folder / "notes.txt").touch()
+    details = flavor_details(Flavor(flavor.folder))
+    assert (details.name, details.derived_name) == (NAME, NAME)
+    states = {file.path: file.state for file in details.files}
+    assert states["pyproject.toml"] == "edited by people"
+    assert states["requirements.txt"] == "locked"
+    assert states["Dockerfile"] == "generated"
+    assert FileState(path="cuda.repo", state="missing") in details.files
+    assert FileState(path="notes.txt", state="stray") in details.files
+    assert details.locked is not None
+    assert (details.locked.packages, details.locked.artifacts) == (5, 7)
+    assert details.locked.index_url == INDEX
+
+
+def test_details_of_a_broken_spec_are_refused(flavor: Flavor) -> None:
+    (flavor.folder / "pyproject.toml").write_text("[tool.factory]\n", encoding="utf-8")
+    with pytest.raises(SpecError):
+        flavor_details(Flavor(flavor.folder))
