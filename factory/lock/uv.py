@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from factory.process import Finished, run
 RESOLVE_TIMEOUT_SECONDS = 600.0
 _HTTP_TIMEOUT_SECONDS = "20"
 _NO_SOLUTION = 1
+_FINDING_UV = threading.Lock()
 # The C libraries, all 2.x, that uv can be told to resolve for.
 _UV_GLIBC_MINORS = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 # What uv may take from the environment: how to reach an index, never which one or which versions.
@@ -142,7 +144,7 @@ def _compile(request: Request, folder: Path, output: tuple[str | Path, ...]) -> 
             files += [option, _listed(folder / f"{option.lstrip('-')}.txt", lines)]
     try:
         finished = run(
-            (find_uv_bin(), "pip", "compile", *files, *_options(request), *output),
+            (_uv_binary(), "pip", "compile", *files, *_options(request), *output),
             cwd=folder,
             environment=environment(os.environ, private=request.index_url is not None),
             accept_failure=True,
@@ -155,6 +157,12 @@ def _compile(request: Request, folder: Path, output: tuple[str | Path, ...]) -> 
     if finished.status not in {0, _NO_SOLUTION} or _REFUSED.search(finished.stderr):
         raise _failure(request, finished)
     return finished
+
+
+def _uv_binary() -> str:
+    # sysconfig, which find_uv_bin asks, is filled on first use and not safe to be asked by two threads.
+    with _FINDING_UV:
+        return find_uv_bin()
 
 
 def _options(request: Request) -> list[str | Path]:
