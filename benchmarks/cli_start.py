@@ -4,7 +4,6 @@ The package is built as a wheel and installed with compiled bytecode into a fres
 has it. The two take turns.
 """
 
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,8 +25,9 @@ def main() -> None:
         for command in (factory, click):
             timed(command)
         taken = [(timed(factory), timed(click)) for _ in range(ROUNDS)]
-    started, imported = (statistics.median(times) for times in zip(*taken, strict=True))
-    print(f"median of {ROUNDS} runs that took turns, from a wheel with compiled bytecode")
+    # The fastest of each: what else the machine does only ever adds to the time.
+    started, imported = (min(times) for times in zip(*taken, strict=True))
+    print(f"fastest of {ROUNDS} runs that took turns, from a wheel with compiled bytecode")
     print(f"factory --version:         {started:.3f} s")
     print(f"python -c 'import click':  {imported:.3f} s")
     print(f"ratio to the bound:        {BOUND_SECONDS / started:.1f} times faster than {BOUND_SECONDS} s")

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from functools import lru_cache
 
 Command = tuple[str, ...]
 
@@ -18,12 +19,18 @@ _SEPARATOR = re.compile(r"[();|&`]+")
 _REDIRECTION = re.compile(r"[()<>|&`]*[<>][()<>|&`]*")
 
 
-def commands(text: str) -> Iterator[Command]:
+@lru_cache(maxsize=1024)
+def commands(text: str) -> tuple[Command, ...]:
     """The simple commands of a shell text, each as its words, quotes removed.
 
     Looks into ``sh -c``, command substitutions and wrappers such as ``env`` and ``sudo``; evaluates
-    nothing, so a command that is held in a variable is not seen.
+    nothing, so a command that is held in a variable is not seen. Kept, because the Dockerfiles of a
+    repository share most of their instructions.
     """
+    return tuple(_commands(text))
+
+
+def _commands(text: str) -> Iterator[Command]:
     for line in _lines(text):
         words: list[str] = []
         tokens = iter(_tokens(line))
