@@ -107,7 +107,7 @@ def test_a_command_is_run_exactly(box: Box, command: list[str], notebook_args: s
     "arguments",
     [
         ["train.py"],
-        ["/work/some train.py", "--epochs", "3"],
+        ["/data/some train.py", "--epochs", "3"],
         ["--nproc_per_node=2", "train.py"],
         ["-m", "package.train"],
         ["-"],
