@@ -1,0 +1,200 @@
+"""Builds of small flavors: hermetic, rewritten by Konflux, midstream, and those that must fail."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.built import factory
+from support.podman import podman
+from support.small_flavors import make_flavor, write_lock
+from support.wheels import make_wheel
+
+from factory.flavor.repository import Flavor
+from factory.image.engine import Image, find_engine, find_image
+from factory.render.sync import sync_flavor
+
+pytestmark = pytest.mark.container
+
+LICENCE = "LICENSE.md"
+IMPORT = ("python", "-c", "import small, small_dependency; print(small.__version__)")
+
+
+class Small:
+    """A locked flavor of two small packages, of which one replaces a package of the base image."""
+
+    def __init__(self, root: Path, base: str) -> None:
+        self.root = root
+        self.base = base
+        self.wheels = root / "wheels"
+        files = [
+            make_wheel(self.wheels, "small", "1.0"),
+            make_wheel(self.wheels, "small-dependency", "2.0"),
+            make_wheel(self.wheels, "packaging", "99.0", modules={"packaging/__init__.py": ""}),
+        ]
+        self.flavor = make_flavor(root, index_url=None, dependencies=["small", "packaging"])
+        write_lock(self.flavor, files, index_url=None)
+        sync_flavor(self.flavor)
+        self.prefetched = root / "prefetched"
+
+    def prefetch(self) -> Path:
+        links = ("--find-links", self.wheels)
+        factory("--root", self.root, "prefetch", self.flavor.name, "--output", self.prefetched, *links)
+        return self.prefetched
+
+    def build(self, tag: str, *options: str | Path, status: int = 0) -> str:
+        links = ("--find-links", self.wheels)
+        return factory(
+            "--root", self.root, "--json", "build", self.flavor.name, "--base-image", self.base,
+            "--tag", tag, *links, *options, status=status,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def small(tmp_path: Path, base_image: str) -> Small:
+    return Small(tmp_path, base_image)
+
+
+@pytest.fixture
+def tag() -> str:
+    return f"localhost/universal-image-tests:{os.getpid()}"
+
+
+@pytest.fixture(autouse=True)
+def _remove(tag: str) -> Iterator[None]:
+    yield
+    podman("image", "rm", "--force", tag, status=None)
+
+
+def image_of(tag: str) -> Image:
+    found = find_image(find_engine("podman"), tag)
+    assert found is not None
+    return found
+
+
+def by_hand(small: Small, dockerfile: Path, tag: str, *, status: int | None = 0) -> str:
+    """The documented command, without the factory."""
+    return podman(
+        "build", "--no-cache", "--pull=never", "--network", "none", "-f", dockerfile, "-t", tag,
+        "--build-arg", f"BASE_IMAGE={small.base}", "-v", f"{small.prefetch()}:/cachi2:ro,z",
+        small.flavor.folder, status=status,
+    )  # fmt: skip
+
+
+def as_it_is(text: str) -> str:
+    return text
+
+
+def rewritten_line_by_line(text: str) -> str:
+    """What older tasks do: one line at a time, before any flag."""
+    return re.sub(r"(?im)^\s*run ", "RUN . /cachi2/cachi2.env && \\\\\n    ", text)
+
+
+def rewritten_as_a_whole(text: str) -> str:
+    """What later tasks do: behind the flags of RUN, which may stand on lines of their own."""
+    flags = r"(?im)^\s*(run((\s|\\\n)+-\S+)*(\s|\\\n)+)"
+    return re.sub(flags, r"\1. /cachi2/cachi2.env && \\\n    ", text)
+
+
+@pytest.mark.parametrize("rewrite", [as_it_is, rewritten_line_by_line, rewritten_as_a_whole])
+def test_the_downstream_dockerfile_builds_without_a_network_as_konflux_does_it(
+    small: Small, tag: str, tmp_path: Path, rewrite: Callable[[str], str]
+) -> None:
+    before = (small.flavor.folder / "Dockerfile.konflux").read_text()
+    after = rewrite(before)
+    assert after.count(". /cachi2/cachi2.env") == (0 if rewrite is as_it_is else before.count("\nRUN "))
+    dockerfile = tmp_path / "Dockerfile.rewritten"
+    dockerfile.write_text(after)
+    by_hand(small, dockerfile, tag)
+    assert podman("run", "--rm", tag, *IMPORT).strip() == "1.0"
+
+
+def test_a_package_of_the_base_image_is_replaced_and_not_doubled(small: Small, tag: str) -> None:
+    small.build(tag, "--hermetic")
+    look = "cd /opt/app-root/lib/python3.11/site-packages && ls -d packaging-*.dist-info && ls packaging"
+    base = podman("run", "--rm", small.base, "bash", "-c", look).split()
+    ours = podman("run", "--rm", tag, "bash", "-c", look).split()
+    assert len(base) > 2
+    assert ours == ["packaging-99.0.dist-info", "__init__.py"]
+
+
+def test_a_path_with_spaces_is_no_obstacle(tmp_path: Path, base_image: str, tag: str) -> None:
+    root = tmp_path / "a folder with spaces"
+    root.mkdir()
+    small = Small(root, base_image)
+    report = json.loads(small.build(tag, "--hermetic"))
+    assert report["tag"] == tag
+    assert report["id"] == image_of(tag).id
+    assert 0 < report["added"] < 1_000_000
+    assert podman("run", "--rm", tag, *IMPORT).strip() == "1.0"
+
+
+def test_a_change_beside_the_packages_does_not_install_them_again(small: Small, tag: str) -> None:
+    small.build(tag, "--hermetic")
+    first = image_of(tag)
+    for name in (LICENCE, "entrypoint-universal.sh"):
+        with (small.flavor.folder / name).open("a") as file:
+            file.write("# changed\n")
+    podman(
+        "build", "--pull=never", "--network", "none", "-f", small.flavor.folder / "Dockerfile.konflux",
+        "-t", tag, "--build-arg", f"BASE_IMAGE={small.base}",
+        "-v", f"{small.root}/.work/prefetched/{small.flavor.name}:/cachi2:ro,z", small.flavor.folder,
+    )  # fmt: skip
+    second = image_of(tag)
+    assert second.id != first.id
+    changed = [a != b for a, b in zip(first.layers, second.layers, strict=True)]
+    # The last layer holds what the builder prepared; those below are the base image's and the packages'.
+    first_changed = changed.index(True)
+    assert first_changed >= len(image_of(small.base).layers) + 2
+
+
+def test_packages_are_one_layer(small: Small, tag: str) -> None:
+    small.build(tag, "--hermetic")
+    history = podman("history", "--format", "{{.Size}} {{.CreatedBy}}", "--no-trunc", tag).splitlines()
+    installs = [line for line in history if "uv pip install" in line and "/usr/share/factory" in line]
+    assert len(installs) == 1
+
+
+def test_bytes_that_are_not_the_lock_s_are_refused_by_the_build_itself(small: Small, tag: str) -> None:
+    wheel = small.prefetch() / "output" / "deps" / "pip" / "small-1.0-py3-none-any.whl"
+    other = make_wheel(small.root / "other", "small", "1.0", salt="another")
+    wheel.unlink()
+    shutil.copy(other, wheel)
+    said = podman(
+        "build", "--no-cache", "--pull=never", "--network", "none", "-t", tag,
+        "-f", small.flavor.folder / "Dockerfile.konflux", "--build-arg", f"BASE_IMAGE={small.base}",
+        "-v", f"{small.prefetched}:/cachi2:ro,z", small.flavor.folder, status=None,
+    )  # fmt: skip
+    assert "hash mismatch" in said.lower()
+    assert find_image(find_engine("podman"), tag) is None
+
+
+def test_a_base_image_of_another_python_is_refused_with_a_word(small: Small, tag: str) -> None:
+    project = small.flavor.folder / "pyproject.toml"
+    project.write_text(project.read_text().replace('"3.11"', '"3.12"').replace("3.11.*", "3.12.*"))
+    sync_flavor(Flavor(small.flavor.folder))
+    said = by_hand(small, small.flavor.folder / "Dockerfile.konflux", tag, status=None)
+    assert "the base image has Python 3.11, and this flavor is for 3.12" in said
+
+
+def test_the_midstream_build_is_plain_podman_build_in_the_folder(
+    small: Small, tag: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "real"
+    flavor = make_flavor(root, index_url=None, dependencies=["colorama==0.4.6"])
+    factory("--root", root, "lock", flavor.name)
+    sync_flavor(flavor)
+    options: list[str | Path] = []
+    if bundle := os.environ.get("SSL_CERT_FILE"):
+        # This machine's certificates, for the build alone: neither file stays in the image.
+        settings = tmp_path / "uv.toml"
+        settings.write_text("system-certs = true\n")
+        settings.chmod(0o644)
+        options = ["-v", f"{bundle}:/etc/ssl/certs/ca-certificates.crt:ro"]
+        options += ["-v", f"{settings}:/etc/uv/uv.toml:ro"]
+    podman("build", "-t", tag, "--build-arg", f"BASE_IMAGE={small.base}", *options, flavor.folder)
+    look = "import colorama, ctypes; ctypes.CDLL('libGL.so.1'); print(colorama.__version__)"
+    assert podman("run", "--rm", tag, "python", "-c", look).strip() == "0.4.6"
