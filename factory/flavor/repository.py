@@ -1,6 +1,7 @@
 """Where flavors are: the repository root, its ``flavors/`` folder, and one flavor in it."""
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from factory.files import is_temporary
 from factory.flavor.project import PROJECT_FILE, Project, read_project
 
 FLAVORS_FOLDER = "flavors"
+_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,19 @@ class Repository:
         for folder in (self.flavors_folder / name_or_path, Path(name_or_path)):
             if (folder / PROJECT_FILE).is_file():
                 return Flavor(folder.resolve())
-        known = ", ".join(flavor.name for flavor in self.flavors()) or "none yet"
         raise NotFoundError(
             f"there is no flavor {name_or_path!r} under {self.flavors_folder}",
-            solution=f"Name one of those that are there ({known}), or give the path of a flavor folder.",
+            solution=f"Name one of those that are there ({self._known(name_or_path)}), "
+            "or give the path of a flavor folder.",
         )
+
+    def _known(self, wanted: str) -> str:
+        """The flavors that are there, or the likeliest of them where they are many."""
+        names = [flavor.name for flavor in self.flavors()]
+        if len(names) <= _FEW:
+            return ", ".join(names) or "none yet"
+        likely = get_close_matches(wanted, names, n=3)
+        return ", ".join((*likely, f"`factory list` shows all {len(names)}"))
 
     def select(self, names: tuple[str, ...]) -> tuple[Flavor, ...]:
         """The named flavors, each once and in the order given, or every flavor where none is named.

@@ -92,6 +92,15 @@ def test_an_unknown_flavor_is_named_with_those_that_are_there(flavor: Flavor, co
     assert NAME in done.stderr
 
 
+def test_among_many_flavors_the_likeliest_are_named(repository: Repository) -> None:
+    for python in range(10, 25):
+        make_flavor(repository, name=f"th09-cpu-torch2110-py3{python}", locked=False)
+    done = _factory("show", "th09-cpu-torch2110-py312x", cwd=repository.root)
+    assert "(th09-cpu-torch2110-py312, " in done.stderr
+    assert "`factory list` shows all 15" in done.stderr
+    assert "py324" not in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [("--json", "show", "th99"), ("show", "th99", "--json")])
 def test_an_error_in_json_is_one_document_with_its_exit_code(
     flavor: Flavor, arguments: tuple[str, ...]
