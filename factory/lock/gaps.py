@@ -6,6 +6,7 @@ not there would itself require, nobody can know.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,16 +21,17 @@ from factory.errors import FactoryError, IndexGapError, ResolutionError
 from factory.flavor.project import Project
 from factory.flavor.references import PLATFORMS
 from factory.lock.availability import Offer, describe_lack, has_wheel
-from factory.lock.blame import Need, read_blame
+from factory.lock.blame import Blame, Need, read_blame
 from factory.lock.find_links import WheelFolder, write_stand_in
 from factory.lock.index import IndexClient
 from factory.lock.narrow import tag_ranks
 from factory.lock.resolution import Refused, package_of, request_for, resolve_project
-from factory.lock.uv import requirers
+from factory.lock.uv import Request, requirers
 
 _MOST_ROUNDS = 30
 _CONNECTIONS = 8
 _PROJECT = "pyproject.toml"
+_CONSTRAINTS = "the constraints in pyproject.toml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +129,10 @@ def explain(
 def _gaps(project: Project, refused: Refused, shelf: _Shelf) -> list[Gap]:
     """What is lacking among the direct requirements and those that uv's explanation goes through."""
     blame = read_blame(refused.explanation)
-    needs = _direct_needs(project, refused) + list(blame.needs)
+    constraints = _constraints(project, refused, blame)
+    # uv folds a constraint into the requirements that it meets: those are not their owners' own words.
+    needs = _direct_needs(project, refused) + constraints
+    needs += [need for need in blame.needs if not any(_includes(need, part) for part in constraints)]
     by_package: dict[str, list[Need]] = {}
     for need in needs:
         by_package.setdefault(need.package, []).append(need)
@@ -181,10 +186,10 @@ def _tightest(lacking: Mapping[Need, object]) -> SpecifierSet:
     return specifier
 
 
-def _direct_needs(project: Project, refused: Refused) -> list[Need]:
-    """The requirements given to uv, as its overrides change them and where their markers hold."""
-    python, machine = refused.request.python, PLATFORMS[refused.request.platform]
-    environment: dict[str, str] = {
+def _marker_environment(request: Request) -> dict[str, str]:
+    """What markers see on a platform (PEP 508)."""
+    python, machine = request.python, PLATFORMS[request.platform]
+    return {
         "python_version": python,
         "python_full_version": f"{python}.0",
         "sys_platform": "linux",
@@ -195,16 +200,38 @@ def _direct_needs(project: Project, refused: Refused) -> list[Need]:
         "platform_machine": machine,
         "extra": "",
     }
+
+
+def _constraints(project: Project, refused: Refused, blame: Blame) -> list[Need]:
+    """The constraints on what is asked for: a floor there may be what the index lacks, as for a CVE's fix."""
+    named = {package_of(line) for line in refused.request.requirements}
+    named |= blame.absent | {need.package for need in blame.needs}
+    constraints = [Requirement(line) for line in project.constraints if package_of(line) in named]
+    environment = _marker_environment(refused.request)
+    return [
+        Need(by=_CONSTRAINTS, requirements=(item,))
+        for item in constraints
+        if item.marker is None or item.marker.evaluate(environment)
+    ]
+
+
+def _includes(need: Need, constraint: Need) -> bool:
+    clauses = set(constraint.requirements[0].specifier)
+    return need.package == constraint.package and all(
+        clauses <= set(item.specifier) for item in need.requirements
+    )
+
+
+def _direct_needs(project: Project, refused: Refused) -> list[Need]:
+    """The requirements given to uv, as its overrides change them and where their markers hold."""
+    environment = _marker_environment(refused.request)
     overrides = [Requirement(line) for line in refused.request.overrides]
     overridden = {canonicalize_name(requirement.name) for requirement in overrides}
     direct = [Requirement(line) for line in refused.request.requirements]
     direct_names = {canonicalize_name(requirement.name) for requirement in direct}
     wanted = [item for item in direct if canonicalize_name(item.name) not in overridden]
     wanted += [item for item in overrides if canonicalize_name(item.name) in direct_names]
-    # A floor in the constraints may be what the index lacks: the fix of a CVE, for instance.
-    constraints = [Requirement(line) for line in project.constraints]
-    wanted += [item for item in constraints if canonicalize_name(item.name) in direct_names - overridden]
-    own = {*map(Requirement, (*project.dependencies, *project.overrides, *project.constraints))}
+    own = {*map(Requirement, (*project.dependencies, *project.overrides))}
     pins = f"the version locked for {project.spec.platforms[0]}"
     return [
         Need(by=None if item in own else pins, requirements=(item,))
@@ -237,7 +264,7 @@ def _needed(gaps: tuple[Gap, ...], stubbed: Project, folders: tuple[WheelFolder,
 
 def _merged(known: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
     """Who needs a gap, with the requirement where uv's explanation gave it."""
-    told = {text.partition(" (")[0].partition("[")[0].partition("=")[0] for text in known}
+    told = {re.match(r"[A-Za-z0-9._-]*", text)[0] for text in known}  # type: ignore[index]
     return (*known, *(name for name in names if name not in told))
 
 

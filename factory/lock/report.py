@@ -64,9 +64,7 @@ def describe(report: LockReport) -> tuple[str, ...]:
         if flavor.error:
             lines.append(f"{flavor.flavor}: not locked, nothing was written ({flavor.error.kind})")
             continue
-        state = {"changed": "would change", "unchanged": "nothing has changed"}.get(
-            flavor.state, flavor.state
-        )
+        state = {"changed": "would change", "unchanged": "locked as it was"}.get(flavor.state, flavor.state)
         lines.append(f"{flavor.flavor}: {state}, {flavor.packages} packages, {flavor.artifacts} artifacts")
         lines += _changes(flavor.changes or Changes(), flavor.packages)
     failed = sum(flavor.error is not None for flavor in report.flavors)
@@ -76,7 +74,9 @@ def describe(report: LockReport) -> tuple[str, ...]:
 
 
 def _changes(changes: Changes, packages: int) -> Iterator[str]:
-    if len(changes.added) == packages and not changes.removed:
+    if not changes:
+        yield "  no pin has changed"
+    elif len(changes.added) == packages and not changes.removed:
         yield f"  {packages} added: it was not locked before"
         return
     yield from (f"  + {change.name} {change.after}" for change in changes.added)

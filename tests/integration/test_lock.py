@@ -134,7 +134,7 @@ def test_a_second_run_changes_no_byte(workshop: Workshop) -> None:
     first = (folder / "requirements.txt").read_bytes()
     run = workshop.lock(folder.name)
     assert (folder / "requirements.txt").read_bytes() == first
-    assert "nothing has changed" in run.out
+    assert "no pin has changed" in run.out
 
 
 def test_versions_are_kept_where_they_are_valid(workshop: Workshop) -> None:
@@ -499,3 +499,13 @@ def test_a_dry_run_says_what_would_change_and_writes_nothing(workshop: Workshop)
 @pytest.mark.parametrize("arguments", [(), ("--all", "some-flavor"), ("--all", "--jobs", "0")])
 def test_wrong_usage_is_refused(workshop: Workshop, arguments: tuple[str, ...]) -> None:
     assert workshop.lock(*arguments).status == 2
+
+
+def test_a_constraint_on_what_others_need_is_told_as_the_constraint(workshop: Workshop) -> None:
+    make_wheel(workshop.pushed, "aa", "1.0", requires=["bb>=1"])
+    make_wheel(workshop.pushed, "bb", "1.0")
+    run = workshop.lock(workshop.flavor("aa", constraints=["bb>=1.0.1", "unused>=9"]).name, "--json")
+    assert run.status == GAP
+    gaps = gaps_of(run)
+    assert set(gaps) == {"bb"}
+    assert gaps["bb"]["needed_by"] == ["the constraints in pyproject.toml (bb>=1.0.1)", "aa"]
