@@ -123,7 +123,7 @@ def explain(
         found = tuple(gaps.values())
         if found and conflict is None:
             found = _needed(found, stubbed, every)
-    return _error(found, conflict)
+    return _error(found, conflict, index=project.spec.index_url or "the public index")
 
 
 def _gaps(project: Project, refused: Refused, shelf: _Shelf) -> list[Gap]:
@@ -273,11 +273,11 @@ def _who(need: Need) -> str:
     return f"{by} ({' or '.join(str(requirement) for requirement in need.requirements)})"
 
 
-def _error(gaps: tuple[Gap, ...], conflict: Refused | None) -> FactoryError:
+def _error(gaps: tuple[Gap, ...], conflict: Refused | None, *, index: str) -> FactoryError:
     told = "" if conflict is None else _conflict(conflict)
     if not gaps:
         return ResolutionError(told, solution="Change what contradicts in pyproject.toml, and lock again.")
-    lines = [f"the index lacks {len(gaps)} of the requirements"]
+    lines = [f"{index} lacks {len(gaps)} requirement{'s' if len(gaps) > 1 else ''}"]
     for gap in gaps:
         lines.append(f"  {gap.requirement} for {', '.join(gap.platforms)}: {gap.found}")
         lines += [f"    needed by {who}" for who in gap.needed_by]
