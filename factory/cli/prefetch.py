@@ -74,7 +74,7 @@ def command(
         else:
             done = prefetch_flavor(chosen, output, fetching=fetching, progress=progress)
     if dry_run:
-        invocation.console.result(planned, _table(planned))
+        invocation.console.result(planned, _table(planned), f"{len(planned)} artifacts; nothing was fetched")
         return
     if done.stale_lock:
         invocation.console.warning(
@@ -96,7 +96,7 @@ def _table(planned: tuple[Planned, ...]) -> Table:
     return Table(
         headings=("artifact", "size", "from"),
         rows=tuple(
-            (one.artifact, "" if one.size is None else human_size(one.size), one.source) for one in planned
+            (one.artifact, "" if one.size is None else human_size(one.size), one.place) for one in planned
         ),
         right_aligned=frozenset({"size"}),
     )

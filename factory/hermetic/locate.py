@@ -1,6 +1,5 @@
 """Where on the index each wanted artifact is."""
 
-import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -32,18 +31,18 @@ def locate(
     projects: dict[str, list[Wanted]] = {}
     for artifact in wanted:
         projects.setdefault(artifact.name, []).append(artifact)
-    given_up = threading.Event()
+    refused: list[Problem] = []
 
     def ask(name: str) -> tuple[list[Located], list[Problem]]:
-        if given_up.is_set():
+        if refused:
             return [], []
         try:
             files = client.project(
                 name, keep=lambda file: any(artifact.may_be_called(file) for artifact in projects[name])
             )
         except IndexAccessError as error:
-            given_up.set()
-            return [], [Problem(kind="access", text=error.reason)]
+            refused.append(Problem(kind="access", text=error.reason))
+            return [], []
         return _match(projects[name], files, client.url)
 
     located: list[Located] = []
@@ -51,7 +50,8 @@ def locate(
     for found, wrong in in_parallel(ask, projects, jobs=jobs):
         located += found
         problems += wrong
-    return located, problems
+    # Pages that were asked for at the same time fail for the same reason: one of them is enough.
+    return located, problems + refused[:1]
 
 
 def _match(

@@ -15,7 +15,7 @@ from factory.hermetic.local import find_locally
 from factory.hermetic.parallel import in_parallel
 from factory.hermetic.problem import Problem, prefetch_error
 from factory.hermetic.standing import Standing, look
-from factory.hermetic.wanted import Wanted, wanted_artifacts
+from factory.hermetic.wanted import Wanted
 
 if TYPE_CHECKING:
     from factory.hermetic.locate import Located
@@ -57,15 +57,15 @@ class Plan:
         return bool(self.local or self.located or self.standing.wrong or self.standing.superseded)
 
 
-def make_plan(flavor: Flavor, layout: Layout, fetching: Fetching, progress: Progress) -> Plan:
-    """Look at the lock, the folder, the local folders and the index, in that order.
+def make_plan(
+    flavor: Flavor, wanted: tuple[Wanted, ...], layout: Layout, fetching: Fetching, progress: Progress
+) -> Plan:
+    """Look at the folder, the local folders and the index, in that order, for what the lock wants.
 
     Raises:
-        LockFileError: the flavor is not locked.
         PrefetchError: everything that is wrong, in one message.
         IndexAccessError: the index refused, failed or did not answer.
     """
-    wanted = wanted_artifacts(flavor)
     standing = look(layout.artifacts, wanted, earlier=read_bill(layout.bill), progress=progress)
     problems = [
         Problem(kind="extra", text=f"{path} is not in the lock, and no prefetch of ours put it there")

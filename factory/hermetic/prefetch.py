@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from factory.console import Progress, Silent
 from factory.files import exclusive, is_temporary, storage_error
@@ -13,7 +14,9 @@ from factory.hermetic.local import take
 from factory.hermetic.partial import partial_path
 from factory.hermetic.plan import Fetching, Plan, make_plan
 from factory.hermetic.problem import Problem, prefetch_error
-from factory.hermetic.wanted import Wanted, is_stale
+from factory.hermetic.wanted import Wanted, is_stale, wanted_artifacts
+
+THERE = "there"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,13 @@ class Planned:
     source: str
     size: int | None
 
+    @property
+    def place(self) -> str:
+        """The source in short: "there", the folder, or the host."""
+        if self.source == THERE:
+            return self.source
+        return urlsplit(self.source).netloc or str(Path(self.source).parent)
+
 
 def prefetch_flavor(
     flavor: Flavor, output: Path, *, fetching: Fetching | None = None, progress: Progress | None = None
@@ -72,10 +82,11 @@ def prefetch_flavor(
         BusyError: another run works on the folder.
     """
     fetching, progress = fetching or Fetching(), progress or Silent()
+    wanted = wanted_artifacts(flavor)
     layout = Layout(output.absolute())
     layout.make()
     with exclusive(layout.root), exclusive(layout.output):
-        plan = make_plan(flavor, layout, fetching, progress)
+        plan = make_plan(flavor, wanted, layout, fetching, progress)
         if plan.changes_something:
             layout.reopen()
         _clear(layout.artifacts, plan)
@@ -93,9 +104,10 @@ def plan_prefetch(
     flavor: Flavor, output: Path, *, fetching: Fetching | None = None, progress: Progress | None = None
 ) -> tuple[Planned, ...]:
     """What `prefetch_flavor` would do, with nothing changed; raises as it does."""
-    plan = make_plan(flavor, Layout(output.absolute()), fetching or Fetching(), progress or Silent())
+    layout = Layout(output.absolute())
+    plan = make_plan(flavor, wanted_artifacts(flavor), layout, fetching or Fetching(), progress or Silent())
     there = [
-        Planned(artifact=path.name, source="there", size=path.stat().st_size)
+        Planned(artifact=path.name, source=THERE, size=path.stat().st_size)
         for path in plan.standing.right.values()
     ]
     local = [

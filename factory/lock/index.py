@@ -210,6 +210,8 @@ class IndexClient:
                 limit = (limit + 1) // 2
             except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
                 raise _unreachable(url, f"cannot be followed ({error})") from error
+            except httpx.ConnectError as error:
+                answer = _Again(reason=f"cannot be reached ({error})")
             except httpx.TransportError as error:
                 answer = _Again(reason=f"dropped the connection ({error})")
             if not isinstance(answer, _Again):

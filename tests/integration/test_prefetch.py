@@ -380,6 +380,7 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(site: Site, tmp_path
 def test_a_flavor_without_a_lock_is_an_error(site: Site) -> None:
     (site.flavor.folder / "requirements.txt").unlink()
     assert isinstance(site.fails(), LockFileError)
+    assert not site.output.exists()
 
 
 _HASH = "--hash=sha256:" + "0" * 64
