@@ -27,8 +27,10 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         "${engine_packages[@]}" "${rootfs_packages[@]}" debian-archive-keyring ca-certificates >&2
 elif [ "$(id -u)" = 0 ] && command -v dnf >/dev/null; then
     echo "installing: $missing" >&2
-    dnf install -y -q --setopt=install_weak_deps=False \
-        "${engine_packages[@]}" "${rootfs_packages[@]}" debian-keyring ca-certificates >&2
+    dnf install -y -q --setopt=install_weak_deps=False "${engine_packages[@]}" ca-certificates >&2
+    # Needed only where the vendor's base image cannot be pulled.
+    dnf install -y -q --setopt=install_weak_deps=False "${rootfs_packages[@]}" debian-keyring >&2 ||
+        echo "warning: no ${rootfs_packages[*]} here: without it the vendor's base image has to be pulled" >&2
 else
     echo "error: these programs are missing: $missing" >&2
     echo "  what to do: install the packages ${engine_packages[*]} ${rootfs_packages[*]}" >&2
