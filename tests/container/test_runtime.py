@@ -44,13 +44,13 @@ def script(tmp_path: Path) -> Path:
 
 
 def mounted(script: Path) -> tuple[str, str]:
-    return ("--volume", f"{script.parent}:/work:ro,z")
+    return ("--volume", f"{script.parent}:/job:ro,z")
 
 
 @pytest.mark.parametrize("user", [(), READ_ONLY], ids=["user 1001", "arbitrary user, read-only"])
 @pytest.mark.parametrize(
     "command",
-    [["torchrun", "--nproc_per_node=2", "/work/train.py"], ["--nproc_per_node=2", "/work/train.py"]],
+    [["torchrun", "--nproc_per_node=2", "/job/train.py"], ["--nproc_per_node=2", "/job/train.py"]],
 )
 def test_two_processes_reduce(image: str, script: Path, user: tuple[str, ...], command: list[str]) -> None:
     said = podman("run", "--rm", "--network", "none", *user, *mounted(script), image, *command)
@@ -61,7 +61,7 @@ def test_two_processes_reduce(image: str, script: Path, user: tuple[str, ...], c
 def test_a_script_alone_is_run_by_torchrun_which_reads_the_pet_variables(image: str, script: Path) -> None:
     said = podman(
         "run", "--rm", "--env", "PET_NPROC_PER_NODE=2", "--env", "NOTEBOOK_ARGS=--ServerApp.port=1",
-        *mounted(script), image, "/work/train.py",
+        *mounted(script), image, "/job/train.py",
     )  # fmt: skip
     assert "rank 1 of 2: 3" in said
 
@@ -88,7 +88,7 @@ def test_sigterm_reaches_the_command(image: str) -> None:
 
 def test_sigterm_reaches_torchrun_s_processes(image: str, script: Path) -> None:
     script.write_text(WAIT)
-    with started(*mounted(script), image, "/work/train.py") as container:
+    with started(*mounted(script), image, "/job/train.py") as container:
         wait_for_line(container, "ready")
         start = time.monotonic()
         podman("stop", "--time", "30", container)
