@@ -16,6 +16,10 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = "th011-cpu-torch2130-py311"
 # Not in the temporary folder: the next run verifies what this one fetched.
 WORK = ROOT / ".work" / "tests"
+# testcontainers reads these when it is imported. Its reaper is a container that cannot be pulled
+# everywhere, and podman 4.3 does not tell what it would ask for the address of a container.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -91,10 +95,8 @@ def image(cpu_flavor: BuiltFlavor) -> str:
 
 @pytest.fixture(scope="session")
 def podman_service(tmp_path_factory: pytest.TempPathFactory, _engine: None) -> Iterator[str]:
-    """Podman's API, and the variables with which testcontainers uses it."""
+    """Podman's API, where testcontainers looks for it."""
     # A socket's path holds at most 107 characters.
     with service(tmp_path_factory.mktemp("s")) as address, pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", address)
-        patch.setenv("TESTCONTAINERS_RYUK_DISABLED", "true")
-        patch.setenv("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
         yield address
