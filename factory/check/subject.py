@@ -9,7 +9,7 @@ from factory.errors import FactoryError, LockFileError, NotFoundError, SpecError
 from factory.files import storage_error
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
-from factory.lock.lockfile import LockFile, read_lock
+from factory.lock.lockfile import LOCK_FILE, LockFile, read_lock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,8 @@ def _project(flavor: Flavor) -> tuple[Project | None, FactoryError | None]:
         return flavor.project, None
     except (SpecError, NotFoundError) as error:
         return None, error
+    except OSError as error:
+        return None, storage_error(flavor.folder / PROJECT_FILE, error)
 
 
 def _lock(flavor: Flavor) -> tuple[LockFile | None, FactoryError | None]:
@@ -70,13 +72,15 @@ def _lock(flavor: Flavor) -> tuple[LockFile | None, FactoryError | None]:
         return read_lock(flavor.folder), None
     except LockFileError as error:
         return None, error
+    except OSError as error:
+        return None, storage_error(flavor.folder / LOCK_FILE, error)
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise storage_error(path, error) from error
+    except OSError:  # which reading the project has met as well, and says
+        return ""
 
 
 def _document(text: str) -> Mapping[str, object]:

@@ -52,6 +52,20 @@ def check_python(version: str) -> str:
     return version
 
 
+def check_glibc(version: str) -> str:
+    """Return a version of the GNU C library, such as ``2.34``, as PEP 600's manylinux tags name it.
+
+    Raises:
+        SpecError: it is not one.
+    """
+    if not re.fullmatch(r"2\.[0-9]{1,2}", version):
+        raise SpecError(
+            f"{version!r} is not a version of the GNU C library (given for glibc)",
+            solution="Give major and minor, such as 2.34: what `ldd --version` prints in the base image.",
+        )
+    return version
+
+
 def check_image(reference: str, *, of: str) -> str:
     """Return an image reference that says which image it means, by tag or by digest.
 

@@ -9,6 +9,7 @@ from packaging.utils import canonicalize_name
 from factory.errors import SpecError
 from factory.flavor.name import check_name, derive_name
 from factory.flavor.references import (
+    check_glibc,
     check_image,
     check_index_url,
     check_platform,
@@ -122,7 +123,7 @@ def check_spec(spec: Spec) -> Spec:
     _check_accelerator_version(spec)
     check_version(spec.torch, of="torch")
     check_version(spec.training_hub, of="training-hub")
-    check_version(spec.glibc, of="glibc")
+    check_glibc(spec.glibc)
     check_python(spec.python)
     if spec.index_url is not None:
         check_index_url(spec.index_url)

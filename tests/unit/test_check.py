@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support.clean_flavor import INDEX, NAME, PROJECT, lock_text, make_flavor, make_repository
 
 from factory.check.check import check_flavor, check_flavors
@@ -229,6 +231,29 @@ def test_a_flavor_without_a_lock_gets_a_warning_and_nothing_about_its_pins(flavo
 def test_a_lock_that_is_not_utf8_is_a_finding(flavor: Flavor) -> None:
     (flavor.folder / LOCK).write_bytes(b"numpy==2.4.1 # \xff\n")
     assert _codes(flavor) == {"FAC302"}
+
+
+def test_a_lock_that_is_a_folder_is_a_finding(flavor: Flavor) -> None:
+    (flavor.folder / LOCK).unlink()
+    (flavor.folder / LOCK).mkdir()
+    assert "FAC302" in _codes(flavor)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_edit_of_a_file_makes_the_check_fail(flavor: Flavor, data: st.DataObject) -> None:
+    path = flavor.folder / data.draw(
+        st.sampled_from([TOML, LOCK, "Dockerfile", "Dockerfile.konflux", "cuda.repo"])
+    )
+    content = path.read_bytes()
+    start = data.draw(st.integers(0, len(content)))
+    stop = data.draw(st.integers(start, min(len(content), start + 40)))
+    inserted = data.draw(st.binary(max_size=8) | st.sampled_from([b"\n", b'"', b"==", b"#", b"\\", b" && "]))
+    try:
+        path.write_bytes(content[:start] + inserted + content[stop:])
+        _check(flavor)
+    finally:
+        path.write_bytes(content)
 
 
 def test_a_broken_flavor_does_not_keep_the_others_from_being_checked(tmp_path: Path) -> None:

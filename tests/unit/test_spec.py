@@ -113,6 +113,8 @@ def test_the_requirements_are_read_as_written() -> None:
         ({"downstream_base_image": "https://quay.io/x:1"}, "is not an image reference"),
         ({"name": "../up"}, "leaves flavors/"),
         ({"glibc": "new"}, "given for glibc"),
+        ({"glibc": "2"}, "given for glibc"),
+        ({"glibc": "3.0"}, "given for glibc"),
     ],
 )
 def test_a_value_that_is_not_acceptable_is_refused_by_name(change: dict[str, object], says: str) -> None:
