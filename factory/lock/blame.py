@@ -28,7 +28,7 @@ _NEEDS_PYTHON = re.compile(rf"(?P<subject>{_REQUIREMENT}) requires Python (?P<py
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """A requirement and who has it; several requirements are a choice. ``by`` None is the project."""
+    """A requirement and who has it: None is the project. Several requirements are a choice."""
 
     by: str | None
     requirements: tuple[Requirement, ...]

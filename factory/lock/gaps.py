@@ -19,19 +19,20 @@ from packaging.utils import canonicalize_name
 
 from factory.errors import FactoryError, IndexGapError, ResolutionError
 from factory.flavor.project import Project
-from factory.flavor.references import PLATFORMS
 from factory.lock.availability import Offer, describe_lack, has_wheel
-from factory.lock.blame import Blame, Need, read_blame
+from factory.lock.blame import Need, read_blame
 from factory.lock.find_links import WheelFolder, write_stand_in
 from factory.lock.index import IndexClient
 from factory.lock.narrow import tag_ranks
+from factory.lock.needs import PROJECT, needs_of
+from factory.lock.owners import in_words, owners_of
 from factory.lock.resolution import Refused, package_of, request_for, resolve_project
-from factory.lock.uv import Request, requirers
+from factory.lock.uv import NoSolution
 
 _MOST_ROUNDS = 30
 _CONNECTIONS = 8
-_PROJECT = "pyproject.toml"
-_CONSTRAINTS = "the constraints in pyproject.toml"
+_VERSIONS = re.compile(r"[<>=!~].*")
+_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,22 +123,20 @@ def explain(
             conflict = answer if isinstance(answer, Refused) else None
         found = tuple(gaps.values())
         if found and conflict is None:
-            found = _needed(found, stubbed, every)
+            request = request_for(stubbed, preferences=preferences, folders=every)
+            owners = owners_of(gaps, request, project.spec.platforms, client)
+            if not isinstance(owners, NoSolution):
+                # Without those that uv only considered on its way.
+                found = tuple(_owned(gap, owners[gap.package]) for gap in found if gap.package in owners)
     return _error(found, conflict, index=project.spec.index_url or "the public index")
 
 
 def _gaps(project: Project, refused: Refused, shelf: _Shelf) -> list[Gap]:
     """What is lacking among the direct requirements and those that uv's explanation goes through."""
     blame = read_blame(refused.explanation)
-    constraints = _constraints(project, refused, blame)
-    # uv folds a constraint into the requirements that it meets: those are not their owners' own words.
-    needs = _direct_needs(project, refused) + constraints
-    needs += [need for need in blame.needs if not any(_includes(need, part) for part in constraints)]
     by_package: dict[str, list[Need]] = {}
-    for need in needs:
+    for need in needs_of(project, refused, blame):
         by_package.setdefault(need.package, []).append(need)
-    for name in blame.absent - by_package.keys():
-        by_package[name] = [Need(by=None, requirements=(Requirement(name),))]
     shelf.look_up(set(by_package))
     for requirement, python in blame.pythons:
         shelf.tell_python(requirement, python)
@@ -173,7 +172,7 @@ def _gap(project: Project, name: str, needs: list[Need], shelf: _Shelf) -> Gap |
         requirement=f"{name}{specifier}",
         platforms=tuple(p for p in spec.platforms if any(p in found for found in lacking.values())),
         found=describe_lack(offers, specifier, python=spec.python),
-        needed_by=tuple(dict.fromkeys(_who(need) for need in lacking)),
+        needed_by=tuple(dict.fromkeys(_who(need) for need in lacking if need.by != "")),
     )
 
 
@@ -186,60 +185,6 @@ def _tightest(lacking: Mapping[Need, object]) -> SpecifierSet:
     return specifier
 
 
-def _marker_environment(request: Request) -> dict[str, str]:
-    """What markers see on a platform (PEP 508)."""
-    python, machine = request.python, PLATFORMS[request.platform]
-    return {
-        "python_version": python,
-        "python_full_version": f"{python}.0",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "os_name": "posix",
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "platform_machine": machine,
-        "extra": "",
-    }
-
-
-def _constraints(project: Project, refused: Refused, blame: Blame) -> list[Need]:
-    """The constraints on what is asked for: a floor there may be what the index lacks, as for a CVE's fix."""
-    named = {package_of(line) for line in refused.request.requirements}
-    named |= blame.absent | {need.package for need in blame.needs}
-    constraints = [Requirement(line) for line in project.constraints if package_of(line) in named]
-    environment = _marker_environment(refused.request)
-    return [
-        Need(by=_CONSTRAINTS, requirements=(item,))
-        for item in constraints
-        if item.marker is None or item.marker.evaluate(environment)
-    ]
-
-
-def _includes(need: Need, constraint: Need) -> bool:
-    clauses = set(constraint.requirements[0].specifier)
-    return need.package == constraint.package and all(
-        clauses <= set(item.specifier) for item in need.requirements
-    )
-
-
-def _direct_needs(project: Project, refused: Refused) -> list[Need]:
-    """The requirements given to uv, as its overrides change them and where their markers hold."""
-    environment = _marker_environment(refused.request)
-    overrides = [Requirement(line) for line in refused.request.overrides]
-    overridden = {canonicalize_name(requirement.name) for requirement in overrides}
-    direct = [Requirement(line) for line in refused.request.requirements]
-    direct_names = {canonicalize_name(requirement.name) for requirement in direct}
-    wanted = [item for item in direct if canonicalize_name(item.name) not in overridden]
-    wanted += [item for item in overrides if canonicalize_name(item.name) in direct_names]
-    own = {*map(Requirement, (*project.dependencies, *project.overrides))}
-    pins = f"the version locked for {project.spec.platforms[0]}"
-    return [
-        Need(by=None if item in own else pins, requirements=(item,))
-        for item in wanted
-        if item.marker is None or item.marker.evaluate(environment)
-    ]
-
-
 def _with_stand_ins(project: Project, packages: frozenset[str]) -> Project:
     overrides = [line for line in project.overrides if package_of(line) not in packages]
     return replace(
@@ -250,26 +195,22 @@ def _with_stand_ins(project: Project, packages: frozenset[str]) -> Project:
     )
 
 
-def _needed(gaps: tuple[Gap, ...], stubbed: Project, folders: tuple[WheelFolder, ...]) -> tuple[Gap, ...]:
-    """The gaps that the final resolution runs into, each with everybody who needs it."""
-    base = request_for(stubbed, preferences={}, folders=folders)
-    who: dict[str, tuple[str, ...]] = {}
-    for platform in stubbed.spec.platforms:
-        for name, names in requirers(replace(base, platform=platform)).items():
-            who[name] = tuple(dict.fromkeys((*who.get(name, ()), *names)))
-    return tuple(
-        replace(gap, needed_by=_merged(gap.needed_by, who[gap.package])) for gap in gaps if gap.package in who
+def _owned(gap: Gap, owners: Mapping[str, tuple[Requirement, ...]]) -> Gap:
+    """A gap with everybody who needs it: as uv's explanation tells them, then the others."""
+    told = {canonicalize_name(_NAME.split(text, maxsplit=1)[0]) for text in gap.needed_by}
+    others = {name: items for name, items in owners.items() if canonicalize_name(name) not in told}
+    specifier = Requirement(gap.requirement).specifier
+    for items in others.values():
+        for item in items:
+            specifier &= item.specifier
+    return replace(
+        gap, requirement=f"{gap.package}{specifier}", needed_by=(*gap.needed_by, *in_words(others))
     )
 
 
-def _merged(known: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Who needs a gap, with the requirement where uv's explanation gave it."""
-    told = {re.match(r"[A-Za-z0-9._-]*", text)[0] for text in known}  # type: ignore[index]
-    return (*known, *(name for name in names if name not in told))
-
-
 def _who(need: Need) -> str:
-    by = _PROJECT if need.by is None else need.by
+    # Without the versions that uv went through: a dozen of one package would say the same.
+    by = PROJECT if need.by is None else _VERSIONS.sub("", need.by)
     return f"{by} ({' or '.join(str(requirement) for requirement in need.requirements)})"
 
 

@@ -53,6 +53,7 @@ class IndexFile:
     size: int | None
     yanked: bool
     requires_python: str | None = None
+    metadata_url: str | None = None
 
 
 class Sink(Protocol):
@@ -294,6 +295,7 @@ def _parse_page(response: httpx.Response, name: str, keep: Callable[[str], bool]
             size=package.size,
             yanked=package.is_yanked,
             requires_python=package.requires_python,
+            metadata_url=package.metadata_url if package.has_metadata else None,
         )
         for package in page.packages
         # A name from outside becomes a file name here: it must stay in its folder.

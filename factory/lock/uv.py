@@ -82,6 +82,14 @@ class NoSolution:
     explanation: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Required:
+    """A package's version, and who requires it: names, or ``pyproject.toml`` for the requirements given."""
+
+    version: str
+    by: list[str]
+
+
 def resolve(request: Request) -> tuple[Package, ...] | NoSolution:
     """Resolve for one platform.
 
@@ -104,31 +112,30 @@ def resolve(request: Request) -> tuple[Package, ...] | NoSolution:
         return _packages(tomllib.loads(output.read_text(encoding="utf-8")))
 
 
-def requirers(request: Request) -> dict[str, tuple[str, ...]]:
-    """Normalized name of each package of a resolution to who requires it.
-
-    A direct requirement is given as ``pyproject.toml``.
+def requirers(request: Request) -> dict[str, Required] | NoSolution:
+    """Resolve, and give by normalized name each package's version and who requires it.
 
     Raises:
-        IndexAccessError, ResolutionError, ProgramError: as for `resolve`; also where there is no solution.
+        IndexAccessError, ResolutionError, ProgramError: as for `resolve`.
     """
     with tempfile.TemporaryDirectory(prefix="factory-lock-") as name:
         finished = _compile(request, Path(name), ("--format", "requirements.txt", "--no-header"))
     if finished.status == _NO_SOLUTION:
-        raise ResolutionError(_explanation(finished), solution="Change what contradicts in pyproject.toml.")
-    found: dict[str, list[str]] = {}
-    current: list[str] = []
+        return NoSolution(explanation=_explanation(finished))
+    found: dict[str, Required] = {}
+    owners: list[str] = []
     for line in finished.stdout.splitlines():
-        if match := re.match(r"([A-Za-z0-9._-]+)==", line):
-            current = found.setdefault(canonicalize_name(match[1]), [])
+        if match := re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)", line):
+            owners = []
+            found[canonicalize_name(match[1])] = Required(version=match[2], by=owners)
         elif match := re.match(r"\s+#\s+(?:via\s+)?(.+)", line):
             who = match[1].strip()
             # The overrides are the caller's own way to go on; a word with a space is no package.
             if who.startswith("-r "):
-                current.append("pyproject.toml")
+                owners.append("pyproject.toml")
             elif who != "via" and " " not in who:
-                current.append(who)
-    return {name: tuple(dict.fromkeys(names)) for name, names in found.items()}
+                owners.append(who)
+    return found
 
 
 def scrub(text: str) -> str:

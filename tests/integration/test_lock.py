@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -509,3 +510,20 @@ def test_a_constraint_on_what_others_need_is_told_as_the_constraint(workshop: Wo
     gaps = gaps_of(run)
     assert set(gaps) == {"bb"}
     assert gaps["bb"]["needed_by"] == ["the constraints in pyproject.toml (bb>=1.0.1)", "aa"]
+
+
+def test_everybody_who_needs_a_gap_is_named_with_the_range_where_the_index_tells(workshop: Workshop) -> None:
+    workshop.index.metadata = True
+    make_wheel(workshop.pushed, "aa", "1.0", requires=["absent>=2.8"])
+    make_wheel(workshop.pushed, "bb", "1.0", extras={"gpu": ["absent[fast]>=2.8.2"]})
+    make_wheel(workshop.pushed, "cc", "1.0", requires=["absent"])
+    run = workshop.lock(workshop.flavor("aa", "bb[gpu]", "cc").name, "--json")
+    gap = gaps_of(run)["absent"]
+    needed_by = gap["needed_by"]
+    assert isinstance(needed_by, list)
+    assert sorted(re.sub(r"[\[=>].*? \(", " (", str(who)) for who in needed_by) == [
+        "aa (absent>=2.8)",
+        "bb (absent[fast]>=2.8.2)",
+        "cc (absent)",
+    ]
+    assert gap["requirement"] == "absent>=2.8,>=2.8.2"
