@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from factory.errors import FactoryError, IndexAccessError
+from packaging.utils import canonicalize_name
+
+from factory.errors import FactoryError, IndexAccessError, IndexGapError
 from factory.files import exclusive, write_whole
 from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
@@ -15,7 +17,7 @@ from factory.lock.find_links import WheelFolder, cache_folder, open_wheel_folder
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import LOCK_FILE, Artifact, LockFile, Pin, format_lock, read_lock
 from factory.lock.narrow import best_wheel, tag_ranks
-from factory.lock.resolution import Refused, folder_of, package_of, resolve_project
+from factory.lock.resolution import Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
 
 
@@ -123,7 +125,9 @@ def lock_flavor(flavor: Flavor, options: LockOptions) -> Locked:
         differs=differs,
         written=differs and not options.dry_run,
         from_folders=from_folders,
-        not_locked_before=tuple(name for name in options.upgrade_packages if package_of(name) not in known),
+        not_locked_before=tuple(
+            name for name in options.upgrade_packages if canonicalize_name(name) not in known
+        ),
     )
 
 
@@ -146,7 +150,7 @@ def _pins(
         )
         for source in dict.fromkeys(sources)
     )
-    upgraded = {package_of(name) for name in options.upgrade_packages}
+    upgraded = {canonicalize_name(name) for name in options.upgrade_packages}
     known = {} if options.upgrade or before is None else before.versions()
     preferences = {name: version for name, version in known.items() if name not in upgraded}
     resolved = resolve_project(project, preferences=preferences, folders=folders)
@@ -188,8 +192,8 @@ def _narrowed(
 
 def _best(package: Package, file_name: str | None, platform: str) -> Wheel:
     if file_name is None:
-        raise IndexAccessError(
-            f"{package.name} {package.version} has no wheel for {platform} with this C library",
+        raise IndexGapError(
+            f"{package.name} {package.version} has no wheel for {platform} with the C library of the spec",
             solution="Look at glibc in [tool.factory], or constrain the version.",
         )
     # Of a wheel on the index and a local one of the same name, the one that everybody can fetch.

@@ -32,7 +32,8 @@ _KEPT = re.compile(
     r"UV_(CACHE_DIR|NO_CACHE|HTTP_\w+|CONCURRENT_\w+|KEYRING_PROVIDER|CREDENTIALS_DIR|INSECURE_HOST"
     r"|NATIVE_TLS|SYSTEM_CERTS|OFFLINE|NETRC|REQUEST_TIMEOUT)"
 )
-_DEFAULT_INDEX = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL"})
+# Where a machine says which index is its public one.
+_PUBLIC_INDEX = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE"})
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _REFUSED = re.compile(r"\b(401 Unauthorized|403 Forbidden)\b")
 _UNREACHED = re.compile(r"Failed to fetch|Failed to download|error sending request|Request failed|timed out")
@@ -194,7 +195,7 @@ def environment(variables: Mapping[str, str], *, private: bool) -> dict[str, str
     kept = {
         name: value
         for name, value in variables.items()
-        if not name.startswith("UV_") or _KEPT.fullmatch(name) or (not private and name in _DEFAULT_INDEX)
+        if not name.startswith("UV_") or _KEPT.fullmatch(name) or (not private and name in _PUBLIC_INDEX)
     }
     timeout = {} if "UV_HTTP_TIMEOUT" in kept else {"UV_HTTP_TIMEOUT": _HTTP_TIMEOUT_SECONDS}
     return {**kept, **timeout, "UV_PYTHON_DOWNLOADS": "never"}

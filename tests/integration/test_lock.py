@@ -162,13 +162,14 @@ def test_upgrade_takes_the_newest_and_upgrade_package_one_of_them(workshop: Work
     assert workshop.locked(folder, "--upgrade").versions() == {"aa": "1.1", "bb": "1.1"}
 
 
-def test_upgrading_a_package_that_is_not_locked_is_said(workshop: Workshop) -> None:
+@pytest.mark.parametrize("name", ["zz", "no name at all"])
+def test_upgrading_a_package_that_is_not_locked_is_said(workshop: Workshop, name: str) -> None:
     make_wheel(workshop.pushed, "aa", "1.0")
     folder = workshop.flavor("aa")
     workshop.locked(folder)
-    run = workshop.lock(folder.name, "--upgrade-package", "zz")
+    run = workshop.lock(folder.name, "--upgrade-package", name)
     assert run.status == 0
-    assert "--upgrade-package zz: it was not in the lock" in run.err
+    assert f"--upgrade-package {name}: it was not in the lock" in run.err
 
 
 def test_hashes_are_fresh_after_a_push_under_the_same_version(workshop: Workshop) -> None:
