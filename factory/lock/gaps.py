@@ -29,7 +29,6 @@ from factory.lock.owners import in_words, owners_of
 from factory.lock.resolution import Refused, package_of, request_for, resolve_project
 from factory.lock.uv import NoSolution
 
-_MOST_ROUNDS = 30
 _CONNECTIONS = 8
 _VERSIONS = re.compile(r"[<>=!~].*")
 _NAME = re.compile(r"[^A-Za-z0-9._-]")
@@ -65,6 +64,11 @@ class _Shelf:
     def offers(self, name: str) -> tuple[Offer, ...]:
         return self._known[name]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing that was looked up is there, as where the URL is that of no index."""
+        return not any(self._known.values())
+
     def tell_python(self, requirement: Requirement, python: str) -> None:
         """What uv read in the metadata, where the project's page does not tell it."""
         name = canonicalize_name(requirement.name)
@@ -97,8 +101,6 @@ def explain(
     Raises:
         IndexAccessError: the index did not answer, or refused.
     """
-    gaps: dict[str, Gap] = {}
-    conflict: Refused | None = refused
     # As for uv, which reads none of pip's variables.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     with (
@@ -106,29 +108,37 @@ def explain(
         tempfile.TemporaryDirectory() as name,
     ):
         shelf = _Shelf(client, folders)
-        stand_ins = Path(name)
+        every = (*folders, WheelFolder(source=Path(name), shown=Path(name)))
         stubbed = project
-        every = (*folders, WheelFolder(source=stand_ins, shown=stand_ins))
-        for _ in range(_MOST_ROUNDS):
-            if conflict is None:
-                break
-            new = {gap.package: gap for gap in _gaps(project, conflict, shelf) if gap.package not in gaps}
+        gaps: dict[str, Gap] = {}
+        conflict: Refused | None = refused
+        while conflict is not None:
+            new = [gap for gap in _gaps(project, conflict, shelf) if gap.package not in gaps]
             if not new:
                 break
-            gaps |= new
-            for package in new:
-                write_stand_in(stand_ins, package)
+            gaps |= {gap.package: gap for gap in new}
+            for gap in new:
+                write_stand_in(Path(name), gap.package)
             stubbed = _with_stand_ins(project, frozenset(gaps))
             answer = resolve_project(stubbed, preferences=preferences, folders=every)
             conflict = answer if isinstance(answer, Refused) else None
         found = tuple(gaps.values())
-        if found and conflict is None:
+        if conflict is None:
             request = request_for(stubbed, preferences=preferences, folders=every)
-            owners = owners_of(gaps, request, project.spec.platforms, client)
-            if not isinstance(owners, NoSolution):
-                # Without those that uv only considered on its way.
-                found = tuple(_owned(gap, owners[gap.package]) for gap in found if gap.package in owners)
-    return _error(found, conflict, index=project.spec.index_url or "the public index")
+            found = _with_owners(found, owners_of(gaps, request, project.spec.platforms, client))
+    error = _error(found, conflict, index=project.spec.index_url or "the public index")
+    if found and shelf.is_empty:
+        error.solution = f"Look first whether this is an index: it has nothing of all this. {error.solution}"
+    return error
+
+
+def _with_owners(
+    gaps: tuple[Gap, ...], owners: Mapping[str, Mapping[str, tuple[Requirement, ...]]] | NoSolution
+) -> tuple[Gap, ...]:
+    """The gaps that the final resolution runs into, without those that uv only considered on its way."""
+    if isinstance(owners, NoSolution):
+        return gaps
+    return tuple(_owned(gap, owners[gap.package]) for gap in gaps if gap.package in owners) or gaps
 
 
 def _gaps(project: Project, refused: Refused, shelf: _Shelf) -> list[Gap]:

@@ -528,3 +528,14 @@ def test_everybody_who_needs_a_gap_is_named_with_the_range_where_the_index_tells
         "cc (absent)",
     ]
     assert gap["requirement"] == "absent>=2.8,>=2.8.2"
+
+
+def test_a_url_that_is_no_index_is_doubted_before_its_owners_are_asked(workshop: Workshop) -> None:
+    make_wheel(workshop.pushed, "aa", "1.0")
+    wrong = f"{workshop.index.root}/elsewhere/simple/"
+    run = workshop.lock(workshop.flavor("aa", "bb", index_url=wrong).name)
+    assert run.status == GAP
+    assert f"{wrong} lacks 2 requirements" in run.err
+    assert "Look first whether this is an index" in run.err
+    run = workshop.lock(workshop.flavor("aa", "bb").name)
+    assert "Look first" not in run.err
