@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.built import factory
+from support.golden import GOLDEN
 from support.podman import podman
 from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
@@ -130,6 +131,30 @@ def test_a_path_with_spaces_is_no_obstacle(tmp_path: Path, base_image: str, tag:
     assert report["id"] == image_of(tag).id
     assert 0 < report["added"] < 1_000_000
     assert podman("run", "--rm", tag, *IMPORT).strip() == "1.0"
+
+
+def test_files_that_only_their_owner_can_read_build_the_same(small: Small, tag: str) -> None:
+    for path in small.flavor.folder.iterdir():
+        path.chmod(0o700 if path.suffix == ".sh" else 0o600)
+    small.build(tag, "--hermetic")
+    assert podman("run", "--rm", "--user", "1234567:0", tag, *IMPORT).strip() == "1.0"
+
+
+@pytest.mark.parametrize(("before", "entries"), [("", []), ("/base/lib", ["/base/lib"])])
+def test_search_paths_keep_what_the_base_image_has_and_get_no_empty_entry(
+    base_image: str, tag: str, tmp_path: Path, before: str, entries: list[str]
+) -> None:
+    cuda = (GOLDEN / "cuda" / "expected" / "Dockerfile").read_text()
+    environment = re.search(r"^ENV (?:.*\\\n)*.*\n", cuda, re.MULTILINE)
+    assert environment is not None
+    set_before = f"ENV LD_LIBRARY_PATH={before} CPATH={before}\n" if before else ""
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text(f"FROM {base_image}\n{set_before}{environment[0]}")
+    podman("build", "--pull=never", "-t", tag, "-f", dockerfile, tmp_path)
+    shown = podman("run", "--rm", tag, "printenv", "LD_LIBRARY_PATH", "CPATH", "PATH").splitlines()
+    assert shown[0].split(":") == ["/usr/local/cuda/lib64", *entries]
+    assert shown[1].split(":") == ["/usr/local/cuda/include", *entries]
+    assert shown[2].startswith("/usr/local/cuda/bin:/opt/app-root/")
 
 
 def test_a_change_beside_the_packages_does_not_install_them_again(small: Small, tag: str) -> None:
