@@ -87,14 +87,12 @@ class Console:
     def error(self, error: FactoryError) -> None:
         """Say what happened, why, and what to do next."""
         if self.json_output:
-            body = {
-                "kind": type(error).__name__,
-                "reason": error.reason,
-                "solution": error.solution,
-                "exit_code": error.exit_code,
-            }
-            print(json.dumps({"error": body}, indent=2, ensure_ascii=False))
+            print(json.dumps({"error": to_plain(error)}, indent=2, ensure_ascii=False))
             return
+        self.report(error)
+
+    def report(self, error: FactoryError) -> None:
+        """Say so on standard error, where the error is a part of the result and not all of it."""
         self.note(f"error: {error.reason}\n  what to do: {error.solution}")
 
     @contextmanager
@@ -108,7 +106,14 @@ class Console:
 
 
 def to_plain(data: object) -> object:
-    """Data as JSON knows it: dataclasses become objects, paths strings, tuples and sets lists."""
+    """Data as JSON knows it: dataclasses and errors become objects, paths strings, tuples and sets lists."""
+    if isinstance(data, FactoryError):
+        data = {
+            "kind": type(data).__name__,
+            "reason": data.reason,
+            "solution": data.solution,
+            "exit_code": data.exit_code,
+        }
     if is_dataclass(data) and not isinstance(data, type):
         return {field.name: to_plain(getattr(data, field.name)) for field in fields(data)}
     if isinstance(data, Mapping):

@@ -3,27 +3,37 @@
 import click
 
 from factory.cli.options import Invocation, common
-from factory.render.sync import sync_flavor
+from factory.render.sync import sync_flavors
+
+_DID = {"stray": "is stray, left alone", "missing": "written", "changed": "written", "mode": "mode set"}
+_WOULD = {
+    "stray": "is stray, left alone",
+    "missing": "would be written",
+    "changed": "would be written",
+    "mode": "mode would be set",
+}
 
 
 @click.command()
 @click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @common
-def command(invocation: Invocation, flavors: tuple[str, ...], *, dry_run: bool) -> None:
+def command(invocation: Invocation, flavors: tuple[str, ...], *, dry_run: bool) -> int:
     """Render the generated files of flavors again; every flavor where none is named.
 
-    Prints what changed. Stray files are named and left alone.
+    Prints what changed. Stray files are named and left alone. A flavor that cannot be rendered does
+    not stop the others.
     """
-    changes = {
-        flavor.name: sync_flavor(flavor, dry_run=dry_run) for flavor in invocation.repository.select(flavors)
-    }
-    verbs = {"stray": "is stray, left alone", "missing": "written", "changed": "written", "mode": "mode set"}
-    if dry_run:
-        verbs |= {"missing": "would be written", "changed": "would be written", "mode": "mode would be set"}
+    outcomes = sync_flavors(invocation.repository.select(flavors), dry_run=dry_run)
+    verbs = _WOULD if dry_run else _DID
     lines = [
-        f"{name}/{difference.path}: {verbs[difference.kind]}"
-        for name, differences in changes.items()
-        for difference in differences
+        f"{outcome.flavor}/{difference.path}: {verbs[difference.kind]}"
+        for outcome in outcomes
+        for difference in outcome.differences
     ]
-    invocation.console.result(changes, *(lines or [f"{len(changes)} flavor(s): nothing has drifted"]))
+    failed = [outcome.error for outcome in outcomes if outcome.error is not None]
+    nothing = [] if failed else [f"{len(outcomes)} flavor(s): nothing has drifted"]
+    invocation.console.result({"flavors": outcomes}, *(lines or nothing))
+    for error in failed:
+        invocation.console.report(error)
+    return failed[0].exit_code if failed else 0

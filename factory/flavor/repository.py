@@ -42,11 +42,11 @@ class Repository:
         return self.root / FLAVORS_FOLDER
 
     def flavors(self) -> tuple[Flavor, ...]:
-        """Every flavor, by name: the folders under ``flavors/`` that hold a ``pyproject.toml``."""
+        """Every folder under ``flavors/``, by name: one that is no flavor is for the rules to report."""
         return tuple(
             Flavor(folder)
             for folder in sorted(self.flavors_folder.iterdir())
-            if (folder / PROJECT_FILE).is_file() and not is_temporary(folder)
+            if folder.is_dir() and not folder.name.startswith(".") and not is_temporary(folder)
         )
 
     def flavor(self, name_or_path: str) -> Flavor:

@@ -248,6 +248,23 @@ def test_show_of_a_broken_spec_exits_with_the_specs_code(flavor: Flavor) -> None
     assert "lacks accelerator" in done.stderr
 
 
+def test_sync_goes_on_past_a_folder_that_is_no_flavor(flavor: Flavor) -> None:
+    (flavor.folder.parent / "a-folder").mkdir()
+    (flavor.folder / "LICENSE.md").unlink()
+    done = _factory("sync", "--json", cwd=flavor.folder)
+    by_name = {outcome["flavor"]: outcome for outcome in json.loads(done.stdout)["flavors"]}
+    assert (done.returncode, by_name["a-folder"]["error"]["kind"]) == (13, "NotFoundError")
+    assert by_name[NAME]["differences"] == [{"path": "LICENSE.md", "kind": "missing"}]
+    assert (flavor.folder / "LICENSE.md").is_file()
+
+
+def test_a_folder_that_is_no_flavor_is_a_finding(flavor: Flavor) -> None:
+    (flavor.folder.parent / "a-folder").mkdir()
+    done = _factory("check", cwd=flavor.folder)
+    assert done.returncode == 1
+    assert "error FAC201 unreadable-spec  flavors/a-folder/pyproject.toml" in done.stdout
+
+
 def test_sync_mends_drift_and_says_what_it_wrote(flavor: Flavor) -> None:
     before = (flavor.folder / "Dockerfile").read_bytes()
     (flavor.folder / "Dockerfile").write_bytes(before + b"RUN dnf install gcc\n")
