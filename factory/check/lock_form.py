@@ -10,11 +10,12 @@ from factory.lock.lockfile import LOCK_FILE, LockFile, Option, Pin
 # Hermeto's list (docs/downstream.md). What is on none of the three lists is unknown to it, and
 # refused as well.
 _ACCEPTED = frozenset({"--index-url", "-i", "--require-hashes", "--trusted-host"})
+_SHA256_DIGITS = 64
 _IGNORED = frozenset({"--requirement", "-r", "--constraint", "-c"})
 
 
 def check_lock_form(subject: Subject) -> Iterator[Problem]:
-    """FAC301 to FAC308."""
+    """FAC301 to FAC310."""
     if subject.lock_error is not None:
         yield _problem("FAC302", None, subject.lock_error.reason, subject.lock_error.solution)
     elif subject.lock is None:
@@ -25,6 +26,7 @@ def check_lock_form(subject: Subject) -> Iterator[Problem]:
         yield from _pins(subject.lock, relock)
         yield from _repeated(subject.lock, relock)
         yield from _options(subject.lock, relock)
+        yield from _edited(subject.lock, relock)
 
 
 def _not_locked(subject: Subject) -> Problem:
@@ -52,6 +54,10 @@ def _pins(lock: LockFile, relock: str) -> Iterator[Problem]:
             yield _problem("FAC303", pin.line, f"{pin.text} is not pinned to one version", relock)
         if not pin.artifacts:
             yield _problem("FAC304", pin.line, f"{pin.text} has no SHA-256", relock)
+        for artifact in pin.artifacts:
+            if len(artifact.sha256) != _SHA256_DIGITS:
+                message = f"a hash of {pin.text} has {len(artifact.sha256)} digits, not {_SHA256_DIGITS}"
+                yield _problem("FAC310", pin.line, message, relock)
         if pin.marker is not None:
             yield _problem(
                 "FAC305", pin.line, f"{pin.name} still has the environment marker {pin.marker}", relock
@@ -75,6 +81,13 @@ def _options(lock: LockFile, relock: str) -> Iterator[Problem]:
             yield _problem("FAC308", option.line, message, f"Remove it. {relock}")
         elif option.name not in _ACCEPTED or _is_file_url(option):
             yield _problem("FAC307", option.line, f"Hermeto refuses `{shown}`", f"Remove it. {relock}")
+
+
+def _edited(lock: LockFile, relock: str) -> Iterator[Problem]:
+    # A lock that tells nothing was not made by the factory, which the rule about stale locks says.
+    if lock.inputs is not None and not lock.as_locked:
+        message = "the contents are not those that `factory lock` wrote"
+        yield _problem("FAC309", None, message, f"{relock} Changes belong into pyproject.toml.")
 
 
 def _is_file_url(option: Option) -> bool:

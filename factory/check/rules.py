@@ -62,6 +62,10 @@ RULES = {
     "FAC308": _error(
         "ignored-option", "Hermeto passes over it in silence, and what it names is not fetched."
     ),
+    "FAC309": _error(
+        "edited-lock", "What is pinned or hashed by hand was never resolved, nor seen on the index."
+    ),
+    "FAC310": _error("malformed-hash", "No file has a digest of another length: pip and Hermeto stop at it."),
     # The lock against the spec and the dependencies
     "FAC321": _error("stale-lock", "The image would not hold what pyproject.toml asks for."),
     "FAC322": _error(

@@ -13,6 +13,7 @@ The format is pip's requirements file, of which Hermeto accepts a part (docs/dow
 Reading is tolerant: what a person broke is kept as it stands, for the rules to report.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from packaging.utils import canonicalize_name
 from factory.errors import LockFileError
 
 LOCK_FILE = "requirements.txt"
+_CONTENTS = re.compile(r"^# contents: (sha256:[0-9a-f]{64})\n", re.MULTILINE)
 _INPUTS = re.compile(r"#\s*inputs:\s*(sha256:[0-9a-f]{64})\s*")
 _HASH = re.compile(r"--hash[= ](?P<algorithm>[a-z0-9]+):(?P<digest>[0-9a-fA-F]+)")
 _FILE_NAME = re.compile(r"\s+#\s+(\S+\.(?:whl|tar\.gz|zip))\s*")
@@ -72,10 +74,12 @@ class LockFile:
     """A lock as it stands in the folder.
 
     ``inputs`` is the digest of what it was made from (`factory.lock.inputs`), None where the file
-    does not tell; ``unreadable`` holds line numbers and texts that are no requirement at all.
+    does not tell; ``as_locked`` is whether the pins and options stand as they were written;
+    ``unreadable`` holds line numbers and texts that are no requirement at all.
     """
 
     inputs: str | None
+    as_locked: bool
     options: tuple[Option, ...]
     pins: tuple[Pin, ...]
     unreadable: tuple[tuple[int, str], ...] = ()
@@ -133,27 +137,44 @@ def parse_lock(text: str) -> LockFile:
             pins.append(pin)
         else:
             unreadable.append((number, entry))
-    return LockFile(inputs=inputs, options=tuple(options), pins=tuple(pins), unreadable=tuple(unreadable))
+    return LockFile(
+        inputs=inputs,
+        as_locked=_is_as_locked(text),
+        options=tuple(options),
+        pins=tuple(pins),
+        unreadable=tuple(unreadable),
+    )
 
 
 def format_lock(
     pins: Iterable[Pin], *, index_url: str | None, inputs: str, command: str, platforms: Iterable[str]
 ) -> str:
     """The text of a lock: pins by name, artifacts by digest, so that equal locks have equal bytes."""
-    lines = [
-        f"# Locked by `{command}`. Do not edit: change pyproject.toml and lock again.",
-        f"# platforms: {', '.join(platforms)}",
-        f"# inputs: {inputs}",
-    ]
-    if index_url is not None:
-        lines += [f"--index-url {index_url}"]
+    lines = [] if index_url is None else [f"--index-url {index_url}"]
     lines += [""]
     for pin in sorted(pins, key=lambda pin: pin.name):
         artifacts = sorted(pin.artifacts, key=lambda artifact: artifact.sha256)
         hashes = [f"    --hash=sha256:{artifact.sha256}" for artifact in artifacts]
         lines += [" \\\n".join((f"{pin.name}=={pin.version}", *hashes))]
         lines += [f"    # {artifact.file_name}" for artifact in artifacts if artifact.file_name]
-    return "\n".join(lines) + "\n"
+    contents = "\n".join(lines) + "\n"
+    return (
+        f"# Locked by `{command}`. Do not edit: change pyproject.toml and lock again.\n"
+        f"# platforms: {', '.join(platforms)}\n"
+        f"# inputs: {inputs}\n"
+        f"# contents: {_digest(contents)}\n"
+        f"{contents}"
+    )
+
+
+def _is_as_locked(text: str) -> bool:
+    """Whether what follows the line with the digest of the contents still has that digest."""
+    match = _CONTENTS.search(text)
+    return match is not None and match[1] == _digest(text[match.end() :])
+
+
+def _digest(contents: str) -> str:
+    return f"sha256:{hashlib.sha256(contents.encode()).hexdigest()}"
 
 
 def _entries(text: str) -> Iterator[tuple[int, str, list[str]]]:

@@ -51,6 +51,10 @@ def _docker(code: str, line: str, at: str, says: str = "") -> Breach:
 
 UV = "[tool.uv]\n"
 OPTION = f"--index-url {INDEX}\n"
+FIRST_DIGEST = lock_text().partition("--hash=sha256:")[2][:64]
+OTHER_DIGEST = f"{FIRST_DIGEST[:-1]}{'0' if FIRST_DIGEST[-1] != '0' else '1'}"
+# The last entry, and one that nothing in PROJECT depends on.
+URLLIB3_PIN = lock_text()[lock_text().index("urllib3==") :]
 BREACHES = [
     Breach("FAC102", "LICENSE.md", "", "Another licence.\n", None),
     _toml("FAC201", 'torch = "2.11.0"\n', "", None, "lacks torch"),
@@ -91,6 +95,12 @@ BREACHES = [
     _lock("FAC307", OPTION, "--index-url file:///srv/simple\n", "file:///"),
     _lock("FAC308", OPTION, f"{OPTION}-r more.txt\n", "-r more.txt"),
     _lock("FAC308", OPTION, f"{OPTION}--constraint more.txt\n", "--constraint more.txt"),
+    _lock("FAC309", FIRST_DIGEST, OTHER_DIGEST, None, "`factory lock` wrote"),
+    _lock("FAC309", OPTION, f"{OPTION}evil-pkg==1.0 --hash=sha256:{HEX}\n", None),
+    _lock("FAC309", URLLIB3_PIN, "", None),
+    _lock("FAC309", "# contents: sha256:", "# contents were sha256:", None),
+    _lock("FAC310", FIRST_DIGEST, FIRST_DIGEST[:60], "numpy==2.4.1", "60 digits, not 64"),
+    _lock("FAC310", FIRST_DIGEST, f"{FIRST_DIGEST}00", "numpy==2.4.1", "66 digits, not 64"),
     _lock("FAC321", "# inputs: sha256:", "# inputs were sha256:", None, "does not say"),
     _toml("FAC321", "numpy>=2.0,<3", "numpy>=2.1,<3", None, "has changed"),
     _toml("FAC322", '"numpy>=2.0,<3"', '"numpy>=2.0,<3", "trl"', None, "trl"),
@@ -273,7 +283,7 @@ def test_the_lock_and_the_dockerfiles_of_a_broken_spec_are_still_checked(flavor:
     _edit(flavor.folder / TOML, 'python = "3.12"', 'python = "3"')
     _edit(flavor.folder / LOCK, OPTION, f"{OPTION}trl==0.24.0\n")
     _edit(flavor.folder / "Dockerfile", RUN_MARK, f"{RUN_MARK}RUN dnf install gcc\n")
-    assert _codes(flavor) == {"FAC201", "FAC304", "FAC405"}
+    assert _codes(flavor) == {"FAC201", "FAC304", "FAC309", "FAC405"}
 
 
 @pytest.mark.parametrize(
@@ -356,13 +366,19 @@ def test_a_dependency_for_one_of_the_platforms_has_to_be_locked(tmp_path: Path) 
     [
         lambda text: text.replace("--index-url ", "--index-url="),
         lambda text: text.replace("--index-url ", "-i "),
-        lambda text: OPTION + text.replace(OPTION, ""),
         lambda text: re.sub(r"\n    # .*", "", text),
         lambda text: text.replace(" \\\n   ", ""),
-        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace(OPTION, "") + OPTION,
     ],
-    ids=["equals", "short", "first-line", "no-file-names", "one-line", "crlf"],
+    ids=["equals", "short", "no-file-names", "one-line", "last-line"],
 )
-def test_a_lock_may_be_laid_out_in_other_ways(flavor: Flavor, layout: Callable[[str], str]) -> None:
-    (flavor.folder / LOCK).write_text(layout(lock_text()), encoding="utf-8", newline="")
+def test_a_lock_that_is_laid_out_in_another_way_was_edited_and_no_more(
+    flavor: Flavor, layout: Callable[[str], str]
+) -> None:
+    (flavor.folder / LOCK).write_text(layout(lock_text()), encoding="utf-8")
+    assert _codes(flavor) == {"FAC309"}
+
+
+def test_the_line_endings_of_a_checkout_are_no_edit(flavor: Flavor) -> None:
+    (flavor.folder / LOCK).write_text(lock_text(), encoding="utf-8", newline="\r\n")
     assert _codes(flavor) == set()

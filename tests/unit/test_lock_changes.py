@@ -19,7 +19,7 @@ def pin(name: str, version: str, *artifacts: tuple[str, str]) -> Pin:
 
 
 def lock(*pins: Pin) -> LockFile:
-    return LockFile(inputs=None, options=(), pins=pins)
+    return LockFile(inputs=None, as_locked=False, options=(), pins=pins)
 
 
 def test_without_a_lock_before_everything_is_added() -> None:
