@@ -6,7 +6,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from factory.files import storage_error
+from factory.files import storage_error, temporary_sibling
 from factory.hermetic.layout import FILE_MODE
 from factory.hermetic.standing import file_digest
 from factory.hermetic.wanted import Wanted
@@ -22,7 +22,7 @@ def find_locally(wanted: Wanted, folders: Sequence[Path]) -> Path | None:
     return None
 
 
-def take(source: Path, destination: Path, *, by_way_of: Path, sha256: str) -> bool:
+def take(source: Path, destination: Path, *, sha256: str) -> bool:
     """Link a file, or copy it where that cannot be, and rename it into place if its bytes are right.
 
     Returns:
@@ -31,8 +31,9 @@ def take(source: Path, destination: Path, *, by_way_of: Path, sha256: str) -> bo
     Raises:
         StorageError: the file system refused.
     """
+    # A name that nothing is ever downloaded to: a run that is killed here leaves a link to the source.
+    by_way_of = temporary_sibling(destination)
     try:
-        by_way_of.unlink(missing_ok=True)
         if not _link(source, by_way_of):
             shutil.copyfile(source, by_way_of)
             by_way_of.chmod(FILE_MODE)

@@ -45,9 +45,7 @@ class Partial:
             StorageError: the file system refused.
         """
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
-            os.fchmod(descriptor, FILE_MODE)
-            self._file = os.fdopen(descriptor, "r+b", buffering=0)
+            self._file = os.fdopen(_open_own(self._path), "r+b", buffering=0)
             while block := self._file.read(_BLOCK):
                 self._hash.update(block)
                 self._received += len(block)
@@ -104,3 +102,15 @@ class Partial:
         self._hash.update(chunk)
         self._received += len(chunk)
         self._progress.advance(len(chunk), message=self._path.name.removeprefix(".").split(".whl")[0])
+
+
+def _open_own(path: Path) -> int:
+    """Open a file that has this name only: what is written to it must change no other."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, FILE_MODE)
+    if os.fstat(descriptor).st_nlink > 1:
+        os.close(descriptor)
+        path.unlink()
+        descriptor = os.open(path, flags | os.O_EXCL, FILE_MODE)
+    os.fchmod(descriptor, FILE_MODE)
+    return descriptor

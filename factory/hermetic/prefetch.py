@@ -133,12 +133,7 @@ def _take_local(folder: Path, plan: Plan) -> list[Problem]:
     return [
         Problem(kind="bytes", text=f"{source} changed while it was taken")
         for wanted, source in plan.local.items()
-        if not take(
-            source,
-            folder / source.name,
-            by_way_of=partial_path(folder, source.name, wanted.sha256),
-            sha256=wanted.sha256,
-        )
+        if not take(source, folder / source.name, sha256=wanted.sha256)
     ]
 
 

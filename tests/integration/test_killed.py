@@ -259,6 +259,32 @@ def test_prefetch(runner: Runner, index: IndexServer, tmp_path: Path) -> None:
     kill_again_and_again(runner, Case(words=words, watched=output, reset=empty))
 
 
+def test_prefetch_leaves_the_wheels_that_it_takes_from_a_folder_alone(
+    runner: Runner, index: IndexServer, tmp_path: Path
+) -> None:
+    # Big, so that to hash it under its new name takes a while: long enough to be killed there.
+    big = make_wheel(index.folder, "big", "1.0", payload=32 * _MIB)
+    flavor = make_flavor(runner.root, name=_FLAVOR, index_url=index.url)
+    _lock_to(flavor, index)
+    wheels = shutil.copytree(index.folder, tmp_path / "wheels")
+    before = _tree(wheels)
+    index.ranges = False
+    index.fault(f"/files/{big.name}", Fault(truncate=1000))
+    output = tmp_path / "prefetched"
+    words = ("prefetch", _FLAVOR, "--output", str(output))
+    artifacts = output / "output" / "deps" / "pip"
+    for _ in range(6):
+        with runner.started((*words, "--find-links", str(wheels))) as process:
+            _wait_for_a_write(process, artifacts)
+            process.kill()
+        with runner.started(words) as process:
+            process.communicate(timeout=60)
+        assert _tree(wheels) == before
+        shutil.rmtree(output)
+    runner.run((*words, "--find-links", str(wheels)))
+    assert _tree(wheels) == before
+
+
 def _put(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 

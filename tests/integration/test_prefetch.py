@@ -115,6 +115,23 @@ def test_a_local_file_that_others_cannot_read_is_copied_so_that_they_can(site: S
     assert private.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_download_never_writes_into_a_file_that_has_another_name_too(
+    site: Site, tmp_path: Path, *, ranges: bool
+) -> None:
+    torch = site.wheels[0]
+    users = Path(shutil.copy(torch, tmp_path))
+    users.chmod(0o664)
+    site.index.ranges = ranges
+    site.index.fault(f"/files/{torch.name}", Fault(wrong_bytes=True))
+    site.artifacts.mkdir(parents=True)
+    os.link(users, partial_path(site.artifacts, torch.name, sha256(torch)))
+    site.fails()
+    assert sha256(users) == sha256(torch)
+    assert users.stat().st_mode & 0o777 == 0o664
+    assert users.stat().st_nlink == 1
+
+
 @pytest.mark.parametrize("with_index", [True, False])
 def test_the_machines_folders_serve_flavors_of_the_public_index_only(
     site: Site, tmp_path: Path, *, with_index: bool
