@@ -91,6 +91,11 @@ class Console:
             return
         self.report(error)
 
+    def usage_error(self, reason: str, exit_code: int) -> None:
+        """Say with ``--json`` that the command was not called as it has to be."""
+        body = {"kind": "UsageError", "reason": reason, "solution": "See --help.", "exit_code": exit_code}
+        print(json.dumps({"error": body}, indent=2, ensure_ascii=False))
+
     def report(self, error: FactoryError) -> None:
         """Say so on standard error, where the error is a part of the result and not all of it."""
         self.note(f"error: {error.reason}\n  what to do: {error.solution}")

@@ -20,6 +20,11 @@ find_python() {
 }
 
 make_environment() {
+    if [ -e "$folder" ] && [ ! -e "$folder/pyvenv.cfg" ] && [ -n "$(ls -A "$folder")" ]; then
+        echo "error: $folder is there and is no virtual environment" >&2
+        echo "  what to do: give another folder, or remove it" >&2
+        exit 1
+    fi
     rm -rf "$folder"
     "$python" -m venv "$folder" && "$folder/bin/python" -m pip --version >/dev/null
 }

@@ -54,8 +54,9 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     dry_run: bool,
 ) -> None:
     """Build a flavor's image with podman, or docker."""
+    repository = invocation.repository_of(flavor)
     request = BuildRequest(
-        work=invocation.repository.root / ".work",
+        work=repository.root / ".work",
         downstream=downstream,
         hermetic=hermetic,
         base_image=base_image,
@@ -63,7 +64,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         prefetched=prefetched,
         engine=engine,
     )
-    plan = plan_build(invocation.repository.flavor(flavor), request)
+    plan = plan_build(repository.flavor(flavor), request)
     if dry_run:
         invocation.console.result({"command": shell_command(plan)}, shell_command(plan))
         return

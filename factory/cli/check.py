@@ -29,7 +29,7 @@ def command(invocation: Invocation, flavors: tuple[str, ...], *, every: bool, fo
         raise click.UsageError("give flavors or --all, not both")
     if form == "json":
         invocation.console.json_output = True
-    repository = invocation.repository
+    repository = invocation.repository_of(*flavors)
     report = check_flavors(repository.select(flavors), root=repository.root)
     text = as_github(report) if form == "github" else as_text(report)
     invocation.console.result(report, text)

@@ -46,7 +46,7 @@ def command(
     """
     if bool(flavors) == every:
         raise click.UsageError("Name flavors, or give --all, not both.")
-    selected = invocation.repository.select(flavors)
+    selected = invocation.repository_of(*flavors).select(flavors)
     options = LockOptions(
         upgrade=upgrade,
         upgrade_packages=upgrade_packages,

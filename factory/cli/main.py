@@ -93,13 +93,18 @@ def _run(arguments: list[str] | None, invocation: Invocation) -> int:
         invocation.console.error(error)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        if "--json" in (sys.argv[1:] if arguments is None else arguments):
+            invocation.console.json_output = True
+            invocation.console.usage_error(error.format_message(), error.exit_code)
+        else:
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         invocation.console.note("interrupted; nothing was left half-written")
         return _INTERRUPTED
     except OSError as error:
         refused = storage_error(Path(error.filename or "."), error)
-        invocation.console.error(refused)
+        # On standard error, whatever was asked for: standard output may be what is full.
+        invocation.console.report(refused)
         return refused.exit_code
     return status if isinstance(status, int) else 0

@@ -32,6 +32,12 @@ class Invocation:
 
         return find_repository(self.root, start=Path.cwd())
 
+    def repository_of(self, *flavors: str) -> "Repository":
+        """The repository or, outside of one, that of the flavors that are given as paths."""
+        from factory.flavor.repository import find_repository  # noqa: PLC0415
+
+        return find_repository(self.root, start=Path.cwd(), flavors=flavors)
+
 
 def common(
     command: Callable[Concatenate[Invocation, Parameters], Result],

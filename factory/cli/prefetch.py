@@ -61,7 +61,7 @@ def command(
     Goes on where an interrupted run ended; on a complete folder it only verifies. A wrong, missing
     or extra file is an error, and no file is under its name before its bytes are right.
     """
-    chosen = invocation.repository.flavor(flavor)
+    chosen = invocation.repository_of(flavor).flavor(flavor)
     fetching = Fetching(
         find_links=find_links,
         public_find_links=() if find_links else folders_in_environment(os.environ),

@@ -12,5 +12,5 @@ from factory.cli.options import Invocation, common
 @common
 def command(invocation: Invocation, flavor: str) -> None:
     """Show a flavor: its spec, what is resolved, its files with their states, and its lock."""
-    details = flavor_details(invocation.repository.flavor(flavor))
+    details = flavor_details(invocation.repository_of(flavor).flavor(flavor))
     invocation.console.result(details, *details_parts(details))

@@ -26,14 +26,16 @@ def command(invocation: Invocation, *, target: str, output: Path | None) -> None
     repository files, everything else byte for byte.
     """
     console = invocation.console
-    if Path(target).is_file():
+    if Path(target).exists() and not Path(target).is_dir():
         stripped = strip_file(Path(target), output)
-        if output is None and not console.json_output:
-            console.raw(stripped.content)
-        else:
+        if output is not None:
             console.result(stripped.report, f"Wrote {stripped.report.path}: {stripped.report.summary}")
+        elif console.json_output:
+            console.result({"report": stripped.report, "dockerfile": stripped.text})
+        else:
+            console.raw(stripped.content)
         return
-    flavor = invocation.repository.flavor(target)
+    flavor = invocation.repository_of(target).flavor(target)
     if output is not None:
         context = write_context(flavor, output)
         console.result(

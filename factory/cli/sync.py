@@ -24,7 +24,7 @@ def command(invocation: Invocation, flavors: tuple[str, ...], *, dry_run: bool) 
     Prints what changed. Stray files are named and left alone. A flavor that cannot be rendered does
     not stop the others.
     """
-    outcomes = sync_flavors(invocation.repository.select(flavors), dry_run=dry_run)
+    outcomes = sync_flavors(invocation.repository_of(*flavors).select(flavors), dry_run=dry_run)
     verbs = _WOULD if dry_run else _DID
     lines = [
         f"{outcome.flavor}/{difference.path}: {verbs[difference.kind]}"

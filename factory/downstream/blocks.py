@@ -20,12 +20,15 @@ ordinary comments.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from factory.errors import MarkerError
 
 _BANNER = re.compile(rb"[ \t]*#{8,}[ \t]*")
 _BEGIN = re.compile(rb"[ \t]*#[ \t]*MIDSTREAM[ \t]+ONLY[ \t]*(?::.*)?")
 _END = re.compile(rb"[ \t]*#[ \t]*END[ \t]+MIDSTREAM[ \t]+ONLY[ \t]*")
+# Under a banner, what a person would take for a marker and these are not.
+_NEARLY = re.compile(rb"[ \t]*#+[ \t]*(?:END\b.*)?MIDSTREAM[ \t_-]*ONLY\b.*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -63,24 +66,38 @@ def find_blocks(lines: Sequence[bytes]) -> tuple[Block, ...]:
 
 def _blocks(lines: Sequence[bytes]) -> Iterator[Block]:
     opened: int | None = None
-    for number, line in enumerate(lines):
-        if _END.fullmatch(line):
+    for number, marker in _markers(lines):
+        if marker == "end":
             if opened is None:
                 raise _error(number, "closes a MIDSTREAM ONLY block that is not open")
-            if not (_is_banner(lines, number - 1) and _is_banner(lines, number + 1)):
-                raise _error(number, "ends a MIDSTREAM ONLY block without a banner line above and below it")
             yield Block(start=opened, stop=number + 2)
             opened = None
-        elif _BEGIN.fullmatch(line):
-            bannered = _is_banner(lines, number - 1)
-            if opened is None and not bannered:
-                raise _error(number, "says MIDSTREAM ONLY without a banner line above it")
-            if opened is not None and bannered:
+        elif marker == "begin":
+            if opened is not None:
                 raise _error(number, f"opens a MIDSTREAM ONLY block inside the one of line {opened + 1}")
-            if opened is None:
-                opened = number - 1
+            opened = number - 1
+        elif opened is None:
+            raise _error(number, "says MIDSTREAM ONLY without a banner line above it")
     if opened is not None:
         raise _error(opened, "opens a MIDSTREAM ONLY block that is never closed")
+
+
+def _markers(lines: Sequence[bytes]) -> Iterator[tuple[int, Literal["begin", "end", "mention"]]]:
+    """The lines that say MIDSTREAM ONLY as markers do; without a banner, a beginning is a mention."""
+    for number, line in enumerate(lines):
+        bannered = _is_banner(lines, number - 1)
+        if _END.fullmatch(line):
+            if not (bannered and _is_banner(lines, number + 1)):
+                raise _error(number, "ends a MIDSTREAM ONLY block without a banner line above and below it")
+            yield number, "end"
+        elif _BEGIN.fullmatch(line):
+            yield number, "begin" if bannered else "mention"
+        elif bannered and _NEARLY.fullmatch(line) and not _ends_a_block(lines, number - 1):
+            raise _error(number, "is nearly a MIDSTREAM ONLY marker and not quite")
+
+
+def _ends_a_block(lines: Sequence[bytes], number: int) -> bool:
+    return number > 0 and _END.fullmatch(lines[number - 1]) is not None
 
 
 def _is_banner(lines: Sequence[bytes], number: int) -> bool:
@@ -90,7 +107,7 @@ def _is_banner(lines: Sequence[bytes], number: int) -> bool:
 def _error(number: int, what: str) -> MarkerError:
     return MarkerError(
         f"line {number + 1} {what}",
-        solution="Pair every `# MIDSTREAM ONLY` with one `# END MIDSTREAM ONLY`, each between two lines of "
-        "`#`, and do not nest them. Nothing was written.",
+        solution="Pair every `# MIDSTREAM ONLY` or `# MIDSTREAM ONLY: …` with one `# END MIDSTREAM ONLY`, "
+        "each between two lines of `#`, and do not nest them. Nothing was written.",
         line=number + 1,
     )

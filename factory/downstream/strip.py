@@ -31,6 +31,11 @@ class Stripped:
     content: bytes
     report: Report
 
+    @property
+    def text(self) -> str:
+        """The content as text; bytes that are not UTF-8 are escaped."""
+        return self.content.decode("utf-8", errors="backslashreplace")
+
 
 def strip_file(source: Path, output: Path | None) -> Stripped:
     """Strip a file and, with ``output``, write it there under the same name.

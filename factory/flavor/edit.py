@@ -1,5 +1,6 @@
 """Edits of a flavor's ``pyproject.toml`` that keep its comments, its order and its layout (tomlkit)."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 import tomlkit
@@ -14,8 +15,8 @@ from factory.flavor.spec import Spec
 def retarget(text: str, *, old: Spec, new: Spec, old_name: str, name: str) -> str:
     """The ``pyproject.toml`` of a flavor made from another one's: only what the new spec changes.
 
-    Exact pins of torch and Training Hub follow the spec, wherever they stand; ranges that admit
-    the new version stay as they are. Comments stay, with the old name in them replaced.
+    Exact pins of torch and Training Hub follow the spec, wherever they stand; ranges stay as they are,
+    since somebody had a reason for them. Comments stay, with the old name in them replaced.
     """
     document = tomlkit.parse(text)
     project = _table(document["project"])
@@ -32,8 +33,9 @@ def retarget(text: str, *, old: Spec, new: Spec, old_name: str, name: str) -> st
 
 
 def _rename_in_comments(text: str, old_name: str, name: str) -> str:
+    whole_name = re.compile(rf"(?<![\w-]){re.escape(old_name)}(?![\w-])")
     lines = text.splitlines(keepends=True)
-    return "".join(line.replace(old_name, name) if line.lstrip().startswith("#") else line for line in lines)
+    return "".join(whole_name.sub(name, line) if line.lstrip().startswith("#") else line for line in lines)
 
 
 def _requirement_arrays(document: tomlkit.TOMLDocument) -> Iterator[Array]:
@@ -54,8 +56,7 @@ def _repin(array: Array, versions: Mapping[str, str]) -> None:
         version = versions.get(canonicalize_name(requirement.name))
         if version is None or not requirement.specifier:
             continue
-        exact = all(part.operator in {"==", "==="} for part in requirement.specifier)
-        if exact or not requirement.specifier.contains(version, prereleases=True):
+        if all(part.operator in {"==", "==="} for part in requirement.specifier):
             array[position] = _with_pin(requirement, version)
 
 

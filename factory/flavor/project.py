@@ -59,6 +59,11 @@ def parse_project(text: str, *, where: str) -> Project:
             f"{where} has no [tool.factory]: it is not a flavor",
             solution="Make a flavor with `factory new-flavor`, or add the table.",
         )
+    if "project" not in document:
+        raise SpecError(
+            f"{where} has no [project]: nothing says what the image adds to its base",
+            solution="Add [project] with name, version, requires-python and dependencies.",
+        )
     project = _table(document, "project", where)
     uv = _table(tool, "uv", where)
     return Project(

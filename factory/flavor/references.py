@@ -22,19 +22,52 @@ PLATFORMS = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 
 
 def check_version(version: str, *, of: str) -> str:
-    """Return a PEP 440 version as it was written.
+    """Return a PEP 440 version in its normal form, in which names, labels and pins take it over.
 
     Raises:
-        SpecError: it is not one.
+        SpecError: it is not one, or not in its normal form, such as ``v2.11.0``.
     """
     try:
-        Version(version)
+        normal = str(Version(version))
     except InvalidVersion as error:
         raise SpecError(
             f"{version!r} is not a PEP 440 version (given for {of})",
             solution="Write a version such as 2.11.0; a range belongs into [project] dependencies.",
         ) from error
+    if normal != version:
+        raise SpecError(
+            f"{version!r} is not how PEP 440 writes that version (given for {of})",
+            solution=f"Write {normal}.",
+        )
     return version
+
+
+def check_accelerator_version(version: str) -> str:
+    """Return the version of an accelerator's toolkit, such as ``13.0`` or ``6.4.3``.
+
+    Raises:
+        SpecError: it is not two or three numbers.
+    """
+    if not re.fullmatch(r"[0-9]{1,3}(?:\.[0-9]{1,3}){1,2}", check_version(version, of="the accelerator")):
+        raise SpecError(
+            f"{version!r} is not an accelerator version",
+            solution="Give the full version, such as 13.0 for CUDA or 7.14 for ROCm.",
+        )
+    return version
+
+
+def check_template_set(name: str) -> str:
+    """Return the name of a template set: a plain name, never a path.
+
+    Raises:
+        SpecError: it could lead out of the folder of template sets.
+    """
+    if not re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", name):
+        raise SpecError(
+            f"{name!r} is not the name of a template set",
+            solution="Use lower-case letters, digits and hyphens between them, such as universal.",
+        )
+    return name
 
 
 def check_python(version: str) -> str:
@@ -86,6 +119,21 @@ def check_image(reference: str, *, of: str) -> str:
     return reference
 
 
+def check_tag(reference: str) -> str:
+    """Return the name that a built image gets: a reference with or without a tag, and no digest.
+
+    Raises:
+        SpecError: it is not one.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None or match["digest"] is not None:
+        raise SpecError(
+            f"{reference!r} is not a name that an image can be given",
+            solution="Write it as name, name:tag or registry/path:tag; the digest follows from the build.",
+        )
+    return reference
+
+
 def check_index_url(url: str) -> str:
     """Return the URL of a PEP 503/691 index.
 
@@ -105,6 +153,11 @@ def check_index_url(url: str) -> str:
             f"the index URL for {host} carries credentials",
             solution="Leave them out: they would be committed. Put them into ~/.netrc, which uv, pip, "
             "Hermeto and the factory read.",
+        )
+    if parts.query or parts.fragment:
+        raise SpecError(
+            f"the index URL for {host} has a query or a fragment, which may hold a token",
+            solution="Write the address alone; credentials go into ~/.netrc.",
         )
     if parts.scheme not in {"http", "https"} or not host or not _URL_CHARACTERS.fullmatch(url):
         raise SpecError(

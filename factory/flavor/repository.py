@@ -1,5 +1,6 @@
 """Where flavors are: the repository root, its ``flavors/`` folder, and one flavor in it."""
 
+import shlex
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -83,8 +84,11 @@ class Repository:
         return tuple(dict.fromkeys(self.flavor(name) for name in names))
 
 
-def find_repository(root: Path | None, *, start: Path) -> Repository:
+def find_repository(root: Path | None, *, start: Path, flavors: tuple[str, ...] = ()) -> Repository:
     """The repository at root or, without one, at the nearest folder upwards that holds ``flavors/``.
+
+    Outside of a repository, flavors that are given as paths tell theirs: one that stands alone is in
+    the folder around it.
 
     Raises:
         NotFoundError: there is none.
@@ -93,12 +97,17 @@ def find_repository(root: Path | None, *, start: Path) -> Repository:
         if not (root / FLAVORS_FOLDER).is_dir():
             raise NotFoundError(
                 f"{root} holds no {FLAVORS_FOLDER}/",
-                solution=f"Make it with `mkdir -p {root / FLAVORS_FOLDER}`, or give another --root.",
+                solution=f"Make it with `mkdir -p {shlex.quote(str(root / FLAVORS_FOLDER))}`, or give "
+                "another --root.",
             )
         return Repository(root.resolve())
-    for folder in (start, *start.parents):
-        if (folder / FLAVORS_FOLDER).is_dir():
-            return Repository(folder)
+    named = [Path(flavor).resolve() for flavor in flavors if (Path(flavor) / PROJECT_FILE).is_file()]
+    for place in (start, *named):
+        for folder in (place, *place.parents):
+            if (folder / FLAVORS_FOLDER).is_dir():
+                return Repository(folder)
+    if named:
+        return Repository(named[0].parent)
     raise NotFoundError(
         f"neither {start} nor a folder above it holds {FLAVORS_FOLDER}/",
         solution=f"Go into the repository, give --root, or start one with `mkdir {FLAVORS_FOLDER}`.",

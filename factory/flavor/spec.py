@@ -9,11 +9,13 @@ from packaging.utils import canonicalize_name
 from factory.errors import SpecError
 from factory.flavor.name import check_name, derive_name
 from factory.flavor.references import (
+    check_accelerator_version,
     check_glibc,
     check_image,
     check_index_url,
     check_platform,
     check_python,
+    check_template_set,
     check_version,
 )
 
@@ -135,6 +137,7 @@ def check_spec(spec: Spec) -> Spec:
         check_platform(platform)
     check_image(spec.base_image, of="base-image")
     check_image(spec.downstream_base_image, of="downstream-base-image")
+    check_template_set(spec.template_set)
     if spec.name is not None:
         check_name(spec.name)
     return spec
@@ -153,7 +156,7 @@ def _check_accelerator_version(spec: Spec) -> None:
             f"{spec.accelerator} needs an accelerator version",
             solution="Give the full version, such as 13.0 for CUDA or 7.14 for ROCm.",
         )
-    check_version(spec.accelerator_version, of="the accelerator version")
+    check_accelerator_version(spec.accelerator_version)
 
 
 class _Table:

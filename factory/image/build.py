@@ -10,7 +10,7 @@ from pathlib import Path
 
 from factory.console import Progress
 from factory.errors import DriftError, EngineError, LockFileError
-from factory.flavor.references import check_image
+from factory.flavor.references import check_image, check_tag
 from factory.flavor.repository import Flavor
 from factory.hermetic.layout import MOUNT_POINT
 from factory.hermetic.plan import Fetching
@@ -92,7 +92,7 @@ def plan_build(flavor: Flavor, request: BuildRequest) -> BuildPlan:
         engine=find_engine(request.engine),
         dockerfile=flavor.folder / (_DOWNSTREAM if downstream else _MIDSTREAM),
         base_image=check_image(request.base_image or default_base, of="the base image"),
-        tag=check_image(request.tag or default_tag, of="the tag"),
+        tag=check_tag(request.tag or default_tag),
         prefetched=folder.absolute() if hermetic else None,
     )
     require_buildable(flavor)
@@ -109,7 +109,7 @@ def require_buildable(flavor: Flavor) -> None:
         LockFileError, DriftError: it is not; the message says what to do.
     """
     lock = require_lock(flavor.folder)
-    if lock.inputs is not None and lock.inputs != inputs_digest(flavor.project):
+    if lock.inputs != inputs_digest(flavor.project):
         raise LockFileError(
             f"{flavor.name}: pyproject.toml was changed after it was locked",
             solution=f"Run `factory lock {flavor.name}` first.",

@@ -7,10 +7,11 @@ from factory.errors import FlavorExistsError, SpecError, TemplateError
 from factory.files import exclusive, staged_folder, write_whole
 from factory.flavor.edit import retarget
 from factory.flavor.name import check_name
-from factory.flavor.project import PROJECT_FILE, Project, parse_project
+from factory.flavor.project import PROJECT_FILE, parse_project
 from factory.flavor.references import check_python
 from factory.flavor.repository import Flavor, Repository
 from factory.flavor.spec import DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_spec
+from factory.render.notes import notes_on
 from factory.render.render import RenderedFile, render_flavor
 from factory.render.templates import TemplateSet, load_template_set
 
@@ -73,7 +74,7 @@ def create_flavor(
         folder=folder,
         spec=spec,
         files=tuple(sorted(files)),
-        notes=_notes(project, request, source),
+        notes=notes_on(project, source=source),
         written=not dry_run,
     )
 
@@ -91,9 +92,14 @@ def _spec(request: Request, source: Flavor | None) -> Spec:
             training_hub=request.training_hub,
             index_url=request.index_url,
             platforms=request.platforms or DEFAULT_PLATFORMS,
-            base_image=request.base_image or _default_image(template_set, request, "base-image"),
-            downstream_base_image=request.downstream_base_image
-            or _default_image(template_set, request, "downstream-base-image"),
+            base_image=_given(
+                request.base_image,
+                _default_image(template_set, request.accelerator, request.python, "base-image"),
+            ),
+            downstream_base_image=_given(
+                request.downstream_base_image,
+                _default_image(template_set, request.accelerator, request.python, "downstream-base-image"),
+            ),
         ),
         request,
     )
@@ -114,14 +120,22 @@ def _spec_from(request: Request, source: Flavor) -> Spec:
             torch=request.torch,
             python=request.python,
             training_hub=request.training_hub,
-            index_url=request.index_url or base.index_url,
+            index_url=request.index_url if request.index_url is not None else base.index_url,
             platforms=request.platforms or base.platforms,
-            base_image=request.base_image or base.base_image,
-            downstream_base_image=request.downstream_base_image or base.downstream_base_image,
+            base_image=_given(request.base_image, _kept_image(base.base_image, "base-image", base, request)),
+            downstream_base_image=_given(
+                request.downstream_base_image,
+                _kept_image(base.downstream_base_image, "downstream-base-image", base, request),
+            ),
             name=None,
         ),
         request,
     )
+
+
+def _given(option: str | None, default: str) -> str:
+    """The option, unless it was left out: an empty one is for the checks to refuse."""
+    return default if option is None else option
 
 
 def _named(spec: Spec, request: Request) -> Spec:
@@ -132,27 +146,35 @@ def _named(spec: Spec, request: Request) -> Spec:
     return replace(spec, name=request.name)
 
 
-def _default_image(template_set: TemplateSet, request: Request, key: str) -> str:
-    accelerator = template_set.accelerators.get(request.accelerator)
-    if accelerator is None:
+def _kept_image(image: str, key: str, old: Spec, request: Request) -> str:
+    """The source's image, unless it was the default: then the default follows the new Python."""
+    template_set = load_template_set(old.template_set)
+    if image != _default_image(template_set, old.accelerator, old.python, key):
+        return image
+    return _default_image(template_set, old.accelerator, request.python, key)
+
+
+def _default_image(template_set: TemplateSet, accelerator: str, python: str, key: str) -> str:
+    data = template_set.accelerators.get(accelerator)
+    if data is None:
         raise SpecError(
-            f"{request.accelerator!r} is not an accelerator",
+            f"{accelerator!r} is not an accelerator",
             solution=f"Use one of {', '.join(sorted(template_set.accelerators))}.",
         )
-    pattern = accelerator.get("defaults", {}).get(key)
+    pattern = data.get("defaults", {}).get(key)
     if not isinstance(pattern, str):
         raise TemplateError(
-            f"template set {template_set.name} has no default {key} for {request.accelerator}",
+            f"template set {template_set.name} has no default {key} for {accelerator}",
             solution=f"Give --{key}.",
         )
-    return pattern.format(python_digits=check_python(request.python).replace(".", ""))
+    return pattern.format(python_digits=check_python(python).replace(".", ""))
 
 
 def _project_text(spec: Spec, name: str, source: Flavor | None) -> str:
     if source is None:
         template = load_template_set(spec.template_set).environment.get_template(_PROJECT_TEMPLATE)
         return template.render(spec=spec, name=name)
-    text = (source.folder / PROJECT_FILE).read_text(encoding="utf-8")
+    text = (source.folder / PROJECT_FILE).read_bytes().decode("utf-8")  # line endings as they are
     return retarget(text, old=source.project.spec, new=spec, old_name=source.name, name=name)
 
 
@@ -172,24 +194,3 @@ def _write(folder: Path, text: str, rendered: tuple[RenderedFile, ...]) -> None:
             path = staged / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, file.content, executable=file.executable)
-
-
-def _notes(project: Project, request: Request, source: Flavor | None) -> tuple[str, ...]:
-    """What was taken over from the source although the versions it belongs to have changed."""
-    notes = [f"{item.requirement} is recorded as missing: {item.reason}" for item in project.spec.missing]
-    if source is None:
-        return tuple(notes)
-    old, new = source.project.spec, project.spec
-    if new.index_url and request.index_url is None and old.accelerator_version != new.accelerator_version:
-        notes.append(f"index-url is still that of {source.name}, for {old.accelerator_version}")
-    if request.base_image is None and (old.python, old.accelerator_version) != (
-        new.python,
-        new.accelerator_version,
-    ):
-        notes.append(f"base-image is still that of {source.name}: {new.base_image}")
-    if request.downstream_base_image is None and (old.python, old.accelerator_version) != (
-        new.python,
-        new.accelerator_version,
-    ):
-        notes.append(f"downstream-base-image is still that of {source.name}: {new.downstream_base_image}")
-    return tuple(notes)

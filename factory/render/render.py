@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from jinja2 import TemplateError as JinjaError
 
 from factory.downstream.blocks import strip_blocks
-from factory.errors import TemplateError
+from factory.errors import SpecError, TemplateError
+from factory.flavor.name import check_name
 from factory.flavor.project import Project
 from factory.render.templates import TemplateFile, TemplateSet, load_template_set
 
@@ -32,6 +33,10 @@ def render_flavor(project: Project, *, name: str) -> tuple[RenderedFile, ...]:
         TemplateError: the template set is missing or does not fit the spec.
         MarkerError: a template's MIDSTREAM ONLY blocks do not pair.
     """
+    try:
+        check_name(name)
+    except SpecError as error:
+        raise TemplateError(error.reason, solution=error.solution) from error
     template_set = load_template_set(project.spec.template_set)
     wanted = (file for file in template_set.files if project.spec.accelerator in file.accelerators)
     return tuple(

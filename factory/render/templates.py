@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -51,23 +51,35 @@ def load_template_set(name: str) -> TemplateSet:
             path.stem: tomllib.loads(path.read_text(encoding="utf-8"))
             for path in sorted((folder / "accelerators").glob("*.toml"))
         }
-    except FileNotFoundError as error:
+        files = tuple(_file(entry, frozenset(accelerators)) for entry in description["files"])
+    except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+        raise TemplateError(
+            f"template set {name!r} cannot be read: {error}",
+            solution=f"Mend {_SET_FILE}, or the data under accelerators/.",
+        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
         known = sorted(path.parent.name for path in templates_folder().glob(f"*/{_SET_FILE}"))
         raise TemplateError(
             f"there is no template set {name!r}", solution=f"Use one of: {', '.join(known)}."
         ) from error
-    files = tuple(
-        TemplateFile(
-            template=entry["template"],
-            path=entry["path"],
-            accelerators=frozenset(entry.get("accelerators", accelerators)),
-            executable=entry.get("executable", False),
-            downstream=entry.get("downstream", False),
-        )
-        for entry in description["files"]
-    )
     return TemplateSet(
         name=name, folder=folder, files=files, accelerators=accelerators, environment=_environment(folder)
+    )
+
+
+def _file(entry: Mapping[str, Any], accelerators: frozenset[str]) -> TemplateFile:
+    path = PurePosixPath(entry["path"])
+    if path.is_absolute() or ".." in path.parts:
+        raise TemplateError(
+            f"a template set would write {path}, outside of the flavor folder",
+            solution="Give paths relative to the flavor folder.",
+        )
+    return TemplateFile(
+        template=entry["template"],
+        path=path.as_posix(),
+        accelerators=frozenset(entry.get("accelerators", accelerators)),
+        executable=entry.get("executable", False),
+        downstream=entry.get("downstream", False),
     )
 
 

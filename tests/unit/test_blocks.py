@@ -117,6 +117,14 @@ def test_a_block_in_a_block_is_refused(
         ([BANNER, BEGIN, b"A", END, BANNER], 4, "without a banner"),
         ([BANNER, BEGIN, b"A", BANNER, END], 5, "without a banner"),
         ([BANNER, BEGIN, b"A", BANNER, END, b"", BANNER], 5, "without a banner"),
+        (
+            [BANNER, b"# Midstream only", BANNER, b"A", BANNER, b"# End midstream only", BANNER],
+            2,
+            "not quite",
+        ),
+        ([BANNER, b"# MIDSTREAM ONLY (packages)", BANNER, b"A"], 2, "not quite"),
+        ([BANNER, BEGIN, b"A", BANNER, b"# END OF MIDSTREAM ONLY", BANNER], 5, "not quite"),
+        ([BANNER, b"# MIDSTREAM-ONLY: packages", BANNER, b"A"], 2, "not quite"),
     ],
 )
 def test_a_refusal_names_the_line_and_the_fault(lines: list[bytes], line: int, says: str) -> None:

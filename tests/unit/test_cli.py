@@ -85,6 +85,21 @@ def test_without_a_repository_a_command_says_how_to_get_one(tmp_path: Path, comm
 
 
 @pytest.mark.parametrize("command", ["show", "check", "sync"])
+def test_a_flavor_is_found_by_its_path_from_anywhere(
+    flavor: Flavor, tmp_path_factory: pytest.TempPathFactory, command: str
+) -> None:
+    done = _factory(command, str(flavor.folder), cwd=tmp_path_factory.mktemp("elsewhere"))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_wrong_usage_is_one_json_document_where_json_was_asked_for(flavor: Flavor) -> None:
+    done = _factory("new-flavor", "--json", "--accelerator", "tpu", cwd=flavor.folder)
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["kind"], error["exit_code"]) == (2, "UsageError", 2)
+    assert "'tpu'" in error["reason"]
+
+
+@pytest.mark.parametrize("command", ["show", "check", "sync"])
 def test_an_unknown_flavor_is_named_with_those_that_are_there(flavor: Flavor, command: str) -> None:
     done = _factory(command, "th99", cwd=flavor.folder)
     assert (done.returncode, done.stdout) == (13, "")
@@ -206,7 +221,7 @@ def test_check_needs_neither_a_network_nor_a_program(flavor: Flavor) -> None:
 
 def test_list_shows_versions_and_states(repository: Repository, flavor: Flavor) -> None:
     broken = make_flavor(repository, name="a-broken-one")
-    (broken.folder / "pyproject.toml").write_text("[tool.factory]\n", encoding="utf-8")
+    (broken.folder / "pyproject.toml").write_text("[project]\n[tool.factory]\n", encoding="utf-8")
     done = _factory("list", cwd=repository.root)
     assert done.returncode == 0
     heading, first, second, problem = done.stdout.splitlines()
@@ -242,7 +257,7 @@ def test_show_tells_everything_about_a_flavor(flavor: Flavor) -> None:
 
 
 def test_show_of_a_broken_spec_exits_with_the_specs_code(flavor: Flavor) -> None:
-    (flavor.folder / "pyproject.toml").write_text("[tool.factory]\n", encoding="utf-8")
+    (flavor.folder / "pyproject.toml").write_text("[project]\n[tool.factory]\n", encoding="utf-8")
     done = _factory("show", NAME, cwd=flavor.folder)
     assert done.returncode == 11
     assert "lacks accelerator" in done.stderr

@@ -10,7 +10,7 @@ from support.clean_flavor import NAME, PROJECT
 
 from factory.errors import SpecError
 from factory.flavor.project import parse_project
-from factory.flavor.references import check_image, check_index_url
+from factory.flavor.references import check_image, check_index_url, check_tag
 from factory.flavor.spec import DEFAULT_GLIBC, Missing, Spec, check_spec, parse_spec
 
 CPU = Spec(
@@ -65,7 +65,7 @@ def _as_table(spec: Spec) -> dict[str, object]:
 
 @given(_specs())
 def test_a_spec_that_is_written_as_toml_reads_back_the_same(spec: Spec) -> None:
-    text = tomlkit.dumps({"tool": {"factory": _as_table(spec)}})
+    text = tomlkit.dumps({"project": {"name": "x"}, "tool": {"factory": _as_table(spec)}})
     assert parse_project(text, where="pyproject.toml").spec == spec
 
 
@@ -112,6 +112,17 @@ def test_the_requirements_are_read_as_written() -> None:
         ({"base_image": "quay.io/example/base"}, "neither a tag nor a digest"),
         ({"downstream_base_image": "https://quay.io/x:1"}, "is not an image reference"),
         ({"name": "../up"}, "leaves flavors/"),
+        ({"template_set": "../elsewhere"}, "is not the name of a template set"),
+        ({"template_set": "/tmp/set"}, "is not the name of a template set"),
+        ({"torch": "v2.11.0"}, "is not how PEP 440 writes"),
+        ({"training_hub": "0.11.2\n"}, "is not how PEP 440 writes"),
+        ({"torch": " 2.11.0"}, "is not how PEP 440 writes"),
+        ({"accelerator": "cuda", "accelerator_version": "13"}, "'13' is not an accelerator version"),
+        ({"accelerator": "cuda", "accelerator_version": "13.0rc1"}, "is not an accelerator version"),
+        ({"accelerator": "cuda", "accelerator_version": "1!13.0"}, "is not an accelerator version"),
+        ({"index_url": "https://x.example.com/simple/?token=secret"}, "has a query or a fragment"),
+        ({"index_url": 'https://x.example.com/"simple'}, "is not the URL of a package index"),
+        ({"base_image": ""}, "is not an image reference"),
         ({"glibc": "new"}, "given for glibc"),
         ({"glibc": "2"}, "given for glibc"),
         ({"glibc": "3.0"}, "given for glibc"),
@@ -228,3 +239,14 @@ def test_a_refused_url_with_credentials_is_not_repeated(url: str) -> None:
         check_index_url(url)
     assert "secret" not in refused.value.reason + refused.value.solution
     assert "netrc" in refused.value.solution
+
+
+@pytest.mark.parametrize("name", ["localhost/x:latest", "x", "registry.example.com:5000/a/b:1.0"])
+def test_a_built_image_is_given_a_name_with_or_without_a_tag(name: str) -> None:
+    assert check_tag(name) == name
+
+
+@pytest.mark.parametrize("name", ["x@sha256:" + "0" * 64, "X", "a b", "", "https://x/y"])
+def test_what_cannot_name_a_built_image_is_refused(name: str) -> None:
+    with pytest.raises(SpecError, match="is not a name that an image can be given"):
+        check_tag(name)
