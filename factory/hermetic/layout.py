@@ -62,8 +62,15 @@ class Layout:
             raise storage_error(self.root, error) from error
 
     def reopen(self) -> None:
-        """Take the environment away, since the folder is about to be incomplete."""
-        self.environment.unlink(missing_ok=True)
+        """Take the environment away, since the folder is not complete, or about to be so no more.
+
+        Raises:
+            StorageError: the file system refused.
+        """
+        try:
+            self.environment.unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(self.environment, error) from error
 
     def complete(self, bill: bytes) -> None:
         """Write the bill and then the environment, each only where it says something new."""

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from factory.console import Progress
 from factory.flavor.repository import Flavor
-from factory.hermetic.bill import read_bill
-from factory.hermetic.layout import Layout
 from factory.hermetic.local import find_locally
 from factory.hermetic.parallel import in_parallel
 from factory.hermetic.problem import Problem, prefetch_error
-from factory.hermetic.standing import Standing, look
+from factory.hermetic.standing import Standing
 from factory.hermetic.wanted import Wanted
 
 if TYPE_CHECKING:
@@ -51,22 +48,14 @@ class Plan:
             | {one.wanted: one.file_name for one in self.located}
         )
 
-    @property
-    def changes_something(self) -> bool:
-        """Whether the folder is not already what the lock says."""
-        return bool(self.local or self.located or self.standing.wrong or self.standing.superseded)
 
-
-def make_plan(
-    flavor: Flavor, wanted: tuple[Wanted, ...], layout: Layout, fetching: Fetching, progress: Progress
-) -> Plan:
-    """Look at the folder, the local folders and the index, in that order, for what the lock wants.
+def make_plan(flavor: Flavor, wanted: tuple[Wanted, ...], standing: Standing, fetching: Fetching) -> Plan:
+    """Look in the local folders, then on the index, for what the lock wants and the folder has not.
 
     Raises:
         PrefetchError: everything that is wrong, in one message.
         IndexAccessError: the index refused, failed or did not answer.
     """
-    standing = look(layout.artifacts, wanted, earlier=read_bill(layout.bill), progress=progress)
     problems = [
         Problem(kind="extra", text=f"{path} is not in the lock, and no prefetch of ours put it there")
         for path in standing.extra

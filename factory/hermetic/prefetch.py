@@ -1,6 +1,6 @@
 """Prefetch: a flavor's locked artifacts in a folder from which it builds without a network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,12 +8,13 @@ from urllib.parse import urlsplit
 from factory.console import Progress, Silent
 from factory.files import exclusive, is_temporary, storage_error
 from factory.flavor.repository import Flavor
-from factory.hermetic.bill import bill_of_materials
+from factory.hermetic.bill import bill_of_materials, read_bill
 from factory.hermetic.layout import Layout
 from factory.hermetic.local import take
 from factory.hermetic.partial import partial_path
 from factory.hermetic.plan import Fetching, Plan, make_plan
 from factory.hermetic.problem import Problem, prefetch_error
+from factory.hermetic.standing import Standing, look
 from factory.hermetic.wanted import Wanted, is_stale, wanted_artifacts
 
 THERE = "there"
@@ -86,14 +87,18 @@ def prefetch_flavor(
     layout = Layout(output.absolute())
     layout.make()
     with exclusive(layout.root), exclusive(layout.output):
-        plan = make_plan(flavor, wanted, layout, fetching, progress)
-        if plan.changes_something:
+        standing = _look(layout, wanted, progress)
+        if not standing.is_complete(wanted):
+            # Before anything is asked: whatever the index does, a folder that is not complete says so.
             layout.reopen()
+            _remove(standing.wrong)
+        plan = make_plan(flavor, wanted, standing, fetching)
         _clear(layout.artifacts, plan)
         problems = _take_local(layout.artifacts, plan)
         problems += _download(flavor, layout.artifacts, plan, fetching, progress)
         problems += _prove(layout.artifacts, plan.file_names, problems)
         if problems:
+            layout.reopen()
             raise prefetch_error(flavor.name, problems)
         spec_url = flavor.project.spec.index_url
         layout.complete(bill_of_materials(plan.file_names.items(), index_url=spec_url))
@@ -105,7 +110,9 @@ def plan_prefetch(
 ) -> tuple[Planned, ...]:
     """What `prefetch_flavor` would do, with nothing changed; raises as it does."""
     layout = Layout(output.absolute())
-    plan = make_plan(flavor, wanted_artifacts(flavor), layout, fetching or Fetching(), progress or Silent())
+    wanted = wanted_artifacts(flavor)
+    standing = _look(layout, wanted, progress or Silent())
+    plan = make_plan(flavor, wanted, standing, fetching or Fetching())
     there = [
         Planned(artifact=path.name, source=THERE, size=path.stat().st_size)
         for path in plan.standing.right.values()
@@ -118,11 +125,19 @@ def plan_prefetch(
     return tuple(sorted((*there, *local, *remote), key=lambda planned: planned.artifact))
 
 
+def _look(layout: Layout, wanted: tuple[Wanted, ...], progress: Progress) -> Standing:
+    return look(layout.artifacts, wanted, earlier=read_bill(layout.bill), progress=progress)
+
+
 def _clear(folder: Path, plan: Plan) -> None:
-    """Take away what must not stay: wrong bytes, an earlier lock's files, partials of neither."""
+    """Take away what must not stay: an earlier lock's files, and partials that nothing goes on with."""
     partials = {partial_path(folder, one.file_name, one.wanted.sha256) for one in plan.located}
     leftovers = [path for path in folder.iterdir() if is_temporary(path) and path not in partials]
-    for path in (*plan.standing.wrong, *plan.standing.superseded, *leftovers):
+    _remove((*plan.standing.superseded, *leftovers))
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
         try:
             path.unlink()
         except OSError as error:

@@ -27,6 +27,10 @@ class Standing:
     superseded: tuple[Path, ...]
     extra: tuple[Path, ...]
 
+    def is_complete(self, wanted: Iterable[Wanted]) -> bool:
+        """Whether the folder is what the lock says: every wanted artifact, and nothing else."""
+        return set(wanted) == set(self.right) and not (self.wrong or self.superseded or self.extra)
+
 
 def look(
     folder: Path, wanted: Iterable[Wanted], *, earlier: Mapping[str, str], progress: Progress

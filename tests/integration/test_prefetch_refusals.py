@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel, sha256
 
 from factory.errors import IndexAccessError, LockFileError, PrefetchError, StorageError
+from factory.hermetic.prefetch import plan_prefetch
 
 pytestmark = pytest.mark.integration
 
@@ -80,6 +81,44 @@ def test_an_extra_file_is_refused_named_and_left_alone(site: Site) -> None:
         assert f"{site.artifacts / name} is not in the lock" in error.reason
     assert (site.artifacts / "mine.txt").read_text() == "precious"
     assert (site.artifacts / "folder").is_dir()
+
+
+def _overwritten(path: Path) -> None:
+    path.write_bytes(b"evil")
+
+
+def _joined_by_another(path: Path) -> None:
+    path.with_name("mine.txt").write_text("precious")
+
+
+@pytest.mark.parametrize("spoil", [_overwritten, Path.unlink, _joined_by_another])
+@pytest.mark.parametrize("fault", [Fault(status=404), Fault(hang=True), Fault(status=403)])
+def test_a_folder_that_was_complete_and_is_spoilt_is_none_whatever_the_index_does(
+    site: Site, spoil: Callable[[Path], None], fault: Fault
+) -> None:
+    site.prefetch()
+    spoil(site.artifacts / site.wheels[1].name)
+    site.index.fault("/simple/some-lib/", fault)
+    site.fails()
+    rest = {site.wheels[0].name, site.wheels[2].name}
+    found = {path.name for path in site.artifacts.iterdir()}
+    assert found - {"mine.txt", site.wheels[1].name} == rest
+    if "mine.txt" in found:
+        assert (site.artifacts / "mine.txt").read_text() == "precious"
+        (site.artifacts / "mine.txt").unlink()
+    site.index.fault("/simple/some-lib/", None)
+    assert site.prefetch().verified == len(found & {path.name for path in site.wheels})
+    assert (site.output / "cachi2.env").is_file()
+
+
+def test_a_dry_run_on_a_spoilt_folder_changes_nothing(site: Site) -> None:
+    site.prefetch()
+    (site.artifacts / site.wheels[1].name).write_bytes(b"evil")
+    before = {path: path.read_bytes() for path in site.output.rglob("*") if path.is_file()}
+    site.index.fault("/simple/some-lib/", Fault(status=404))
+    with pytest.raises(PrefetchError):
+        plan_prefetch(site.flavor, site.output)
+    assert {path: path.read_bytes() for path in site.output.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("status", [401, 403])
