@@ -1,12 +1,19 @@
 """The only place that starts another program."""
 
 import os
+import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
 from factory.errors import ProgramError
+
+# How long a program that was asked to end may take for it, before it is killed.
+_GRACE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +26,55 @@ class Finished:
     stderr: str
 
 
+class Stop:
+    """Ends the work of other threads: the programs that they run, and their next step."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+
+    @contextmanager
+    def governing(self) -> Iterator[None]:
+        """What this thread starts in the block is ended by `stop`."""
+        token = _GOVERNOR.set(self)
+        try:
+            yield
+        finally:
+            _GOVERNOR.reset(token)
+
+    def stop(self) -> None:
+        """End what runs (SIGTERM), and let nothing start any more. Safe to call twice."""
+        with self._guard:
+            self._stopped = True
+            for process in self._running:
+                process.terminate()
+
+    def check(self) -> None:
+        """Say whether to go on.
+
+        Raises:
+            ProgramError: the work was stopped.
+        """
+        if self._stopped:
+            raise ProgramError("the run was interrupted", solution="Run it again.")
+
+    def add(self, process: "subprocess.Popen[str]") -> None:
+        """Take charge of a program, which is ended at once where the work was stopped already."""
+        with self._guard:
+            self._running.add(process)
+            if self._stopped:
+                process.terminate()
+
+    def remove(self, process: "subprocess.Popen[str]") -> None:
+        """A program has ended."""
+        with self._guard:
+            self._running.discard(process)
+
+
+_GOVERNOR: ContextVar[Stop | None] = ContextVar("governor", default=None)
+
+
 def run(
     arguments: Sequence[str | Path],
     *,
@@ -28,7 +84,7 @@ def run(
     accept_failure: bool = False,
     timeout: float | None = None,
 ) -> Finished:
-    """Run a program to its end.
+    """Run a program to its end; it does not outlive an interruption of this call.
 
     Args:
         arguments: the program and its arguments; no shell is involved.
@@ -36,14 +92,37 @@ def run(
         environment: the whole environment; the caller's own where it is None.
         stream: let both outputs through to standard error, so that standard output stays for results.
         accept_failure: return a non-zero status instead of raising.
-        timeout: seconds after which the program is killed.
+        timeout: seconds after which the program is ended.
 
     Raises:
-        ProgramError: the program is not there, failed, or ran past the timeout.
+        ProgramError: the program is not there, failed, ran past the timeout, or was stopped (`Stop`).
     """
     words = tuple(os.fspath(argument) for argument in arguments)
+    stop = _GOVERNOR.get() or Stop()
+    stop.check()
+    with _started(words, cwd, environment, stream=stream) as process, _in_charge(stop, process):
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired as error:
+            raise ProgramError(
+                f"{words[0]} did not end within {timeout:.0f} seconds and was stopped",
+                solution="Run it again; if it hangs again, look at what it waits for.",
+            ) from error
+    stop.check()
+    finished = Finished(arguments=words, status=process.returncode, stdout=stdout or "", stderr=stderr or "")
+    if finished.status != 0 and not accept_failure:
+        raise ProgramError(
+            f"{Path(words[0]).name} ended with status {finished.status}{_last_words(finished)}",
+            solution=f"Run it by hand to see more: {shlex.join(words)}",
+        )
+    return finished
+
+
+def _started(
+    words: tuple[str, ...], cwd: Path | None, environment: Mapping[str, str] | None, *, stream: bool
+) -> "subprocess.Popen[str]":
     try:
-        done = subprocess.run(
+        return subprocess.Popen(
             words,
             cwd=cwd,
             env=None if environment is None else dict(environment),
@@ -53,28 +132,28 @@ def run(
             text=True,
             encoding="utf-8",
             errors="replace",
-            timeout=timeout,
-            check=False,
         )
     except FileNotFoundError as error:
         raise ProgramError(
             f"{words[0]} could not be started: {error.strerror}",
             solution=f"Install {Path(words[0]).name}, or put it on PATH.",
         ) from error
-    except subprocess.TimeoutExpired as error:
-        raise ProgramError(
-            f"{words[0]} did not end within {timeout:.0f} seconds and was stopped",
-            solution="Run it again; if it hangs again, look at what it waits for.",
-        ) from error
-    finished = Finished(
-        arguments=words, status=done.returncode, stdout=done.stdout or "", stderr=done.stderr or ""
-    )
-    if finished.status != 0 and not accept_failure:
-        raise ProgramError(
-            f"{Path(words[0]).name} ended with status {finished.status}{_last_words(finished)}",
-            solution=f"Run it by hand to see more: {' '.join(words)}",
-        )
-    return finished
+
+
+@contextmanager
+def _in_charge(stop: Stop, process: "subprocess.Popen[str]") -> Iterator[None]:
+    """End the program where the block is left before it has ended: by a timeout, by an interruption."""
+    stop.add(process)
+    try:
+        yield
+    finally:
+        stop.remove(process)
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _last_words(finished: Finished) -> str:
