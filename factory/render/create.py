@@ -72,7 +72,7 @@ def create_flavor(
     return Created(
         name=name,
         folder=folder,
-        spec=spec,
+        spec=project.spec,
         files=tuple(sorted(files)),
         notes=notes_on(project, source=source),
         written=not dry_run,
