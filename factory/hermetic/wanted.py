@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from packaging.requirements import Requirement
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
@@ -13,6 +14,7 @@ from packaging.utils import (
 )
 from packaging.version import InvalidVersion, Version
 
+from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor
 from factory.hermetic.problem import Problem, prefetch_error
 from factory.lock.inputs import inputs_digest
@@ -54,7 +56,13 @@ def wanted_artifacts(flavor: Flavor) -> tuple[Wanted, ...]:
     lock = require_lock(flavor.folder)
     problems = [
         Problem(kind="lock", text=text)
-        for check in (_unreadable(lock), _options(lock), _index(flavor, lock), _pins(lock))
+        for check in (
+            _unreadable(lock),
+            _emptied(flavor, lock),
+            _options(lock),
+            _index(flavor, lock),
+            _pins(lock),
+        )
         for text in check
     ]
     wanted = tuple(_wanted(lock))
@@ -85,8 +93,13 @@ def project_of(file_name: str) -> tuple[str, Version] | None:
 def _unreadable(lock: LockFile) -> Iterator[str]:
     for number, text in lock.unreadable:
         yield f"{LOCK_FILE} line {number} is no requirement: {text}"
-    if not lock.pins:
-        yield f"{LOCK_FILE} pins nothing"
+
+
+def _emptied(flavor: Flavor, lock: LockFile) -> Iterator[str]:
+    """Nothing is what a project that requires nothing locks; for any other the lock lost its pins."""
+    required = [Requirement(text).name for text in flavor.project.dependencies]
+    if required and not lock.pins:
+        yield f"{LOCK_FILE} pins nothing, and {PROJECT_FILE} requires {', '.join(required)}"
 
 
 def _options(lock: LockFile) -> Iterator[str]:

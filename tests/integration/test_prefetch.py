@@ -226,6 +226,18 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(site: Site, tmp_path
     }
 
 
+def test_a_project_that_requires_nothing_gives_an_empty_folder_that_is_complete(site: Site) -> None:
+    site.prefetch()
+    site.wheels = []
+    site.lock()
+    site.index.requests.clear()
+    done = site.prefetch()
+    assert (done.artifacts, done.size, len(done.removed)) == (0, 0, 3)
+    assert list(site.artifacts.iterdir()) == []
+    assert (site.output / "cachi2.env").is_file()
+    assert site.index.requests == []
+
+
 def test_a_stale_lock_is_told(site: Site) -> None:
     assert not site.prefetch().stale_lock
     lock = site.flavor.folder / "requirements.txt"

@@ -186,7 +186,6 @@ _HASH = "--hash=sha256:" + "0" * 64
         ([f"tiny==0.1 {_HASH}", f"Tiny==0.2 {_HASH}"], "line 3: tiny is pinned on line 2 already"),
         (["what is this?"], "line 2 is no requirement"),
         ([f"tiny==0.1 {_HASH}", "--extra-index-url http://other.example/"], "--extra-index-url has no place"),
-        ([], "pins nothing"),
         ([f"tiny==0.1 {_HASH}", "    # big-0.1.tar.gz"], "big-0.1.tar.gz is no file of tiny"),
         ([f"tiny==0.1 {_HASH}", "    # ../tiny-0.1.tar.gz"], "../tiny-0.1.tar.gz is no file of tiny"),
         (
@@ -204,6 +203,15 @@ def test_a_lock_that_cannot_be_fetched_as_it_stands_is_refused(
     assert isinstance(error, PrefetchError)
     assert message in error.reason
     assert site.index.requests == []
+
+
+def test_a_lock_of_nothing_is_refused_where_the_project_requires_something(
+    site: Site, tmp_path: Path
+) -> None:
+    flavor = make_flavor(tmp_path / "other", index_url=site.index.url, dependencies=["tiny"])
+    write_lock(flavor, [], index_url=site.index.url)
+    site.flavor = flavor
+    assert "pins nothing, and pyproject.toml requires tiny" in site.fails().reason
 
 
 @pytest.mark.parametrize(
