@@ -27,6 +27,9 @@ _PLAIN_PROGRESS_SECONDS = 5.0
 class Progress(Protocol):
     """Something that long work reports to. Safe to call from several threads."""
 
+    def begin(self, message: str) -> None:
+        """A part that may take long begins; the message names it."""
+
     def advance(self, amount: int = 1, *, message: str = "") -> None:
         """So much more is done; the message says what."""
 
@@ -36,6 +39,9 @@ class Progress(Protocol):
 
 class Silent:
     """Progress that nobody looks at."""
+
+    def begin(self, message: str) -> None:
+        """Say nothing."""
 
     def advance(self, amount: int = 1, *, message: str = "") -> None:
         """Say nothing."""
@@ -191,6 +197,9 @@ class _RichBar:
         self._progress = progress
         self._task = task
 
+    def begin(self, message: str) -> None:
+        self._progress.update(self._task, message=message)
+
     def advance(self, amount: int = 1, *, message: str = "") -> None:
         self._progress.advance(self._task, amount)
         if message:
@@ -211,6 +220,10 @@ class _PlainProgress:
         self._done = 0
         self._show = human_size if in_bytes else str
         self._last = time.monotonic()
+
+    def begin(self, message: str) -> None:
+        if not self._console.json_output:
+            self._console.note(f"{self._description} {message}")
 
     def advance(self, amount: int = 1, *, message: str = "") -> None:
         self._done += amount

@@ -56,7 +56,11 @@ def command(
     )
     with invocation.console.progress("locking", total=len(selected)) as progress:
         outcomes = lock_flavors(
-            selected, options, jobs=jobs, done=lambda outcome: progress.advance(message=outcome.flavor)
+            selected,
+            options,
+            jobs=jobs,
+            begun=progress.begin,
+            done=lambda outcome: progress.advance(message=outcome.flavor),
         )
     report = report_of(outcomes)
     for note in notes_on(outcomes):

@@ -2,7 +2,9 @@
 
 import importlib
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import NoReturn
 
@@ -83,6 +85,9 @@ def group(context: click.Context, root: Path | None, *, json_output: bool) -> No
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command and exit: 0 done, 1 findings, 2 wrong usage, else as `factory.errors` says."""
     invocation = Invocation(console=Console())
+    if threading.current_thread() is threading.main_thread():
+        # As Ctrl-C: what runs is ended and cleaned up. The default would leave programs behind.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(_run(arguments, invocation))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from factory.errors import FactoryError, IndexAccessError, IndexGapError
+from factory.errors import FactoryError, IndexAccessError, IndexGapError, SpecError
 from factory.files import exclusive, write_whole
 from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
@@ -19,6 +19,7 @@ from factory.lock.lockfile import LOCK_FILE, Artifact, LockFile, Pin, format_loc
 from factory.lock.narrow import best_wheel, tag_ranks
 from factory.lock.resolution import Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
+from factory.process import Stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +65,18 @@ def lock_flavors(
     options: LockOptions,
     *,
     jobs: int | None,
+    begun: Callable[[str], None],
     done: Callable[[Locked | Failed], None],
 ) -> tuple[Locked | Failed, ...]:
     """Lock several flavors, ``jobs`` at a time; one that fails does not stop the others.
+
+    An interruption stops all of them: uv is ended, nothing more is started, nothing more is written.
 
     Args:
         flavors: what to lock.
         options: how.
         jobs: how many at a time; as many as there are CPUs where it is None.
+        begun: told the name of each as its work begins, on a thread of its own.
         done: told of each as it ends, on the caller's thread.
 
     Returns:
@@ -79,8 +84,9 @@ def lock_flavors(
     """
     outcomes: dict[str, Locked | Failed] = {}
     workers = jobs or min(max(len(flavors), 1), os.cpu_count() or 1)
+    stop = Stop()
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="lock") as pool:
-        waiting = {pool.submit(_outcome, flavor, options): flavor for flavor in flavors}
+        waiting = {pool.submit(_outcome, flavor, options, stop, begun): flavor for flavor in flavors}
         try:
             for future in as_completed(waiting):
                 outcome = future.result()
@@ -88,20 +94,23 @@ def lock_flavors(
                 done(outcome)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            stop.stop()
     return tuple(outcomes[str(flavor.folder)] for flavor in flavors)
 
 
-def lock_flavor(flavor: Flavor, options: LockOptions) -> Locked:
+def lock_flavor(flavor: Flavor, options: LockOptions, *, stop: Stop) -> Locked:
     """Resolve a flavor and replace its lock; nothing is written unless everything succeeded.
 
+    ``stop`` ends the work from another thread, up to the moment of writing.
+
     Raises:
-        SpecError: ``pyproject.toml`` is not acceptable, or requires something from a URL.
+        SpecError: ``pyproject.toml`` is not acceptable, or requires nothing, or something from a URL.
         IndexGapError: the index lacks something; the error holds every gap.
         ResolutionError: the requirements contradict each other.
         IndexAccessError: the index did not answer, or refused.
         BusyError, NotFoundError, ProgramError, StorageError: as their names say.
     """
-    with exclusive(flavor.folder):
+    with stop.governing(), exclusive(flavor.folder):
         project = read_project(flavor.folder)
         before = read_lock(flavor.folder)
         pins, from_folders = _pins(project, before, options)
@@ -115,6 +124,7 @@ def lock_flavor(flavor: Flavor, options: LockOptions) -> Locked:
         path = flavor.folder / LOCK_FILE
         differs = not path.is_file() or path.read_bytes() != text
         if differs and not options.dry_run:
+            stop.check()
             write_whole(path, text)
     known = before.versions() if before else {}
     return Locked(
@@ -131,9 +141,13 @@ def lock_flavor(flavor: Flavor, options: LockOptions) -> Locked:
     )
 
 
-def _outcome(flavor: Flavor, options: LockOptions) -> Locked | Failed:
+def _outcome(
+    flavor: Flavor, options: LockOptions, stop: Stop, begun: Callable[[str], None]
+) -> Locked | Failed:
     try:
-        return lock_flavor(flavor, options)
+        stop.check()
+        begun(flavor.name)
+        return lock_flavor(flavor, options, stop=stop)
     except FactoryError as error:
         return Failed(flavor=flavor.name, error=error)
 
@@ -159,6 +173,12 @@ def _pins(
         from factory.lock.gaps import explain  # noqa: PLC0415
 
         raise explain(project, resolved, preferences=preferences, folders=folders)
+    if not any(resolved.values()):
+        raise SpecError(
+            "there is nothing to lock: [project] dependencies asks for no package on "
+            + " or ".join(spec.platforms),
+            solution="Name in [project] dependencies of pyproject.toml what the image adds to its base.",
+        )
     return _narrowed(project, resolved, folders)
 
 

@@ -36,7 +36,7 @@ def resolve_project(
         The packages of each platform, or what uv refused.
 
     Raises:
-        SpecError: a requirement names a URL.
+        SpecError: as for `request_for`.
         IndexAccessError, ResolutionError, ProgramError: as for `factory.lock.uv.resolve`.
     """
     base = request_for(project, preferences=preferences, folders=folders)
@@ -65,7 +65,8 @@ def request_for(
     """What uv is asked for the first platform; what the spec records as missing is taken out.
 
     Raises:
-        SpecError: a requirement names a URL, which no lock of an index can hold.
+        SpecError: a requirement names a URL, which no lock of an index can hold, or what is required
+            is recorded as missing.
     """
     spec = project.spec
     for line in (*project.dependencies, *project.constraints, *project.overrides):
@@ -75,6 +76,12 @@ def request_for(
                 solution="Put the package on the index, and require it by name and version.",
             )
     missing = {missing.package for missing in spec.missing}
+    for name in sorted(missing & {package_of(line) for line in project.dependencies}):
+        raise SpecError(
+            f"{name} stands in [project] dependencies and under [[tool.factory.missing]]: "
+            "it cannot be both locked and left out",
+            solution="Take it out of one of the two in pyproject.toml.",
+        )
     return Request(
         requirements=project.dependencies,
         constraints=project.constraints,

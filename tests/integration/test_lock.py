@@ -18,7 +18,7 @@ from factory.lock.lockfile import LockFile, require_lock
 pytestmark = pytest.mark.integration
 
 AMD, ARM = "linux/amd64", "linux/arm64"
-GAP, CONFLICT, ACCESS = 18, 17, 19
+GAP, CONFLICT, ACCESS, SPEC = 18, 17, 19, 11
 
 
 @dataclass(frozen=True)
@@ -539,3 +539,35 @@ def test_a_url_that_is_no_index_is_doubted_before_its_owners_are_asked(workshop:
     assert "Look first whether this is an index" in run.err
     run = workshop.lock(workshop.flavor("aa", "bb").name)
     assert "Look first" not in run.err
+
+
+def test_a_log_tells_which_flavor_is_at_work_before_how_it_ended(workshop: Workshop) -> None:
+    make_wheel(workshop.pushed, "aa", "1.0")
+    workshop.flavor("aa", name="first")
+    workshop.flavor("absent", name="second")
+    run = workshop.lock("--all", "--jobs", "1")
+    lines = [line for line in run.err.splitlines() if line.startswith(("locking ", "error: "))]
+    assert [line.partition(":")[0] for line in lines] == ["locking first", "locking second", "error"]
+    assert "locking" not in workshop.lock("--all", "--json").err
+
+
+def test_a_package_that_is_required_and_recorded_as_missing_is_refused(workshop: Workshop) -> None:
+    make_wheel(workshop.pushed, "aa", "1.0")
+    make_wheel(workshop.pushed, "bb", "1.0")
+    folder = workshop.flavor("aa", "Bb>=1", missing=["bb"])
+    run = workshop.lock(folder.name)
+    assert run.status == SPEC
+    assert "bb stands in [project] dependencies and under [[tool.factory.missing]]" in run.err
+    assert not (folder / "requirements.txt").exists()
+
+
+@pytest.mark.parametrize("dependencies", [(), ("aa; sys_platform == 'win32'",)], ids=["none", "none here"])
+def test_a_flavor_that_would_add_nothing_is_refused(
+    workshop: Workshop, dependencies: tuple[str, ...]
+) -> None:
+    make_wheel(workshop.pushed, "aa", "1.0")
+    folder = workshop.flavor(*dependencies)
+    run = workshop.lock(folder.name)
+    assert run.status == SPEC
+    assert "nothing to lock" in run.err
+    assert not (folder / "requirements.txt").exists()

@@ -59,6 +59,9 @@ class Counter:
     done: int = 0
     messages: list[str] = field(default_factory=list)
 
+    def begin(self, message: str) -> None:
+        """Nobody asks for it."""
+
     def advance(self, amount: int = 1, *, message: str = "") -> None:
         self.done += amount
         self.messages.append(message)

@@ -1,0 +1,84 @@
+"""``factory lock`` interrupted as CI does it: a signal to the process alone, while uv runs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.index_server import Fault, IndexServer
+from support.small_flavors import make_flavor
+from support.wheels import make_wheel
+
+pytestmark = pytest.mark.integration
+
+_OLD = b"what was there before"
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[IndexServer]:
+    make_wheel(tmp_path / "index", "aa", "1.0", requires=["bb"])
+    make_wheel(tmp_path / "index", "bb", "1.0")
+    with IndexServer(folder=tmp_path / "index") as server:
+        server.fault("/simple/bb/", Fault(delay=3))
+        yield server
+
+
+def _environment(tmp_path: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "XDG_"))}
+    places = {"HOME": "home", "TMPDIR": "tmp", "UV_CACHE_DIR": "uv-cache", "XDG_CACHE_HOME": "cache"}
+    for name in places.values():
+        (tmp_path / name).mkdir()
+    return kept | {name: str(tmp_path / folder) for name, folder in places.items()}
+
+
+def _wait_for_request(index: IndexServer, path: str) -> None:
+    until = time.monotonic() + 20
+    while not index.requested(path):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def _left_running(folder: Path) -> list[str]:
+    """The command lines of processes that work in a folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and (process / "cwd").readlink().is_relative_to(folder):
+                found.append((process / "cmdline").read_text())
+        except OSError:
+            continue  # it has ended meanwhile, or belongs to somebody else
+    return found
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_uv_starts_nothing_more_and_writes_nothing(
+    tmp_path: Path, index: IndexServer, number: signal.Signals
+) -> None:
+    flavors = [
+        make_flavor(tmp_path, name=f"flavor{count}", index_url=index.url, dependencies=["aa"])
+        for count in range(2)
+    ]
+    for flavor in flavors:
+        (flavor.folder / "requirements.txt").write_bytes(_OLD)
+    words = ("-m", "factory", "--root", str(tmp_path), "lock", "--all", "--jobs", "1")
+    with subprocess.Popen(
+        [sys.executable, *words], env=_environment(tmp_path), stderr=subprocess.PIPE, text=True
+    ) as process:
+        index.fault("/simple/aa/", Fault(delay=0.5))
+        _wait_for_request(index, "/simple/aa/")
+        signalled = time.monotonic()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert time.monotonic() - signalled < 2.5, "it waited for the index"
+    assert [(flavor.folder / "requirements.txt").read_bytes() for flavor in flavors] == [_OLD, _OLD]
+    assert _left_running(tmp_path / "tmp") == []
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert len(index.requested("/simple/aa/")) == 1
