@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _PLAIN_PROGRESS_SECONDS = 5.0
+_GAP = 2
 
 
 class Progress(Protocol):
@@ -151,26 +152,31 @@ def human_size(size: int) -> str:
 def _draw(table: Table) -> None:
     from rich.table import Table as RichTable
 
-    drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    drawn = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for heading in table.headings:
         right = heading in table.right_aligned
         drawn.add_column(heading, justify="right" if right else "left", no_wrap=right, overflow="fold")
     for row in table.rows:
         drawn.add_row(*row)
-    rich = _rich(sys.stdout.isatty())
+    rich = _rich(None if sys.stdout.isatty() else _whole_width(table))
     # rich only draws: were it to write, it would end the program itself when nobody reads any more.
     with rich.capture() as capture:
         rich.print(drawn)
     print("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def _rich(is_terminal: bool) -> "RichConsole":  # noqa: FBT001
+def _whole_width(table: Table) -> int:
+    """The width of a table that nothing folds: a pipe has none to fit into, and grep wants whole rows."""
+    from rich.cells import cell_len
+
+    columns = zip(table.headings, *table.rows, strict=True)
+    return sum(max(cell_len(cell) for cell in column) + _GAP for column in columns)
+
+
+def _rich(width: int | None) -> "RichConsole":
     from rich.console import Console as RichConsole
 
-    # A pipe or a file has no width to fit into: rows stay whole, so that grep finds them.
-    return RichConsole(
-        width=None if is_terminal else 200, markup=False, highlight=False, emoji=False, soft_wrap=False
-    )
+    return RichConsole(width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
 @contextmanager

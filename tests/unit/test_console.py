@@ -47,6 +47,14 @@ def test_a_table_in_a_pipe_keeps_its_rows_whole(capsys: pytest.CaptureFixture[st
     assert row[2] in line
 
 
+@pytest.mark.parametrize("heading", ["b", "h" * 300])
+def test_a_long_cell_in_a_pipe_is_not_folded(capsys: pytest.CaptureFixture[str], heading: str) -> None:
+    row = ("name", f"https://packages.example.com/{'x' * 500}/simple/", "state")
+    Console().result(None, Table(headings=("a", heading, "c"), rows=(row,)))
+    _, line = capsys.readouterr().out.splitlines()
+    assert line.split() == list(row)
+
+
 def test_notes_and_warnings_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     Console().note("it goes on")
     Console().warning("look at it")
