@@ -58,7 +58,7 @@ class Repository:
         """
         for folder in (self.flavors_folder / name_or_path, Path(name_or_path)):
             if (folder / PROJECT_FILE).is_file():
-                return Flavor(folder.resolve())
+                return Flavor(_absolute(folder))
         raise NotFoundError(
             f"there is no flavor {name_or_path!r} under {self.flavors_folder}",
             solution=f"Name one of those that are there ({self._known(name_or_path)}), "
@@ -82,6 +82,13 @@ class Repository:
         if not names:
             return self.flavors()
         return tuple(dict.fromkeys(self.flavor(name) for name in names))
+
+
+def _absolute(folder: Path) -> Path:
+    """An absolute path that ends as it was given: a link keeps its own name, as in `Repository.flavors`."""
+    if folder.name in {"", ".."}:
+        return folder.resolve()
+    return folder.parent.resolve() / folder.name
 
 
 def find_repository(root: Path | None, *, start: Path, flavors: tuple[str, ...] = ()) -> Repository:
