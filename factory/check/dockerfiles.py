@@ -5,9 +5,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from factory.check.finding import Problem
+from factory.check.indexes import passwords, second_indexes
 from factory.check.installs import fetched, is_remote
 from factory.check.instructions import Instruction, read_instructions
 from factory.check.shell import Command, commands, exec_form
+from factory.check.stages import unpulled
 from factory.check.subject import Subject
 from factory.downstream.blocks import find_blocks
 from factory.errors import MarkerError
@@ -28,7 +30,7 @@ _SOLUTIONS = {
 
 
 def check_dockerfiles(subject: Subject) -> Iterator[Problem]:
-    """FAC401 to FAC408, in every Dockerfile and .repo file of the folder."""
+    """FAC401 to FAC410, in every Dockerfile and .repo file of the folder."""
     for path, content in subject.dockerfiles.items():
         yield from _dockerfile(path, content)
     for path, content in subject.repositories.items():
@@ -48,8 +50,10 @@ def _dockerfile(path: str, content: bytes) -> Iterator[Problem]:
             code="FAC401", path=path, line=error.line, message=error.reason, solution=error.solution
         )
     else:
-        for instruction in read_instructions(outside):
+        instructions = read_instructions(outside)
+        for instruction in instructions:
             yield from _hermetic(path, instruction)
+        yield from _unpulled(path, instructions)
     for instruction in read_instructions(_decoded(lines)):
         yield from _everywhere(path, instruction)
 
@@ -73,8 +77,7 @@ def _hermetic(path: str, instruction: Instruction) -> Iterator[Problem]:
     if instruction.name != "RUN":
         return
     text = _without_flags(instruction.text)
-    words = exec_form(text)
-    if words is not None or instruction.heredoc is not None:
+    if exec_form(text) is not None or instruction.heredoc is not None:
         form = "a heredoc" if instruction.heredoc is not None else "exec form"
         yield Problem(
             code="FAC406",
@@ -83,18 +86,21 @@ def _hermetic(path: str, instruction: Instruction) -> Iterator[Problem]:
             message=f"a RUN instruction in {form}",
             solution="Write it as a plain shell line: RUN first && second.",
         )
-    for command in _run_commands(text, words, instruction.heredoc):
+    for command in _run_commands(instruction):
         yield from _fetch(path, instruction, command)
 
 
-def _run_commands(text: str, words: Command | None, heredoc: str | None) -> Iterator[Command]:
+def _run_commands(instruction: Instruction) -> tuple[Command, ...]:
+    if instruction.name != "RUN":
+        return ()
+    text = _without_flags(instruction.text)
+    words = exec_form(text)
     if words is not None:
         # As a shell would be given it, so that ["sh", "-c", "…"] is looked into.
-        yield from commands(shlex.join(words))
-        return
-    yield from commands(text)
-    if heredoc is not None and _HEREDOC_SHELL.match(text):
-        yield from commands(heredoc)
+        return commands(shlex.join(words))
+    if instruction.heredoc is not None and _HEREDOC_SHELL.match(text):
+        return (*commands(text), *commands(instruction.heredoc))
+    return commands(text)
 
 
 def _fetch(path: str, instruction: Instruction, command: Command) -> Iterator[Problem]:
@@ -121,6 +127,17 @@ def _add(path: str, instruction: Instruction) -> Iterator[Problem]:
             )
 
 
+def _unpulled(path: str, instructions: Sequence[Instruction]) -> Iterator[Problem]:
+    for instruction, source in unpulled(instructions):
+        yield Problem(
+            code="FAC404",
+            path=path,
+            line=instruction.line_of(source),
+            message=f"`{instruction.name}` takes files from {source}, which is neither a stage nor in a FROM",
+            solution=f"Make it a stage, which is pulled before the build: FROM {source} AS NAME.",
+        )
+
+
 def _everywhere(path: str, instruction: Instruction) -> Iterator[Problem]:
     """What is wrong inside a MIDSTREAM ONLY block as well."""
     text = f"{instruction.text}\n{instruction.heredoc or ''}"
@@ -134,6 +151,26 @@ def _everywhere(path: str, instruction: Instruction) -> Iterator[Problem]:
             line=instruction.line_of(strategy[0]),
             message=f"the index strategy is {strategy[0]}",
             solution="Remove it; a flavor has one index, and the default strategy is the safe one.",
+        )
+    yield from _indexes(path, instruction, text)
+
+
+def _indexes(path: str, instruction: Instruction, text: str) -> Iterator[Problem]:
+    for word in dict.fromkeys(second_indexes(instruction, _run_commands(instruction))):
+        yield Problem(
+            code="FAC409",
+            path=path,
+            line=instruction.line_of(word),
+            message=f"{word} brings in a second index",
+            solution="Remove it; a flavor has one index: index-url in [tool.factory].",
+        )
+    for found, shown in passwords(text):
+        yield Problem(
+            code="FAC410",
+            path=path,
+            line=instruction.line_of(found),
+            message=f"{shown} is written with credentials",
+            solution="Change the password, and give the new one to the build as a secret or in .netrc.",
         )
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from factory.check.rules import RULES, Severity
 
-_CREDENTIALS = re.compile(r"(://)[^/\s@]+@")
+# Up to the last @ before the path: a password may hold one. Without a scheme, NAME:TAG@sha256: is an image.
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
+_WITHOUT_SCHEME = re.compile(r"(?<![\w/.-])[^\s/:@`'\"=]+:(?!//)[^\s/]*@(?!sha256:)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,12 @@ def finding(problem: Problem, *, flavor: str, folder: str) -> Finding:
         flavor=flavor,
         path=f"{folder}/{problem.path}",
         line=problem.line,
-        message=_CREDENTIALS.sub(r"\1***@", problem.message),  # reports end up in public logs
+        message=_masked(problem.message),
         why=rule.why,
-        solution=problem.solution,
+        solution=_masked(problem.solution),
     )
+
+
+def _masked(text: str) -> str:
+    """A text as it may stand in a public log: without the credentials of the URLs in it."""
+    return _WITHOUT_SCHEME.sub("***@", _CREDENTIALS.sub("***@", text))

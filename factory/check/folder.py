@@ -6,13 +6,15 @@ from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.errors import FactoryError, MarkerError, TemplateError
 from factory.flavor.project import PROJECT_FILE
+from factory.lock.lockfile import LOCK_FILE
 from factory.render.drift import Difference, find_drift
 
 _CODES = {"missing": "FAC101", "changed": "FAC102", "mode": "FAC103", "stray": "FAC104"}
 
 
 def check_folder(subject: Subject) -> Iterator[Problem]:
-    """FAC101 to FAC105. A folder whose spec cannot be read has nothing to be compared with."""
+    """FAC101 to FAC106. A folder whose spec cannot be read has nothing to be compared with."""
+    yield from _links(subject)
     if subject.project is None:
         return
     try:
@@ -21,7 +23,27 @@ def check_folder(subject: Subject) -> Iterator[Problem]:
         yield _not_renderable(error)
         return
     for difference in differences:
-        yield _problem(difference, subject.flavor.name)
+        if (subject.flavor.folder / difference.path).is_symlink() and difference.kind != "stray":
+            sync = f"Run `factory sync {subject.flavor.name}`; it writes a file in its place."
+            yield _link(difference.path, "a generated file is a symbolic link", sync)
+        else:
+            yield _problem(difference, subject.flavor.name)
+
+
+def _links(subject: Subject) -> Iterator[Problem]:
+    folder, name = subject.flavor.folder, subject.flavor.name
+    if folder.is_symlink():
+        solution = "Remove the link; a flavor is a folder, and has one name."
+        yield _link(PROJECT_FILE, f"{name} is a symbolic link to a folder", solution)
+    if (folder / PROJECT_FILE).is_symlink():
+        yield _link(PROJECT_FILE, f"{PROJECT_FILE} is a symbolic link", "Put the file itself there.")
+    if (folder / LOCK_FILE).is_symlink():
+        solution = f"Remove it, and lock again: `factory lock {name}`."
+        yield _link(LOCK_FILE, "the lock is a symbolic link", solution)
+
+
+def _link(path: str, message: str, solution: str) -> Problem:
+    return Problem(code="FAC106", path=path, message=message, solution=solution)
 
 
 def _problem(difference: Difference, flavor: str) -> Problem:
@@ -33,7 +55,10 @@ def _problem(difference: Difference, flavor: str) -> Problem:
             f"{sync}. If the change was meant, make it in the template, for every flavor.",
         ),
         "mode": ("a generated file has the wrong mode", f"{sync}; it sets whether the file is a program."),
-        "stray": ("nothing in the factory makes this file", "Remove it, or add it to the template set."),
+        "stray": (
+            f"nothing in the factory makes this {'folder' if difference.path.endswith('/') else 'file'}",
+            "Remove it, or add it to the template set.",
+        ),
     }[difference.kind]
     return Problem(code=_CODES[difference.kind], path=difference.path, message=message, solution=solution)
 

@@ -11,6 +11,7 @@ _PIP = re.compile(r"pip[0-9.]*")
 _PYTHON = re.compile(r"python[0-9.]*")
 _REMOTE = re.compile(r"(?:.+@\s*)?(?:(?:git|hg|svn|bzr)\+\S+|(?:https?|ftp|git|ssh)://\S+)", re.IGNORECASE)
 _PYTHON_TOOLS = frozenset({"pipx", "poetry", "pdm", "easy_install"})
+_UV_FETCHES = (("add",), ("sync",), ("run",), ("tool", "install"), ("tool", "upgrade"))
 _SYSTEM_TOOLS = frozenset(
     {
         *("apk", "apt", "apt-get", "dnf", "dnf5", "microdnf", "rpm", "tdnf", "yum", "zypper"),
@@ -63,6 +64,8 @@ def fetched(command: Command) -> Fetch | None:
         return _pip(arguments, shown=program)
     if program == "uv":
         return _uv(arguments)
+    if program == "uvx":
+        return _tool(arguments, shown="uvx")
     if program in _PYTHON_TOOLS and _has_verb(arguments):
         return Fetch(code="FAC403", what=_shown(program, arguments), word=program)
     if program in _SYSTEM_TOOLS and _has_verb(arguments):
@@ -89,10 +92,22 @@ def _uv(arguments: Sequence[str]) -> Fetch | None:
     positional = [argument for argument in arguments if not argument.startswith("-")]
     if positional[:1] == ["pip"]:
         return _pip(arguments[arguments.index("pip") + 1 :], shown="uv pip")
-    fetches = positional[:1] in (["add"], ["sync"], ["run"]) or positional[:2] == ["tool", "install"]
-    if fetches and _OFFLINE.isdisjoint(arguments):
+    if positional[:2] == ["tool", "run"]:
+        return _tool(arguments[arguments.index("run") + 1 :], shown="uv tool run")
+    if not _OFFLINE.isdisjoint(arguments):
+        return None
+    if any(tuple(positional[: len(verbs)]) == verbs for verbs in _UV_FETCHES):
         return Fetch(code="FAC403", what=_shown("uv", arguments), word="uv")
+    if positional[:1] == ["python"] and positional[1:2] in (["install"], ["upgrade"]):
+        return Fetch(code="FAC404", what=_shown("uv", arguments), word="uv")
     return None
+
+
+def _tool(arguments: Sequence[str], *, shown: str) -> Fetch | None:
+    """``uvx`` and its longer name, which install a program for one run."""
+    if not _operands(arguments)[0] or not _OFFLINE.isdisjoint(arguments):
+        return None
+    return Fetch(code="FAC403", what=_shown(shown, arguments), word=shown.partition(" ")[0])
 
 
 def _pip(arguments: Sequence[str], *, shown: str) -> Fetch | None:

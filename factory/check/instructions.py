@@ -82,10 +82,16 @@ def _joined(lines: Sequence[str], position: int, escape: str) -> tuple[tuple[tup
 
 
 def _split(text: str) -> tuple[str, str]:
-    name, _, rest = text.partition(" ")
+    name, rest = _first_word(text)
     if name.upper() == "ONBUILD":
-        name, _, rest = rest.strip().partition(" ")
-    return name.upper(), rest.strip()
+        name, rest = _first_word(rest)
+    return name.upper(), rest
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    # At a blank or a tab alone: a Dockerfile's parser knows no others.
+    name, *rest = re.split(r"[ \t]+", text.strip(), maxsplit=1)
+    return name, "".join(rest)
 
 
 def _heredocs(lines: Sequence[str], position: int, text: str) -> tuple[str | None, int]:

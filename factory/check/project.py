@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
 from factory.check.finding import Problem
-from factory.check.requirements import admits, asked
+from factory.check.requirements import admits, asked, parse
 from factory.check.subject import Subject
+from factory.errors import NotFoundError
 from factory.flavor.project import PROJECT_FILE, Project
 
 _HONOURED = frozenset({"constraint-dependencies", "override-dependencies"})
@@ -25,11 +27,12 @@ _UNSAFE_STRATEGIES = frozenset({"unsafe-best-match", "unsafe-first-match"})
 
 
 def check_project(subject: Subject) -> Iterator[Problem]:
-    """FAC201 to FAC209."""
+    """FAC201 to FAC211."""
     if subject.project is None:
         yield _unreadable(subject)
         return
     yield from _folder_name(subject, subject.project)
+    yield from _project_name(subject)
     yield from _versions(subject, subject.project)
     yield from _python(subject, subject.project)
     yield from _uv_keys(subject)
@@ -38,6 +41,13 @@ def check_project(subject: Subject) -> Iterator[Problem]:
 
 def _unreadable(subject: Subject) -> Problem:
     error = subject.project_error
+    if isinstance(error, NotFoundError):
+        return Problem(
+            code="FAC201",
+            path=PROJECT_FILE,
+            message=f"the folder has no {PROJECT_FILE}: it is not a flavor",
+            solution="Remove the folder, or restore the file; `factory new-flavor` makes a flavor anew.",
+        )
     reason = error.reason if error else "cannot be read"
     return Problem(
         code="FAC201",
@@ -60,6 +70,20 @@ def _folder_name(subject: Subject, project: Project) -> Iterator[Problem]:
         solution=f"Rename the folder to {wanted} and run `factory sync {wanted}`; "
         f'or, if the name is meant, write name = "{found}" in [tool.factory].',
     )
+
+
+def _project_name(subject: Subject) -> Iterator[Problem]:
+    table = subject.document.get("project")
+    name = table.get("name") if isinstance(table, Mapping) else None
+    folder = subject.flavor.name
+    if isinstance(name, str) and canonicalize_name(name) != canonicalize_name(folder):
+        yield Problem(
+            code="FAC210",
+            path=PROJECT_FILE,
+            line=subject.project_line("name", f'"{name}"'),
+            message=f"[project] name is {name}, and the folder is called {folder}",
+            solution=f'Write name = "{folder}" in [project].',
+        )
 
 
 def _versions(subject: Subject, project: Project) -> Iterator[Problem]:
@@ -143,10 +167,21 @@ def _uv_table(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 def _missing(subject: Subject, project: Project) -> Iterator[Problem]:
     locked = {pin.name: pin for pin in subject.lock.pins} if subject.lock else {}
+    wanted: dict[str, str] = {canonicalize_name(parse(text).name): text for text in project.dependencies}
     for missing in project.spec.missing:
         line = subject.project_line("requirement", f'"{missing.requirement}"')
         pin = locked.get(missing.package)
-        if pin is None:
+        asked_for = wanted.get(missing.package)
+        if asked_for is not None:
+            yield Problem(
+                code="FAC211",
+                path=PROJECT_FILE,
+                line=line,
+                message=f"{missing.requirement} is recorded as missing, and dependencies has {asked_for}",
+                solution="Take it out of [project] dependencies while the index lacks it, and out of "
+                "missing when the index has it. Then lock again.",
+            )
+        elif pin is None:
             yield Problem(
                 code="FAC208",
                 path=PROJECT_FILE,

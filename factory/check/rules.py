@@ -35,6 +35,7 @@ RULES = {
     "FAC103": _error("wrong-mode", "A program that is not executable fails when the image starts."),
     "FAC104": _error("stray-file", "Nothing makes it and nothing keeps it current, yet builds may use it."),
     "FAC105": _error("not-renderable", "What cannot be rendered cannot be compared with its templates."),
+    "FAC106": _error("symbolic-link", "A copy or a build context may hold the link and nothing behind it."),
     # The spec and the rest of pyproject.toml
     "FAC201": _error("unreadable-spec", "Everything in the folder is made from the spec."),
     "FAC202": _error("folder-name", "People choose a flavor by its name; it must be what it says."),
@@ -49,6 +50,8 @@ RULES = {
     "FAC207": _warning("ignored-uv-key", "The factory passes only constraints and overrides to uv."),
     "FAC208": _warning("missing-from-index", "The image lacks something that it should have."),
     "FAC209": _warning("missing-yet-locked", "What is recorded as missing is left out of every new lock."),
+    "FAC210": _error("project-name", "Tools that read pyproject.toml would report another flavor."),
+    "FAC211": _error("missing-yet-asked", "The lock leaves it out, though the image is said to hold it."),
     # The lock by itself
     "FAC301": _warning("not-locked", "Without a lock, nothing can be prefetched or built hermetically."),
     "FAC302": _error("unreadable-lock", "What cannot be read is not installed as it was meant."),
@@ -96,4 +99,6 @@ RULES = {
     "FAC408": _error(
         "unsafe-index-option", "A public package of the same name could win over the private one."
     ),
+    "FAC409": _error("extra-index-option", "Another index could serve a package of the same name."),
+    "FAC410": _error("password", "Whoever has the repository or the image can read it."),
 }

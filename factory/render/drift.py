@@ -1,8 +1,9 @@
 """Drift: how a flavor folder differs from what its templates give today, compared as whole trees."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from factory.files import is_temporary
@@ -19,7 +20,10 @@ Kind = Literal["missing", "changed", "mode", "stray"]
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One path that is not as rendered: missing, changed, of the wrong mode, or stray."""
+    """One path that is not as rendered: missing, changed, of the wrong mode, or stray.
+
+    A folder that is stray as a whole is one path, which ends with a slash.
+    """
 
     path: str
     kind: Kind
@@ -38,7 +42,7 @@ def find_drift(flavor: Flavor) -> tuple[Difference, ...]:
         if (kind := _compare(flavor.folder / path, file)) is not None
     ]
     expected = {PROJECT_FILE, *LOCK_FILES, *rendered}
-    found += [Difference(path=path, kind="stray") for path in _paths(flavor.folder) if path not in expected]
+    found += [Difference(path=path, kind="stray") for path in _strays(flavor.folder, expected)]
     return tuple(sorted(found, key=lambda difference: difference.path))
 
 
@@ -50,12 +54,18 @@ def _compare(path: Path, file: RenderedFile) -> Kind | None:
     return None if os.access(path, os.X_OK) == file.executable else "mode"
 
 
-def _paths(folder: Path) -> list[str]:
-    """Every file below a folder, and every folder that is empty, as relative POSIX paths."""
-    return [
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if not is_temporary(path)
-        and not any(is_temporary(parent) for parent in path.relative_to(folder).parents)
-        and (not path.is_dir() or path.is_symlink() or not any(path.iterdir()))
-    ]
+def _strays(folder: Path, expected: set[str]) -> Iterator[str]:
+    """What is below a folder and not expected, as relative POSIX paths; whole folders where they can be."""
+    parents = {parent.as_posix() for path in expected for parent in PurePosixPath(path).parents}
+    for path in folder.iterdir():
+        if is_temporary(path):
+            continue
+        if not path.is_dir() or path.is_symlink():
+            if path.name not in expected:
+                yield path.name
+        elif path.name in parents:
+            start = f"{path.name}/"
+            below = {name.removeprefix(start) for name in expected if name.startswith(start)}
+            yield from (f"{path.name}/{stray}" for stray in _strays(path, below))
+        elif path.name not in expected:
+            yield f"{path.name}/"

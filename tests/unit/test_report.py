@@ -72,3 +72,23 @@ def test_no_text_breaks_out_of_its_annotation(message: str, path: str) -> None:
     assert not re.search(r"[\r\n]", annotation)
     properties = annotation.removeprefix("::error ").partition("::")[0]
     assert [item.partition("=")[0] for item in properties.split(",")] == ["file", "line", "title"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://u:s3@cret@e.com/a@b", "https://***@e.com/a@b"),
+        ("git+ssh://git@e.com/a.git@v1", "git+ssh://***@e.com/a.git@v1"),
+        ("--index-url u:s3@cret@e.com/simple", "--index-url ***@e.com/simple"),
+        ("--index-url=u:p@e.com", "--index-url=***@e.com"),
+        ("git+https://e.com/a.git@main", "git+https://e.com/a.git@main"),
+        ("trl @ https://e.com:8443/a.whl", "trl @ https://e.com:8443/a.whl"),
+        ("quay.io/a/b:1@sha256:00", "quay.io/a/b:1@sha256:00"),
+        ("b:1@sha256:00", "b:1@sha256:00"),
+        ("mail me@e.com: now", "mail me@e.com: now"),
+    ],
+)
+def test_credentials_are_masked_in_messages_and_solutions(text: str, shown: str) -> None:
+    problem = Problem(code="FAC405", path="Dockerfile", message=text, solution=f"Not {text} but this.")
+    found = finding(problem, flavor="one", folder="flavors/one")
+    assert (found.message, found.solution) == (shown, f"Not {shown} but this.")
