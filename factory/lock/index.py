@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from factory import __version__
 from factory.errors import IndexAccessError
+from factory.lock.configured import public_index_url
 from factory.lock.credentials import Login, read_netrc, shown, split_credentials
 
 _Result = TypeVar("_Result")
@@ -79,19 +80,6 @@ class _Again:
 
     reason: str
     wait_seconds: float | None = None
-
-
-def public_index_url(environment: Mapping[str, str]) -> str:
-    """The index that this machine's clients use where none is named.
-
-    uv's variables go before pip's; without any it is the Python Package Index.
-    """
-    for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
-        value = environment.get(name, "").strip()
-        if value:
-            # uv accepts NAME=URL.
-            return re.sub(r"^[A-Za-z0-9._-]+=(?=https?://)", "", value)
-    return pypi_simple.PYPI_SIMPLE_ENDPOINT
 
 
 class IndexClient:

@@ -33,7 +33,7 @@ _KEPT = re.compile(
     r"|NATIVE_TLS|SYSTEM_CERTS|OFFLINE|NETRC|REQUEST_TIMEOUT)"
 )
 # Where a machine says which index is its public one.
-_PUBLIC_INDEX = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE"})
+_PUBLIC_INDEX = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE", "UV_NO_CONFIG"})
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _REFUSED = re.compile(r"\b(401 Unauthorized|403 Forbidden)\b")
 _UNREACHED = re.compile(r"Failed to fetch|Failed to download|error sending request|Request failed|timed out")

@@ -260,5 +260,5 @@ def test_the_public_index_is_the_one_that_the_machine_is_set_up_for(
 
 
 def test_without_settings_the_public_index_is_the_librarys(tmp_path: Path) -> None:
-    with IndexClient(None, environment={"HOME": str(tmp_path)}) as reader:
+    with IndexClient(None, environment={"HOME": str(tmp_path), "UV_NO_CONFIG": "1"}) as reader:
         assert reader.url == pypi_simple.PYPI_SIMPLE_ENDPOINT

@@ -29,7 +29,7 @@ def test_nothing_that_changes_a_lock_reaches_uv(variable: str, *, private: bool)
     assert variable not in environment({variable: "x"}, private=private)
 
 
-@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE"])
+@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE", "UV_NO_CONFIG"])
 def test_the_machines_index_serves_flavors_of_the_public_index_only(variable: str) -> None:
     assert environment({variable: "x"}, private=False)[variable] == "x"
     assert variable not in environment({variable: "x"}, private=True)
