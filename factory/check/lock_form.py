@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from factory.check.finding import Problem
 from factory.check.subject import Subject
+from factory.errors import NotFoundError
 from factory.flavor.project import PROJECT_FILE
 from factory.lock.lockfile import LOCK_FILE, LockFile, Option, Pin
 
@@ -19,7 +20,9 @@ def check_lock_form(subject: Subject) -> Iterator[Problem]:
     if subject.lock_error is not None:
         yield _problem("FAC302", None, subject.lock_error.reason, subject.lock_error.solution)
     elif subject.lock is None:
-        yield _not_locked(subject)
+        # Where there is no project either, there is nothing to lock.
+        if not isinstance(subject.project_error, NotFoundError):
+            yield _not_locked(subject)
     else:
         relock = f"Lock again: `factory lock {subject.flavor.name}`."
         yield from _unreadable(subject.lock, relock)

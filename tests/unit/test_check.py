@@ -125,8 +125,10 @@ def test_a_link_to_a_flavor_folder_is_a_finding_under_its_own_name(tmp_path: Pat
 
 
 def test_a_folder_without_a_project_file_is_named_as_the_repository_knows_it(flavor: Flavor) -> None:
-    (flavor.folder / TOML).unlink()
-    (found,) = (item for item in _check(flavor) if item.code == "FAC201")
+    for name in (TOML, LOCK):
+        (flavor.folder / name).unlink()
+    (found,) = _check(flavor)
+    assert (found.code, found.path) == ("FAC201", f"flavors/{NAME}/{TOML}")
     assert found.message == "the folder has no pyproject.toml: it is not a flavor"
     assert found.solution.startswith("Remove the folder")
 
