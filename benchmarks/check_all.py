@@ -60,7 +60,8 @@ def make_flavors(root: Path, source: Path, count: int) -> int:
         name = f"bench-{number:03}"
         folder = root / "flavors" / name
         folder.mkdir(parents=True)
-        named = project.replace("[tool.factory]\n", f'[tool.factory]\nname = "{name}"\n')
+        named = project.replace(source.name, name)
+        named = named.replace("[tool.factory]\n", f'[tool.factory]\nname = "{name}"\n')
         (folder / "pyproject.toml").write_text(named, encoding="utf-8")
         shutil.copy(source / "requirements.txt", folder)
         sync_flavor(Flavor(folder))
