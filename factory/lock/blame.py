@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+# How the project is called among the owners of requirements.
+PROJECT = "pyproject.toml"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _CLAUSE = r"(?:===|==|~=|!=|<=|>=|<|>)[A-Za-z0-9.*+!_-]*[A-Za-z0-9*]"
 _REQUIREMENT = rf"{_NAME}(?:\[[A-Za-z0-9,._-]+\])?(?:{_CLAUSE}(?:,{_CLAUSE})*)?"
 _DEPENDS = re.compile(
-    rf"(?:(?P<by>{_REQUIREMENT}) depends?|you require|all versions of (?P<every>{_REQUIREMENT}) depend)"
+    rf"(?:(?P<by>{_REQUIREMENT}) depends?|(?<!conclude that\s)you require|"
+    rf"all versions of (?P<every>{_REQUIREMENT}) depend)"
     rf"(?: on)?(?: one of:\n(?P<choice>(?:[ \t]+{_REQUIREMENT}[ \t]*(?:\n|$))+)| (?P<one>{_REQUIREMENT}))"
 )
 _ABSENT = re.compile(

@@ -17,16 +17,18 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from factory.errors import FactoryError, IndexGapError, ResolutionError
+from factory.errors import FactoryError, IndexGapError
 from factory.flavor.project import Project
 from factory.lock.availability import Offer, describe_lack, has_wheel
-from factory.lock.blame import Need, read_blame
+from factory.lock.blame import PROJECT, Need, read_blame
+from factory.lock.conflict import conflict_error
+from factory.lock.contradiction import contradicted
 from factory.lock.find_links import WheelFolder, write_stand_in
 from factory.lock.index import IndexClient
 from factory.lock.narrow import tag_ranks
-from factory.lock.needs import PROJECT, needs_of
+from factory.lock.needs import needs_of
 from factory.lock.owners import in_words, owners_of
-from factory.lock.resolution import Refused, package_of, request_for, resolve_project
+from factory.lock.resolution import Disagreement, Refused, package_of, request_for, resolve_project
 from factory.lock.uv import NoSolution
 
 _CONNECTIONS = 8
@@ -94,7 +96,11 @@ class _Shelf:
 
 
 def explain(
-    project: Project, refused: Refused, *, preferences: Mapping[str, str], folders: tuple[WheelFolder, ...]
+    project: Project,
+    refused: Refused | Disagreement,
+    *,
+    preferences: Mapping[str, str],
+    folders: tuple[WheelFolder, ...],
 ) -> FactoryError:
     """The error for a resolution that failed: every gap of the index, and the conflict where there is one.
 
@@ -111,8 +117,8 @@ def explain(
         every = (*folders, WheelFolder(source=Path(name), shown=Path(name)))
         stubbed = project
         gaps: dict[str, Gap] = {}
-        conflict: Refused | None = refused
-        while conflict is not None:
+        conflict: Refused | Disagreement | None = refused
+        while isinstance(conflict, Refused):
             new = [gap for gap in _gaps(project, conflict, shelf) if gap.package not in gaps]
             if not new:
                 break
@@ -121,12 +127,15 @@ def explain(
                 write_stand_in(Path(name), gap.package)
             stubbed = _with_stand_ins(project, frozenset(gaps))
             answer = resolve_project(stubbed, preferences=preferences, folders=every)
-            conflict = answer if isinstance(answer, Refused) else None
+            conflict = None if isinstance(answer, dict) else answer
         found = tuple(gaps.values())
         if conflict is None:
             request = request_for(stubbed, preferences=preferences, folders=every)
             found = _with_owners(found, owners_of(gaps, request, project.spec.platforms, client))
-    error = _error(found, conflict, index=project.spec.index_url or "the public index")
+    told = None if conflict is None else conflict_error(stubbed, conflict)
+    if told is not None and not found:
+        return told
+    error = _error(found, told, index=project.spec.index_url or "the public index")
     if found and shelf.is_empty:
         error.solution = f"Look first whether this is an index: it has nothing of all this. {error.solution}"
     return error
@@ -159,6 +168,8 @@ def _gap(project: Project, name: str, needs: list[Need], shelf: _Shelf) -> Gap |
     offers = shelf.offers(name)
     lacking: dict[Need, tuple[str, ...]] = {}
     for need in needs:
+        if contradicted(need, needs):
+            continue  # the index could not help
         platforms = tuple(
             platform
             for platform in spec.platforms
@@ -224,23 +235,16 @@ def _who(need: Need) -> str:
     return f"{by} ({' or '.join(str(requirement) for requirement in need.requirements)})"
 
 
-def _error(gaps: tuple[Gap, ...], conflict: Refused | None, *, index: str) -> FactoryError:
-    told = "" if conflict is None else _conflict(conflict)
-    if not gaps:
-        return ResolutionError(told, solution="Change what contradicts in pyproject.toml, and lock again.")
+def _error(gaps: tuple[Gap, ...], conflict: FactoryError | None, *, index: str) -> FactoryError:
     lines = [f"{index} lacks {len(gaps)} requirement{'s' if len(gaps) > 1 else ''}"]
     for gap in gaps:
         lines.append(f"  {gap.requirement} for {', '.join(gap.platforms)}: {gap.found}")
         lines += [f"    needed by {who}" for who in gap.needed_by]
-    if told:
-        lines += ["and, those aside,", told]
+    if conflict is not None:
+        lines += ["and, those aside,", conflict.reason]
     return IndexGapError(
         "\n".join(lines),
         solution="Give the owners of the index this list. Until they have it, lower the requirement, or "
         "record it with a reason under [[tool.factory.missing]] in pyproject.toml.",
         gaps=gaps,
     )
-
-
-def _conflict(refused: Refused) -> str:
-    return f"the requirements have no solution for {refused.request.platform}:\n{refused.explanation}"

@@ -17,7 +17,7 @@ from factory.lock.find_links import WheelFolder, cache_folder, open_wheel_folder
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import LOCK_FILE, Artifact, LockFile, Pin, format_lock, read_lock
 from factory.lock.narrow import best_wheel, tag_ranks
-from factory.lock.resolution import Refused, folder_of, resolve_project
+from factory.lock.resolution import Disagreement, Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
 from factory.process import Stop
 
@@ -168,7 +168,7 @@ def _pins(
     known = {} if options.upgrade or before is None else before.versions()
     preferences = {name: version for name, version in known.items() if name not in upgraded}
     resolved = resolve_project(project, preferences=preferences, folders=folders)
-    if isinstance(resolved, Refused):
+    if isinstance(resolved, (Refused, Disagreement)):
         # Imported where something is wrong: the index client costs as much as all the rest.
         from factory.lock.gaps import explain  # noqa: PLC0415
 

@@ -5,11 +5,10 @@ from packaging.utils import canonicalize_name
 
 from factory.flavor.project import Project
 from factory.flavor.references import PLATFORMS
-from factory.lock.blame import Blame, Need
+from factory.lock.blame import PROJECT, Blame, Need
 from factory.lock.resolution import Refused, package_of
 from factory.lock.uv import Request
 
-PROJECT = "pyproject.toml"
 _CONSTRAINTS = f"the constraints in {PROJECT}"
 
 
@@ -18,7 +17,7 @@ def needs_of(project: Project, refused: Refused, blame: Blame) -> list[Need]:
 
     A name that the explanation only calls absent comes as a bare requirement of nobody (``by`` is "").
     """
-    direct = _direct_needs(project, refused)
+    direct = _direct_needs(refused)
     constraints = _constraints(project, refused, blame)
     # uv folds a constraint into the requirements that it meets: those are not their owners' own words.
     others = [need for need in blame.needs if not any(_includes(need, part) for part in constraints)]
@@ -27,7 +26,7 @@ def needs_of(project: Project, refused: Refused, blame: Blame) -> list[Need]:
     return [*known, *(Need(by="", requirements=(Requirement(name),)) for name in bare)]
 
 
-def _direct_needs(project: Project, refused: Refused) -> list[Need]:
+def _direct_needs(refused: Refused) -> list[Need]:
     """The requirements given to uv, as its overrides change them and where their markers hold."""
     environment = _marker_environment(refused.request)
     overrides = [Requirement(line) for line in refused.request.overrides]
@@ -36,10 +35,8 @@ def _direct_needs(project: Project, refused: Refused) -> list[Need]:
     direct_names = {canonicalize_name(requirement.name) for requirement in direct}
     wanted = [item for item in direct if canonicalize_name(item.name) not in overridden]
     wanted += [item for item in overrides if canonicalize_name(item.name) in direct_names]
-    own = {*map(Requirement, (*project.dependencies, *project.overrides))}
-    pins = f"the version locked for {project.spec.platforms[0]}"
     return [
-        Need(by=None if item in own else pins, requirements=(item,))
+        Need(by=None, requirements=(item,))
         for item in wanted
         if item.marker is None or item.marker.evaluate(environment)
     ]

@@ -16,21 +16,64 @@ from factory.lock.uv import NoSolution, Package, Request, resolve
 NEVER = "sys_platform == 'never'"
 
 
+# How often versions are sought that serve all platforms. Each round settles at least one package.
+_ROUNDS = 10
+
+
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """The platform whose resolution failed, what was asked, and uv's explanation."""
+    """The platform that cannot have what the project asks for, what was asked, and uv's explanation."""
 
     request: Request
     explanation: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Disagreement:
+    """Platforms of which each has a solution, and not the same: ``versions`` by platform and name.
+
+    ``explanation`` is why ``platform`` refuses the versions of the others.
+    """
+
+    versions: Mapping[str, Mapping[str, str]]
+    platform: str
+    explanation: str
+
+    def differing(self) -> dict[str, dict[str, str]]:
+        """By name, the version on each platform that needs it, of what is not the same on all."""
+        names = sorted({name for versions in self.versions.values() for name in versions})
+        found = {
+            name: {
+                platform: self.versions[platform][name]
+                for platform in sorted(self.versions)
+                if name in self.versions[platform]
+            }
+            for name in names
+        }
+        return {
+            name: versions
+            for name, versions in found.items()
+            if len(set(versions.values())) > 1 or len(versions) < len(self.versions)
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stuck:
+    """A platform that does not take the versions (``pins``) of those before it."""
+
+    request: Request
+    pins: Mapping[str, str]
+    explanation: str
+
+
 def resolve_project(
     project: Project, *, preferences: Mapping[str, str], folders: tuple[WheelFolder, ...]
-) -> dict[str, tuple[Package, ...]] | Refused:
+) -> dict[str, tuple[Package, ...]] | Refused | Disagreement:
     """Resolve for each platform of the spec; every platform gets the same packages and versions.
 
     The lock carries no markers, so a package that one platform needs is installed on all of them.
-    It is therefore asked for, at the same version, on the platforms that would not need it.
+    It is therefore asked for, at the same version, on the platforms that would not need it. Where a
+    platform cannot have the versions of another, those that it can have are preferred on all of them.
 
     Returns:
         The packages of each platform, or what uv refused.
@@ -40,23 +83,72 @@ def resolve_project(
         IndexAccessError, ResolutionError, ProgramError: as for `factory.lock.uv.resolve`.
     """
     base = request_for(project, preferences=preferences, folders=folders)
+    tried = [base.preferences]
+    while True:
+        answer = _resolve_together(base, project.spec.platforms)
+        if not isinstance(answer, _Stuck):
+            return answer
+        possible = _possible(base, answer)
+        if isinstance(possible, Refused):
+            return possible
+        preferred = {**base.preferences, **possible}
+        if preferred in tried or len(tried) > _ROUNDS:
+            return _disagreement(base, project.spec.platforms, answer)
+        tried.append(preferred)
+        base = replace(base, preferences=preferred)
+
+
+def _resolve_together(
+    base: Request, platforms: tuple[str, ...]
+) -> dict[str, tuple[Package, ...]] | Refused | _Stuck:
     pins: dict[str, str] = {}
     resolved: dict[str, tuple[Package, ...]] = {}
-    waiting = list(project.spec.platforms)
+    waiting = list(platforms)
     while waiting:
         platform = waiting.pop(0)
         exact = tuple(f"{name}=={version}" for name, version in pins.items())
         request = replace(base, platform=platform, requirements=(*base.requirements, *exact))
         packages = resolve(request)
         if isinstance(packages, NoSolution):
-            return Refused(request=request, explanation=packages.explanation)
+            if not pins:
+                return Refused(request=request, explanation=packages.explanation)
+            return _Stuck(request=request, pins=pins, explanation=packages.explanation)
         resolved[platform] = packages
-        found = {package.name: package.version for package in packages}
+        found = _versions(packages)
         if pins and found.keys() - pins.keys():
             # This platform needs more: the others must have that as well.
             waiting += [other for other in resolved if other != platform and other not in waiting]
         pins |= found
     return resolved
+
+
+def _possible(base: Request, stuck: _Stuck) -> dict[str, str] | Refused:
+    """The versions that the platform can have, of what it needs itself and of what the others need."""
+    alone = replace(base, platform=stuck.request.platform)
+    packages = resolve(alone)
+    if isinstance(packages, NoSolution):
+        return Refused(request=alone, explanation=packages.explanation)
+    versions = _versions(packages)
+    if not_needed := tuple(sorted(stuck.pins.keys() - versions.keys())):
+        packages = resolve(replace(alone, requirements=(*alone.requirements, *not_needed)))
+        if not isinstance(packages, NoSolution):
+            versions = _versions(packages)
+    return versions
+
+
+def _disagreement(base: Request, platforms: tuple[str, ...], stuck: _Stuck) -> Disagreement | Refused:
+    versions = {}
+    for platform in platforms:
+        request = replace(base, platform=platform)
+        packages = resolve(request)
+        if isinstance(packages, NoSolution):
+            return Refused(request=request, explanation=packages.explanation)
+        versions[platform] = _versions(packages)
+    return Disagreement(versions=versions, platform=stuck.request.platform, explanation=stuck.explanation)
+
+
+def _versions(packages: tuple[Package, ...]) -> dict[str, str]:
+    return {package.name: package.version for package in packages}
 
 
 def request_for(

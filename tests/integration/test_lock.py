@@ -241,7 +241,7 @@ def test_a_package_without_a_wheel_for_one_platform_is_named_at_lock_time(worksh
     folder = workshop.flavor("aa", platforms=(AMD, ARM))
     run = workshop.lock(folder.name)
     assert run.status == GAP
-    assert "nn==1.0 for linux/arm64: the index has 1.0 with wheels for linux/amd64" in run.err
+    assert "nn for linux/arm64: the index has 1.0 with wheels for linux/amd64" in run.err
     assert "needed by aa" in run.err
     assert not (folder / "requirements.txt").exists()
 
@@ -571,3 +571,93 @@ def test_a_flavor_that_would_add_nothing_is_refused(
     assert run.status == SPEC
     assert "nothing to lock" in run.err
     assert not (folder / "requirements.txt").exists()
+
+
+def test_a_contradiction_that_the_index_could_not_cure_is_no_gap(workshop: Workshop) -> None:
+    make_wheel(workshop.pushed, "ca", "1.0", requires=["pre<1"])
+    make_wheel(workshop.pushed, "pre", "1.0")
+    run = workshop.lock(workshop.flavor("ca", "pre>=1").name)
+    assert run.status == CONFLICT
+    assert "all versions of ca depend on pre<1" in run.err
+    assert "pre<1: wanted by ca" in run.err
+    assert "pre>=1: wanted by pyproject.toml" in run.err
+    make_wheel(workshop.pushed, "cb", "1.0", requires=["pre>=2"])
+    run = workshop.lock(workshop.flavor("ca", "cb").name)
+    assert run.status == CONFLICT
+    assert "all versions of cb depend on pre>=2" in run.err
+
+
+def test_a_contradiction_beside_a_gap_is_told_beside_it(workshop: Workshop) -> None:
+    make_wheel(workshop.pushed, "ca", "1.0", requires=["pre<1"])
+    make_wheel(workshop.pushed, "pre", "1.0")
+    run = workshop.lock(workshop.flavor("ca", "pre>=1", "absent").name, "--json")
+    assert run.status == GAP
+    assert set(gaps_of(run)) == {"absent"}
+    assert "all versions of ca depend on pre<1" in run.err
+
+
+def test_a_need_that_another_version_of_its_owner_does_not_have_contradicts_nothing(
+    workshop: Workshop,
+) -> None:
+    make_wheel(workshop.pushed, "ca", "1.0", requires=["pre<1"])
+    make_wheel(workshop.pushed, "ca", "2.0", requires=["pre>=2"])
+    make_wheel(workshop.pushed, "pre", "1.0")
+    run = workshop.lock(workshop.flavor("ca").name, "--json")
+    assert run.status == GAP
+    assert set(gaps_of(run)) == {"pre"}
+
+
+_X86, _AARCH64 = "cp312-cp312-manylinux_2_17_x86_64", "cp312-cp312-manylinux_2_17_aarch64"
+_ORDERS = pytest.mark.parametrize("platforms", [(AMD, ARM), (ARM, AMD)], ids=["amd64 first", "arm64 first"])
+
+
+@_ORDERS
+def test_versions_that_serve_all_platforms_are_found_in_either_order(
+    workshop: Workshop, platforms: tuple[str, ...]
+) -> None:
+    for name in ("plat", "other"):
+        for tag in (_X86, _AARCH64):
+            make_wheel(workshop.pushed, name, "1.0", tag=tag)
+    make_wheel(workshop.pushed, "plat", "2.0", tag=_X86)
+    make_wheel(workshop.pushed, "other", "2.0", tag=_AARCH64)
+    lock = workshop.locked(workshop.flavor("plat", "other", platforms=platforms))
+    assert lock.versions() == {"plat": "1.0", "other": "1.0"}
+    assert all(len(hashes(lock, name)) == 2 for name in ("plat", "other"))
+
+
+@_ORDERS
+def test_what_one_platform_needs_is_locked_at_a_version_that_the_other_can_have(
+    workshop: Workshop, platforms: tuple[str, ...]
+) -> None:
+    make_wheel(workshop.pushed, "mk", "1.0", requires=["armdep; platform_machine == 'aarch64'"])
+    for tag in (_X86, _AARCH64):
+        make_wheel(workshop.pushed, "armdep", "1.0", tag=tag)
+    make_wheel(workshop.pushed, "armdep", "2.0", tag=_AARCH64)
+    lock = workshop.locked(workshop.flavor("mk", platforms=platforms))
+    assert lock.versions() == {"armdep": "1.0", "mk": "1.0"}
+
+
+@_ORDERS
+def test_a_package_for_one_platform_only_cannot_be_locked_without_markers(
+    workshop: Workshop, platforms: tuple[str, ...]
+) -> None:
+    make_wheel(workshop.pushed, "mk", "1.0", requires=["armdep; platform_machine == 'aarch64'"])
+    make_wheel(workshop.pushed, "armdep", "1.0", tag=_AARCH64)
+    folder = workshop.flavor("mk", platforms=platforms)
+    run = workshop.lock(folder.name)
+    assert run.status == CONFLICT
+    assert "armdep: only linux/arm64 needs it (1.0), and it is not to be had on linux/amd64" in run.err
+    assert "a lock has no markers" in run.err
+    assert "needed by" not in run.err
+    assert not (folder / "requirements.txt").exists()
+
+
+@_ORDERS
+def test_versions_that_share_no_platform_are_told_by_platform(
+    workshop: Workshop, platforms: tuple[str, ...]
+) -> None:
+    make_wheel(workshop.pushed, "plat", "1.0", tag=_AARCH64)
+    make_wheel(workshop.pushed, "plat", "2.0", tag=_X86)
+    run = workshop.lock(workshop.flavor("plat", platforms=platforms).name)
+    assert run.status == CONFLICT
+    assert "plat: 2.0 on linux/amd64, 1.0 on linux/arm64" in run.err

@@ -61,6 +61,13 @@ from factory.lock.blame import read_blame
             },
             id="a choice",
         ),
+        pytest.param(
+            "Because all versions of ca depend on pre<1 and you require ca, we can conclude that you "
+            "require pre<1.\nAnd because you require pre>=1, we can conclude that your requirements are …",
+            set(),
+            {("ca", "pre<1"), (None, "ca"), (None, "pre>=1")},
+            id="what uv concludes is nobody's requirement",
+        ),
         pytest.param("something that no uv says", set(), set(), id="nothing"),
     ],
 )

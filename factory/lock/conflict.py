@@ -1,0 +1,52 @@
+"""The error for requirements that no index could meet, whatever it had."""
+
+from factory.errors import ResolutionError
+from factory.flavor.project import Project
+from factory.lock.blame import PROJECT, Need, read_blame
+from factory.lock.contradiction import contradicted
+from factory.lock.needs import needs_of
+from factory.lock.resolution import Disagreement, Refused
+
+
+def conflict_error(project: Project, conflict: Refused | Disagreement) -> ResolutionError:
+    """A conflict in uv's words, with what is at odds where it is known."""
+    if isinstance(conflict, Disagreement):
+        return _disagreement(conflict)
+    needs = needs_of(project, conflict, read_blame(conflict.explanation))
+    lines = [f"the requirements have no solution for {conflict.request.platform}:", conflict.explanation]
+    at_odds: list[Need] = []
+    for need in needs:
+        if others := contradicted(need, needs):
+            at_odds += [item for item in (need, *others) if item not in at_odds]
+    if at_odds:
+        lines += ["no version could meet all of these:", *(_wanted(need) for need in at_odds)]
+    return ResolutionError(
+        "\n".join(lines), solution="Change what contradicts in pyproject.toml, and lock again."
+    )
+
+
+def _wanted(need: Need) -> str:
+    requirements = " or ".join(str(requirement) for requirement in need.requirements)
+    return f"  {requirements}: wanted by {PROJECT if need.by is None else need.by}"
+
+
+def _disagreement(conflict: Disagreement) -> ResolutionError:
+    """What a platform needs and another cannot have: without markers a lock installs it on both."""
+    blame = read_blame(conflict.explanation)
+    blamed = blame.absent | {need.package for need in blame.needs}
+    differing = conflict.differing()
+    shown = {name: found for name, found in differing.items() if name in blamed} or differing
+    lines = ["the platforms need what cannot stand in one lock, since a lock has no markers:"]
+    for name, found in shown.items():
+        versions = ", ".join(f"{version} on {platform}" for platform, version in found.items())
+        if without := [platform for platform in conflict.versions if platform not in found]:
+            only = " and ".join(f"{platform} needs it ({version})" for platform, version in found.items())
+            lines.append(f"  {name}: only {only}, and it is not to be had on {', '.join(without)}")
+        else:
+            lines.append(f"  {name}: {versions}, and no version that serves them all was found")
+    lines += [f"uv's words for {conflict.platform}:", conflict.explanation]
+    return ResolutionError(
+        "\n".join(lines),
+        solution="Ask the owners of the index to build it for the other platform, constrain the versions, "
+        "or make a flavor for each platform.",
+    )
