@@ -42,7 +42,7 @@ def command(invocation: Invocation, *, target: str, output: Path | None) -> None
             context,
             f"Wrote {len(context.files)} files to {context.folder}: {', '.join(context.files)}",
             f"Base image: {context.base_image}",
-            f"Left out: {', '.join(context.left_out)}",
+            f"Left out: {', '.join(context.left_out) or 'nothing'}",
         )
         return
     dockerfile = downstream_dockerfile(flavor)

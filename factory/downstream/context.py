@@ -17,7 +17,7 @@ MIDSTREAM_DOCKERFILE = "Dockerfile"
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """A downstream context that was written: where, its files, and what of the flavor it leaves out."""
+    """A downstream context that was written: where, its files, and the repository files it leaves out."""
 
     folder: Path
     base_image: str
@@ -64,7 +64,7 @@ def write_context(flavor: Flavor, output: Path) -> Context:
         folder=output,
         base_image=flavor.project.spec.downstream_base_image,
         files=tuple(sorted(files)),
-        left_out=tuple(sorted(file.path for file in rendered if _is_midstream(file.path))),
+        left_out=tuple(sorted(file.path for file in rendered if file.path.endswith(".repo"))),
     )
 
 
