@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.flavors import make_flavor, make_repository
+from support.clean_flavor import make_flavor, make_repository
 
 # Says what it was started as, with which arguments and in which process.
 _STUB = f"""#!{sys.executable}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.flavors import NAME, PROJECT, lock_text, make_flavor, make_repository
+from support.clean_flavor import NAME, PROJECT, lock_text, make_flavor, make_repository
 
 from factory.errors import DriftError, EngineError, FactoryError, LockFileError, SpecError
 from factory.flavor.repository import Flavor

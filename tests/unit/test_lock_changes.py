@@ -1,6 +1,6 @@
 """What a new lock changes."""
 
-from support.flavors import make_pin
+from support.clean_flavor import make_pin
 
 from factory.lock.changes import PinChange, compare
 from factory.lock.lockfile import Artifact, LockFile, Pin

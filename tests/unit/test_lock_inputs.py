@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from support.flavors import PROJECT
+from support.clean_flavor import PROJECT
 
 from factory.flavor.project import Project, parse_project
 from factory.lock.inputs import inputs_digest
