@@ -7,6 +7,7 @@ from pathlib import Path
 from support.wheels import sha256
 
 from factory.flavor.repository import Flavor
+from factory.lock.inputs import inputs_digest
 
 _PROJECT = """\
 [project]
@@ -46,7 +47,8 @@ def write_lock(
     flavor: Flavor, files: Iterable[Path], *, index_url: str | None, with_names: bool = True
 ) -> Path:
     """Write a ``requirements.txt`` that pins exactly these wheels, with their present digests."""
-    lines = [] if index_url is None else [f"--index-url {index_url}"]
+    lines = [f"# inputs: {inputs_digest(flavor.project)}"]
+    lines += [] if index_url is None else [f"--index-url {index_url}"]
     for path in files:
         name, version, *_ = path.name.split("-")
         lines.append(f"{name.replace('_', '-')}=={version} \\\n    --hash=sha256:{sha256(path)}")
