@@ -34,7 +34,7 @@ lint: $(STAMP) ## ruff, mypy, shellcheck, and the rules on the shipped flavors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	git ls-files -z --cached --others --exclude-standard '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
+	git ls-files -z --cached --others --exclude-standard '*.sh' .ci/run scripts/standin/dnf scripts/standin/fix-permissions | xargs -0 $(BIN)/shellcheck
 	$(BIN)/factory check --all
 
 format: $(STAMP) ## Format the code

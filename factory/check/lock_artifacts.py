@@ -9,12 +9,15 @@ from packaging.version import InvalidVersion, Version
 from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.flavor.spec import Spec
-from factory.lock.lockfile import LOCK_FILE, Artifact, Pin
+from factory.lock.lockfile import LOCK_FILE, Artifact, LockFile, Pin
 from factory.lock.narrow import fits, tag_ranks
+
+# The public index's torch for Linux is built for CUDA and brings these.
+_FOR_GPUS = ("nvidia-", "cuda-")
 
 
 def check_lock_artifacts(subject: Subject) -> Iterator[Problem]:
-    """FAC329 and FAC330. Says nothing of pins whose artifacts the lock does not name."""
+    """FAC329 to FAC332. The first two say nothing of pins whose artifacts the lock does not name."""
     if subject.project is None or subject.lock is None:
         return
     ranks = _ranks(subject.project.spec)
@@ -22,6 +25,25 @@ def check_lock_artifacts(subject: Subject) -> Iterator[Problem]:
     for pin in subject.lock.pins:
         if pin.artifacts and all(artifact.file_name for artifact in pin.artifacts):
             yield from _pin(pin, ranks, relock)
+    yield from _beside_index(subject.lock)
+    if subject.project.spec.accelerator == "cpu":
+        yield from _for_gpus(subject.lock, relock)
+
+
+def _beside_index(lock: LockFile) -> Iterator[Problem]:
+    for pin in lock.pins:
+        if pin.name in lock.beside_index:
+            message = f"{pin.text} came from a folder of wheels when this was locked, not from the index"
+            solution = "Have the index's owners add it, or give --find-links to prefetch and build as well."
+            yield _problem("FAC331", pin, message, solution)
+
+
+def _for_gpus(lock: LockFile, relock: str) -> Iterator[Problem]:
+    found = [pin for pin in lock.pins if pin.name.startswith(_FOR_GPUS)]
+    if found:
+        message = f"a CPU flavor locks {len(found)} packages for GPUs, {found[0].name} the first of them"
+        solution = f"Give a CPU build of torch with --find-links, or an index that has one. {relock}"
+        yield _problem("FAC332", found[0], message, solution)
 
 
 def _ranks(spec: Spec) -> Mapping[str, Mapping[Tag, int]]:

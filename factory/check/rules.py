@@ -84,6 +84,10 @@ RULES = {
         "unfit-artifact", "Hermeto would fetch a file that no platform of the flavor can install."
     ),
     "FAC330": _error("platform-without-artifact", "The build on that platform fails, in Konflux and late."),
+    "FAC331": _warning(
+        "beside-the-index", "Whoever has only the index cannot prefetch or build this flavor."
+    ),
+    "FAC332": _warning("gpu-package-for-cpu", "Gigabytes for a GPU would go into an image that has none."),
     # The Dockerfiles and what they use
     "FAC401": _error("marker", "A block that does not pair cannot be removed for downstream."),
     "FAC402": _error(

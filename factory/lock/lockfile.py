@@ -15,7 +15,7 @@ Reading is tolerant: what a person broke is kept as it stands, for the rules to 
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from factory.errors import LockFileError
 
 LOCK_FILE = "requirements.txt"
 _CONTENTS = re.compile(r"^# contents: (sha256:[0-9a-f]{64})\n", re.MULTILINE)
+_BESIDE = re.compile(r"# not from the index: (.+)")
 _INPUTS = re.compile(r"#\s*inputs:\s*(sha256:[0-9a-f]{64})\s*")
 _HASH = re.compile(r"--hash[= ](?P<algorithm>[a-z0-9]+):(?P<digest>[0-9a-fA-F]+)")
 _FILE_NAME = re.compile(r"\s+#\s+(\S+\.(?:whl|tar\.gz|zip))\s*")
@@ -75,6 +76,7 @@ class LockFile:
 
     ``inputs`` is the digest of what it was made from (`factory.lock.inputs`), None where the file
     does not tell; ``as_locked`` is whether the pins and options stand as they were written;
+    ``beside_index`` names the packages that a folder of wheels gave and the index cannot;
     ``unreadable`` holds line numbers and texts that are no requirement at all.
     """
 
@@ -83,6 +85,7 @@ class LockFile:
     options: tuple[Option, ...]
     pins: tuple[Pin, ...]
     unreadable: tuple[tuple[int, str], ...] = ()
+    beside_index: tuple[str, ...] = ()
 
     @property
     def index_urls(self) -> tuple[str, ...]:
@@ -143,11 +146,18 @@ def parse_lock(text: str) -> LockFile:
         options=tuple(options),
         pins=tuple(pins),
         unreadable=tuple(unreadable),
+        beside_index=_beside_index(text),
     )
 
 
 def format_lock(
-    pins: Iterable[Pin], *, index_url: str | None, inputs: str, command: str, platforms: Iterable[str]
+    pins: Iterable[Pin],
+    *,
+    index_url: str | None,
+    inputs: str,
+    command: str,
+    platforms: Iterable[str],
+    beside_index: Collection[str] = (),
 ) -> str:
     """The text of a lock: pins by name, artifacts by digest, so that equal locks have equal bytes."""
     lines = [] if index_url is None else [f"--index-url {index_url}"]
@@ -158,13 +168,20 @@ def format_lock(
         lines += [" \\\n".join((f"{pin.name}=={pin.version}", *hashes))]
         lines += [f"    # {artifact.file_name}" for artifact in artifacts if artifact.file_name]
     contents = "\n".join(lines) + "\n"
+    beside = f"# not from the index: {', '.join(sorted(beside_index))}\n" if beside_index else ""
     return (
         f"# Locked by `{command}`. Do not edit: change pyproject.toml and lock again.\n"
         f"# platforms: {', '.join(platforms)}\n"
         f"# inputs: {inputs}\n"
+        f"{beside}"
         f"# contents: {_digest(contents)}\n"
         f"{contents}"
     )
+
+
+def _beside_index(text: str) -> tuple[str, ...]:
+    match = _BESIDE.search(text)
+    return tuple(match[1].split(", ")) if match else ()
 
 
 def _is_as_locked(text: str) -> bool:

@@ -120,6 +120,7 @@ def lock_flavor(flavor: Flavor, options: LockOptions, *, stop: Stop) -> Locked:
             inputs=inputs_digest(project),
             command=f"factory lock {flavor.name}",
             platforms=project.spec.platforms,
+            beside_index=from_folders,
         ).encode()
         path = flavor.folder / LOCK_FILE
         differs = not path.is_file() or path.read_bytes() != text

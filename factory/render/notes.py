@@ -17,6 +17,11 @@ def notes_on(project: Project, *, source: Flavor | None) -> tuple[str, ...]:
 def _notes(project: Project, source: Flavor | None) -> Iterator[str]:
     for item in project.spec.missing:
         yield f"{item.requirement} is recorded as missing: {item.reason}"
+    if project.spec.index_url is None and project.spec.accelerator != "cuda":
+        yield (
+            f"the public index's torch for Linux is built for CUDA: for {project.spec.accelerator}, "
+            + ("give --index-url" if project.spec.accelerator == "rocm" else "lock with --find-links DIR")
+        )
     if source is not None:
         yield from _kept(project, source)
         yield from _ranges(project)

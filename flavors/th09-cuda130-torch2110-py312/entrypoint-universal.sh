@@ -45,7 +45,8 @@ start_jupyterlab() {
     local words=()
     if [[ -n "${NOTEBOOK_ARGS:-}" ]]; then
         # Split at white space and nothing more: not evaluated, no file name patterns (set -f). The
-        # variable stays for a start-notebook.sh that reads it and takes no arguments.
+        # variable stays for a start-notebook.sh that reads it and takes no arguments, as the vendor's
+        # does; what that one makes of patterns is its own.
         set -f
         # shellcheck disable=SC2206
         words=($NOTEBOOK_ARGS)

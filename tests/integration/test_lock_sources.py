@@ -61,6 +61,8 @@ def test_a_folder_of_wheels_serves_beside_the_index(workshop: Workshop, tmp_path
     lock = require_lock(folder)
     assert lock.versions() == {"aa": "1.0", "tt": "2.0+cpu"}
     assert hashes(lock, "tt") == {sha256(local)}
+    assert lock.beside_index == ("tt",)
+    assert lock.as_locked
     assert f"tt comes from {tmp_path / 'wheels'}" in run.err
 
 

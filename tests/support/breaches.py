@@ -112,6 +112,9 @@ BREACHES = [
     _lock("FAC329", "numpy-2.4.1-cp312-cp312", "numpy-2.4.1-cp311-cp311", "numpy==2.4.1", "cp311"),
     _lock("FAC329", "manylinux_2_28_x86_64", "musllinux_1_2_x86_64", "==2.", "musllinux"),
     _lock("FAC330", "cp312-manylinux_2_28_aarch64", "cp312-manylinux_2_28_x86_64", "==2.", "linux/arm64"),
+    _lock(
+        "FAC331", "# contents", "# not from the index: numpy\n# contents", "numpy==2.4.1", "folder of wheels"
+    ),
     Breach("FAC401", "Dockerfile", "# END MIDSTREAM ONLY", "# The end", "########", "never closed"),
     _docker("FAC402", "RUN pip install git+https://git.example.com/trl.git@main", "RUN pip", "git+https"),
     _docker("FAC402", "RUN uv pip install https://example.com/a-1-py3-none-any.whl", "RUN uv", "https://"),

@@ -13,10 +13,11 @@ from support.clean_flavor import NAME, PROJECT, lock_text, make_flavor, make_rep
 from factory.check.check import check_flavor, check_flavors
 from factory.check.finding import Finding
 from factory.check.rules import RULES
+from factory.flavor.project import parse_project
 from factory.flavor.repository import Flavor
 
 # What no edit of a file's text gives.
-ELSEWHERE = {"FAC101", "FAC103", "FAC104", "FAC105", "FAC106", "FAC208", "FAC301"}
+ELSEWHERE = {"FAC101", "FAC103", "FAC104", "FAC105", "FAC106", "FAC208", "FAC301", "FAC332"}
 
 
 @pytest.fixture
@@ -67,6 +68,23 @@ def test_a_breach_is_found_with_its_code_and_line(flavor: Flavor, breach: Breach
 
 def test_every_rule_is_triggered_by_a_test() -> None:
     assert {breach.code for breach in BREACHES} | ELSEWHERE == set(RULES)
+
+
+@pytest.mark.parametrize(
+    ("names", "found"), [(["nvidia-cublas", "cuda-toolkit"], True), (["cudasim"], False)]
+)
+def test_packages_for_gpus_are_found_in_a_cpu_flavor_only(
+    tmp_path: Path, names: list[str], *, found: bool
+) -> None:
+    cpu = PROJECT.replace('accelerator = "cuda"\naccelerator-version = "13.0"', 'accelerator = "cpu"')
+    repository = make_repository(tmp_path)
+    extra = "".join(f"{name}==1.0 --hash=sha256:{'a' * 64}\n" for name in names)
+    for project in (PROJECT, cpu):
+        name = parse_project(project, where="pyproject.toml").spec.derived_name
+        flavor = make_flavor(repository, name=name, project=project.replace(NAME, name))
+        path = flavor.folder / LOCK
+        path.write_text(path.read_text(encoding="utf-8") + extra, encoding="utf-8")
+        assert ("FAC332" in _codes(flavor)) == (found and project is cpu)
 
 
 def test_a_missing_file_is_found(flavor: Flavor) -> None:
