@@ -167,6 +167,20 @@ def check_index_url(url: str) -> str:
     return url
 
 
+def check_host(host: str, *, of: str) -> str:
+    """Return the name of a host, in lower case and without a scheme, a port or a path.
+
+    Raises:
+        SpecError: it is not one.
+    """
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", host):
+        raise SpecError(
+            f"{host!r} is not the name of a host (given for {of})",
+            solution="Write the name alone, such as files.example.com.",
+        )
+    return host
+
+
 def check_platform(platform: str) -> str:
     """Return one of the platforms that flavors are built for.
 

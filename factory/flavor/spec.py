@@ -7,10 +7,13 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from factory.errors import SpecError
+from factory.flavor.hooks import NO_HOOKS, Hooks, read_hooks
+from factory.flavor.indexes import MAIN_INDEX, FurtherIndex, read_further_indexes
 from factory.flavor.name import check_name, derive_name
 from factory.flavor.references import (
     check_accelerator_version,
     check_glibc,
+    check_host,
     check_image,
     check_index_url,
     check_platform,
@@ -18,6 +21,8 @@ from factory.flavor.references import (
     check_template_set,
     check_version,
 )
+from factory.flavor.table import Table
+from factory.flavor.waiver import Waiver, read_waivers
 
 ACCELERATORS = ("cuda", "rocm", "cpu")
 DEFAULT_PLATFORMS = ("linux/amd64",)
@@ -44,7 +49,8 @@ class Spec:
     """What one flavor is made for.
 
     ``accelerator_version`` is None for cpu; ``index_url`` is None where the flavor is locked
-    against the public index; ``name`` is None where the folder has the derived name.
+    against the public index; ``name`` is None where the folder has the derived name. ``indexes`` are
+    those beside the main one, ``redirect_hosts`` the hosts that an index may send a request on to.
     """
 
     accelerator: str
@@ -60,11 +66,28 @@ class Spec:
     glibc: str = DEFAULT_GLIBC
     name: str | None = None
     missing: tuple[Missing, ...] = ()
+    indexes: tuple[FurtherIndex, ...] = ()
+    redirect_hosts: tuple[str, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+    hooks: Hooks = NO_HOOKS
 
     @property
     def folder_name(self) -> str:
         """The name that the flavor's folder has to have."""
         return self.name or self.derived_name
+
+    @property
+    def index_names(self) -> tuple[str, ...]:
+        """The names of the indexes, the main one first."""
+        return (MAIN_INDEX, *(index.name for index in self.indexes))
+
+    def index_of(self, package: str) -> str:
+        """The name of the one index that a package, by its normalized name, comes from."""
+        return next((index.name for index in self.indexes if package in index.packages), MAIN_INDEX)
+
+    def url_of(self, index: str) -> str | None:
+        """The URL of an index by its name; None for a main index that is the public one."""
+        return next((further.url for further in self.indexes if further.name == index), self.index_url)
 
     @property
     def derived_name(self) -> str:
@@ -89,7 +112,7 @@ def parse_spec(table: Mapping[str, object], *, where: str) -> Spec:
     Raises:
         SpecError: a key is missing, unknown, of the wrong type, or its value is not acceptable.
     """
-    reader = _Table(table, where)
+    reader = Table(table, where=where, name="tool.factory")
     spec = Spec(
         accelerator=reader.text("accelerator"),
         accelerator_version=reader.optional_text("accelerator-version"),
@@ -103,7 +126,11 @@ def parse_spec(table: Mapping[str, object], *, where: str) -> Spec:
         template_set=reader.optional_text("template-set") or DEFAULT_TEMPLATE_SET,
         glibc=reader.optional_text("glibc") or DEFAULT_GLIBC,
         name=reader.optional_text("name"),
-        missing=reader.missing(),
+        missing=_missing(reader),
+        indexes=read_further_indexes(reader),
+        redirect_hosts=reader.texts("redirect-hosts"),
+        waivers=read_waivers(reader),
+        hooks=read_hooks(reader),
     )
     reader.refuse_the_rest()
     try:
@@ -129,6 +156,10 @@ def check_spec(spec: Spec) -> Spec:
     check_python(spec.python)
     if spec.index_url is not None:
         check_index_url(spec.index_url)
+    for index in spec.indexes:
+        check_index_url(index.url)
+    for host in spec.redirect_hosts:
+        check_host(host, of="redirect-hosts")
     if not spec.platforms or len(set(spec.platforms)) != len(spec.platforms):
         raise SpecError(
             "platforms is empty or names one twice", solution='Write, for instance, ["linux/amd64"].'
@@ -159,69 +190,17 @@ def _check_accelerator_version(spec: Spec) -> None:
     check_accelerator_version(spec.accelerator_version)
 
 
-class _Table:
-    """A TOML table that is read key by key, so that what nobody asked for can be refused."""
-
-    def __init__(self, table: Mapping[str, object], where: str) -> None:
-        self._table = table
-        self._where = where
-        self._read: set[str] = set()
-
-    def text(self, key: str) -> str:
-        value = self.optional_text(key)
-        if value is None:
-            raise SpecError(
-                f"{self._where}: [tool.factory] lacks {key}",
-                solution=f"Add {key}; docs/add-a-flavor.md shows a whole spec.",
-            )
-        return value
-
-    def optional_text(self, key: str) -> str | None:
-        self._read.add(key)
-        value = self._table.get(key)
-        if value is not None and not isinstance(value, str):
-            raise self._wrong_type(key, "a string")
-        return value
-
-    def texts(self, key: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        self._read.add(key)
-        value = self._table.get(key, list(default))
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self._wrong_type(key, "a list of strings")
-        return tuple(value)
-
-    def missing(self) -> tuple[Missing, ...]:
-        self._read.add("missing")
-        value = self._table.get("missing", [])
-        if not isinstance(value, list):
-            raise self._wrong_type("missing", "a list of tables with requirement and reason")
-        return tuple(self._missing_entry(entry) for entry in value)
-
-    def _missing_entry(self, entry: object) -> Missing:
-        if not isinstance(entry, dict) or set(entry) != {"requirement", "reason"}:
-            raise self._wrong_type("missing", "a list of tables with requirement and reason")
-        requirement, reason = entry["requirement"], entry["reason"]
-        if not isinstance(requirement, str) or not isinstance(reason, str) or not reason.strip():
-            raise self._wrong_type("missing", "a list of tables with requirement and reason")
+def _missing(table: Table) -> tuple[Missing, ...]:
+    found = []
+    for entry in table.tables("missing", keys=("requirement", "reason")):
+        requirement, reason = entry.text("requirement"), entry.reason()
         try:
             Requirement(requirement)
         except InvalidRequirement as error:
-            raise SpecError(
-                f"{self._where}: [tool.factory] missing: {requirement!r} is not a PEP 508 requirement",
-                solution="Write it as it would stand in [project] dependencies, such as flash-attn>=2.8.",
+            raise entry.refuse(
+                "requirement",
+                f"{requirement!r} is not a PEP 508 requirement",
+                "Write it as it would stand in [project] dependencies, such as flash-attn>=2.8.",
             ) from error
-        return Missing(requirement=requirement, reason=reason)
-
-    def refuse_the_rest(self) -> None:
-        unknown = sorted(set(self._table) - self._read)
-        if unknown:
-            raise SpecError(
-                f"{self._where}: [tool.factory] has unknown keys: {', '.join(unknown)}",
-                solution=f"Known keys: {', '.join(sorted(self._read))}.",
-            )
-
-    def _wrong_type(self, key: str, expected: str) -> SpecError:
-        return SpecError(
-            f"{self._where}: [tool.factory] {key} is not {expected}",
-            solution=f"Write {key} as {expected}; docs/add-a-flavor.md shows a whole spec.",
-        )
+        found.append(Missing(requirement=requirement, reason=reason))
+    return tuple(found)

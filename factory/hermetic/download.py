@@ -8,10 +8,10 @@ from factory.console import Progress
 from factory.errors import IndexAccessError
 from factory.files import storage_error
 from factory.hermetic.locate import Located
-from factory.hermetic.parallel import in_parallel
 from factory.hermetic.partial import Partial, partial_path
 from factory.hermetic.problem import Problem
-from factory.lock.index import IndexClient
+from factory.index.client import IndexClient
+from factory.index.parallel import in_parallel
 
 # After so many downloads that failed for good, the index is taken to be down.
 _MOST_ACCESS_FAILURES = 3

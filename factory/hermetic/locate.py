@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from factory.errors import IndexAccessError
-from factory.hermetic.parallel import in_parallel
 from factory.hermetic.problem import Problem
 from factory.hermetic.wanted import Wanted
-from factory.lock.index import IndexClient, IndexFile
+from factory.index.client import IndexClient, IndexFile
+from factory.index.parallel import in_parallel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ def partial_path(folder: Path, file_name: str, sha256: str) -> Path:
 
 
 class Partial:
-    """A sink for `factory.lock.index.IndexClient.fetch`; a context manager that opens and closes it.
+    """A sink for `factory.index.client.IndexClient.fetch`; a context manager that opens and closes it.
 
     Args:
         path: from `partial_path`; what is there already is kept and hashed.

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from factory.flavor.repository import Flavor
 from factory.hermetic.local import find_locally
-from factory.hermetic.parallel import in_parallel
 from factory.hermetic.problem import Problem, prefetch_error
 from factory.hermetic.standing import Standing
 from factory.hermetic.wanted import Wanted
+from factory.index.parallel import in_parallel
 
 if TYPE_CHECKING:
     from factory.hermetic.locate import Located
@@ -68,7 +68,7 @@ def make_plan(flavor: Flavor, wanted: tuple[Wanted, ...], standing: Standing, fe
     if absent:
         # Imported when something is to be fetched: httpx and the page parser take half a second.
         from factory.hermetic.locate import locate  # noqa: PLC0415
-        from factory.lock.index import IndexClient, Patience  # noqa: PLC0415
+        from factory.index.client import IndexClient, Patience  # noqa: PLC0415
 
         patience = Patience(read_seconds=fetching.timeout_seconds)
         url = flavor.project.spec.index_url

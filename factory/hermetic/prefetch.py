@@ -158,7 +158,7 @@ def _download(
     if not plan.located:
         return []
     from factory.hermetic.download import download  # noqa: PLC0415 - as in `make_plan`
-    from factory.lock.index import IndexClient, Patience  # noqa: PLC0415
+    from factory.index.client import IndexClient, Patience  # noqa: PLC0415
 
     patience = Patience(read_seconds=fetching.timeout_seconds)
     url = flavor.project.spec.index_url

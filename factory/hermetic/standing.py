@@ -8,8 +8,8 @@ from pathlib import Path
 
 from factory.console import Progress
 from factory.files import is_temporary
-from factory.hermetic.parallel import in_parallel
 from factory.hermetic.wanted import Wanted
+from factory.index.parallel import in_parallel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from factory.lock.lockfile import LockFile, Pin
+from factory.lock.lockfile import Pin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +33,9 @@ class Changes:
         return bool(self.added or self.removed or self.changed or self.rehashed)
 
 
-def compare(before: LockFile | None, after: Iterable[Pin]) -> Changes:
-    """The differences between a lock, or none, and the pins of a new one."""
-    old = {pin.name: pin for pin in before.pins} if before else {}
+def compare(before: Iterable[Pin], after: Iterable[Pin]) -> Changes:
+    """The differences between the pins of a lock and those of a new one."""
+    old = {pin.name: pin for pin in before}
     new = {pin.name: pin for pin in after}
     added = [_change(None, new[name]) for name in sorted(new.keys() - old.keys())]
     removed = [_change(old[name], None) for name in sorted(old.keys() - new.keys())]

@@ -19,12 +19,12 @@ from packaging.utils import canonicalize_name
 
 from factory.errors import FactoryError, IndexGapError
 from factory.flavor.project import Project
+from factory.index.client import IndexClient
 from factory.lock.availability import Offer, describe_lack, has_wheel
 from factory.lock.blame import PROJECT, Need, read_blame
 from factory.lock.conflict import conflict_error
 from factory.lock.contradiction import contradicted
 from factory.lock.find_links import WheelFolder, write_stand_in
-from factory.lock.index import IndexClient
 from factory.lock.narrow import tag_ranks
 from factory.lock.needs import needs_of
 from factory.lock.owners import in_words, owners_of

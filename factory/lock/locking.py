@@ -1,9 +1,9 @@
 """Locking flavors: each is locked whole or left as it is, several side by side."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -15,7 +15,8 @@ from factory.flavor.repository import Flavor
 from factory.lock.changes import Changes, compare
 from factory.lock.find_links import WheelFolder, cache_folder, open_wheel_folder
 from factory.lock.inputs import inputs_digest
-from factory.lock.lockfile import LOCK_FILE, Artifact, LockFile, Pin, format_lock, read_lock
+from factory.lock.lockfile import LOCK_FILE, Artifact, Pin, format_lock
+from factory.lock.lockset import LockSet, read_lock_set
 from factory.lock.narrow import best_wheel, tag_ranks
 from factory.lock.resolution import Disagreement, Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
@@ -32,6 +33,18 @@ class LockOptions:
     public_find_links: tuple[Path, ...] = ()
     dry_run: bool = False
     cache: Path = field(default_factory=cache_folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewLock:
+    """A lock that was made and not written: its pins, and the text of each of its files by file name.
+
+    ``from_folders`` maps packages that came from a folder of wheels to it.
+    """
+
+    pins: tuple[Pin, ...]
+    files: Mapping[str, bytes]
+    from_folders: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,33 +125,69 @@ def lock_flavor(flavor: Flavor, options: LockOptions, *, stop: Stop) -> Locked:
     """
     with stop.governing(), exclusive(flavor.folder):
         project = read_project(flavor.folder)
-        before = read_lock(flavor.folder)
-        pins, from_folders = _pins(project, before, options)
-        text = format_lock(
-            pins,
-            index_url=project.spec.index_url,
-            inputs=inputs_digest(project),
-            command=f"factory lock {flavor.name}",
-            platforms=project.spec.platforms,
-            beside_index=from_folders,
-        ).encode()
-        path = flavor.folder / LOCK_FILE
-        differs = not path.is_file() or path.read_bytes() != text
+        before = read_lock_set(flavor.folder, project.spec)
+        new = make_lock(flavor.name, project, before, options)
+        differs = differing_files(flavor.folder, new)
         if differs and not options.dry_run:
             stop.check()
-            write_whole(path, text)
+            for name in differs:
+                write_whole(flavor.folder / name, new.files[name])
     known = before.versions() if before else {}
     return Locked(
         flavor=flavor.name,
-        packages=len(pins),
-        artifacts=sum(len(pin.artifacts) for pin in pins),
-        changes=compare(before, pins),
-        differs=differs,
-        written=differs and not options.dry_run,
-        from_folders=from_folders,
+        packages=len(new.pins),
+        artifacts=sum(len(pin.artifacts) for pin in new.pins),
+        changes=compare(before.pins if before else (), new.pins),
+        differs=bool(differs),
+        written=bool(differs) and not options.dry_run,
+        from_folders=new.from_folders,
         not_locked_before=tuple(
             name for name in options.upgrade_packages if canonicalize_name(name) not in known
         ),
+    )
+
+
+def make_lock(
+    name: str,
+    project: Project,
+    before: LockSet | None,
+    options: LockOptions,
+    *,
+    held: Mapping[str, str] | None = None,
+) -> NewLock:
+    """Resolve a project and give its lock; nothing is read from its folder and nothing is written.
+
+    Args:
+        name: the flavor's.
+        project: what is locked.
+        before: the lock whose versions are kept where they are valid.
+        options: how; ``dry_run`` means nothing here.
+        held: versions (by normalized name) that may not change: where one has to, there is no lock.
+
+    Raises:
+        SpecError, IndexGapError, ResolutionError, IndexAccessError: as for `lock_flavor`.
+        NotFoundError, ProgramError, StorageError: as for `lock_flavor`.
+    """
+    exact = tuple(f"{package}=={version}" for package, version in (held or {}).items())
+    asked = replace(project, constraints=(*project.constraints, *exact))
+    pins, from_folders = _pins(asked, before, options)
+    text = format_lock(
+        pins,
+        index_url=project.spec.index_url,
+        inputs=inputs_digest(project),
+        command=f"factory lock {name}",
+        platforms=project.spec.platforms,
+        beside_index=from_folders,
+    )
+    return NewLock(pins=pins, files={LOCK_FILE: text.encode()}, from_folders=from_folders)
+
+
+def differing_files(folder: Path, new: NewLock) -> tuple[str, ...]:
+    """The names of the lock files in a flavor folder that are not, byte for byte, those of a new lock."""
+    return tuple(
+        name
+        for name, content in new.files.items()
+        if not (folder / name).is_file() or (folder / name).read_bytes() != content
     )
 
 
@@ -154,7 +203,7 @@ def _outcome(
 
 
 def _pins(
-    project: Project, before: LockFile | None, options: LockOptions
+    project: Project, before: LockSet | None, options: LockOptions
 ) -> tuple[tuple[Pin, ...], dict[str, str]]:
     """The pins of the new lock, and which packages came from which folder of wheels."""
     spec = project.spec

@@ -8,7 +8,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from factory.lock.index import IndexClient
+from factory.index.client import IndexClient
 from factory.lock.uv import NoSolution, Request, requirers
 
 

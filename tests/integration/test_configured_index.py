@@ -10,7 +10,7 @@ from support.index_server import IndexServer
 from support.wheels import make_wheel
 
 from factory.errors import IndexAccessError
-from factory.lock.configured import public_index_url
+from factory.index.configured import public_index_url
 from factory.lock.uv import Request, resolve
 
 pytestmark = pytest.mark.integration

@@ -9,7 +9,7 @@ from support.index_server import Fault, IndexServer
 from support.wheels import make_sdist, make_wheel, sha256
 
 from factory.errors import IndexAccessError
-from factory.lock.index import IndexClient, Patience
+from factory.index.client import IndexClient, Patience
 
 pytestmark = pytest.mark.integration
 

@@ -20,8 +20,8 @@ from packaging.utils import canonicalize_name
 
 from factory import __version__
 from factory.errors import IndexAccessError
-from factory.lock.configured import public_index_url
-from factory.lock.credentials import Login, read_netrc, shown, split_credentials
+from factory.index.configured import public_index_url
+from factory.index.credentials import Login, read_netrc, shown, split_credentials
 
 _Result = TypeVar("_Result")
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
