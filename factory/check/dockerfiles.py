@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from factory.check.finding import Problem
 from factory.check.indexes import passwords, second_indexes
 from factory.check.installs import fetched, is_remote
-from factory.check.instructions import Instruction, read_instructions
-from factory.check.shell import Command, commands, exec_form
 from factory.check.stages import unpulled
 from factory.check.subject import Subject
+from factory.dockerfile.instructions import Instruction, read_instructions
+from factory.dockerfile.shell import Command, commands, exec_form
 from factory.downstream.blocks import find_blocks
 from factory.errors import MarkerError
 

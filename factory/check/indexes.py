@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from factory.check.instructions import Instruction
-from factory.check.shell import Command
+from factory.dockerfile.instructions import Instruction
+from factory.dockerfile.shell import Command
 
 _EXTRA = r"(?:PIP_EXTRA_INDEX_URL|UV_EXTRA_INDEX_URL|UV_INDEX)"
 # ENV NAME=value, ENV NAME value and ARG NAME, and what a shell assigns or exports.

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from factory.check.shell import Command
+from factory.dockerfile.shell import Command
 from factory.lock.lockfile import LOCK_FILE
 
 _PIP = re.compile(r"pip[0-9.]*")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from factory.check.instructions import Instruction
+from factory.dockerfile.instructions import Instruction
 
 _FROM = re.compile(r"(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<stage>\S+))?\s*", re.IGNORECASE)
 _COPIED = re.compile(r"--from=(?P<source>\S+)")

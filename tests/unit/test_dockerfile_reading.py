@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.check.installs import fetched
-from factory.check.instructions import read_instructions
-from factory.check.shell import commands, exec_form
+from factory.dockerfile.instructions import read_instructions
+from factory.dockerfile.shell import commands, exec_form
 
 
 def _read(text: str) -> list[tuple[int, str, str]]:

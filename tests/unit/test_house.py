@@ -15,20 +15,22 @@ from factory.errors import FactoryError
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "factory"
 # Data flows one way; a module imports only from what stands before it. The blocks of a Dockerfile are
-# what rendering makes Dockerfile.konflux with; a downstream context is made from what is locked.
+# what rendering makes Dockerfile.konflux with; a downstream context is made from what is locked;
+# adopting a folder rests on what the rules know of Dockerfiles.
 CHAIN = (
+    "dockerfile",
     "flavor",
     "downstream.blocks",
     "render",
     "index",
     "lock",
     "upkeep",
-    "adopt",
     "downstream",
     "hermetic",
     "image",
     "konflux",
     "check",
+    "adopt",
 )
 SHARED = frozenset({"errors", "process", "files", "console"})
 MAX_FILE_LINES = 400

@@ -1,0 +1,1 @@
+"""Reading Dockerfiles and the shell text in them, for everybody who looks into one."""
