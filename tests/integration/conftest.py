@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from support.index_server import IndexServer
+from support.private_index import PrivateWorld
+from support.private_index import private_world as make_private_world
 from support.workshop import Workshop
 
 
@@ -26,3 +28,21 @@ def workshop(
     (tmp_path / "repository" / "flavors").mkdir(parents=True)
     with IndexServer(folder=pushed) as index:
         yield Workshop(root=tmp_path / "repository", pushed=pushed, index=index, capsys=capsys)
+
+
+@pytest.fixture
+def private_world(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[PrivateWorld]:
+    """A private index and a repository of flavors on it, on a machine whose public index is full of bait."""
+    for name in list(os.environ):
+        if name.startswith(("UV_", "PIP_", "XDG_")):
+            monkeypatch.delenv(name)
+    places = {"HOME": "home", "UV_CACHE_DIR": "uv-cache", "XDG_CACHE_HOME": "cache", "NETRC": "netrc"}
+    for name, place in places.items():
+        monkeypatch.setenv(name, str(tmp_path / place))
+    with make_private_world(tmp_path, capsys) as world:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", world.public.url)
+        monkeypatch.setenv("PIP_INDEX_URL", world.public.url)
+        monkeypatch.chdir(world.elsewhere)
+        yield world
