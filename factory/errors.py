@@ -114,3 +114,9 @@ class DriftError(FactoryError):
     """A flavor folder is not what its templates give, and the work at hand needs it to be."""
 
     exit_code = 25
+
+
+class IndexContentError(FactoryError):
+    """What an index gave is not what it is said to be: cut short, changed, or of another package."""
+
+    exit_code = 26

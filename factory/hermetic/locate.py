@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from factory.errors import IndexAccessError
 from factory.hermetic.problem import Problem
 from factory.hermetic.wanted import Wanted
-from factory.index.client import IndexClient, IndexFile
+from factory.index.client import IndexClient
+from factory.index.pages import IndexFile
 from factory.index.parallel import in_parallel
 
 

@@ -19,10 +19,15 @@ import pypi_simple
 from packaging.utils import canonicalize_name
 
 from factory import __version__
-from factory.errors import IndexAccessError
+from factory.errors import IndexAccessError, IndexContentError
 from factory.index.configured import public_index_url
 from factory.index.credentials import Login, read_netrc, shown, split_credentials
+from factory.index.metadata import Metadata, parse_metadata, wheel_metadata
+from factory.index.pages import IndexFile, every, no_page, parse_page
+from factory.index.ranges import RangeFile
+from factory.index.spool import Spool
 
+DISTRUST = "Do not use that index until its owners have said why."
 _Result = TypeVar("_Result")
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
@@ -42,19 +47,6 @@ class Patience:
     attempts: int = 4
     pause_seconds: float = 0.5
     longest_pause_seconds: float = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class IndexFile:
-    """A file of a project: SHA-256 in hex and size in bytes are None where the index does not tell."""
-
-    file_name: str
-    url: str
-    sha256: str | None
-    size: int | None
-    yanked: bool
-    requires_python: str | None = None
-    metadata_url: str | None = None
 
 
 class Sink(Protocol):
@@ -138,7 +130,7 @@ class IndexClient:
             IndexAccessError: the index refused, failed, did not answer, or answered nonsense.
         """
         url = f"{self.url}{canonicalize_name(name)}/"
-        return self._patiently(url, lambda: self._page(url, name, keep or _every), lambda: 0)
+        return self._patiently(url, lambda: self._page(url, name, keep or every), lambda: 0)
 
     def fetch(self, url: str, sink: Sink) -> bool:
         """Bring a file into the sink, from where the sink stands; False where it is not there.
@@ -150,6 +142,81 @@ class IndexClient:
         """
         return self._patiently(url, lambda: self._receive(url, sink), lambda: sink.received)
 
+    def metadata(self, file: IndexFile) -> Metadata:
+        """The core metadata of a file: as the index serves it (PEP 658, PEP 714), else out of the wheel.
+
+        Of a wheel the directory and METADATA are read by range requests (RFC 9110); a server that
+        knows none has to send it whole.
+
+        Raises:
+            IndexAccessError: the index refused, failed, did not answer, or has the file no more.
+            IndexContentError: the metadata is not what its digest says, cannot be read, or is of
+                another package than the file's name says; the wheel is cut short; or the file is an
+                sdist whose metadata is not served.
+        """
+        content = self._served_metadata(file)
+        if content is None:
+            content = self._metadata_in_wheel(file)
+        return parse_metadata(content, of=file.file_name)
+
+    def _served_metadata(self, file: IndexFile) -> bytes | None:
+        url = file.metadata_url
+        if url is None:
+            return None
+        with Spool() as spool:
+            if not self.fetch(url, spool):
+                return None
+            if file.metadata_sha256 not in {None, spool.sha256}:
+                raise IndexContentError(
+                    f"the metadata of {file.file_name} has sha256:{spool.sha256}, "
+                    f"and its project's page says sha256:{file.metadata_sha256}",
+                    solution=DISTRUST,
+                )
+            spool.file.seek(0)
+            return spool.file.read()
+
+    def _metadata_in_wheel(self, file: IndexFile) -> bytes:
+        name = file.file_name
+        if not name.endswith(".whl"):
+            raise IndexContentError(
+                f"the index serves no metadata of {name}, which is no wheel",
+                solution="Only a build would tell; ask the owners of the index for a wheel.",
+            )
+        first = self._patiently(file.url, lambda: self._range(file, 0, 1), lambda: 0)
+        if first is not None:
+            return wheel_metadata(
+                RangeFile(lambda start, end: self._piece(file, start, end), first[1]), of=name
+            )
+        with Spool() as spool:
+            if not self.fetch(file.url, spool):
+                raise no_page(file.url, "is not there, though its project's page lists it")
+            if file.sha256 not in {None, spool.sha256}:
+                raise IndexContentError(
+                    f"{name}: the index sent sha256:{spool.sha256}, and its page says sha256:{file.sha256}",
+                    solution=DISTRUST,
+                )
+            return wheel_metadata(spool.file, of=name)
+
+    def _piece(self, file: IndexFile, start: int, end: int) -> bytes:
+        found = self._patiently(file.url, lambda: self._range(file, start, end), lambda: 0)
+        if found is None or len(found[0]) != end - start:
+            raise IndexContentError(f"{file.file_name} changed while it was read", solution=DISTRUST)
+        return found[0]
+
+    def _range(self, file: IndexFile, start: int, end: int) -> tuple[bytes, int] | _Again | None:
+        """The bytes from start to before end, and the file's size; None from a server without ranges."""
+        headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{end - 1}"}
+        with self._client.stream("GET", file.url, headers=headers) as response:
+            again, there = _judge(response)
+            if again is not None:
+                return again
+            if not there:
+                raise no_page(file.url, "is not there, though its project's page lists it")
+            ranges = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if response.status_code != httpx.codes.PARTIAL_CONTENT or not ranges or not ranges[2].isdecimal():
+                return None
+            return response.read(), int(ranges[2])
+
     def _page(
         self, url: str, name: str, keep: Callable[[str], bool]
     ) -> tuple[IndexFile, ...] | _Again | None:
@@ -157,7 +224,15 @@ class IndexClient:
         again, there = _judge(response)
         if again is not None or not there:
             return again
-        return _parse_page(response, name, keep)
+        kind = response.headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
+        return parse_page(
+            response.content,
+            kind=kind,
+            encoding=response.charset_encoding,
+            url=str(response.url),
+            name=name,
+            keep=keep,
+        )
 
     def _receive(self, url: str, sink: Sink) -> bool | _Again:
         start = sink.received
@@ -198,7 +273,7 @@ class IndexClient:
                 answer = _Again(reason="did not answer in time")
                 limit = (limit + 1) // 2
             except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
-                raise _unreachable(url, f"cannot be followed ({error})") from error
+                raise no_page(url, f"cannot be followed ({error})") from error
             except httpx.ConnectError as error:
                 answer = _Again(reason=f"cannot be reached ({error})")
             except httpx.TransportError as error:
@@ -210,7 +285,7 @@ class IndexClient:
             if failures >= limit:
                 break
             time.sleep(self._pause(failures, answer.wait_seconds))
-        raise _unreachable(url, f"{reason}, {_times(failures)}")
+        raise no_page(url, f"{reason}, {_times(failures)}")
 
     def _pause(self, failures: int, asked: float | None) -> float:
         if asked is not None:
@@ -252,50 +327,8 @@ def _judge(response: httpx.Response) -> tuple[_Again | None, bool]:
     if status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
         return None, False
     if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
-        raise _unreachable(url, f"answers HTTP {status}")
+        raise no_page(url, f"answers HTTP {status}")
     return None, True
-
-
-def _every(file_name: str) -> bool:
-    del file_name
-    return True
-
-
-def _parse_page(response: httpx.Response, name: str, keep: Callable[[str], bool]) -> tuple[IndexFile, ...]:
-    url = str(response.url)
-    kind = response.headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
-    try:
-        if kind in {"application/vnd.pypi.simple.v1+json", "application/json"}:
-            content = response.json()
-            content["files"] = [file for file in content["files"] if keep(file["filename"])]
-            page = pypi_simple.ProjectPage.from_json_data(content, url)
-        elif kind in {"application/vnd.pypi.simple.v1+html", "text/html"}:
-            page = pypi_simple.ProjectPage.from_html(name, response.content, url, response.charset_encoding)
-        else:
-            raise _unreachable(url, f"is no page of a package index, but {kind}")
-    except (ValueError, LookupError, TypeError, pypi_simple.UnsupportedRepoVersionError) as error:
-        raise _unreachable(url, "is no page of a package index that can be read") from error
-    return tuple(
-        IndexFile(
-            file_name=package.filename,
-            url=package.url,
-            sha256=package.digests.get("sha256", "").lower() or None,
-            size=package.size,
-            yanked=package.is_yanked,
-            requires_python=package.requires_python,
-            metadata_url=package.metadata_url if package.has_metadata else None,
-        )
-        for package in page.packages
-        # A name from outside becomes a file name here: it must stay in its folder.
-        if "/" not in package.filename and not package.filename.startswith(".") and keep(package.filename)
-    )
-
-
-def _unreachable(url: str, reason: str) -> IndexAccessError:
-    return IndexAccessError(
-        f"{shown(url)} {reason}",
-        solution="Look at the index URL, the network and the index itself, then run the command again.",
-    )
 
 
 def _times(count: int) -> str:

@@ -1,0 +1,23 @@
+"""What the name of a wheel or an sdist says."""
+
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import InvalidVersion, Version
+
+
+def project_of(file_name: str) -> tuple[NormalizedName, Version] | None:
+    """Normalized name and version in the name of a wheel or an sdist; None for any other file."""
+    try:
+        if file_name.endswith(".whl"):
+            name, version, _build, _tags = parse_wheel_filename(file_name)
+        else:
+            name, version = parse_sdist_filename(file_name)
+    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+        return None
+    return canonicalize_name(name), version
