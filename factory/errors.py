@@ -120,3 +120,9 @@ class IndexContentError(FactoryError):
     """What an index gave is not what it is said to be: cut short, changed, or of another package."""
 
     exit_code = 26
+
+
+class AdvisoryError(FactoryError):
+    """Known vulnerabilities cannot be told: no advisories, a damaged one, or a service that fails."""
+
+    exit_code = 27
