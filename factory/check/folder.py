@@ -9,7 +9,8 @@ from factory.flavor.project import PROJECT_FILE
 from factory.lock.lockfile import LOCK_FILE
 from factory.render.drift import Difference, find_drift
 
-_CODES = {"missing": "FAC101", "changed": "FAC102", "mode": "FAC103", "stray": "FAC104"}
+_GENERATED = frozenset({"missing", "changed", "mode"})
+_CODES = {"missing": "FAC101", "changed": "FAC102", "mode": "FAC103", "stray": "FAC104", "absent": "FAC101"}
 
 
 def check_folder(subject: Subject) -> Iterator[Problem]:
@@ -23,7 +24,7 @@ def check_folder(subject: Subject) -> Iterator[Problem]:
         yield _not_renderable(error)
         return
     for difference in differences:
-        if (subject.flavor.folder / difference.path).is_symlink() and difference.kind != "stray":
+        if (subject.flavor.folder / difference.path).is_symlink() and difference.kind in _GENERATED:
             sync = f"Run `factory sync {subject.flavor.name}`; it writes a file in its place."
             yield _link(difference.path, "a generated file is a symbolic link", sync)
         else:
@@ -57,7 +58,11 @@ def _problem(difference: Difference, flavor: str) -> Problem:
         "mode": ("a generated file has the wrong mode", f"{sync}; it sets whether the file is a program."),
         "stray": (
             f"nothing in the factory makes this {'folder' if difference.path.endswith('/') else 'file'}",
-            "Remove it, or add it to the template set.",
+            "Remove it, or add it to the template set; a file that a hook copies is named in hooks.files.",
+        ),
+        "absent": (
+            "a file that hooks.files names is missing, or a link",
+            f"Put it into the folder, or take it out of hooks.files of {flavor}.",
         ),
     }[difference.kind]
     return Problem(code=_CODES[difference.kind], path=difference.path, message=message, solution=solution)

@@ -5,9 +5,9 @@ import click
 from factory.cli.options import Invocation, common
 from factory.render.sync import sync_flavors
 
-_DID = {"stray": "is stray, left alone", "missing": "written", "changed": "written", "mode": "mode set"}
-_WOULD = {
-    "stray": "is stray, left alone",
+_LEFT = {"stray": "is stray, left alone", "absent": "is not there, and the hooks name it: put it there"}
+_DID = _LEFT | {"missing": "written", "changed": "written", "mode": "mode set"}
+_WOULD = _LEFT | {
     "missing": "would be written",
     "changed": "would be written",
     "mode": "mode would be set",

@@ -59,6 +59,11 @@ def read_instructions(lines: Sequence[str]) -> tuple[Instruction, ...]:
     return tuple(instructions)
 
 
+def opens_heredoc(text: str) -> bool:
+    """Whether a text has what opens a heredoc, whether or not it is ever closed."""
+    return _HEREDOC.search(text) is not None
+
+
 def _is_passed_over(line: str) -> bool:
     stripped = line.strip()
     return not stripped or stripped.startswith("#")

@@ -9,6 +9,7 @@ from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor
 from factory.lock.lockfile import LOCK_FILE, require_lock
 from factory.render.drift import find_drift
+from factory.render.own_files import read_own_files
 from factory.render.render import RenderedFile, render_flavor
 
 DOWNSTREAM_DOCKERFILE = "Dockerfile.konflux"
@@ -64,7 +65,7 @@ def write_context(flavor: Flavor, output: Path) -> Context:
         folder=output,
         base_image=flavor.project.spec.downstream_base_image,
         files=tuple(sorted(files)),
-        left_out=tuple(sorted(file.path for file in rendered if file.path.endswith(".repo"))),
+        left_out=tuple(sorted(path for path in _all_paths(flavor, rendered) if path.endswith(".repo"))),
     )
 
 
@@ -77,7 +78,12 @@ def _files(flavor: Flavor, rendered: tuple[RenderedFile, ...]) -> dict[str, tupl
     files[MIDSTREAM_DOCKERFILE] = (downstream_dockerfile(flavor), False)
     for name in (PROJECT_FILE, LOCK_FILE):
         files[name] = ((flavor.folder / name).read_bytes(), False)
-    return files
+    own = (name for name in flavor.project.spec.hooks.files if not _is_midstream(name))
+    return files | {file.path: (file.content, file.executable) for file in read_own_files(flavor.folder, own)}
+
+
+def _all_paths(flavor: Flavor, rendered: tuple[RenderedFile, ...]) -> tuple[str, ...]:
+    return (*(file.path for file in rendered), *flavor.project.spec.hooks.files)
 
 
 def _is_midstream(path: str) -> bool:
@@ -89,7 +95,8 @@ def _refuse_drift(flavor: Flavor) -> None:
     if drifted:
         raise DriftError(
             f"{flavor.name} has drifted from its spec: {', '.join(drifted)}",
-            solution=f"Run `factory sync {flavor.name}`, and look at what it changes.",
+            solution=f"Run `factory sync {flavor.name}`, and look at what it changes; files of its own "
+            "that are not there are for you to put back.",
         )
 
 

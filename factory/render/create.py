@@ -12,6 +12,7 @@ from factory.flavor.references import check_python
 from factory.flavor.repository import Flavor, Repository
 from factory.flavor.spec import DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_spec
 from factory.render.notes import notes_on
+from factory.render.own_files import read_own_files
 from factory.render.render import RenderedFile, render_flavor
 from factory.render.templates import TemplateSet, load_template_set
 
@@ -55,26 +56,54 @@ def create_flavor(
         SpecError: something asked for is not acceptable; nothing was written.
         FlavorExistsError: the name is taken; nothing was written.
         TemplateError: the template set does not fit; nothing was written.
+        NotFoundError: a file that the source's hooks name is not there; nothing was written.
         StorageError, BusyError: the file system refused, or another run holds ``flavors/``.
     """
     spec = check_spec(_spec(request, source))
     name = check_name(spec.folder_name)
-    folder = repository.flavors_folder / name
-    _refuse_existing(folder)
+    refuse_existing(repository.flavors_folder / name)
     text = _project_text(spec, name, source)
+    own = () if source is None else read_own_files(source.folder, spec.hooks.files)
+    created = create_from_text(repository, name=name, text=text, own_files=own, dry_run=dry_run)
     project = parse_project(text, where=f"{name}/{PROJECT_FILE}")
-    rendered = render_flavor(project, name=name)
+    return replace(created, notes=notes_on(project, source=source))
+
+
+def create_from_text(
+    repository: Repository,
+    *,
+    name: str,
+    text: str,
+    own_files: tuple[RenderedFile, ...] = (),
+    dry_run: bool = False,
+) -> Created:
+    """Create a flavor folder from the text of its ``pyproject.toml``, whole or not at all.
+
+    Args:
+        repository: where.
+        name: the folder's.
+        text: the project's; its line endings are kept.
+        own_files: what stands in the folder beside it and the rendered files.
+        dry_run: write nothing.
+
+    Raises:
+        SpecError, FlavorExistsError, TemplateError, StorageError, BusyError: as for `create_flavor`.
+    """
+    folder = repository.flavors_folder / name
+    refuse_existing(folder)
+    project = parse_project(text, where=f"{name}/{PROJECT_FILE}")
+    edited = RenderedFile(path=PROJECT_FILE, content=text.encode(), executable=False)
+    files = (edited, *render_flavor(project, name=name), *own_files)
     if not dry_run:
         with exclusive(repository.flavors_folder):
-            _refuse_existing(folder)
-            _write(folder, text, rendered)
-    files = ((PROJECT_FILE, len(text.encode())), *((file.path, len(file.content)) for file in rendered))
+            refuse_existing(folder)
+            _write(folder, files)
     return Created(
         name=name,
         folder=folder,
         spec=project.spec,
-        files=tuple(sorted(files)),
-        notes=notes_on(project, source=source),
+        files=tuple(sorted((file.path, len(file.content)) for file in files)),
+        notes=(),
         written=not dry_run,
     )
 
@@ -178,7 +207,12 @@ def _project_text(spec: Spec, name: str, source: Flavor | None) -> str:
     return retarget(text, old=source.project.spec, new=spec, old_name=source.name, name=name)
 
 
-def _refuse_existing(folder: Path) -> None:
+def refuse_existing(folder: Path) -> None:
+    """Pass where there is nothing of that name yet.
+
+    Raises:
+        FlavorExistsError: there is.
+    """
     if folder.exists() or folder.is_symlink():
         raise FlavorExistsError(
             f"{folder} is there already",
@@ -187,10 +221,9 @@ def _refuse_existing(folder: Path) -> None:
         )
 
 
-def _write(folder: Path, text: str, rendered: tuple[RenderedFile, ...]) -> None:
+def _write(folder: Path, files: tuple[RenderedFile, ...]) -> None:
     with staged_folder(folder) as staged:
-        write_whole(staged / PROJECT_FILE, text.encode())
-        for file in rendered:
+        for file in files:
             path = staged / file.path
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, file.content, executable=file.executable)

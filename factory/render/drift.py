@@ -15,14 +15,15 @@ from factory.render.render import RenderedFile, render_flavor
 # are in factory.check.
 LOCK_FILES = frozenset({"requirements.txt"})
 
-Kind = Literal["missing", "changed", "mode", "stray"]
+Kind = Literal["missing", "changed", "mode", "stray", "absent"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
     """One path that is not as rendered: missing, changed, of the wrong mode, or stray.
 
-    A folder that is stray as a whole is one path, which ends with a slash.
+    A folder that is stray as a whole is one path, which ends with a slash. ``absent`` is a file of the
+    flavor's own that its hooks name and that is not there: no template can make it.
     """
 
     path: str
@@ -41,9 +42,17 @@ def find_drift(flavor: Flavor) -> tuple[Difference, ...]:
         for path, file in rendered.items()
         if (kind := _compare(flavor.folder / path, file)) is not None
     ]
-    expected = {PROJECT_FILE, *LOCK_FILES, *rendered}
+    own = flavor.project.spec.hooks.files
+    found += [Difference(path=path, kind="absent") for path in own if not is_own_file(flavor.folder, path)]
+    expected = {PROJECT_FILE, *LOCK_FILES, *rendered, *own}
     found += [Difference(path=path, kind="stray") for path in _strays(flavor.folder, expected)]
     return tuple(sorted(found, key=lambda difference: difference.path))
+
+
+def is_own_file(folder: Path, path: str) -> bool:
+    """Whether a file is in the folder itself: a build context may hold a link and nothing behind it."""
+    ways = (folder / path, *(folder / parent for parent in PurePosixPath(path).parents[:-1]))
+    return (folder / path).is_file() and not any(way.is_symlink() for way in ways)
 
 
 def _compare(path: Path, file: RenderedFile) -> Kind | None:

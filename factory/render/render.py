@@ -38,6 +38,7 @@ def render_flavor(project: Project, *, name: str) -> tuple[RenderedFile, ...]:
     except SpecError as error:
         raise TemplateError(error.reason, solution=error.solution) from error
     template_set = load_template_set(project.spec.template_set)
+    _refuse_generated(project.spec.hooks.files, template_set)
     wanted = (file for file in template_set.files if project.spec.accelerator in file.accelerators)
     return tuple(
         RenderedFile(
@@ -47,6 +48,15 @@ def render_flavor(project: Project, *, name: str) -> tuple[RenderedFile, ...]:
         )
         for file in sorted(wanted, key=lambda file: file.path)
     )
+
+
+def _refuse_generated(own: tuple[str, ...], template_set: TemplateSet) -> None:
+    generated = sorted(set(own) & {file.path for file in template_set.files})
+    if generated:
+        raise TemplateError(
+            f"hooks.files names what template set {template_set.name} generates: {', '.join(generated)}",
+            solution="Give the flavor's own file another name.",
+        )
 
 
 def _render(template_set: TemplateSet, file: TemplateFile, project: Project, name: str) -> bytes:

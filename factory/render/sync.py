@@ -27,7 +27,8 @@ def sync_flavors(flavors: Iterable[Flavor], *, dry_run: bool = False) -> tuple[S
 def sync_flavor(flavor: Flavor, *, dry_run: bool = False) -> tuple[Difference, ...]:
     """Bring the generated files up to date and return what was not.
 
-    Stray files are returned as well and left alone: they may be somebody's work.
+    Stray files are returned as well and left alone: they may be somebody's work. So are files of the
+    flavor's own that are not there, which no template makes.
 
     Raises:
         SpecError, TemplateError, MarkerError: the flavor cannot be rendered; nothing was written.
@@ -40,7 +41,7 @@ def sync_flavor(flavor: Flavor, *, dry_run: bool = False) -> tuple[Difference, .
         differences = find_drift(flavor)
         rendered = {file.path: file for file in render_flavor(flavor.project, name=flavor.name)}
         for difference in differences:
-            if difference.kind != "stray":
+            if difference.path in rendered:
                 file = rendered[difference.path]
                 write_whole(flavor.folder / file.path, file.content, executable=file.executable)
     return differences
