@@ -132,11 +132,12 @@ def _lock_state(project: Project, lock: LockFile | None) -> Locking:
 def _files(flavor: Flavor) -> tuple[FileState, ...]:
     differences = {item.path: item.kind for item in find_drift(flavor)}
     generated = {file.path: "generated" for file in render_flavor(flavor.project, name=flavor.name)}
+    own = dict.fromkeys(flavor.project.spec.hooks.files, "the flavor's own")
     known = {PROJECT_FILE: "edited by people", LOCK_FILE: "locked"}
     present = {path: state for path, state in known.items() if (flavor.folder / path).is_file()}
     return tuple(
         FileState(path=path, state=state)
-        for path, state in sorted((present | generated | differences).items())
+        for path, state in sorted((present | generated | own | differences).items())
     )
 
 
