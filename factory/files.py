@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,37 @@ def write_whole(path: Path, content: bytes, *, executable: bool = False) -> None
     Raises:
         StorageError: the file system refused; what was there before is untouched.
     """
+    temporary = _staged(path, content, executable=executable)
+    try:
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise storage_error(path, error) from error
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Replace several files: all are written beside their places before the first is put into its own.
+
+    Each is whole at any moment. A run that is killed between two of them leaves some old and some new.
+
+    Raises:
+        StorageError: the file system refused; where that was in writing, nothing has changed.
+    """
+    staged: dict[Path, Path] = {}
+    try:
+        for path, content in contents.items():
+            staged[path] = _staged(path, content)
+        for path, temporary in staged.items():
+            temporary.replace(path)
+    except OSError as error:
+        raise storage_error(next(iter(contents)).parent, error) from error
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _staged(path: Path, content: bytes, *, executable: bool = False) -> Path:
+    """The content, safe on the disk, in a temporary sibling."""
     temporary = temporary_sibling(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777 if executable else 0o666)
@@ -45,10 +76,10 @@ def write_whole(path: Path, content: bytes, *, executable: bool = False) -> None
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise storage_error(path, error) from error
+    return temporary
 
 
 @contextmanager

@@ -8,12 +8,19 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-
-import pypi_simple
+from typing import Any
 
 from factory.errors import IndexAccessError
 
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
+# uv's name for an index goes before its URL.
+_NAMED = re.compile(r"^[A-Za-z0-9._-]+=(?=https?://)")
+_TRANSPORT = frozenset(
+    {
+        *("native-tls", "system-certs", "allow-insecure-host", "http-proxy", "https-proxy", "no-proxy"),
+        *("offline", "cache-dir", "no-cache", "concurrent-downloads", "keyring-provider"),
+    }
+)
 _SYSTEM_FILE = Path("/etc/uv/uv.toml")
 
 
@@ -28,14 +35,37 @@ def public_index_url(environment: Mapping[str, str]) -> str:
     Raises:
         IndexAccessError: uv's configuration cannot be read. The message does not repeat it.
     """
+    configured = configured_index(environment)
+    if configured is not None:
+        return _NAMED.sub("", configured)
+    # Here, since it takes longer to import than the whole of a lock's code.
+    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415
+
+    return PYPI_SIMPLE_ENDPOINT
+
+
+def configured_index(environment: Mapping[str, str]) -> str | None:
+    """What this machine says of its public index, as ``UV_DEFAULT_INDEX`` takes it: URL or NAME=URL.
+
+    None where nothing is said. Arguments and errors are those of `public_index_url`.
+    """
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         if value := environment.get(name, "").strip():
-            # uv accepts NAME=URL.
-            return re.sub(r"^[A-Za-z0-9._-]+=(?=https?://)", "", value)
-    settings = zip(*(_read(path) for path in _files(environment)), strict=True)
+            return value
+    settings = zip(*(_indexes(path) for path in _files(environment)), strict=True)
     configured = [url for setting in settings for url in setting if isinstance(url, str)]
-    in_pips = environment.get("PIP_INDEX_URL", "").strip()
-    return next(iter(configured), in_pips or pypi_simple.PYPI_SIMPLE_ENDPOINT)
+    return next(iter(configured), environment.get("PIP_INDEX_URL", "").strip() or None)
+
+
+def transport_settings(environment: Mapping[str, str]) -> dict[str, object]:
+    """What uv's configuration says on how hosts are reached, by key, and nothing on what is chosen.
+
+    Arguments and errors are those of `public_index_url`.
+    """
+    found: dict[str, object] = {}
+    for path in reversed(_files(environment)):
+        found |= {key: value for key, value in _document(path).items() if key in _TRANSPORT}
+    return found
 
 
 def _files(environment: Mapping[str, str]) -> list[Path]:
@@ -54,16 +84,30 @@ def _files(environment: Mapping[str, str]) -> list[Path]:
     return [path for path in (user / "uv" / "uv.toml", *found[:1]) if path.is_file()]
 
 
-def _read(path: Path) -> tuple[object, ...]:
+def _indexes(path: Path) -> tuple[object, ...]:
     """The index by each of the three settings, what counts most first; None where one is not there."""
+    document = _document(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-        defaults = [index["url"] for index in document.get("index", []) if index.get("default")]
+        defaults = [index for index in document.get("index", []) if index.get("default")]
+        of_index = [
+            f"{index['name']}={index['url']}" if "name" in index else index["url"] for index in defaults
+        ]
         of_pip = document.get("pip", {}).get("index-url")
-        return defaults[0] if defaults else None, of_pip, document.get("index-url")
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        # Not there, not TOML, or of another shape, at which uv stops too.
-        raise IndexAccessError(
-            f"{path}, uv's configuration, cannot be read ({type(error).__name__})",
-            solution="Mend the file, or name the public index in UV_DEFAULT_INDEX.",
-        ) from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _unreadable(path, error) from error
+    return next(iter(of_index), None), of_pip, document.get("index-url")
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> IndexAccessError:
+    """Not there, not TOML, or of another shape, at which uv stops too."""
+    return IndexAccessError(
+        f"{path}, uv's configuration, cannot be read ({type(error).__name__})",
+        solution="Mend the file, or name the public index in UV_DEFAULT_INDEX.",
+    )

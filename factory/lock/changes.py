@@ -1,9 +1,10 @@
 """What a new lock changes against the one before it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from factory.lock.lockfile import Pin
+from factory.lock.lockfile import LockFile, Pin
+from factory.lock.lockset import LockSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,31 @@ def compare(before: Iterable[Pin], after: Iterable[Pin]) -> Changes:
             _change(a, b) for a, b in both if a.version == b.version and _digests(a) != _digests(b)
         ),
     )
+
+
+def compare_form(before: LockSet | None, after: LockSet) -> tuple[str, ...]:
+    """What differs between two locks beside their pins, in words."""
+    if before is None:
+        return ()
+    found = [f"{name} is not there" for name in after.files if name not in before.files]
+    for name, lock in after.files.items():
+        if (old := before.files.get(name)) is not None:
+            found += [f"{name} {text}" for text in _form(old, lock)]
+    if not found and len(after.files) > 1 and not before.belongs_together:
+        found.append("the files are not those of one run")
+    return tuple(found)
+
+
+def _form(before: LockFile, after: LockFile) -> Iterator[str]:
+    if before.inputs is None:
+        yield "does not tell what it was made from: it was not made by `factory lock`, or was edited"
+    elif before.inputs != after.inputs:
+        yield "was made from another pyproject.toml"
+    if before.index_urls != after.index_urls:
+        old, new = (" and ".join(urls) or "no index" for urls in (before.index_urls, after.index_urls))
+        yield f"names {old}, and should name {new}"
+    if before.inputs is not None and not before.as_locked:
+        yield "was edited"
 
 
 def _change(before: Pin | None, after: Pin | None) -> PinChange:

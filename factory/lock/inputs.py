@@ -13,7 +13,7 @@ def inputs_digest(project: Project) -> str:
     cannot depend on: base images, the name, the reasons for what is missing.
     """
     spec = project.spec
-    inputs = {
+    inputs: dict[str, object] = {
         "dependencies": sorted(project.dependencies),
         "constraints": sorted(project.constraints),
         "overrides": sorted(project.overrides),
@@ -23,5 +23,7 @@ def inputs_digest(project: Project) -> str:
         "glibc": spec.glibc,
         "index-url": spec.index_url,
     }
+    if spec.indexes:
+        inputs["indexes"] = sorted((index.name, index.url, *sorted(index.packages)) for index in spec.indexes)
     canonical = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"

@@ -25,8 +25,12 @@ from packaging.utils import canonicalize_name
 from factory.errors import LockFileError
 
 LOCK_FILE = "requirements.txt"
+LOCKED_BY = "# Locked by `factory lock "
+"""How the first line of a lock of ours begins; no other tool's does."""
 _CONTENTS = re.compile(r"^# contents: (sha256:[0-9a-f]{64})\n", re.MULTILINE)
 _BESIDE = re.compile(r"# not from the index: (.+)")
+_INDEX = re.compile(r"^# index: ([a-z0-9-]+)$", re.MULTILINE)
+_TOGETHER = re.compile(r"^# together: (sha256:[0-9a-f]{64})$", re.MULTILINE)
 _INPUTS = re.compile(r"#\s*inputs:\s*(sha256:[0-9a-f]{64})\s*")
 _HASH = re.compile(r"--hash[= ](?P<algorithm>[a-z0-9]+):(?P<digest>[0-9a-fA-F]+)")
 _FILE_NAME = re.compile(r"\s+#\s+(\S+\.(?:whl|tar\.gz|zip))\s*")
@@ -77,7 +81,8 @@ class LockFile:
     ``inputs`` is the digest of what it was made from (`factory.lock.inputs`), None where the file
     does not tell; ``as_locked`` is whether the pins and options stand as they were written;
     ``beside_index`` names the packages that a folder of wheels gave and the index cannot;
-    ``unreadable`` holds line numbers and texts that are no requirement at all.
+    ``unreadable`` holds line numbers and texts that are no requirement at all. Where a lock is of
+    several files, ``index`` is the name of this one's and ``together`` the digest of all their pins.
     """
 
     inputs: str | None
@@ -86,6 +91,8 @@ class LockFile:
     pins: tuple[Pin, ...]
     unreadable: tuple[tuple[int, str], ...] = ()
     beside_index: tuple[str, ...] = ()
+    index: str | None = None
+    together: str | None = None
 
     @property
     def index_urls(self) -> tuple[str, ...]:
@@ -147,6 +154,8 @@ def parse_lock(text: str) -> LockFile:
         pins=tuple(pins),
         unreadable=tuple(unreadable),
         beside_index=_beside_index(text),
+        index=match[1] if (match := _INDEX.search(text)) else None,
+        together=match[1] if (match := _TOGETHER.search(text)) else None,
     )
 
 
@@ -158,8 +167,13 @@ def format_lock(
     command: str,
     platforms: Iterable[str],
     beside_index: Collection[str] = (),
+    index: str | None = None,
+    together: str | None = None,
 ) -> str:
-    """The text of a lock: pins by name, artifacts by digest, so that equal locks have equal bytes."""
+    """The text of a lock: pins by name, artifacts by digest, so that equal locks have equal bytes.
+
+    ``index`` and ``together`` are for a lock of several files, as in `LockFile`.
+    """
     lines = [] if index_url is None else [f"--index-url {index_url}"]
     lines += [""]
     for pin in sorted(pins, key=lambda pin: pin.name):
@@ -169,10 +183,12 @@ def format_lock(
         lines += [f"    # {artifact.file_name}" for artifact in artifacts if artifact.file_name]
     contents = "\n".join(lines) + "\n"
     beside = f"# not from the index: {', '.join(sorted(beside_index))}\n" if beside_index else ""
+    several = f"# index: {index}\n# together: {together}\n" if index is not None else ""
     return (
         f"# Locked by `{command}`. Do not edit: change pyproject.toml and lock again.\n"
         f"# platforms: {', '.join(platforms)}\n"
         f"# inputs: {inputs}\n"
+        f"{several}"
         f"{beside}"
         f"# contents: {_digest(contents)}\n"
         f"{contents}"

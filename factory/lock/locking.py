@@ -9,14 +9,15 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from factory.errors import FactoryError, IndexAccessError, IndexGapError, SpecError
-from factory.files import exclusive, write_whole
+from factory.files import exclusive, storage_error, write_together
 from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
-from factory.lock.changes import Changes, compare
+from factory.flavor.spec import Spec
+from factory.lock.changes import Changes, compare, compare_form
 from factory.lock.find_links import WheelFolder, cache_folder, open_wheel_folder
 from factory.lock.inputs import inputs_digest
-from factory.lock.lockfile import LOCK_FILE, Artifact, Pin, format_lock
-from factory.lock.lockset import LockSet, read_lock_set
+from factory.lock.lockfile import Artifact, Pin
+from factory.lock.lockset import LockSet, format_lock_set, orphans, parse_lock_set, read_lock_set
 from factory.lock.narrow import best_wheel, tag_ranks
 from factory.lock.resolution import Disagreement, Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
@@ -46,13 +47,20 @@ class NewLock:
     files: Mapping[str, bytes]
     from_folders: dict[str, str]
 
+    @property
+    def lock_set(self) -> LockSet:
+        """The lock as it reads once it is written."""
+        return parse_lock_set({name: content.decode() for name, content in self.files.items()})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Locked:
     """A flavor that was locked, or would be with ``dry_run``.
 
-    ``differs`` is whether the file changes, ``written`` whether it was; ``from_folders`` maps
-    packages that came from a folder of wheels to it: the index alone cannot give them.
+    ``differs`` is whether a file changes, ``written`` whether it was; ``form`` says what changes
+    beside the pins. ``orphans`` are lock files of indexes that the spec has no more, which go.
+    ``from_folders`` maps packages that came from a folder of wheels to it: the index alone cannot
+    give them. ``idle`` are further indexes from which nothing is pinned.
     """
 
     flavor: str
@@ -63,6 +71,9 @@ class Locked:
     written: bool
     from_folders: dict[str, str]
     not_locked_before: tuple[str, ...] = ()
+    form: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +123,7 @@ def lock_flavors(
 
 
 def lock_flavor(flavor: Flavor, options: LockOptions, *, stop: Stop) -> Locked:
-    """Resolve a flavor and replace its lock; nothing is written unless everything succeeded.
+    """Resolve a flavor and replace its lock files; nothing is written unless everything succeeded.
 
     ``stop`` ends the work from another thread, up to the moment of writing.
 
@@ -127,24 +138,46 @@ def lock_flavor(flavor: Flavor, options: LockOptions, *, stop: Stop) -> Locked:
         project = read_project(flavor.folder)
         before = read_lock_set(flavor.folder, project.spec)
         new = make_lock(flavor.name, project, before, options)
-        differs = differing_files(flavor.folder, new)
+        left_behind = orphans(flavor.folder, project.spec)
+        differs = bool(differing_files(flavor.folder, new) or left_behind)
         if differs and not options.dry_run:
             stop.check()
-            for name in differs:
-                write_whole(flavor.folder / name, new.files[name])
+            write_lock(flavor.folder, project.spec, new)
     known = before.versions() if before else {}
     return Locked(
         flavor=flavor.name,
         packages=len(new.pins),
         artifacts=sum(len(pin.artifacts) for pin in new.pins),
         changes=compare(before.pins if before else (), new.pins),
-        differs=bool(differs),
-        written=bool(differs) and not options.dry_run,
+        differs=differs,
+        written=differs and not options.dry_run,
         from_folders=new.from_folders,
         not_locked_before=tuple(
             name for name in options.upgrade_packages if canonicalize_name(name) not in known
         ),
+        form=compare_form(before, new.lock_set),
+        orphans=left_behind,
+        idle=_idle(project.spec, new.pins),
     )
+
+
+def write_lock(folder: Path, spec: Spec, new: NewLock) -> None:
+    """Write the files of a lock that differ, and remove those of indexes that the spec has no more.
+
+    The caller holds the folder (`exclusive`). A run that is killed between two files leaves a lock
+    that says so (`LockSet.belongs_together`).
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    differing = differing_files(folder, new)
+    if differing:
+        write_together({folder / name: new.files[name] for name in differing})
+    for name in orphans(folder, spec):
+        try:
+            (folder / name).unlink()
+        except OSError as error:
+            raise storage_error(folder / name, error) from error
 
 
 def make_lock(
@@ -171,15 +204,10 @@ def make_lock(
     exact = tuple(f"{package}=={version}" for package, version in (held or {}).items())
     asked = replace(project, constraints=(*project.constraints, *exact))
     pins, from_folders = _pins(asked, before, options)
-    text = format_lock(
-        pins,
-        index_url=project.spec.index_url,
-        inputs=inputs_digest(project),
-        command=f"factory lock {name}",
-        platforms=project.spec.platforms,
-        beside_index=from_folders,
+    files = format_lock_set(
+        name, project.spec, pins, inputs=inputs_digest(project), beside_index=from_folders
     )
-    return NewLock(pins=pins, files={LOCK_FILE: text.encode()}, from_folders=from_folders)
+    return NewLock(pins=pins, files=files, from_folders=from_folders)
 
 
 def differing_files(folder: Path, new: NewLock) -> tuple[str, ...]:
@@ -189,6 +217,11 @@ def differing_files(folder: Path, new: NewLock) -> tuple[str, ...]:
         for name, content in new.files.items()
         if not (folder / name).is_file() or (folder / name).read_bytes() != content
     )
+
+
+def _idle(spec: Spec, pins: tuple[Pin, ...]) -> tuple[str, ...]:
+    used = {spec.index_of(pin.name) for pin in pins}
+    return tuple(index.name for index in spec.indexes if index.name not in used)
 
 
 def _outcome(

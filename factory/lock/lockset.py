@@ -1,13 +1,33 @@
-"""The lock of a flavor as a whole: one file for each of its indexes, together complete."""
+"""The lock of a flavor as a whole: one file for each of its indexes, together complete.
 
-from collections.abc import Mapping
+A flavor of one index has ``requirements.txt`` and nothing else. With further indexes each has a file
+of its own, and each file says which index it is for (``# index:``) and carries the digest over the pins
+of all of them (``# together:``): files of two runs beside each other are seen without a network.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from factory.errors import LockFileError
 from factory.flavor.indexes import MAIN_INDEX
+from factory.flavor.project import Project
 from factory.flavor.spec import Spec
-from factory.lock.lockfile import LOCK_FILE, LockFile, Pin, parse_lock
+from factory.lock.inputs import inputs_digest
+from factory.lock.lockfile import LOCK_FILE, LOCKED_BY, LockFile, Pin, format_lock, parse_lock
+
+_FURTHER_FILES = "requirements-*.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misplaced:
+    """A pin that stands in another file than that of the index that its package comes from."""
+
+    file_name: str
+    pin: Pin
+    belongs_into: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +41,33 @@ class LockSet:
         """Every pin, file by file."""
         return tuple(pin for lock in self.files.values() for pin in lock.pins)
 
+    @property
+    def inputs(self) -> str | None:
+        """The digest of what it was made from; None where a file does not tell, or two differ."""
+        told = {lock.inputs for lock in self.files.values()}
+        return told.pop() if len(told) == 1 else None
+
+    @property
+    def as_locked(self) -> bool:
+        """Whether every file stands as it was written."""
+        return all(lock.as_locked for lock in self.files.values())
+
+    @property
+    def beside_index(self) -> frozenset[str]:
+        """The packages that came from a folder of wheels: no index can give them."""
+        return frozenset(name for lock in self.files.values() for name in lock.beside_index)
+
+    @property
+    def belongs_together(self) -> bool:
+        """Whether the files are those of one resolution, all of them: by the digest that each carries.
+
+        False as well where a run was killed between two of them; the next ``factory lock`` mends it.
+        """
+        told = {lock.together for lock in self.files.values()}
+        if told == {None}:
+            return list(self.files) == [LOCK_FILE]
+        return told == {together_digest({name: lock.pins for name, lock in self.files.items()})}
+
     def versions(self) -> dict[str, str]:
         """Normalized name to pinned version."""
         return {name: version for lock in self.files.values() for name, version in lock.versions().items()}
@@ -32,8 +79,92 @@ def lock_file_name(index: str) -> str:
 
 
 def lock_file_names(spec: Spec) -> tuple[str, ...]:
-    """The names of the lock files that a flavor with this spec has, the main index's first."""
+    """The names of the lock files that a flavor with this spec has, the main index's first.
+
+    Every index has its file, also one from which nothing is pinned: what installs, copies and fetches
+    the files follows from the spec alone. This is the list for ``requirements_files`` in a
+    ``prefetch-input`` of Konflux, too.
+    """
     return tuple(lock_file_name(name) for name in spec.index_names)
+
+
+def index_names(spec: Spec) -> dict[str, str]:
+    """Lock file name to the name of the index that it is for."""
+    return {lock_file_name(name): name for name in spec.index_names}
+
+
+def orphans(folder: Path, spec: Spec) -> tuple[str, ...]:
+    """The names of lock files in a flavor folder that are of no index of its spec, as they are left behind.
+
+    A file counts by its name and its first line, which ``factory lock`` wrote; any other is a stray file.
+    """
+    named = lock_file_names(spec)
+    return tuple(
+        path.name
+        for path in sorted(folder.glob(_FURTHER_FILES))
+        if path.name not in named and path.is_file() and _is_ours(path)
+    )
+
+
+def misplaced(locks: LockSet, spec: Spec) -> tuple[Misplaced, ...]:
+    """The pins that stand in another file than that of the index which the spec gives their package."""
+    found = []
+    for name, lock in locks.files.items():
+        for pin in lock.pins:
+            right = lock_file_name(spec.index_of(pin.name))
+            if right != name:
+                found.append(Misplaced(file_name=name, pin=pin, belongs_into=right))
+    return tuple(found)
+
+
+def is_stale(locks: LockSet, project: Project) -> bool:
+    """Whether a lock says that it was made from something else than the project says now."""
+    now = inputs_digest(project)
+    return any(lock.inputs is not None and lock.inputs != now for lock in locks.files.values())
+
+
+def together_digest(pins: Mapping[str, Iterable[Pin]]) -> str:
+    """``sha256:…`` over the pins of all files of a lock: file, name, version, digests; in no order."""
+    content = {
+        file_name: sorted(
+            [pin.name, pin.version, *sorted(a.sha256 for a in pin.artifacts)] for pin in of_file
+        )
+        for file_name, of_file in pins.items()
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def format_lock_set(
+    name: str, spec: Spec, pins: Iterable[Pin], *, inputs: str, beside_index: Collection[str] = ()
+) -> dict[str, bytes]:
+    """The content of each lock file of a flavor, by file name; equal pins give equal bytes.
+
+    Args:
+        name: the flavor's.
+        spec: its spec, which says what comes from where.
+        pins: all of them, in any order.
+        inputs: the digest of what they were made from (`inputs_digest`).
+        beside_index: the packages among them that came from a folder of wheels.
+    """
+    by_file: dict[str, list[Pin]] = {file_name: [] for file_name in lock_file_names(spec)}
+    for pin in pins:
+        by_file[lock_file_name(spec.index_of(pin.name))].append(pin)
+    several = len(by_file) > 1
+    together = together_digest(by_file) if several else None
+    return {
+        file_name: format_lock(
+            by_file[file_name],
+            index_url=spec.url_of(index),
+            inputs=inputs,
+            command=f"factory lock {name}",
+            platforms=spec.platforms,
+            beside_index={pin.name for pin in by_file[file_name]} & set(beside_index),
+            index=index if several else None,
+            together=together,
+        ).encode()
+        for file_name, index in index_names(spec).items()
+    }
 
 
 def read_lock_set(folder: Path, spec: Spec) -> LockSet | None:
@@ -59,7 +190,7 @@ def require_lock_set(folder: Path, spec: Spec) -> LockSet:
     """The lock files of a flavor folder, all of those that its spec asks for.
 
     Raises:
-        LockFileError: one is not there, or is not UTF-8.
+        LockFileError: one is not there, is not UTF-8, or they are not of one run.
     """
     found = read_lock_set(folder, spec)
     missing = [name for name in lock_file_names(spec) if found is None or name not in found.files]
@@ -68,9 +199,19 @@ def require_lock_set(folder: Path, spec: Spec) -> LockSet:
             f"{folder.name} is not locked: it has no {' and no '.join(missing)}",
             solution=f"Run `factory lock {folder.name}` first.",
         )
+    if spec.indexes and not found.belongs_together:
+        raise LockFileError(
+            f"{folder.name}: {', '.join(found.files)} are not the files of one lock",
+            solution=f"Lock again: `factory lock {folder.name}`; versions that are valid are kept.",
+        )
     return found
 
 
 def parse_lock_set(texts: Mapping[str, str]) -> LockSet:
     """Read lock files by name, as `parse_lock` reads each."""
     return LockSet(files={name: parse_lock(text) for name, text in texts.items()})
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(LOCKED_BY)) == LOCKED_BY.encode()

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from factory.errors import SpecError
+from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import Project
 from factory.lock.find_links import WheelFolder
 from factory.lock.uv import NoSolution, Package, Request, resolve
@@ -67,7 +69,11 @@ class _Stuck:
 
 
 def resolve_project(
-    project: Project, *, preferences: Mapping[str, str], folders: tuple[WheelFolder, ...]
+    project: Project,
+    *,
+    preferences: Mapping[str, str],
+    folders: tuple[WheelFolder, ...],
+    stand_ins: tuple[str, ...] = (),
 ) -> dict[str, tuple[Package, ...]] | Refused | Disagreement:
     """Resolve for each platform of the spec; every platform gets the same packages and versions.
 
@@ -82,7 +88,7 @@ def resolve_project(
         SpecError: as for `request_for`.
         IndexAccessError, ResolutionError, ProgramError: as for `factory.lock.uv.resolve`.
     """
-    base = request_for(project, preferences=preferences, folders=folders)
+    base = request_for(project, preferences=preferences, folders=folders, stand_ins=stand_ins)
     tried = [base.preferences]
     while True:
         answer = _resolve_together(base, project.spec.platforms)
@@ -152,15 +158,23 @@ def _versions(packages: tuple[Package, ...]) -> dict[str, str]:
 
 
 def request_for(
-    project: Project, *, preferences: Mapping[str, str], folders: tuple[WheelFolder, ...]
+    project: Project,
+    *,
+    preferences: Mapping[str, str],
+    folders: tuple[WheelFolder, ...],
+    stand_ins: tuple[str, ...] = (),
 ) -> Request:
     """What uv is asked for the first platform; what the spec records as missing is taken out.
 
+    ``stand_ins`` are overrides onto wheels that take the place of packages (`factory.lock.stand_ins`):
+    URLs, so that no index is asked about those packages.
+
     Raises:
-        SpecError: a requirement names a URL, which no lock of an index can hold, or what is required
-            is recorded as missing.
+        SpecError: a requirement names a URL, which no lock of an index can hold; what is required
+            is recorded as missing; or an override changes a package of a further index.
     """
     spec = project.spec
+    _refuse_overridden(project)
     for line in (*project.dependencies, *project.constraints, *project.overrides):
         if Requirement(line).url is not None:
             raise SpecError(
@@ -180,6 +194,7 @@ def request_for(
         overrides=(
             *(line for line in project.overrides if package_of(line) not in missing),
             *(f"{name} ; {NEVER}" for name in sorted(missing)),
+            *stand_ins,
         ),
         preferences=preferences,
         python=spec.python,
@@ -187,7 +202,28 @@ def request_for(
         glibc=spec.glibc,
         index_url=spec.index_url,
         find_links=tuple(folder.shown for folder in folders),
+        further=spec.indexes,
     )
+
+
+def _refuse_overridden(project: Project) -> None:
+    """An override has no source for uv: it would look for the package on the main index."""
+    for line in project.overrides:
+        name = package_of(line)
+        index = project.spec.index_of(name)
+        if index != MAIN_INDEX and not is_taken_out(line):
+            raise SpecError(
+                f"override-dependencies has {line!r}, and {name} comes from the index {index!r}: "
+                "uv would look for it on the main index, which may have another package of that name",
+                solution=f"Write {name} into [project] dependencies or constraint-dependencies, "
+                f"or take it out of the packages of {index!r}.",
+            )
+
+
+def is_taken_out(override: str) -> bool:
+    """Whether an override takes its package out of the resolution: uv then looks for it nowhere."""
+    marker = Requirement(override).marker
+    return marker is not None and str(marker) == str(Marker(NEVER))
 
 
 def package_of(requirement: str) -> str:

@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from uv import find_uv_bin
 
 from factory.errors import IndexAccessError, ProgramError, ResolutionError
+from factory.flavor.indexes import FurtherIndex
 from factory.flavor.references import PLATFORMS
+from factory.index.configured import configured_index, transport_settings
+from factory.lock.sources import in_the_projects_name, write_sources
 from factory.process import Finished, run
 
 RESOLVE_TIMEOUT_SECONDS = 600.0
@@ -30,10 +34,8 @@ _UV_GLIBC_MINORS = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 # A list of what is kept, so that a variable that a later uv reads cannot change a lock.
 _KEPT = re.compile(
     r"UV_(CACHE_DIR|NO_CACHE|HTTP_\w+|CONCURRENT_\w+|KEYRING_PROVIDER|CREDENTIALS_DIR|INSECURE_HOST"
-    r"|NATIVE_TLS|SYSTEM_CERTS|OFFLINE|NETRC|REQUEST_TIMEOUT)"
+    r"|NATIVE_TLS|SYSTEM_CERTS|OFFLINE|NETRC|REQUEST_TIMEOUT|INDEX_[A-Z0-9_]+_(?:USERNAME|PASSWORD))"
 )
-# Where a machine says which index is its public one.
-_PUBLIC_INDEX = frozenset({"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE", "UV_NO_CONFIG"})
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _REFUSED = re.compile(r"\b(401 Unauthorized|403 Forbidden)\b")
 _UNREACHED = re.compile(r"Failed to fetch|Failed to download|error sending request|Request failed|timed out")
@@ -62,7 +64,8 @@ class Request:
     """What is to be resolved: PEP 508 requirements for one Python on one platform.
 
     ``preferences`` are versions (by normalized name) that are kept where they are valid.
-    ``index_url`` None is the public index, as the machine's uv is configured.
+    ``index_url`` None is the public index, as this machine is configured. The packages of ``further``
+    indexes are looked for there and nowhere else.
     """
 
     requirements: tuple[str, ...]
@@ -74,6 +77,18 @@ class Request:
     glibc: str
     index_url: str | None
     find_links: tuple[Path, ...] = ()
+    further: tuple[FurtherIndex, ...] = ()
+
+    @property
+    def sources(self) -> dict[str, FurtherIndex]:
+        """Package to the further index that it comes from, but for those that an override takes out."""
+        overridden = {canonicalize_name(Requirement(line).name) for line in self.overrides}
+        return {
+            package: index
+            for index in self.further
+            for package in index.packages
+            if package not in overridden
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +100,12 @@ class NoSolution:
 
 @dataclass(frozen=True, kw_only=True)
 class Required:
-    """A package's version, and who requires it: names, or ``pyproject.toml`` for the requirements given."""
+    """A package's version, and who requires it: names, or ``pyproject.toml`` for the requirements given.
 
-    version: str
+    ``version`` is None for what stands in for a package that is lacking.
+    """
+
+    version: str | None
     by: list[str]
 
 
@@ -106,11 +124,12 @@ def resolve(request: Request) -> tuple[Package, ...] | NoSolution:
         folder = Path(name)
         output = folder / "pylock.factory.toml"
         if request.preferences:
-            output.write_text(_preferences(request.preferences), encoding="utf-8")
+            output.write_text(_preferences(request), encoding="utf-8")
         finished = _compile(request, folder, ("--format", "pylock.toml", "--output-file", output))
         if finished.status == _NO_SOLUTION:
             return NoSolution(explanation=_explanation(finished))
-        return _packages(tomllib.loads(output.read_text(encoding="utf-8")))
+        packages = _packages(tomllib.loads(output.read_text(encoding="utf-8")))
+    return _without_what_nobody_requires(request, packages)
 
 
 def requirers(request: Request) -> dict[str, Required] | NoSolution:
@@ -126,17 +145,35 @@ def requirers(request: Request) -> dict[str, Required] | NoSolution:
     found: dict[str, Required] = {}
     owners: list[str] = []
     for line in finished.stdout.splitlines():
-        if match := re.match(r"([A-Za-z0-9._-]+)==([^\s;]+)", line):
+        if match := re.match(r"([A-Za-z0-9._-]+)(?:==([^\s;]+)| @ )", line):
             owners = []
             found[canonicalize_name(match[1])] = Required(version=match[2], by=owners)
         elif match := re.match(r"\s+#\s+(?:via\s+)?(.+)", line):
             who = match[1].strip()
-            # The overrides are the caller's own way to go on; a word with a space is no package.
+            # The overrides, and the project that names the sources, are the caller's own way to go on;
+            # a word with a space is no package.
             if who.startswith("-r "):
                 owners.append("pyproject.toml")
             elif who != "via" and " " not in who:
                 owners.append(who)
     return found
+
+
+def _without_what_nobody_requires(
+    request: Request, packages: tuple[Package, ...]
+) -> tuple[Package, ...] | NoSolution:
+    """Leave out what came in for its source's sake alone, with what only that requires (`write_sources`)."""
+    certain = {item.name for line in request.requirements if (item := Requirement(line)).marker is None}
+    asked_for = request.sources.keys() - {canonicalize_name(name) for name in certain}
+    if not asked_for & {package.name for package in packages}:
+        return packages
+    graph = requirers(request)
+    if isinstance(graph, NoSolution):
+        return graph
+    needed = {name for name, required in graph.items() if "pyproject.toml" in required.by}
+    while more := {name for name, required in graph.items() if needed & set(required.by)} - needed:
+        needed |= more
+    return tuple(package for package in packages if package.name in needed)
 
 
 def scrub(text: str) -> str:
@@ -150,11 +187,13 @@ def _compile(request: Request, folder: Path, output: tuple[str | Path, ...]) -> 
     for option, lines in (("--constraints", request.constraints), ("--overrides", request.overrides)):
         if lines:
             files += [option, _listed(folder / f"{option.lstrip('-')}.txt", lines)]
+    if request.sources:
+        files.append(write_sources(folder, request.sources))
     try:
         finished = run(
-            (_uv_binary(), "pip", "compile", *files, *_options(request), *output),
+            (_uv_binary(), "pip", "compile", *files, *_options(request, folder), *output),
             cwd=folder,
-            environment=environment(os.environ, private=request.index_url is not None),
+            environment=environment(os.environ, index_url=request.index_url),
             accept_failure=True,
             timeout=RESOLVE_TIMEOUT_SECONDS,
         )
@@ -173,8 +212,9 @@ def _uv_binary() -> str:
         return find_uv_bin()
 
 
-def _options(request: Request) -> list[str | Path]:
+def _options(request: Request, folder: Path) -> list[str | Path]:
     options: list[str | Path] = [
+        *_configuration(folder),
         *("--python-version", request.python),
         *("--python-platform", _uv_platform(request.platform, request.glibc)),
         *("--only-binary", ":all:"),
@@ -182,23 +222,51 @@ def _options(request: Request) -> list[str | Path]:
         "--no-progress",
         *("--color", "never"),
     ]
+    # A private index may have new bytes under an old version (field note 3).
     if request.index_url is not None:
-        # --refresh: a private index may have new bytes under an old version (field note 3).
-        options += ["--no-config", "--refresh", "--index-url", request.index_url]
-    for folder in request.find_links:
-        options += ["--find-links", folder]
+        options.append("--refresh")
+    for package in () if request.index_url is not None else request.sources:
+        options += ["--refresh-package", package]
+    for links in request.find_links:
+        options += ["--find-links", links]
     return options
 
 
-def environment(variables: Mapping[str, str], *, private: bool) -> dict[str, str]:
-    """The environment for uv: nothing in it names another index or changes what is chosen."""
+def _configuration(folder: Path) -> list[str | Path]:
+    """None of the machine's configuration but how hosts are reached: it could name indexes and versions."""
+    settings = transport_settings(os.environ)
+    if not settings:
+        return ["--no-config"]
+    # Here, since few machines have such settings, and it takes long to import.
+    import tomlkit  # noqa: PLC0415
+
+    path = folder / "uv.toml"
+    path.write_text(tomlkit.dumps(settings), encoding="utf-8")
+    return ["--config-file", path]
+
+
+def environment(variables: Mapping[str, str], *, index_url: str | None) -> dict[str, str]:
+    """The environment for uv, which says what the main index is: its URL may hold a password.
+
+    Nothing else in it names an index or changes what is chosen. None is the public index.
+
+    Raises:
+        IndexAccessError: uv's configuration, which may name the public index, cannot be read.
+    """
     kept = {
         name: value
         for name, value in variables.items()
-        if not name.startswith("UV_") or _KEPT.fullmatch(name) or (not private and name in _PUBLIC_INDEX)
+        if not name.startswith("UV_") or _KEPT.fullmatch(name)
     }
+    # uv's own default is the Python Package Index.
+    index = index_url or configured_index(variables)
     timeout = {} if "UV_HTTP_TIMEOUT" in kept else {"UV_HTTP_TIMEOUT": _HTTP_TIMEOUT_SECONDS}
-    return {**kept, **timeout, "UV_PYTHON_DOWNLOADS": "never"}
+    return {
+        **kept,
+        **timeout,
+        **({} if index is None else {"UV_DEFAULT_INDEX": index}),
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
 
 
 def _uv_platform(platform: str, glibc: str) -> str:
@@ -212,11 +280,15 @@ def _listed(path: Path, lines: tuple[str, ...]) -> Path:
     return path
 
 
-def _preferences(versions: Mapping[str, str]) -> str:
-    """A pylock (PEP 751) of names and versions: uv keeps the versions, and has no hash to take over."""
+def _preferences(request: Request) -> str:
+    """A pylock (PEP 751) of names and versions: uv keeps the versions, and has no hash to take over.
+
+    Of a package with a source it keeps the version only where the index is told, letter by letter.
+    """
+    indexes = {name: f"index = {json.dumps(index.url)}\n" for name, index in request.sources.items()}
     entries = [
-        f"[[packages]]\nname = {json.dumps(name)}\nversion = {json.dumps(version)}\n"
-        for name, version in sorted(versions.items())
+        f"[[packages]]\nname = {json.dumps(name)}\nversion = {json.dumps(version)}\n{indexes.get(name, '')}"
+        for name, version in sorted(request.preferences.items())
     ]
     return "\n".join(('lock-version = "1.0"\ncreated-by = "factory"\n', *entries))
 
@@ -255,7 +327,8 @@ def _wheel(entry: Mapping[str, object]) -> Wheel:
 
 def _failure(request: Request, finished: Finished) -> Exception:
     text = _explanation(finished)
-    index = request.index_url or "the public index"
+    failed = [index.url for index in request.further if index.url in text]
+    index = next(iter(failed), request.index_url or "the public index")
     if _REFUSED.search(text):
         return IndexAccessError(
             f"{index} refused the credentials, or wants some:\n{text}",
@@ -273,4 +346,5 @@ def _explanation(finished: Finished) -> str:
     """What uv says, in full, without credentials and without notes on what it did well."""
     text = scrub(finished.stderr.strip())
     start = text.find("error:")
-    return text[start:].removeprefix("error:").strip() if start >= 0 else text
+    text = text[start:].removeprefix("error:").strip() if start >= 0 else text
+    return in_the_projects_name(text)
