@@ -38,7 +38,7 @@ def write_whole(path: Path, content: bytes, *, executable: bool = False) -> None
     Raises:
         StorageError: the file system refused; what was there before is untouched.
     """
-    temporary = _staged(path, content, executable=executable)
+    temporary = stage(path, content, executable=executable)
     try:
         temporary.replace(path)
     except OSError as error:
@@ -57,7 +57,7 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
     staged: dict[Path, Path] = {}
     try:
         for path, content in contents.items():
-            staged[path] = _staged(path, content)
+            staged[path] = stage(path, content)
         for path, temporary in staged.items():
             temporary.replace(path)
     except OSError as error:
@@ -67,8 +67,12 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _staged(path: Path, content: bytes, *, executable: bool = False) -> Path:
-    """The content, safe on the disk, in a temporary sibling."""
+def stage(path: Path, content: bytes, *, executable: bool = False) -> Path:
+    """Write what a file is to hold into a temporary sibling, from which it takes one rename.
+
+    Raises:
+        StorageError: the file system refused; nothing is left behind.
+    """
     temporary = temporary_sibling(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o777 if executable else 0o666)
