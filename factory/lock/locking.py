@@ -210,6 +210,21 @@ def make_lock(
     return NewLock(pins=pins, files=files, from_folders=from_folders)
 
 
+def wheel_folders(spec: Spec, options: LockOptions) -> tuple[WheelFolder, ...]:
+    """The folders of wheels that serve a flavor beside its indexes.
+
+    Raises:
+        NotFoundError, StorageError: as for `open_wheel_folder`.
+    """
+    sources = options.find_links + (options.public_find_links if spec.index_url is None else ())
+    return tuple(
+        open_wheel_folder(
+            source, python=spec.python, platforms=spec.platforms, glibc=spec.glibc, cache=options.cache
+        )
+        for source in dict.fromkeys(sources)
+    )
+
+
 def differing_files(folder: Path, new: NewLock) -> tuple[str, ...]:
     """The names of the lock files in a flavor folder that are not, byte for byte, those of a new lock."""
     return tuple(
@@ -239,14 +254,7 @@ def _pins(
     project: Project, before: LockSet | None, options: LockOptions
 ) -> tuple[tuple[Pin, ...], dict[str, str]]:
     """The pins of the new lock, and which packages came from which folder of wheels."""
-    spec = project.spec
-    sources = options.find_links + (options.public_find_links if spec.index_url is None else ())
-    folders = tuple(
-        open_wheel_folder(
-            source, python=spec.python, platforms=spec.platforms, glibc=spec.glibc, cache=options.cache
-        )
-        for source in dict.fromkeys(sources)
-    )
+    folders = wheel_folders(project.spec, options)
     upgraded = {canonicalize_name(name) for name in options.upgrade_packages}
     known = {} if options.upgrade or before is None else before.versions()
     preferences = {name: version for name, version in known.items() if name not in upgraded}
@@ -259,7 +267,7 @@ def _pins(
     if not any(resolved.values()):
         raise SpecError(
             "there is nothing to lock: [project] dependencies asks for no package on "
-            + " or ".join(spec.platforms),
+            + " or ".join(project.spec.platforms),
             solution="Name in [project] dependencies of pyproject.toml what the image adds to its base.",
         )
     return _narrowed(project, resolved, folders)
