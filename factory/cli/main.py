@@ -24,6 +24,7 @@ COMMANDS = {
     "show": "show",
     "sync": "sync",
     "lock": "lock",
+    "audit": "audit",
     "strip": "strip",
     "check": "check",
     "prefetch": "prefetch",

@@ -1,0 +1,50 @@
+"""``factory audit``: known vulnerabilities of what is pinned."""
+
+from pathlib import Path
+
+import click
+
+from factory.cli.options import Invocation, common
+from factory.flavor.waiver import today
+from factory.upkeep.audit import audit_flavors
+from factory.upkeep.audit_text import describe
+
+
+@click.command()
+@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
+@click.option(
+    "--advisories",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    envvar="FACTORY_ADVISORIES",
+    show_envvar=True,
+    help="A folder of advisories in the OSV format, as JSON files in any tree; needs no network.",
+)
+@click.option(
+    "--osv-url",
+    metavar="URL",
+    help="Without --advisories: the query address of the service to ask, where it is not OSV's own.",
+)
+@common
+def command(
+    invocation: Invocation, flavors: tuple[str, ...], *, advisories: Path | None, osv_url: str | None
+) -> int:
+    """Report known vulnerabilities of the locked versions; of every flavor where none is named.
+
+    Each finding comes with the command that would fix it. No package index is asked for anything, so
+    whether the fixed version is there is for that command to say. A local version such as 2.11.0+cpu is
+    compared as 2.11.0. Exits with 1 where there are findings that no waiver covers: a
+    [[tool.factory.waivers]] whose finding is one of the advisory's ids, with a reason and a last day.
+
+    Without --advisories, pip-audit asks a service in the network: the names and versions of all pinned
+    packages are sent to it, also of those that only a private index has.
+    """
+    if advisories is not None and osv_url is not None:
+        raise click.UsageError("Give --advisories (or FACTORY_ADVISORIES) or --osv-url, not both.")
+    selected = invocation.repository_of(*flavors).select(flavors)
+    with invocation.console.progress("auditing", total=len(selected)) as progress:
+        progress.begin("what is pinned")
+        audit = audit_flavors(
+            selected, named=bool(flavors), advisories=advisories, url=osv_url, today=today()
+        )
+    invocation.console.result(audit, *describe(audit))
+    return 1 if audit.findings else 0

@@ -1,0 +1,269 @@
+"""Known vulnerabilities of what flavors pin, each with the command that would be rid of it."""
+
+import datetime as dt
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from packaging.version import Version
+
+from factory.errors import LockFileError
+from factory.flavor.repository import Flavor
+from factory.flavor.waiver import Waiver, waiver_for
+from factory.lock.lockset import LockSet, read_lock_set, require_lock_set
+from factory.upkeep.advisories import Database, read_database
+from factory.upkeep.osv import Evaluated, Vulnerability, evaluate
+from factory.upkeep.pip_audit import Pinned, ask
+
+# What pip would install besides the pins.
+_MORE_PINS = frozenset({"-r", "--requirement", "-e", "--editable"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lapsed:
+    """A waiver whose last day, ``expires``, is over: its finding counts again."""
+
+    flavor: str
+    finding: str
+    reason: str
+    expires: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A vulnerability of a version that flavors pin.
+
+    ``ids`` are all of its ids, the one to call it by first; ``fix`` is the command that would be rid of
+    it, None where no fixed version is known; ``lapsed`` are waivers that held once.
+    """
+
+    package: str
+    version: str
+    ids: tuple[str, ...]
+    summary: str
+    rating: str | None
+    severity: str | None
+    fixed: tuple[str, ...]
+    flavors: tuple[str, ...]
+    fix: str | None
+    lapsed: tuple[Lapsed, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waived:
+    """A vulnerability that a flavor bears, until and on the day ``expires``."""
+
+    flavor: str
+    package: str
+    version: str
+    ids: tuple[str, ...]
+    reason: str
+    expires: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the advisories came from: a folder or a service.
+
+    ``advisories`` counts those about packages of PyPI, and ``modified`` is the day of the newest change
+    among them, ``age_days`` ago; they are None for a service.
+    """
+
+    name: str
+    advisories: int | None = None
+    modified: str | None = None
+    age_days: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What an audit found. ``undecided`` are ids of advisories that name no version to compare with."""
+
+    source: Source
+    flavors: tuple[str, ...]
+    packages: int
+    findings: tuple[Finding, ...]
+    waived: tuple[Waived, ...]
+    undecided: tuple[str, ...]
+    not_locked: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pinning:
+    flavor: Flavor
+    pins: tuple[Pinned, ...]
+
+
+def audit_flavors(
+    flavors: Sequence[Flavor],
+    *,
+    named: bool,
+    advisories: Path | None,
+    url: str | None,
+    today: dt.date,
+) -> Audit:
+    """Audit the locks of flavors; nothing is written.
+
+    Args:
+        flavors: which.
+        named: whether they were asked for by name: then each has to be locked. Of all that are there,
+            those that are not locked are left out and told.
+        advisories: the folder of a database in the OSV format; None asks the network.
+        url: the query address of the service that is asked; None is OSV's.
+        today: the day that waivers and the age of the database are measured against.
+
+    Raises:
+        AdvisoryError: the advisories cannot be read, or the service did not answer.
+        LockFileError: a flavor is not locked, or its lock has something else than exact pins.
+        SpecError: a ``pyproject.toml`` is not acceptable.
+    """
+    locked = {flavor: lock for flavor in flavors if (lock := _lock(flavor, named=named)) is not None}
+    if not locked:
+        raise LockFileError(
+            "no flavor is locked, and an audit is about what is pinned", solution="Run `factory lock --all`."
+        )
+    pinnings = [_Pinning(flavor=flavor, pins=_pins(flavor, lock)) for flavor, lock in locked.items()]
+    pins = sorted({pin for pinning in pinnings for pin in pinning.pins})
+    source, known = _known(pins, advisories, url, today)
+    single = [found for pinning in pinnings for found in _found(pinning, known, today)]
+    return Audit(
+        source=source,
+        flavors=tuple(flavor.name for flavor in locked),
+        packages=len(pins),
+        findings=_together([found for found in single if isinstance(found, Finding)]),
+        waived=tuple(found for found in single if isinstance(found, Waived)),
+        undecided=tuple(sorted({id_ for evaluated in known.values() for id_ in evaluated.undecided})),
+        not_locked=tuple(flavor.name for flavor in flavors if flavor not in locked),
+    )
+
+
+def _lock(flavor: Flavor, *, named: bool) -> LockSet | None:
+    spec = flavor.project.spec
+    lock = read_lock_set(flavor.folder, spec)
+    return lock if lock is None and not named else require_lock_set(flavor.folder, spec)
+
+
+def _pins(flavor: Flavor, lock: LockSet) -> tuple[Pinned, ...]:
+    """Name and version of everything in a lock; what is no pin is refused: it would be passed over."""
+    unread = [text for file in lock.files.values() for _, text in file.unreadable]
+    unread += [
+        f"{option.name} {option.value}"
+        for file in lock.files.values()
+        for option in file.options
+        if option.name in _MORE_PINS
+    ]
+    loose = [pin.text for pin in lock.pins if pin.version is None]
+    if unread or loose:
+        raise LockFileError(
+            f"{flavor.name}: the lock has something else than exact pins: {', '.join((*unread, *loose))}",
+            solution=f"Run `factory lock {flavor.name}`; `factory check {flavor.name}` tells the lines.",
+        )
+    return tuple((pin.name, pin.version) for pin in lock.pins if pin.version is not None)
+
+
+def _known(
+    pins: Sequence[Pinned], advisories: Path | None, url: str | None, today: dt.date
+) -> tuple[Source, Mapping[Pinned, Evaluated]]:
+    if advisories is None:
+        told = ask(pins, url=url)
+        name = f"pip-audit and {url or 'OSV'}"
+        return Source(name=name), {pin: Evaluated(vulnerabilities=found) for pin, found in told.items()}
+    database = read_database(advisories)
+    known = {(name, version): _evaluate(database, name, version) for name, version in pins}
+    return _describe(advisories, database, today), known
+
+
+def _evaluate(database: Database, name: str, version: str) -> Evaluated:
+    return evaluate(name, version, database.by_package.get(name, ()))
+
+
+def _describe(folder: Path, database: Database, today: dt.date) -> Source:
+    newest = database.modified.date()
+    return Source(
+        name=str(folder),
+        advisories=database.count,
+        modified=newest.isoformat(),
+        age_days=max((today - newest).days, 0),
+    )
+
+
+def _found(
+    pinning: _Pinning, known: Mapping[Pinned, Evaluated], today: dt.date
+) -> Iterable[Finding | Waived]:
+    """What one flavor has: findings with it as their only flavor, and what it bears."""
+    flavor, waivers = pinning.flavor, pinning.flavor.project.spec.waivers
+    for package, version in pinning.pins:
+        for vulnerability in known[package, version].vulnerabilities:
+            ids = vulnerability.ids
+            held = (waiver_for(waivers, id_, package=package, today=today) for id_ in ids)
+            waiver = next((one for one in held if one), None)
+            if waiver is None:
+                lapsed = [one for one in waivers if any(one.covers(id_, package=package) for id_ in ids)]
+                yield _finding(flavor.name, package, version, vulnerability, lapsed)
+            else:
+                yield Waived(
+                    flavor=flavor.name,
+                    package=package,
+                    version=version,
+                    ids=ids,
+                    reason=waiver.reason,
+                    expires=waiver.expires.isoformat(),
+                )
+
+
+def _finding(
+    flavor: str, package: str, version: str, vulnerability: Vulnerability, lapsed: Iterable[Waiver]
+) -> Finding:
+    return Finding(
+        package=package,
+        version=version,
+        ids=vulnerability.ids,
+        summary=vulnerability.summary,
+        rating=vulnerability.rating,
+        severity=vulnerability.severity,
+        fixed=vulnerability.fixed,
+        flavors=(flavor,),
+        fix=None,
+        lapsed=tuple(
+            Lapsed(
+                flavor=flavor,
+                finding=waiver.finding,
+                reason=waiver.reason,
+                expires=waiver.expires.isoformat(),
+            )
+            for waiver in lapsed
+        ),
+    )
+
+
+def _together(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The same vulnerability of the same version in several flavors as one finding, with its command."""
+    groups: dict[tuple[object, ...], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.package, finding.version, finding.ids), []).append(finding)
+    whole = [
+        replace(
+            group[0],
+            flavors=tuple(flavor for finding in group for flavor in finding.flavors),
+            lapsed=tuple(waiver for finding in group for waiver in finding.lapsed),
+        )
+        for group in groups.values()
+    ]
+    ordered = sorted(whole, key=lambda finding: (finding.package, Version(finding.version), finding.ids))
+    return tuple(replace(finding, fix=_fix(finding)) for finding in ordered)
+
+
+def _fix(finding: Finding) -> str | None:
+    """The command that would be rid of a finding in its flavors; no index is asked whether it can be done.
+
+    The lowest fixed version: it is of the pin's own series where that has one.
+    """
+    final = [version for version in finding.fixed if not Version(version).is_prerelease]
+    lowest = next(iter(final or finding.fixed), None)
+    if lowest is None:
+        return None
+    words = ["factory", "bump", f"{finding.package}>={lowest}"]
+    for flavor in finding.flavors:
+        words += ["--flavor", flavor]
+    return shlex.join((*words, "--reason", finding.ids[0]))

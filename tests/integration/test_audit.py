@@ -1,0 +1,237 @@
+"""``factory audit`` on flavors of a private index: from a folder, and of a service with real pip-audit."""
+
+import datetime as dt
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from support.advisories import advisory, write_advisories
+from support.osv_server import osv_server
+from support.private_index import CPU, CUDA, ROCM, PrivateWorld
+from support.workshop import Run
+
+from factory.errors import AdvisoryError, LockFileError
+
+pytestmark = pytest.mark.integration
+
+_START = {"introduced": "0"}
+_PILLOW = advisory(
+    "GHSA-pppp-2222-3333",
+    "pillow",
+    _START,
+    {"fixed": "12.2.1"},
+    {"introduced": "12.3.0"},
+    {"fixed": "12.3.1"},
+    aliases=["CVE-2026-54058", "PYSEC-2026-88"],
+    modified="2026-11-20T08:00:00Z",
+    summary="Heap overflow in a decoder",
+    severity=[{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:R/S:U/C:H/I:H/A:H"}],
+    database_specific={"severity": "HIGH"},
+)
+_FLASH = advisory("PYSEC-2026-90", "flash-attn", _START, {"last_affected": "2.8.3"})
+_HARMLESS = advisory("PYSEC-2026-91", "numpy", _START, {"fixed": "2.4.1"})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_advisories(tmp_path / "advisories", _PILLOW, _FLASH, _HARMLESS)
+
+
+def _waive(world: PrivateWorld, flavor: str, finding: str, *, days: int, package: str | None = None) -> None:
+    expires = dt.datetime.now().astimezone().date() + dt.timedelta(days=days)
+    project = world.folder(flavor) / "pyproject.toml"
+    narrowed = f'package = "{package}"\n' if package else ""
+    waiver = f'finding = "{finding}"\n{narrowed}reason = "not reached"\nexpires = {expires}\n'
+    project.write_text(f"{project.read_text()}\n[[tool.factory.waivers]]\n{waiver}")
+
+
+def _list(run: Run, key: str) -> list[dict[str, object]]:
+    found = run.data[key]
+    assert isinstance(found, list)
+    return found
+
+
+def test_findings_name_the_flavors_and_the_command(private_world: PrivateWorld, folder: Path) -> None:
+    private_world.locked()
+    run = private_world.run("audit", "--advisories", folder)
+    assert run.status == 1
+    assert "pillow 12.2.0: CVE-2026-54058 (GHSA-pppp-2222-3333, PYSEC-2026-88), HIGH CVSS:3.1/AV:N" in run.out
+    assert "Heap overflow in a decoder" in run.out
+    assert "fixed in 12.2.1, 12.3.1" in run.out
+    assert (
+        f"fix: factory bump 'pillow>=12.2.1' --flavor {CPU} --flavor {CUDA} --flavor {ROCM} "
+        "--reason CVE-2026-54058" in run.out
+    )
+    assert "flash-attn 2.8.3+cu130: PYSEC-2026-90" in run.out
+    assert "flash-attn 2.8.3+rocm7.14: PYSEC-2026-90" in run.out
+    assert run.out.count("no fixed version is known") == 2
+    assert "PYSEC-2026-91" not in run.out
+    assert "3 known vulnerabilities in" in run.out
+    assert f"3 advisories in {folder}, the newest of 2026-11-20" in run.out
+
+
+def test_as_json_the_command_splits_into_its_words(private_world: PrivateWorld, folder: Path) -> None:
+    private_world.locked(CPU)
+    run = private_world.run("audit", CPU, "--advisories", folder, "--json")
+    assert run.status == 1
+    (finding,) = _list(run, "findings")
+    assert finding["flavors"] == [CPU]
+    words = ["factory", "bump", "pillow>=12.2.1", "--flavor", CPU, "--reason", "CVE-2026-54058"]
+    assert shlex.split(str(finding["fix"])) == words
+    source = run.data["source"]
+    assert isinstance(source, dict)
+    assert source["advisories"] == 3
+    assert source["modified"] == "2026-11-20"
+    age = (dt.datetime.now().astimezone().date() - dt.date(2026, 11, 20)).days
+    assert source["age_days"] in {max(age, 0), max(age - 1, 0)}
+
+
+def test_nothing_known_is_a_pass_that_says_against_what(private_world: PrivateWorld, tmp_path: Path) -> None:
+    private_world.locked(CPU)
+    folder = write_advisories(tmp_path / "advisories", _HARMLESS)
+    run = private_world.run("audit", CPU, "--advisories", folder)
+    assert run.status == 0
+    assert "no known vulnerabilities in" in run.out
+    assert "1 advisory in" in run.out
+
+
+def test_the_folder_may_be_named_by_the_environment(
+    private_world: PrivateWorld, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private_world.locked(CPU)
+    monkeypatch.setenv("FACTORY_ADVISORIES", str(folder))
+    assert private_world.run("audit", CPU).status == 1
+    assert private_world.run("audit", CPU, "--osv-url", "http://127.0.0.1:1/").status == 2
+
+
+@pytest.mark.parametrize("finding", ["CVE-2026-54058", "ghsa-pppp-2222-3333", "PYSEC-2026-88"])
+@pytest.mark.parametrize("package", [None, "Pillow"])
+def test_a_waiver_for_any_of_the_ids_holds(
+    private_world: PrivateWorld, folder: Path, finding: str, package: str | None
+) -> None:
+    private_world.locked(CPU)
+    _waive(private_world, CPU, finding, days=0, package=package)
+    run = private_world.run("audit", CPU, "--advisories", folder)
+    assert run.status == 0, run.out
+    assert f"waived in {CPU} until" in run.out
+    assert "not reached" in run.out
+    assert "no known vulnerabilities, 1 waived" in run.out
+
+
+@pytest.mark.parametrize(
+    ("finding", "package", "days"),
+    [("CVE-2026-54058", "numpy", 9), ("CVE-2026-54058", None, -1), ("CVE-2026-5405", None, 9)],
+    ids=["of another package", "expired", "of another advisory"],
+)
+def test_no_other_waiver_does(
+    private_world: PrivateWorld, folder: Path, finding: str, package: str | None, days: int
+) -> None:
+    private_world.locked(CPU)
+    _waive(private_world, CPU, finding, days=days, package=package)
+    run = private_world.run("audit", CPU, "--advisories", folder)
+    assert run.status == 1
+    assert (f"its waiver in {CPU} expired on" in run.out) == (days < 0)
+
+
+def test_a_waiver_of_one_flavor_is_none_for_another(private_world: PrivateWorld, folder: Path) -> None:
+    private_world.locked(CPU, ROCM)
+    _waive(private_world, CPU, "CVE-2026-54058", days=9)
+    run = private_world.run("audit", CPU, ROCM, "--advisories", folder, "--json")
+    (pillow,) = (finding for finding in _list(run, "findings") if finding["package"] == "pillow")
+    assert pillow["flavors"] == [ROCM]
+    assert CPU not in str(pillow["fix"])
+    assert [waived["flavor"] for waived in _list(run, "waived")] == [CPU]
+
+
+def test_a_flavor_that_is_not_locked_is_an_error_by_name_and_told_otherwise(
+    private_world: PrivateWorld, folder: Path
+) -> None:
+    run = private_world.run("audit", "--advisories", folder)
+    assert run.status == LockFileError.exit_code
+    private_world.locked(CPU)
+    run = private_world.run("audit", "--advisories", folder)
+    assert run.status == 1
+    assert f"not locked, so not audited: {CUDA}, {ROCM}" in run.out
+    run = private_world.run("audit", CPU, CUDA, "--advisories", folder)
+    assert run.status == LockFileError.exit_code
+    assert f"factory lock {CUDA}" in run.err
+
+
+@pytest.mark.parametrize("line", ["pillow>=1", "-r more.txt", "trl @ git+https://git.example.com/trl", "?"])
+def test_what_is_no_exact_pin_is_refused_since_it_would_be_passed_over(
+    private_world: PrivateWorld, folder: Path, line: str
+) -> None:
+    private_world.locked(CPU)
+    lock = private_world.folder(CPU) / "requirements.txt"
+    lock.write_text(f"{lock.read_text()}{line}\n")
+    run = private_world.run("audit", CPU, "--advisories", folder)
+    assert run.status == LockFileError.exit_code
+    assert line in run.err
+
+
+def test_a_damaged_database_is_an_error_and_no_pass(private_world: PrivateWorld, folder: Path) -> None:
+    private_world.locked(CPU)
+    (folder / "PYS" / "PYSEC-2026-99.json").write_text('{"id": "PYSEC-2026-99"')
+    run = private_world.run("audit", CPU, "--advisories", folder)
+    assert run.status == AdvisoryError.exit_code
+    assert "PYSEC-2026-99.json is damaged" in run.err
+    empty = private_world.elsewhere / "empty"
+    empty.mkdir()
+    assert private_world.run("audit", CPU, "--advisories", empty).status == AdvisoryError.exit_code
+
+
+def test_words_of_an_advisory_are_no_words_of_a_shell(private_world: PrivateWorld, tmp_path: Path) -> None:
+    private_world.locked(CPU)
+    evil = advisory("CVE-1; touch x", "pillow", _START, {"fixed": "12.2.1"})
+    (tmp_path / "advisories").mkdir()
+    (tmp_path / "advisories" / "evil.json").write_text(json.dumps(evil))
+    run = private_world.run("audit", CPU, "--advisories", tmp_path / "advisories", "--json")
+    (finding,) = _list(run, "findings")
+    assert shlex.split(str(finding["fix"]))[-1] == "CVE-1; touch x"
+
+
+def test_a_service_is_asked_with_pip_audit(private_world: PrivateWorld) -> None:
+    private_world.locked()
+    rocm = private_world.folder(ROCM) / "requirements.txt"
+    rocm.write_text(rocm.read_text().replace("pillow==12.2.0", "pillow==12.1.0"))
+    with osv_server({("pillow", "12.2.0"): [_PILLOW], ("flash-attn", "2.8.3"): [_FLASH]}) as service:
+        run = private_world.run("audit", "--osv-url", service.url, "--json")
+    assert run.status == 1
+    found = {(finding["package"], finding["version"]) for finding in _list(run, "findings")}
+    assert found == {("pillow", "12.2.0"), ("flash-attn", "2.8.3+cu130"), ("flash-attn", "2.8.3+rocm7.14")}
+    (pillow,) = (finding for finding in _list(run, "findings") if finding["package"] == "pillow")
+    assert pillow["ids"] == ["CVE-2026-54058", "GHSA-pppp-2222-3333", "PYSEC-2026-88"]
+    assert pillow["flavors"] == [CPU, CUDA]
+    assert "pillow>=12.2.1" in str(pillow["fix"])
+    # Both versions of pillow were asked about, and local versions by what is public of them.
+    assert {("pillow", "12.1.0"), ("torch", "2.11.0"), ("aipcc-kernels", "1.2.0")} <= set(service.asked)
+    assert not [version for _, version in service.asked if "+" in version]
+    assert all(server.requests == [] for server in private_world.servers)
+
+
+@pytest.mark.parametrize("answer", [(500, b""), (200, b"<html>"), (200, b'{"vulns": 7}'), None])
+def test_a_service_that_fails_is_an_error_and_no_pass(
+    private_world: PrivateWorld, answer: tuple[int, bytes] | None
+) -> None:
+    private_world.locked(CPU)
+    with osv_server({}) as service:
+        service.answer = answer
+        url = service.url if answer else "http://127.0.0.1:1/v1/query"
+        run = private_world.run("audit", CPU, "--osv-url", url)
+    assert run.status == AdvisoryError.exit_code
+    assert "pip-audit could not tell" in run.err
+    assert "--advisories" in run.err
+    assert run.out == ""
+
+
+def test_without_pip_audit_the_folder_is_named(
+    private_world: PrivateWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private_world.locked(CPU)
+    monkeypatch.setitem(sys.modules, "pip_audit", None)  # Python's own way to say that there is none
+    run = private_world.run("audit", CPU)
+    assert run.status == AdvisoryError.exit_code
+    assert "universal-image-factory[audit]" in run.err
+    assert "--advisories" in run.err
