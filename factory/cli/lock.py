@@ -1,14 +1,16 @@
 """``factory lock``: pin every package and hash every artifact."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from factory.cli.options import Invocation, common
+from factory.flavor.repository import Flavor
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions, lock_flavors
-from factory.lock.report import describe, notes_on, report_of
+from factory.lock.report import describe, failures, notes_on, report_of
 
 
 @click.command()
@@ -27,8 +29,20 @@ from factory.lock.report import describe, notes_on, report_of
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Flavors at a time; default: the CPUs.")
 @click.option("--dry-run", is_flag=True, help="Resolve and say what would change; write nothing.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Resolve, write nothing, and exit with 1 where a lock is not what its index and its "
+    "pyproject.toml give.",
+)
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Resolve nothing: look whether every pinned file is still on its index with the digest that was "
+    "locked, and exit with 1 where one is not.",
+)
 @common
-def command(
+def command(  # noqa: PLR0913 - each is an option
     invocation: Invocation,
     flavors: tuple[str, ...],
     *,
@@ -38,6 +52,8 @@ def command(
     find_links: tuple[Path, ...],
     jobs: int | None,
     dry_run: bool,
+    check: bool,
+    verify: bool,
 ) -> int:
     """Lock flavors: resolve with uv, keep the versions that are valid, take every hash anew.
 
@@ -46,15 +62,22 @@ def command(
     """
     if bool(flavors) == every:
         raise click.UsageError("Name flavors, or give --all, not both.")
+    if sum((check, verify, dry_run)) > 1 or ((check or verify) and (upgrade or upgrade_packages)):
+        raise click.UsageError(
+            "--check, --verify and --dry-run are three questions, and the first two are about the lock "
+            "as it is: give one of them, and neither with --upgrade or --upgrade-package."
+        )
     selected = invocation.repository_of(*flavors).select(flavors)
     options = LockOptions(
         upgrade=upgrade,
         upgrade_packages=upgrade_packages,
         find_links=find_links,
         public_find_links=() if find_links else folders_in_environment(os.environ),
-        dry_run=dry_run,
+        dry_run=dry_run or check,
     )
-    with invocation.console.progress("locking", total=len(selected)) as progress:
+    if verify:
+        return _verify(invocation, selected, options)
+    with invocation.console.progress("checking" if check else "locking", total=len(selected)) as progress:
         outcomes = lock_flavors(
             selected,
             options,
@@ -62,8 +85,27 @@ def command(
             begun=progress.begin,
             done=lambda outcome: progress.advance(message=outcome.flavor),
         )
-    report = report_of(outcomes)
+    report = report_of(outcomes, checked=check)
     for note in notes_on(outcomes):
         invocation.console.note(note)
     invocation.console.result(report, *describe(report))
+    return report.exit_code
+
+
+def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOptions) -> int:
+    # Imported when asked for: the index client costs as much as all the rest.
+    from factory.lock.verify import verify_flavors  # noqa: PLC0415
+    from factory.lock.verify_report import describe_verified, verify_report  # noqa: PLC0415
+
+    with invocation.console.progress("verifying", total=len(selected)) as progress:
+        outcomes = verify_flavors(
+            selected,
+            find_links=options.find_links,
+            public_find_links=options.public_find_links,
+            done=lambda outcome: progress.advance(message=outcome.flavor),
+        )
+    report = verify_report(outcomes)
+    for note in failures(outcomes):
+        invocation.console.note(note)
+    invocation.console.result(report, *describe_verified(report))
     return report.exit_code

@@ -1,6 +1,6 @@
 """What a run of ``factory lock`` tells, as data and in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from factory.errors import FactoryError, IndexGapError
@@ -21,7 +21,10 @@ class ErrorBody:
 
 @dataclass(frozen=True, kw_only=True)
 class FlavorReport:
-    """One flavor: ``state`` is locked, unchanged, changed (with --dry-run) or failed."""
+    """One flavor: ``state`` is locked, unchanged, changed (with --dry-run or --check) or failed.
+
+    ``form`` is what changes beside the pins; ``orphans`` are lock files of indexes that are no more.
+    """
 
     flavor: str
     state: str
@@ -29,27 +32,42 @@ class FlavorReport:
     artifacts: int = 0
     changes: Changes | None = None
     from_folders: dict[str, str] | None = None
+    form: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
     error: ErrorBody | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LockReport:
-    """Every flavor of the run. ``error`` is that of the first that failed; it gives the exit code."""
+    """Every flavor of the run. ``error`` is that of the first that failed; it gives the exit code.
+
+    ``checked``: nothing was to be written, and what would change is a difference.
+    """
 
     flavors: tuple[FlavorReport, ...]
     error: ErrorBody | None
+    checked: bool = False
 
     @property
     def exit_code(self) -> int:
-        """0, or that of the first error."""
-        return self.error.exit_code if self.error else 0
+        """That of the first error; 1 where a lock that was checked differs; else 0."""
+        if self.error:
+            return self.error.exit_code
+        return int(self.checked and any(flavor.state == "changed" for flavor in self.flavors))
 
 
-def report_of(outcomes: Sequence[Locked | Failed]) -> LockReport:
+_LOCKED = {"changed": "would change", "unchanged": "locked as it was"}
+_CHECKED = {
+    "changed": "is not what its index and pyproject.toml give now",
+    "unchanged": "is what its index and pyproject.toml give",
+}
+
+
+def report_of(outcomes: Sequence[Locked | Failed], *, checked: bool = False) -> LockReport:
     """The outcomes of a run as data."""
     flavors = tuple(_flavor(outcome) for outcome in outcomes)
     error = next((flavor.error for flavor in flavors if flavor.error), None)
-    return LockReport(flavors=flavors, error=error)
+    return LockReport(flavors=flavors, error=error, checked=checked)
 
 
 def notes_on(outcomes: Sequence[Locked | Failed]) -> tuple[str, ...]:
@@ -57,16 +75,30 @@ def notes_on(outcomes: Sequence[Locked | Failed]) -> tuple[str, ...]:
     return tuple(note for outcome in outcomes for note in _notes(outcome))
 
 
+def failures(outcomes: Iterable[object]) -> tuple[str, ...]:
+    """The errors of a run in full, of any kind of outcomes."""
+    return tuple(
+        f"error: {item.flavor}: {item.error.reason}\n  what to do: {item.error.solution}"
+        for item in outcomes
+        if isinstance(item, Failed)
+    )
+
+
 def describe(report: LockReport) -> tuple[str, ...]:
     """The report in lines: what happened to each flavor, and each pin that changed."""
+    words = _CHECKED if report.checked else _LOCKED
     lines: list[str] = []
     for flavor in report.flavors:
         if flavor.error:
-            lines.append(f"{flavor.flavor}: not locked, nothing was written ({flavor.error.kind})")
+            what = "could not be checked" if report.checked else "not locked, nothing was written"
+            lines.append(f"{flavor.flavor}: {what} ({flavor.error.kind})")
             continue
-        state = {"changed": "would change", "unchanged": "locked as it was"}.get(flavor.state, flavor.state)
+        state = words.get(flavor.state, flavor.state)
         lines.append(f"{flavor.flavor}: {state}, {flavor.packages} packages, {flavor.artifacts} artifacts")
         lines += _changes(flavor.changes or Changes(), flavor.packages)
+        if report.checked or not flavor.changes:
+            lines += [f"  {text}" for text in flavor.form]
+        lines += [f"  {name} is of an index that the spec does not name" for name in flavor.orphans]
     failed = sum(flavor.error is not None for flavor in report.flavors)
     if failed and len(report.flavors) > 1:
         lines.append(f"{failed} of {len(report.flavors)} flavors could not be locked")
@@ -91,7 +123,7 @@ def _files(change: PinChange) -> str:
 
 def _flavor(outcome: Locked | Failed) -> FlavorReport:
     if isinstance(outcome, Failed):
-        return FlavorReport(flavor=outcome.flavor, state="failed", error=_error(outcome.error))
+        return FlavorReport(flavor=outcome.flavor, state="failed", error=error_body(outcome.error))
     state = "locked" if outcome.written else "changed" if outcome.differs else "unchanged"
     return FlavorReport(
         flavor=outcome.flavor,
@@ -100,10 +132,13 @@ def _flavor(outcome: Locked | Failed) -> FlavorReport:
         artifacts=outcome.artifacts,
         changes=outcome.changes,
         from_folders=outcome.from_folders,
+        form=outcome.form,
+        orphans=outcome.orphans,
     )
 
 
-def _error(error: FactoryError) -> ErrorBody:
+def error_body(error: FactoryError) -> ErrorBody:
+    """An error as data."""
     return ErrorBody(
         kind=type(error).__name__,
         reason=error.reason,
@@ -115,10 +150,11 @@ def _error(error: FactoryError) -> ErrorBody:
 
 def _notes(outcome: Locked | Failed) -> Iterator[str]:
     if isinstance(outcome, Failed):
-        error = outcome.error
-        yield f"error: {outcome.flavor}: {error.reason}\n  what to do: {error.solution}"
+        yield from failures((outcome,))
         return
     for name, folder in outcome.from_folders.items():
         yield f"{outcome.flavor}: {name} comes from {folder}, not from the index"
+    for name in outcome.idle:
+        yield f"{outcome.flavor}: nothing that is required comes from the index {name!r}"
     for name in outcome.not_locked_before:
         yield f"warning: {outcome.flavor}: --upgrade-package {name}: it was not in the lock"

@@ -1,7 +1,7 @@
 """A repository, an index on loopback and ``factory lock``, for tests with real uv."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,13 +48,21 @@ class Workshop:
         constraints: Sequence[str] = (),
         overrides: Sequence[str] = (),
         missing: Sequence[str] = (),
+        indexes: Mapping[str, tuple[str, Sequence[str]]] | None = None,
     ) -> Path:
-        """Write a flavor's project; its lock, where it has one, stays."""
+        """Write a flavor's project; its lock, where it has one, stays.
+
+        ``indexes`` are further ones: their names, URLs and packages.
+        """
         folder = self.root / "flavors" / name
         folder.mkdir(parents=True, exist_ok=True)
         url = self.index.url if index_url is None else index_url
         entries = [
             f'[[tool.factory.missing]]\nrequirement = "{item}"\nreason = "not built"\n' for item in missing
+        ]
+        entries += [
+            f'[[tool.factory.indexes]]\nname = "{other}"\nurl = "{at}"\npackages = {json.dumps(packages)}\n'
+            for other, (at, packages) in (indexes or {}).items()
         ]
         text = (
             f"[project]\ndependencies = {json.dumps(dependencies)}\n"
@@ -70,8 +78,12 @@ class Workshop:
 
     def lock(self, *arguments: str) -> Run:
         """Run ``factory lock``."""
+        return self.run("lock", *arguments)
+
+    def run(self, *arguments: str) -> Run:
+        """Run the command ``factory``."""
         with pytest.raises(SystemExit) as ended:
-            main(["--root", str(self.root), "lock", *arguments])
+            main(["--root", str(self.root), *arguments])
         captured = self.capsys.readouterr()
         status = ended.value.code
         assert isinstance(status, int)

@@ -1,0 +1,89 @@
+"""The pages of pinned projects, each read once from the one index that its package comes from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from packaging.version import InvalidVersion, Version
+
+from factory.errors import FactoryError
+from factory.flavor.spec import Spec
+from factory.index.client import IndexClient
+from factory.index.credentials import shown
+from factory.index.file_names import project_of
+from factory.index.pages import IndexFile
+from factory.index.parallel import in_parallel
+from factory.lock.clients import CONNECTIONS, Clients
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What an index has of the pinned versions of a project; ``files`` None: it has no such project.
+
+    ``index`` is its URL as messages show it, ``client`` what reads it.
+    """
+
+    index: str
+    client: IndexClient
+    files: tuple[IndexFile, ...] | None
+
+    def of_version(self, package: str, version: str) -> tuple[IndexFile, ...]:
+        """The files of one version."""
+        return tuple(
+            file for file in self.files or () if _pinned(file.file_name) == (package, normal(version))
+        )
+
+
+class PinnedPages:
+    """Pages by the index and the project; an index that fails once is not asked again."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._known: dict[tuple[IndexClient, str], Page | FactoryError] = {}
+        self._failed: dict[IndexClient, FactoryError] = {}
+
+    def read(self, pins: Iterable[tuple[Spec, str, str, str]]) -> None:
+        """Ask for projects, several at a time.
+
+        Args:
+            pins: spec, name of its index, normalized name of the package and version, of each pin.
+        """
+        wanted: dict[tuple[IndexClient, str], set[tuple[str, str]]] = {}
+        for spec, index, package, version in pins:
+            pinned = wanted.setdefault((self._clients.of(spec, index), package), set())
+            pinned.add((package, normal(version)))
+        pages = in_parallel(lambda key: self._ask(*key, wanted[key]), wanted, jobs=CONNECTIONS)
+        self._known |= dict(zip(wanted, pages, strict=True))
+
+    def of(self, spec: Spec, index: str, package: str) -> Page:
+        """A page that was read.
+
+        Raises:
+            FactoryError: what its index refused, failed to give, or answered too late.
+        """
+        page = self._known[self._clients.of(spec, index), package]
+        if isinstance(page, FactoryError):
+            raise page
+        return page
+
+    def _ask(self, client: IndexClient, package: str, pinned: set[tuple[str, str]]) -> Page | FactoryError:
+        if client not in self._failed:
+            try:
+                files = client.project(package, keep=lambda name: _pinned(name) in pinned)
+                return Page(index=shown(client.url), client=client, files=files)
+            except FactoryError as error:
+                # The other pages would wait as long for the same answer.
+                self._failed[client] = error
+        return self._failed[client]
+
+
+def normal(version: str) -> str:
+    """A version as PEP 440 writes it, so that one in a lock is one in a file name."""
+    try:
+        return str(Version(version))
+    except InvalidVersion:
+        return version
+
+
+def _pinned(file_name: str) -> tuple[str, str] | None:
+    found = project_of(file_name)
+    return None if found is None else (found[0], str(found[1]))

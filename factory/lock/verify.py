@@ -1,0 +1,262 @@
+"""Whether what a lock pins is still on its index, file by file, with the digests that were locked.
+
+Nothing is resolved and uv has no part in it: the page of each project (PEP 503, PEP 691) is read once,
+however many flavors pin it.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from factory.errors import FactoryError
+from factory.files import storage_error
+from factory.flavor.repository import Flavor
+from factory.flavor.spec import Spec
+from factory.index.pages import IndexFile
+from factory.lock.clients import open_clients
+from factory.lock.lockfile import Artifact, LockFile, Pin
+from factory.lock.locking import Failed
+from factory.lock.lockset import LockSet, index_names, misplaced, require_lock_set
+from factory.lock.pages import Page, PinnedPages
+
+_NAMELESS = "the public index"
+Kind = Literal[
+    "re-pushed",
+    "file gone",
+    "version gone",
+    "project gone",
+    "no digest",
+    "no hash",
+    "not pinned",
+    "other index",
+    "wrong file",
+    "yanked",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something about a locked file that is not as it was locked. Digests are SHA-256 in hex.
+
+    ``file_name`` is None where it is about the package or the lock file as a whole; ``found`` is what
+    there is instead: digests, the index that the file names, or the file where the pin belongs. A
+    ``warning`` says nothing against the lock.
+    """
+
+    kind: Kind
+    lock_file: str
+    package: str | None
+    version: str | None
+    index: str
+    file_name: str | None = None
+    locked: str | None = None
+    found: tuple[str, ...] = ()
+    warning: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """A flavor whose lock was held against its indexes.
+
+    ``verified`` of its ``artifacts`` are where they were, as they were. ``unverified`` are packages that
+    came from a folder of wheels which is not at hand: no index can tell.
+    """
+
+    flavor: str
+    packages: int
+    artifacts: int
+    verified: int
+    findings: tuple[Finding, ...]
+    unverified: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Locked:
+    flavor: Flavor
+    spec: Spec
+    locks: LockSet
+
+
+def verify_flavors(
+    flavors: Sequence[Flavor],
+    *,
+    find_links: tuple[Path, ...] = (),
+    public_find_links: tuple[Path, ...] = (),
+    done: Callable[[Verified | Failed], None],
+) -> tuple[Verified | Failed, ...]:
+    """Hold the locks of flavors against their indexes; nothing is written.
+
+    Args:
+        flavors: what to verify.
+        find_links: folders of wheels in which to look for what came from one.
+        public_find_links: such folders for flavors of the public index alone.
+        done: told of each flavor, in their order.
+
+    Returns:
+        A result for each flavor; `Failed` where there is no lock to verify, or no index to ask.
+    """
+    read = [_read(flavor) for flavor in flavors]
+    locked = [item for item in read if isinstance(item, _Locked)]
+    outcomes: list[Verified | Failed] = []
+    with open_clients() as clients:
+        pages = PinnedPages(clients)
+        pages.read(pin for item in locked for pin in _on_indexes(item))
+        for item in read:
+            if isinstance(item, _Locked):
+                folders = find_links + (public_find_links if item.spec.index_url is None else ())
+                outcomes.append(_verify(item, pages, folders))
+            else:
+                outcomes.append(item)
+            done(outcomes[-1])
+    return tuple(outcomes)
+
+
+def _read(flavor: Flavor) -> _Locked | Failed:
+    try:
+        spec = flavor.project.spec
+        return _Locked(flavor=flavor, spec=spec, locks=require_lock_set(flavor.folder, spec))
+    except FactoryError as error:
+        return Failed(flavor=flavor.name, error=error)
+
+
+def _on_indexes(item: _Locked) -> Iterator[tuple[Spec, str, str, str]]:
+    """The pins that an index is asked about: not what a folder gave, nor what no index of its file has."""
+    wrong = {found.pin for found in misplaced(item.locks, item.spec)}
+    for lock in item.locks.files.values():
+        for pin in lock.pins:
+            if pin.version is not None and pin.name not in lock.beside_index and pin not in wrong:
+                yield item.spec, item.spec.index_of(pin.name), pin.name, pin.version
+
+
+def _verify(item: _Locked, pages: PinnedPages, folders: tuple[Path, ...]) -> Verified | Failed:
+    findings = list(_of_wrong_files(item))
+    wrong_file = {finding.package for finding in findings}
+    unverified: list[str] = []
+    try:
+        for file_name, lock in item.locks.files.items():
+            index = index_names(item.spec)[file_name]
+            findings += _of_the_file(file_name, lock, item.spec.url_of(index))
+            for pin in lock.pins:
+                if pin.version is None or pin.name in wrong_file:
+                    continue
+                if pin.name not in lock.beside_index:
+                    findings += _of_pin(file_name, pin, pages.of(item.spec, index, pin.name))
+                elif (wrong := _in_folders(file_name, pin, folders)) is None:
+                    unverified.append(pin.name)
+                else:
+                    findings += wrong
+    except FactoryError as error:
+        return Failed(flavor=item.flavor.name, error=error)
+    pins = item.locks.pins
+    doubted = {(finding.package, finding.locked) for finding in findings if not finding.warning}
+    doubted |= {(name, None) for name in unverified}
+    return Verified(
+        flavor=item.flavor.name,
+        packages=len(pins),
+        artifacts=sum(len(pin.artifacts) for pin in pins),
+        verified=sum(
+            not {(pin.name, None), (pin.name, artifact.sha256)} & doubted
+            for pin in pins
+            for artifact in pin.artifacts
+        ),
+        findings=tuple(findings),
+        unverified=tuple(unverified),
+    )
+
+
+def _of_wrong_files(item: _Locked) -> Iterator[Finding]:
+    """What stands in another file than its index's: to ask there is what the spec says not to do."""
+    for found in misplaced(item.locks, item.spec):
+        yield Finding(
+            kind="wrong file",
+            lock_file=found.file_name,
+            package=found.pin.name,
+            version=found.pin.version,
+            index=item.spec.url_of(item.spec.index_of(found.pin.name)) or _NAMELESS,
+            found=(found.belongs_into,),
+        )
+
+
+def _of_the_file(file_name: str, lock: LockFile, url: str | None) -> Iterator[Finding]:
+    index = _NAMELESS if url is None else url
+    about = partial(Finding, lock_file=file_name, index=index)
+    named = tuple(url.rstrip("/") for url in lock.index_urls)
+    if named != (() if url is None else (url.rstrip("/"),)):
+        yield about(kind="other index", package=None, version=None, found=lock.index_urls)
+    for _, text in lock.unreadable:
+        yield about(kind="not pinned", package=text, version=None)
+    for pin in lock.pins:
+        if pin.version is None:
+            yield about(kind="not pinned", package=pin.text, version=None)
+        elif not pin.artifacts:
+            yield about(kind="no hash", package=pin.name, version=pin.version)
+
+
+def _of_pin(lock_file: str, pin: Pin, page: Page) -> Iterator[Finding]:
+    finding = partial(Finding, lock_file=lock_file, package=pin.name, version=pin.version, index=page.index)
+    files = page.of_version(pin.name, pin.version or "")
+    if page.files is None:
+        yield finding(kind="project gone")
+    elif not files:
+        yield finding(kind="version gone")
+    else:
+        for artifact in pin.artifacts:
+            wrong = _of_artifact(artifact, files)
+            if wrong is not None:
+                yield finding(
+                    kind=wrong[0],
+                    file_name=artifact.file_name,
+                    locked=artifact.sha256,
+                    found=wrong[1],
+                    warning=wrong[0] == "yanked",
+                )
+
+
+def _of_artifact(artifact: Artifact, files: Sequence[IndexFile]) -> tuple[Kind, tuple[str, ...]] | None:
+    """What is wrong with a locked file, and the digests that are there instead; None where nothing is."""
+    if artifact.file_name is not None:
+        files = [file for file in files if file.file_name == artifact.file_name]
+        if not files:
+            return "file gone", ()
+    same = [file for file in files if file.sha256 == artifact.sha256]
+    if same:
+        return ("yanked", ()) if all(file.yanked for file in same) else None
+    if any(file.sha256 is None for file in files):
+        return "no digest", ()
+    return "re-pushed", tuple(sorted({file.sha256 for file in files if file.sha256 is not None}))
+
+
+def _in_folders(lock_file: str, pin: Pin, folders: Sequence[Path]) -> list[Finding] | None:
+    """What is wrong with a package of a folder; None where none of the folders has it."""
+    found: list[Finding] = []
+    for artifact in pin.artifacts:
+        paths = [folder / artifact.file_name for folder in folders if artifact.file_name is not None]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            return None
+        digest = _digest(path)
+        if digest != artifact.sha256:
+            found.append(
+                Finding(
+                    kind="re-pushed",
+                    lock_file=lock_file,
+                    package=pin.name,
+                    version=pin.version,
+                    index=str(path.parent),
+                    file_name=path.name,
+                    locked=artifact.sha256,
+                    found=(digest,),
+                )
+            )
+    return found
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise storage_error(path, error) from error
