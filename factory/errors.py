@@ -126,3 +126,19 @@ class AdvisoryError(FactoryError):
     """Known vulnerabilities cannot be told: no advisories, a damaged one, or a service that fails."""
 
     exit_code = 27
+
+
+class RedirectError(FactoryError):
+    """A server sends a request on to a host that nobody named."""
+
+    exit_code = 28
+
+
+class MovesError(FactoryError):
+    """Other packages would have to move, and nobody allowed it; ``moves`` holds each as data."""
+
+    exit_code = 29
+
+    def __init__(self, reason: str, *, solution: str, moves: tuple[object, ...] = ()) -> None:
+        super().__init__(reason, solution=solution)
+        self.moves = moves

@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -32,7 +32,8 @@ class Stop:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
-        self._stopped = False
+        self._calls: dict[object, Callable[[], None]] = {}
+        self._stopped = threading.Event()
 
     @contextmanager
     def governing(self) -> Iterator[None]:
@@ -46,9 +47,39 @@ class Stop:
     def stop(self) -> None:
         """End what runs (SIGTERM), and let nothing start any more. Safe to call twice."""
         with self._guard:
-            self._stopped = True
+            self._stopped.set()
             for process in self._running:
                 process.terminate()
+            for call in self._calls.values():
+                call()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the work was stopped."""
+        return self._stopped.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, or until the work is stopped.
+
+        Raises:
+            ProgramError: the work was stopped.
+        """
+        self._stopped.wait(seconds)
+        self.check()
+
+    @contextmanager
+    def calling(self, end: Callable[[], None]) -> Iterator[None]:
+        """What this thread waits for in the block is ended by `stop`, which calls ``end``; that is quick."""
+        key = object()
+        with self._guard:
+            self._calls[key] = end
+            if self.stopped:
+                end()
+        try:
+            yield
+        finally:
+            with self._guard:
+                del self._calls[key]
 
     def check(self) -> None:
         """Say whether to go on.
@@ -56,14 +87,14 @@ class Stop:
         Raises:
             ProgramError: the work was stopped.
         """
-        if self._stopped:
+        if self.stopped:
             raise ProgramError("the run was interrupted", solution="Run it again.")
 
     def add(self, process: "subprocess.Popen[str]") -> None:
         """Take charge of a program, which is ended at once where the work was stopped already."""
         with self._guard:
             self._running.add(process)
-            if self._stopped:
+            if self.stopped:
                 process.terminate()
 
     def remove(self, process: "subprocess.Popen[str]") -> None:
@@ -73,6 +104,11 @@ class Stop:
 
 
 _GOVERNOR: ContextVar[Stop | None] = ContextVar("governor", default=None)
+
+
+def governor() -> Stop:
+    """What ends the work of this thread (`Stop.governing`); one that nobody stops where there is none."""
+    return _GOVERNOR.get() or Stop()
 
 
 def run(
@@ -98,7 +134,7 @@ def run(
         ProgramError: the program is not there, failed, ran past the timeout, or was stopped (`Stop`).
     """
     words = tuple(os.fspath(argument) for argument in arguments)
-    stop = _GOVERNOR.get() or Stop()
+    stop = governor()
     stop.check()
     with _started(words, cwd, environment, stream=stream) as process, _in_charge(stop, process):
         try:

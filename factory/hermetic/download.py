@@ -1,12 +1,13 @@
 """Artifacts from the index into the folder, each renamed into place only when its bytes are right."""
 
-import threading
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from factory.console import Progress
-from factory.errors import IndexAccessError
+from factory.errors import IndexAccessError, IndexContentError
 from factory.files import storage_error
+from factory.hermetic.identity import wrong_identity
 from factory.hermetic.locate import Located
 from factory.hermetic.partial import Partial, partial_path
 from factory.hermetic.problem import Problem
@@ -25,46 +26,62 @@ def download(
     What was received of a file that failed stays as a partial, unless its bytes were wrong.
 
     Raises:
+        RedirectError: the index sends on to a host that the spec does not name.
         StorageError: the file system refused.
     """
     order = sorted(located, key=lambda one: one.size or 0, reverse=True)
     progress.extend(sum(one.size or 0 for one in order))
-    stop = threading.Event()
     failures: list[Problem] = []
 
     def fetch(one: Located) -> list[Problem]:
         if len(failures) >= _MOST_ACCESS_FAILURES:
             return [Problem(kind="access", text="the rest was not tried: the index failed too often")]
         try:
-            return _fetch(client, one, folder, progress, stop)
+            return _fetch(client, one, folder, progress)
         except IndexAccessError as error:
             failures.append(Problem(kind="access", text=f"{one.file_name}: {error.reason}"))
             return failures[-1:]
 
-    return [problem for found in in_parallel(fetch, order, jobs=jobs, stop=stop) for problem in found]
+    return [problem for found in in_parallel(fetch, order, jobs=jobs, stop=client.stop) for problem in found]
 
 
-def _fetch(
-    client: IndexClient, one: Located, folder: Path, progress: Progress, stop: threading.Event
-) -> list[Problem]:
+def _fetch(client: IndexClient, one: Located, folder: Path, progress: Progress) -> list[Problem]:
     path = partial_path(folder, one.file_name, one.wanted.sha256)
-    with Partial(path, size=one.size, progress=progress, stop=stop) as partial:
-        resumed = partial.received > 0
-        there = client.fetch(one.url, partial)
-        if there and resumed and partial.sha256 != one.wanted.sha256:
-            # The first part is from an earlier run, and of something else: once more, from nothing.
-            partial.restart()
-            there = client.fetch(one.url, partial)
-        digest = partial.sha256
+    with Partial(path, size=one.size, progress=progress, stop=client.stop) as partial:
+        try:
+            there = _receive(client, one, partial)
+            problem = _judge(path, one, partial.sha256) if there else _gone(one)
+        except IndexContentError as error:
+            problem = Problem(kind="bytes", text=f"{one.file_name}: {error.reason}")
     try:
-        if there and digest == one.wanted.sha256:
+        if problem is None:
             path.replace(folder / one.file_name)
             return []
         path.unlink()
     except OSError as error:
         raise storage_error(folder / one.file_name, error) from error
-    if not there:
-        text = f"{one.file_name} is on its project's page, and not at the URL that the page gives"
-        return [Problem(kind="gone", text=text)]
-    text = f"{one.file_name}: the index sent sha256:{digest}, and the lock says sha256:{one.wanted.sha256}"
-    return [Problem(kind="bytes", text=text)]
+    return [problem]
+
+
+def _receive(client: IndexClient, one: Located, partial: Partial) -> bool:
+    resumed = partial.received > 0
+    there = client.fetch(one.url, partial, size=one.size)
+    if there and resumed and partial.sha256 != one.wanted.sha256:
+        # The first part is from an earlier run, and of something else: once more, from nothing.
+        partial.restart()
+        there = client.fetch(one.url, partial, size=one.size)
+    return there
+
+
+def _judge(path: Path, one: Located, sha256: str) -> Problem | None:
+    if sha256 == one.wanted.sha256:
+        return wrong_identity(path, file_name=one.file_name)
+    text = f"{one.file_name}: the index sent sha256:{sha256}, and the lock says sha256:{one.wanted.sha256}"
+    if one.file_name.endswith(".whl") and not zipfile.is_zipfile(path):
+        text += "; what it sent is no whole wheel"
+    return Problem(kind="bytes", text=text)
+
+
+def _gone(one: Located) -> Problem:
+    text = f"{one.file_name} is on its project's page, and not at the URL that the page gives"
+    return Problem(kind="gone", text=text)

@@ -48,7 +48,7 @@ def locate(
 
     located: list[Located] = []
     problems: list[Problem] = []
-    for found, wrong in in_parallel(ask, projects, jobs=jobs):
+    for found, wrong in in_parallel(ask, projects, jobs=jobs, stop=client.stop):
         located += found
         problems += wrong
     # Pages that were asked for at the same time fail for the same reason: one of them is enough.

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +10,7 @@ from factory.console import Progress
 from factory.errors import PrefetchError
 from factory.files import TEMPORARY_SUFFIX, storage_error
 from factory.hermetic.layout import FILE_MODE
+from factory.process import Stop
 
 _BLOCK = 1 << 20
 
@@ -27,10 +27,10 @@ class Partial:
         path: from `partial_path`; what is there already is kept and hashed.
         size: the whole file's bytes where they are known, and told to progress already.
         progress: told of bytes as they come, and of the size where it was not known.
-        stop: when it is set, the next write ends the download.
+        stop: once it is stopped, the next write ends the download.
     """
 
-    def __init__(self, path: Path, *, size: int | None, progress: Progress, stop: threading.Event) -> None:
+    def __init__(self, path: Path, *, size: int | None, progress: Progress, stop: Stop) -> None:
         self._path = path
         self._announced = size or 0
         self._progress = progress
@@ -91,7 +91,7 @@ class Partial:
             StorageError: the file system refused; on a full disk, for instance.
             PrefetchError: the run was stopped.
         """
-        if self._stop.is_set():
+        if self._stop.stopped:
             raise PrefetchError("the run was stopped", solution="Run the same command to go on from here.")
         try:
             view = memoryview(chunk)

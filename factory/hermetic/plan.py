@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.repository import Flavor
 from factory.hermetic.local import find_locally
 from factory.hermetic.problem import Problem, prefetch_error
@@ -68,11 +69,11 @@ def make_plan(flavor: Flavor, wanted: tuple[Wanted, ...], standing: Standing, fe
     if absent:
         # Imported when something is to be fetched: httpx and the page parser take half a second.
         from factory.hermetic.locate import locate  # noqa: PLC0415
-        from factory.index.client import IndexClient, Patience  # noqa: PLC0415
+        from factory.index.client import Patience, client_for  # noqa: PLC0415
 
         patience = Patience(read_seconds=fetching.timeout_seconds)
-        url = flavor.project.spec.index_url
-        with IndexClient(url, connections=fetching.jobs, patience=patience) as client:
+        spec = flavor.project.spec
+        with client_for(spec, MAIN_INDEX, connections=fetching.jobs, patience=patience) as client:
             located, not_found = locate(client, absent, jobs=fetching.jobs)
         problems += not_found
     plan = Plan(standing=standing, local=local, located=tuple(located))

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from factory.console import Progress, Silent
 from factory.files import exclusive, is_temporary, storage_error
+from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.repository import Flavor
 from factory.hermetic.bill import bill_of_materials, read_bill
 from factory.hermetic.layout import Layout
@@ -145,11 +146,19 @@ def _remove(paths: Iterable[Path]) -> None:
 
 
 def _take_local(folder: Path, plan: Plan) -> list[Problem]:
-    return [
-        Problem(kind="bytes", text=f"{source} changed while it was taken")
-        for wanted, source in plan.local.items()
-        if not take(source, folder / source.name, sha256=wanted.sha256)
-    ]
+    if not plan.local:
+        return []
+    from factory.hermetic.identity import wrong_identity  # noqa: PLC0415 - as in `make_plan`
+
+    problems: list[Problem] = []
+    for wanted, source in plan.local.items():
+        taken = folder / source.name
+        if not take(source, taken, sha256=wanted.sha256):
+            problems.append(Problem(kind="bytes", text=f"{source} changed while it was taken"))
+        elif wrong := wrong_identity(taken, file_name=source.name):
+            problems.append(wrong)
+            _remove([taken])
+    return problems
 
 
 def _download(
@@ -158,11 +167,11 @@ def _download(
     if not plan.located:
         return []
     from factory.hermetic.download import download  # noqa: PLC0415 - as in `make_plan`
-    from factory.index.client import IndexClient, Patience  # noqa: PLC0415
+    from factory.index.client import Patience, client_for  # noqa: PLC0415
 
     patience = Patience(read_seconds=fetching.timeout_seconds)
-    url = flavor.project.spec.index_url
-    with IndexClient(url, connections=fetching.jobs, patience=patience) as client:
+    spec = flavor.project.spec
+    with client_for(spec, MAIN_INDEX, connections=fetching.jobs, patience=patience) as client:
         return download(client, plan.located, folder, jobs=fetching.jobs, progress=progress)
 
 

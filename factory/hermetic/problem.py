@@ -6,13 +6,15 @@ from typing import Literal
 
 from factory.errors import FactoryError, IndexAccessError, PrefetchError
 
-Kind = Literal["lock", "extra", "gone", "re-pushed", "bytes", "access"]
+Kind = Literal["lock", "extra", "gone", "re-pushed", "bytes", "package", "access"]
 _SOLUTIONS: dict[Kind, str] = {
     "lock": "Lock again: `factory lock {flavor}`.",
     "extra": "Move away what the lock does not name, or give an empty folder; nothing unknown is deleted.",
     "gone": "Name a folder that has the file with --find-links, or lock again: `factory lock {flavor}`.",
     "re-pushed": "If the new files are to be trusted, lock again: `factory lock {flavor}`.",
     "bytes": "Do not use that index until its owners have said why; nothing of it was kept.",
+    "package": "Do not build with that package, and do not trust the lock that names it, until the "
+    "owners of the index have said what it is; then lock again: `factory lock {flavor}`.",
     "access": "Look at the network, the index and ~/.netrc; run the same command to go on from here.",
 }
 

@@ -5,18 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from packaging.requirements import Requirement
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    canonicalize_name,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
 from packaging.version import InvalidVersion, Version
 
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor
 from factory.hermetic.problem import Problem, prefetch_error
+from factory.index.file_names import project_of
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import LOCK_FILE, LockFile, Pin, require_lock
 
@@ -76,18 +70,6 @@ def is_stale(flavor: Flavor) -> bool:
     """Whether the lock says that it was made from something else than ``pyproject.toml`` says now."""
     made_from = require_lock(flavor.folder).inputs
     return made_from is not None and made_from != inputs_digest(flavor.project)
-
-
-def project_of(file_name: str) -> tuple[str, Version] | None:
-    """Normalized name and version in the name of a wheel or an sdist; None for any other file."""
-    try:
-        if file_name.endswith(".whl"):
-            name, version, _build, _tags = parse_wheel_filename(file_name)
-        else:
-            name, version = parse_sdist_filename(file_name)
-    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
-        return None
-    return canonicalize_name(name), version
 
 
 def _unreadable(lock: LockFile) -> Iterator[str]:

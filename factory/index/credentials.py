@@ -1,24 +1,70 @@
-"""Who a package index is told is asking: credentials from the index URL and from ``.netrc``."""
+"""Who a package index is told is asking: credentials from its URL, the environment and ``.netrc``."""
 
 import netrc
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from factory.errors import IndexAccessError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """A user name and a password, which is not shown where the value is printed."""
+    """A user name and a password; neither is shown where the value is printed, as a token may be either."""
 
-    user: str
-    password: str
+    user: str = field(repr=False)
+    password: str = field(repr=False)
 
-    def __repr__(self) -> str:
-        """Without the password, so that no log or traceback can hold it."""
-        return f"Login(user={self.user!r})"
+
+@dataclass(frozen=True, kw_only=True)
+class Logins:
+    """Whom each server is told: the index's own login, and those of ``.netrc`` by host."""
+
+    index_url: str
+    own: Login | None
+    by_host: Mapping[str, Login]
+
+    def of(self, url: str) -> Login | None:
+        """The login for a URL; None for a stranger.
+
+        The index's own goes to its scheme, host and port alone. One of ``.netrc`` goes to its host,
+        and in plain text only where the index itself is read so.
+        """
+        asked, index = urlsplit(url), urlsplit(self.index_url)
+        if self.own is not None and _origin(asked) == _origin(index):
+            return self.own
+        if asked.scheme in {index.scheme, "https"}:
+            return self.by_host.get(asked.hostname or "")
+        return None
+
+
+def read_logins(
+    index_url: str, environment: Mapping[str, str], *, name: str | None = None
+) -> tuple[str, Logins]:
+    """An index URL without its user information, and who is told to be asking.
+
+    What the URL says goes before the environment, as with uv, and the environment before ``.netrc``.
+
+    Args:
+        index_url: the index, with or without credentials.
+        environment: where ``UV_INDEX_<NAME>_USERNAME``, ``UV_INDEX_<NAME>_PASSWORD``, ``NETRC`` and
+            ``HOME`` are looked up.
+        name: what the flavor calls the index; None where it has no name.
+
+    Raises:
+        IndexAccessError: ``.netrc`` is there and cannot be read.
+    """
+    bare, in_url = split_credentials(index_url)
+    own = in_url or (_in_environment(name, environment) if name else None)
+    return bare, Logins(index_url=bare, own=own, by_host=read_netrc(environment))
+
+
+def login_variables(name: str) -> tuple[str, str]:
+    """The variables that hold the user and the password for an index of that name, as uv calls them."""
+    stem = re.sub(r"[^A-Z0-9]", "_", name.upper())
+    return f"UV_INDEX_{stem}_USERNAME", f"UV_INDEX_{stem}_PASSWORD"
 
 
 def split_credentials(url: str) -> tuple[str, Login | None]:
@@ -61,3 +107,12 @@ def read_netrc(environment: Mapping[str, str]) -> dict[str, Login]:
         for host, (login, _account, password) in hosts.items()
         if host != "default"
     }
+
+
+def _in_environment(name: str, environment: Mapping[str, str]) -> Login | None:
+    user, password = (environment.get(variable) for variable in login_variables(name))
+    return None if user is None and password is None else Login(user=user or "", password=password or "")
+
+
+def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

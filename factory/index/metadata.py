@@ -50,29 +50,37 @@ def parse_metadata(content: bytes, *, of: str) -> Metadata:
     Raises:
         IndexContentError: it cannot be read, or it names another package or version than the file.
     """
+    check_identity(content, of=of)
     raw, _ = parse_email(content)
     given = CoreMetadata.from_raw(raw, validate=False)
     try:
-        name, version = given.name, given.version
-        metadata = Metadata(
-            name=canonicalize_name(name),
-            version=str(version),
+        return Metadata(
+            name=canonicalize_name(given.name),
+            version=str(given.version),
             requires=tuple(given.requires_dist or ()),
             extras=frozenset(canonicalize_name(extra) for extra in given.provides_extra or ()),
             requires_python=raw.get("requires_python"),
         )
     except InvalidMetadata as error:
+        raise _unreadable(of, error) from error
+
+
+def check_identity(content: bytes, *, of: str) -> None:
+    """That core metadata is that of the file whose name is ``of``; what else it says may be as it is.
+
+    Raises:
+        IndexContentError: it names no package, or another package or version than the file.
+    """
+    given = CoreMetadata.from_raw(parse_email(content)[0], validate=False)
+    try:
+        found = canonicalize_name(given.name), given.version
+    except InvalidMetadata as error:
+        raise _unreadable(of, error) from error
+    if project_of(of) not in {None, found}:
         raise IndexContentError(
-            f"the metadata of {of} cannot be read: {error}",
-            solution="Ask the owners of the index to have the package built again.",
-        ) from error
-    expected = project_of(of)
-    if expected is not None and expected != (metadata.name, version):
-        raise IndexContentError(
-            f"{of} holds the metadata of {metadata.name} {metadata.version}, not that of its name",
+            f"{of} holds the metadata of {found[0]} {found[1]}, not that of its name",
             solution="Do not use that file until the owners of the index have said what it is.",
         )
-    return metadata
 
 
 def wheel_metadata(wheel: ReadableFile, *, of: str) -> bytes:
@@ -103,6 +111,13 @@ def _read(work: Callable[[], _Result], of: str) -> _Result:
         ValueError,
     ) as error:
         raise _not_whole(of, str(error) or "it ends too early") from error
+
+
+def _unreadable(of: str, error: InvalidMetadata) -> IndexContentError:
+    return IndexContentError(
+        f"the metadata of {of} cannot be read: {error}",
+        solution="Ask the owners of the index to have the package built again.",
+    )
 
 
 def _not_whole(of: str, why: str) -> IndexContentError:

@@ -1,13 +1,19 @@
 """Project pages of a package index (PEP 503 HTML, PEP 691 JSON) as values."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import pypi_simple
+from packaging.utils import canonicalize_name
 
-from factory.errors import IndexAccessError
+from factory.errors import IndexContentError
 from factory.index.credentials import shown
+from factory.index.file_names import project_of
+from factory.index.patience import unreachable
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,56 +51,95 @@ def parse_page(
 ) -> tuple[IndexFile, ...]:
     """Read the page of a project.
 
+    Files that are no wheels or sdists, or another project's by their names, are passed over: a page
+    speaks for its own project.
+
     Args:
         content: the page.
         kind: its media type, without parameters, in lower case.
         encoding: the character set that the answer named, for HTML.
         url: where it came from in the end; relative links start there.
-        name: the project.
+        name: the project, normalized.
         keep: which files, by name, are of interest.
 
     Raises:
         IndexAccessError: it is no such page.
+        IndexContentError: it names a digest that is none.
     """
+
+    def kept(file_name: str) -> bool:
+        return _belongs(file_name, name) and keep(file_name)
+
     try:
         if kind in {"application/vnd.pypi.simple.v1+json", "application/json"}:
-            page = _from_json(content, url, keep)
+            packages = _from_json(content, url, kept)
         elif kind in {"application/vnd.pypi.simple.v1+html", "text/html"}:
-            page = pypi_simple.ProjectPage.from_html(name, content, url, encoding)
+            packages = _from_html(content, url, encoding, kept)
         else:
-            raise no_page(url, f"is no page of a package index, but {kind}")
+            raise unreachable(url, f"is no page of a package index, but {kind}")
     except (ValueError, LookupError, TypeError, pypi_simple.UnsupportedRepoVersionError) as error:
-        raise no_page(url, "is no page of a package index that can be read") from error
+        raise unreachable(url, "is no page of a package index that can be read") from error
+    return tuple(_file(package, url) for package in packages)
+
+
+def _belongs(file_name: str, name: str) -> bool:
+    """Whether it is a wheel or an sdist of the project; most names are told by how they begin."""
     # A name from outside becomes a file name here: it must stay in its folder.
-    return tuple(
-        _file(package)
-        for package in page.packages
-        if "/" not in package.filename and not package.filename.startswith(".") and keep(package.filename)
-    )
+    if "/" in file_name or file_name.startswith("."):
+        return False
+    if file_name.endswith(".whl"):
+        return canonicalize_name(file_name.partition("-")[0]) == name
+    project = project_of(file_name)
+    return project is not None and project[0] == name
 
 
-def no_page(url: str, reason: str) -> IndexAccessError:
-    """An error about what stands at a URL."""
-    return IndexAccessError(
-        f"{shown(url)} {reason}",
-        solution="Look at the index URL, the network and the index itself, then run the command again.",
-    )
-
-
-def _from_json(content: bytes, url: str, keep: Callable[[str], bool]) -> pypi_simple.ProjectPage:
+def _from_json(
+    content: bytes, url: str, keep: Callable[[str], bool]
+) -> list[pypi_simple.DistributionPackage]:
     document = json.loads(content)
     document["files"] = [file for file in document["files"] if keep(file["filename"])]
-    return pypi_simple.ProjectPage.from_json_data(document, url)
+    for file in document["files"]:
+        # PEP 714: an index that knows only the older name means the same.
+        file.setdefault("core-metadata", file.get("dist-info-metadata"))
+    return pypi_simple.ProjectPage.from_json_data(document, url).packages
 
 
-def _file(package: pypi_simple.DistributionPackage) -> IndexFile:
+def _from_html(
+    content: bytes, url: str, encoding: str | None, keep: Callable[[str], bool]
+) -> list[pypi_simple.DistributionPackage]:
+    links = [
+        link for link in pypi_simple.RepositoryPage.from_html(content, url, encoding).links if keep(link.text)
+    ]
+    for link in links:
+        # As above.
+        if (older := link.attrs.get("data-dist-info-metadata")) is not None:
+            link.attrs.setdefault("data-core-metadata", older)
+    return [pypi_simple.DistributionPackage.from_link(link) for link in links]
+
+
+def _file(package: pypi_simple.DistributionPackage, page_url: str) -> IndexFile:
     return IndexFile(
         file_name=package.filename,
         url=package.url,
-        sha256=package.digests.get("sha256", "").lower() or None,
+        sha256=_sha256(package.digests, package.filename, page_url),
         size=package.size,
         yanked=package.is_yanked,
         requires_python=package.requires_python,
         metadata_url=package.metadata_url if package.has_metadata else None,
-        metadata_sha256=(package.metadata_digests or {}).get("sha256", "").lower() or None,
+        metadata_sha256=_sha256(package.metadata_digests or {}, f"{package.filename}.metadata", page_url),
     )
+
+
+def _sha256(digests: Mapping[str, str], of: str, page_url: str) -> str | None:
+    """The digest in lower case; None where the page tells none of this kind."""
+    given = digests.get("sha256")
+    if given is None:
+        return None
+    # In HTML it is a fragment of the link, which may say more after it.
+    digest = given.partition("&")[0].lower()
+    if not _SHA256.fullmatch(digest):
+        raise IndexContentError(
+            f"{shown(page_url)} gives {of} a SHA-256 that is none: {given[:80]!r}",
+            solution="Ask the owners of the index to make the page anew.",
+        )
+    return digest

@@ -1,9 +1,10 @@
 """The same work on many things at once, in threads."""
 
-import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from factory.process import Stop
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -14,16 +15,19 @@ def in_parallel(
     items: Iterable[_Item],
     *,
     jobs: int,
-    stop: threading.Event | None = None,
+    stop: Stop | None = None,
 ) -> list[_Result]:
     """The function's results in the order of the items, at most ``jobs`` running at a time.
 
-    An exception ends it: what has not begun never does, and ``stop`` is set for what has.
+    An exception ends it: what has not begun never does, and ``stop`` ends what has.
     """
     pool = ThreadPoolExecutor(max_workers=max(1, jobs))
+    done = False
     try:
-        return list(pool.map(function, items))
+        results = list(pool.map(function, items))
+        done = True
     finally:
-        if stop is not None:
-            stop.set()
+        if stop is not None and not done:
+            stop.stop()
         pool.shutdown(cancel_futures=True)
+    return results

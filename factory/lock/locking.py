@@ -13,8 +13,9 @@ from factory.files import exclusive, storage_error, write_together
 from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
+from factory.index.cache import cache_folder
 from factory.lock.changes import Changes, compare, compare_form
-from factory.lock.find_links import WheelFolder, cache_folder, open_wheel_folder
+from factory.lock.find_links import WheelFolder, open_wheel_folder
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import Artifact, Pin
 from factory.lock.lockset import LockSet, format_lock_set, orphans, parse_lock_set, read_lock_set

@@ -125,7 +125,6 @@ def test_what_may_pass_is_tried_again(tmp_path: Path, status: int) -> None:
             Fault(body=b"%PDF", content_type="application/pdf"),
             "no page of a package index, but application/pdf",
         ),
-        (Fault(status=302, location="ftp://127.0.0.1/lib/"), "cannot be followed"),
         (Fault(status=302, location="/simple/lib/"), "cannot be followed"),
     ],
 )
@@ -214,25 +213,6 @@ def test_netrc_is_honoured_for_its_host_only(tmp_path: Path) -> None:
         ):
             reader.project("lib")
     assert all("Authorization" not in request.headers for request in index.requests[2:])
-
-
-@pytest.mark.parametrize("in_url", [True, False])
-def test_credentials_do_not_follow_a_redirect_to_another_host(tmp_path: Path, *, in_url: bool) -> None:
-    make_wheel(tmp_path / "files", "lib", "1.0")
-    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password s3cret\n")
-    with (
-        IndexServer(folder=tmp_path / "files", credentials=("me", "s3cret")) as index,
-        IndexServer(folder=tmp_path / "files") as other,
-    ):
-        target = other.url.replace("127.0.0.1", "localhost")
-        index.fault("/simple/lib/", Fault(status=302, location=f"{target}lib/"))
-        url = index.url.replace("//", "//me:s3cret@") if in_url else index.url
-        home = {} if in_url else {"HOME": str(tmp_path)}
-        with IndexClient(url, patience=_QUICK, environment=home) as reader:
-            assert reader.project("lib")
-    assert "Authorization" in index.requests[0].headers
-    assert [request.path for request in other.requests] == ["/simple/lib/"]
-    assert "Authorization" not in other.requests[0].headers
 
 
 def test_a_broken_netrc_is_an_error_that_does_not_repeat_it(tmp_path: Path) -> None:

@@ -25,15 +25,28 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield made
 
 
-@pytest.mark.parametrize("fault", [Fault(wrong_bytes=True), Fault(truncate=1000)])
+@pytest.mark.parametrize(
+    ("fault", "sizes", "message"),
+    [
+        (Fault(wrong_bytes=True), True, r"the index sent sha256:\w+, and the lock says"),
+        (
+            Fault(truncate=1000),
+            True,
+            "is cut short: the server sends 1,000 bytes in all, and the index says 401,",
+        ),
+        (Fault(truncate=1000), False, r"the index sent sha256:\w+, .*; what it sent is no whole wheel"),
+    ],
+)
 @pytest.mark.parametrize("hashes", [True, False])
-def test_wrong_bytes_are_refused_and_not_kept(site: Site, fault: Fault, *, hashes: bool) -> None:
+def test_wrong_bytes_are_refused_and_not_kept(
+    site: Site, fault: Fault, message: str, *, sizes: bool, hashes: bool
+) -> None:
     torch = site.wheels[0]
-    site.index.hashes = hashes
+    site.index.hashes, site.index.sizes = hashes, sizes
     site.index.fault(f"/files/{torch.name}", fault)
     error = site.fails()
     assert isinstance(error, PrefetchError)
-    assert re.search(rf"{re.escape(torch.name)}: the index sent sha256:\w+, and the lock says", error.reason)
+    assert re.search(rf"{re.escape(torch.name)}: .*{message}", error.reason)
     assert [path.name for path in site.artifacts.iterdir() if torch.name in path.name] == []
     site.index.fault(f"/files/{torch.name}", None)
     assert site.prefetch().verified == 2

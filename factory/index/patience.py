@@ -1,0 +1,172 @@
+"""How long an index is waited for, and how often it is asked again."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+
+from factory.errors import IndexAccessError
+from factory.index.credentials import shown
+from factory.process import Stop
+
+_Result = TypeVar("_Result")
+# A server that drops a download again and again still gives a little each time; not for ever.
+_MOST_RESUMPTIONS = 50
+_SOLUTION = "Look at the index URL, the network and the index itself, then run the command again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """How long an index is waited for: seconds to connect, seconds without a byte, tries, first pause.
+
+    ``whole_seconds`` is for all that one page, one metadata or the beginning of a download takes,
+    with its tries and pauses. A download goes on for as long as every ``pace_seconds`` bring
+    ``pace_bytes``. A timeout is tried half as often as other failures, since each one costs the
+    whole wait. So no request is without an end, whatever the server does.
+    """
+
+    connect_seconds: float = 10.0
+    read_seconds: float = 30.0
+    whole_seconds: float = 180.0
+    pace_seconds: float = 60.0
+    pace_bytes: int = 64 << 10
+    attempts: int = 4
+    pause_seconds: float = 0.5
+    longest_pause_seconds: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """An answer that may be another one later, and after how many seconds the server says so."""
+
+    reason: str
+    wait_seconds: float | None = None
+
+
+class TooSlowError(httpx.TimeoutException):
+    """The server answers, and so slowly that it would never end."""
+
+
+class Pace:
+    """Whether a download gets on; `took` is told of what comes."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._begun = time.monotonic()
+        self._bytes = 0
+
+    def took(self, count: int) -> None:
+        """So many bytes came.
+
+        Raises:
+            TooSlowError: too few came for too long.
+        """
+        self._bytes += count
+        now = time.monotonic()
+        if now - self._begun >= self._patience.pace_seconds:
+            if self._bytes < self._patience.pace_bytes:
+                raise TooSlowError("too slow")
+            self._begun, self._bytes = now, 0
+
+
+class Deadline:
+    """The moment at which a request has taken all the time that it may."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds until then, and 0 afterwards."""
+        return max(0.0, self._end - time.monotonic())
+
+    def check(self) -> None:
+        """Say whether to go on.
+
+        Raises:
+            TooSlowError: the time is over.
+        """
+        if not self.left:
+            raise TooSlowError("too slow")
+
+
+def patiently(
+    url: str,
+    attempt: Callable[[], _Result | Again],
+    *,
+    patience: Patience,
+    stop: Stop,
+    deadline: Deadline | None = None,
+    received: Callable[[], int] = lambda: 0,
+) -> _Result:
+    """What an attempt gives, tried again while it may pass.
+
+    Args:
+        url: what is asked for, for messages.
+        attempt: one try.
+        patience: how often, with which pauses.
+        stop: ends the waiting.
+        deadline: after which nothing is tried any more.
+        received: bytes of a download so far; a try that brought some does not count as a failure.
+
+    Raises:
+        IndexAccessError: it did not pass.
+        ProgramError: the work was stopped.
+    """
+    failures = 0
+    reason = ""
+    for _ in range(_MOST_RESUMPTIONS):
+        stop.check()
+        before = received()
+        answer, limit = _tried(url, attempt, patience)
+        stop.check()
+        if not isinstance(answer, Again):
+            return answer
+        reason = answer.reason
+        got_on = received() > before and limit == patience.attempts
+        failures = 1 if got_on else failures + 1
+        pause = _pause(patience, failures, answer.wait_seconds)
+        if failures >= limit or (deadline is not None and deadline.left <= pause):
+            break
+        stop.pause(pause)
+    raise unreachable(url, f"{reason}, {_times(failures)}")
+
+
+def unreachable(url: str, reason: str) -> IndexAccessError:
+    """An error about what stands at a URL."""
+    return IndexAccessError(f"{shown(url)} {reason}", solution=_SOLUTION)
+
+
+def _tried(
+    url: str, attempt: Callable[[], _Result | Again], patience: Patience
+) -> tuple[_Result | Again, int]:
+    """What one try gave, and how many failures of its kind are too many."""
+    try:
+        return attempt(), patience.attempts
+    except TooSlowError:
+        return Again(reason="sends too slowly to come to an end"), (patience.attempts + 1) // 2
+    except httpx.TimeoutException:
+        return Again(reason="did not answer in time"), (patience.attempts + 1) // 2
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+        raise unreachable(url, f"cannot be followed ({error})") from error
+    except httpx.ConnectError as error:
+        return Again(reason=f"cannot be reached ({error})"), patience.attempts
+    except httpx.TransportError as error:
+        return Again(reason=f"dropped the connection ({error})"), patience.attempts
+    except httpx.DecodingError as error:
+        raise unreachable(url, f"sent what cannot be unpacked ({error})") from error
+
+
+def _pause(patience: Patience, failures: int, asked: float | None) -> float:
+    if asked is not None:
+        return min(asked, patience.longest_pause_seconds)
+    growing = patience.pause_seconds * 2.0 ** (failures - 1)
+    # Spread out, so that many connections do not come back at the same moment.
+    return min(growing, patience.longest_pause_seconds) * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+def _times(count: int) -> str:
+    return "at the first try" if count == 1 else f"{count} times in a row"

@@ -1,0 +1,204 @@
+"""Requests to the servers of one index: with its credentials, its redirects, and bounded patience.
+
+"Not there" (404, 410) and "not allowed" (401, 403) are never taken for each other. A request is sent
+on to another host only where that is named, and then without credentials: private indexes send
+downloads on to an object store or a CDN, and one that nobody named may be anybody's.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from factory import __version__
+from factory.errors import IndexAccessError, IndexContentError, RedirectError
+from factory.index.credentials import Logins, login_variables, shown
+from factory.index.exchange import answer_of, interruptible
+from factory.index.patience import Again, Deadline, Patience, patiently, unreachable
+from factory.process import Stop
+
+_TRANSIENT = frozenset({429, 500, 502, 503, 504})
+_MOST_REDIRECTS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A small thing that was read whole: its bytes, headers, and the URL that it came from in the end."""
+
+    content: bytes
+    url: str
+    status: int
+    headers: httpx.Headers
+    encoding: str | None
+
+
+class Transport:
+    """Sends requests for one index; safe to use from several threads.
+
+    Args:
+        logins: whom each server is told.
+        name: the index's name, for messages about credentials.
+        connections: how many at a time.
+        patience: timeouts and retries.
+        redirect_hosts: hosts, beside its own, that a server may send a request on to.
+        stop: ends what is waited for.
+    """
+
+    def __init__(
+        self,
+        logins: Logins,
+        *,
+        name: str | None,
+        connections: int,
+        patience: Patience,
+        redirect_hosts: frozenset[str],
+        stop: Stop,
+    ) -> None:
+        self.patience = patience
+        self.stop = stop
+        self._logins = logins
+        self._name = name
+        self._redirect_hosts = redirect_hosts
+        self._client = httpx.Client(
+            follow_redirects=False,
+            headers={"User-Agent": f"universal-image-factory/{__version__}"},
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def read(self, url: str, *, headers: Mapping[str, str], most_bytes: int) -> Answer | None:
+        """A small thing, whole; None where it is not there.
+
+        Where the headers ask for a range and the server gives the whole file instead, which may be
+        large, the answer's status is 200 and its content empty.
+
+        Raises:
+            IndexAccessError: the server refused, failed, or did not answer.
+            IndexContentError: it is larger than it may be.
+            RedirectError: the server sends on to a host that is not named.
+            ProgramError: the work was stopped.
+        """
+        deadline = Deadline(self.patience.whole_seconds)
+
+        def attempt() -> Answer | Again | None:
+            with self.opened(url, headers, deadline) as response:
+                again, there = self.judge(response)
+                if again is not None or not there:
+                    return again
+                ignored = "Range" in headers and response.status_code == httpx.codes.OK
+                return Answer(
+                    content=b"" if ignored else _read(response, most_bytes, deadline),
+                    url=str(response.url),
+                    status=response.status_code,
+                    headers=response.headers,
+                    encoding=response.charset_encoding,
+                )
+
+        return patiently(url, attempt, patience=self.patience, stop=self.stop, deadline=deadline)
+
+    @contextlib.contextmanager
+    def opened(self, url: str, headers: Mapping[str, str], deadline: Deadline) -> Iterator[httpx.Response]:
+        """A response whose body is still to be read, after the redirects that are allowed.
+
+        Raises:
+            RedirectError: the server sends on to a host that is not named, or from https to http.
+            ProgramError: the work was stopped.
+            httpx.HTTPError: as the client raises it.
+        """
+        response = self._sent(url, headers, deadline, with_login=True)
+        try:
+            for _ in range(_MOST_REDIRECTS):
+                if not response.has_redirect_location:
+                    break
+                target = urljoin(str(response.url), response.headers["Location"])
+                self._check_redirect(url, target)
+                response.close()
+                known = urlsplit(target).hostname == urlsplit(url).hostname
+                response = self._sent(target, headers, deadline, with_login=known)
+            else:
+                raise unreachable(url, "cannot be followed: it is sent on and on")
+            with interruptible(response, self.stop):
+                yield response
+        finally:
+            response.close()
+
+    def judge(self, response: httpx.Response) -> tuple[Again | None, bool]:
+        """What to try again, if so, and whether the thing is there.
+
+        Raises:
+            IndexAccessError: the server refuses access, or answers what no index does.
+        """
+        status = response.status_code
+        url = str(response.url)
+        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            raise self._refused(url, status)
+        if status in _TRANSIENT:
+            after = response.headers.get("Retry-After", "")
+            wait = float(after) if after.isdecimal() else None
+            return Again(reason=f"answers HTTP {status}", wait_seconds=wait), False
+        if status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
+            return None, False
+        if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
+            raise unreachable(url, f"answers HTTP {status}")
+        return None, True
+
+    def _sent(
+        self, url: str, headers: Mapping[str, str], deadline: Deadline, *, with_login: bool
+    ) -> httpx.Response:
+        deadline.check()
+        login = self._logins.of(url) if with_login else None
+        request = self._client.build_request(
+            "GET",
+            url,
+            headers=dict(headers),
+            timeout=httpx.Timeout(
+                self.patience.read_seconds, connect=self.patience.connect_seconds, pool=None
+            ),
+        )
+        # Given with each request, and never none: httpx would take what a link's URL says instead.
+        auth = httpx.BasicAuth(login.user, login.password) if login else httpx.Auth()
+        return answer_of(
+            lambda: self._client.send(request, stream=True, auth=auth), seconds=deadline.left, stop=self.stop
+        )
+
+    def _check_redirect(self, url: str, target: str) -> None:
+        """That a request may go on to a target: on its own host (at any port), or on one that is named."""
+        asked, going = urlsplit(url), urlsplit(target)
+        if going.scheme not in {"http", "https"} or (asked.scheme, going.scheme) == ("https", "http"):
+            raise RedirectError(
+                f"{shown(url)} is sent on to {shown(target)}, which is not read over {asked.scheme}",
+                solution="Ask the owners of the index to serve it over https throughout.",
+            )
+        if going.hostname not in {asked.hostname, *self._redirect_hosts}:
+            raise RedirectError(
+                f"{shown(url)} is sent on to another host, {going.hostname}, which the flavor does not name",
+                solution="If the owners of the index say that it keeps its files there, write "
+                f'redirect-hosts = ["{going.hostname}"] into [tool.factory].',
+            )
+
+    def _refused(self, url: str, status: int) -> IndexAccessError:
+        host = urlsplit(url).hostname
+        variables = f", or into {' and '.join(login_variables(self._name))}" if self._name else ""
+        return IndexAccessError(
+            f"{shown(url)} refuses access (HTTP {status})",
+            solution=f"Put the credentials for {host} into ~/.netrc (machine {host} login … password …)"
+            f"{variables}; or ask the owners of the index for access.",
+        )
+
+
+def _read(response: httpx.Response, most_bytes: int, deadline: Deadline) -> bytes:
+    content = bytearray()
+    for chunk in response.iter_bytes():
+        content += chunk
+        if len(content) > most_bytes:
+            raise IndexContentError(
+                f"{shown(str(response.url))} is larger than {most_bytes:,} bytes",
+                solution="Ask the owners of the index what they serve there.",
+            )
+        deadline.check()
+    return bytes(content)
