@@ -5,6 +5,7 @@ exactly one document; without, a text for people. rich is imported when somethin
 not when the program starts.
 """
 
+import datetime as dt
 import json
 import sys
 import time
@@ -118,7 +119,7 @@ class Console:
 
 
 def to_plain(data: object) -> object:
-    """Data as JSON knows it: dataclasses and errors become objects, paths strings, tuples and sets lists."""
+    """Data as JSON knows it: dataclasses and errors as objects, paths and dates as strings, sets as lists."""
     if isinstance(data, FactoryError):
         data = {
             "kind": type(data).__name__,
@@ -134,7 +135,7 @@ def to_plain(data: object) -> object:
         return sorted(str(to_plain(item)) for item in data)
     if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
         return [to_plain(item) for item in data]
-    if isinstance(data, (Path, PurePath)):
+    if isinstance(data, (Path, PurePath, dt.date)):
         return str(data)
     return data
 

@@ -1,5 +1,6 @@
 """Apply every rule to flavors."""
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,15 +11,23 @@ from factory.check.finding import Finding, Problem, finding
 from factory.check.folder import check_folder
 from factory.check.lock_artifacts import check_lock_artifacts
 from factory.check.lock_content import check_lock_content
+from factory.check.lock_files import check_lock_files
 from factory.check.lock_form import check_lock_form
+from factory.check.neighbours import NO_NEIGHBOURS, Neighbours, read_neighbours
+from factory.check.origins import check_origins
 from factory.check.project import check_project
+from factory.check.ranges import check_ranges
 from factory.check.subject import Subject, read_subject
+from factory.check.waivers import apply_waivers
 from factory.flavor.repository import Flavor
 
 CHECKS: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_folder,
     check_project,
+    check_ranges,
+    check_origins,
     check_lock_form,
+    check_lock_files,
     check_lock_content,
     check_lock_artifacts,
     check_dockerfiles,
@@ -27,43 +36,60 @@ CHECKS: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What was found: the names of the flavors that were looked at, and every finding, counted."""
+    """What was found: the names of the flavors that were looked at, and every finding, counted.
+
+    ``waived`` findings are counted apart from errors and warnings, whatever their rule's severity.
+    """
 
     flavors: tuple[str, ...]
     errors: int
     warnings: int
+    waived: int
     findings: tuple[Finding, ...]
 
 
-def check_flavors(flavors: Iterable[Flavor], *, root: Path) -> Report:
+def check_flavors(
+    flavors: Iterable[Flavor], *, root: Path, today: dt.date, others: Iterable[Flavor] = ()
+) -> Report:
     """Apply every rule to flavors, one after the other; paths in the report are relative to root.
 
+    ``others`` are the repository's flavors, with which those are compared where a rule does so.
     Needs no network and starts no program.
 
     Raises:
         StorageError: the file system refused.
     """
     chosen = tuple(flavors)
-    findings = tuple(found for flavor in chosen for found in check_flavor(flavor, root=root))
-    counts = Counter(found.severity for found in findings)
+    neighbours = read_neighbours({flavor.folder: flavor for flavor in (*others, *chosen)}.values())
+    findings = tuple(
+        found
+        for flavor in chosen
+        for found in check_flavor(flavor, root=root, today=today, neighbours=neighbours)
+    )
+    counts = Counter(found.severity if found.waiver is None else "waived" for found in findings)
     return Report(
         flavors=tuple(flavor.name for flavor in chosen),
         errors=counts["error"],
         warnings=counts["warning"],
+        waived=counts["waived"],
         findings=findings,
     )
 
 
-def check_flavor(flavor: Flavor, *, root: Path) -> tuple[Finding, ...]:
-    """Every finding of one flavor, by path and line.
+def check_flavor(
+    flavor: Flavor, *, root: Path, today: dt.date, neighbours: Neighbours = NO_NEIGHBOURS
+) -> tuple[Finding, ...]:
+    """Every finding of one flavor, by path and line; those that its spec waives today as well.
 
     Raises:
         StorageError: the file system refused.
     """
-    subject = read_subject(flavor)
+    subject = read_subject(flavor, neighbours=neighbours)
     folder = _shown(flavor.folder, root)
+    problems = (problem for check in CHECKS for problem in check(subject))
     found = [
-        finding(problem, flavor=flavor.name, folder=folder) for check in CHECKS for problem in check(subject)
+        finding(problem, flavor=flavor.name, folder=folder, waiver=waiver)
+        for problem, waiver in apply_waivers(subject, problems, today=today)
     ]
     return tuple(sorted(found, key=lambda item: (item.path, item.line or 0, item.code)))
 

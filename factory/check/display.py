@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from factory.check.state import Details, State
+from factory.check.waivers import shown
 from factory.console import Table
 from factory.flavor.spec import Spec
 
@@ -32,6 +33,10 @@ def details_parts(details: Details) -> tuple[str | Table, ...]:
         *_list("overrides", details.overrides),
         *_list(
             "missing from the index", [f"{item.requirement}: {item.reason}" for item in details.spec.missing]
+        ),
+        *_list(
+            "waivers",
+            [f"{shown(waiver)}, until {waiver.expires}: {waiver.reason}" for waiver in details.spec.waivers],
         ),
         files,
         "",
@@ -67,6 +72,8 @@ def _spec_rows(details: Details) -> Iterator[tuple[str, str]]:
     yield "python", spec.python
     yield "training hub", spec.training_hub
     yield "index", spec.index_url or _PUBLIC
+    for index in spec.indexes:
+        yield f"index {index.name}", f"{index.url} for {', '.join(index.packages)}"
     yield "platforms", ", ".join(spec.platforms)
     yield "base image", spec.base_image
     yield "downstream base image", spec.downstream_base_image
@@ -82,5 +89,5 @@ def _lock_line(details: Details) -> str:
     lock = details.locked
     if lock is None:
         return f"not locked: run `factory lock {details.name}`"
-    source = lock.index_url or "the public index"
+    source = " and ".join((lock.index_url or "the public index", *lock.further_index_urls))
     return f"lock: {lock.packages} packages, {lock.artifacts} artifacts, from {source}"

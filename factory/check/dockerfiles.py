@@ -1,16 +1,19 @@
 """Rules about the Dockerfiles: markers, and what a build without a network could not do."""
 
 import re
-import shlex
 from collections.abc import Iterator, Sequence
 
 from factory.check.finding import Problem
 from factory.check.indexes import passwords, second_indexes
 from factory.check.installs import fetched, is_remote
+from factory.check.labels import check_labels
+from factory.check.packages import check_packages
+from factory.check.preload import check_preload
+from factory.check.running import run_commands, without_flags
 from factory.check.stages import unpulled
 from factory.check.subject import Subject
 from factory.dockerfile.instructions import Instruction, read_instructions
-from factory.dockerfile.shell import Command, commands, exec_form
+from factory.dockerfile.shell import Command, exec_form
 from factory.downstream.blocks import find_blocks
 from factory.errors import MarkerError
 
@@ -18,8 +21,6 @@ _DOWNSTREAM = "Dockerfile.konflux"
 _UNSAFE_STRATEGY = re.compile(r"unsafe-(?:best|first)-match")
 _GPGCHECK_OFF = re.compile(r"(?<![A-Za-z0-9_])(?:pkg_)?gpgcheck\s*=\s*(?:0|false|no|off)\b", re.IGNORECASE)
 _GPG_OPTION = re.compile(r"--nogpgcheck|--no-gpg-checks?|--allow-unauthenticated")
-_FLAG = re.compile(r"--[a-z]+(?:=\S+)?\s+")
-_HEREDOC_SHELL = re.compile(r"(?:<<|(?:/\S*/)?(?:ba|da)?sh\b)")
 _TO_LOCK = "Add it to [project] dependencies and lock again; the image installs what the lock says."
 _SOLUTIONS = {
     "FAC402": _TO_LOCK,
@@ -30,16 +31,16 @@ _SOLUTIONS = {
 
 
 def check_dockerfiles(subject: Subject) -> Iterator[Problem]:
-    """FAC401 to FAC410, in every Dockerfile and .repo file of the folder."""
+    """FAC401 to FAC418, in every Dockerfile and .repo file of the folder."""
     for path, content in subject.dockerfiles.items():
-        yield from _dockerfile(path, content)
+        yield from _dockerfile(path, content, subject)
     for path, content in subject.repositories.items():
         for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
             if _GPGCHECK_OFF.match(line.strip()):
                 yield _gpgcheck(path, number, f"`{line.strip()}`")
 
 
-def _dockerfile(path: str, content: bytes) -> Iterator[Problem]:
+def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem]:
     # Split as bytes: str.splitlines would break lines at characters that Dockerfiles do not.
     lines = content.splitlines()
     try:
@@ -54,8 +55,14 @@ def _dockerfile(path: str, content: bytes) -> Iterator[Problem]:
         for instruction in instructions:
             yield from _hermetic(path, instruction)
         yield from _unpulled(path, instructions)
-    for instruction in read_instructions(_decoded(lines)):
+    instructions = read_instructions(_decoded(lines))
+    for instruction in instructions:
         yield from _everywhere(path, instruction)
+        yield from check_packages(path, instruction)
+    yield from check_labels(path, instructions, subject.project)
+    if path != _DOWNSTREAM:
+        # Downstream, what the removed block installs comes with the base image.
+        yield from check_preload(path, instructions, subject.pins)
 
 
 def _outside(lines: Sequence[bytes], *, keep_blocks: bool) -> list[str]:
@@ -76,7 +83,7 @@ def _hermetic(path: str, instruction: Instruction) -> Iterator[Problem]:
         yield from _add(path, instruction)
     if instruction.name != "RUN":
         return
-    text = _without_flags(instruction.text)
+    text = without_flags(instruction.text)
     if exec_form(text) is not None or instruction.heredoc is not None:
         form = "a heredoc" if instruction.heredoc is not None else "exec form"
         yield Problem(
@@ -86,21 +93,8 @@ def _hermetic(path: str, instruction: Instruction) -> Iterator[Problem]:
             message=f"a RUN instruction in {form}",
             solution="Write it as a plain shell line: RUN first && second.",
         )
-    for command in _run_commands(instruction):
+    for command in run_commands(instruction):
         yield from _fetch(path, instruction, command)
-
-
-def _run_commands(instruction: Instruction) -> tuple[Command, ...]:
-    if instruction.name != "RUN":
-        return ()
-    text = _without_flags(instruction.text)
-    words = exec_form(text)
-    if words is not None:
-        # As a shell would be given it, so that ["sh", "-c", "…"] is looked into.
-        return commands(shlex.join(words))
-    if instruction.heredoc is not None and _HEREDOC_SHELL.match(text):
-        return (*commands(text), *commands(instruction.heredoc))
-    return commands(text)
 
 
 def _fetch(path: str, instruction: Instruction, command: Command) -> Iterator[Problem]:
@@ -116,7 +110,7 @@ def _fetch(path: str, instruction: Instruction, command: Command) -> Iterator[Pr
 
 
 def _add(path: str, instruction: Instruction) -> Iterator[Problem]:
-    for word in _without_flags(instruction.text).split():
+    for word in without_flags(instruction.text).split():
         if is_remote(word.strip("\"',[]")):
             yield Problem(
                 code="FAC404",
@@ -150,19 +144,20 @@ def _everywhere(path: str, instruction: Instruction) -> Iterator[Problem]:
             path=path,
             line=instruction.line_of(strategy[0]),
             message=f"the index strategy is {strategy[0]}",
-            solution="Remove it; a flavor has one index, and the default strategy is the safe one.",
+            solution="Remove it; each package has one index, and the default strategy is the safe one.",
         )
     yield from _indexes(path, instruction, text)
 
 
 def _indexes(path: str, instruction: Instruction, text: str) -> Iterator[Problem]:
-    for word in dict.fromkeys(second_indexes(instruction, _run_commands(instruction))):
+    for word in dict.fromkeys(second_indexes(instruction, run_commands(instruction))):
         yield Problem(
             code="FAC409",
             path=path,
             line=instruction.line_of(word),
             message=f"{word} brings in a second index",
-            solution="Remove it; a flavor has one index: index-url in [tool.factory].",
+            solution="Remove it; what the flavor's index lacks gets an index of its own under "
+            "[[tool.factory.indexes]].",
         )
     for found, shown in passwords(text):
         yield Problem(
@@ -182,9 +177,3 @@ def _gpgcheck(path: str, line: int, what: str) -> Problem:
         message=f"{what} turns the verification of package signatures off",
         solution="Write gpgcheck=1 and name the vendor's key in gpgkey.",
     )
-
-
-def _without_flags(text: str) -> str:
-    while match := _FLAG.match(text):
-        text = text[match.end() :]
-    return text

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from factory.check.rules import RULES, Severity
+from factory.flavor.waiver import Waiver
 
 # Up to the last @ before the path: a password may hold one. Without a scheme, NAME:TAG@sha256: is an image.
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
@@ -12,18 +13,25 @@ _WITHOUT_SCHEME = re.compile(r"(?<![\w/.-])[^\s/:@`'\"=]+:(?!//)[^\s/]*@(?!sha25
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One place where a flavor breaks a rule. ``path`` is relative to the flavor folder."""
+    """One place where a flavor breaks a rule. ``path`` is relative to the flavor folder.
+
+    ``package`` is the normalized name of the package that it is about, None where it is about none.
+    """
 
     code: str
     path: str
     message: str
     solution: str
     line: int | None = None
+    package: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A problem with its flavor and its rule. ``path`` is relative to the repository root."""
+    """A problem with its flavor and its rule. ``path`` is relative to the repository root.
+
+    ``waiver`` is the one that the flavor's spec has for it today; what is waived does not count.
+    """
 
     code: str
     rule: str
@@ -31,12 +39,14 @@ class Finding:
     flavor: str
     path: str
     line: int | None
+    package: str | None
     message: str
     why: str
     solution: str
+    waiver: Waiver | None = None
 
 
-def finding(problem: Problem, *, flavor: str, folder: str) -> Finding:
+def finding(problem: Problem, *, flavor: str, folder: str, waiver: Waiver | None = None) -> Finding:
     """A problem as it is reported; ``folder`` is the flavor's, as paths in the report begin."""
     rule = RULES[problem.code]
     return Finding(
@@ -46,9 +56,11 @@ def finding(problem: Problem, *, flavor: str, folder: str) -> Finding:
         flavor=flavor,
         path=f"{folder}/{problem.path}",
         line=problem.line,
+        package=problem.package,
         message=_masked(problem.message),
         why=rule.why,
         solution=_masked(problem.solution),
+        waiver=waiver,
     )
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from factory.check.finding import Problem
+from factory.check.installs import is_lock
 from factory.check.subject import Subject
 from factory.errors import FactoryError, MarkerError, TemplateError
 from factory.flavor.project import PROJECT_FILE
-from factory.lock.lockfile import LOCK_FILE
 from factory.render.drift import Difference, find_drift
 
 _GENERATED = frozenset({"missing", "changed", "mode"})
@@ -38,9 +38,10 @@ def _links(subject: Subject) -> Iterator[Problem]:
         yield _link(PROJECT_FILE, f"{name} is a symbolic link to a folder", solution)
     if (folder / PROJECT_FILE).is_symlink():
         yield _link(PROJECT_FILE, f"{PROJECT_FILE} is a symbolic link", "Put the file itself there.")
-    if (folder / LOCK_FILE).is_symlink():
-        solution = f"Remove it, and lock again: `factory lock {name}`."
-        yield _link(LOCK_FILE, "the lock is a symbolic link", solution)
+    for lock in subject.lock_names:
+        if (folder / lock).is_symlink():
+            solution = f"Remove it, and lock again: `factory lock {name}`."
+            yield _link(lock, "the lock is a symbolic link", solution)
 
 
 def _link(path: str, message: str, solution: str) -> Problem:
@@ -48,6 +49,15 @@ def _link(path: str, message: str, solution: str) -> Problem:
 
 
 def _problem(difference: Difference, flavor: str) -> Problem:
+    if difference.kind == "stray" and is_lock(difference.path):
+        # Left behind by a split, with pins that contradict the lock's, and still there to be installed.
+        return Problem(
+            code="FAC104",
+            path=difference.path,
+            message="a requirements file of no index in the spec: an orphan, which nothing keeps current",
+            solution="Remove it. Packages of another index are named under [[tool.factory.indexes]], and "
+            f"`factory lock {flavor}` writes their file.",
+        )
     sync = f"Run `factory sync {flavor}`"
     message, solution = {
         "missing": ("a generated file is missing", f"{sync}."),

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from factory.dockerfile.shell import Command
-from factory.lock.lockfile import LOCK_FILE
 
 _PIP = re.compile(r"pip[0-9.]*")
 _PYTHON = re.compile(r"python[0-9.]*")
@@ -28,6 +27,8 @@ _VERBS = frozenset(
 _DOWNLOADERS = frozenset({"aria2c", "curl", "wget"})
 _GIT_VERBS = frozenset({"clone", "fetch", "pull", "submodule"})
 _MODEL_TOOLS = frozenset({"hf", "huggingface-cli"})
+_FETCHING_VERBS = frozenset({"install", "download", "wheel", "sync"})
+_PIP_VERBS = frozenset({"install", "sync", "uninstall"})
 _OFFLINE = frozenset({"--require-hashes", "--no-index", "--offline"})
 # Options of pip and uv that take the next word as their value.
 _VALUED = frozenset(
@@ -43,6 +44,8 @@ _VALUED = frozenset(
     }
 )
 _REQUIREMENT_FILES = frozenset({"-r", "--requirement", "--requirements"})
+# requirements.txt, and requirements-NAME.txt of each further index.
+_LOCK = re.compile(r"requirements(?:-[a-z0-9]+(?:-[a-z0-9]+)*)?\.txt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +59,7 @@ class Fetch:
 
 def fetched(command: Command) -> Fetch | None:
     """What a command would fetch in a build that has no network; None where it fetches nothing."""
-    program, *arguments = command
-    program = program.rpartition("/")[2]
-    if _PYTHON.fullmatch(program) and arguments[:1] == ["-m"] and len(arguments) > 1:
-        program, arguments = arguments[1], arguments[2:]
+    program, arguments = _program(command)
     if _PIP.fullmatch(program):
         return _pip(arguments, shown=program)
     if program == "uv":
@@ -71,6 +71,60 @@ def fetched(command: Command) -> Fetch | None:
     if program in _SYSTEM_TOOLS and _has_verb(arguments):
         return Fetch(code="FAC405", what=_shown(program, arguments), word=program)
     return _download(program, arguments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipCall:
+    """A call of pip, or of uv's pip: its verb, its other words, and the lock files that it is given."""
+
+    shown: str
+    verb: str
+    arguments: tuple[str, ...]
+    locks: tuple[str, ...]
+
+
+def pip_call(command: Command) -> PipCall | None:
+    """What a command asks pip to do; None where it calls no pip, or asks it for nothing."""
+    program, arguments = _program(command)
+    shown = program
+    if program == "uv":
+        if "pip" not in arguments:
+            return None
+        shown, arguments = "uv pip", arguments[arguments.index("pip") + 1 :]
+    elif not _PIP.fullmatch(program):
+        return None
+    verb = next((argument for argument in arguments if argument in _PIP_VERBS), None)
+    if verb is None:
+        return None
+    rest = arguments[arguments.index(verb) + 1 :]
+    positional, files = operands(rest)
+    named = (*files, *positional) if verb == "sync" else tuple(files)
+    return PipCall(
+        shown=shown,
+        verb=verb,
+        arguments=tuple(arguments),
+        locks=tuple(name for name in named if is_lock(name)),
+    )
+
+
+def installs_system_packages(command: Command) -> bool:
+    """Whether a command is one of a system's package manager, asked to install something."""
+    program, arguments = _program(command)
+    return program in _SYSTEM_TOOLS and _has_verb(arguments)
+
+
+def is_lock(path: str) -> bool:
+    """Whether a path is called as a lock file of a flavor."""
+    return _LOCK.fullmatch(path.rpartition("/")[2]) is not None
+
+
+def _program(command: Command) -> tuple[str, list[str]]:
+    """The program that a command runs, also as ``python -m PROGRAM``, and its arguments."""
+    program, *arguments = command
+    program = program.rpartition("/")[2]
+    if _PYTHON.fullmatch(program) and arguments[:1] == ["-m"] and len(arguments) > 1:
+        return arguments[1], arguments[2:]
+    return program, arguments
 
 
 def is_remote(word: str) -> bool:
@@ -105,23 +159,22 @@ def _uv(arguments: Sequence[str]) -> Fetch | None:
 
 def _tool(arguments: Sequence[str], *, shown: str) -> Fetch | None:
     """``uvx`` and its longer name, which install a program for one run."""
-    if not _operands(arguments)[0] or not _OFFLINE.isdisjoint(arguments):
+    if not operands(arguments)[0] or not _OFFLINE.isdisjoint(arguments):
         return None
     return Fetch(code="FAC403", what=_shown(shown, arguments), word=shown.partition(" ")[0])
 
 
 def _pip(arguments: Sequence[str], *, shown: str) -> Fetch | None:
-    verbs = {"install", "download", "wheel", "sync"}
-    verb = next((argument for argument in arguments if argument in verbs), None)
+    verb = next((argument for argument in arguments if argument in _FETCHING_VERBS), None)
     if verb is None:
         return None
-    positional, files = _operands(arguments[arguments.index(verb) + 1 :])
+    positional, files = operands(arguments[arguments.index(verb) + 1 :])
     for word in (*positional, *files):
         if is_remote(word):
             return Fetch(code="FAC402", what=f"{shown} {verb} {word}", word=word)
     if verb == "sync":
         files, positional = positional, []
-    strangers = [name for name in files if name.rpartition("/")[2] != LOCK_FILE]
+    strangers = [name for name in files if not is_lock(name)]
     named = [word for word in positional if not word.endswith(".whl")]
     if (named or strangers) and _OFFLINE.isdisjoint(arguments):
         unlocked = " ".join((*named, *strangers))
@@ -129,7 +182,7 @@ def _pip(arguments: Sequence[str], *, shown: str) -> Fetch | None:
     return None
 
 
-def _operands(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def operands(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """What is to be installed, and the requirements files, without the options' values."""
     positional: list[str] = []
     files: list[str] = []

@@ -9,7 +9,7 @@ from packaging.version import InvalidVersion, Version
 from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.flavor.spec import Spec
-from factory.lock.lockfile import LOCK_FILE, Artifact, LockFile, Pin
+from factory.lock.lockfile import Artifact, LockFile, Pin
 from factory.lock.narrow import fits, tag_ranks
 
 # The public index's torch for Linux is built for CUDA and brings these.
@@ -18,32 +18,32 @@ _FOR_GPUS = ("nvidia-", "cuda-")
 
 def check_lock_artifacts(subject: Subject) -> Iterator[Problem]:
     """FAC329 to FAC332. The first two say nothing of pins whose artifacts the lock does not name."""
-    if subject.project is None or subject.lock is None:
+    if subject.project is None or not subject.locks:
         return
     ranks = _ranks(subject.project.spec)
-    relock = f"Lock again: `factory lock {subject.flavor.name}`."
-    for pin in subject.lock.pins:
-        if pin.artifacts and all(artifact.file_name for artifact in pin.artifacts):
-            yield from _pin(pin, ranks, relock)
-    yield from _beside_index(subject.lock)
-    if subject.project.spec.accelerator == "cpu":
-        yield from _for_gpus(subject.lock, relock)
+    for path, lock in subject.locks.items():
+        for pin in lock.pins:
+            if pin.artifacts and all(artifact.file_name for artifact in pin.artifacts):
+                yield from _pin(path, pin, ranks, subject.relock)
+        yield from _beside_index(path, lock)
+        if subject.project.spec.accelerator == "cpu":
+            yield from _for_gpus(path, lock, subject.relock)
 
 
-def _beside_index(lock: LockFile) -> Iterator[Problem]:
+def _beside_index(path: str, lock: LockFile) -> Iterator[Problem]:
     for pin in lock.pins:
         if pin.name in lock.beside_index:
             message = f"{pin.text} came from a folder of wheels when this was locked, not from the index"
             solution = "Have the index's owners add it, or give --find-links to prefetch and build as well."
-            yield _problem("FAC331", pin, message, solution)
+            yield _problem("FAC331", path, pin, message, solution)
 
 
-def _for_gpus(lock: LockFile, relock: str) -> Iterator[Problem]:
+def _for_gpus(path: str, lock: LockFile, relock: str) -> Iterator[Problem]:
     found = [pin for pin in lock.pins if pin.name.startswith(_FOR_GPUS)]
     if found:
         message = f"a CPU flavor locks {len(found)} packages for GPUs, {found[0].name} the first of them"
         solution = f"Give a CPU build of torch with --find-links, or an index that has one. {relock}"
-        yield _problem("FAC332", found[0], message, solution)
+        yield _problem("FAC332", path, found[0], message, solution)
 
 
 def _ranks(spec: Spec) -> Mapping[str, Mapping[Tag, int]]:
@@ -53,19 +53,19 @@ def _ranks(spec: Spec) -> Mapping[str, Mapping[Tag, int]]:
     }
 
 
-def _pin(pin: Pin, ranks: Mapping[str, Mapping[Tag, int]], relock: str) -> Iterator[Problem]:
+def _pin(path: str, pin: Pin, ranks: Mapping[str, Mapping[Tag, int]], relock: str) -> Iterator[Problem]:
     served: set[str] = set()
     for artifact in pin.artifacts:
         platforms = _platforms(pin, artifact, ranks)
         served |= platforms
         if not platforms:
             message = f"{artifact.file_name} fits no platform of the flavor, or is not of {pin.text}"
-            yield _problem("FAC329", pin, message, relock)
+            yield _problem("FAC329", path, pin, message, relock)
     for platform in ranks:
         if platform not in served:
             message = f"{pin.text} has no artifact for {platform}"
             solution = f"{relock} It says who needs the package, and what the index has instead."
-            yield _problem("FAC330", pin, message, solution)
+            yield _problem("FAC330", path, pin, message, solution)
 
 
 def _platforms(pin: Pin, artifact: Artifact, ranks: Mapping[str, Mapping[Tag, int]]) -> set[str]:
@@ -87,5 +87,5 @@ def _is_of(file_name: str, pin: Pin) -> bool:
         return False
 
 
-def _problem(code: str, pin: Pin, message: str, solution: str) -> Problem:
-    return Problem(code=code, path=LOCK_FILE, line=pin.line, message=message, solution=solution)
+def _problem(code: str, path: str, pin: Pin, message: str, solution: str) -> Problem:
+    return Problem(code=code, path=path, line=pin.line, message=message, solution=solution, package=pin.name)

@@ -16,20 +16,18 @@ _IGNORED = frozenset({"--requirement", "-r", "--constraint", "-c"})
 
 
 def check_lock_form(subject: Subject) -> Iterator[Problem]:
-    """FAC301 to FAC310."""
-    if subject.lock_error is not None:
-        yield _problem("FAC302", None, subject.lock_error.reason, subject.lock_error.solution)
-    elif subject.lock is None:
-        # Where there is no project either, there is nothing to lock.
-        if not isinstance(subject.project_error, NotFoundError):
-            yield _not_locked(subject)
-    else:
-        relock = f"Lock again: `factory lock {subject.flavor.name}`."
-        yield from _unreadable(subject.lock, relock)
-        yield from _pins(subject.lock, relock)
-        yield from _repeated(subject.lock, relock)
-        yield from _options(subject.lock, relock)
-        yield from _edited(subject.lock, relock)
+    """FAC301 to FAC310, in every lock file. A file of several that is missing is FAC333's."""
+    for path, error in subject.lock_errors.items():
+        yield _problem("FAC302", path, None, error.reason, error.solution)
+    # Where there is no project either, there is nothing to lock.
+    if not subject.locks and not subject.lock_errors and not isinstance(subject.project_error, NotFoundError):
+        yield _not_locked(subject)
+    for path, lock in subject.locks.items():
+        yield from _unreadable(path, lock, subject.relock)
+        yield from _pins(path, lock, subject.relock)
+        yield from _options(path, lock, subject.relock)
+        yield from _edited(path, lock, subject.relock)
+    yield from _repeated(subject)
 
 
 def _not_locked(subject: Subject) -> Problem:
@@ -41,61 +39,66 @@ def _not_locked(subject: Subject) -> Problem:
     )
 
 
-def _unreadable(lock: LockFile, relock: str) -> Iterator[Problem]:
+def _unreadable(path: str, lock: LockFile, relock: str) -> Iterator[Problem]:
     for line, text in lock.unreadable:
         yield _problem(
             "FAC302",
+            path,
             line,
             f"{text!r} is no requirement",
             f"{relock} What is fetched by URL cannot be locked.",
         )
 
 
-def _pins(lock: LockFile, relock: str) -> Iterator[Problem]:
+def _pins(path: str, lock: LockFile, relock: str) -> Iterator[Problem]:
     for pin in lock.pins:
         if pin.version is None:
-            yield _problem("FAC303", pin.line, f"{pin.text} is not pinned to one version", relock)
+            message = f"{pin.text} is not pinned to one version"
+            yield _problem("FAC303", path, pin.line, message, relock, package=pin.name)
         if not pin.artifacts:
-            yield _problem("FAC304", pin.line, f"{pin.text} has no SHA-256", relock)
+            yield _problem("FAC304", path, pin.line, f"{pin.text} has no SHA-256", relock, package=pin.name)
         for artifact in pin.artifacts:
             if len(artifact.sha256) != _SHA256_DIGITS:
                 message = f"a hash of {pin.text} has {len(artifact.sha256)} digits, not {_SHA256_DIGITS}"
-                yield _problem("FAC310", pin.line, message, relock)
+                yield _problem("FAC310", path, pin.line, message, relock, package=pin.name)
         if pin.marker is not None:
-            yield _problem(
-                "FAC305", pin.line, f"{pin.name} still has the environment marker {pin.marker}", relock
-            )
+            message = f"{pin.name} still has the environment marker {pin.marker}"
+            yield _problem("FAC305", path, pin.line, message, relock, package=pin.name)
 
 
-def _repeated(lock: LockFile, relock: str) -> Iterator[Problem]:
-    first: dict[str, Pin] = {}
-    for pin in lock.pins:
-        earlier = first.setdefault(pin.name, pin)
-        if earlier is not pin:
-            message = f"{pin.text} is locked a second time, after {earlier.text} in line {earlier.line}"
-            yield _problem("FAC306", pin.line, message, relock)
+def _repeated(subject: Subject) -> Iterator[Problem]:
+    first: dict[str, tuple[str, Pin]] = {}
+    for path, lock in subject.locks.items():
+        for pin in lock.pins:
+            where, earlier = first.setdefault(pin.name, (path, pin))
+            if earlier is not pin:
+                place = f"line {earlier.line}" if where == path else f"line {earlier.line} of {where}"
+                message = f"{pin.text} is locked a second time, after {earlier.text} in {place}"
+                yield _problem("FAC306", path, pin.line, message, subject.relock, package=pin.name)
 
 
-def _options(lock: LockFile, relock: str) -> Iterator[Problem]:
+def _options(path: str, lock: LockFile, relock: str) -> Iterator[Problem]:
     for option in lock.options:
         shown = f"{option.name} {option.value}".rstrip()
         if option.name in _IGNORED:
             message = f"`{shown}` names a file that Hermeto does not read"
-            yield _problem("FAC308", option.line, message, f"Remove it. {relock}")
+            yield _problem("FAC308", path, option.line, message, f"Remove it. {relock}")
         elif option.name not in _ACCEPTED or _is_file_url(option):
-            yield _problem("FAC307", option.line, f"Hermeto refuses `{shown}`", f"Remove it. {relock}")
+            yield _problem("FAC307", path, option.line, f"Hermeto refuses `{shown}`", f"Remove it. {relock}")
 
 
-def _edited(lock: LockFile, relock: str) -> Iterator[Problem]:
+def _edited(path: str, lock: LockFile, relock: str) -> Iterator[Problem]:
     # A lock that tells nothing was not made by the factory, which the rule about stale locks says.
     if lock.inputs is not None and not lock.as_locked:
         message = "the contents are not those that `factory lock` wrote"
-        yield _problem("FAC309", None, message, f"{relock} Changes belong into pyproject.toml.")
+        yield _problem("FAC309", path, None, message, f"{relock} Changes belong into pyproject.toml.")
 
 
 def _is_file_url(option: Option) -> bool:
     return option.value.lower().startswith("file:")
 
 
-def _problem(code: str, line: int | None, message: str, solution: str) -> Problem:
-    return Problem(code=code, path=LOCK_FILE, line=line, message=message, solution=solution)
+def _problem(
+    code: str, path: str, line: int | None, message: str, solution: str, *, package: str | None = None
+) -> Problem:
+    return Problem(code=code, path=path, line=line, message=message, solution=solution, package=package)

@@ -6,10 +6,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from factory.check.finding import Problem
-from factory.check.requirements import admits, asked, parse
 from factory.check.subject import Subject
 from factory.errors import NotFoundError
 from factory.flavor.project import PROJECT_FILE, Project
+from factory.flavor.requirements import admits, asked, parse
 
 _HONOURED = frozenset({"constraint-dependencies", "override-dependencies"})
 _INDEX_KEYS = frozenset(
@@ -96,6 +96,7 @@ def _versions(subject: Subject, project: Project) -> Iterator[Problem]:
             code="FAC203",
             path=PROJECT_FILE,
             line=subject.project_line(item.text),
+            package=item.name,
             message=f"{item.key} asks for {item.text}, and the spec says {item.name} {version}",
             solution=f"Write {item.name}=={version}, or change {item.name} in [tool.factory].",
         )
@@ -166,7 +167,7 @@ def _uv_table(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def _missing(subject: Subject, project: Project) -> Iterator[Problem]:
-    locked = {pin.name: pin for pin in subject.lock.pins} if subject.lock else {}
+    locked = {pin.name: pin for pin in subject.pins}
     wanted: dict[str, str] = {canonicalize_name(parse(text).name): text for text in project.dependencies}
     for missing in project.spec.missing:
         line = subject.project_line("requirement", f'"{missing.requirement}"')
@@ -177,6 +178,7 @@ def _missing(subject: Subject, project: Project) -> Iterator[Problem]:
                 code="FAC211",
                 path=PROJECT_FILE,
                 line=line,
+                package=missing.package,
                 message=f"{missing.requirement} is recorded as missing, and dependencies has {asked_for}",
                 solution="Take it out of [project] dependencies while the index lacks it, and out of "
                 "missing when the index has it. Then lock again.",
@@ -186,6 +188,7 @@ def _missing(subject: Subject, project: Project) -> Iterator[Problem]:
                 code="FAC208",
                 path=PROJECT_FILE,
                 line=line,
+                package=missing.package,
                 message=f"{missing.requirement} is recorded as missing from the index: {missing.reason}",
                 solution="When the index has it, move it to [project] dependencies and lock again.",
             )
@@ -194,6 +197,7 @@ def _missing(subject: Subject, project: Project) -> Iterator[Problem]:
                 code="FAC209",
                 path=PROJECT_FILE,
                 line=line,
+                package=missing.package,
                 message=f"{missing.requirement} is recorded as missing, and the lock has {pin.text}",
                 solution="Take it out of missing, add it to [project] dependencies and lock again.",
             )

@@ -1,14 +1,15 @@
-"""A report as text for people, and as annotations for GitHub."""
+"""A report as text for people, as annotations for GitHub, and which forms there are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 
 from factory.check.check import Report
 from factory.check.finding import Finding
+from factory.check.sarif import as_sarif
 
 
 def as_text(report: Report) -> str:
-    """Findings under the name of their flavor, and a line that counts them."""
+    """Findings under the name of their flavor, what is waived in short, and a line that counts them."""
     blocks = [
         "\n".join((flavor, *(_entry(item) for item in items)))
         for flavor, items in groupby(report.findings, key=lambda item: item.flavor)
@@ -19,13 +20,30 @@ def as_text(report: Report) -> str:
 def as_github(report: Report) -> str:
     """One workflow command a finding, which GitHub shows beside the line, and the line that counts.
 
-    The form and its escapes are those of GitHub's workflow commands.
+    The form and its escapes are those of GitHub's workflow commands. What is waived is a notice.
     """
     return "\n".join((*(_annotation(item) for item in report.findings), _count(report)))
 
 
+FORMATS: Mapping[str, Callable[[Report], str]] = {
+    "text": as_text,
+    "json": as_text,  # the console prints the report itself
+    "github": as_github,
+    "sarif": as_sarif,
+}
+"""The forms of a report, by the name of each on the command line."""
+
+
 def _entry(item: Finding) -> str:
     place = item.path if item.line is None else f"{item.path}:{item.line}"
+    if item.waiver is not None:
+        return "\n".join(
+            (
+                f"  waived until {item.waiver.expires}: {item.code} {item.rule}  {place}",
+                f"    {item.message}",
+                f"    waived because: {item.waiver.reason}",
+            )
+        )
     return "\n".join(
         (
             f"  {item.severity} {item.code} {item.rule}  {place}",
@@ -41,6 +59,9 @@ def _annotation(item: Finding) -> str:
     shown = ",".join(
         f"{key}={_property(str(value))}" for key, value in properties.items() if value is not None
     )
+    if item.waiver is not None:
+        said = f"{item.message}. Waived until {item.waiver.expires}: {item.waiver.reason}"
+        return f"::notice {shown}::{_data(said)}"
     return f"::{item.severity} {shown}::{_data(f'{item.message}. {item.why} {item.solution}')}"
 
 
@@ -60,6 +81,8 @@ def _counted(report: Report) -> Iterator[str]:
     yield _plural(len(report.flavors), "flavor") + " checked"
     yield _plural(report.errors, "error")
     yield _plural(report.warnings, "warning")
+    if report.waived:
+        yield f"{report.waived} waived"
 
 
 def _plural(number: int, noun: str) -> str:

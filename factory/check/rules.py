@@ -11,15 +11,19 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: its name in words, whether a finding fails the check, and why it is there."""
+    """One rule: its name in words, whether a finding fails the check, and why it is there.
+
+    ``waivable``: whether a flavor's spec may bear a finding for a while (docs/rules.md, Waivers).
+    """
 
     name: str
     severity: Severity
     why: str
+    waivable: bool = True
 
 
-def _error(name: str, why: str) -> Rule:
-    return Rule(name, "error", why)
+def _error(name: str, why: str, *, waivable: bool = True) -> Rule:
+    return Rule(name, "error", why, waivable)
 
 
 def _warning(name: str, why: str) -> Rule:
@@ -37,7 +41,7 @@ RULES = {
     "FAC105": _error("not-renderable", "What cannot be rendered cannot be compared with its templates."),
     "FAC106": _error("symbolic-link", "A copy or a build context may hold the link and nothing behind it."),
     # The spec and the rest of pyproject.toml
-    "FAC201": _error("unreadable-spec", "Everything in the folder is made from the spec."),
+    "FAC201": _error("unreadable-spec", "Everything in the folder is made from the spec.", waivable=False),
     "FAC202": _error("folder-name", "People choose a flavor by its name; it must be what it says."),
     "FAC203": _error("version-against-spec", "A flavor named after one version would install another."),
     "FAC204": _error("python-against-spec", "The lock would be resolved for a Python that the image lacks."),
@@ -52,6 +56,15 @@ RULES = {
     "FAC209": _warning("missing-yet-locked", "What is recorded as missing is left out of every new lock."),
     "FAC210": _error("project-name", "Tools that read pyproject.toml would report another flavor."),
     "FAC211": _error("missing-yet-asked", "The lock leaves it out, though the image is said to hold it."),
+    "FAC212": _error("expired-waiver", "What was borne for a while is borne no longer.", waivable=False),
+    "FAC213": _error("unknown-waiver", "It excuses nothing, though it reads as if it did.", waivable=False),
+    "FAC214": Rule(
+        "unused-waiver", "warning", "Left behind, it would excuse what comes back one day.", waivable=False
+    ),
+    "FAC215": _error("index-of-another-accelerator", "The image would hold builds for other hardware."),
+    "FAC216": _warning("index-shared", "An index is built for one accelerator; the other gets its builds."),
+    "FAC217": _warning("unbounded-dependency", "A later refresh may jump over versions that nobody tried."),
+    "FAC218": _warning("exact-dependency", "The next security fix cannot be taken without an edit."),
     # The lock by itself
     "FAC301": _warning("not-locked", "Without a lock, nothing can be prefetched or built hermetically."),
     "FAC302": _error("unreadable-lock", "What cannot be read is not installed as it was meant."),
@@ -79,7 +92,9 @@ RULES = {
     "FAC325": _error("index-missing", "Without the line, pip and Hermeto fetch from the public index."),
     "FAC326": _error("index-differs", "The hashes belong to the files of another index."),
     "FAC327": _error("index-twice", "Hermeto accepts one index per file."),
-    "FAC328": _error("index-credentials", "A committed password is a leaked one, and Hermeto refuses it."),
+    "FAC328": _error(
+        "index-credentials", "A committed password is a leaked one, and Hermeto refuses it.", waivable=False
+    ),
     "FAC329": _error(
         "unfit-artifact", "Hermeto would fetch a file that no platform of the flavor can install."
     ),
@@ -88,6 +103,9 @@ RULES = {
         "beside-the-index", "Whoever has only the index cannot prefetch or build this flavor."
     ),
     "FAC332": _warning("gpu-package-for-cpu", "Gigabytes for a GPU would go into an image that has none."),
+    "FAC333": _error("lock-file-missing", "What comes from that index would not be fetched or installed."),
+    "FAC334": _error("package-in-anothers-lock", "It would be fetched from an index that is not its own."),
+    "FAC335": _error("locked-apart", "Files of two resolutions may contradict each other, or lack packages."),
     # The Dockerfiles and what they use
     "FAC401": _error("marker", "A block that does not pair cannot be removed for downstream."),
     "FAC402": _error(
@@ -104,5 +122,21 @@ RULES = {
         "unsafe-index-option", "A public package of the same name could win over the private one."
     ),
     "FAC409": _error("extra-index-option", "Another index could serve a package of the same name."),
-    "FAC410": _error("password", "Whoever has the repository or the image can read it."),
+    "FAC410": _error("password", "Whoever has the repository or the image can read it.", waivable=False),
+    "FAC411": _error("unverified-install", "A file with other bytes than those locked would be installed."),
+    "FAC412": _error(
+        "resolving-install", "What is installed would not be what the lock says, and flavors differ."
+    ),
+    "FAC413": _error(
+        "site-packages-copied", "The base image's packages keep a .dist-info beside the new one."
+    ),
+    "FAC414": _error("label-missing", "The product's pipelines and the catalog read it, and refuse without."),
+    "FAC415": _error("label-white-space", "Whoever compares the label finds another word."),
+    "FAC416": _error(
+        "licence-of-another-vendor", "The image would be shipped under terms that are not its own."
+    ),
+    "FAC417": _warning("uv-removed", "The base image's users install with it, and flavors would differ."),
+    "FAC418": _warning(
+        "preload-not-installed", "Every program of the image would begin with a loader's error."
+    ),
 }

@@ -9,7 +9,7 @@ from factory.errors import LockFileError, MarkerError, NotFoundError, SpecError,
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
-from factory.lock.lockfile import LOCK_FILE, LockFile, read_lock
+from factory.lock.lockset import LockSet, lock_file_names, read_lock_set
 from factory.render.drift import find_drift
 from factory.render.render import render_flavor
 
@@ -43,12 +43,14 @@ class FileState:
 
 @dataclass(frozen=True, kw_only=True)
 class LockSummary:
-    """How much a lock holds, and the index that it names."""
+    """How much a lock holds in all of its files, and the indexes that these name, the main one's first."""
 
     packages: int
     artifacts: int
     index_url: str | None
     inputs: str | None
+    files: tuple[str, ...]
+    further_index_urls: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,7 @@ def flavor_details(flavor: Flavor) -> Details:
         LockFileError: its lock cannot be read.
     """
     project = flavor.project
-    lock = read_lock(flavor.folder)
+    lock = read_lock_set(flavor.folder, project.spec)
     files = _files(flavor)
     return Details(
         name=flavor.name,
@@ -118,22 +120,25 @@ def _rendering(flavor: Flavor) -> tuple[Rendering, str | None]:
 
 def _locking(flavor: Flavor, project: Project) -> tuple[Locking, str | None]:
     try:
-        return _lock_state(project, read_lock(flavor.folder)), None
+        return _lock_state(project, read_lock_set(flavor.folder, project.spec)), None
     except LockFileError as error:
         return "broken", error.reason
 
 
-def _lock_state(project: Project, lock: LockFile | None) -> Locking:
-    if lock is None:
+def _lock_state(project: Project, locks: LockSet | None) -> Locking:
+    if locks is None:
         return "not locked"
-    return "stale" if is_stale(project, lock) else "locked"
+    complete = tuple(locks.files) == lock_file_names(project.spec) and locks.belongs_together
+    is_current = complete and not any(is_stale(project, lock) for lock in locks.files.values())
+    return "locked" if is_current else "stale"
 
 
 def _files(flavor: Flavor) -> tuple[FileState, ...]:
     differences = {item.path: item.kind for item in find_drift(flavor)}
     generated = {file.path: "generated" for file in render_flavor(flavor.project, name=flavor.name)}
     own = dict.fromkeys(flavor.project.spec.hooks.files, "the flavor's own")
-    known = {PROJECT_FILE: "edited by people", LOCK_FILE: "locked"}
+    known = {PROJECT_FILE: "edited by people"}
+    known |= dict.fromkeys(lock_file_names(flavor.project.spec), "locked")
     present = {path: state for path, state in known.items() if (flavor.folder / path).is_file()}
     return tuple(
         FileState(path=path, state=state)
@@ -141,10 +146,13 @@ def _files(flavor: Flavor) -> tuple[FileState, ...]:
     )
 
 
-def _summary(lock: LockFile) -> LockSummary:
+def _summary(locks: LockSet) -> LockSummary:
+    named = [next(iter(lock.index_urls), None) for lock in locks.files.values()]
     return LockSummary(
-        packages=len(lock.pins),
-        artifacts=sum(len(pin.artifacts) for pin in lock.pins),
-        index_url=next(iter(lock.index_urls), None),
-        inputs=lock.inputs,
+        packages=len(locks.pins),
+        artifacts=sum(len(pin.artifacts) for pin in locks.pins),
+        index_url=named[0],
+        inputs=locks.inputs,
+        files=tuple(locks.files),
+        further_index_urls=tuple(url for url in named[1:] if url is not None),
     )

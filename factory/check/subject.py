@@ -1,23 +1,26 @@
 """What is read of a flavor, once, before the rules look at it."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.check.neighbours import NO_NEIGHBOURS, Neighbours
 from factory.errors import FactoryError, LockFileError, NotFoundError, SpecError
 from factory.files import storage_error
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
-from factory.lock.lockfile import LOCK_FILE, LockFile, read_lock
+from factory.lock.lockfile import LOCK_FILE, LockFile, Pin, parse_lock
+from factory.lock.lockset import lock_file_names
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A flavor as it stands in its folder, whatever its state.
 
-    ``project`` is None where ``pyproject.toml`` cannot be read, and ``project_error`` says why;
-    so for ``lock``, which is None without an error where the flavor is not locked.
+    ``project`` is None where ``pyproject.toml`` cannot be read, and ``project_error`` says why.
+    ``lock_names`` are the lock files that its spec asks for; ``locks`` those of them that are there,
+    and ``lock_errors`` why one that is there cannot be read. ``neighbours`` are the repository's flavors.
     """
 
     flavor: Flavor
@@ -25,10 +28,22 @@ class Subject:
     project_error: FactoryError | None
     document: Mapping[str, object]
     project_lines: tuple[str, ...]
-    lock: LockFile | None
-    lock_error: FactoryError | None
+    lock_names: tuple[str, ...]
+    locks: Mapping[str, LockFile]
+    lock_errors: Mapping[str, FactoryError]
     dockerfiles: Mapping[str, bytes]
     repositories: Mapping[str, bytes]
+    neighbours: Neighbours = NO_NEIGHBOURS
+
+    @property
+    def pins(self) -> tuple[Pin, ...]:
+        """Every pin of every lock file, file by file."""
+        return tuple(pin for lock in self.locks.values() for pin in lock.pins)
+
+    @property
+    def relock(self) -> str:
+        """What to do about most findings of a lock."""
+        return f"Lock again: `factory lock {self.flavor.name}`."
 
     def project_line(self, *words: str) -> int | None:
         """The number of the first line of ``pyproject.toml`` that holds all the words."""
@@ -36,14 +51,15 @@ class Subject:
         return next((number for number, line in numbered if all(word in line for word in words)), None)
 
 
-def read_subject(flavor: Flavor) -> Subject:
+def read_subject(flavor: Flavor, *, neighbours: Neighbours = NO_NEIGHBOURS) -> Subject:
     """Read what the rules need; what cannot be read is kept as an error for them to report.
 
     Raises:
         StorageError: the file system refused.
     """
     project, project_error = _project(flavor)
-    lock, lock_error = _lock(flavor)
+    lock_names = (LOCK_FILE,) if project is None else lock_file_names(project.spec)
+    locks, lock_errors = _locks(flavor.folder, lock_names)
     text = _text(flavor.folder / PROJECT_FILE)
     return Subject(
         flavor=flavor,
@@ -51,10 +67,12 @@ def read_subject(flavor: Flavor) -> Subject:
         project_error=project_error,
         document=_document(text),
         project_lines=tuple(text.splitlines()),
-        lock=lock,
-        lock_error=lock_error,
+        lock_names=lock_names,
+        locks=locks,
+        lock_errors=lock_errors,
         dockerfiles=_contents(flavor.folder, "Dockerfile*"),
         repositories=_contents(flavor.folder, "*.repo"),
+        neighbours=neighbours,
     )
 
 
@@ -67,13 +85,21 @@ def _project(flavor: Flavor) -> tuple[Project | None, FactoryError | None]:
         return None, storage_error(flavor.folder / PROJECT_FILE, error)
 
 
-def _lock(flavor: Flavor) -> tuple[LockFile | None, FactoryError | None]:
-    try:
-        return read_lock(flavor.folder), None
-    except LockFileError as error:
-        return None, error
-    except OSError as error:
-        return None, storage_error(flavor.folder / LOCK_FILE, error)
+def _locks(folder: Path, names: Iterable[str]) -> tuple[dict[str, LockFile], dict[str, FactoryError]]:
+    locks: dict[str, LockFile] = {}
+    errors: dict[str, FactoryError] = {}
+    for name in names:
+        try:
+            locks[name] = parse_lock((folder / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except UnicodeDecodeError:
+            errors[name] = LockFileError(
+                "the lock is not UTF-8", solution=f"Lock again: `factory lock {folder.name}`."
+            )
+        except OSError as error:
+            errors[name] = storage_error(folder / name, error)
+    return locks, errors
 
 
 def _text(path: Path) -> str:

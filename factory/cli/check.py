@@ -3,8 +3,9 @@
 import click
 
 from factory.check.check import check_flavors
-from factory.check.report import as_github, as_text
+from factory.check.report import FORMATS
 from factory.cli.options import Invocation, common
+from factory.flavor.waiver import today
 
 
 @click.command()
@@ -13,24 +14,26 @@ from factory.cli.options import Invocation, common
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "github"]),
+    type=click.Choice(["text", "json", "github", "sarif"]),
     default="text",
     show_default=True,
-    help="Text for people, one JSON document, or annotations for GitHub. --json is --format json.",
+    help="Text for people, one JSON document (so does --json), annotations for GitHub, or SARIF 2.1.0, "
+    "which code scanning reads.",
 )
 @common
 def command(invocation: Invocation, flavors: tuple[str, ...], *, every: bool, form: str) -> int:
     """Apply every rule to flavors; every flavor where none is named.
 
-    Needs no network. Exits with 0 where nothing but warnings was found, and with 1 where an error
-    was. docs/rules.md explains each rule by its code.
+    Needs no network. Exits with 0 where nothing but warnings and waived findings was found, and with
+    1 where an error was. docs/rules.md explains each rule by its code, and waivers.
     """
     if every and flavors:
         raise click.UsageError("give flavors or --all, not both")
     if form == "json":
         invocation.console.json_output = True
     repository = invocation.repository_of(*flavors)
-    report = check_flavors(repository.select(flavors), root=repository.root)
-    text = as_github(report) if form == "github" else as_text(report)
-    invocation.console.result(report, text)
+    report = check_flavors(
+        repository.select(flavors), root=repository.root, today=today(), others=repository.flavors()
+    )
+    invocation.console.result(report, FORMATS[form](report))
     return 1 if report.errors else 0

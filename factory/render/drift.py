@@ -44,7 +44,9 @@ def find_drift(flavor: Flavor) -> tuple[Difference, ...]:
     ]
     own = flavor.project.spec.hooks.files
     found += [Difference(path=path, kind="absent") for path in own if not is_own_file(flavor.folder, path)]
-    expected = {PROJECT_FILE, *LOCK_FILES, *rendered, *own}
+    # As `factory.lock.lockset` names the lock of a further index, which stands later in the chain.
+    further = {f"requirements-{index.name}.txt" for index in flavor.project.spec.indexes}
+    expected = {PROJECT_FILE, *LOCK_FILES, *further, *rendered, *own}
     found += [Difference(path=path, kind="stray") for path in _strays(flavor.folder, expected)]
     return tuple(sorted(found, key=lambda difference: difference.path))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from support.clean_flavor import INDEX, lock_text
 
 HEX = "a" * 64
+WAIVER = '\n[[tool.factory.waivers]]\nfinding = "{}"\nreason = "known"\nexpires = {}\n'
 LOCK = "requirements.txt"
 TOML = "pyproject.toml"
 RUN_MARK = "USER 1001\n"
@@ -31,6 +32,11 @@ def _toml(code: str, old: str, new: str, at: str | None, says: str = "") -> Brea
 
 def _lock(code: str, old: str, new: str, at: str | None, says: str = "") -> Breach:
     return Breach(code, LOCK, old, new, at, says)
+
+
+def _waiver(code: str, finding: str, expires: str, says: str) -> Breach:
+    end = 'reason = "the index has source distributions only"\n'
+    return _toml(code, end, end + WAIVER.format(finding, expires), "[[tool.factory.waivers]]", says)
 
 
 def _docker(code: str, line: str, at: str, says: str = "") -> Breach:
@@ -66,6 +72,24 @@ BREACHES = [
     _toml("FAC210", 'name = "th09-cuda130', 'name = "th09-cuda128', 'name = "th09-cuda128', "cuda128"),
     _toml("FAC211", '"numpy>=2.0,<3"', '"numpy>=2.0,<3", "Flash_Attn"', 'requirement = "flash', "Flash_Attn"),
     _toml("FAC209", "flash-attn>=2.8", "urllib3>=1", 'requirement = "urllib3>=1"', "urllib3==2.6.2"),
+    _waiver("FAC212", "FAC102", "2026-11-21", "FAC102 expired on 2026-11-21: known"),
+    _waiver("FAC212", "drift", "2026-01-01", "drift expired"),
+    _waiver("FAC212", "CVE-2026-54058", "2026-01-01", "CVE-2026-54058 expired"),
+    _waiver("FAC213", "FAC999", "2030-01-01", "no finding that can be waived"),
+    _waiver("FAC213", "changed-file", "2030-01-01", "no finding that can be waived"),
+    _waiver("FAC213", "FAC-206", "2030-01-01", "no finding that can be waived"),
+    _waiver("FAC213", "FAC201", "2030-01-01", "FAC201 unreadable-spec cannot be waived"),
+    _waiver("FAC213", "fac212", "2030-01-01", "fac212 expired-waiver cannot be waived"),
+    _waiver("FAC214", "FAC407", "2030-01-01", "FAC407 excuses nothing"),
+    _toml("FAC215", INDEX, INDEX.replace("cuda13.0", "cuda12.8"), "index-url", "is called cuda12.8"),
+    _toml("FAC215", INDEX, INDEX.replace("cuda13.0", "cpu-ubi9"), "index-url", "is called cpu"),
+    _toml("FAC215", INDEX, INDEX.replace("cuda13.0", "whl/cu126"), "index-url", "is called cu126"),
+    _toml("FAC215", INDEX, INDEX.replace("cuda13.0", "ROCm7.14-ubi9"), "index-url", "is called rocm7.14"),
+    _toml("FAC217", "numpy>=2.0,<3", "numpy>=2.0", "numpy>=2.0", "no upper bound"),
+    _toml("FAC217", '"numpy>=2.0,<3"', '"numpy"', '"numpy"', "no upper bound"),
+    _toml("FAC217", "numpy>=2.0,<3", "numpy>2.0,!=2.3", "numpy>2.0", "no upper bound"),
+    _toml("FAC218", "numpy>=2.0,<3", "numpy==2.4.1", "numpy==2.4.1", "dependencies pins"),
+    _toml("FAC218", '"urllib3>=2.6"', '"urllib3===2.6.2"', "urllib3", "constraint-dependencies pins"),
     _lock("FAC302", OPTION, f"{OPTION}trl @@ here\n", "trl @@ here"),
     _lock("FAC303", "numpy==2.4.1", "numpy>=2.4.1", "numpy>=2.4.1"),
     _lock("FAC303", "numpy==2.4.1", "numpy==2.4.*", "numpy==2.4.*"),
@@ -114,6 +138,14 @@ BREACHES = [
     _lock("FAC330", "cp312-manylinux_2_28_aarch64", "cp312-manylinux_2_28_x86_64", "==2.", "linux/arm64"),
     _lock(
         "FAC331", "# contents", "# not from the index: numpy\n# contents", "numpy==2.4.1", "folder of wheels"
+    ),
+    _toml(
+        "FAC334",
+        "[[tool.factory.missing]]",
+        f'[[tool.factory.indexes]]\nname = "nums"\nurl = "{EXTRA}"\npackages = ["numpy"]\n\n'
+        "[[tool.factory.missing]]",
+        "numpy==2.4.1",
+        "the spec has 'nums' for it",
     ),
     Breach("FAC401", "Dockerfile", "# END MIDSTREAM ONLY", "# The end", "########", "never closed"),
     _docker("FAC402", "RUN pip install git+https://git.example.com/trl.git@main", "RUN pip", "git+https"),
@@ -178,6 +210,34 @@ BREACHES = [
     Breach(
         "FAC410", "Dockerfile", "dnf install -y", "A=http://me:pw@h/ dnf install -y", "A=http", "http://***@h"
     ),
+    Breach("FAC411", "Dockerfile", " --require-hashes", "", "-r /usr/share", "without --require-hashes"),
+    _docker("FAC411", "RUN uv pip sync --no-verify-hashes requirements.txt", "RUN uv"),
+    _docker("FAC411", "RUN python3 -m pip install --no-deps -r requirements-kernels.txt", "RUN python3"),
+    Breach("FAC412", "Dockerfile.konflux", " --no-deps", "", "-r /usr/share", "without --no-deps"),
+    _docker("FAC412", "RUN pip install --require-hashes --requirement=/x/requirements.txt", "RUN pip"),
+    _docker(
+        "FAC413", "COPY --from=builder /x/site-packages /opt/app-root/lib/python3.12/site-packages", "COPY"
+    ),
+    _docker("FAC413", "COPY --from=builder /opt/app-root /opt/app-root/", "COPY", "copies packages"),
+    _docker("FAC413", 'COPY --from=builder ["/venv/lib", "/opt/app-root/lib64/python3.12"]', "COPY"),
+    _docker("FAC413", "RUN cp -r /tmp/new/. /opt/app-root/lib/python3.12/site-packages/", "RUN cp", "cp -r"),
+    _docker("FAC413", "RUN rsync -a /b/dist-packages/ /opt/there", "RUN rsync"),
+    _docker(
+        "FAC413",
+        "RUN pip install --target=/x --no-deps --require-hashes -r requirements.txt",
+        "RUN pip",
+        "--target=/x",
+    ),
+    Breach("FAC413", "Dockerfile", "dnf install -y", "cp -r /a /b/site-packages && dnf install -y", "cp -r"),
+    Breach("FAC414", "Dockerfile", "com.redhat.component=", "com.example.component=", "LABEL", "com.redhat"),
+    Breach("FAC414", "Dockerfile.konflux", "LABEL ", "ENV ", "FROM", "no label name"),
+    Breach("FAC415", "Dockerfile", 'version="0.9.2"', 'version="0.9.2 "', 'version="0.9.2 "', "'0.9.2 '"),
+    _docker("FAC415", "LABEL vendor ' Example'", "LABEL vendor", "the label vendor"),
+    _docker("FAC416", "LABEL org.opencontainers.image.licenses=LicenseRef-AMD-ROCm", "LABEL org", "for cuda"),
+    _docker("FAC417", "RUN rm -f /usr/local/bin/uv", "RUN rm", "takes uv out"),
+    _docker("FAC417", "RUN true && pip uninstall -y uv", "pip uninstall"),
+    _docker("FAC418", "ENV LD_PRELOAD=/usr/lib64/libjemalloc.so.2", "ENV LD_PRELOAD", "libjemalloc.so.2"),
+    _docker("FAC418", 'ENV A=1 LD_PRELOAD="$LD_PRELOAD:/usr/lib64/libtcmalloc_minimal.so.4"', "ENV A=1"),
     Breach(
         "FAC402", "Dockerfile.konflux", RUN_MARK, f"{RUN_MARK}RUN pip install git+https://x.org/y\n", "git+"
     ),

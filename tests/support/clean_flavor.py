@@ -8,6 +8,7 @@ from factory.flavor.project import parse_project
 from factory.flavor.repository import Flavor, Repository
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import LOCK_FILE, Artifact, Pin, format_lock
+from factory.lock.lockset import format_lock_set
 from factory.render.sync import sync_flavor
 
 NAME = "th09-cuda130-torch2110-py312"
@@ -82,6 +83,17 @@ def lock_text(project: str = PROJECT) -> str:
         command="factory lock",
         platforms=parsed.spec.platforms,
     )
+
+
+def further_lock_texts(project: str, **versions: str) -> dict[str, str]:
+    """Every lock file of a project with further indexes; ``versions`` pin packages at others."""
+    parsed = parse_project(project, where="pyproject.toml")
+    pins = []
+    for name, (version, *files) in _WHEELS.items():
+        pinned = versions.get(name, version)
+        pins.append(make_pin(name, pinned, [file.replace(version, pinned) for file in files]))
+    texts = format_lock_set(NAME, parsed.spec, pins, inputs=inputs_digest(parsed))
+    return {name: content.decode() for name, content in texts.items()}
 
 
 def make_repository(root: Path) -> Repository:

@@ -1,5 +1,6 @@
 """Every rule of ``factory check``: what it finds, where, and what it leaves alone."""
 
+import datetime as dt
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,9 @@ from factory.flavor.repository import Flavor
 
 # What no edit of a file's text gives.
 ELSEWHERE = {"FAC101", "FAC103", "FAC104", "FAC105", "FAC106", "FAC208", "FAC301", "FAC332"}
+# What two files or two flavors give: tests/unit/test_check_indexes.py.
+BETWEEN_FILES = {"FAC216", "FAC333", "FAC335"}
+TODAY = dt.date(2026, 11, 22)
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def flavor(tmp_path: Path) -> Flavor:
 
 def _check(flavor: Flavor) -> tuple[Finding, ...]:
     # The project is read once a run; each check here is a run of its own.
-    return check_flavor(Flavor(flavor.folder), root=flavor.folder.parents[1])
+    return check_flavor(Flavor(flavor.folder), root=flavor.folder.parents[1], today=TODAY)
 
 
 def _codes(flavor: Flavor) -> set[str]:
@@ -67,7 +71,7 @@ def test_a_breach_is_found_with_its_code_and_line(flavor: Flavor, breach: Breach
 
 
 def test_every_rule_is_triggered_by_a_test() -> None:
-    assert {breach.code for breach in BREACHES} | ELSEWHERE == set(RULES)
+    assert {breach.code for breach in BREACHES} | ELSEWHERE | BETWEEN_FILES == set(RULES)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_a_link_to_a_flavor_folder_is_a_finding_under_its_own_name(tmp_path: Pat
     repository = make_repository(tmp_path)
     make_flavor(repository)
     (repository.flavors_folder / "alias").symlink_to(NAME)
-    report = check_flavors([repository.flavor("alias")], root=tmp_path)
+    report = check_flavors([repository.flavor("alias")], root=tmp_path, today=TODAY)
     assert report.flavors == ("alias",)
     assert "FAC106" in {item.code for item in report.findings}
     assert all(item.path.startswith("flavors/alias/") for item in report.findings)
@@ -204,7 +208,7 @@ def test_a_broken_flavor_does_not_keep_the_others_from_being_checked(tmp_path: P
     broken, _ = (make_flavor(repository, name=name) for name in names)
     (broken.folder / TOML).write_bytes(b"\xff")
     (repository.flavors_folder / NAME / "LICENSE.md").unlink()
-    report = check_flavors(repository.flavors(), root=tmp_path)
+    report = check_flavors(repository.flavors(), root=tmp_path, today=TODAY)
     found = {(item.flavor, item.code) for item in report.findings if item.severity == "error"}
     assert found == {("a-broken", "FAC201"), (NAME, "FAC101")}
     assert report.flavors == names
@@ -225,8 +229,8 @@ def test_the_lock_and_the_dockerfiles_of_a_broken_spec_are_still_checked(flavor:
         "RUN pip install --no-index --find-links /wheels trl",
         "RUN uv pip install --offline trl",
         "RUN pip install --require-hashes -r /tmp/part.txt",
-        "RUN pip install -r requirements.txt",
-        "RUN pip install --index-url https://example.com/simple --trusted-host x -r requirements.txt",
+        "RUN pip install --no-deps --require-hashes -r requirements.txt",
+        "RUN pip install -i https://x.org/ --trusted-host x --no-deps --require-hashes -r requirements.txt",
         "RUN pip install ./made-1-py3-none-any.whl",
         "RUN pip list && pip check",
         "RUN dnf clean all",
@@ -250,6 +254,16 @@ def test_the_lock_and_the_dockerfiles_of_a_broken_spec_are_still_checked(flavor:
         "RUN pip download --no-index --index-url https://$(cat /run/secrets/token)@x.example.com/ .",
         "ENV UV_DEFAULT_INDEX=https://x.example.com/simple",
         'LABEL maintainer="me@example.com" source="ssh://git@example.com/x"',
+        "RUN uv pip sync --require-hashes /usr/share/factory/requirements-kernels.txt",
+        "COPY sitecustomize.py /opt/app-root/lib/python3.12/site-packages/sitecustomize.py",
+        "COPY --from=builder /opt/app-root/bin/tool /opt/app-root/bin/",
+        "COPY notes.txt /opt/app-root",
+        "RUN cp -r /a /b && rm -rf /tmp/uv-cache /tmp/.cache/uv",
+        "RUN pip uninstall -y uvloop",
+        "RUN export LD_PRELOAD=$OTHER && unset LD_PRELOAD",
+        "ENV LD_PRELOAD=/usr/lib64/libibverbs.so.1",
+        "ENV LD_PRELOAD=/opt/app-root/lib/libtorch.so:$LD_PRELOAD",
+        "LABEL vendor=Example url='https://example.com'",
     ],
 )
 def test_what_fetches_nothing_is_no_finding(flavor: Flavor, line: str) -> None:
@@ -302,7 +316,7 @@ def test_an_overridden_requirement_does_not_count(tmp_path: Path) -> None:
 
 
 def test_a_dependency_for_one_of_the_platforms_has_to_be_locked(tmp_path: Path) -> None:
-    project = PROJECT.replace('"numpy>=2.0,<3"', '"numpy>=2.0,<3", "trl; platform_machine == \'aarch64\'"')
+    project = PROJECT.replace('"numpy>=2.0,<3"', '"numpy>=2.0,<3", "trl<1; platform_machine == \'aarch64\'"')
     assert _codes(make_flavor(make_repository(tmp_path), project=project)) == {"FAC322"}
 
 

@@ -181,10 +181,38 @@ def test_check_in_json_is_one_document(flavor: Flavor, option: list[str]) -> Non
         "flavor": NAME,
         "path": f"flavors/{NAME}/LICENSE.md",
         "line": None,
+        "package": None,
         "message": "",
         "why": "",
         "solution": "",
+        "waiver": None,
     }
+
+
+def test_check_for_code_scanning_is_one_sarif_document_and_exits_as_ever(flavor: Flavor) -> None:
+    assert _factory("check", "--format", "sarif", cwd=flavor.folder).returncode == 0
+    (flavor.folder / "LICENSE.md").unlink()
+    done = _factory("check", "--format", "sarif", cwd=flavor.folder)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert _json(done)["runs"][0]["results"][0]["ruleId"] == "FAC101"
+
+
+def test_a_waived_finding_is_in_the_json_document_with_its_last_day(flavor: Flavor) -> None:
+    waiver = '\n[[tool.factory.waivers]]\nfinding = "FAC208"\nreason = "known"\nexpires = 2999-01-31\n'
+    path = flavor.folder / "pyproject.toml"
+    path.write_text(path.read_text(encoding="utf-8") + waiver, encoding="utf-8")
+    done = _factory("check", "--json", cwd=flavor.folder)
+    report = _json(done)
+    assert (done.returncode, report["warnings"], report["waived"]) == (0, 0, 1)
+    assert report["findings"][0]["waiver"] == {
+        "finding": "FAC208",
+        "package": None,
+        "reason": "known",
+        "expires": "2999-01-31",
+    }
+    assert (
+        _json(_factory("show", NAME, "--json", cwd=flavor.folder))["spec"]["waivers"][0]["reason"] == "known"
+    )
 
 
 def test_check_for_github_annotates_the_line(flavor: Flavor) -> None:

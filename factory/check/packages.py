@@ -1,0 +1,105 @@
+"""Rules about how packages get into the image: from the lock, verified, once, and by nothing else."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from factory.check.finding import Problem
+from factory.check.installs import PipCall, pip_call
+from factory.check.running import operands, run_commands
+from factory.dockerfile.instructions import Instruction
+from factory.dockerfile.shell import Command
+
+_PACKAGES = frozenset({"site-packages", "dist-packages"})
+# Where the packages of the base image are, and the folders above them: all would be overlaid as one.
+_ENVIRONMENT = re.compile(r"/opt/app-root(?:/lib(?:64)?(?:/python[0-9.]+)?)?")
+_COPYING = frozenset({"cp", "mv", "rsync"})
+_BESIDE = frozenset({"-t", "--target", "--prefix", "--root"})
+_UV = re.compile(r"(?:.*/bin/)?uvx?")
+
+
+def check_packages(path: str, instruction: Instruction) -> Iterator[Problem]:
+    """FAC411 to FAC413 and FAC417 of one instruction, inside a MIDSTREAM ONLY block as well."""
+    if instruction.name in {"COPY", "ADD"}:
+        yield from _copied(path, instruction)
+    for command in run_commands(instruction):
+        call = pip_call(command)
+        if call is not None:
+            yield from _install(path, instruction, call)
+        if command[0] in _COPYING and _overlays(_named(command[1:]), whole=False):
+            yield _overlay(path, instruction, command[0], f"`{' '.join(command)}` copies packages")
+        if (command[0] == "rm" and _removes_uv(command)) or (call is not None and _uninstalls_uv(call)):
+            yield Problem(
+                code="FAC417",
+                path=path,
+                line=instruction.line_of(command[0]),
+                package="uv",
+                message=f"`{' '.join(command)}` takes uv out of the image",
+                solution="Leave it: the base image brings it, and it is a few megabytes.",
+            )
+
+
+def _install(path: str, instruction: Instruction, call: PipCall) -> Iterator[Problem]:
+    beside = next((word for word in call.arguments if word.partition("=")[0] in _BESIDE), None)
+    if call.verb == "install" and beside is not None:
+        what = f"`{call.shown} install {beside}` installs beside the environment of the base image"
+        yield _overlay(path, instruction, beside, what)
+    if not call.locks:
+        return
+    lock = call.locks[0]
+    shown = f"`{call.shown} {call.verb}` of {lock.rpartition('/')[2]}"
+    if "--require-hashes" not in call.arguments or "--no-verify-hashes" in call.arguments:
+        yield Problem(
+            code="FAC411",
+            path=path,
+            line=instruction.line_of(lock),
+            message=f"{shown} without --require-hashes",
+            solution="Add it, and leave the hashes in the lock; after a re-push: `factory rehash`.",
+        )
+    if call.verb == "install" and "--no-deps" not in call.arguments:
+        yield Problem(
+            code="FAC412",
+            path=path,
+            line=instruction.line_of(lock),
+            message=f"{shown} without --no-deps",
+            solution="Add it: the lock holds everything, and what it leaves out is left out on purpose.",
+        )
+
+
+def _copied(path: str, instruction: Instruction) -> Iterator[Problem]:
+    words = operands(instruction)
+    if _overlays(words, whole="--from=" in instruction.text):
+        what = f"`{instruction.name} … {words[-1]}` copies packages"
+        yield _overlay(path, instruction, words[-1], what)
+
+
+def _overlays(words: Sequence[str], *, whole: bool) -> bool:
+    """Whether sources and a destination are folders of packages; ``whole``: or of an environment."""
+    if len(words) < 2:  # noqa: PLR2004 - a source and a destination
+        return False
+    *sources, destination = words
+    into = PurePosixPath(destination).name in _PACKAGES
+    out_of = any(not _PACKAGES.isdisjoint(PurePosixPath(source).parts) for source in sources)
+    return into or out_of or (whole and _ENVIRONMENT.fullmatch(destination.rstrip("/")) is not None)
+
+
+def _overlay(path: str, instruction: Instruction, word: str, what: str) -> Problem:
+    return Problem(
+        code="FAC413",
+        path=path,
+        line=instruction.line_of(word),
+        message=f"{what} over those that are there",
+        solution="Install the lock in the final stage: uv removes what it replaces, and adds it once.",
+    )
+
+
+def _named(arguments: Sequence[str]) -> tuple[str, ...]:
+    return tuple(word for word in arguments if not word.startswith("-"))
+
+
+def _removes_uv(command: Command) -> bool:
+    return any(_UV.fullmatch(word) for word in command[1:])
+
+
+def _uninstalls_uv(call: PipCall) -> bool:
+    return call.verb == "uninstall" and any(_UV.fullmatch(word) for word in call.arguments)

@@ -1,0 +1,107 @@
+"""Waivers applied to what the rules found, and the rules about waivers themselves."""
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Iterator
+
+from factory.check.finding import Problem
+from factory.check.rules import RULES
+from factory.check.subject import Subject
+from factory.flavor.project import PROJECT_FILE
+from factory.flavor.waiver import Waiver, waiver_for
+
+DRIFT = "drift"
+_HEADER = re.compile(r"\s*\[\[\s*tool\s*\.\s*factory\s*\.\s*waivers\s*\]\]")
+_CODE = re.compile(r"FAC.*", re.IGNORECASE)
+# The id of an advisory, of whichever database: CVE-2026-1, GHSA-…, PYSEC-…, OSV-….
+_ADVISORY = re.compile(r"[A-Z]{2,10}-[0-9]+[0-9:-]*|GHSA(?:-[0-9a-z]{4}){3}", re.IGNORECASE)
+
+Waived = tuple[Problem, Waiver | None]
+
+
+def apply_waivers(subject: Subject, problems: Iterable[Problem], *, today: dt.date) -> tuple[Waived, ...]:
+    """Each problem with the waiver that holds for it today, and then FAC212 to FAC214.
+
+    A flavor whose spec cannot be read has no waivers.
+    """
+    waivers = subject.project.spec.waivers if subject.project else ()
+    found: list[Waived] = [(problem, _waiver_of(problem, waivers, today=today)) for problem in problems]
+    used = frozenset(id(waiver) for _, waiver in found if waiver is not None)
+    found += [(problem, None) for problem in _about(subject, waivers, used=used, today=today)]
+    return tuple(found)
+
+
+def _waiver_of(problem: Problem, waivers: tuple[Waiver, ...], *, today: dt.date) -> Waiver | None:
+    if not waivers or not RULES[problem.code].waivable:
+        return None
+    return waiver_for(waivers, problem.code, package=problem.package, today=today)
+
+
+def _about(
+    subject: Subject, waivers: tuple[Waiver, ...], *, used: frozenset[int], today: dt.date
+) -> Iterator[Problem]:
+    lines = _lines(subject)
+    for number, waiver in enumerate(waivers):
+        line = lines[number] if number < len(lines) else subject.project_line("finding", waiver.finding)
+        told = _unknown(waiver) or _expired(waiver, today) or _unused(waiver, used)
+        if told is not None:
+            code, message, solution = told
+            yield Problem(
+                code=code,
+                path=PROJECT_FILE,
+                line=line,
+                package=waiver.package,
+                message=message,
+                solution=solution,
+            )
+
+
+def _lines(subject: Subject) -> tuple[int, ...]:
+    """The line of each waiver's table, in their order; empty where they are written as one array."""
+    numbered = enumerate(subject.project_lines, start=1)
+    return tuple(number for number, line in numbered if _HEADER.match(line))
+
+
+def _unknown(waiver: Waiver) -> tuple[str, str, str] | None:
+    finding = waiver.finding
+    rule = RULES.get(finding.upper())
+    if rule is not None and not rule.waivable:
+        return (
+            "FAC213",
+            f"{finding} {rule.name} cannot be waived",
+            "Mend what it finds, and remove the waiver.",
+        )
+    is_known = rule is not None or finding.lower() == DRIFT
+    if is_known or (_ADVISORY.fullmatch(finding) and not _CODE.fullmatch(finding)):
+        return None
+    return (
+        "FAC213",
+        f"{finding!r} is no finding that can be waived",
+        'Write the code of a rule (FAC206), "drift", or the id of an advisory (CVE-2026-54058).',
+    )
+
+
+def _expired(waiver: Waiver, today: dt.date) -> tuple[str, str, str] | None:
+    if not waiver.has_expired(today):
+        return None
+    return (
+        "FAC212",
+        f"the waiver of {shown(waiver)} expired on {waiver.expires}: {waiver.reason}",
+        "Mend what it excused and remove it; or, where the reason still holds, give it a new last day.",
+    )
+
+
+def _unused(waiver: Waiver, used: frozenset[int]) -> tuple[str, str, str] | None:
+    # Drift is what `factory drift-report` sees, advisories what `factory audit` does.
+    if waiver.finding.upper() not in RULES or id(waiver) in used:
+        return None
+    return (
+        "FAC214",
+        f"the waiver of {shown(waiver)} excuses nothing that is found today",
+        "Remove it.",
+    )
+
+
+def shown(waiver: Waiver) -> str:
+    """What a waiver is about, for people: its finding, and its package where it has one."""
+    return waiver.finding + (f" for {waiver.package}" if waiver.package else "")

@@ -1,0 +1,171 @@
+"""Rules about several lock files and several flavors: what no edit of a single file gives."""
+
+import datetime as dt
+import re
+from pathlib import Path
+
+import pytest
+from support.clean_flavor import INDEX, NAME, PROJECT, further_lock_texts, make_flavor, make_repository
+
+from factory.check.check import check_flavors
+from factory.check.finding import Finding
+from factory.flavor.repository import Flavor, Repository
+
+TODAY = dt.date(2026, 11, 22)
+MAIN, FURTHER = "requirements.txt", "requirements-nums.txt"
+SPLIT = PROJECT.replace(
+    "[[tool.factory.missing]]",
+    '[[tool.factory.indexes]]\nname = "nums"\nurl = "https://nums.example.com/simple/"\n'
+    'packages = ["numpy", "protobuf"]\n\n[[tool.factory.missing]]',
+)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return make_repository(tmp_path)
+
+
+@pytest.fixture
+def flavor(repository: Repository) -> Flavor:
+    """A flavor of two indexes, locked in two files."""
+    made = make_flavor(repository, project=SPLIT)
+    for name, text in further_lock_texts(SPLIT).items():
+        (made.folder / name).write_text(text, encoding="utf-8")
+    return made
+
+
+def _check(flavor: Flavor) -> list[Finding]:
+    root = flavor.folder.parents[1]
+    flavors = Repository(root).flavors()
+    report = check_flavors([Flavor(flavor.folder)], root=root, today=TODAY, others=flavors)
+    return [item for item in report.findings if item.code != "FAC208"]  # the one that PROJECT has
+
+
+def _found(flavor: Flavor) -> list[tuple[str, str]]:
+    return [(item.code, item.path.rpartition("/")[2]) for item in _check(flavor)]
+
+
+def _take_out(flavor: Flavor, path: str, package: str) -> str:
+    """Take a package out of a lock file, as a person would who splits one by hand; gives its lines."""
+    file = flavor.folder / path
+    text = file.read_text(encoding="utf-8")
+    match = re.search(rf"^{package}==(?:.*\n)(?:    .*\n)+", text, re.MULTILINE)
+    assert match, f"{path} has no {package}"
+    file.write_text(text.replace(match[0], ""), encoding="utf-8")
+    return match[0]
+
+
+def test_a_lock_of_two_files_is_clean(flavor: Flavor) -> None:
+    assert _found(flavor) == []
+
+
+def test_a_lock_file_that_is_missing_is_one_finding_for_all_that_is_in_it(flavor: Flavor) -> None:
+    (flavor.folder / FURTHER).unlink()
+    (found,) = _check(flavor)
+    assert (found.code, found.path) == ("FAC333", f"flavors/{NAME}/{FURTHER}")
+    assert "'nums'" in found.message
+
+
+def test_the_main_file_can_be_the_missing_one(flavor: Flavor) -> None:
+    (flavor.folder / MAIN).unlink()
+    assert _found(flavor) == [("FAC333", MAIN)]
+
+
+def test_without_any_file_the_flavor_is_not_locked_and_nothing_else(flavor: Flavor) -> None:
+    (flavor.folder / MAIN).unlink()
+    (flavor.folder / FURTHER).unlink()
+    assert _found(flavor) == [("FAC301", "pyproject.toml")]
+
+
+def test_a_direct_dependency_that_the_split_lost_is_found_in_the_file_of_its_index(flavor: Flavor) -> None:
+    _take_out(flavor, FURTHER, "numpy")
+    assert ("FAC322", FURTHER) in _found(flavor)
+
+
+def test_a_package_in_the_file_of_another_index_is_found_where_it_stands(flavor: Flavor) -> None:
+    lines = _take_out(flavor, FURTHER, "protobuf")
+    with (flavor.folder / MAIN).open("a", encoding="utf-8") as file:
+        file.write(lines)
+    assert ("FAC334", MAIN) in _found(flavor)
+    assert "FAC322" not in {code for code, _ in _found(flavor)}
+
+
+def test_a_package_in_both_files_is_pinned_twice(flavor: Flavor) -> None:
+    with (flavor.folder / FURTHER).open("a", encoding="utf-8") as file:
+        file.write(f"urllib3==2.5.0 --hash=sha256:{'a' * 64}\n")
+    (found,) = (item for item in _check(flavor) if item.code == "FAC306")
+    assert found.path.endswith(FURTHER)
+    assert "urllib3==2.6.2 in line" in found.message
+    assert f"of {MAIN}" in found.message
+
+
+def test_files_of_two_resolutions_beside_each_other_are_found(flavor: Flavor) -> None:
+    other = further_lock_texts(SPLIT, numpy="2.3.5")
+    (flavor.folder / FURTHER).write_text(other[FURTHER], encoding="utf-8")
+    (found,) = _check(flavor)
+    assert (found.code, found.path) == ("FAC335", f"flavors/{NAME}/{MAIN}")
+    assert f"{MAIN} and {FURTHER} are not of one resolution" in found.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("--index-url https://nums.example.com/simple/\n", "", "FAC325"),
+        ("https://nums.example.com/simple/", INDEX, "FAC326"),
+        ("--index-url", "--extra-index-url https://x.example.com\n--index-url", "FAC307"),
+        ("--index-url", "--index-url https://x.example.com\n--index-url", "FAC327"),
+        ("https://nums", "https://me:secret@nums", "FAC328"),
+        ("# inputs: sha256:", "# inputs were sha256:", "FAC321"),
+        ("numpy==2.4.1", "numpy==1.26.0", "FAC323"),
+        ("cp312-cp312-manylinux_2_28_aarch64", "cp312-cp312-manylinux_2_28_x86_64", "FAC330"),
+    ],
+)
+def test_the_rules_of_a_lock_are_those_of_each_of_its_files(
+    flavor: Flavor, old: str, new: str, code: str
+) -> None:
+    path = flavor.folder / FURTHER
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    assert (code, FURTHER) in _found(flavor)
+    assert MAIN not in {file for _, file in _found(flavor)}
+
+
+def test_the_file_of_an_index_that_the_spec_no_longer_has_is_called_an_orphan(flavor: Flavor) -> None:
+    (flavor.folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    found = {item.path.rpartition("/")[2]: item for item in _check(flavor) if item.code == "FAC104"}
+    assert "orphan" in found[FURTHER].message
+    assert found[FURTHER].severity == "error"
+
+
+def _cpu(repository: Repository, name: str, *, index: str) -> Flavor:
+    project = PROJECT.replace('accelerator = "cuda"\naccelerator-version = "13.0"', 'accelerator = "cpu"')
+    project = project.replace(INDEX, index).replace(NAME, name)
+    return make_flavor(repository, name=name, project=project)
+
+
+def test_the_cuda_flavors_index_given_to_the_cpu_flavor_is_found_by_its_name(repository: Repository) -> None:
+    found = _check(_cpu(repository, "th09-cpu-torch2110-py312", index=INDEX))
+    assert [item.code for item in found] == ["FAC215"]
+    assert "is called cuda13.0, and the flavor is for cpu" in found[0].message
+
+
+def test_where_the_name_does_not_tell_the_other_flavor_does(repository: Repository) -> None:
+    index = "https://packages.example.com/3.6-EA2/simple/"
+    cuda = make_flavor(repository, project=PROJECT.replace(INDEX, index))
+    cpu = _cpu(repository, "th09-cpu-torch2110-py312", index=index.rstrip("/"))
+    (found,) = _check(cpu)
+    assert (found.code, found.severity) == ("FAC216", "warning")
+    assert f"also that of {NAME}, which is for cuda" in found.message
+    # Which of the two has the wrong index cannot be told.
+    assert [item.code for item in _check(cuda)] == ["FAC216"]
+
+
+def test_flavors_of_one_accelerator_may_share_an_index(repository: Repository) -> None:
+    index = "https://packages.example.com/3.6-EA2/simple/"
+    first = _cpu(repository, "th09-cpu-torch2110-py312", index=index)
+    project = (first.folder / "pyproject.toml").read_text(encoding="utf-8")
+    renamed = project.replace(first.name, "second").replace(
+        "[tool.factory]", '[tool.factory]\nname = "second"'
+    )
+    assert _check(make_flavor(repository, name="second", project=renamed)) == []
