@@ -1,5 +1,6 @@
 """Hooks: where the template puts them, what is refused in them, and the files that they copy."""
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from factory.render.create import Request, create_flavor
 from factory.render.drift import find_drift
 from factory.render.render import render_flavor
 from factory.render.sync import sync_flavor
+
+TODAY = dt.date(2026, 11, 22)
 
 HOOKS = r"""
 [tool.factory.hooks]
@@ -207,7 +210,7 @@ def test_files_of_its_own_are_not_stray(flavor: Flavor) -> None:
 
 
 def test_a_flavor_with_hooks_is_clean(flavor: Flavor, repository: Repository) -> None:
-    found = check_flavors([flavor], root=repository.root).findings
+    found = check_flavors([flavor], root=repository.root, today=TODAY).findings
     assert {item.code for item in found} == {"FAC208"}
 
 
@@ -225,7 +228,9 @@ def test_a_file_that_is_not_there_is_a_finding_that_sync_cannot_mend(
         own.symlink_to("/etc/hostname")
     sync_flavor(flavor)
     (found,) = (
-        item for item in check_flavors([flavor], root=repository.root).findings if item.code == "FAC101"
+        item
+        for item in check_flavors([flavor], root=repository.root, today=TODAY).findings
+        if item.code == "FAC101"
     )
     assert found.path.endswith("conf/own.cfg")
     with pytest.raises(DriftError, match=r"conf/own\.cfg"):
@@ -250,7 +255,9 @@ def test_the_context_holds_files_of_its_own_and_no_repository_file(flavor: Flavo
 )
 def test_the_rules_for_dockerfiles_hold_in_hooks(repository: Repository, line: str, code: str) -> None:
     project = f"{PROJECT}\n[tool.factory.hooks]\nafter-install = '{line}'\n"
-    found = check_flavors([make_flavor(repository, project=project)], root=repository.root).findings
+    found = check_flavors(
+        [make_flavor(repository, project=project)], root=repository.root, today=TODAY
+    ).findings
     assert {item.code for item in found if item.path.endswith("Dockerfile.konflux")} == {code}
 
 

@@ -17,6 +17,7 @@ def _report(*problems: Problem, flavor: str = "one") -> Report:
         flavors=(flavor,),
         errors=sum(item.severity == "error" for item in found),
         warnings=sum(item.severity == "warning" for item in found),
+        waived=0,
         findings=found,
     )
 
