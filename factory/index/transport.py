@@ -1,8 +1,7 @@
 """Requests to the servers of one index: with its credentials, its redirects, and bounded patience.
 
-"Not there" (404, 410) and "not allowed" (401, 403) are never taken for each other. A request is sent
-on to another host only where that is named, and then without credentials: private indexes send
-downloads on to an object store or a CDN, and one that nobody named may be anybody's.
+"Not there" (404, 410) and "not allowed" (401, 403) are never taken for each other. What is sent on to
+another host goes there without credentials.
 """
 
 import contextlib
@@ -13,10 +12,11 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from factory import __version__
-from factory.errors import IndexAccessError, IndexContentError, RedirectError
+from factory.errors import IndexAccessError, IndexContentError
 from factory.index.credentials import Logins, login_variables, shown
 from factory.index.exchange import answer_of, interruptible
 from factory.index.patience import Again, Deadline, Patience, patiently, unreachable
+from factory.index.redirects import check_redirect
 from factory.process import Stop
 
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
@@ -116,7 +116,7 @@ class Transport:
                 if not response.has_redirect_location:
                     break
                 target = urljoin(str(response.url), response.headers["Location"])
-                self._check_redirect(url, target)
+                check_redirect(url, target, named=self._redirect_hosts)
                 response.close()
                 known = urlsplit(target).hostname == urlsplit(url).hostname
                 response = self._sent(target, headers, deadline, with_login=known)
@@ -165,21 +165,6 @@ class Transport:
         return answer_of(
             lambda: self._client.send(request, stream=True, auth=auth), seconds=deadline.left, stop=self.stop
         )
-
-    def _check_redirect(self, url: str, target: str) -> None:
-        """That a request may go on to a target: on its own host (at any port), or on one that is named."""
-        asked, going = urlsplit(url), urlsplit(target)
-        if going.scheme not in {"http", "https"} or (asked.scheme, going.scheme) == ("https", "http"):
-            raise RedirectError(
-                f"{shown(url)} is sent on to {shown(target)}, which is not read over {asked.scheme}",
-                solution="Ask the owners of the index to serve it over https throughout.",
-            )
-        if going.hostname not in {asked.hostname, *self._redirect_hosts}:
-            raise RedirectError(
-                f"{shown(url)} is sent on to another host, {going.hostname}, which the flavor does not name",
-                solution="If the owners of the index say that it keeps its files there, write "
-                f'redirect-hosts = ["{going.hostname}"] into [tool.factory].',
-            )
 
     def _refused(self, url: str, status: int) -> IndexAccessError:
         host = urlsplit(url).hostname

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from factory.flavor.spec import Spec
-from factory.index.client import IndexClient, Patience
+from factory.index.client import IndexClient, Patience, client_for
 
 CONNECTIONS = 8
 
@@ -28,7 +28,7 @@ class Clients:
         url = spec.url_of(index)
         key = (url, index, spec.redirect_hosts)
         if key not in self._made:
-            client = IndexClient(url, connections=self.connections, patience=self.patience)
+            client = client_for(spec, index, connections=self.connections, patience=self.patience)
             self._made[key] = self._stack.enter_context(client)
         return self._made[key]
 

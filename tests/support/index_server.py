@@ -13,8 +13,7 @@ import re
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -40,6 +39,7 @@ class Fault:
     close_after: announce the whole body, send so many bytes of it and close the connection.
     truncate: announce and send only so many bytes.
     wrong_bytes: the right number of bytes, and not the right ones.
+    drip: seconds between the bytes of the answer's header (``drip_header``) or of its body.
     """
 
     status: int | None = None
@@ -52,6 +52,8 @@ class Fault:
     close_after: int | None = None
     truncate: int | None = None
     wrong_bytes: bool = False
+    drip: float = 0.0
+    drip_header: bool = False
     times: int | None = None
 
 
@@ -73,6 +75,9 @@ class IndexServer:
     hashes: tell digests; sizes: tell sizes (JSON only); metadata: serve PEP 658/714 metadata files.
     ranges: honour range requests for files. credentials: user and password that every request needs.
     yanked: names of files that are marked as yanked.
+    told: what pages say of files, by name, instead of their digests; None for no digest.
+    told_sizes: the same of their sizes; told_metadata: what is served as their metadata.
+    older_names: tell served metadata by the names that PEP 658 gave it, not by PEP 714's.
     """
 
     folder: Path
@@ -83,6 +88,10 @@ class IndexServer:
     ranges: bool = True
     credentials: tuple[str, str] | None = None
     yanked: frozenset[str] = frozenset()
+    told: dict[str, str | None] = field(default_factory=dict)
+    told_sizes: dict[str, int] = field(default_factory=dict)
+    told_metadata: dict[str, bytes] = field(default_factory=dict)
+    older_names: bool = False
     log: bool = True
     requests: list[Request] = field(default_factory=list)
     _faults: dict[str, Fault] = field(default_factory=dict)
@@ -167,9 +176,17 @@ class IndexServer:
                 self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._digests[key]
 
-    def wait_until_closing(self, seconds: float | None = None) -> None:
-        """Wait so long, or until the server is stopped."""
-        self._closing.wait(seconds)
+    def told_digest(self, path: Path) -> str | None:
+        """What pages say that a file's digest is."""
+        return self.told.get(path.name, self.digest(path)) if self.hashes else None
+
+    def metadata_of(self, path: Path) -> bytes:
+        """What is served as a wheel's metadata."""
+        return self.told_metadata.get(path.name) or _metadata_of(path)
+
+    def wait_until_closing(self, seconds: float | None = None) -> bool:
+        """Wait so long, or until the server is stopped; whether it is."""
+        return self._closing.wait(seconds)
 
 
 class _Server(ThreadingHTTPServer):
@@ -201,16 +218,8 @@ class _Server(ThreadingHTTPServer):
         with self._guard:
             for connection in self._connections:
                 assert isinstance(connection, socket)
-                with _ignoring_os_errors():
+                with suppress(OSError):
                     connection.shutdown(SHUT_RDWR)
-
-
-@contextmanager
-def _ignoring_os_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError:
-        return
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -222,13 +231,17 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.server.index.take_fault(self.path)
         if fault.hang or fault.delay:
             self.server.index.wait_until_closing(None if fault.hang else fault.delay)
-        if fault.hang:
+        if fault.hang or fault.drip_header:
+            self._drip(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 10_000, fault.drip)
             self.close_connection = True
         elif not self._authorized():
             self._answer(401, headers={"WWW-Authenticate": 'Basic realm="index"'})
         elif fault.status is not None:
             extra = {"Location": fault.location, "Retry-After": fault.retry_after}
             self._answer(fault.status, headers={name: value for name, value in extra.items() if value})
+        elif fault.drip:
+            self._start(200, 10_000, fault.content_type, {})
+            self._drip(b" " * 10_000, fault.drip)
         elif fault.body is not None:
             self._answer(200, fault.body, content_type=fault.content_type)
         else:
@@ -252,7 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
         if match := re.fullmatch(r"/files/([^/]+?)(\.metadata)?", unquote(self.path)):
             path = index.folder / match[1]
             if path.is_file() and match[2] and index.metadata and path.suffix == ".whl":
-                self._answer(200, _metadata_of(path), content_type="text/plain")
+                self._answer(200, index.metadata_of(path), content_type="text/plain")
             elif path.is_file() and not match[2]:
                 self._file(path, fault)
             else:
@@ -265,14 +278,11 @@ class _Handler(BaseHTTPRequestHandler):
             elif match[1] != name or not match[2]:
                 self._answer(301, headers={"Location": f"/simple/{name}/"})
             else:
-                self._page(self._project(name, files))
+                self._answer(200, *self._project(name, files))
         elif self.path == "/simple/":
-            self._page(self._root())
+            self._answer(200, *self._root())
         else:
             self._answer(404)
-
-    def _page(self, page: tuple[bytes, str]) -> None:
-        self._answer(200, page[0], content_type=page[1])
 
     def _in_json(self) -> bool:
         return self.server.index.json_pages and _JSON in self.headers.get("Accept", "")
@@ -293,23 +303,26 @@ class _Handler(BaseHTTPRequestHandler):
                 entry: dict[str, object] = {
                     "filename": path.name,
                     "url": f"/files/{path.name}",
-                    "hashes": {"sha256": index.digest(path)} if index.hashes else {},
+                    "hashes": {"sha256": told} if (told := index.told_digest(path)) else {},
                     "yanked": path.name in index.yanked,
                 }
                 if index.sizes:
-                    entry["size"] = path.stat().st_size
+                    entry["size"] = index.told_sizes.get(path.name, path.stat().st_size)
                 if index.metadata and path.suffix == ".whl":
-                    entry["core-metadata"] = {"sha256": hashlib.sha256(_metadata_of(path)).hexdigest()}
+                    key = "dist-info-metadata" if index.older_names else "core-metadata"
+                    entry[key] = {"sha256": hashlib.sha256(_metadata_of(path)).hexdigest()}
                 entries.append(entry)
             page = {"meta": {"api-version": "1.0"}, "name": name, "files": entries}
             return json.dumps(page).encode(), _JSON
         links = []
         for path in files:
-            fragment = f"#sha256={index.digest(path)}" if index.hashes else ""
+            told = index.told_digest(path)
+            fragment = f"#sha256={told}" if told else ""
             attributes = ' data-yanked=""' if path.name in index.yanked else ""
             if index.metadata and path.suffix == ".whl":
                 digest = hashlib.sha256(_metadata_of(path)).hexdigest()
-                attributes += f' data-core-metadata="sha256={digest}"'
+                key = "data-dist-info-metadata" if index.older_names else "data-core-metadata"
+                attributes += f' {key}="sha256={digest}"'
             target = html.escape(f"../../files/{path.name}{fragment}", quote=True)
             links.append(f'<a href="{target}"{attributes}>{html.escape(path.name)}</a><br/>\n')
         return f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode(), _HTML
@@ -337,12 +350,21 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.close_after is not None:
             self.close_connection = True
 
+    def _drip(self, content: bytes, seconds: float) -> None:
+        """Send byte by byte until the client has gone, or the server is stopped."""
+        for byte in content if seconds else b"":
+            self.wfile.write(bytes([byte]))
+            if self.server.index.wait_until_closing(seconds):
+                break
+        if seconds:
+            self.close_connection = True
+
     def _answer(
         self,
         status: int,
         body: bytes = b"",
-        *,
         content_type: str = "text/plain",
+        *,
         headers: dict[str, str] | None = None,
     ) -> None:
         self._start(status, len(body), content_type, headers or {})
