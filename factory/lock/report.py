@@ -95,7 +95,7 @@ def describe(report: LockReport) -> tuple[str, ...]:
             continue
         state = words.get(flavor.state, flavor.state)
         lines.append(f"{flavor.flavor}: {state}, {flavor.packages} packages, {flavor.artifacts} artifacts")
-        lines += _changes(flavor.changes or Changes(), flavor.packages)
+        lines += change_lines(flavor.changes or Changes(), packages=flavor.packages)
         if report.checked or not flavor.changes:
             lines += [f"  {text}" for text in flavor.form]
         lines += [f"  {name} is of an index that the spec does not name" for name in flavor.orphans]
@@ -105,7 +105,8 @@ def describe(report: LockReport) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _changes(changes: Changes, packages: int) -> Iterator[str]:
+def change_lines(changes: Changes, *, packages: int | None = None) -> Iterator[str]:
+    """A line for each pin that changed; a lock whose ``packages`` are all new is told in one."""
     if not changes:
         yield "  no pin has changed"
     elif len(changes.added) == packages and not changes.removed:
