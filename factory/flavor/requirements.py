@@ -1,7 +1,7 @@
 """Requirements of a project as they apply to its flavor: markers evaluated, overrides in force."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -66,9 +66,7 @@ def applies(requirement: Requirement, spec: Spec) -> bool:
     """Whether the requirement's marker is true on one of the flavor's platforms."""
     if requirement.marker is None:
         return True
-    return any(
-        requirement.marker.evaluate(_environment(spec.python, PLATFORMS[name])) for name in spec.platforms
-    )
+    return any(requirement.marker.evaluate(marker_environment(spec.python, name)) for name in spec.platforms)
 
 
 def admits(specifier: SpecifierSet, version: str) -> bool:
@@ -79,13 +77,14 @@ def admits(specifier: SpecifierSet, version: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _environment(python: str, machine: str) -> dict[str, str]:
+def marker_environment(python: str, platform: str) -> Mapping[str, str]:
+    """What markers see on a platform (PEP 508), where no extra is asked for."""
     # The patch release is the base image's; uv resolves for .0 as well when it is given X.Y.
     return {
         "implementation_name": "cpython",
         "implementation_version": f"{python}.0",
         "os_name": "posix",
-        "platform_machine": machine,
+        "platform_machine": PLATFORMS[platform],
         "platform_python_implementation": "CPython",
         "platform_release": "",
         "platform_system": "Linux",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import InvalidSpecifier, Specifier, SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import (
     InvalidSdistFilename,
@@ -13,9 +13,24 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
-from factory.lock.narrow import fits, platforms_of
+from factory.lock.narrow import fits, platforms_of, tag_ranks
 
 _VERSIONS_SHOWN = 3
+NO_PROJECT = "no-project"
+NO_USABLE_VERSION = "no-usable-version"
+NO_VERSION = "no-version"
+SDIST_ONLY = "sdist-only"
+NO_WHEEL_FOR_PYTHON = "no-wheel-for-python"
+NO_WHEEL_FOR_PLATFORM = "no-wheel-for-platform"
+KINDS = {
+    NO_PROJECT: "no such project",
+    NO_USABLE_VERSION: "no version that can be used",
+    NO_VERSION: "no version that satisfies",
+    SDIST_ONLY: "sdist only",
+    NO_WHEEL_FOR_PYTHON: "no wheel for the Python",
+    NO_WHEEL_FOR_PLATFORM: "no wheel for the platform",
+}
+"""What an index can lack, and how it is called in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +83,75 @@ def has_wheel(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lack:
+    """Why nothing that is offered will do: a kind out of `KINDS`, what there is instead, what would do."""
+
+    kind: str
+    found: str
+    would_do: str
+
+
+def lack_of(
+    offers: Sequence[Offer] | None,
+    specifier: SpecifierSet,
+    *,
+    python: str,
+    glibc: str,
+    platforms: Sequence[str],
+) -> Lack:
+    """What there is instead of a wheel that satisfies; None stands for a project that is not there.
+
+    Args:
+        offers: the project's files, which have been found not to do.
+        specifier: the versions that would.
+        python: the minor version that a wheel is wanted for.
+        glibc: the version of the C library that it is wanted for.
+        platforms: those that it is wanted for.
+    """
+    found = describe_lack(offers, specifier, python=python)
+    wanted = f"a version {in_order(specifier)}" if specifier else "any version"
+    if offers is None:
+        return Lack(kind=NO_PROJECT, found=found, would_do=wanted)
+    matching = _matching(offers, specifier)
+    wheels = [offer for offer in matching if offer.is_wheel]
+    if not matching:
+        usable = any(
+            has_wheel(
+                offers,
+                SpecifierSet(),
+                python=python,
+                ranks=tag_ranks(python=python, platform=platform, glibc=glibc),
+            )
+            for platform in platforms
+        )
+        return Lack(kind=NO_VERSION if usable else NO_USABLE_VERSION, found=found, would_do=wanted)
+    newest = str(max(version for offer in wheels or matching if (version := offer.version) is not None))
+    if not wheels:
+        return Lack(kind=SDIST_ONLY, found=found, would_do=f"{newest} built as a wheel, or {wanted}")
+    if not any(offer.runs_on(python) for offer in wheels):
+        return Lack(
+            kind=NO_WHEEL_FOR_PYTHON, found=found, would_do=f"{wanted} with a wheel for Python {python}"
+        )
+    where = " and ".join(platforms)
+    return Lack(
+        kind=NO_WHEEL_FOR_PLATFORM,
+        found=found,
+        would_do=f"{newest} with a wheel for Python {python} on {where}, or {wanted} that has one",
+    )
+
+
 def describe_lack(offers: Sequence[Offer] | None, specifier: SpecifierSet, *, python: str) -> str:
-    """What there is instead of a wheel that satisfies; None stands for a project that is not there."""
+    """What there is instead of a wheel that satisfies, in words; None as for `lack_of`."""
     if not offers:
-        return "the index has no such project"
+        return "the index has no such project" if offers is None else "the index has no file of this project"
     matching = _matching(offers, specifier)
     if not matching:
         yanked = [offer for offer in offers if offer.yanked and offer.satisfies(specifier)]
-        versions = _versions(yanked or [offer for offer in offers if not offer.yanked])
-        return f"the index has {versions}" + (", yanked" if yanked else "")
+        versions = _versions(yanked or [offer for offer in offers if not offer.yanked] or offers)
+        return f"the index has {versions}" + (
+            ", yanked" if yanked or all(offer.yanked for offer in offers) else ""
+        )
     wheels = [offer for offer in matching if offer.is_wheel]
     if not wheels:
         return f"the index has {_versions(matching)} as sdist only"
@@ -87,6 +162,36 @@ def describe_lack(offers: Sequence[Offer] | None, specifier: SpecifierSet, *, py
     tags = sorted({offer.file_name.removesuffix(".whl").split("-", 2)[2] for offer in running})
     where = f" for {', '.join(platforms)}" if platforms else ""
     return f"the index has {_versions(running)} with wheels{where} ({', '.join(tags[:_VERSIONS_SHOWN])})"
+
+
+def nearest_version(versions: Iterable[Version], specifier: SpecifierSet) -> Version | None:
+    """Of versions, the newest that satisfies or, without one, the one that comes nearest to it."""
+    known = sorted(set(versions))
+    fitting = [version for version in known if specifier.contains(version, prereleases=True)]
+    if fitting or not known:
+        return fitting[-1] if fitting else None
+    bounds = [bound for clause in specifier if (bound := _lower_bound(clause)) is not None]
+    below = [version for version in known if bounds and version <= max(bounds)]
+    return below[-1] if below else known[0]
+
+
+def _lower_bound(clause: Specifier) -> Version | None:
+    if clause.operator not in {">=", ">", "==", "~="}:
+        return None
+    return Version(clause.version.removesuffix(".*"))
+
+
+def in_order(specifier: SpecifierSet) -> str:
+    """A range as people write it: the floor first, and of several floors or caps the one that counts."""
+    floors = [Version(clause.version) for clause in specifier if clause.operator == ">="]
+    caps = [Version(clause.version) for clause in specifier if clause.operator == "<"]
+    clauses = {
+        str(clause)
+        for clause in specifier
+        if not (clause.operator == ">=" and Version(clause.version) < max(floors))
+        and not (clause.operator == "<" and Version(clause.version) > min(caps))
+    }
+    return ",".join(sorted(clauses, key=lambda clause: (clause.startswith(("<", "!")), clause)))
 
 
 def _matching(offers: Iterable[Offer], specifier: SpecifierSet) -> list[Offer]:

@@ -49,13 +49,6 @@ class WheelFolder:
         return digest
 
 
-def cache_folder() -> Path:
-    """The user's cache folder of the factory, as the XDG base directory specification places it."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    parent = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
-    return parent / "universal-image-factory"
-
-
 def folders_in_environment(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """The folders that ``UV_FIND_LINKS`` names, or ``PIP_FIND_LINKS`` where it does not.
 
@@ -96,15 +89,6 @@ def open_wheel_folder(
                 for wheel in wheels:
                     write_whole(staged / wheel.name, _metadata_only(wheel))
     return folder
-
-
-def write_stand_in(folder: Path, package: str) -> None:
-    """Write an empty wheel of version ``0+missing``, with which a resolution can go on without a package."""
-    stem = f"{package.replace('-', '_')}-0+missing"
-    metadata = f"Metadata-Version: 2.1\nName: {package}\nVersion: 0+missing\n"
-    kind = "Wheel-Version: 1.0\nGenerator: factory\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    files = {f"{stem}.dist-info/METADATA": metadata.encode(), f"{stem}.dist-info/WHEEL": kind.encode()}
-    write_whole(folder / f"{stem}-py3-none-any.whl", _zipped(files))
 
 
 def _state_of(source: Path, wheels: Iterable[Path]) -> str:

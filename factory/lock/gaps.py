@@ -1,15 +1,14 @@
 """Every requirement that an index lacks, found in one run.
 
-uv stops at the first. So what is found to be lacking is replaced by an empty stand-in, and the
-resolution goes on until it ends well, or fails for a reason that is no gap. What a package that is
-not there would itself require, nobody can know.
+uv stops at the first. So what is found to be lacking is replaced by a stand-in, and the resolution
+goes on until it ends well, or fails for a reason that is no gap. A stand-in requires what the package
+would, as far as that can be read somewhere (`factory.lock.stand_ins`), so that the gaps behind a gap
+are found as well.
 """
 
-import os
 import re
 import tempfile
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,80 +18,191 @@ from packaging.utils import canonicalize_name
 
 from factory.errors import FactoryError, IndexGapError
 from factory.flavor.project import Project
-from factory.index.client import IndexClient
-from factory.lock.availability import Offer, describe_lack, has_wheel
+from factory.flavor.requirements import asked
+from factory.flavor.spec import Spec
+from factory.index.metadata import Metadata
+from factory.lock.availability import in_order, lack_of
 from factory.lock.blame import PROJECT, Need, read_blame
 from factory.lock.conflict import conflict_error
 from factory.lock.contradiction import contradicted
-from factory.lock.find_links import WheelFolder, write_stand_in
-from factory.lock.narrow import tag_ranks
-from factory.lock.needs import needs_of
-from factory.lock.owners import in_words, owners_of
-from factory.lock.resolution import Disagreement, Refused, package_of, request_for, resolve_project
-from factory.lock.uv import NoSolution
+from factory.lock.find_links import WheelFolder
+from factory.lock.needs import CONSTRAINTS, needs_of
+from factory.lock.owners import Owner, in_words, owners_of, plain
+from factory.lock.resolution import Disagreement, Refused, request_for, resolve_project
+from factory.lock.shelf import Shelf, open_shelf
+from factory.lock.stand_ins import Assumed, StandIns
+from factory.lock.uv import NoSolution, Package
 
-_CONNECTIONS = 8
 _VERSIONS = re.compile(r"[<>=!~].*")
 _NAME = re.compile(r"[^A-Za-z0-9._-]")
+_Answer = dict[str, tuple[Package, ...]] | Refused | Disagreement
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """Something that the index lacks: for which platforms, what it has instead, and who needs it.
+    """Something that an index lacks: for which platforms, what it has instead, and who needs it.
 
-    ``needed_by`` are requirements' owners, each with its requirement where it is known.
+    ``kind`` is one of `factory.lock.availability.KINDS`; ``would_do`` says which versions would.
+    ``needed_by`` are requirements' owners, each with its requirement where it is known, and
+    ``paths`` the ways to owners from what the project requires itself, where they are known.
     """
 
     package: str
     requirement: str
+    kind: str
+    index: str
+    python: str
     platforms: tuple[str, ...]
     found: str
+    would_do: str
     needed_by: tuple[str, ...]
+    paths: tuple[tuple[str, ...], ...] = ()
+    extras: tuple[str, ...] = ()
 
 
-class _Shelf:
-    """What the index and the folders offer, each project looked up once."""
+@dataclass(frozen=True, kw_only=True)
+class Gaps:
+    """All that is lacking; empty where the project can be resolved.
 
-    def __init__(self, client: IndexClient, folders: tuple[WheelFolder, ...]) -> None:
-        self._client = client
-        self._folders = folders
-        self._known: dict[str, tuple[Offer, ...]] = {}
+    ``conflict`` is what contradicts once the gaps are set aside. ``assumed`` says what each package
+    that is lacking was taken to require. ``nothing_there`` is whether the indexes had nothing of all
+    that was looked up, as where a URL is that of no index.
+    """
 
-    def look_up(self, names: set[str]) -> None:
-        wanted = sorted(names - self._known.keys())
-        with ThreadPoolExecutor(max_workers=_CONNECTIONS) as pool:
-            self._known |= zip(wanted, pool.map(self._offers, wanted), strict=True)
+    gaps: tuple[Gap, ...] = ()
+    conflict: FactoryError | None = None
+    assumed: tuple[Assumed, ...] = ()
+    nothing_there: bool = False
 
-    def offers(self, name: str) -> tuple[Offer, ...]:
-        return self._known[name]
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing that was looked up is there, as where the URL is that of no index."""
-        return not any(self._known.values())
+def find_gaps(
+    project: Project,
+    *,
+    preferences: Mapping[str, str],
+    folders: tuple[WheelFolder, ...],
+    present: Spec | None = None,
+    public_metadata: bool = False,
+    refused: Refused | Disagreement | None = None,
+) -> Gaps:
+    """All that the project's indexes lack, gap behind gap.
 
-    def tell_python(self, requirement: Requirement, python: str) -> None:
-        """What uv read in the metadata, where the project's page does not tell it."""
-        name = canonicalize_name(requirement.name)
-        self._known[name] = tuple(
-            replace(offer, requires_python=python)
-            if offer.requires_python is None and offer.satisfies(requirement.specifier)
-            else offer
-            for offer in self._known.get(name, ())
+    Args:
+        project: what is to be resolved; its spec names the indexes.
+        preferences: versions (by normalized name) that are kept where they are valid.
+        folders: wheels beside the indexes.
+        present: the spec as the flavor has it, where ``project`` asks about another index: what the
+            present index has of a package that is lacking tells what it requires.
+        public_metadata: whether what a package requires that none of the flavor's own indexes has, in
+            any version, may be read on the public index. Nothing else is ever asked there.
+        refused: how the project's resolution failed, where that is known already.
+
+    Raises:
+        IndexAccessError: an index did not answer, or refused.
+        SpecError, ResolutionError, ProgramError: as for `factory.lock.resolution.resolve_project`.
+    """
+    answer: _Answer = refused or resolve_project(project, preferences=preferences, folders=folders)
+    if isinstance(answer, dict):
+        return Gaps()
+    with open_shelf(project.spec, folders) as shelf, tempfile.TemporaryDirectory() as name:
+        stand_ins = StandIns(
+            folder=Path(name),
+            spec=project.spec,
+            shelf=shelf,
+            present=present or project.spec,
+            public=public_metadata,
+        )
+        search = _Search(project=project, preferences=preferences, folders=folders, stand_ins=stand_ins)
+        return search.go_on(answer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Search:
+    """One search: what is asked for, and what stands in for what was found to be lacking."""
+
+    project: Project
+    preferences: Mapping[str, str]
+    folders: tuple[WheelFolder, ...]
+    stand_ins: StandIns
+
+    def go_on(self, answer: _Answer) -> Gaps:
+        """Set gap after gap aside until there is a resolution, or a conflict that is no gap."""
+        found: dict[str, Gap] = {}
+        while True:
+            if isinstance(answer, dict):
+                owned = self._with_owners(found)
+                if owned is not None:
+                    return self._gaps(owned, None)
+            elif not self._set_aside(answer, found):
+                return self._gaps(tuple(found.values()), answer)
+            answer = self._resolve()
+
+    def _resolve(self) -> _Answer:
+        return resolve_project(
+            self.stand_ins.instead_of(self.project),
+            preferences=self.preferences,
+            folders=self.folders,
+            stand_ins=self.stand_ins.overrides,
         )
 
-    def _offers(self, name: str) -> tuple[Offer, ...]:
-        listed = tuple(
-            Offer(file_name=file.file_name, yanked=file.yanked, requires_python=file.requires_python)
-            for file in self._client.project(name) or ()
+    def _set_aside(self, answer: Refused | Disagreement, found: dict[str, Gap]) -> bool:
+        """Put stand-ins in the place of what an answer shows to be lacking; whether anything changed."""
+        if isinstance(answer, Disagreement):
+            return False
+        new = [
+            gap for gap in _lacking(self.project, answer, self.stand_ins.shelf) if gap.package not in found
+        ]
+        for gap in new:
+            self.stand_ins.put(Requirement(gap.requirement), gap.extras)
+        found |= {gap.package: gap for gap in new}
+        if new:
+            return True
+        # What a stand-in requires is another version's word: it must not contradict what is really there.
+        blame = read_blame(answer.explanation)
+        return self.stand_ins.loosen(_owner(need.by) for need in blame.needs if need.by)
+
+    def _with_owners(self, found: Mapping[str, Gap]) -> tuple[Gap, ...] | None:
+        """The gaps that the resolution runs into, with all who need them; None where it has to run again.
+
+        Gaps that uv only considered on its way are left out.
+        """
+        request = request_for(
+            self.stand_ins.instead_of(self.project),
+            preferences=self.preferences,
+            folders=self.folders,
+            stand_ins=self.stand_ins.overrides,
         )
-        local = tuple(
-            Offer(file_name=path.name)
-            for folder in self._folders
-            for path in folder.shown.glob("*.whl")
-            if canonicalize_name(path.name.partition("-")[0]) == name
+        owners = owners_of(found, request, self.project.spec.platforms, self._told)
+        if isinstance(owners, NoSolution):
+            return tuple(found.values())
+        widened = [
+            self.stand_ins.widen(package, [extra for item in owner.requirements for extra in item.extras])
+            for package, of_package in owners.items()
+            for owner in of_package
+        ]
+        if any(widened):
+            return None
+        needed = [gap for gap in found.values() if gap.package in owners]
+        shelf, spec = self.stand_ins.shelf, self.project.spec
+        own = _own_words(self.project)
+        return tuple(
+            _owned(gap, owners[gap.package], own.get(gap.package, SpecifierSet()), spec, shelf)
+            for gap in needed
+        ) or tuple(found.values())
+
+    def _told(self, name: str, version: str | None) -> Metadata | None:
+        if version is None:
+            return self.stand_ins.metadata(name)
+        return self.stand_ins.shelf.metadata(name, version)
+
+    def _gaps(self, found: tuple[Gap, ...], conflict: Refused | Disagreement | None) -> Gaps:
+        packages = {gap.package for gap in found}
+        stubbed = self.stand_ins.instead_of(self.project)
+        return Gaps(
+            gaps=tuple(sorted(found, key=lambda gap: gap.package)),
+            conflict=None if conflict is None else conflict_error(stubbed, conflict),
+            assumed=tuple(item for item in self.stand_ins.assumed if item.package in packages),
+            nothing_there=bool(found) and self.stand_ins.shelf.is_empty,
         )
-        return listed + local
 
 
 def explain(
@@ -107,93 +217,86 @@ def explain(
     Raises:
         IndexAccessError: the index did not answer, or refused.
     """
-    # As for uv, which reads none of pip's variables.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    with (
-        IndexClient(project.spec.index_url, environment=environment) as client,
-        tempfile.TemporaryDirectory() as name,
-    ):
-        shelf = _Shelf(client, folders)
-        every = (*folders, WheelFolder(source=Path(name), shown=Path(name)))
-        stubbed = project
-        gaps: dict[str, Gap] = {}
-        conflict: Refused | Disagreement | None = refused
-        while isinstance(conflict, Refused):
-            new = [gap for gap in _gaps(project, conflict, shelf) if gap.package not in gaps]
-            if not new:
-                break
-            gaps |= {gap.package: gap for gap in new}
-            for gap in new:
-                write_stand_in(Path(name), gap.package)
-            stubbed = _with_stand_ins(project, frozenset(gaps))
-            answer = resolve_project(stubbed, preferences=preferences, folders=every)
-            conflict = None if isinstance(answer, dict) else answer
-        found = tuple(gaps.values())
-        if conflict is None:
-            request = request_for(stubbed, preferences=preferences, folders=every)
-            found = _with_owners(found, owners_of(gaps, request, project.spec.platforms, client))
-    told = None if conflict is None else conflict_error(stubbed, conflict)
-    if told is not None and not found:
-        return told
-    error = _error(found, told, index=project.spec.index_url or "the public index")
-    if found and shelf.is_empty:
-        error.solution = f"Look first whether this is an index: it has nothing of all this. {error.solution}"
-    return error
+    found = find_gaps(project, preferences=preferences, folders=folders, refused=refused)
+    if found.conflict is not None and not found.gaps:
+        return found.conflict
+    return gap_error(found)
 
 
-def _with_owners(
-    gaps: tuple[Gap, ...], owners: Mapping[str, Mapping[str, tuple[Requirement, ...]]] | NoSolution
-) -> tuple[Gap, ...]:
-    """The gaps that the final resolution runs into, without those that uv only considered on its way."""
-    if isinstance(owners, NoSolution):
-        return gaps
-    return tuple(_owned(gap, owners[gap.package]) for gap in gaps if gap.package in owners) or gaps
+def gap_error(found: Gaps) -> FactoryError:
+    """Gaps as the error of work that cannot go on without what is lacking."""
+    gaps = found.gaps
+    several = "s" if len(gaps) > 1 else ""
+    indexes = dict.fromkeys(gap.index for gap in gaps)
+    lines = [f"{' and '.join(indexes) or 'the index'} lacks {len(gaps)} requirement{several}"]
+    for gap in gaps:
+        lines.append(f"  {gap.requirement} for {', '.join(gap.platforms)}: {gap.found}")
+        lines += [f"    needed by {who}" for who in gap.needed_by]
+    if found.conflict is not None:
+        lines += ["and, those aside,", found.conflict.reason]
+    doubt = "Look first whether this is an index: it has nothing of all this. " if found.nothing_there else ""
+    return IndexGapError(
+        "\n".join(lines),
+        solution=f"{doubt}Give the owners of the index this list. Until they have it, lower the requirement, "
+        "or record it with a reason under [[tool.factory.missing]] in pyproject.toml.",
+        gaps=gaps,
+    )
 
 
-def _gaps(project: Project, refused: Refused, shelf: _Shelf) -> list[Gap]:
+def _lacking(project: Project, refused: Refused, shelf: Shelf) -> list[Gap]:
     """What is lacking among the direct requirements and those that uv's explanation goes through."""
     blame = read_blame(refused.explanation)
     by_package: dict[str, list[Need]] = {}
     for need in needs_of(project, refused, blame):
-        by_package.setdefault(need.package, []).append(need)
-    shelf.look_up(set(by_package))
+        if need.requirements[0].url is None:  # else it is a stand-in
+            by_package.setdefault(need.package, []).append(need)
+    shelf.look_up(by_package)
     for requirement, python in blame.pythons:
         shelf.tell_python(requirement, python)
-    gaps = [_gap(project, name, of_package, shelf) for name, of_package in sorted(by_package.items())]
+    gaps = [_gap(project.spec, name, needs, shelf) for name, needs in sorted(by_package.items())]
     return [gap for gap in gaps if gap is not None]
 
 
-def _gap(project: Project, name: str, needs: list[Need], shelf: _Shelf) -> Gap | None:
-    spec = project.spec
-    offers = shelf.offers(name)
+def _gap(spec: Spec, name: str, needs: list[Need], shelf: Shelf) -> Gap | None:
     lacking: dict[Need, tuple[str, ...]] = {}
     for need in needs:
         if contradicted(need, needs):
             continue  # the index could not help
-        platforms = tuple(
-            platform
-            for platform in spec.platforms
-            if not any(
-                has_wheel(
-                    offers,
-                    requirement.specifier,
-                    python=spec.python,
-                    ranks=tag_ranks(python=spec.python, platform=platform, glibc=spec.glibc),
-                )
-                for requirement in need.requirements
-            )
-        )
+        without = [shelf.platforms_without(requirement) for requirement in need.requirements]
+        platforms = tuple(item for item in spec.platforms if all(item in found for found in without))
         if platforms:
             lacking[need] = platforms
     if not lacking:
         return None
-    specifier = _tightest(lacking)
-    return Gap(
+    platforms = tuple(item for item in spec.platforms if any(item in found for found in lacking.values()))
+    gap = Gap(
         package=name,
-        requirement=f"{name}{specifier}",
-        platforms=tuple(p for p in spec.platforms if any(p in found for found in lacking.values())),
-        found=describe_lack(offers, specifier, python=spec.python),
+        requirement=name,
+        kind="",
+        index=shelf.url(name),
+        python=spec.python,
+        platforms=platforms,
+        found="",
+        would_do="",
         needed_by=tuple(dict.fromkeys(_who(need) for need in lacking if need.by != "")),
+        extras=tuple(
+            sorted({extra for need in lacking for item in need.requirements for extra in item.extras})
+        ),
+    )
+    return _with_lack(gap, _tightest(lacking), spec, shelf)
+
+
+def _with_lack(gap: Gap, specifier: SpecifierSet, spec: Spec, shelf: Shelf) -> Gap:
+    """A gap with what there is instead of the versions that are wanted."""
+    lack = lack_of(
+        shelf.offers(gap.package), specifier, python=spec.python, glibc=spec.glibc, platforms=gap.platforms
+    )
+    return replace(
+        gap,
+        requirement=f"{gap.package}{in_order(specifier)}",
+        kind=lack.kind,
+        found=lack.found,
+        would_do=lack.would_do,
     )
 
 
@@ -206,45 +309,40 @@ def _tightest(lacking: Mapping[Need, object]) -> SpecifierSet:
     return specifier
 
 
-def _with_stand_ins(project: Project, packages: frozenset[str]) -> Project:
-    overrides = [line for line in project.overrides if package_of(line) not in packages]
-    return replace(
-        project,
-        # An override replaces every requirement on the package, a constraint would still hold.
-        overrides=(*overrides, *(f"{name}==0+missing" for name in sorted(packages))),
-        constraints=tuple(line for line in project.constraints if package_of(line) not in packages),
-    )
+def _own_words(project: Project) -> dict[str, SpecifierSet]:
+    """What the project itself requires, by package."""
+    found: dict[str, SpecifierSet] = {}
+    for item in asked(project):
+        found[item.name] = found.get(item.name, SpecifierSet()) & item.requirement.specifier
+    return found
 
 
-def _owned(gap: Gap, owners: Mapping[str, tuple[Requirement, ...]]) -> Gap:
-    """A gap with everybody who needs it: as uv's explanation tells them, then the others."""
-    told = {canonicalize_name(_NAME.split(text, maxsplit=1)[0]) for text in gap.needed_by}
-    others = {name: items for name, items in owners.items() if canonicalize_name(name) not in told}
-    specifier = Requirement(gap.requirement).specifier
-    for items in others.values():
-        for item in items:
+def _owned(gap: Gap, owners: tuple[Owner, ...], own: SpecifierSet, spec: Spec, shelf: Shelf) -> Gap:
+    """A gap with everybody who needs it: those whom uv's explanation tells, then the others."""
+    known: dict[str, Owner] = {canonicalize_name(owner.name): owner for owner in owners}
+    told = {_owner(text): text for text in gap.needed_by}
+    words = [
+        in_words(known[name]) if name in known and known[name].requirements else text
+        for name, text in told.items()
+    ]
+    words += [in_words(owner) for name, owner in known.items() if name not in told]
+    # uv names of a range only what is there of it, so its words count where nobody has better ones.
+    exact = {name for name, owner in known.items() if owner.requirements}
+    project = {_owner(PROJECT), _owner(CONSTRAINTS)}
+    specifier = own if told.keys() <= exact | project else own & Requirement(gap.requirement).specifier
+    for owner in owners:
+        for item in owner.requirements:
             specifier &= item.specifier
-    return replace(
-        gap, requirement=f"{gap.package}{specifier}", needed_by=(*gap.needed_by, *in_words(others))
-    )
+    paths = tuple(dict.fromkeys(owner.path for owner in owners if owner.path))
+    return _with_lack(replace(gap, needed_by=tuple(words), paths=paths), specifier, spec, shelf)
+
+
+def _owner(text: str) -> str:
+    """The normalized name at the beginning of what names an owner."""
+    return canonicalize_name(_NAME.split(text, maxsplit=1)[0])
 
 
 def _who(need: Need) -> str:
     # Without the versions that uv went through: a dozen of one package would say the same.
     by = PROJECT if need.by is None else _VERSIONS.sub("", need.by)
-    return f"{by} ({' or '.join(str(requirement) for requirement in need.requirements)})"
-
-
-def _error(gaps: tuple[Gap, ...], conflict: FactoryError | None, *, index: str) -> FactoryError:
-    lines = [f"{index} lacks {len(gaps)} requirement{'s' if len(gaps) > 1 else ''}"]
-    for gap in gaps:
-        lines.append(f"  {gap.requirement} for {', '.join(gap.platforms)}: {gap.found}")
-        lines += [f"    needed by {who}" for who in gap.needed_by]
-    if conflict is not None:
-        lines += ["and, those aside,", conflict.reason]
-    return IndexGapError(
-        "\n".join(lines),
-        solution="Give the owners of the index this list. Until they have it, lower the requirement, or "
-        "record it with a reason under [[tool.factory.missing]] in pyproject.toml.",
-        gaps=gaps,
-    )
+    return f"{by} ({' or '.join(plain(requirement) for requirement in need.requirements)})"

@@ -4,12 +4,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from factory.flavor.project import Project
-from factory.flavor.references import PLATFORMS
+from factory.flavor.requirements import marker_environment
 from factory.lock.blame import PROJECT, Blame, Need
 from factory.lock.resolution import Refused, package_of
-from factory.lock.uv import Request
 
-_CONSTRAINTS = f"the constraints in {PROJECT}"
+CONSTRAINTS = f"the constraints in {PROJECT}"
 
 
 def needs_of(project: Project, refused: Refused, blame: Blame) -> list[Need]:
@@ -19,8 +18,15 @@ def needs_of(project: Project, refused: Refused, blame: Blame) -> list[Need]:
     """
     direct = _direct_needs(refused)
     constraints = _constraints(project, refused, blame)
-    # uv folds a constraint into the requirements that it meets: those are not their owners' own words.
-    others = [need for need in blame.needs if not any(_includes(need, part) for part in constraints)]
+    named = {need.package for need in direct}
+    # uv folds a constraint into the requirements that it meets, and names of a range of the project only
+    # what is there of it: those are not their owners' own words.
+    others = [
+        need
+        for need in blame.needs
+        if not (need.by is None and need.package in named)
+        and not any(_includes(need, part) for part in constraints)
+    ]
     known = [*direct, *constraints, *others]
     bare = sorted(blame.absent - {need.package for need in known})
     return [*known, *(Need(by="", requirements=(Requirement(name),)) for name in bare)]
@@ -28,7 +34,7 @@ def needs_of(project: Project, refused: Refused, blame: Blame) -> list[Need]:
 
 def _direct_needs(refused: Refused) -> list[Need]:
     """The requirements given to uv, as its overrides change them and where their markers hold."""
-    environment = _marker_environment(refused.request)
+    environment = marker_environment(refused.request.python, refused.request.platform)
     overrides = [Requirement(line) for line in refused.request.overrides]
     overridden = {canonicalize_name(requirement.name) for requirement in overrides}
     direct = [Requirement(line) for line in refused.request.requirements]
@@ -47,9 +53,9 @@ def _constraints(project: Project, refused: Refused, blame: Blame) -> list[Need]
     named = {package_of(line) for line in refused.request.requirements}
     named |= blame.absent | {need.package for need in blame.needs}
     constraints = [Requirement(line) for line in project.constraints if package_of(line) in named]
-    environment = _marker_environment(refused.request)
+    environment = marker_environment(refused.request.python, refused.request.platform)
     return [
-        Need(by=_CONSTRAINTS, requirements=(item,))
+        Need(by=CONSTRAINTS, requirements=(item,))
         for item in constraints
         if item.marker is None or item.marker.evaluate(environment)
     ]
@@ -60,19 +66,3 @@ def _includes(need: Need, constraint: Need) -> bool:
     return need.package == constraint.package and all(
         clauses <= set(item.specifier) for item in need.requirements
     )
-
-
-def _marker_environment(request: Request) -> dict[str, str]:
-    """What markers see on a platform (PEP 508)."""
-    python, machine = request.python, PLATFORMS[request.platform]
-    return {
-        "python_version": python,
-        "python_full_version": f"{python}.0",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "os_name": "posix",
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "platform_machine": machine,
-        "extra": "",
-    }

@@ -45,7 +45,8 @@ def test_has_wheel(there: tuple[Offer, ...], specifier: str, *, satisfied: bool)
 @pytest.mark.parametrize(
     ("there", "specifier", "said"),
     [
-        pytest.param((), "", "the index has no such project", id="no project"),
+        pytest.param(None, "", "the index has no such project", id="no project"),
+        pytest.param((), "", "the index has no file of this project", id="no file"),
         pytest.param(
             offers(*(f"a-{minor}.0-py3-none-any.whl" for minor in range(1, 6))),
             ">=9",
@@ -73,5 +74,5 @@ def test_has_wheel(there: tuple[Offer, ...], specifier: str, *, satisfied: bool)
         ),
     ],
 )
-def test_what_there_is_instead(there: tuple[Offer, ...], specifier: str, said: str) -> None:
+def test_what_there_is_instead(there: tuple[Offer, ...] | None, specifier: str, said: str) -> None:
     assert describe_lack(there, SpecifierSet(specifier), python="3.12") == said

@@ -1,0 +1,90 @@
+"""``factory index-gaps``: everything that a package index lacks, in one pass."""
+
+import os
+from pathlib import Path
+
+import click
+
+from factory.cli.options import Invocation, common
+from factory.files import write_whole
+from factory.lock.find_links import folders_in_environment
+from factory.lock.locking import LockOptions
+from factory.upkeep.gap_request import as_markdown, as_text
+from factory.upkeep.index_gaps import GapOptions, index_gaps
+
+_TO_STDOUT = "-"
+
+
+@click.command("index-gaps")
+@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Look at every flavor.")
+@click.option(
+    "--index-url", metavar="URL", help="Ask about this index in the place of the flavor's main one."
+)
+@click.option(
+    "--allow-public-metadata",
+    is_flag=True,
+    help="Read on the public index what a missing package would require itself, so that gaps behind gaps "
+    "are found. Asked there are only names that none of the flavor's own indexes has in any version.",
+)
+@click.option(
+    "--markdown",
+    metavar="[FILE]",
+    is_flag=False,
+    flag_value=_TO_STDOUT,
+    help="Write a request to the owners of the index, in Markdown, to FILE, or print it in the place of "
+    "the report. Without FILE give it after the flavors.",
+)
+@click.option(
+    "--find-links",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    multiple=True,
+    help="A folder of wheels beside the index, as for `factory lock`.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Flavors at a time; default: the CPUs.")
+@common
+def command(
+    invocation: Invocation,
+    flavors: tuple[str, ...],
+    *,
+    every: bool,
+    index_url: str | None,
+    allow_public_metadata: bool,
+    markdown: str | None,
+    find_links: tuple[Path, ...],
+    jobs: int | None,
+) -> int:
+    """List all that a flavor's index lacks: at present, or the index to come with --index-url.
+
+    What is lacking is set aside and the resolution goes on, so that one run finds everything: projects
+    that are not there, versions that do not satisfy, wheels that are missing for a platform or a
+    Python, sdists without wheels; each with who asks for it. Nothing is written but the FILE.
+
+    Exits with 0 where nothing is missing but what [[tool.factory.missing]] records, and with 1 where
+    something is.
+    """
+    if bool(flavors) == every:
+        raise click.UsageError("Name flavors, or give --all, not both.")
+    if markdown == _TO_STDOUT and invocation.console.json_output:
+        raise click.UsageError("--markdown without FILE and --json both print the result: choose one.")
+    selected = invocation.repository_of(*flavors).select(flavors)
+    options = GapOptions(
+        index_url=index_url,
+        public_metadata=allow_public_metadata,
+        lock=LockOptions(
+            find_links=find_links,
+            public_find_links=() if find_links else folders_in_environment(os.environ),
+        ),
+        jobs=jobs,
+    )
+    with invocation.console.progress("looking for gaps", total=len(selected)) as progress:
+        report = index_gaps(selected, options, done=lambda name: progress.advance(message=name))
+    for flavor in report.flavors:
+        if flavor.error is not None:
+            invocation.console.report(flavor.error)
+    if markdown is not None and markdown != _TO_STDOUT:
+        write_whole(Path(markdown), as_markdown(report).encode())
+        invocation.console.note(f"the request is in {markdown}")
+    parts = (as_markdown(report).rstrip("\n"),) if markdown == _TO_STDOUT else as_text(report)
+    invocation.console.result(report, *parts)
+    return report.exit_code

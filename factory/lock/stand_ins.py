@@ -1,0 +1,211 @@
+"""Stand-ins for packages that an index lacks: empty wheels that require what the packages would.
+
+What they would require is read, in this order, from the nearest version on the package's own index,
+from the index that the flavor has at present, where another one is asked about, and from the public
+index, where that is allowed. The public index is never asked about a name that an index of the
+flavor's own has in any version, nor about one that the spec gives to an index of its own: whoever
+put a package of that name there may not be who put it here.
+"""
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from factory.errors import IndexAccessError
+from factory.flavor.indexes import MAIN_INDEX
+from factory.flavor.project import Project
+from factory.flavor.spec import Spec
+from factory.index.metadata import Metadata
+from factory.index.pages import IndexFile
+from factory.lock.availability import Offer, nearest_version
+from factory.lock.resolution import package_of
+from factory.lock.shelf import Shelf, index_client, metadata_of, versions_with_wheels
+
+_VERSION = "0+missing"
+THE_INDEX = "the index"
+PRESENT_INDEX = "the flavor's present index"
+PUBLIC_INDEX = "the public index"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assumed:
+    """What a package that is lacking is taken to require: as ``version`` on ``source`` does.
+
+    ``version`` is None where that is not known, or where it led into a contradiction.
+    """
+
+    package: str
+    version: str | None
+    source: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StandIn:
+    metadata: Metadata | None
+    asked: frozenset[str]
+    assumed: Assumed
+
+
+@dataclass
+class StandIns:
+    """The stand-ins of one search, in a folder of their own.
+
+    ``present`` is the spec as the flavor has it, where ``spec`` names another index;
+    ``public`` is whether the public index's metadata may be read.
+    """
+
+    folder: Path
+    spec: Spec
+    shelf: Shelf
+    present: Spec
+    public: bool = False
+    _made: dict[str, _StandIn] = field(default_factory=dict)
+    _paths: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def assumed(self) -> tuple[Assumed, ...]:
+        """What each is taken to require, by package."""
+        return tuple(self._made[name].assumed for name in sorted(self._made))
+
+    def put(self, requirement: Requirement, extras: Iterable[str]) -> None:
+        """Make one for a package that is lacking, with the extras that are asked of it.
+
+        Raises:
+            IndexAccessError: an index did not answer, or refused.
+        """
+        name = canonicalize_name(requirement.name)
+        metadata, assumed = self._would_be(name, requirement.specifier)
+        self._write(name, _StandIn(metadata=metadata, asked=frozenset(extras), assumed=assumed))
+
+    def widen(self, name: str, extras: Iterable[str]) -> bool:
+        """Let more extras be asked of one; whether any was new and known to it."""
+        made = self._made[name]
+        known = frozenset() if made.metadata is None else made.metadata.extras
+        new = ({canonicalize_name(extra) for extra in extras} - made.asked) & known
+        if new:
+            self._made[name] = replace(made, asked=made.asked | new)
+        return bool(new)
+
+    def loosen(self, names: Iterable[str]) -> bool:
+        """Let stand-ins require nothing any more; whether one of the names is one that did."""
+        blamed = sorted({name for name in names if self.metadata(name) is not None})
+        for name in blamed:
+            made = self._made[name]
+            assumed = replace(made.assumed, version=None, source=None)
+            self._write(name, replace(made, metadata=None, assumed=assumed))
+        return bool(blamed)
+
+    def metadata(self, name: str) -> Metadata | None:
+        """What a stand-in says of the package that it stands in for; None where it knows nothing."""
+        return self._made[name].metadata if name in self._made else None
+
+    def instead_of(self, project: Project) -> Project:
+        """The project without what it says itself about packages that have one."""
+        return replace(
+            project,
+            overrides=tuple(line for line in project.overrides if package_of(line) not in self._made),
+            constraints=tuple(line for line in project.constraints if package_of(line) not in self._made),
+        )
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """What puts them in place: an override replaces every requirement on a package."""
+        return tuple(
+            f"{name}{_in_brackets(self._made[name].asked)} @ {self._paths[name].as_uri()}"
+            for name in sorted(self._made)
+        )
+
+    def _write(self, name: str, made: _StandIn) -> None:
+        # A requirement on a URL has no place on an index; uv would refuse all of the wheel for it.
+        known = made.metadata
+        requires = [] if known is None else [str(item) for item in known.requires if item.url is None]
+        # A folder for each: what uv has read once under a path may not be another wheel later.
+        folder = self.folder / f"{len(list(self.folder.iterdir()))}"
+        folder.mkdir()
+        self._paths[name] = _write_wheel(
+            folder, name, requires=requires, extras=sorted(known.extras if known else ())
+        )
+        self._made[name] = made
+
+    def _would_be(self, name: str, wanted: SpecifierSet) -> tuple[Metadata | None, Assumed]:
+        offers = self.shelf.offers(name)
+        if offers is not None:
+            version = nearest_version(versions_with_wheels(offers), wanted)
+            metadata = None if version is None else self.shelf.metadata(name, str(version))
+            return metadata, _assumed(name, metadata, THE_INDEX)
+        if self.present.index_url not in {self.spec.index_url, None}:
+            try:
+                files = self._project(self.present.index_url, name, of=MAIN_INDEX)
+            except IndexAccessError:
+                # An index that is left may be gone. What it had is then not known to be nobody else's.
+                return None, _assumed(name, None, None)
+            if files is not None:
+                metadata = self._read(self.present.index_url, files, wanted)
+                return metadata, _assumed(name, metadata, PRESENT_INDEX)
+        if not self.public or self._is_own(name):
+            return None, _assumed(name, None, None)
+        files = self._project(None, name) or ()
+        metadata = self._read(None, files, wanted)
+        return metadata, _assumed(name, metadata, PUBLIC_INDEX)
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a name that its own index does not have may still be one that only the flavor's mean."""
+        if self.spec.index_url is None or self.spec.index_of(name) != MAIN_INDEX:
+            return True
+        further = {index.url: index.name for index in (*self.spec.indexes, *self.present.indexes)}
+        return any(self._project(url, name, of=of) is not None for url, of in further.items())
+
+    def _project(self, url: str | None, name: str, *, of: str | None = None) -> tuple[IndexFile, ...] | None:
+        with index_client(self.present, url, name=of) as client:
+            return client.project(name)
+
+    def _read(self, url: str | None, files: Iterable[IndexFile], wanted: SpecifierSet) -> Metadata | None:
+        listed = tuple(files)
+        offers = [Offer(file_name=file.file_name, yanked=file.yanked) for file in listed]
+        version = nearest_version(versions_with_wheels(offers), wanted)
+        if version is None:
+            return None
+        with index_client(self.present, url, name=None if url is None else MAIN_INDEX) as client:
+            return metadata_of(client, listed, str(version), self.spec)
+
+
+def in_words(assumed: Iterable[Assumed]) -> Mapping[str, str]:
+    """By package, what it is taken to require, for people."""
+    return {
+        item.package: "what it requires itself is not known"
+        if item.version is None
+        else f"taken to require what {item.version} on {item.source} requires"
+        for item in assumed
+    }
+
+
+def _write_wheel(folder: Path, package: str, *, requires: Iterable[str], extras: Iterable[str]) -> Path:
+    """An empty wheel (PEP 427) that requires something, under a version that no index has."""
+    stem = f"{package.replace('-', '_')}-{_VERSION}"
+    metadata = [
+        *("Metadata-Version: 2.1", f"Name: {package}", f"Version: {_VERSION}"),
+        *(f"Provides-Extra: {extra}" for extra in extras),
+        *(f"Requires-Dist: {requirement}" for requirement in requires),
+    ]
+    wheel = ("Wheel-Version: 1.0", "Generator: factory", "Root-Is-Purelib: true", "Tag: py3-none-any")
+    names = [f"{stem}.dist-info/{name}" for name in ("METADATA", "WHEEL", "RECORD")]
+    contents = (metadata, wheel, [f"{name},," for name in names])
+    path = folder / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, lines in zip(names, contents, strict=True):
+            archive.writestr(name, "".join(f"{line}\n" for line in lines))
+    return path
+
+
+def _assumed(name: str, metadata: Metadata | None, source: str | None) -> Assumed:
+    version = None if metadata is None else metadata.version
+    return Assumed(package=name, version=version, source=None if version is None else source)
+
+
+def _in_brackets(extras: frozenset[str]) -> str:
+    return f"[{','.join(sorted(extras))}]" if extras else ""

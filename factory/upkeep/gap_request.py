@@ -1,0 +1,138 @@
+"""What an index lacks in words: for the terminal, and as a request to its owners in Markdown."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from factory.lock.availability import KINDS
+from factory.lock.blame import PROJECT
+from factory.lock.gaps import Gap
+from factory.lock.recorded import Recorded
+from factory.lock.stand_ins import in_words
+from factory.upkeep.index_gaps import FlavorGaps, GapReport, Wanted
+
+_HEADINGS = (
+    "Requirement",
+    "What is missing",
+    "Wanted for",
+    "What the index has",
+    "What would do",
+    "Needed by",
+    "Images",
+)
+_REQUEST = (
+    "these images cannot be built as they are meant to be until the index has the packages below. We would "
+    "be grateful for wheels of them, since the images are built from wheels alone, without a network. Each "
+    "line is one requirement; where one is met already, please pass over it."
+)
+
+
+def as_text(report: GapReport) -> tuple[str, ...]:
+    """The report in lines: each flavor with what is lacking, who asks for it, and what would do."""
+    lines = [line for flavor in report.flavors for line in _flavor(flavor)]
+    missing = {wanted.package for wanted in report.wanted if not wanted.reasons}
+    if len(report.flavors) > 1:
+        lacking = sum(bool(flavor.gaps) for flavor in report.flavors)
+        lines.append(f"{len(missing)} packages are missing, in {lacking} of {len(report.flavors)} flavors")
+    return tuple(lines)
+
+
+def as_markdown(report: GapReport) -> str:
+    """A request that can be sent as it is: a table for each index, one line for each requirement."""
+    if not report.wanted:
+        return "Nothing is missing from the package index of these images.\n"
+    parts = ["# Packages that the index lacks", "", "Dear owners of the index,", "", _REQUEST]
+    for index in dict.fromkeys(wanted.index for wanted in report.wanted):
+        rows = [wanted for wanted in report.wanted if wanted.index == index]
+        parts += ["", f"## {index}", "", *_table(rows)]
+    known = {item.package: item for flavor in report.flavors for item in flavor.assumed}
+    unknown = sorted(name for name, item in known.items() if item.version is None)
+    if unknown:
+        named = ", ".join(f"`{name}`" for name in unknown)
+        parts += [
+            "",
+            f"What these require themselves is not known to us and may be missing as well: {named}.",
+        ]
+    return "\n".join((*parts, ""))
+
+
+def _flavor(flavor: FlavorGaps) -> Iterator[str]:
+    if flavor.error is not None:
+        yield f"{flavor.flavor}: cannot be told ({type(flavor.error).__name__})"
+        return
+    if flavor.nothing_there:
+        yield f"{flavor.flavor}: look first whether {flavor.index} is an index: it has nothing of all this"
+    count = len(flavor.gaps)
+    said = f"lacks {count} requirement{'s' if count > 1 else ''}" if count else "has all that it needs"
+    but = ", but for what is recorded as missing" if not count and _still(flavor.recorded) else ""
+    yield f"{flavor.flavor}: {flavor.index} {said}{but}"
+    for gap in flavor.gaps:
+        yield from _gap(gap)
+    if flavor.behind:
+        yield "  and, for the sake of what is recorded as missing,"
+        for gap in flavor.behind:
+            yield from _gap(gap)
+    yield from _recorded(flavor.recorded)
+    words = in_words(flavor.assumed)
+    if words:
+        yield "  what is missing has requirements of its own:"
+        yield from (f"    {package}: {text}" for package, text in words.items())
+    if flavor.conflict is not None:
+        yield "  and, all that aside,"
+        yield from (f"    {line}" for line in flavor.conflict.splitlines())
+
+
+def _gap(gap: Gap) -> Iterator[str]:
+    yield f"  {gap.requirement} for Python {gap.python} on {', '.join(gap.platforms)}: {gap.found}"
+    yield f"    what would do: {gap.would_do}"
+    paths = {path[-1]: path for path in gap.paths}
+    for who in gap.needed_by:
+        path = next((path for name, path in paths.items() if who.partition(" ")[0] == name), ())
+        way = f", by way of {' -> '.join(path)}" if len(path) > 1 else ""
+        yield f"    needed by {who}{way}"
+
+
+def _recorded(recorded: Iterable[Recorded]) -> Iterator[str]:
+    for item in recorded:
+        if item.gap is not None:
+            yield f"  {item.requirement}: recorded as missing ({item.reason}), and so it is: {item.gap.found}"
+            yield from (f"    needed by {who}" for who in item.gap.needed_by)
+        elif item.hindrance is None:
+            yield (
+                f"  {item.requirement}: recorded as missing, and the index has it now: it can be taken off "
+                "[[tool.factory.missing]]"
+            )
+        else:
+            yield f"  {item.requirement}: recorded as missing; the index has it now, and with it:"
+            yield from (f"    {line}" for line in item.hindrance.splitlines())
+
+
+def _still(recorded: Iterable[Recorded]) -> bool:
+    return any(item.gap is not None for item in recorded)
+
+
+def _table(rows: Sequence[Wanted]) -> Iterator[str]:
+    yield f"| {' | '.join(_HEADINGS)} |"
+    yield f"|{'---|' * len(_HEADINGS)}"
+    for row in rows:
+        cells = (
+            f"`{row.requirement}`",
+            KINDS[row.kind] + (f" (known: {'; '.join(row.reasons)})" if row.reasons else ""),
+            _targets(row.targets),
+            row.found.removeprefix("the index has "),
+            row.would_do,
+            ", ".join(f"`{who.replace(PROJECT, 'the image')}`" for who in row.needed_by) or "the image",
+            ", ".join(row.flavors),
+        )
+        yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _targets(targets: Iterable[tuple[str, str]]) -> str:
+    """Pythons and platforms in words: each Python once, with its platforms."""
+    by_python: dict[str, list[str]] = {}
+    for python, platform in targets:
+        by_python.setdefault(python, []).append(platform)
+    return "; ".join(f"Python {python} on {' and '.join(found)}" for python, found in by_python.items())
+
+
+def _cell(text: str) -> str:
+    """A text that stays in its cell: one line, and no bar that is not escaped."""
+    return " ".join(text.split()).replace("|", "\\|")

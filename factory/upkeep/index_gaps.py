@@ -1,0 +1,180 @@
+"""What the indexes of flavors lack, flavor by flavor, and as one request to the indexes' owners."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from factory.errors import FactoryError
+from factory.flavor.references import check_index_url
+from factory.flavor.repository import Flavor
+from factory.index.credentials import shown
+from factory.lock.gaps import Gap
+from factory.lock.locking import LockOptions, wheel_folders
+from factory.lock.lockset import read_lock_set
+from factory.lock.recorded import Recorded, survey
+from factory.lock.stand_ins import Assumed
+from factory.upkeep.side_by_side import side_by_side
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapOptions:
+    """How to look: at another main index than the flavor's, with which folders of wheels beside it.
+
+    ``public_metadata`` allows the public index to be asked what a package requires that no index of
+    the flavor's own has in any version (`factory.lock.gaps.find_gaps`).
+    """
+
+    index_url: str | None = None
+    public_metadata: bool = False
+    lock: LockOptions = field(default_factory=LockOptions)
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlavorGaps:
+    """A flavor: ``state`` is complete, gaps or failed.
+
+    ``gaps`` keep it from being locked; ``recorded`` is what its spec leaves out for being missing, and
+    ``behind`` what is lacking for the sake of that alone. ``conflict`` is what contradicts, the gaps
+    set aside. ``nothing_there`` is whether the index had nothing of all that was looked up.
+    """
+
+    flavor: str
+    index: str
+    state: str
+    gaps: tuple[Gap, ...] = ()
+    recorded: tuple[Recorded, ...] = ()
+    behind: tuple[Gap, ...] = ()
+    assumed: tuple[Assumed, ...] = ()
+    conflict: str | None = None
+    nothing_there: bool = False
+    error: FactoryError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A requirement that an index lacks, once for all flavors that lack it.
+
+    ``targets`` are pairs of a Python and a platform; ``reasons`` are those of flavors that record it as
+    missing.
+    """
+
+    index: str
+    package: str
+    requirement: str
+    kind: str
+    found: str
+    would_do: str
+    targets: tuple[tuple[str, str], ...]
+    needed_by: tuple[str, ...]
+    flavors: tuple[str, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapReport:
+    """Every flavor, what their indexes lack as one request, and the error of the first that failed."""
+
+    flavors: tuple[FlavorGaps, ...]
+    wanted: tuple[Wanted, ...]
+    error: FactoryError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """That of the first error, 1 where something is missing that is not recorded, else 0."""
+        if self.error is not None:
+            return self.error.exit_code
+        return int(any(flavor.gaps for flavor in self.flavors))
+
+
+def index_gaps(flavors: Sequence[Flavor], options: GapOptions, *, done: Callable[[str], None]) -> GapReport:
+    """All that the indexes of flavors lack; a flavor that fails does not hide the others.
+
+    ``done`` is told the name of each flavor as it ends.
+
+    Raises:
+        SpecError: the index URL that was given is not acceptable.
+    """
+    if options.index_url is not None:
+        check_index_url(options.index_url)
+
+    def look(flavor: Flavor) -> FlavorGaps:
+        try:
+            return _look(flavor, options)
+        finally:
+            done(flavor.name)
+
+    outcomes = side_by_side(look, flavors, jobs=options.jobs)
+    found = tuple(
+        FlavorGaps(flavor=flavor.name, index="", state="failed", error=outcome)
+        if isinstance(outcome, FactoryError)
+        else outcome
+        for flavor, outcome in zip(flavors, outcomes, strict=True)
+    )
+    error = next((flavor.error for flavor in found if flavor.error is not None), None)
+    return GapReport(flavors=found, wanted=merge(found), error=error)
+
+
+def _look(flavor: Flavor, options: GapOptions) -> FlavorGaps:
+    present = flavor.project.spec
+    spec = present if options.index_url is None else replace(present, index_url=options.index_url)
+    lock = read_lock_set(flavor.folder, present)
+    found = survey(
+        replace(flavor.project, spec=spec),
+        preferences={} if lock is None else lock.versions(),
+        folders=wheel_folders(spec, options.lock),
+        present=present,
+        public_metadata=options.public_metadata,
+    )
+    conflict = found.gaps.conflict
+    only_conflict = conflict is not None and not found.gaps.gaps
+    state = "failed" if only_conflict else "gaps" if found.gaps.gaps else "complete"
+    return FlavorGaps(
+        flavor=flavor.name,
+        index="the public index" if spec.index_url is None else shown(spec.index_url),
+        state=state,
+        gaps=found.gaps.gaps,
+        recorded=found.recorded,
+        behind=found.behind,
+        assumed=found.assumed,
+        conflict=conflict.reason if conflict and not only_conflict else None,
+        nothing_there=found.gaps.nothing_there,
+        error=conflict if only_conflict else None,
+    )
+
+
+def merge(flavors: Sequence[FlavorGaps]) -> tuple[Wanted, ...]:
+    """What is lacking, by index and package; what is the same in several flavors is one."""
+    rows: dict[tuple[str, ...], Wanted] = {}
+    for flavor in flavors:
+        reasons = {item.package: item.reason for item in flavor.recorded}
+        recorded = [item.gap for item in flavor.recorded if item.gap is not None]
+        for gap in (*flavor.gaps, *recorded, *flavor.behind):
+            key = (gap.index, gap.package, gap.requirement, gap.kind, gap.found, gap.would_do)
+            row = _row(gap, flavor.flavor, reasons.get(gap.package))
+            rows[key] = _together(rows[key], row) if key in rows else row
+    return tuple(rows[key] for key in sorted(rows))
+
+
+def _row(gap: Gap, flavor: str, reason: str | None) -> Wanted:
+    return Wanted(
+        index=gap.index,
+        package=gap.package,
+        requirement=gap.requirement,
+        kind=gap.kind,
+        found=gap.found,
+        would_do=gap.would_do,
+        targets=tuple((gap.python, platform) for platform in gap.platforms),
+        needed_by=gap.needed_by,
+        flavors=(flavor,),
+        reasons=() if reason is None else (reason,),
+    )
+
+
+def _together(first: Wanted, second: Wanted) -> Wanted:
+    return replace(
+        first,
+        targets=tuple(dict.fromkeys((*first.targets, *second.targets))),
+        needed_by=tuple(dict.fromkeys((*first.needed_by, *second.needed_by))),
+        flavors=tuple(dict.fromkeys((*first.flavors, *second.flavors))),
+        reasons=tuple(dict.fromkeys((*first.reasons, *second.reasons))),
+    )
