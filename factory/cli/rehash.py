@@ -1,0 +1,57 @@
+"""``factory rehash``: the versions of a lock, hashed anew after its index was pushed again."""
+
+import os
+from pathlib import Path
+
+import click
+
+from factory.cli.options import Invocation, common
+from factory.lock.find_links import folders_in_environment
+from factory.lock.locking import LockOptions
+from factory.lock.rehash import rehash_flavors
+from factory.lock.rehash_report import describe_rehashed, rehash_report
+from factory.lock.report import failures
+
+
+@click.command()
+@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Rehash every flavor.")
+@click.option(
+    "--find-links",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    multiple=True,
+    help="A folder of wheels beside the index, for a lock that was edited and has to be resolved.",
+)
+@click.option("--dry-run", is_flag=True, help="Say which hashes would change; write nothing.")
+@common
+def command(
+    invocation: Invocation,
+    flavors: tuple[str, ...],
+    *,
+    every: bool,
+    find_links: tuple[Path, ...],
+    dry_run: bool,
+) -> int:
+    """Keep every locked version and take its hashes anew, after an index was pushed again.
+
+    Nothing is resolved. A version that is gone, or has no wheel for a platform any more, is refused
+    with all others like it, and nothing is written. Ask the owners of the index first why the bytes of a
+    version have changed.
+    """
+    if bool(flavors) == every:
+        raise click.UsageError("Name flavors, or give --all, not both.")
+    selected = invocation.repository_of(*flavors).select(flavors)
+    options = LockOptions(
+        find_links=find_links,
+        public_find_links=() if find_links else folders_in_environment(os.environ),
+        dry_run=dry_run,
+    )
+    with invocation.console.progress("rehashing", total=len(selected)) as progress:
+        outcomes = rehash_flavors(
+            selected, options, done=lambda outcome: progress.advance(message=outcome.flavor)
+        )
+    report = rehash_report(outcomes)
+    for note in failures(outcomes):
+        invocation.console.note(note)
+    invocation.console.result(report, *describe_rehashed(report))
+    return report.exit_code

@@ -1,0 +1,253 @@
+"""Rehashing: the versions of a lock with the hashes that its indexes give now, after they pushed again.
+
+Nothing is resolved where the lock stands as it was written. Of each version the wheel that fits each
+platform best is taken, as for a new lock; of what changed, the metadata is read: a file under an old
+name may be another package.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from factory.errors import FactoryError, IndexGapError, LockFileError, ResolutionError
+from factory.files import exclusive
+from factory.flavor.project import Project, read_project
+from factory.flavor.repository import Flavor
+from factory.flavor.spec import Spec
+from factory.index.parallel import in_parallel
+from factory.lock.clients import CONNECTIONS, open_clients
+from factory.lock.fresh_pins import Lacking, NewFile, fresh_pin
+from factory.lock.lockfile import LOCKED_BY, Pin
+from factory.lock.locking import Failed, LockOptions, NewLock, differing_files, make_lock, write_lock
+from factory.lock.lockset import (
+    LockSet,
+    format_lock_set,
+    is_stale,
+    lock_file_name,
+    misplaced,
+    require_lock_set,
+)
+from factory.lock.pages import PinnedPages
+
+_NAMELESS = "a file whose name is not locked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileChange:
+    """A file of a package whose version stayed; ``before`` and ``after`` are SHA-256 in hex.
+
+    ``before`` is None for a file that was not locked, ``after`` for one that is locked no more.
+    """
+
+    lock_file: str
+    package: str
+    version: str
+    file_name: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehashed:
+    """A flavor whose hashes were taken anew, or would be with ``dry_run``.
+
+    ``kept`` are packages that came from a folder of wheels: no index has their hashes. ``stale``: the
+    lock was made from something else than ``pyproject.toml`` says now, before and after. ``resolved``:
+    it had been edited, and a resolution proved its versions.
+    """
+
+    flavor: str
+    packages: int
+    artifacts: int
+    changes: tuple[FileChange, ...]
+    written: bool
+    kept: tuple[str, ...] = ()
+    stale: bool = False
+    resolved: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Subject:
+    flavor: Flavor
+    project: Project
+    locks: LockSet
+
+
+def rehash_flavors(
+    flavors: Sequence[Flavor], options: LockOptions, *, done: Callable[[Rehashed | Failed], None]
+) -> tuple[Rehashed | Failed, ...]:
+    """Take the hashes of flavors anew; each is rewritten whole or left as it is.
+
+    Args:
+        flavors: what to rehash.
+        options: folders of wheels, and whether to write.
+        done: told of each as it ends.
+
+    Returns:
+        The outcomes in the order of the flavors.
+    """
+    outcomes: dict[str, Rehashed | Failed] = {}
+    with ExitStack() as stack, open_clients() as clients:
+        subjects: dict[str, _Subject] = {}
+        for flavor in sorted(flavors, key=lambda flavor: str(flavor.folder)):
+            try:
+                stack.enter_context(exclusive(flavor.folder))
+                subjects[flavor.name] = _subject(flavor)
+            except FactoryError as error:
+                outcomes[flavor.name] = Failed(flavor=flavor.name, error=error)
+        pages = PinnedPages(clients)
+        pages.read(pin for subject in subjects.values() for pin in _on_indexes(subject))
+        for flavor in flavors:
+            if flavor.name in subjects:
+                outcomes[flavor.name] = _outcome(subjects[flavor.name], pages, options)
+            done(outcomes[flavor.name])
+    return tuple(outcomes[flavor.name] for flavor in flavors)
+
+
+def _subject(flavor: Flavor) -> _Subject:
+    """What is there to rehash.
+
+    Raises:
+        LockFileError: there is no lock, or it is none that ``factory lock`` made.
+    """
+    project = read_project(flavor.folder)
+    locks = require_lock_set(flavor.folder, project.spec)
+    for name in locks.files:
+        if not (flavor.folder / name).read_bytes().startswith(LOCKED_BY.encode()):
+            raise _refused(flavor, f"{name} was not made by `factory lock`")
+    if locks.inputs is None:
+        raise _refused(flavor, "the lock does not tell what it was made from")
+    return _Subject(flavor=flavor, project=project, locks=locks)
+
+
+def _refused(flavor: Flavor, reason: str) -> LockFileError:
+    return LockFileError(
+        f"{flavor.name}: {reason}, so that its versions may not belong together",
+        solution=f"Run `factory lock {flavor.name}`: it keeps the versions that are valid.",
+    )
+
+
+def _is_sound(subject: _Subject) -> bool:
+    """Whether the lock is whole: nobody has edited it, and every pin has its hashes."""
+    locks = subject.locks
+    return (
+        locks.as_locked
+        and not misplaced(locks, subject.project.spec)
+        and not any(lock.unreadable for lock in locks.files.values())
+        and all(pin.version is not None and pin.artifacts for pin in locks.pins)
+    )
+
+
+def _on_indexes(subject: _Subject) -> Iterator[tuple[Spec, str, str, str]]:
+    if not _is_sound(subject):
+        return
+    spec = subject.project.spec
+    for pin in subject.locks.pins:
+        if pin.version is not None and pin.name not in subject.locks.beside_index:
+            yield spec, spec.index_of(pin.name), pin.name, pin.version
+
+
+def _outcome(subject: _Subject, pages: PinnedPages, options: LockOptions) -> Rehashed | Failed:
+    flavor = subject.flavor
+    try:
+        sound = _is_sound(subject)
+        new = _anew(subject, pages) if sound else _proved(subject, options)
+        differs = bool(differing_files(flavor.folder, new))
+        if differs and not options.dry_run:
+            write_lock(flavor.folder, subject.project.spec, new)
+    except FactoryError as error:
+        return Failed(flavor=flavor.name, error=error)
+    return Rehashed(
+        flavor=flavor.name,
+        packages=len(new.pins),
+        artifacts=sum(len(pin.artifacts) for pin in new.pins),
+        changes=tuple(_changes(subject.project.spec, subject.locks, new)),
+        written=differs and not options.dry_run,
+        kept=tuple(sorted(new.from_folders)),
+        stale=is_stale(new.lock_set, subject.project),
+        resolved=not sound,
+    )
+
+
+def _anew(subject: _Subject, pages: PinnedPages) -> NewLock:
+    """The lock with the hashes of now; its versions, and what it says it was made from, stay.
+
+    Raises:
+        IndexGapError: a version is gone, or has no wheel for a platform any more; every one is named.
+        IndexContentError: a file is not what its name says.
+        FactoryError: an index did not answer, or refused.
+    """
+    spec, locks = subject.project.spec, subject.locks
+    pins: list[Pin] = []
+    lacking: list[Lacking] = []
+    new: list[NewFile] = []
+    for pin in locks.pins:
+        if pin.name in locks.beside_index:
+            pins.append(pin)
+            continue
+        fresh = fresh_pin(spec, pin, pages.of(spec, spec.index_of(pin.name), pin.name))
+        if isinstance(fresh, Lacking):
+            lacking.append(fresh)
+        else:
+            pins.append(fresh.pin)
+            new += fresh.new
+    if lacking:
+        raise _gap_error(subject.flavor, lacking)
+    in_parallel(NewFile.prove, new, jobs=CONNECTIONS)
+    beside = dict.fromkeys(sorted(locks.beside_index), "")
+    files = format_lock_set(subject.flavor.name, spec, pins, inputs=locks.inputs or "", beside_index=beside)
+    return NewLock(pins=tuple(pins), files=files, from_folders=beside)
+
+
+def _proved(subject: _Subject, options: LockOptions) -> NewLock:
+    """The lock that a resolution gives, where it gives the very versions that are there.
+
+    Raises:
+        LockFileError: it does not, or they contradict pyproject.toml.
+        IndexGapError: the index lacks one of them.
+    """
+    flavor, versions = subject.flavor, subject.locks.versions()
+    try:
+        new = make_lock(flavor.name, subject.project, subject.locks, options, held=versions)
+    except ResolutionError as error:
+        raise _refused(
+            flavor, f"the lock was edited, and its versions cannot be locked:\n{error.reason}"
+        ) from error
+    found = {pin.name: pin.version for pin in new.pins}
+    if found != versions:
+        differing = sorted({*found.items()} ^ {*versions.items()})
+        names = ", ".join(dict.fromkeys(name for name, _ in differing))
+        raise _refused(flavor, f"the lock was edited, and is not what pyproject.toml gives: {names} differ")
+    return new
+
+
+def _gap_error(flavor: Flavor, lacking: Sequence[Lacking]) -> IndexGapError:
+    count = f"{len(lacking)} locked version{'s' if len(lacking) > 1 else ''}"
+    lines = [f"{flavor.name}: {count} cannot be hashed anew, and nothing was written"]
+    lines += [
+        f"  {item.package} {item.version} for {', '.join(item.platforms)}: {item.reason}" for item in lacking
+    ]
+    return IndexGapError(
+        "\n".join(lines),
+        solution=f"Ask the owners of the index to push them again, or lock what there is: "
+        f"`factory lock {flavor.name}`.",
+        gaps=tuple(lacking),
+    )
+
+
+def _changes(spec: Spec, locks: LockSet, new: NewLock) -> Iterator[FileChange]:
+    before = {pin.name: pin for pin in locks.pins}
+    for pin in new.pins:
+        old = {item.sha256: item.file_name or _NAMELESS for item in before[pin.name].artifacts}
+        now = {item.sha256: item.file_name or _NAMELESS for item in pin.artifacts}
+        gone = {name: digest for digest, name in old.items() if digest not in now}
+        come = {name: digest for digest, name in now.items() if digest not in old}
+        for name in sorted({*gone, *come}):
+            yield FileChange(
+                lock_file=lock_file_name(spec.index_of(pin.name)),
+                package=pin.name,
+                version=pin.version or "",
+                file_name=name,
+                before=gone.get(name),
+                after=come.get(name),
+            )
