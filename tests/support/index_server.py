@@ -310,7 +310,7 @@ class _Handler(BaseHTTPRequestHandler):
                     entry["size"] = index.told_sizes.get(path.name, path.stat().st_size)
                 if index.metadata and path.suffix == ".whl":
                     key = "dist-info-metadata" if index.older_names else "core-metadata"
-                    entry[key] = {"sha256": hashlib.sha256(_metadata_of(path)).hexdigest()}
+                    entry[key] = {"sha256": hashlib.sha256(index.metadata_of(path)).hexdigest()}
                 entries.append(entry)
             page = {"meta": {"api-version": "1.0"}, "name": name, "files": entries}
             return json.dumps(page).encode(), _JSON
@@ -320,7 +320,7 @@ class _Handler(BaseHTTPRequestHandler):
             fragment = f"#sha256={told}" if told else ""
             attributes = ' data-yanked=""' if path.name in index.yanked else ""
             if index.metadata and path.suffix == ".whl":
-                digest = hashlib.sha256(_metadata_of(path)).hexdigest()
+                digest = hashlib.sha256(index.metadata_of(path)).hexdigest()
                 key = "data-dist-info-metadata" if index.older_names else "data-core-metadata"
                 attributes += f' {key}="sha256={digest}"'
             target = html.escape(f"../../files/{path.name}{fragment}", quote=True)
