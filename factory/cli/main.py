@@ -27,6 +27,8 @@ COMMANDS = {
     "rehash": "rehash",
     "index-gaps": "index_gaps",
     "bump": "bump",
+    "diff": "diff",
+    "drift-report": "drift_report",
     "audit": "audit",
     "strip": "strip",
     "check": "check",

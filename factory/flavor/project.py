@@ -30,9 +30,19 @@ def read_project(folder: Path) -> Project:
         NotFoundError: there is none.
         SpecError: it is not TOML, has no spec, or holds something unacceptable.
     """
+    return parse_project(read_project_text(folder), where=str(folder / PROJECT_FILE))
+
+
+def read_project_text(folder: Path) -> str:
+    """The text of a flavor's ``pyproject.toml``, with its line endings as they are.
+
+    Raises:
+        NotFoundError: there is none.
+        SpecError: it is not UTF-8.
+    """
     path = folder / PROJECT_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError as error:
         raise NotFoundError(
             f"{folder} has no {PROJECT_FILE}",
@@ -40,7 +50,6 @@ def read_project(folder: Path) -> Project:
         ) from error
     except UnicodeDecodeError as error:
         raise SpecError(f"{path} is not UTF-8", solution="Save it as UTF-8; TOML knows no other.") from error
-    return parse_project(text, where=str(path))
 
 
 def parse_project(text: str, *, where: str) -> Project:

@@ -1,8 +1,9 @@
 """Files of several flavors replaced together: all of them, or none.
 
 Everything is written beside its place first, then renamed. What fails in between is undone. What is
-killed in between leaves whole files, and of each flavor ``pyproject.toml`` is renamed last: until
-then the flavor says what it said before, so that the same command does the rest when it runs again.
+killed in between leaves whole files. Callers give ``pyproject.toml`` last of each flavor: until it is
+replaced the flavor asks for what it asked before, so that the same command does the rest when it runs
+again, and a lock that is newer is found by `factory check`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +13,6 @@ from pathlib import Path
 
 from factory.errors import BusyError, StorageError
 from factory.files import exclusive, stage, storage_error, write_whole
-from factory.flavor.project import PROJECT_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +54,20 @@ def read_before(path: Path) -> bytes | None:
 
 
 def replace_together(replacements: Sequence[Replacement]) -> None:
-    """Replace every file, or leave every file as it was. The caller holds the folders.
+    """Replace every file in the order given, or leave every file as it was. The caller holds the folders.
 
     Raises:
         BusyError: a file is not any more what it was when the replacement was decided.
         StorageError: the file system refused; what was replaced is as it was before.
     """
-    ordered = sorted(replacements, key=_last_is_the_project)
     staged: list[tuple[Replacement, Path]] = []
     done: list[Replacement] = []
     whole = False
     try:
-        for item in ordered:
+        for item in replacements:
             temporary = stage(item.path, item.content, executable=item.executable)
             staged.append((item, temporary))
-        for item in ordered:
+        for item in replacements:
             _refuse_changed(item)
         for item, temporary in staged:
             done.append(item)
@@ -80,11 +79,6 @@ def replace_together(replacements: Sequence[Replacement]) -> None:
             _undo(done)
             for _, temporary in staged:
                 temporary.unlink(missing_ok=True)
-
-
-def _last_is_the_project(item: Replacement) -> tuple[Path, bool, str]:
-    name = item.path.name
-    return (item.path.parent, name == PROJECT_FILE, name)
 
 
 def _refuse_changed(item: Replacement) -> None:

@@ -1,0 +1,85 @@
+"""``factory bump``: raise the floor of a package, in one flavor or in all."""
+
+import os
+from pathlib import Path
+
+import click
+
+from factory.cli.options import Invocation, common
+from factory.flavor.floor import Cap
+from factory.lock.find_links import folders_in_environment
+from factory.lock.locking import LockOptions
+from factory.upkeep.bump import bump_flavors
+from factory.upkeep.bump_plan import read_request
+from factory.upkeep.bump_text import describe, errors_of
+
+
+@click.command()
+@click.argument("requirements", metavar="REQUIREMENT...", nargs=-1, required=True)
+@click.option("--flavor", "flavors", metavar="FLAVOR", multiple=True, help="Only this flavor; repeatable.")
+@click.option("--all", "every", is_flag=True, help="Every flavor that has the package and is locked.")
+@click.option("--reason", metavar="TEXT", help="Why, such as CVE-2026-54058; stays as a comment at the line.")
+@click.option(
+    "--cap",
+    type=click.Choice(("minor", "major", "none")),
+    help="What bounds the range above: the next minor or major version, or nothing. Default: the next "
+    "minor, or the line's own cap where that is tighter.",
+)
+@click.option("--allow-moves", is_flag=True, help="Let other packages move where they have to.")
+@click.option(
+    "--find-links",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    multiple=True,
+    help="A folder of wheels beside the index, as for `factory lock`.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Flavors at a time; default: the CPUs.")
+@click.option("--dry-run", is_flag=True, help="Do everything but write, and say what would change.")
+@common
+def command(  # noqa: PLR0913 - one parameter per option of the command
+    invocation: Invocation,
+    requirements: tuple[str, ...],
+    *,
+    flavors: tuple[str, ...],
+    every: bool,
+    reason: str | None,
+    cap: Cap | None,
+    allow_moves: bool,
+    find_links: tuple[Path, ...],
+    jobs: int | None,
+    dry_run: bool,
+) -> int:
+    """Raise the floor of packages, and lock again with everything else held still.
+
+    A REQUIREMENT is a name and a floor, such as "pillow>=12.3.0". The floor goes where the flavor
+    decides about the package: into every line of [project] dependencies, of the constraints and of the
+    overrides that names it; where it only comes with others, into a new constraint. An exact pin becomes
+    a range, a floor that is higher stays, and what is locked is never capped away.
+
+    The index is asked first: a version that it does not have is told before anything is edited, with
+    the nearest that it has. Where other packages would have to move, they are named with whose
+    requirement it is, and nothing changes without --allow-moves. All flavors are changed, or none.
+    """
+    repository = invocation.repository_of(*flavors)
+    if (flavors and every) or not (flavors or every or len(repository.flavors()) == 1):
+        raise click.UsageError("Name one flavor or several with --flavor, or give --all, not both.")
+    request = read_request(
+        requirements, cap=cap, reason=reason, allow_moves=allow_moves, named=bool(flavors), dry_run=dry_run
+    )
+    selected = repository.select(flavors)
+    options = LockOptions(
+        find_links=find_links,
+        public_find_links=() if find_links else folders_in_environment(os.environ),
+    )
+    with invocation.console.progress("locking", total=len(selected)) as progress:
+        report = bump_flavors(
+            selected,
+            request,
+            options,
+            jobs=jobs,
+            begun=progress.begin,
+            done=lambda name: progress.advance(message=name),
+        )
+    for error in errors_of(report):
+        invocation.console.note(error)
+    invocation.console.result(report, *describe(report))
+    return report.exit_code

@@ -1,0 +1,215 @@
+"""Bump: a floor under a package in several flavors, with everything else held still.
+
+Nothing is written before every flavor has its new project and its new lock; then all is written, or
+nothing is.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from factory.errors import (
+    FactoryError,
+    IndexGapError,
+    MovesError,
+    NotFoundError,
+    ResolutionError,
+)
+from factory.flavor.project import PROJECT_FILE, parse_project
+from factory.flavor.repository import Flavor
+from factory.lock.changes import compare
+from factory.lock.locking import LockOptions, NewLock, make_lock, wheel_folders
+from factory.lock.shelf import open_shelf
+from factory.upkeep.bump_plan import Bumped, BumpRequest, Plan, plan_bump
+from factory.upkeep.moves import Move, moves_between
+from factory.upkeep.rendered import rendered_anew
+from factory.upkeep.side_by_side import side_by_side
+from factory.upkeep.transaction import Replacement, exclusive_together, read_before, replace_together
+
+
+@dataclass(frozen=True, kw_only=True)
+class BumpReport:
+    """Every flavor, in the order asked for. ``error`` is the first; ``written`` whether files changed."""
+
+    flavors: tuple[Bumped, ...]
+    error: FactoryError | None = None
+    written: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the first error."""
+        return self.error.exit_code if self.error else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """A flavor with its new project and its new lock, and the files that are to hold them."""
+
+    outcome: Bumped
+    files: tuple[Replacement, ...] = ()
+
+
+def bump_flavors(
+    flavors: Sequence[Flavor],
+    request: BumpRequest,
+    options: LockOptions,
+    *,
+    jobs: int | None,
+    begun: Callable[[str], None],
+    done: Callable[[str], None],
+) -> BumpReport:
+    """Put floors into flavors and lock them again: all of them, or none.
+
+    Args:
+        flavors: where.
+        request: what.
+        options: how to lock; upgrades among them mean nothing here.
+        jobs: how many at a time; as many as there are CPUs where it is None.
+        begun: told the name of each whose lock is being made, on a thread of its own.
+        done: told the name of each whose lock was made or cannot be, on a thread of its own.
+
+    Returns:
+        What became of each. Where there is an error, nothing was written.
+
+    Raises:
+        NotFoundError: none of the flavors has any of the packages.
+        BusyError, StorageError: a folder is held or a file was changed meanwhile, or the file system
+            refused; nothing was written.
+    """
+
+    def lock(plan: Plan | Bumped) -> _Made:
+        name = plan.flavor if isinstance(plan, Bumped) else plan.flavor.name
+        begun(name)
+        try:
+            return _Made(outcome=plan) if isinstance(plan, Bumped) else _make(plan, request, options)
+        finally:
+            done(name)
+
+    with exclusive_together(flavor.folder for flavor in flavors):
+        planned = side_by_side(lambda flavor: plan_bump(flavor, request, options), flavors, jobs=jobs)
+        plans = [plan for plan in planned if not isinstance(plan, FactoryError)]
+        if len(plans) < len(flavors):
+            return _failed(flavors, [_as_planned(plan) for plan in planned])
+        _refuse_nowhere(plans, request)
+        made = side_by_side(lock, plans, jobs=jobs)
+        whole = [item for item in made if not isinstance(item, FactoryError)]
+        if len(whole) < len(flavors):
+            return _failed(
+                flavors, [item if isinstance(item, FactoryError) else item.outcome for item in made]
+            )
+        files = [file for item in whole for file in item.files]
+        if not request.dry_run:
+            replace_together(files)
+    return BumpReport(
+        flavors=tuple(item.outcome for item in whole), written=bool(files) and not request.dry_run
+    )
+
+
+def _make(plan: Plan, request: BumpRequest, options: LockOptions) -> _Made:
+    """The files of a flavor with its floors.
+
+    Raises:
+        MovesError: other packages would have to move, and that was not allowed.
+        IndexGapError, ResolutionError: it cannot be locked.
+    """
+    flavor, where = plan.flavor, plan.flavor.folder
+    project = parse_project(plan.floored.text, where=str(where / PROJECT_FILE))
+    asked = {floor.package for floor in plan.floors}
+    held = {name: version for name, version in plan.locked.items() if name not in asked}
+    moves: tuple[Move, ...] = ()
+    try:
+        new = make_lock(flavor.name, project, plan.lock, options, held=held)
+    except (ResolutionError, IndexGapError) as error:
+        # Where it fails without holding anything as well, that is the error which says why.
+        new = make_lock(flavor.name, project, plan.lock, options)
+        moves = _moves(plan, new, options)
+        if moves and not request.allow_moves:
+            raise _moves_error(plan, moves, error) from error
+    files = (*rendered_anew(flavor, old=plan.project, new=project), *_lock_files(plan, new))
+    if plan.floored.edits:
+        content = plan.floored.text.encode()
+        files += (Replacement(path=where / PROJECT_FILE, before=plan.text.encode(), content=content),)
+    return _Made(
+        outcome=replace(
+            plan.outcome,
+            state="would-change" if request.dry_run else "changed",
+            changes=compare(plan.lock.pins, new.pins),
+            moves=moves,
+        ),
+        files=files,
+    )
+
+
+def _moves(plan: Plan, new: NewLock, options: LockOptions) -> tuple[Move, ...]:
+    spec = plan.project.spec
+    after = {pin.name: pin.version for pin in new.pins if pin.version is not None}
+    asked = {floor.package for floor in plan.floors}
+    with open_shelf(spec, wheel_folders(spec, options)) as shelf:
+        return moves_between(plan.locked, after, asked=asked, spec=spec, shelf=shelf)
+
+
+def _moves_error(plan: Plan, moves: tuple[Move, ...], refused: FactoryError) -> MovesError:
+    wanted = " and ".join(map(str, plan.floors))
+    lines = [f"{plan.flavor.name} can have {wanted} only where other packages move as well:"]
+    for move in moves:
+        lines.append(f"  {move.package} {move.before} -> {move.after}")
+        lines += [f"    since {reason}" for reason in move.why]
+    if not all(move.why for move in moves):
+        lines += ["uv's words for why they cannot stay:", refused.reason]
+    return MovesError(
+        "\n".join(lines),
+        solution="Give --allow-moves to move them too, or a lower floor; nothing was changed.",
+        moves=moves,
+    )
+
+
+def _lock_files(plan: Plan, new: NewLock) -> Iterator[Replacement]:
+    for name, content in new.files.items():
+        path = plan.flavor.folder / name
+        before = read_before(path)
+        if before != content:
+            yield Replacement(path=path, before=before, content=content)
+
+
+def _refuse_nowhere(plans: Sequence[Plan | Bumped], request: BumpRequest) -> None:
+    """Refuse packages that no flavor has: their names are misspelt, or nothing needs them."""
+    outcomes = [plan if isinstance(plan, Bumped) else plan.outcome for plan in plans]
+    looked_at = [outcome for outcome in outcomes if outcome.absent or outcome.state != "left-alone"]
+    for floor in request.floors:
+        if all(floor.package in outcome.absent for outcome in looked_at):
+            raise NotFoundError(
+                f"no locked flavor has {floor.package}",
+                solution="Look at the name; a package that a flavor lacks is added to its pyproject.toml.",
+            )
+
+
+def _as_planned(plan: Plan | Bumped | FactoryError) -> Bumped | FactoryError:
+    return plan.outcome if isinstance(plan, Plan) else plan
+
+
+def _failed(flavors: Sequence[Flavor], outcomes: Sequence[Bumped | FactoryError]) -> BumpReport:
+    """The report where at least one flavor failed, so that nothing was changed in any."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, FactoryError)]
+    return BumpReport(
+        flavors=tuple(
+            _failure(flavor, outcome) if isinstance(outcome, FactoryError) else _untouched(outcome)
+            for flavor, outcome in zip(flavors, outcomes, strict=True)
+        ),
+        error=errors[0],
+    )
+
+
+def _failure(flavor: Flavor, error: FactoryError) -> Bumped:
+    return Bumped(
+        flavor=flavor.name,
+        state="failed",
+        error=error,
+        gaps=error.gaps if isinstance(error, IndexGapError) else (),
+        moves=tuple(move for move in error.moves if isinstance(move, Move))
+        if isinstance(error, MovesError)
+        else (),
+    )
+
+
+def _untouched(outcome: Bumped) -> Bumped:
+    settled = outcome.state in {"nothing-to-do", "left-alone"} and not outcome.lines
+    return outcome if settled else replace(outcome, state="not-changed")

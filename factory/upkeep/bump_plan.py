@@ -1,0 +1,206 @@
+"""Planning a bump: a flavor as it stands, and its project with the floors in it, which its index can give."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from packaging.version import Version
+
+from factory.errors import FactoryError, LockFileError, NotFoundError, SpecError
+from factory.flavor.floor import Cap, Floor, parse_floor
+from factory.flavor.floor_lines import Floored, LineEdit, is_in, put_floors
+from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
+from factory.flavor.repository import Flavor
+from factory.lock.changes import Changes
+from factory.lock.locking import LockOptions, wheel_folders
+from factory.lock.lockset import LockSet, is_stale, read_lock_set
+from factory.lock.shelf import open_shelf
+from factory.upkeep.moves import Move
+from factory.upkeep.supply import Lacking, lacking_error, look_for
+
+
+@dataclass(frozen=True, kw_only=True)
+class BumpRequest:
+    """What is asked for. ``named`` is whether the flavors were named: then each has to have each package."""
+
+    floors: tuple[Floor, ...]
+    reason: str | None = None
+    allow_moves: bool = False
+    named: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bumped:
+    """What became of one flavor.
+
+    ``state`` is changed, would-change (with a dry run), nothing-to-do (the floors stand, and the lock is
+    above them), left-alone (it has none of the packages, or no lock), failed, or not-changed (because
+    another failed). ``absent`` are packages that it does not have; ``notes`` what a person should know;
+    ``gaps`` what its index lacks, where that is the error.
+    """
+
+    flavor: str
+    state: str
+    lines: tuple[LineEdit, ...] = ()
+    changes: Changes | None = None
+    moves: tuple[Move, ...] = ()
+    absent: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    gaps: tuple[object, ...] = ()
+    error: FactoryError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A flavor as it stands, and its project with the floors in it."""
+
+    flavor: Flavor
+    text: str
+    project: Project
+    lock: LockSet
+    floors: tuple[Floor, ...]
+    floored: Floored
+    outcome: Bumped
+
+    @property
+    def locked(self) -> dict[str, str]:
+        """Normalized name to version, as locked before."""
+        return self.lock.versions()
+
+
+def read_request(
+    requirements: Sequence[str],
+    *,
+    cap: Cap | None,
+    reason: str | None,
+    allow_moves: bool,
+    named: bool,
+    dry_run: bool,
+) -> BumpRequest:
+    """What was asked for, from its words.
+
+    Raises:
+        SpecError: a requirement is no floor, a package is given twice, or the reason cannot be a comment.
+    """
+    floors = tuple(parse_floor(text, cap=cap) for text in requirements)
+    packages = [floor.package for floor in floors]
+    if twice := sorted({package for package in packages if packages.count(package) > 1}):
+        raise SpecError(f"{twice[0]} is given twice", solution="Give each package one floor.")
+    if reason is not None and (not reason.strip() or not reason.isprintable()):
+        raise SpecError(
+            f"the reason {reason!r} cannot stand in a comment",
+            solution="Write one line, such as the id of the advisory.",
+        )
+    return BumpRequest(
+        floors=floors,
+        reason=None if reason is None else reason.strip(),
+        allow_moves=allow_moves,
+        named=named,
+        dry_run=dry_run,
+    )
+
+
+def plan_bump(flavor: Flavor, request: BumpRequest, options: LockOptions) -> Plan | Bumped:
+    """A flavor with the floors in its project, which the index was asked about; or why it needs none.
+
+    Raises:
+        NotFoundError, LockFileError: a flavor that was named lacks a package, or is not locked.
+        SpecError: its spec contradicts a floor, or its text cannot be edited.
+        IndexGapError: the index has nothing in the range of a floor.
+        IndexAccessError: the index did not answer, or refused.
+    """
+    text = read_project_text(flavor.folder)
+    project = parse_project(text, where=str(flavor.folder / PROJECT_FILE))
+    lock = read_lock_set(flavor.folder, project.spec)
+    if lock is None:
+        return _not_locked(flavor, request)
+    locked = lock.versions()
+    absent = tuple(floor.package for floor in request.floors if not is_in(floor.package, project, locked))
+    if absent and request.named:
+        raise NotFoundError(
+            f"{flavor.name} does not have {' or '.join(absent)}: "
+            "neither its pyproject.toml nor its lock has it",
+            solution="Look at the name, or leave that flavor out.",
+        )
+    floors = tuple(
+        floor
+        for floor in request.floors
+        if floor.package not in absent and not _is_held_by_spec(floor, project, flavor)
+    )
+    floored = put_floors(text, project, floors, locked=locked, reason=request.reason)
+    outcome = Bumped(flavor=flavor.name, state="nothing-to-do", lines=floored.edits, absent=absent)
+    if len(absent) == len(request.floors):
+        return replace(outcome, state="left-alone")
+    if not floored.edits and not is_stale(lock, project) and _are_met(floors, floored, locked):
+        return outcome
+    plan = Plan(
+        flavor=flavor,
+        text=text,
+        project=project,
+        lock=lock,
+        floors=floors,
+        floored=floored,
+        outcome=outcome,
+    )
+    notes = _notes_on_form(plan) + _look(plan, options)
+    return replace(plan, outcome=replace(outcome, notes=notes))
+
+
+def _look(plan: Plan, options: LockOptions) -> tuple[str, ...]:
+    """What is to be said of what the index has.
+
+    Raises:
+        IndexGapError: it has nothing in the range of a floor; each such range is told at once.
+    """
+    spec = plan.project.spec
+    with open_shelf(spec, wheel_folders(spec, options)) as shelf:
+        looks = [look_for(floor, plan.floored.ranges[floor.package], spec, shelf) for floor in plan.floors]
+    lacking = [look for look in looks if isinstance(look, Lacking)]
+    if lacking:
+        raise lacking_error(lacking)
+    return tuple(note for look in looks if not isinstance(look, Lacking) for note in look)
+
+
+def _notes_on_form(plan: Plan) -> tuple[str, ...]:
+    if not is_stale(plan.lock, plan.project):
+        return ()
+    return ("its lock was not made from its pyproject.toml: what else changed there is locked now as well",)
+
+
+def _are_met(floors: Sequence[Floor], floored: Floored, locked: Mapping[str, str]) -> bool:
+    return all(
+        floor.package in locked
+        and floored.ranges[floor.package].contains(locked[floor.package], prereleases=True)
+        for floor in floors
+    )
+
+
+def _is_held_by_spec(floor: Floor, project: Project, flavor: Flavor) -> bool:
+    """Whether the spec names the package's version, which then has to meet the floor.
+
+    Raises:
+        SpecError: it does not.
+    """
+    version = {"torch": project.spec.torch, "training-hub": project.spec.training_hub}.get(floor.package)
+    if version is None:
+        return False
+    if Version(version) < floor.version or not all(clause.contains(version) for clause in floor.bounds):
+        raise SpecError(
+            f"the spec of {flavor.name} says {floor.package} {version}, and {floor} would contradict it",
+            solution=f"Another version of {floor.package} is another flavor: "
+            f"`factory new-flavor --from {flavor.name} …`.",
+        )
+    return True
+
+
+def _not_locked(flavor: Flavor, request: BumpRequest) -> Bumped:
+    if request.named:
+        raise LockFileError(
+            f"{flavor.name} is not locked, so there is nothing that could be held still",
+            solution=f"Lock it first: `factory lock {flavor.name}`.",
+        )
+    return Bumped(
+        flavor=flavor.name,
+        state="left-alone",
+        notes=("it is not locked, so nothing of it can be held still",),
+    )

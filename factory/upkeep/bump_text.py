@@ -1,0 +1,53 @@
+"""What became of a bump, in lines for people."""
+
+from collections.abc import Iterator
+
+from factory.lock.report import change_lines
+from factory.upkeep.bump import BumpReport
+from factory.upkeep.bump_plan import Bumped
+
+_ARRAYS = {
+    "dependencies": "[project] dependencies",
+    "constraint-dependencies": "[tool.uv] constraint-dependencies",
+    "override-dependencies": "[tool.uv] override-dependencies",
+}
+_STATES = {
+    "changed": "changed",
+    "would-change": "would change",
+    "nothing-to-do": "nothing to do: the floor stands, and the lock is above it",
+    "left-alone": "left alone",
+    "failed": "cannot be changed",
+    "not-changed": "not changed, since another flavor cannot be",
+}
+_OVERRIDE = "override-dependencies"
+
+
+def describe(report: BumpReport) -> tuple[str, ...]:
+    """The report in lines: of each flavor what changes in pyproject.toml, and in the lock."""
+    lines = [line for flavor in report.flavors for line in _flavor(flavor)]
+    if report.error and len(report.flavors) > 1:
+        lines.append("nothing was written in any flavor")
+    return tuple(lines)
+
+
+def errors_of(report: BumpReport) -> tuple[str, ...]:
+    """The errors in full, each under its flavor's name."""
+    return tuple(
+        f"error: {flavor.flavor}: {flavor.error.reason}\n  what to do: {flavor.error.solution}"
+        for flavor in report.flavors
+        if flavor.error
+    )
+
+
+def _flavor(outcome: Bumped) -> Iterator[str]:
+    kind = f" ({type(outcome.error).__name__})" if outcome.error else ""
+    yield f"{outcome.flavor}: {_STATES[outcome.state]}{kind}"
+    yield from (f"  {package} is not in it" for package in outcome.absent)
+    yield from (f"  {note}" for note in outcome.notes)
+    for line in outcome.lines:
+        was = f"  (was {line.before})" if line.before is not None else ""
+        wins = ", which wins over every other" if line.array == _OVERRIDE else ""
+        yield f"  {_ARRAYS[line.array]}{wins}: {line.after}{was}"
+    yield from (f"  {move.package} has to move: {reason}" for move in outcome.moves for reason in move.why)
+    if outcome.changes is not None:
+        yield from change_lines(outcome.changes)

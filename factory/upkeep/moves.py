@@ -1,0 +1,109 @@
+"""Packages that have to move with another, and whose requirement it is."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from factory.flavor.requirements import marker_environment
+from factory.flavor.spec import Spec
+from factory.lock.availability import in_order
+from factory.lock.shelf import Shelf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """A locked package that cannot stay: its versions, and each requirement that rules out the old one.
+
+    ``why`` is empty where no index tells what its packages require.
+    """
+
+    package: str
+    before: str
+    after: str
+    why: tuple[str, ...]
+
+
+def moves_between(
+    before: Mapping[str, str], after: Mapping[str, str], *, asked: Iterable[str], spec: Spec, shelf: Shelf
+) -> tuple[Move, ...]:
+    """The packages at another version than before, other than those that were asked for.
+
+    Args:
+        before: normalized name to version, as locked.
+        after: the same, of the new lock.
+        asked: the packages that are meant to change.
+        spec: the flavor's.
+        shelf: the flavor's indexes, which tell what a version requires.
+
+    Raises:
+        IndexAccessError: an index did not answer, or refused.
+    """
+    changed = {name: version for name, version in after.items() if before.get(name) != version}
+    moved = sorted((changed.keys() & before.keys()) - set(asked))
+    return tuple(
+        Move(
+            package=name,
+            before=before[name],
+            after=after[name],
+            why=_reasons(name, before[name], changed, spec, shelf),
+        )
+        for name in moved
+    )
+
+
+def _reasons(name: str, old: str, changed: Mapping[str, str], spec: Spec, shelf: Shelf) -> tuple[str, ...]:
+    """Requirements that rule the old version out; those of extras only where no others do.
+
+    Which extras are asked for no metadata tells.
+    """
+    for with_extras in (False, True):
+        found = dict.fromkeys(_conflicts(name, old, changed, _Reader(spec, shelf, with_extras)))
+        if found:
+            return tuple(found)
+    return ()
+
+
+def _conflicts(name: str, old: str, changed: Mapping[str, str], reader: "_Reader") -> Iterator[str]:
+    """What the packages that change require of it, and what it requires itself of those that change."""
+    for other, version in sorted(changed.items()):
+        if other != name:
+            for requirement in reader.required(other, version):
+                if canonicalize_name(requirement.name) == name and not _admits(requirement, old):
+                    yield f"{other} {version} requires {_plain(requirement)}"
+    for requirement in reader.required(name, old):
+        version = changed.get(canonicalize_name(requirement.name), "")
+        if version and not _admits(requirement, version):
+            yield f"{name} {old} requires {_plain(requirement)}"
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What versions require on the flavor's platforms, with none of their extras or with all."""
+
+    spec: Spec
+    shelf: Shelf
+    with_extras: bool
+
+    def required(self, name: str, version: str) -> Iterator[Requirement]:
+        metadata = self.shelf.metadata(name, version)
+        if metadata is None:
+            return
+        environments = [
+            {**marker_environment(self.spec.python, platform), "extra": extra}
+            for platform in self.spec.platforms
+            for extra in ("", *(sorted(metadata.extras) if self.with_extras else ()))
+        ]
+        for requirement in metadata.requires:
+            marker = requirement.marker
+            if marker is None or any(marker.evaluate(environment) for environment in environments):
+                yield requirement
+
+
+def _admits(requirement: Requirement, version: str) -> bool:
+    return requirement.specifier.contains(version, prereleases=True)
+
+
+def _plain(requirement: Requirement) -> str:
+    return f"{requirement.name}{in_order(requirement.specifier)}"
