@@ -18,7 +18,7 @@ from packaging.version import Version
 from uv import find_uv_bin
 
 from factory.errors import IndexAccessError, ProgramError, ResolutionError
-from factory.flavor.indexes import FurtherIndex
+from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
 from factory.flavor.references import PLATFORMS
 from factory.index.configured import configured_index, transport_settings
 from factory.lock.sources import in_the_projects_name, write_sources
@@ -258,8 +258,8 @@ def environment(variables: Mapping[str, str], *, index_url: str | None) -> dict[
         for name, value in variables.items()
         if not name.startswith("UV_") or _KEPT.fullmatch(name)
     }
-    # uv's own default is the Python Package Index.
-    index = index_url or configured_index(variables)
+    # With its name, by which uv finds its credentials. uv's own default is the Python Package Index.
+    index = configured_index(variables) if index_url is None else f"{MAIN_INDEX}={index_url}"
     timeout = {} if "UV_HTTP_TIMEOUT" in kept else {"UV_HTTP_TIMEOUT": _HTTP_TIMEOUT_SECONDS}
     return {
         **kept,

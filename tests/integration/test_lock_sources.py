@@ -42,6 +42,67 @@ def test_a_configuration_file_does_not_leak_into_a_private_lock(
     assert workshop.locked(workshop.flavor("aa")).versions() == {"aa": "2.0"}
 
 
+_LEAKS = {
+    "an index": '[[index]]\nname = "corp"\nurl = "{url}"\n',
+    "extra-index-url": 'extra-index-url = ["{url}"]\n',
+    "extra-index-url of pip": '[pip]\nextra-index-url = ["{url}"]\n',
+    "find-links": 'find-links = ["{url}aa/"]\n',
+    "a strategy": 'index-strategy = "unsafe-best-match"\n[[index]]\nurl = "{url}"\n',
+}
+
+
+@pytest.mark.parametrize("setting", list(_LEAKS.values()), ids=list(_LEAKS))
+@pytest.mark.parametrize("index_url", ["", None], ids=["public", "private"])
+def test_no_second_index_of_the_machines_configuration_is_asked(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, index_url: str | None
+) -> None:
+    make_wheel(workshop.pushed, "aa", "1.0")
+    make_wheel(tmp_path / "corp", "aa", "9.0")
+    with IndexServer(folder=tmp_path / "corp") as corp:
+        (tmp_path / "config" / "uv").mkdir(parents=True)
+        (tmp_path / "config" / "uv" / "uv.toml").write_text(setting.format(url=corp.url))
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+        monkeypatch.setenv("UV_DEFAULT_INDEX", workshop.index.url)
+        lock = workshop.locked(workshop.flavor("aa", index_url=index_url))
+        assert not corp.requests
+    assert lock.versions() == {"aa": "1.0"}
+
+
+def test_how_hosts_are_reached_is_taken_from_the_machines_configuration(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(workshop.pushed, "aa", "1.0")
+    (tmp_path / "uv.toml").write_text(f'cache-dir = "{tmp_path / "configured"}"\nresolution = "lowest"\n')
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    monkeypatch.delenv("UV_CACHE_DIR")
+    make_wheel(workshop.pushed, "aa", "2.0")
+    assert workshop.locked(workshop.flavor("aa")).versions() == {"aa": "2.0"}
+    assert (tmp_path / "configured").is_dir()
+
+
+@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"])
+def test_the_public_index_is_the_one_that_this_machine_names(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    make_wheel(workshop.pushed, "aa", "1.0")
+    monkeypatch.setenv(variable, workshop.index.url)
+    monkeypatch.setenv("UV_NO_CONFIG", "1")
+    assert workshop.locked(workshop.flavor("aa", index_url="")).versions() == {"aa": "1.0"}
+
+
+def test_credentials_in_the_environment_are_for_the_index_of_that_name(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(workshop.pushed, "aa", "1.0")
+    workshop.index.credentials = ("me", "s3cret")
+    folder = workshop.flavor("aa")
+    monkeypatch.setenv("UV_INDEX_MAIN_USERNAME", "me")
+    monkeypatch.setenv("UV_INDEX_MAIN_PASSWORD", "s3cret")
+    run = workshop.lock(folder.name)
+    assert run.status == 0, run.err
+    assert "s3cret" not in run.out + run.err + (folder / "requirements.txt").read_text()
+
+
 def test_a_flavor_of_the_public_index_has_no_index_line(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,7 +57,7 @@ def test_the_machines_index_is_uvs_where_the_flavor_names_none(
 ) -> None:
     assert environment(variables, index_url=None).get("UV_DEFAULT_INDEX") == expected
     ours = "https://packages.example.com/simple/"
-    assert environment(variables, index_url=ours)["UV_DEFAULT_INDEX"] == ours
+    assert environment(variables, index_url=ours)["UV_DEFAULT_INDEX"] == f"main={ours}"
 
 
 @pytest.mark.parametrize(
