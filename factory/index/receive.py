@@ -91,11 +91,12 @@ def _take(response: httpx.Response, sink: Sink, pace: Pace, size: int | None) ->
 
 def _check_size(url: str, total: int, size: int | None) -> None:
     if size is not None and total != size:
-        larger = total > size
+        if total > size:
+            raise IndexContentError(
+                f"{shown(url)} is larger than the index says: {total:,} bytes or more, not {size:,}",
+                solution="Do not use that file until the owners of the index have said why.",
+            )
         raise IndexContentError(
-            f"{shown(url)} is {'larger' if larger else 'cut short'}: the server sends {total:,} bytes "
-            f"{'or more' if larger else 'in all'}, and the index says {size:,}",
-            solution="Do not use that file until the owners of the index have said why."
-            if larger
-            else "Ask the owners of the index to push the file again.",
+            f"{shown(url)} is cut short: it has {total:,} bytes, and the index says {size:,}",
+            solution="Ask the owners of the index to push the file again.",
         )

@@ -104,7 +104,7 @@ def test_a_failure_of_one_ends_the_waiting_of_the_others(index: IndexServer) -> 
 
 
 @pytest.mark.parametrize(
-    ("told", "message"), [(5_000, "is larger: the server sends"), (500_000, "is cut short: the server sends")]
+    ("told", "message"), [(5_000, "is larger than the index says"), (500_000, "is cut short: it has")]
 )
 def test_a_file_of_another_size_than_its_page_says_is_stopped(
     index: IndexServer, told: int, message: str

@@ -32,7 +32,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         (
             Fault(truncate=1000),
             True,
-            "is cut short: the server sends 1,000 bytes in all, and the index says 401,",
+            "is cut short: it has 1,000 bytes, and the index says 401,",
         ),
         (Fault(truncate=1000), False, r"the index sent sha256:\w+, .*; what it sent is no whole wheel"),
     ],
