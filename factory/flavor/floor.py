@@ -74,7 +74,7 @@ def raised(line: Requirement, floor: Floor, *, locked: str | None) -> str | None
     wanted = floor.cap is not None or bool(floor.bounds)
     if lowest is not None and (lowest > floor.version or (lowest == floor.version and not (exact or wanted))):
         return None
-    base = max(floor.version, *_version(locked))
+    base = max((floor.version, *_version(locked)))
     clauses = [f">={floor.version}", *_upper(line, floor, base)]
     chosen = SpecifierSet(",".join(clauses))
     excluded = {str(clause) for clause in (*line.specifier, *floor.bounds) if clause.operator == "!="}
