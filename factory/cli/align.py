@@ -1,0 +1,64 @@
+"""``factory align``: Training Hub's own requirements against flavors."""
+
+import os
+from pathlib import Path
+
+import click
+
+from factory.cli.options import Invocation, common
+from factory.lock.find_links import folders_in_environment
+from factory.lock.locking import LockOptions
+from factory.upkeep.align import AlignOptions, align
+from factory.upkeep.align_text import as_markdown, as_text
+
+
+@click.command()
+@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Compare every flavor.")
+@click.option(
+    "--training-hub",
+    metavar="VERSION",
+    help="Ask about this version, such as the next, not the flavor's own.",
+)
+@click.option("--markdown", is_flag=True, help="Print the findings as a table in Markdown.")
+@click.option(
+    "--find-links",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    multiple=True,
+    help="A folder of wheels beside the index, as for `factory lock`.",
+)
+@common
+def command(
+    invocation: Invocation,
+    flavors: tuple[str, ...],
+    *,
+    every: bool,
+    training_hub: str | None,
+    markdown: bool,
+    find_links: tuple[Path, ...],
+) -> int:
+    """Compare what Training Hub requires, with the extras that a flavor uses, with that flavor.
+
+    Found are contradictions with the flavor's dependencies, constraints and overrides; requirements
+    that its lock does not meet and packages that it lacks; and what nothing on its index satisfies.
+    Each comes with what to do. Training Hub's metadata is read on the flavor's own index and on no
+    other. Nothing is written. Exits with 1 where something was found.
+    """
+    if bool(flavors) == every:
+        raise click.UsageError("Name flavors, or give --all, not both.")
+    selected = invocation.repository_of(*flavors).select(flavors)
+    options = AlignOptions(
+        training_hub=training_hub,
+        lock=LockOptions(
+            find_links=find_links,
+            public_find_links=() if find_links else folders_in_environment(os.environ),
+        ),
+    )
+    with invocation.console.progress("comparing", total=len(selected)) as progress:
+        report = align(selected, options, done=lambda name: progress.advance(message=name))
+    for flavor in report.flavors:
+        if flavor.error is not None:
+            invocation.console.report(flavor.error)
+    parts = (as_markdown(report).rstrip("\n"),) if markdown else as_text(report)
+    invocation.console.result(report, *parts)
+    return report.exit_code
