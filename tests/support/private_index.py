@@ -1,8 +1,8 @@
 """A private index as a product has it, made up from small wheels, beside a public one full of bait.
 
 Three indexes (CUDA, ROCm, CPU) serve one release and three more the next one: the same versions with
-new bytes, some newer ones, and gaps. The public index has every private name at version 99.0, which
-nothing may ever pick, fetch or suggest, and each server keeps a log of what it was asked for.
+new bytes, some newer ones, and gaps. The public index has every private name at `BAIT`, which nothing
+may ever pick, fetch or suggest, and each server keeps a log of what it was asked for.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,8 @@ CUDA = "th09-cuda130-torch2110-py312"
 ROCM = "th09-rocm714-torch2110-py312"
 CPU = "th09-cpu-torch2110-py312"
 FLAVORS = {"cuda130": CUDA, "rocm714": ROCM, "cpu": CPU}
-BAIT = "99.0"
+BAIT = "99.7.31"
+"""The version of everything on the public index: above all others, and like nothing else in a text."""
 INTERNAL = "aipcc-kernels"
 """A package that only the private indexes have, but for whoever took its name on the public one."""
 

@@ -1,0 +1,335 @@
+"""Dependency confusion: a private package's name at a higher version elsewhere is never picked.
+
+Each command runs on flavors of private indexes, on a machine whose public index has every private name
+at a higher version, once more with everything set that could make a client look there. Nothing of that
+version may be in what it prints or writes, and the servers' logs show who was asked for what.
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from support.advisories import advisory, write_advisories
+from support.private_index import BAIT, CPU, CUDA, FLAVORS, ROCM, PrivateWorld, asked_for
+from support.wheels import make_wheel, sha256
+from uv import find_uv_bin
+
+from factory.cli.main import COMMANDS
+from factory.errors import EngineError
+
+pytestmark = pytest.mark.integration
+
+
+def _nothing(world: PrivateWorld) -> None:
+    """Prepare nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """A run of a command on flavors that are locked, after ``prepare``.
+
+    In ``words``, {now} and {next} give the URL of an index by variant, and {elsewhere} a folder outside
+    of the repository. ``status`` is what it may end with, ``says`` what the output has when it has done
+    its work. ``public`` are the names that the public index may be asked for, and ``asked`` how the
+    output tells what was read there, where that was asked for.
+    """
+
+    words: tuple[str, ...]
+    says: str
+    status: frozenset[int] = frozenset({0})
+    prepare: Callable[[PrivateWorld], None] = _nothing
+    public: frozenset[str] = field(default_factory=frozenset)
+    asked: str = ""
+
+    @property
+    def command(self) -> str:
+        """Its name on the command line."""
+        return self.words[0]
+
+    def __str__(self) -> str:
+        return " ".join(word for word in self.words if "{" not in word)
+
+
+def _attempt(line: str, *, says: str, status: int | None = None, **more: object) -> Attempt:
+    statuses = {} if status is None else {"status": frozenset({status})}
+    return Attempt(words=tuple(line.split()), says=says, **statuses, **more)  # type: ignore[arg-type]
+
+
+def _advisories(world: PrivateWorld) -> None:
+    """One about a private package whose fix is a version that only the private index could have."""
+    events = ({"introduced": "0"}, {"fixed": "12.3.0"})
+    write_advisories(world.elsewhere / "advisories", advisory("PYSEC-1", "pillow", *events))
+
+
+def _push_again(world: PrivateWorld) -> None:
+    world.repush("cuda130", "numpy", "flash-attn", "aipcc-kernels")
+
+
+def _loosen(world: PrivateWorld) -> None:
+    """Take the versions out of a flavor: whatever is on its index is acceptable."""
+    project = world.folder(CUDA) / "pyproject.toml"
+    text = project.read_text().replace('"flash-attn>=2.8.2,<3"', '"flash-attn"')
+    project.write_text(text.replace('"mamba-ssm>=2.2.6,<3"', '"mamba-ssm", "pillow", "aipcc-kernels"'))
+
+
+def _lose(world: PrivateWorld) -> None:
+    """Take packages off the private index, so that only the public one has them."""
+    for wheel in world.indexes["cuda130"].folder.glob("*.whl"):
+        if wheel.name.partition("-")[0].replace("_", "-") in _LOST:
+            wheel.unlink()
+
+
+def _release(world: PrivateWorld) -> None:
+    """Newer versions on the private index, below the bait."""
+    for name, version, tag in (("pillow", "12.3.0", "cp312-cp312-manylinux_2_28_"), ("tqdm", "4.68.0", "")):
+        for machine in ("x86_64", "aarch64") if tag else ("py3-none-any",):
+            make_wheel(world.indexes["cuda130"].folder, name, version, tag=f"{tag}{machine}")
+
+
+_LOST = frozenset({"flash-attn", "aipcc-kernels", "tqdm"})
+ATTEMPTS = (
+    _attempt(
+        "new-flavor --accelerator cpu --torch 2.10.0 --python 3.12 --training-hub 0.9 --index-url {now[cpu]}",
+        says="Next: factory lock",
+    ),
+    _attempt(f"new-flavor --accelerator cuda --accelerator-version 13.0 --torch 2.11.0 --python 3.12 "
+             f"--training-hub 0.9.1 --from {CUDA} --name other", says="Next: factory lock"),
+    _attempt("list", says=CUDA),
+    _attempt(f"show {CUDA}", says="flash-attn"),
+    _attempt("sync", says=""),
+    _attempt("lock --all", says="no pin has changed"),
+    _attempt("lock --all --upgrade", says="no pin has changed"),
+    _attempt(f"lock {CUDA} --upgrade", says=CUDA, prepare=_loosen),
+    _attempt(f"lock {CUDA} --upgrade-package flash-attn --upgrade-package pillow", says="no pin has changed"),
+    _attempt(f"lock {CUDA}", says="flash-attn", prepare=_push_again),
+    _attempt(f"lock {CUDA}", says="flash-attn", status=18, prepare=_lose),
+    _attempt(f"lock {CUDA} --upgrade --dry-run", says=CUDA, prepare=_loosen),
+    _attempt("lock --all --check", says=CUDA),
+    _attempt(f"lock {CUDA} --check", says="flash-attn", status=1, prepare=_push_again),
+    _attempt("lock --all --verify", says=CUDA),
+    _attempt(f"lock {CUDA} --verify", says="flash_attn", status=1, prepare=_push_again),
+    _attempt(f"lock {CUDA} --verify", says="flash-attn", status=1, prepare=_lose),
+    _attempt(f"lock {CUDA} --upgrade", says="12.3.0", prepare=_release),
+    _attempt(f"rehash {CUDA}", says="flash_attn", prepare=_push_again),
+    _attempt(f"rehash {CUDA} --dry-run", says="flash_attn", prepare=_push_again),
+    _attempt(f"rehash {CUDA}", says="flash-attn", status=18, prepare=_lose),
+    _attempt("index-gaps --all", says=CUDA),
+    _attempt(f"index-gaps {CUDA} --index-url {{next[cuda130]}}", says="mamba-ssm", status=1),
+    _attempt(f"index-gaps {CUDA} --index-url {{next[cuda130]}} --markdown", says="mamba-ssm", status=1),
+    _attempt(
+        f"index-gaps {CUDA} --index-url {{next[cuda130]}} --allow-public-metadata",
+        says="mamba-ssm",
+        status=1,
+        public=frozenset({"mamba-ssm"}),
+    ),
+    _attempt(f"index-gaps {CUDA}", says="tqdm", status=1, prepare=_lose),
+    _attempt(
+        f"index-gaps {CUDA} --allow-public-metadata",
+        says="tqdm",
+        status=1,
+        prepare=_lose,
+        public=_LOST,
+        asked=f"what {BAIT} on the public index requires",
+    ),
+    _attempt(
+        f"index-gaps {CUDA} --allow-public-metadata --markdown",
+        says="tqdm",
+        status=1,
+        prepare=_lose,
+        public=_LOST,
+    ),
+    _attempt(f"bump pillow>=12.3.0 --flavor {CUDA}", says="12.2.0", status=18),
+    _attempt(f"bump flash-attn>=98 --flavor {CUDA}", says="2.8.3", status=18),
+    _attempt(f"bump flash-attn>=98 --flavor {CUDA} --allow-moves --cap none", says="2.8.3", status=18),
+    _attempt(f"bump flash-attn>=2.8.3 --flavor {CUDA} --cap none", says="flash-attn"),
+    _attempt(f"bump pillow>=12.3.0 --flavor {CUDA} --cap none", says="12.3.0", prepare=_release),
+    _attempt(f"bump tqdm>=4.68 --flavor {CUDA} --allow-moves", says="4.68.0", prepare=_release),
+    _attempt(f"bump tqdm>=4 --flavor {CUDA}", says="tqdm", prepare=_lose, status=18),
+    _attempt("bump urllib3>=2.6.2 --all --cap none --reason CVE-2026-1", says="urllib3"),
+    _attempt(f"diff {CUDA} {ROCM}", says="triton"),
+    _attempt(f"diff {CUDA} {ROCM} --markdown", says="flash-attn"),
+    _attempt("drift-report", says=""),
+    _attempt(
+        "audit --advisories {elsewhere}/advisories", says="pillow>=12.3.0", status=1, prepare=_advisories
+    ),
+    _attempt(f"strip {CUDA} --output {{elsewhere}}/context", says="requirements.txt"),
+    _attempt("check --all", says="0 errors"),
+    _attempt(f"prefetch {CUDA} --output {{elsewhere}}/prefetched", says="artifacts"),
+    _attempt(f"prefetch {CUDA} --output {{elsewhere}}/prefetched --dry-run", says="flash_attn-2.8.3"),
+    _attempt(f"prefetch {CUDA} --output {{elsewhere}}/prefetched", says="flash", status=20, prepare=_lose),
+    Attempt(
+        words=("build", CUDA, "--hermetic", "--dry-run"),
+        says="",
+        status=frozenset({0, EngineError.exit_code}),  # a machine without an engine has nothing to plan
+    ),
+)  # fmt: skip
+
+
+def _variable(name: str, value: str) -> Callable[[PrivateWorld, Path], Mapping[str, str]]:
+    return lambda world, _: {name: value.format(public=world.public.url)}
+
+
+def _file(place: str, text: str, **variables: str) -> Callable[[PrivateWorld, Path], Mapping[str, str]]:
+    def write(world: PrivateWorld, root: Path) -> Mapping[str, str]:
+        path = root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.format(public=world.public.url))
+        return {name: value.format(root=root) for name, value in variables.items()}
+
+    return write
+
+
+def _wheels(variable: str) -> Callable[[PrivateWorld, Path], Mapping[str, str]]:
+    return lambda world, _: {variable: str(world.public.folder)}
+
+
+_EXTRA = '[[index]]\nname = "extra"\nurl = "{public}"\n'
+# What a machine may have set that makes a client look at another index, or take what it has.
+HOSTILE: Mapping[str, Callable[[PrivateWorld, Path], Mapping[str, str]]] = {
+    "UV_EXTRA_INDEX_URL": _variable("UV_EXTRA_INDEX_URL", "{public}"),
+    "UV_INDEX": _variable("UV_INDEX", "extra={public}"),
+    "UV_INDEX_URL": _variable("UV_INDEX_URL", "{public}"),
+    "UV_INDEX_STRATEGY": _variable("UV_INDEX_STRATEGY", "unsafe-best-match"),
+    "UV_FIND_LINKS": _wheels("UV_FIND_LINKS"),
+    "UV_OVERRIDE": _file("override.txt", f"tqdm=={BAIT}\n", UV_OVERRIDE="{root}/override.txt"),
+    "UV_CONSTRAINT": _file("constraint.txt", f"tqdm=={BAIT}\n", UV_CONSTRAINT="{root}/constraint.txt"),
+    "UV_CONFIG_FILE": _file("named.toml", _EXTRA, UV_CONFIG_FILE="{root}/named.toml"),
+    "PIP_EXTRA_INDEX_URL": _variable("PIP_EXTRA_INDEX_URL", "{public}"),
+    "PIP_FIND_LINKS": _wheels("PIP_FIND_LINKS"),
+    "uv.toml of the user": _file("config/uv/uv.toml", _EXTRA, XDG_CONFIG_HOME="{root}/config"),
+    "uv.toml of the system": _file("system/uv/uv.toml", _EXTRA, XDG_CONFIG_DIRS="{root}/system"),
+    "pip.conf of the user": _file(
+        "config/pip/pip.conf", "[global]\nextra-index-url = {public}\n", XDG_CONFIG_HOME="{root}/config"
+    ),
+    "pip.conf that is named": _file(
+        "pip.conf", "[global]\nextra-index-url = {public}\n", PIP_CONFIG_FILE="{root}/pip.conf"
+    ),
+    "uv.toml where the command runs": _file("elsewhere/uv.toml", _EXTRA),
+    "pyproject.toml where the command runs": _file(
+        "elsewhere/pyproject.toml",
+        '[project]\nname = "x"\nversion = "1"\n[[tool.uv.index]]\nurl = "{public}"\n',
+    ),
+    "uv.toml of the repository": _file("repository/uv.toml", _EXTRA),
+    "uv.toml of the temporary folder": _file("temporary/uv.toml", _EXTRA, TMPDIR="{root}/temporary"),
+}
+
+
+def test_every_command_is_tried() -> None:
+    assert {attempt.command for attempt in ATTEMPTS} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("machine", ["plain", "hostile"])
+@pytest.mark.parametrize("attempt", ATTEMPTS, ids=str)
+def test_no_command_picks_fetches_or_suggests_what_a_public_index_has(
+    private_world: PrivateWorld,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    attempt: Attempt,
+    machine: str,
+) -> None:
+    world = private_world
+    named = {flavor for flavor in FLAVORS.values() if flavor in attempt.words}
+    world.locked(*sorted(named))
+    attempt.prepare(world)
+    for name in HOSTILE if machine == "hostile" else ():
+        _apply(name, world, tmp_path, monkeypatch)
+    run = world.run(*_filled(attempt.words, world))
+    said = run.out + run.err
+    assert run.status in attempt.status, said
+    assert attempt.says in said
+    assert BAIT not in (said.replace(attempt.asked, "") if attempt.asked else said)
+    assert asked_for(world.public) <= attempt.public
+    _assert_no_bait(world)
+    for variant, flavor in FLAVORS.items():
+        if named and flavor not in named:
+            assert world.indexes[variant].requests == []
+
+
+# What changes nothing by itself where the index is named: it does beside another one of these.
+_NOT_ALONE = {"UV_INDEX_URL", "UV_INDEX_STRATEGY"}
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE.keys() - _NOT_ALONE))
+def test_a_bare_client_on_a_hostile_machine_takes_the_bait(
+    private_world: PrivateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Otherwise the machine would not be hostile, and the tests here could not fail."""
+    _apply(name, private_world, tmp_path, monkeypatch)
+    url = private_world.indexes["cpu"].url
+    if name.lower().startswith("pip"):
+        words: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--index-url",
+            url,
+            "tqdm",
+        ]
+        place = private_world.elsewhere
+    else:
+        (tmp_path / "requirements.in").write_text("tqdm")
+        words = [find_uv_bin(), "pip", "compile", tmp_path / "requirements.in", "--index-url", url]
+        place = {
+            "uv.toml of the repository": private_world.folder(CPU),
+            "uv.toml of the temporary folder": Path(tempfile.mkdtemp()),
+        }.get(name, private_world.elsewhere)
+    done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=True)
+    assert BAIT in done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+def test_nothing_that_a_machine_has_set_moves_an_upgrade(
+    private_world: PrivateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Each setting by itself, since one may hide another."""
+    _apply(name, private_world, tmp_path, monkeypatch)
+    run = private_world.run("lock", CPU, "--upgrade")
+    assert run.status == 0, run.err
+    assert private_world.public.requests == []
+    _assert_no_bait(private_world)
+
+
+def test_a_flavor_of_the_public_index_has_that_index_and_no_other(
+    private_world: PrivateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine's public index is a good one here, and the one with the bait is all the others."""
+    project = private_world.folder(CPU) / "pyproject.toml"
+    lines = project.read_text().splitlines(keepends=True)
+    project.write_text("".join(line for line in lines if not line.startswith("index-url")))
+    # Folders of wheels serve such flavors: to name one is a choice.
+    for name in HOSTILE.keys() - {"UV_FIND_LINKS", "PIP_FIND_LINKS"}:
+        _apply(name, private_world, tmp_path, monkeypatch)
+    for name in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, private_world.indexes["cpu"].url)
+    run = private_world.run("lock", CPU, "--upgrade")
+    assert run.status == 0, run.err
+    assert private_world.public.requests == []
+    _assert_no_bait(private_world)
+
+
+def _filled(words: tuple[str, ...], world: PrivateWorld) -> list[str]:
+    urls = [{name: index.url for name, index in group.items()} for group in (world.indexes, world.following)]
+    return [word.format(now=urls[0], next=urls[1], elsewhere=world.elsewhere) for word in words]
+
+
+def _assert_no_bait(world: PrivateWorld) -> None:
+    """Neither the version nor the bytes of the bait are in a file of the repository, or made beside it."""
+    digests = {sha256(path) for path in world.public.folder.iterdir()}
+    for folder in (world.root, world.elsewhere):
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            content = path.read_bytes()
+            assert BAIT.encode() not in path.name.encode() + content, path
+            assert sha256(path) not in digests, path
+            assert not [digest for digest in digests if digest.encode() in content], path
+
+
+def _apply(name: str, world: PrivateWorld, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in HOSTILE[name](world, root).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(tempfile, "tempdir", None)  # so that TMPDIR is read anew
