@@ -1,0 +1,31 @@
+"""``factory diff``: what two flavors, or two states of one, differ in."""
+
+import click
+
+from factory.cli.options import Invocation, common
+from factory.upkeep.diff import difference
+from factory.upkeep.diff_text import as_markdown, as_text
+from factory.upkeep.snapshot import plain_name, take_two
+
+
+@click.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="[B]", required=False)
+@click.option("--markdown", is_flag=True, help="Print tables in Markdown, for a pull request.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 where they differ.")
+@common
+def command(
+    invocation: Invocation, first: str, second: str | None, *, markdown: bool, exit_code: bool
+) -> int:
+    """Show what two flavors differ in, or one of them at two times.
+
+    Versions, packages added and removed, hashes that changed under the same version, images, indexes,
+    the template set, and the lines of pyproject.toml. A and B are flavors as they stand in their
+    folders, or FLAVOR@REVISION as git has them. With A alone: from what git has (at HEAD, or at the
+    revision given) to what stands in the folder.
+    """
+    before, after = take_two(invocation.repository_of(plain_name(first)), first, second)
+    found = difference(before, after)
+    parts = (as_markdown(found),) if markdown else as_text(found)
+    invocation.console.result(found, *parts)
+    return 1 if exit_code and found.differs else 0

@@ -1,0 +1,30 @@
+"""``factory drift-report``: the same package at different versions across flavors."""
+
+import click
+
+from factory.cli.options import Invocation, common
+from factory.flavor.waiver import today
+from factory.upkeep.drift_report import drift_report
+from factory.upkeep.drift_text import as_markdown, as_text
+
+
+@click.command("drift-report")
+@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
+@click.option("--direct-only", is_flag=True, help="Leave out packages that no flavor asks for itself.")
+@click.option("--markdown", is_flag=True, help="Print tables in Markdown.")
+@common
+def command(invocation: Invocation, flavors: tuple[str, ...], *, direct_only: bool, markdown: bool) -> int:
+    """Find packages that are locked at different versions in different flavors; all where none is named.
+
+    The index's own part of a version (+cpu, +cu130) does not count, nor do torch and training-hub where
+    the specs differ. A deviation that is meant is waived in the spec of its flavor, with a reason and a
+    last day: docs/rules.md shows how. Exits with 1 where something drifts that is not waived, or a
+    waiver has expired.
+    """
+    repository = invocation.repository_of(*flavors)
+    report = drift_report(
+        repository.select(flavors), today=today(), direct_only=direct_only, whole=not flavors
+    )
+    parts = (as_markdown(report),) if markdown else as_text(report)
+    invocation.console.result(report, *parts)
+    return 0 if report.is_clean else 1

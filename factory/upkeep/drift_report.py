@@ -1,0 +1,200 @@
+"""The same package at different versions across flavors, and which of that is meant."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from packaging.utils import canonicalize_name
+
+from factory.flavor.repository import Flavor
+from factory.flavor.requirements import parse
+from factory.flavor.spec import Spec
+from factory.flavor.waiver import waiver_for
+from factory.lock.lockset import read_lock_set
+from factory.upkeep.steps import Step, newest_first, public, step
+
+DRIFT = "drift"
+Standing = Literal["drift", "waived", "spec"]
+"""``waived``: what is left without the flavors that have a waiver agrees; ``spec``: the specs ask for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excused:
+    """A flavor whose spec says why it has another version, and until when."""
+
+    flavor: str
+    reason: str
+    expires: dt.date
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """A version of a package, and the flavors that lock it."""
+
+    version: str
+    flavors: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """A package whose public versions (PEP 440) differ, the newest first.
+
+    ``direct``: whether a flavor asks for it itself; ``step``: how far the newest and the oldest are apart.
+    """
+
+    package: str
+    standing: Standing
+    direct: bool
+    step: Step
+    uses: tuple[Use, ...]
+    excused: tuple[Excused, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlavorWaiver:
+    """A waiver of drift, and the flavor that has it; ``package`` None is any."""
+
+    flavor: str
+    package: str | None
+    reason: str
+    expires: dt.date
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftReport:
+    """What was compared, what differs, and the waivers that have expired or excuse nothing.
+
+    ``compared`` is the number of packages that more than one of the flavors lock. ``unused`` is told
+    only where every flavor of the repository is among them.
+    """
+
+    flavors: tuple[str, ...]
+    not_locked: tuple[str, ...]
+    compared: int
+    drifts: tuple[Drift, ...]
+    expired: tuple[FlavorWaiver, ...]
+    unused: tuple[FlavorWaiver, ...]
+
+    @property
+    def unwaived(self) -> tuple[Drift, ...]:
+        """What nobody has said to be meant."""
+        return tuple(drift for drift in self.drifts if drift.standing == "drift")
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing drifts that is not meant, and no waiver has expired."""
+        return not self.unwaived and not self.expired
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Locked:
+    """What is compared of a flavor: public versions by package, and its own dependencies."""
+
+    name: str
+    spec: Spec
+    versions: Mapping[str, str]
+    direct: frozenset[str]
+
+
+def drift_report(
+    flavors: Sequence[Flavor], *, today: dt.date, direct_only: bool = False, whole: bool = True
+) -> DriftReport:
+    """Compare the locks of flavors.
+
+    Args:
+        flavors: those that are compared; one that is not locked is named and left out.
+        today: the day that waivers are measured against.
+        direct_only: leave out the packages that no flavor asks for itself.
+        whole: whether these are all flavors of the repository.
+
+    Raises:
+        SpecError, LockFileError: a flavor's files cannot be read.
+    """
+    read = {flavor.name: _read(flavor) for flavor in flavors}
+    locked = [item for item in read.values() if item is not None]
+    everything = tuple(_drifts(locked, today=today))
+    drifts = tuple(drift for drift in everything if drift.direct or not direct_only)
+    waivers = [waiver for flavor in flavors for waiver in _waivers(flavor.name, flavor.project.spec)]
+    counts = Counter(name for item in locked for name in item.versions)
+    return DriftReport(
+        flavors=tuple(item.name for item in locked),
+        not_locked=tuple(name for name, item in read.items() if item is None),
+        compared=sum(number > 1 for number in counts.values()),
+        drifts=drifts,
+        expired=tuple(waiver for waiver in waivers if waiver.expires < today),
+        unused=tuple(
+            waiver
+            for waiver in waivers
+            if whole and waiver.expires >= today and not _is_used(waiver, everything)
+        ),
+    )
+
+
+def _waivers(flavor: str, spec: Spec) -> Iterator[FlavorWaiver]:
+    for waiver in spec.waivers:
+        if waiver.finding.lower() == DRIFT:
+            yield FlavorWaiver(
+                flavor=flavor, package=waiver.package, reason=waiver.reason, expires=waiver.expires
+            )
+
+
+def _is_used(waiver: FlavorWaiver, drifts: Sequence[Drift]) -> bool:
+    """Whether there is drift in what the flavor of a waiver locks, which it is about."""
+    return any(
+        drift.standing != "spec"
+        and waiver.package in {None, drift.package}
+        and any(waiver.flavor in use.flavors for use in drift.uses)
+        for drift in drifts
+    )
+
+
+def _read(flavor: Flavor) -> _Locked | None:
+    project = flavor.project
+    locks = read_lock_set(flavor.folder, project.spec)
+    if locks is None:
+        return None
+    return _Locked(
+        name=flavor.name,
+        spec=project.spec,
+        versions={name: public(version) for name, version in locks.versions().items()},
+        direct=frozenset(canonicalize_name(parse(text).name) for text in project.dependencies),
+    )
+
+
+def _drifts(locked: Sequence[_Locked], *, today: dt.date) -> Iterator[Drift]:
+    for package in sorted({name for item in locked for name in item.versions}):
+        having = [item for item in locked if package in item.versions]
+        versions = sorted({item.versions[package] for item in having}, key=newest_first, reverse=True)
+        if len(versions) < 2:  # noqa: PLR2004 - two versions are what drift is
+            continue
+        excused = {
+            item.name: waiver
+            for item in having
+            if (waiver := waiver_for(item.spec.waivers, DRIFT, package=package, today=today)) is not None
+        }
+        rest = {item.versions[package] for item in having if item.name not in excused}
+        is_fixed = all(_fixed(item.spec).get(package) == item.versions[package] for item in having)
+        yield Drift(
+            package=package,
+            standing="spec" if is_fixed else "waived" if excused and len(rest) < 2 else "drift",  # noqa: PLR2004
+            direct=any(package in item.direct for item in having),
+            step=step(versions[-1], versions[0]),
+            uses=tuple(
+                Use(
+                    version=version,
+                    flavors=tuple(item.name for item in having if item.versions[package] == version),
+                )
+                for version in versions
+            ),
+            excused=tuple(
+                Excused(flavor=name, reason=waiver.reason, expires=waiver.expires)
+                for name, waiver in excused.items()
+            ),
+        )
+
+
+def _fixed(spec: Spec) -> Mapping[str, str]:
+    """The versions after which the flavor is named."""
+    return {"torch": public(spec.torch), "training-hub": public(spec.training_hub)}

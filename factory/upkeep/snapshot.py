@@ -1,0 +1,123 @@
+"""A flavor as it stands in its folder, or as it stood at a git revision."""
+
+from dataclasses import dataclass
+
+from factory.errors import NotFoundError
+from factory.flavor.project import PROJECT_FILE, Project, parse_project
+from factory.flavor.repository import FLAVORS_FOLDER, Flavor, Repository
+from factory.lock.lockfile import LOCK_FILE
+from factory.lock.lockset import LockSet, lock_file_names, parse_lock_set, read_lock_set
+from factory.process import Finished, run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A flavor at one time.
+
+    ``revision`` and ``commit`` are None for the folder as it stands; ``locks`` is None where not locked.
+    """
+
+    flavor: str
+    revision: str | None
+    commit: str | None
+    project: Project
+    locks: LockSet | None
+
+
+def take_two(repository: Repository, first: str, second: str | None) -> tuple[Snapshot, Snapshot]:
+    """Two flavors, each as ``NAME`` in its folder, or as ``NAME@REVISION`` in git.
+
+    Without a second, the first as git has it (at HEAD, where no revision is given), and as it stands.
+
+    Raises:
+        NotFoundError: there is no such flavor, revision or git repository.
+        SpecError, LockFileError: its files cannot be read.
+    """
+    if second is not None:
+        return _take(repository, first), _take(repository, second)
+    committed = first if "@" in first else f"{first}@HEAD"
+    return _take(repository, committed), in_folder(repository.flavor(plain_name(first)))
+
+
+def plain_name(name: str) -> str:
+    """The flavor of ``NAME@REVISION``: no flavor's name has an @, and revisions may."""
+    return name.partition("@")[0]
+
+
+def _take(repository: Repository, name: str) -> Snapshot:
+    flavor, at, revision = name.partition("@")
+    return at_revision(repository, flavor, revision or "HEAD") if at else in_folder(repository.flavor(name))
+
+
+def in_folder(flavor: Flavor) -> Snapshot:
+    """The flavor as it stands in its folder.
+
+    Raises:
+        NotFoundError, SpecError, LockFileError: its files are not there, or cannot be read.
+    """
+    project = flavor.project
+    locks = read_lock_set(flavor.folder, project.spec)
+    return Snapshot(flavor=flavor.name, revision=None, commit=None, project=project, locks=locks)
+
+
+def at_revision(repository: Repository, name: str, revision: str) -> Snapshot:
+    """A flavor as git has it at a revision, also one that is no longer in the folder.
+
+    Raises:
+        NotFoundError: no git repository, no such revision, or no such flavor in it.
+        SpecError: its ``pyproject.toml`` of that time cannot be read.
+    """
+    # A path is given by its last part, as the folder is called under flavors/.
+    flavor = name.rstrip("/").rpartition("/")[2]
+    commit = _commit(repository, revision)
+    listed = _git(repository, "ls-tree", "-z", "--name-only", commit, f"{flavor}/").stdout.split("\0")
+    present = {path.removeprefix(f"{flavor}/") for path in listed}
+    if PROJECT_FILE not in present:
+        raise NotFoundError(
+            f"there is no flavor {flavor!r} under {FLAVORS_FOLDER}/ at revision {revision}",
+            solution=f"Name a revision that has it: `git log -- {FLAVORS_FOLDER}/{flavor}` shows them.",
+        )
+
+    def content(path: str) -> str:
+        return _git(repository, "show", f"{commit}:./{flavor}/{path}").stdout
+
+    where = f"{revision}:{FLAVORS_FOLDER}/{flavor}/{PROJECT_FILE}"
+    project = parse_project(content(PROJECT_FILE), where=where)
+    texts = {path: content(path) for path in lock_file_names(project.spec) if path in present}
+    return Snapshot(
+        flavor=flavor,
+        revision=revision,
+        commit=commit,
+        project=project,
+        locks=parse_lock_set(texts) if LOCK_FILE in texts else None,
+    )
+
+
+def _commit(repository: Repository, revision: str) -> str:
+    inside = _git(repository, "rev-parse", "--show-prefix", accept_failure=True)
+    if inside.status != 0:
+        last = inside.stderr.strip().splitlines()[-1:]
+        raise NotFoundError(
+            f"{repository.root} is no git repository that can be read"
+            + "".join(f": {line}" for line in last),
+            solution="Compare two flavors, or run it where the repository is cloned.",
+        )
+    # A revision is never an option: git would take one that begins with a hyphen for it.
+    known = (
+        None
+        if revision.startswith("-")
+        else _git(
+            repository, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", accept_failure=True
+        )
+    )
+    if known is None or known.status != 0:
+        raise NotFoundError(
+            f"git knows no revision {revision!r}",
+            solution="Name a commit, a branch or a tag, such as HEAD~1, main or v1.2. In a shallow clone, "
+            "fetch it first: `git fetch --unshallow`.",
+        )
+    return known.stdout.strip()
+
+
+def _git(repository: Repository, *arguments: str, accept_failure: bool = False) -> Finished:
+    return run(("git", *arguments), cwd=repository.flavors_folder, accept_failure=accept_failure)
