@@ -7,7 +7,7 @@ from factory.errors import DriftError, StorageError
 from factory.files import exclusive, is_temporary, staged_folder, write_whole
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor
-from factory.lock.lockfile import LOCK_FILE, require_lock
+from factory.lock.lockset import lock_file_names, require_lock_set
 from factory.render.drift import find_drift
 from factory.render.own_files import read_own_files
 from factory.render.render import RenderedFile, render_flavor
@@ -49,7 +49,7 @@ def write_context(flavor: Flavor, output: Path) -> Context:
         StorageError: output holds something that is no part of the context; nothing was written.
     """
     _refuse_drift(flavor)
-    require_lock(flavor.folder)
+    require_lock_set(flavor.folder, flavor.project.spec)
     rendered = render_flavor(flavor.project, name=flavor.name)
     files = _files(flavor, rendered)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def _files(flavor: Flavor, rendered: tuple[RenderedFile, ...]) -> dict[str, tupl
         if not _is_midstream(file.path) and file.path != DOWNSTREAM_DOCKERFILE
     }
     files[MIDSTREAM_DOCKERFILE] = (downstream_dockerfile(flavor), False)
-    for name in (PROJECT_FILE, LOCK_FILE):
+    for name in (PROJECT_FILE, *lock_file_names(flavor.project.spec)):
         files[name] = ((flavor.folder / name).read_bytes(), False)
     own = (name for name in flavor.project.spec.hooks.files if not _is_midstream(name))
     return files | {file.path: (file.content, file.executable) for file in read_own_files(flavor.folder, own)}

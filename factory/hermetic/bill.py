@@ -6,7 +6,7 @@ a later run knows what this one put there. Equal locks give equal bytes: no time
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,15 @@ from factory.hermetic.wanted import Wanted
 _TOOL = "universal-image-factory"
 
 
-def bill_of_materials(artifacts: Iterable[tuple[Wanted, str]], *, index_url: str | None) -> bytes:
-    """The bill of artifacts and their file names; ``index_url`` is None for the public index."""
+def bill_of_materials(
+    artifacts: Iterable[tuple[Wanted, str]], *, index_urls: Mapping[str, str | None]
+) -> bytes:
+    """The bill of artifacts and their file names.
+
+    ``index_urls`` are the indexes' URLs by their names, None for the public one.
+    """
     components = [
-        _component(wanted, file_name, index_url)
+        _component(wanted, file_name, index_urls[wanted.index])
         for wanted, file_name in sorted(artifacts, key=lambda item: (item[0].name, item[1]))
     ]
     document = {

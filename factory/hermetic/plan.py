@@ -2,12 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.repository import Flavor
 from factory.hermetic.local import find_locally
 from factory.hermetic.problem import Problem, prefetch_error
@@ -51,7 +50,7 @@ class Plan:
 
 
 def make_plan(flavor: Flavor, wanted: tuple[Wanted, ...], standing: Standing, fetching: Fetching) -> Plan:
-    """Look in the local folders, then on the index, for what the lock wants and the folder has not.
+    """Look in the local folders, then on each artifact's own index, for what the folder has not.
 
     Raises:
         PrefetchError: everything that is wrong, in one message.
@@ -62,7 +61,8 @@ def make_plan(flavor: Flavor, wanted: tuple[Wanted, ...], standing: Standing, fe
         for path in standing.extra
     ]
     missing = [artifact for artifact in wanted if artifact not in standing.right]
-    public = fetching.public_find_links if flavor.project.spec.index_url is None else ()
+    spec = flavor.project.spec
+    public = fetching.public_find_links if spec.index_url is None else ()
     local = _find_all_locally(missing, fetching.find_links + public)
     absent = [artifact for artifact in missing if artifact not in local]
     located: list[Located] = []
@@ -72,15 +72,24 @@ def make_plan(flavor: Flavor, wanted: tuple[Wanted, ...], standing: Standing, fe
         from factory.index.client import Patience, client_for  # noqa: PLC0415
 
         patience = Patience(read_seconds=fetching.timeout_seconds)
-        spec = flavor.project.spec
-        with client_for(spec, MAIN_INDEX, connections=fetching.jobs, patience=patience) as client:
-            located, not_found = locate(client, absent, jobs=fetching.jobs)
-        problems += not_found
+        for index, of_index in by_index(absent).items():
+            with client_for(spec, index, connections=fetching.jobs, patience=patience) as client:
+                found, not_found = locate(client, of_index, jobs=fetching.jobs)
+            located += found
+            problems += not_found
     plan = Plan(standing=standing, local=local, located=tuple(located))
     problems += _clashes(plan)
     if problems:
         raise prefetch_error(flavor.name, problems)
     return plan
+
+
+def by_index(wanted: Iterable[Wanted]) -> dict[str, list[Wanted]]:
+    """Artifacts by the name of the index that each comes from."""
+    found: dict[str, list[Wanted]] = {}
+    for artifact in wanted:
+        found.setdefault(artifact.index, []).append(artifact)
+    return found
 
 
 def _find_all_locally(missing: Sequence[Wanted], folders: Sequence[Path]) -> dict[Wanted, Path]:

@@ -7,13 +7,12 @@ from urllib.parse import urlsplit
 
 from factory.console import Progress, Silent
 from factory.files import exclusive, is_temporary, storage_error
-from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.repository import Flavor
 from factory.hermetic.bill import bill_of_materials, read_bill
 from factory.hermetic.layout import Layout
 from factory.hermetic.local import take
 from factory.hermetic.partial import partial_path
-from factory.hermetic.plan import Fetching, Plan, make_plan
+from factory.hermetic.plan import Fetching, Plan, by_index, make_plan
 from factory.hermetic.problem import Problem, prefetch_error
 from factory.hermetic.standing import Standing, look
 from factory.hermetic.wanted import Wanted, is_stale, wanted_artifacts
@@ -68,7 +67,7 @@ def prefetch_flavor(
     """Bring the folder to what the lock says, and return only when it is exactly that.
 
     What is there is hashed and kept; what is missing comes from the find-links folders, else from
-    the index that the spec names and no other. A second run only verifies.
+    the one index that the spec gives its package. A second run only verifies.
 
     Args:
         flavor: a locked flavor.
@@ -101,8 +100,9 @@ def prefetch_flavor(
         if problems:
             layout.reopen()
             raise prefetch_error(flavor.name, problems)
-        spec_url = flavor.project.spec.index_url
-        layout.complete(bill_of_materials(plan.file_names.items(), index_url=spec_url))
+        spec = flavor.project.spec
+        urls = {name: spec.url_of(name) for name in spec.index_names}
+        layout.complete(bill_of_materials(plan.file_names.items(), index_urls=urls))
     return _summary(flavor, layout, plan)
 
 
@@ -171,8 +171,12 @@ def _download(
 
     patience = Patience(read_seconds=fetching.timeout_seconds)
     spec = flavor.project.spec
-    with client_for(spec, MAIN_INDEX, connections=fetching.jobs, patience=patience) as client:
-        return download(client, plan.located, folder, jobs=fetching.jobs, progress=progress)
+    problems: list[Problem] = []
+    for index in by_index(one.wanted for one in plan.located):
+        of_index = [one for one in plan.located if one.wanted.index == index]
+        with client_for(spec, index, connections=fetching.jobs, patience=patience) as client:
+            problems += download(client, of_index, folder, jobs=fetching.jobs, progress=progress)
+    return problems
 
 
 def _prove(folder: Path, names: Mapping[Wanted, str], known: list[Problem]) -> list[Problem]:

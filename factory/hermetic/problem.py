@@ -11,7 +11,8 @@ _SOLUTIONS: dict[Kind, str] = {
     "lock": "Lock again: `factory lock {flavor}`.",
     "extra": "Move away what the lock does not name, or give an empty folder; nothing unknown is deleted.",
     "gone": "Name a folder that has the file with --find-links, or lock again: `factory lock {flavor}`.",
-    "re-pushed": "If the new files are to be trusted, lock again: `factory lock {flavor}`.",
+    "re-pushed": "If the owners of the index say that they pushed again, take the new hashes: "
+    "`factory rehash {flavor}`.",
     "bytes": "Do not use that index until its owners have said why; nothing of it was kept.",
     "package": "Do not build with that package, and do not trust the lock that names it, until the "
     "owners of the index have said what it is; then lock again: `factory lock {flavor}`.",

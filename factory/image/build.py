@@ -18,7 +18,7 @@ from factory.hermetic.prefetch import Prefetched, prefetch_flavor
 from factory.image.dockerfile import mount_in_every_run
 from factory.image.engine import Engine, find_engine, find_image, run_engine
 from factory.lock.inputs import inputs_digest
-from factory.lock.lockfile import require_lock
+from factory.lock.lockset import require_lock_set
 from factory.render.drift import find_drift
 
 _MIDSTREAM, _DOWNSTREAM = "Dockerfile", "Dockerfile.konflux"
@@ -108,8 +108,8 @@ def require_buildable(flavor: Flavor) -> None:
     Raises:
         LockFileError, DriftError: it is not; the message says what to do.
     """
-    lock = require_lock(flavor.folder)
-    if lock.inputs != inputs_digest(flavor.project):
+    locks = require_lock_set(flavor.folder, flavor.project.spec)
+    if locks.inputs != inputs_digest(flavor.project):
         raise LockFileError(
             f"{flavor.name}: pyproject.toml was changed after it was locked",
             solution=f"Run `factory lock {flavor.name}` first.",
