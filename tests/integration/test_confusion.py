@@ -5,6 +5,7 @@ at a higher version, once more with everything set that could make a client look
 version may be in what it prints or writes, and the servers' logs show who was asked for what.
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -90,6 +91,22 @@ def _release(world: PrivateWorld) -> None:
             make_wheel(world.indexes["cuda130"].folder, name, version, tag=f"{tag}{machine}")
 
 
+def _make_by_hand(world: PrivateWorld) -> None:
+    """A folder as people keep them, with names that the public index has too."""
+    folder = world.elsewhere / "by-hand"
+    folder.mkdir()
+    lock = world.folder(CPU) / "requirements.txt"
+    shutil.copy(lock, folder)
+    (folder / "Dockerfile").write_text(
+        "FROM quay.io/example/base:1\nUSER 1001\nCOPY requirements.txt /tmp/\n"
+        "RUN pip install --no-cache-dir -r /tmp/requirements.txt\n"
+    )
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "by-hand"\nversion = "0"\nrequires-python = "==3.12.*"\n'
+        'dependencies = ["torch==2.11.0", "training-hub==0.9.2", "pillow"]\n'
+    )
+
+
 _LOST = frozenset({"flash-attn", "aipcc-kernels", "tqdm"})
 ATTEMPTS = (
     _attempt(
@@ -150,7 +167,17 @@ ATTEMPTS = (
     _attempt(f"bump tqdm>=4.68 --flavor {CUDA} --allow-moves", says="4.68.0", prepare=_release),
     _attempt(f"bump tqdm>=4 --flavor {CUDA}", says="tqdm", prepare=_lose, status=18),
     _attempt("bump urllib3>=2.6.2 --all --cap none --reason CVE-2026-1", says="urllib3"),
+    _attempt("align --all", says=CUDA),
+    _attempt(f"align {CUDA} --training-hub 0.9.1", says="0.9.1"),
+    _attempt(f"align {CUDA} --training-hub 0.10.0", says="0.9.2", status=1),
+    _attempt(f"align {CUDA}", says="flash-attn", prepare=_lose, status=1),
     _attempt(f"diff {CUDA} {ROCM}", says="triton"),
+    _attempt(
+        "adopt {elsewhere}/by-hand --accelerator cpu --base-image quay.io/x/b:1 "
+        "--downstream-base-image quay.io/x/p:1 --name adopted --write",
+        says="adopted",
+        prepare=_make_by_hand,
+    ),
     _attempt(f"diff {CUDA} {ROCM} --markdown", says="flash-attn"),
     _attempt("drift-report", says=""),
     _attempt(
