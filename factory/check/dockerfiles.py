@@ -57,12 +57,19 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
         yield from _unpulled(path, instructions)
     instructions = read_instructions(_decoded(lines))
     for instruction in instructions:
-        yield from _everywhere(path, instruction)
-        yield from check_packages(path, instruction)
+        yield from check_instruction(path, instruction, in_block=True)
     yield from check_labels(path, instructions, subject.project)
     if path != _DOWNSTREAM:
         # Downstream, what the removed block installs comes with the base image.
         yield from check_preload(path, instructions, subject.pins)
+
+
+def check_instruction(path: str, instruction: Instruction, *, in_block: bool) -> Iterator[Problem]:
+    """FAC402 to FAC417 as far as one instruction tells; what a network gives may stand in a block."""
+    if not in_block:
+        yield from _hermetic(path, instruction)
+    yield from _everywhere(path, instruction)
+    yield from check_packages(path, instruction)
 
 
 def _outside(lines: Sequence[bytes], *, keep_blocks: bool) -> list[str]:

@@ -78,7 +78,9 @@ def _overlays(words: Sequence[str], *, whole: bool) -> bool:
     if len(words) < 2:  # noqa: PLR2004 - a source and a destination
         return False
     *sources, destination = words
-    into = PurePosixPath(destination).name in _PACKAGES
+    # One module beside the packages replaces none of them.
+    modules = all(PurePosixPath(source).suffix in {".py", ".pth"} for source in sources)
+    into = PurePosixPath(destination).name in _PACKAGES and not modules
     out_of = any(not _PACKAGES.isdisjoint(PurePosixPath(source).parts) for source in sources)
     return into or out_of or (whole and _ENVIRONMENT.fullmatch(destination.rstrip("/")) is not None)
 

@@ -123,11 +123,11 @@ def _spec(request: Request, source: Flavor | None) -> Spec:
             platforms=request.platforms or DEFAULT_PLATFORMS,
             base_image=_given(
                 request.base_image,
-                _default_image(template_set, request.accelerator, request.python, "base-image"),
+                default_image(template_set, request.accelerator, request.python, "base-image"),
             ),
             downstream_base_image=_given(
                 request.downstream_base_image,
-                _default_image(template_set, request.accelerator, request.python, "downstream-base-image"),
+                default_image(template_set, request.accelerator, request.python, "downstream-base-image"),
             ),
         ),
         request,
@@ -178,12 +178,18 @@ def _named(spec: Spec, request: Request) -> Spec:
 def _kept_image(image: str, key: str, old: Spec, request: Request) -> str:
     """The source's image, unless it was the default: then the default follows the new Python."""
     template_set = load_template_set(old.template_set)
-    if image != _default_image(template_set, old.accelerator, old.python, key):
+    if image != default_image(template_set, old.accelerator, old.python, key):
         return image
-    return _default_image(template_set, old.accelerator, request.python, key)
+    return default_image(template_set, old.accelerator, request.python, key)
 
 
-def _default_image(template_set: TemplateSet, accelerator: str, python: str, key: str) -> str:
+def default_image(template_set: TemplateSet, accelerator: str, python: str, key: str) -> str:
+    """The image that a template set has for ``base-image`` or ``downstream-base-image``.
+
+    Raises:
+        SpecError: the accelerator or the Python is none.
+        TemplateError: the template set has no default.
+    """
     data = template_set.accelerators.get(accelerator)
     if data is None:
         raise SpecError(

@@ -1,0 +1,1 @@
+"""Taking over a folder that was maintained by hand: what becomes of everything in it."""

@@ -1,0 +1,204 @@
+"""Adopt a hand-made folder: read it, decide, and make the flavor, or say what would come of it."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from factory.adopt.decide import Decision, Origin, Wanted, decide
+from factory.adopt.dockerfile import Dockerfile, Step, read_dockerfile
+from factory.adopt.draft import Draft
+from factory.adopt.evidence import Sources
+from factory.adopt.files import REQUIREMENTS_IN, place_files
+from factory.adopt.folder import Folder, read_folder
+from factory.adopt.given import Given, what_the_template_gives
+from factory.adopt.instructions import place_dockerfile, place_downstream
+from factory.adopt.new_project import Asked, guessed, new_project
+from factory.adopt.old_lock import read_old_lock, starting_point
+from factory.adopt.old_project import read_old_project
+from factory.adopt.placement import Placement, masked
+from factory.errors import FlavorExistsError
+from factory.flavor.repository import Repository
+from factory.lock.lockfile import LOCK_FILE
+from factory.render.create import Created, create_from_text
+from factory.render.render import RenderedFile
+
+_MIDSTREAM = ("Dockerfile", "Containerfile")
+_DOWNSTREAM = ("Dockerfile.konflux", "Containerfile.konflux")
+_LOCK_NAME = re.compile(r"(?<![\w.-])(requirements[\w.-]*\.txt|pylock[\w.-]*\.toml)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adopted:
+    """What became of a folder, or would become of it where ``written`` is False.
+
+    ``placements`` holds every instruction and every file exactly once; ``notes`` what contradicted
+    what, and what is not as it was.
+    """
+
+    source: Path
+    name: str
+    folder: Path
+    origins: tuple[Origin, ...]
+    placements: tuple[Placement, ...]
+    notes: tuple[str, ...]
+    files: tuple[tuple[str, int], ...]
+    written: bool
+
+    def placed(self, place: str) -> tuple[Placement, ...]:
+        """The placements of one kind."""
+        return tuple(each for each in self.placements if each.place == place)
+
+
+def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write: bool) -> Adopted:
+    """Make a flavor of a hand-made folder, whole or not at all; the folder itself is left as it is.
+
+    Raises:
+        SpecError: it does not say all that a spec needs, or something in it is not acceptable.
+        FlavorExistsError: the flavor's name is taken, maybe by the folder itself.
+        NotFoundError, StorageError, BusyError, TemplateError, MarkerError: as their names say.
+    """
+    sources = read_sources(source)
+    decision = decide(sources, wanted)
+    given = what_the_template_gives(decision.spec)
+    placements, draft = _placements(sources, given)
+    project, notes = _project(sources, decision, draft)
+    created = _create(repository, sources, decision, draft, project, write=write)
+    problems = [each.problem for each in (sources.dockerfile, sources.downstream) if each and each.problem]
+    return Adopted(
+        source=source,
+        name=created.name,
+        folder=created.folder,
+        origins=decision.origins,
+        placements=placements,
+        notes=tuple(
+            masked(note)
+            for note in (
+                *decision.notes,
+                *(
+                    f"the MIDSTREAM ONLY blocks cannot be told, and were read as if there were none: {each}"
+                    for each in problems
+                ),
+                *notes,
+                *(sources.lock.problems if sources.lock else ()),
+            )
+        ),
+        files=created.files,
+        written=write,
+    )
+
+
+def read_sources(root: Path) -> Sources:
+    """Read everything of a hand-made folder.
+
+    Raises:
+        NotFoundError, SpecError, StorageError: as for `adopt_folder`.
+    """
+    folder = read_folder(root.resolve())
+    midstream, downstream = (_dockerfile(folder, names) for names in (_MIDSTREAM, _DOWNSTREAM))
+    if midstream is not None:
+        folder = replace(folder, entrypoint=_entrypoint(midstream, folder))
+    return Sources(
+        folder=folder,
+        dockerfile=midstream,
+        downstream=downstream,
+        lock=read_old_lock(folder, preferred=_installed_lock(midstream or downstream, folder)),
+        project=read_old_project(folder),
+    )
+
+
+def _dockerfile(folder: Folder, names: tuple[str, ...]) -> Dockerfile | None:
+    path = next((name for name in names if name in folder.paths), None)
+    return None if path is None else read_dockerfile(path, folder.content(path))
+
+
+def _entrypoint(dockerfile: Dockerfile, folder: Folder) -> str | None:
+    """The file of the folder that ENTRYPOINT starts."""
+    texts = [step.text for step in dockerfile.steps if step.name == "ENTRYPOINT"]
+    words = re.findall(r"[\w.-]+\.sh\b", texts[-1]) if texts else []
+    return next((word for word in words if word in folder.paths), None)
+
+
+def _installed_lock(dockerfile: Dockerfile | None, folder: Folder) -> str | None:
+    """The lock that the Dockerfile installs, where it names one that is there."""
+    named = (
+        name
+        for step in (dockerfile.steps if dockerfile else ())
+        if step.name == "RUN"
+        for name in _LOCK_NAME.findall(step.text)
+    )
+    return next((name for name in named if name in folder.paths), None)
+
+
+def _placements(sources: Sources, given: Given) -> tuple[tuple[Placement, ...], Draft]:
+    draft = Draft()
+    found: tuple[Placement, ...] = ()
+    steps: tuple[Step, ...] = ()
+    if sources.dockerfile is not None:
+        steps = sources.dockerfile.steps
+        found, draft = place_dockerfile(sources.dockerfile, sources.folder, given)
+    if sources.downstream is not None:
+        midstream = tuple(zip(steps, found, strict=True))
+        found += place_downstream(sources.downstream, midstream, sources.folder, given)
+    return (*place_files(sources, draft, given), *found), draft
+
+
+def _project(sources: Sources, decision: Decision, draft: Draft) -> tuple[str, tuple[str, ...]]:
+    asked = [
+        Asked(requirement=name, why=f"installed by {step.path}, line {step.line}, beside the lock")
+        for name, step in draft.requirements.items()
+    ]
+    notes: list[str] = []
+    if sources.project is None or not sources.project.dependencies:
+        found, told = _asked(sources)
+        asked = [*found, *asked]
+        notes.append(told)
+    made = new_project(
+        sources.project,
+        decision,
+        draft,
+        asked=asked,
+        extras=sources.lock.extras if sources.lock else (),
+        folder=sources.folder.root.name,
+    )
+    return made.text, (*notes, *made.notes)
+
+
+def _asked(sources: Sources) -> tuple[list[Asked], str]:
+    """What a folder without dependencies in a pyproject.toml asks for."""
+    if REQUIREMENTS_IN in sources.folder.paths:
+        lines = (line.partition("#") for line in sources.folder.text(REQUIREMENTS_IN).splitlines())
+        asked = [
+            Asked(requirement=text.strip(), why=comment.strip() or f"from {REQUIREMENTS_IN}")
+            for text, _, comment in lines
+            if text.strip() and not text.startswith("-")
+        ]
+        return asked, f"dependencies are those of {REQUIREMENTS_IN}"
+    if sources.lock is None:
+        return [], "nothing says what the image adds to its base: name it in [project] dependencies"
+    found, told = guessed(sources.lock)
+    return list(found), f"dependencies are a guess from {sources.lock.path}: {told}. Look at them"
+
+
+def _create(
+    repository: Repository,
+    sources: Sources,
+    decision: Decision,
+    draft: Draft,
+    project: str,
+    *,
+    write: bool,
+) -> Created:
+    spec = decision.spec
+    name = spec.folder_name
+    target = repository.flavors_folder / name
+    if target.resolve() == sources.folder.root:
+        raise FlavorExistsError(
+            f"{target} is the hand-made folder itself, where the flavor would stand",
+            solution="Move it out of flavors/ first (git mv keeps its history) and adopt it from there, or "
+            "give the flavor another --name. The folder was left as it is.",
+        )
+    own = [sources.folder.file(path) for path in draft.files]
+    if sources.lock is not None and sources.lock.pins:
+        content = starting_point(sources.lock, index_url=spec.index_url, name=name)
+        own.append(RenderedFile(path=LOCK_FILE, content=content, executable=False))
+    return create_from_text(repository, name=name, text=project, own_files=tuple(own), dry_run=not write)

@@ -1,0 +1,150 @@
+"""A COPY or ADD instruction of the final stage, placed, with the files that it copies."""
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from factory.adopt.dockerfile import Step
+from factory.adopt.draft import Draft
+from factory.adopt.folder import Folder
+from factory.adopt.given import Given
+from factory.adopt.placement import Placement, not_kept, placed
+from factory.adopt.repositories import repository_problem
+from factory.adopt.run import Around
+from factory.check.installs import is_remote
+from factory.errors import SpecError
+from factory.flavor.hook_text import check_own_file
+
+_FLAG = re.compile(r"--(?P<name>[a-z]+)(?:=(?P<value>\S+))?")
+_INSTALLED = re.compile(r"site-packages|/opt/app-root(?:/(?:lib|lib64|bin|share)(?:/|$)|/?$)|\.venv|/venv")
+_INPUTS = re.compile(
+    r"requirements[^/]*\.(?:txt|in)|pyproject\.toml|pylock[^/]*\.toml|uv\.lock|constraints[^/]*"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copied:
+    """What a COPY or ADD names: where from (a stage or an image), the sources, and the destination."""
+
+    origin: str | None
+    sources: tuple[str, ...]
+    destination: str
+
+
+def read_copy(step: Step) -> Copied | None:
+    """Read the words of a COPY or ADD; None where they cannot be read."""
+    text, origin = step.text, None
+    while match := _FLAG.match(text):
+        origin = match["value"] if match["name"] == "from" else origin
+        text = text[match.end() :].lstrip()
+    try:
+        words = json.loads(text) if text.startswith("[") else shlex.split(text)
+    except ValueError:
+        return None
+    if not isinstance(words, list) or len(words) < 2:  # noqa: PLR2004 - a source and a destination
+        return None
+    return Copied(origin=origin, sources=tuple(map(str, words[:-1])), destination=str(words[-1]))
+
+
+def copies_packages(step: Step) -> bool:
+    """Whether a COPY brings installed packages from another stage: the install step of such a folder."""
+    copied = read_copy(step) if step.name == "COPY" else None
+    if copied is None or copied.origin is None:
+        return False
+    return any(_INSTALLED.search(source) for source in copied.sources)
+
+
+def place_copy(step: Step, around: Around, draft: Draft, given: Given, folder: Folder) -> Placement:
+    """Place a COPY or ADD instruction of the final stage."""
+    copied = read_copy(step)
+    if copied is None or step.instruction.heredoc is not None:
+        return not_kept(
+            step, "its words cannot be read, or are a heredoc", "Copy a file of the folder by its name."
+        )
+    if copied.origin is not None:
+        return _from_stage(step, copied)
+    if any(is_remote(source) for source in copied.sources):
+        return not_kept(
+            step,
+            "it downloads, and the downstream build has no network (FAC404)",
+            "Keep the file in the flavor's folder, and copy it in hooks.after-install.",
+        )
+    found = {source: folder.matching(source) for source in copied.sources}
+    missing = [source for source, paths in found.items() if not paths]
+    paths = tuple(dict.fromkeys(path for each in found.values() for path in each))
+    own = [path for path in paths if not _is_given(path, given, folder)]
+    if not own and not missing:
+        return placed(step, "template", "the files that it copies", _given_note(paths))
+    return _own(step, around, draft, folder, own=own, missing=missing, whole=len(own) == len(paths))
+
+
+def _from_stage(step: Step, copied: Copied) -> Placement:
+    if copies_packages(step):
+        return placed(
+            step, "template", "the install layer", "nothing is copied over the base image's packages"
+        )
+    names = {PurePosixPath(source).name for source in copied.sources}
+    if names <= {"uv", "uvx"}:
+        return placed(step, "template", "uv", "the base image brings it")
+    if all(name.startswith("entrypoint") or name.upper().startswith("LICENSE") for name in names):
+        return placed(step, "template", "the entry point and the licence")
+    return not_kept(
+        step,
+        f"it takes files from {copied.origin}, a stage or an image of the folder's own",
+        "Keep the files in the flavor's folder and copy them in hooks.after-install.",
+    )
+
+
+def _is_given(path: str, given: Given, folder: Folder) -> bool:
+    """Whether the template brings a file of that name, or it is what the lock is made from."""
+    return path in given.files or _INPUTS.fullmatch(path) is not None or path == folder.entrypoint
+
+
+def _given_note(paths: tuple[str, ...]) -> str:
+    return ", ".join(paths)
+
+
+def _own(
+    step: Step,
+    around: Around,
+    draft: Draft,
+    folder: Folder,
+    *,
+    own: list[str],
+    missing: list[str],
+    whole: bool,
+) -> Placement:
+    problem = _problem(own, missing, folder)
+    if problem is not None:
+        return not_kept(step, *problem)
+    if all(path.endswith(".repo") for path in own):
+        draft.files |= dict.fromkeys(own)
+        return placed(step, "hook", "hooks.files", f"{', '.join(own)}: copied for dnf, midstream alone")
+    if not whole:
+        return not_kept(
+            step,
+            f"it copies {', '.join(own)} together with files that the template brings",
+            f"Copy {', '.join(own)} in hooks.after-install, and name it in hooks.files.",
+        )
+    draft.files |= dict.fromkeys(own)
+    hook = "midstream" if step.in_block else around.hook
+    draft.keep(hook, step.source, step, around.user, around.workdir)
+    return placed(step, "hook", f"hooks.{hook}", f"with hooks.files: {', '.join(own)}")
+
+
+def _problem(own: list[str], missing: list[str], folder: Folder) -> tuple[str, str] | None:
+    if missing:
+        return (
+            f"the folder has no {', '.join(missing)}, or it is a whole folder with everything in it",
+            "Put the files into the folder under plain names, and copy them by these.",
+        )
+    for path in own:
+        try:
+            check_own_file(path)
+        except SpecError as error:
+            return error.reason, error.solution
+        if path.endswith(".repo") and (problem := repository_problem(folder.content(path))):
+            return problem
+    return None

@@ -1,0 +1,231 @@
+"""The spec of a hand-made folder: what is asked for, else the surest of what its files say."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+
+from factory.adopt import evidence
+from factory.adopt.evidence import Sources
+from factory.adopt.old_lock import Named
+from factory.adopt.placement import masked
+from factory.errors import SpecError
+from factory.flavor.name import check_name
+from factory.flavor.references import check_accelerator_version, check_image, check_python, check_version
+from factory.flavor.spec import ACCELERATORS, DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_spec
+from factory.index.credentials import shown
+from factory.render.create import default_image
+from factory.render.templates import load_template_set
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the options say; None and an empty tuple mean: as the folder says."""
+
+    accelerator: str | None = None
+    accelerator_version: str | None = None
+    torch: str | None = None
+    python: str | None = None
+    training_hub: str | None = None
+    index_url: str | None = None
+    platforms: tuple[str, ...] = ()
+    base_image: str | None = None
+    downstream_base_image: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """A key of the spec, its value (None where it is left out), and the place that says it."""
+
+    key: str
+    value: str | None
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The spec without hooks, where each part of it comes from, and what contradicted it."""
+
+    spec: Spec
+    origins: tuple[Origin, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(kw_only=True)
+class _Choice:
+    """What was chosen so far. ``missing`` holds keys, each with the reason that nothing serves."""
+
+    origins: dict[str, Origin]
+    notes: list[str]
+    missing: dict[str, str]
+
+    def choose(
+        self, key: str, option: str | None, found: Iterable[Named], check: Callable[[str], object]
+    ) -> str | None:
+        """The option, else the first that is acceptable; others that differ are noted."""
+        given = [] if option is None else [Named(value=option, where=f"--{key}")]
+        candidates: list[Named] = list(given)
+        unfit = ""
+        for each in found:
+            try:
+                check(each.value)
+            except SpecError as error:
+                unfit = unfit or f"{each.where}: {masked(error.reason)}"
+                continue
+            candidates.append(each)
+        if not candidates:
+            self.missing[key] = unfit or "nothing in the folder says it"
+            return None
+        chosen = candidates[0]
+        self.origins[key] = Origin(key=key, value=chosen.value, where=chosen.where)
+        others = dict.fromkeys(
+            f"{each.where} says {each.value}" for each in candidates if each.value != chosen.value
+        )
+        if others:
+            self.notes.append(f"{key} is {chosen.value} ({chosen.where}), though {'; '.join(others)}")
+        return chosen.value
+
+
+def decide(sources: Sources, wanted: Wanted) -> Decision:
+    """Make the spec.
+
+    Raises:
+        SpecError: something is missing, all of which is named with the option that gives it; or an
+            option, or what was found, is not acceptable.
+    """
+    choice = _Choice(origins={}, notes=[], missing={})
+    accelerator = choice.choose(
+        "accelerator", wanted.accelerator, evidence.accelerators(sources), _accelerator
+    )
+    version = None
+    if accelerator is not None and accelerator != "cpu":
+        found = evidence.accelerator_versions(sources, accelerator)
+        version = choice.choose(
+            "accelerator-version", wanted.accelerator_version, found, check_accelerator_version
+        )
+    torch, training_hub = (
+        choice.choose(
+            package, option, evidence.versions(sources, package), lambda value: check_version(value, of="it")
+        )
+        for package, option in (("torch", wanted.torch), ("training-hub", wanted.training_hub))
+    )
+    python = choice.choose("python", wanted.python, evidence.pythons(sources), check_python)
+    base = choice.choose("base-image", wanted.base_image, _image(sources, downstream=False), _base_image)
+    downstream = _downstream(sources, wanted, choice, accelerator, python)
+    if choice.missing or not (accelerator and torch and training_hub and python and base and downstream):
+        raise _missing(choice, sources)
+    index_url = _index(sources, wanted, choice)
+    spec = check_spec(
+        Spec(
+            accelerator=accelerator,
+            accelerator_version=version if accelerator != "cpu" else wanted.accelerator_version,
+            torch=torch,
+            python=python,
+            training_hub=training_hub,
+            index_url=index_url,
+            platforms=_platforms(sources, wanted, choice),
+            base_image=base,
+            downstream_base_image=downstream,
+        )
+    )
+    if wanted.name is not None and check_name(wanted.name) != spec.derived_name:
+        spec = replace(spec, name=wanted.name)
+    called = sources.folder.root.name
+    if called != spec.folder_name:
+        choice.notes.append(
+            f"the folder is called {called}, and what it holds is {spec.folder_name}: what it holds counts"
+        )
+    return Decision(spec=spec, origins=tuple(choice.origins.values()), notes=tuple(choice.notes))
+
+
+def _accelerator(value: str) -> None:
+    if value not in ACCELERATORS:
+        raise SpecError(f"{value!r} is not an accelerator", solution=f"Use one of {', '.join(ACCELERATORS)}.")
+
+
+def _base_image(value: str) -> None:
+    check_image(value, of="base-image")
+
+
+def _image(sources: Sources, *, downstream: bool) -> list[Named]:
+    dockerfile = sources.downstream if downstream else sources.dockerfile
+    image = dockerfile.base_image if dockerfile else None
+    return (
+        [] if dockerfile is None or image is None else [Named(value=image, where=f"{dockerfile.path}, FROM")]
+    )
+
+
+def _downstream(
+    sources: Sources, wanted: Wanted, choice: _Choice, accelerator: str | None, python: str | None
+) -> str | None:
+    found = _image(sources, downstream=True)
+    if not found and wanted.downstream_base_image is None and accelerator and python:
+        template_set = load_template_set(DEFAULT_TEMPLATE_SET)
+        default = default_image(template_set, accelerator, python, "downstream-base-image")
+        found = [Named(value=default, where="the default of the template set: no Dockerfile.konflux says it")]
+        choice.notes.append(f"downstream-base-image is the default, {default}: nothing in the folder says it")
+    return choice.choose("downstream-base-image", wanted.downstream_base_image, found, _base_image)
+
+
+def _index(sources: Sources, wanted: Wanted, choice: _Choice) -> str | None:
+    found: list[Named] = []
+    for each in evidence.index_urls(sources):
+        try:
+            bare = shown(each.value)
+        except ValueError:
+            choice.notes.append(f"{each.where} names an index whose URL cannot be parsed")
+            continue
+        if bare != each.value:
+            choice.notes.append(
+                f"{each.where}: the index URL of {bare} held credentials or a query, which were left out. "
+                "Change the password; credentials go into ~/.netrc"
+            )
+        found.append(Named(value=bare, where=each.where))
+    same = {each.value.rstrip("/"): each.value for each in reversed(found)}
+    found = [Named(value=same[each.value.rstrip("/")], where=each.where) for each in found]
+    if wanted.index_url is None and not found:
+        choice.origins["index-url"] = Origin(key="index-url", value=None, where="no file names an index")
+        choice.notes.append(
+            "no file names an index: the flavor is locked against the public one (field note 1)"
+        )
+        return None
+    url = choice.choose("index-url", wanted.index_url, found, lambda _url: None)
+    if url is not None and url.rstrip("/") == PYPI_SIMPLE_ENDPOINT.rstrip("/"):
+        where = choice.origins["index-url"].where
+        choice.origins["index-url"] = Origin(key="index-url", value=None, where=f"{where}: the public index")
+        return None
+    return url
+
+
+def _platforms(sources: Sources, wanted: Wanted, choice: _Choice) -> tuple[str, ...]:
+    found = evidence.platforms(sources)
+    platforms, where = (
+        (wanted.platforms, "--platform")
+        if wanted.platforms
+        else (found, "the command that made the lock")
+        if found
+        else (DEFAULT_PLATFORMS, "the default")
+    )
+    choice.origins["platforms"] = Origin(key="platforms", value=", ".join(platforms), where=where)
+    return platforms
+
+
+def _missing(choice: _Choice, sources: Sources) -> SpecError:
+    lacking = "; ".join(f"{key} ({why})" for key, why in choice.missing.items())
+    options = " ".join(f"--{key} {_EXAMPLES[key]}" for key in choice.missing)
+    return SpecError(
+        f"{sources.folder.root} does not say all that a spec needs: {lacking}",
+        solution=f"Give what is missing: {options}",
+    )
+
+
+_EXAMPLES = {
+    "accelerator": "|".join(ACCELERATORS),
+    "accelerator-version": "13.0",
+    "torch": "2.11.0",
+    "python": "3.12",
+    "training-hub": "0.9.2",
+    "base-image": "REF",
+    "downstream-base-image": "REF",
+}

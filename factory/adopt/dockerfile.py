@@ -1,0 +1,169 @@
+"""A hand-made Dockerfile as its steps: each instruction as it is written, its stage, and its block."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from factory.dockerfile.instructions import Instruction, read_instructions
+from factory.downstream.blocks import Block, find_blocks
+from factory.errors import MarkerError
+
+_FROM = re.compile(r"(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<stage>\S+))?\s*", re.IGNORECASE)
+_REFERENCE = re.compile(r"\$\{(\w+)(?::?-([^${}]*))?\}|\$(\w+)")
+_ASSIGNED = re.compile(r"(\w+)(?:=(?:\"([^\"]*)\"|'([^']*)'|(\S*)))?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One instruction. ``stage`` counts from 0 and is -1 before the first FROM.
+
+    ``source`` is its lines as they stand, ``comment`` the comment right above them, ``variables`` what
+    ARG and ENV have set where it stands (names to values, those without a value left out).
+    """
+
+    path: str
+    instruction: Instruction
+    first_word: str
+    stage: int
+    in_block: bool
+    source: str
+    comment: str
+    variables: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """The name of the instruction, in capitals."""
+        return self.instruction.name
+
+    @property
+    def text(self) -> str:
+        """What follows the name, on one line."""
+        return self.instruction.text
+
+    @property
+    def line(self) -> int:
+        """The number of its first line."""
+        return self.instruction.line
+
+    @property
+    def shown(self) -> str:
+        """The instruction on one line."""
+        return f"{self.first_word} {self.text}" if self.first_word == self.name else self.source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage: its name, None without one, and what its FROM builds on, variables put in."""
+
+    name: str | None
+    image: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dockerfile:
+    """The steps and stages of a Dockerfile; ``problem`` says why its MIDSTREAM ONLY blocks cannot be told."""
+
+    path: str
+    steps: tuple[Step, ...]
+    stages: tuple[Stage, ...]
+    problem: str | None
+
+    @property
+    def base_image(self) -> str | None:
+        """The image that the final stage comes from, through other stages where it builds on them."""
+        image = self.stages[-1].image if self.stages else None
+        for stage in reversed(self.stages):
+            if stage.name is not None and image is not None and stage.name == image.lower():
+                image = stage.image
+        return image
+
+
+def read_dockerfile(path: str, content: bytes) -> Dockerfile:
+    """Read a Dockerfile, whatever is wrong with it; ``path`` is how messages name it."""
+    raw = content.splitlines()
+    lines = [line.decode("utf-8", "replace") for line in raw]
+    try:
+        blocks, problem = find_blocks(raw), None
+    except MarkerError as error:
+        blocks, problem = (), error.reason
+    steps: list[Step] = []
+    stages: list[Stage] = []
+    outer: dict[str, str] = {}
+    scope = outer
+    for instruction in read_instructions(lines):
+        if instruction.name == "FROM":
+            stages.append(_stage(instruction.text, outer))
+            scope = {}
+        steps.append(_step(path, instruction, lines, blocks, stage=len(stages) - 1, variables=dict(scope)))
+        if instruction.name in {"ARG", "ENV"}:
+            _assign(instruction, scope, outer)
+    return Dockerfile(path=path, steps=tuple(steps), stages=tuple(stages), problem=problem)
+
+
+def expand(text: str, variables: dict[str, str]) -> str:
+    """A text with the variables that are known put in; the others stay as they are."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[3]
+        return variables.get(name, match[0] if match[2] is None else match[2])
+
+    return _REFERENCE.sub(value, text)
+
+
+def references(text: str) -> frozenset[str]:
+    """The names of the variables that a text refers to."""
+    return frozenset(re.findall(r"\$\{?([A-Za-z_]\w*)", text))
+
+
+def _stage(text: str, outer: dict[str, str]) -> Stage:
+    match = _FROM.fullmatch(text)
+    if match is None:
+        return Stage(name=None, image=expand(text, outer))
+    return Stage(name=match["stage"].lower() if match["stage"] else None, image=expand(match["image"], outer))
+
+
+def _step(
+    path: str,
+    instruction: Instruction,
+    lines: Sequence[str],
+    blocks: Iterable[Block],
+    *,
+    stage: int,
+    variables: dict[str, str],
+) -> Step:
+    start, stop = instruction.line - 1, instruction.pieces[-1][0]
+    return Step(
+        path=path,
+        instruction=instruction,
+        first_word=instruction.pieces[0][1].split()[0].upper(),
+        stage=stage,
+        in_block=any(block.start <= start < block.stop for block in blocks),
+        source="\n".join(lines[start:stop]).strip(),
+        comment=_comment_above(lines, start),
+        variables=variables,
+    )
+
+
+def _comment_above(lines: Sequence[str], start: int) -> str:
+    """The comment lines right above an instruction, unless they are banners or markers."""
+    found: list[str] = []
+    for line in reversed(lines[:start]):
+        text = line.strip()
+        if not text.startswith("#") or re.search(r"#{8,}|MIDSTREAM", text, re.IGNORECASE):
+            break
+        found.insert(0, text)
+    whole = len(found) == start or not lines[start - len(found) - 1].strip().startswith("#")
+    return "\n".join(found) if whole else ""
+
+
+def _assign(instruction: Instruction, scope: dict[str, str], outer: dict[str, str]) -> None:
+    if instruction.name == "ENV" and "=" not in instruction.text.split()[0]:
+        name, _, value = instruction.text.partition(" ")
+        scope[name] = expand(value.strip().strip("\"'"), scope)
+        return
+    for match in _ASSIGNED.finditer(instruction.text):
+        values = [value for value in match.groups()[1:] if value is not None]
+        if values:
+            scope[match[1]] = expand(values[0], scope)
+        elif match[1] in outer:
+            scope[match[1]] = outer[match[1]]

@@ -1,0 +1,235 @@
+"""What the files of a hand-made folder say about its spec, each with the place that says it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from factory.adopt.dockerfile import Dockerfile, expand
+from factory.adopt.folder import Folder
+from factory.adopt.old_lock import Named, OldLock
+from factory.adopt.old_project import OldProject
+from factory.adopt.pairs import read_pairs
+from factory.adopt.repositories import base_urls
+from factory.adopt.settings import INDEX_VARIABLES
+
+_ACCELERATOR = re.compile(r"(?<![a-z])(cuda|rocm|cpu)(?![a-z])", re.IGNORECASE)
+_DOTTED = re.compile(r"(?<![a-z])(cuda|rocm)[-_/]?(\d{1,2})[.\-_](\d{1,2})(?!\d)", re.IGNORECASE)
+_LOCAL = re.compile(r"(?P<cuda>cu(?P<major>\d{2})(?P<minor>\d))|rocm(?P<rocm>\d+\.\d+)|(?P<cpu>cpu)")
+_CUDA_PACKAGE = re.compile(r"\bcuda-[a-z-]+-(\d{1,2})-(\d{1,2})\b")
+_PYTHON_IN_NAME = re.compile(r"(?:py|python-?)(3)\.?(\d{1,2})(?!\d)")
+_OPTION_IN_TEXT = re.compile(r"(?:--index-url|--default-index|(?<!\S)-i)[= ]+[\"']?(https?://[^\s\"';&]+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Everything that was read of a folder."""
+
+    folder: Folder
+    dockerfile: Dockerfile | None
+    downstream: Dockerfile | None
+    lock: OldLock | None
+    project: OldProject | None
+
+
+def accelerators(sources: Sources) -> Iterator[Named]:
+    """Which accelerator, the surest first: the base image, repositories, torch, the index, the name."""
+    for image in _images(sources):
+        yield from _words(image.value, image.where)
+    for path in sources.folder.paths:
+        if path.endswith(".repo") and (match := re.search(r"cuda|rocm|amdgpu", path)):
+            yield Named(value={"amdgpu": "rocm"}.get(match[0], match[0]), where=path)
+    for local, where in _torch_locals(sources):
+        kind = "cuda" if local["cuda"] else "rocm" if local["rocm"] else "cpu"
+        yield Named(value=kind, where=where)
+    pin = (
+        next((pin for pin in sources.lock.pins if pin.name.startswith("nvidia-")), None)
+        if sources.lock
+        else None
+    )
+    if pin is not None and sources.lock is not None:
+        yield Named(value="cuda", where=sources.lock.where(pin))
+    for url in index_urls(sources):
+        yield from _words(url.value, f"the index of {url.where}")
+    yield from _words(sources.folder.root.name, "the folder's name")
+
+
+def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Named]:
+    """Which version of it; the folder's name comes last, as a hint."""
+    found = (
+        *(_in_dockerfile(sources.dockerfile) if sources.dockerfile else ()),
+        *_in_repositories(sources.folder),
+        *_in_lock(sources),
+        *(item for url in index_urls(sources) for item in _dotted(url.value, f"the index of {url.where}")),
+        *(item for image in _images(sources) for item in _dotted(image.value, image.where)),
+    )
+    yield from (named for kind, named in found if kind == accelerator)
+    if match := re.search(rf"{accelerator}(\d{{2,4}})(?!\d)", sources.folder.root.name):
+        digits = match[1]
+        cut = len(digits) - 1 if accelerator == "cuda" else 1
+        yield Named(value=f"{digits[:cut]}.{digits[cut:]}", where="a guess from the folder's name")
+
+
+def versions(sources: Sources, package: str) -> Iterator[Named]:
+    """Which version of a package: the lock's pin, then an exact pin of pyproject.toml."""
+    pin = sources.lock.pin(package) if sources.lock else None
+    if pin is not None and sources.lock is not None:
+        yield Named(value=_public(str(pin.version)), where=sources.lock.where(pin))
+    for key, text in sources.project.requirements if sources.project else ():
+        exact = _exact(text, package)
+        if exact is not None:
+            yield Named(value=_public(exact), where=f"pyproject.toml, {key}")
+
+
+def pythons(sources: Sources) -> Iterator[Named]:
+    """Which Python: the base image has it; then what the lock was made for; then requires-python."""
+    for image in _images(sources):
+        if match := _PYTHON_IN_NAME.search(image.value):
+            yield Named(value=f"{match[1]}.{match[2]}", where=image.where)
+    if sources.lock is not None and sources.lock.python is not None:
+        yield from _minor(sources.lock.python)
+    if sources.project is not None and sources.project.requires_python is not None:
+        yield from _minor(
+            Named(value=sources.project.requires_python, where="pyproject.toml, requires-python")
+        )
+    if match := _PYTHON_IN_NAME.search(sources.folder.root.name):
+        yield Named(value=f"{match[1]}.{match[2]}", where="a guess from the folder's name")
+
+
+def index_urls(sources: Sources) -> Iterator[Named]:
+    """Which index: the lock's, whose hashes it has, then pyproject.toml's, then the Dockerfile's."""
+    yield from sources.lock.index_urls if sources.lock else ()
+    yield from sources.project.index_urls if sources.project else ()
+    for dockerfile in (sources.dockerfile, sources.downstream):
+        for step in dockerfile.steps if dockerfile else ():
+            where = f"{step.path}, line {step.line}"
+            if step.name in {"ENV", "ARG"}:
+                pairs = read_pairs(step.text) or ()
+                yield from (
+                    Named(value=expand(value, step.variables), where=where)
+                    for name, value in pairs
+                    if name in INDEX_VARIABLES and value.startswith("http")
+                )
+            elif step.name == "RUN":
+                text = expand(step.text, step.variables)
+                yield from (Named(value=url, where=where) for url in _OPTION_IN_TEXT.findall(text))
+
+
+def platforms(sources: Sources) -> tuple[str, ...]:
+    """The platforms that the lock was compiled for, as the header's command names them."""
+    known = {
+        "x86_64": "linux/amd64",
+        "linux": "linux/amd64",
+        "aarch64": "linux/arm64",
+        "arm64": "linux/arm64",
+    }
+    names = sources.lock.platforms if sources.lock else ()
+    found = (next((known[word] for word in known if word in name), None) for name in names)
+    return tuple(dict.fromkeys(platform for platform in found if platform is not None))
+
+
+def _images(sources: Sources) -> Iterator[Named]:
+    """The base images, the midstream one first."""
+    for dockerfile in (sources.dockerfile, sources.downstream):
+        if dockerfile is not None and dockerfile.base_image is not None:
+            yield Named(value=dockerfile.base_image, where=f"the base image in {dockerfile.path}")
+
+
+def _words(text: str, where: str) -> Iterator[Named]:
+    if match := _ACCELERATOR.search(text):
+        yield Named(value=match[1].lower(), where=where)
+
+
+def _torch_locals(sources: Sources) -> Iterator[tuple[re.Match[str], str]]:
+    pin = sources.lock.pin("torch") if sources.lock else None
+    if pin is not None and sources.lock is not None and (match := _LOCAL.search(_local(str(pin.version)))):
+        yield match, sources.lock.where(pin)
+    for key, text in sources.project.requirements if sources.project else ():
+        exact = _exact(text, "torch")
+        if exact is not None and (match := _LOCAL.search(_local(exact))):
+            yield match, f"pyproject.toml, {key}"
+
+
+def _local(version: str) -> str:
+    return version.partition("+")[2]
+
+
+def _in_dockerfile(dockerfile: Dockerfile) -> Iterator[tuple[str, Named]]:
+    for step in dockerfile.steps:
+        text = expand(step.text, step.variables)
+        where = f"{step.path}, line {step.line}"
+        if step.name == "RUN" and (match := _CUDA_PACKAGE.search(text)):
+            yield "cuda", Named(value=f"{match[1]}.{match[2]}", where=where)
+        if step.name in {"ENV", "ARG"}:
+            for match in re.finditer(r"\b(CUDA|ROCM)_VERSION=[\"']?(\d+\.\d+)", text):
+                yield match[1].lower(), Named(value=match[2], where=where)
+
+
+def _in_repositories(folder: Folder) -> Iterator[tuple[str, Named]]:
+    for path in folder.paths:
+        for url in sorted(base_urls(folder.content(path))) if path.endswith(".repo") else ():
+            if match := re.search(r"/rocm/(?:[a-z]+\d*/)?(\d+\.\d+(?:\.\d+)?)(?:/|$)", url):
+                yield "rocm", Named(value=match[1], where=path)
+
+
+def _in_lock(sources: Sources) -> Iterator[tuple[str, Named]]:
+    for local, where in _torch_locals(sources):
+        if local["cuda"]:
+            yield "cuda", Named(value=f"{int(local['major'])}.{local['minor']}", where=where)
+        if local["rocm"]:
+            yield "rocm", Named(value=local["rocm"], where=where)
+    lock = sources.lock
+    for pin in lock.pins if lock else ():
+        if lock and pin.version and re.fullmatch(r"nvidia-cuda-runtime(?:-cu\d+)?", pin.name):
+            yield "cuda", Named(value=".".join(pin.version.split(".")[:2]), where=lock.where(pin))
+
+
+def _dotted(text: str, where: str) -> Iterator[tuple[str, Named]]:
+    for match in _DOTTED.finditer(text):
+        yield match[1].lower(), Named(value=f"{match[2]}.{match[3]}", where=where)
+
+
+def _exact(text: str, package: str) -> str | None:
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        return None
+    if canonicalize_name(requirement.name) != package:
+        return None
+    exact = [part.version for part in requirement.specifier if part.operator in {"==", "==="}]
+    return exact[0] if len(exact) == 1 and not exact[0].endswith(".*") else None
+
+
+def _public(version: str) -> str:
+    try:
+        return Version(version).public
+    except InvalidVersion:
+        return version
+
+
+def _minor(named: Named) -> Iterator[Named]:
+    """The minor version that a version or a specifier is about."""
+    plain = re.fullmatch(r"(3\.\d+)(?:\.\d+)?", named.value.strip())
+    if plain is not None:
+        yield Named(value=plain[1], where=named.where)
+        return
+    try:
+        parts = list(SpecifierSet(named.value))
+    except InvalidSpecifier:
+        return
+    for operators in (("==", "===", "~="), (">=",)):
+        match = next(
+            (
+                found
+                for part in parts
+                if part.operator in operators and (found := re.match(r"3\.\d+", part.version))
+            ),
+            None,
+        )
+        if match is not None:
+            yield Named(value=match[0], where=named.where)
+            return

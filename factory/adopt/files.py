@@ -1,0 +1,98 @@
+"""The files of a hand-made folder, each placed once."""
+
+import re
+from collections.abc import Iterator
+
+from factory.adopt.draft import Draft
+from factory.adopt.evidence import Sources
+from factory.adopt.given import Given
+from factory.adopt.placement import Placement, file_placed
+from factory.adopt.repositories import base_urls, repository_problem
+from factory.flavor.project import PROJECT_FILE
+
+_LOCKS = re.compile(r"requirements[^/]*\.txt|pylock[^/]*\.toml|uv\.lock")
+REQUIREMENTS_IN = "requirements.in"
+
+
+def place_files(sources: Sources, draft: Draft, given: Given) -> Iterator[Placement]:
+    """Where every file and link of the folder goes."""
+    for path in sources.folder.paths:
+        yield _place(path, sources, draft, given)
+    for path in sources.folder.links:
+        yield file_placed(
+            path,
+            "not kept",
+            why="it is a symbolic link: a copy or a build context may hold nothing behind it (FAC106)",
+            solution="Put the file itself there.",
+        )
+
+
+def _place(path: str, sources: Sources, draft: Draft, given: Given) -> Placement:
+    if path in draft.files:
+        return file_placed(path, "hook", "hooks.files")
+    if path in given.files and not path.startswith("Dockerfile"):
+        return _given(path, sources, given)
+    return _read(path, sources) or _left(path, sources)
+
+
+def _read(path: str, sources: Sources) -> Placement | None:
+    """The placement of a file that was read; None for another."""
+    dockerfiles = {each.path for each in (sources.dockerfile, sources.downstream) if each}
+    if path in dockerfiles:
+        return file_placed(
+            path, "template", "Dockerfile and Dockerfile.konflux", "each instruction by itself"
+        )
+    if path == PROJECT_FILE:
+        return file_placed(path, "spec", "pyproject.toml", "with its comments")
+    if sources.lock is not None and path == sources.lock.path:
+        return file_placed(path, "spec", "requirements.txt", "its versions, for the first lock to keep")
+    if path == REQUIREMENTS_IN and not (sources.project and sources.project.dependencies):
+        return file_placed(path, "spec", "dependencies")
+    if path == sources.folder.entrypoint:
+        return file_placed(path, "template", "entrypoint-universal.sh", _READ_IT)
+    return None
+
+
+def _left(path: str, sources: Sources) -> Placement:
+    """The placement of a file that nothing takes over."""
+    why = "nothing that is kept copies it"
+    solution = "Keep it outside of flavors/; or copy it in a hook, and name it in hooks.files."
+    if path == REQUIREMENTS_IN:
+        why, solution = "pyproject.toml says what is asked for", "Compare the two."
+    elif _LOCKS.fullmatch(path):
+        why = "a second lock: its pins are not read (field note 5)"
+        solution = (
+            "Where its packages come from an index of their own, name both in [[tool.factory.indexes]]."
+        )
+    elif path.endswith(".repo") and (problem := repository_problem(sources.folder.content(path))):
+        why, solution = problem
+    return file_placed(path, "not kept", why=why, solution=solution)
+
+
+_READ_IT = "the folder's own text differs: read what it does beside starting JupyterLab or the command"
+
+
+def _given(path: str, sources: Sources, given: Given) -> Placement:
+    own, templates = sources.folder.content(path), given.files[path]
+    if path.endswith(".repo"):
+        strange = base_urls(own) - base_urls(templates)
+        if strange:
+            return file_placed(
+                path,
+                "not kept",
+                why=f"the template has a {path} of its own, and this one names {', '.join(sorted(strange))}",
+                solution="Where it is needed, give the file another name, and name that in hooks.files.",
+            )
+        problem = repository_problem(own)
+        return file_placed(
+            path, "template", path, f"{problem[0]}; the template checks signatures" if problem else ""
+        )
+    if path.endswith(".sh") and _without_comments(own) != _without_comments(templates):
+        return file_placed(path, "template", path, _READ_IT)
+    return file_placed(path, "template", path)
+
+
+def _without_comments(content: bytes) -> list[bytes]:
+    return [
+        line.strip() for line in content.splitlines() if line.strip() and not line.strip().startswith(b"#")
+    ]

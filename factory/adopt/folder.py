@@ -1,0 +1,84 @@
+"""A hand-made folder: its files, read once."""
+
+import os
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from factory.errors import NotFoundError
+from factory.files import is_temporary, storage_error
+from factory.render.render import RenderedFile
+
+_PASSED_OVER = frozenset({".git", "__pycache__", ".DS_Store"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """The paths below a folder (relative, POSIX), without links, and those that are links.
+
+    ``entrypoint`` is the script that the Dockerfile starts, where it is one of the files.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+    links: tuple[str, ...]
+    entrypoint: str | None = None
+
+    def content(self, path: str) -> bytes:
+        """The bytes of a file.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        try:
+            return (self.root / path).read_bytes()
+        except OSError as error:
+            raise storage_error(self.root / path, error) from error
+
+    def text(self, path: str) -> str:
+        """A file as text; what is not UTF-8 is replaced. Raises as `content` does."""
+        return self.content(path).decode("utf-8", "replace")
+
+    def file(self, path: str) -> RenderedFile:
+        """A file as it goes into the flavor's folder. Raises as `content` does."""
+        executable = os.access(self.root / path, os.X_OK)
+        return RenderedFile(path=path, content=self.content(path), executable=executable)
+
+    def matching(self, source: str) -> tuple[str, ...]:
+        """The files that a COPY's source means: one, those that a pattern fits, or all below a folder.
+
+        Empty where there is none, and for the whole folder, which is not a choice of files.
+        """
+        plain = PurePosixPath(source.removeprefix("./").lstrip("/")).as_posix()
+        if plain in {".", ""}:
+            return ()
+        below = tuple(path for path in self.paths if path.startswith(f"{plain}/"))
+        return below or tuple(path for path in self.paths if fnmatchcase(path, plain))
+
+
+def read_folder(root: Path) -> Folder:
+    """List what is in a folder.
+
+    Raises:
+        NotFoundError: it is not there, or is no folder.
+        StorageError: it cannot be read.
+    """
+    if not root.is_dir():
+        raise NotFoundError(
+            f"{root} is not a folder", solution="Give the folder that holds the Dockerfile of the image."
+        )
+    paths: list[str] = []
+    links: list[str] = []
+    try:
+        for place, folders, files in os.walk(root):
+            folders[:] = sorted(name for name in folders if name not in _PASSED_OVER)
+            for name in sorted((*files, *folders)):
+                path = Path(place) / name
+                relative = path.relative_to(root).as_posix()
+                if path.is_symlink():
+                    links.append(relative)
+                elif path.is_file() and name not in _PASSED_OVER and not is_temporary(path):
+                    paths.append(relative)
+    except OSError as error:
+        raise storage_error(root, error) from error
+    return Folder(root=root, paths=tuple(paths), links=tuple(links))

@@ -1,0 +1,297 @@
+"""The instructions of a hand-made Dockerfile, each placed once, and the hooks that come of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from factory.adopt.copied import copies_packages, place_copy, read_copy
+from factory.adopt.dockerfile import Dockerfile, Step, references
+from factory.adopt.draft import Draft, HookName
+from factory.adopt.folder import Folder
+from factory.adopt.given import Given
+from factory.adopt.placement import Placement, has_credentials, not_kept, placed
+from factory.adopt.run import Around, is_install, place_builder_run, place_run
+from factory.adopt.settings import place_env, place_label
+from factory.check.dockerfiles import check_instruction
+from factory.check.indexes import second_indexes
+from factory.dockerfile.instructions import read_instructions
+from factory.dockerfile.shell import commands
+from factory.errors import SpecError
+from factory.flavor.hook_text import check_instructions
+
+_AS_1001 = frozenset({"1001", "1001:0", "1001:1001", "default", "${NB_USER}", "$NB_USER"})
+_WORKDIR = "/opt/app-root/src"
+_PLAIN = frozenset({"EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "VOLUME"})
+_WITHOUT_PLACE = {
+    "SHELL": (
+        "podman ignores it in OCI images, and docker does not",
+        "Say in the RUN instruction itself what it needs, such as set -o pipefail.",
+    ),
+    "ONBUILD": (
+        "it runs in builds on top of this image, which the template does not provide for",
+        "Do it there.",
+    ),
+    "MAINTAINER": ("it is deprecated", "Write a LABEL in hooks.after-install."),
+}
+_START = frozenset({"", "[]", '[""]', "start-notebook.sh", '["start-notebook.sh"]'})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What placing needs beside the instruction: the folder, what the template gives, and the draft."""
+
+    folder: Folder
+    given: Given
+    draft: Draft
+
+
+def place_dockerfile(
+    dockerfile: Dockerfile, folder: Folder, given: Given
+) -> tuple[tuple[Placement, ...], Draft]:
+    """Place every instruction of the midstream Dockerfile; the draft holds the hooks."""
+    draft = Draft(arguments=_arguments(dockerfile))
+    reading = Reading(folder=folder, given=given, draft=draft)
+    final = len(dockerfile.stages) - 1
+    install = next((step for step in dockerfile.steps if step.stage == final and _installs(step)), None)
+    found: dict[int, Placement] = {}
+    user: Step | None = None
+    workdir: Step | None = None
+    for number, step in enumerate(dockerfile.steps):
+        if step.stage < final or step.stage < 0 or step.name == "FROM":
+            if step.name != "ARG":
+                found[number] = _outer(step, dockerfile, final)
+            continue
+        user = step if step.name == "USER" else user
+        workdir = step if step.name == "WORKDIR" else workdir
+        if step.name in {"USER", "WORKDIR", "ARG"} and step.first_word != "ONBUILD":
+            continue
+        hook: HookName = "midstream" if step.in_block else _hook(step, install)
+        around = Around(hook=hook, user=user, workdir=workdir)
+        found[number] = _checked(step, _placer(step), around, reading)
+    for number, step in enumerate(dockerfile.steps):
+        if number not in found:
+            found[number] = _surrounding(step, dockerfile, draft, final)
+    return tuple(found[number] for number in range(len(dockerfile.steps))), draft
+
+
+def _installs(step: Step) -> bool:
+    return is_install(step) or copies_packages(step)
+
+
+def _hook(step: Step, install: Step | None) -> HookName:
+    return "before-install" if install is not None and step.line < install.line else "after-install"
+
+
+def _arguments(dockerfile: Dockerfile) -> dict[str, str | None]:
+    """The ARG names of the final stage with their values, those before the first FROM put in."""
+    final = len(dockerfile.stages) - 1
+    found: dict[str, str | None] = {}
+    for step in dockerfile.steps:
+        if step.name == "ARG" and step.stage in {-1, final}:
+            for word in step.text.split():
+                name, has_value, value = word.partition("=")
+                found[name] = value.strip("\"'") if has_value else found.get(name)
+    found.pop("BASE_IMAGE", None)
+    return found
+
+
+def _placer(step: Step) -> Callable[[Step, Around, Reading], Placement]:
+    if step.first_word in _WITHOUT_PLACE:
+        return lambda step, _around, _reading: not_kept(step, *_WITHOUT_PLACE[step.first_word])
+    return _PLACERS.get(step.name, _plain)
+
+
+def _checked(
+    step: Step, place: Callable[[Step, Around, Reading], Placement], around: Around, reading: Reading
+) -> Placement:
+    """Place a step, unless what it says must not be copied or could not stand in a hook."""
+    if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
+        return not_kept(
+            step,
+            "it holds credentials, which are not copied (FAC410)",
+            "Change the password. Those of an index go into ~/.netrc, others into secrets of the build.",
+        )
+    if words := tuple(second_indexes(step.instruction, commands(step.text) if step.name == "RUN" else ())):
+        return not_kept(
+            step,
+            f"{words[0]} brings in a second index (FAC409)",
+            "Name the index with its packages in [[tool.factory.indexes]].",
+        )
+    before = reading.draft.snapshot()
+    placement = place(step, around, reading)
+    for hook, texts in reading.draft.texts.items():
+        for kept in texts:
+            problem = _problem(kept.text, hook) if kept.step is step else None
+            if problem is not None:
+                reading.draft.restore(before)
+                return not_kept(step, *problem)
+    return placement
+
+
+def _problem(text: str, hook: HookName) -> tuple[str, str] | None:
+    """Why a text cannot stand in a hook, and what to do: as the spec and `factory check` would say."""
+    try:
+        check_instructions(text, of="the hook")
+    except SpecError as error:
+        return error.reason, error.solution
+    for instruction in read_instructions(text.split("\n")):
+        for found in check_instruction("Dockerfile", instruction, in_block=hook == "midstream"):
+            return f"{found.message} ({found.code})", found.solution
+    return None
+
+
+def _run(step: Step, around: Around, reading: Reading) -> Placement:
+    return place_run(step, around, reading.draft, reading.given)
+
+
+def _copy(step: Step, around: Around, reading: Reading) -> Placement:
+    return place_copy(step, around, reading.draft, reading.given, reading.folder)
+
+
+def _env(step: Step, around: Around, reading: Reading) -> Placement:
+    return place_env(step, around, reading.draft, reading.given)
+
+
+def _label(step: Step, _around: Around, reading: Reading) -> Placement:
+    return place_label(step, reading.draft, reading.given)
+
+
+def _entry(step: Step, _around: Around, _reading: Reading) -> Placement:
+    usual = "entrypoint" in step.text or (step.name == "CMD" and step.text.strip() in _START)
+    if usual:
+        return placed(step, "template", "the entry point")
+    return not_kept(
+        step,
+        "the image starts with the template's entry point: JupyterLab without a command, else the command",
+        "Where something has to run before, do it in the image at build time, in hooks.after-install.",
+    )
+
+
+def _plain(step: Step, around: Around, reading: Reading) -> Placement:
+    if step.name not in _PLAIN:
+        return not_kept(step, "it is no instruction of a Dockerfile", "Mend it, or leave it out.")
+    reading.draft.keep("after-install", step.source, step, around.user, around.workdir)
+    return placed(step, "hook", "hooks.after-install")
+
+
+_PLACERS: dict[str, Callable[[Step, Around, Reading], Placement]] = {
+    "RUN": _run,
+    "COPY": _copy,
+    "ADD": _copy,
+    "ENV": _env,
+    "LABEL": _label,
+    "ENTRYPOINT": _entry,
+    "CMD": _entry,
+}
+
+
+def _outer(step: Step, dockerfile: Dockerfile, final: int) -> Placement:
+    """An instruction outside of the final stage, or the FROM of a stage."""
+    if step.name == "FROM":
+        return _from(step, dockerfile, final)
+    if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
+        return not_kept(step, "it holds credentials, which are not copied (FAC410)", "Change the password.")
+    if step.name == "RUN":
+        return place_builder_run(step)
+    copied = read_copy(step) if step.name in {"COPY", "ADD"} else None
+    is_inputs = copied is not None and all("/" not in source.strip("./") for source in copied.sources)
+    if step.name in {"USER", "WORKDIR", "SHELL"} or (is_inputs and step.name == "COPY"):
+        return placed(step, "template", "its builder stage", "packages are installed in the final stage")
+    if step.name == "ENV" and all(name.startswith(("PIP_", "UV_", "PATH")) for name in _names(step)):
+        return placed(step, "template", "the install layer", "it sets how packages are installed")
+    return not_kept(
+        step,
+        "it stands in a builder stage of the folder's own",
+        "Do it in hooks.before-install or hooks.after-install where the image needs the result.",
+    )
+
+
+def _names(step: Step) -> list[str]:
+    return [word.partition("=")[0] for word in step.text.split()]
+
+
+def _from(step: Step, dockerfile: Dockerfile, final: int) -> Placement:
+    if step.stage == final:
+        return placed(step, "spec", "base-image")
+    image = dockerfile.stages[step.stage].image
+    if image in {dockerfile.base_image, dockerfile.stages[final].image}:
+        return placed(step, "template", "its builder stage")
+    return not_kept(
+        step,
+        f"a stage on another image, {image}: the template has a builder on the base image alone",
+        "Keep what it made as a file in the flavor's folder, or lock it as a package.",
+    )
+
+
+def _surrounding(step: Step, dockerfile: Dockerfile, draft: Draft, final: int) -> Placement:
+    """USER, WORKDIR and ARG: they go where what is kept needs them."""
+    if step.name == "ARG":
+        return _argument(step, dockerfile, draft)
+    used = [kept for kept in draft.kept() if step in (kept.user, kept.workdir)]
+    needed = [kept for kept in used if step.name == "WORKDIR" or kept.step.name == "RUN"]
+    last = [each for each in dockerfile.steps if each.stage == final and each.name == step.name][-1]
+    usual = step.text.strip() in (_AS_1001 if step.name == "USER" else {_WORKDIR, "/opt/app-root"})
+    if step is last and not usual:
+        template_has = "runs as user 1001" if step.name == "USER" else f"starts in {_WORKDIR}"
+        kept_there = "; around what is kept in the hooks it stands" if needed else ""
+        return not_kept(
+            step,
+            f"the image {template_has}, whatever the folder said{kept_there}",
+            "Nothing, where that is right. OpenShift gives a user of its own in any case, with group 0.",
+        )
+    if needed and not (step.name == "USER" and usual):
+        return placed(step, "hook", "the hooks whose instructions it stands before")
+    return placed(step, "template", "its own USER and WORKDIR")
+
+
+def _argument(step: Step, dockerfile: Dockerfile, draft: Draft) -> Placement:
+    if has_credentials(step.text):
+        return not_kept(step, "it holds credentials, which are not copied (FAC410)", "Change the password.")
+    names = {word.partition("=")[0] for word in step.text.split()}
+    if names & draft.needed_arguments():
+        return placed(step, "hook", "the hooks that use it")
+    users = [each for each in dockerfile.steps if each is not step and names & references(each.text)]
+    if any(each.name == "FROM" for each in users):
+        return placed(step, "spec", "base-image", "its value was put in")
+    again = [each for each in dockerfile.steps if each.name == "ARG" and each is not step]
+    if users or any(names & {word.partition("=")[0] for word in each.text.split()} for each in again):
+        return placed(
+            step, "template", "what stands in place of its users", "its value was read where it is used"
+        )
+    return not_kept(
+        step, "no instruction that is kept uses it", "Add it to a hook where a build argument is wanted."
+    )
+
+
+def place_downstream(
+    downstream: Dockerfile, midstream: tuple[tuple[Step, Placement], ...], folder: Folder, given: Given
+) -> tuple[Placement, ...]:
+    """Place every instruction of a hand-copied downstream Dockerfile: one text serves both builds.
+
+    What the midstream one says outside of its blocks goes where it goes there; what only this one says
+    and the template does not do has no place.
+    """
+    known = {_normal(step): placement for step, placement in midstream if not step.in_block}
+    placements, _ = place_dockerfile(downstream, folder, given)
+    return tuple(
+        _downstream(step, placement, known.get(_normal(step)))
+        for step, placement in zip(downstream.steps, placements, strict=True)
+    )
+
+
+def _downstream(step: Step, placement: Placement, midstream: Placement | None) -> Placement:
+    if placement.to == "base-image":
+        return replace(placement, to="downstream-base-image")
+    if midstream is not None:
+        found = placed(step, midstream.place, midstream.to, f"as line {midstream.line} of {midstream.path}")
+        return replace(found, solution=midstream.solution)
+    if placement.place in {"template", "not kept"}:
+        return placement
+    return not_kept(
+        step,
+        "it stands in the downstream Dockerfile alone, and one text makes both",
+        "Where both builds should have it, put it into the hooks.",
+    )
+
+
+def _normal(step: Step) -> str:
+    return f"{step.first_word} {' '.join(step.text.split())}"

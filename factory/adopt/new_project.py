@@ -1,0 +1,273 @@
+"""The ``pyproject.toml`` of an adopted folder: what was there, comments and all, with a spec."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tomlkit
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from tomlkit.items import Array
+
+from factory.adopt.decide import Decision
+from factory.adopt.draft import Draft
+from factory.adopt.old_lock import OldLock
+from factory.adopt.old_project import INDEX_KEYS, OldProject
+from factory.adopt.placement import masked
+from factory.flavor.hooks import Hooks
+from factory.flavor.spec import Spec
+
+_HEAD = """\
+# {name}: the only file of this flavor that a person edits. Adopted from {folder} by `factory adopt`.
+#
+# Everything else here is rendered (`factory sync`), locked (`factory lock`), or copied by a hook.
+# After a change: factory sync {name} && factory lock {name} && factory check {name}
+
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the flavor asks for beside what its project says: requirements, each with the reason."""
+
+    requirement: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewProject:
+    """The text, and what in it is not as it was."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+def new_project(
+    old: OldProject | None,
+    decision: Decision,
+    draft: Draft,
+    *,
+    asked: Sequence[Asked],
+    extras: Sequence[str],
+    folder: str,
+) -> NewProject:
+    """Write the project of the flavor.
+
+    Args:
+        old: the folder's own project, whose text is kept but for what contradicts the spec.
+        decision: the spec and its origins.
+        draft: what is the folder's own in its Dockerfile.
+        asked: further requirements; what the project names already is left out.
+        extras: the optional dependencies that the old lock was compiled with.
+        folder: the folder's name, for the first line.
+    """
+    spec = decision.spec
+    notes: list[str] = []
+    document = tomlkit.parse("[project]\n" if old is None else old.text)
+    project = _table(document, "project")
+    if project.get("name") != spec.folder_name:
+        project["name"] = spec.folder_name
+    project.setdefault("version", spec.training_hub)
+    _set_python(project, spec, notes)
+    array = _dependencies(project)
+    compiled = (
+        Asked(requirement=item, why=f"of the extra {extra!r}, with which the lock was compiled")
+        for extra in extras
+        for item in (old.extras.get(extra, ()) if old else ())
+    )
+    _add(array, (*asked, *compiled), notes)
+    _add(array, _of_spec(spec), notes)
+    _settle(array, spec, notes)
+    uv = document.get("tool", {}).get("uv", {})
+    for key in ("constraint-dependencies", "override-dependencies"):
+        if isinstance(limits := uv.get(key), Array):
+            _settle(limits, spec, notes)
+    _drop_indexes(uv, notes)
+    head = _HEAD.format(name=spec.folder_name, folder=folder)
+    body = tomlkit.dumps(document).rstrip("\n")
+    return NewProject(text=f"{head}{body}\n\n{spec_text(decision, draft)}", notes=tuple(notes))
+
+
+def _table(parent: MutableMapping[str, Any], key: str) -> MutableMapping[str, Any]:
+    """The table of that name, made where it is not there."""
+    if key not in parent:
+        parent[key] = tomlkit.table()
+    table: MutableMapping[str, Any] = parent[key]
+    return table
+
+
+def _dependencies(project: MutableMapping[str, Any]) -> Array:
+    """The list of dependencies; one whose own file lists them (``dynamic``) has none yet."""
+    dynamic = project.get("dynamic")
+    if isinstance(dynamic, Array) and "dependencies" in dynamic:
+        dynamic.remove("dependencies")
+    if not isinstance(project.get("dependencies"), Array):
+        project["dependencies"] = tomlkit.array().multiline(multiline=True)
+    array: Array = project["dependencies"]
+    return array
+
+
+def spec_text(decision: Decision, draft: Draft) -> str:
+    """``[tool.factory]`` with the origin of each value, and the hooks."""
+    where = {origin.key: origin.where for origin in decision.origins}
+    lines = ["[tool.factory]"]
+    for key, value in _spec_values(decision.spec):
+        if value is None:
+            lines.append("# No index-url: locked against the public index.")
+        else:
+            said = where.get(key)
+            lines.append(f"{key} = {value}" + (f"  # {masked(said)}" if said else ""))
+    return "\n".join([*lines, *_hook_lines(draft.hooks(), draft.comments)]) + "\n"
+
+
+def _spec_values(spec: Spec) -> Iterator[tuple[str, str | None]]:
+    yield "accelerator", _string(spec.accelerator)
+    if spec.accelerator_version is not None:
+        yield "accelerator-version", _string(spec.accelerator_version)
+    yield "torch", _string(spec.torch)
+    yield "python", _string(spec.python)
+    yield "training-hub", _string(spec.training_hub)
+    yield "index-url", None if spec.index_url is None else _string(spec.index_url)
+    yield "platforms", f"[{', '.join(map(_string, spec.platforms))}]"
+    yield "base-image", _string(spec.base_image)
+    yield "downstream-base-image", _string(spec.downstream_base_image)
+    yield "template-set", _string(spec.template_set)
+    if spec.name is not None:
+        yield "name", _string(spec.name)
+
+
+def _hook_lines(hooks: Hooks, comments: Mapping[str, str]) -> Iterator[str]:
+    parts = [
+        f"system-packages = {_list(hooks.system_packages)}" if hooks.system_packages else "",
+        _text("midstream", hooks.midstream),
+        _text("before-install", hooks.before_install),
+        _text("after-install", hooks.after_install),
+        f"files = {_list(hooks.files)}" if hooks.files else "",
+    ]
+    written = [part for part in parts if part]
+    if not written and not hooks.environment:
+        return
+    yield "\n# What the folder's Dockerfile had of its own; the template puts it in its place."
+    if written:
+        yield "[tool.factory.hooks]"
+        yield from written
+    if hooks.environment:
+        yield "\n[tool.factory.hooks.environment]" if written else "[tool.factory.hooks.environment]"
+    for name, value in hooks.environment:
+        yield from comments.get(name, "").splitlines()
+        yield f"{name} = {_string(value)}"
+
+
+def _text(key: str, text: str) -> str:
+    if not text:
+        return ""
+    quoted = _string(text) if "'''" in text or text.endswith("'") else f"'''\n{text}\n'''"
+    return f"{key} = {quoted}"
+
+
+def _list(items: Iterable[str]) -> str:
+    return "[\n" + "".join(f"    {_string(item)},\n" for item in items) + "]"
+
+
+def _string(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _set_python(project: MutableMapping[str, object], spec: Spec, notes: list[str]) -> None:
+    wanted = f"=={spec.python}.*"
+    said = project.get("requires-python")
+    try:
+        fits = said is not None and spec.python in SpecifierSet(str(said)) and "==" in str(said)
+    except InvalidSpecifier:
+        fits = False
+    if not fits:
+        project["requires-python"] = wanted
+        if said is not None and str(said) != wanted:
+            notes.append(f"requires-python was {said}, and is {wanted} now: a flavor is for one Python")
+
+
+def _settle(array: Array, spec: Spec, notes: list[str]) -> None:
+    """Bring requirements in line: exact pins follow the spec, no version becomes one, nothing has a URL."""
+    versions = {"torch": spec.torch, "training-hub": spec.training_hub}
+    for position, item in enumerate(list(array)):
+        try:
+            requirement = Requirement(str(item))
+        except InvalidRequirement:
+            continue
+        version = versions.get(canonicalize_name(requirement.name))
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        marker = f"; {requirement.marker}" if requirement.marker else ""
+        exact = bool(requirement.specifier) and all(
+            part.operator in {"==", "==="} for part in requirement.specifier
+        )
+        if requirement.url is not None:
+            pinned = f"=={version}" if version is not None else ""
+            array[position] = f"{requirement.name}{extras}{pinned}{marker}"
+            notes.append(
+                f"{requirement.name} came from {masked(requirement.url)} (field note 10): it is asked for as "
+                f"{array[position]} now, and has to be on the index"
+            )
+        elif version is not None and exact:
+            repinned = f"{requirement.name}{extras}=={version}{marker}"
+            if repinned.replace(" ", "") != str(item).replace(" ", ""):
+                array[position] = repinned
+                notes.append(f"{item} is {repinned} now: the spec says {version} (field note 6)")
+        elif version is not None and not requirement.specifier.contains(version, prereleases=True):
+            notes.append(f"{item} rules out {version}, which the spec says: change it before locking")
+
+
+def _of_spec(spec: Spec) -> Iterator[Asked]:
+    """Torch and Training Hub: where nobody asks for them, they would float."""
+    for package, version in (("torch", spec.torch), ("training-hub", spec.training_hub)):
+        yield Asked(requirement=f"{package}=={version}", why="of the spec; nothing asked for it by name")
+
+
+def _add(array: Array, asked: Iterable[Asked], notes: list[str]) -> None:
+    """Add what is not asked for yet, each on a line of its own with the reason as a comment."""
+    names = {_name(str(item)) for item in array}
+    for item in asked:
+        if _name(item.requirement) in names:
+            continue
+        names.add(_name(item.requirement))
+        array.add_line(item.requirement, comment=item.why)
+        if item.why != GUESS:
+            notes.append(f"{item.requirement} is a dependency now: {item.why}")
+
+
+def _drop_indexes(uv: object, notes: list[str]) -> None:
+    """Take the settings out that name indexes: packages come from those of the spec."""
+    tables = (("[tool.uv]", uv), ("[tool.uv.pip]", uv.get("pip") if isinstance(uv, Mapping) else None))
+    for where, table in tables:
+        for key in INDEX_KEYS:
+            if isinstance(table, MutableMapping) and key in table:
+                del table[key]
+                notes.append(f"{key} was taken out of {where}: {_INSTEAD.get(key, _INSTEAD['index'])}")
+
+
+GUESS = "a guess from the lock"
+_INSTEAD = {
+    "index-strategy": "it let a public package win over a private one of the same name (field note 9)",
+    "sources": "packages come from the indexes of the spec; what has one of its own goes into "
+    "[[tool.factory.indexes]]",
+    "find-links": "give the folder to `factory lock --find-links`",
+    "index": "index-url of the spec says it; another goes into [[tool.factory.indexes]] with its packages",
+}
+
+
+def _name(requirement: str) -> str:
+    try:
+        return canonicalize_name(Requirement(requirement).name)
+    except InvalidRequirement:
+        return requirement
+
+
+def guessed(lock: OldLock) -> tuple[tuple[Asked, ...], str]:
+    """What a lock's packages were asked for, and how it is known: by its comments, or by nothing at all."""
+    names = lock.asked if lock.asked is not None else frozenset(pin.name for pin in lock.pins)
+    told = (
+        "those that it says are asked for" if lock.asked is not None else "all that it pins: it tells no more"
+    )
+    asked = tuple(Asked(requirement=pin.name, why=GUESS) for pin in lock.pins if pin.name in names)
+    return tuple({item.requirement: item for item in asked}.values()), told

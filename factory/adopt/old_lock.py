@@ -1,0 +1,226 @@
+"""The lock of a hand-made folder, whichever form it has: its pins, its index, and what made it."""
+
+import re
+import shlex
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.utils import canonicalize_name
+
+from factory.adopt.folder import Folder
+from factory.lock.lockfile import LOCK_FILE, Artifact, Pin, parse_lock
+
+PYLOCK = "pylock.toml"
+_COMPILED = re.compile(r"\b(?:uv\s+pip\s+compile|pip-compile|uv\s+export)\b.*")
+_VIA_A_FILE = re.compile(r"(?:-r\s+\S+|\([^()]*\.(?:toml|in|txt|py|cfg)\))")
+_INDEX_OPTIONS = ("--index-url", "-i", "--default-index")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """A value with the place that names it: a file, and a line where it has one."""
+
+    value: str
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldLock:
+    """What a lock says.
+
+    ``asked`` are the packages (normalized names) that somebody asked for, None where the file does not
+    tell; ``platforms`` are uv's names of platforms in the header, ``extras`` those that it was compiled
+    with; ``hashed`` is whether every pin has a hash.
+    """
+
+    path: str
+    pins: tuple[Pin, ...]
+    index_urls: tuple[Named, ...] = ()
+    python: Named | None = None
+    platforms: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    asked: frozenset[str] | None = None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def hashed(self) -> bool:
+        """Whether every pin has a hash."""
+        return all(pin.artifacts for pin in self.pins)
+
+    def pin(self, name: str) -> Pin | None:
+        """The pin of a package that has a version."""
+        return next((pin for pin in self.pins if pin.name == name and pin.version is not None), None)
+
+    def where(self, pin: Pin) -> str:
+        """Where a pin stands."""
+        return f"{self.path}, line {pin.line}" if pin.line else self.path
+
+
+def read_old_lock(folder: Folder, *, preferred: str | None) -> OldLock | None:
+    """The lock of a folder: the one that its Dockerfile installs, else requirements.txt, else pylock.toml.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    for path in dict.fromkeys((preferred, LOCK_FILE, PYLOCK)):
+        if path is not None and path in folder.paths:
+            text = folder.text(path)
+            return read_pylock(path, text) if path.endswith(".toml") else read_requirements(path, text)
+    return None
+
+
+def read_requirements(path: str, text: str) -> OldLock:
+    """Read a requirements file with any header: uv's, pip-compile's, or none."""
+    lock = parse_lock(text)
+    header = tuple(_header(text))
+    urls = [
+        Named(value=option.value, where=f"{path}, line {option.line}")
+        for option in lock.options
+        if option.name in _INDEX_OPTIONS
+    ]
+    urls += [
+        Named(value=value, where=f"{path}, line {line}, the command that made it")
+        for line, name, value in header
+        if name in _INDEX_OPTIONS
+    ]
+    python = next(
+        (
+            Named(value=value, where=f"{path}, line {line}, the command that made it")
+            for line, name, value in header
+            if name in {"--python-version", "--python", "-p"}
+        ),
+        None,
+    )
+    problems = [
+        f"{path}, line {line}: {text.partition('#')[0].strip()!r} is no pin" for line, text in lock.unreadable
+    ]
+    problems += [
+        f"{path}, line {pin.line}: {pin.text} has no one version" for pin in lock.pins if pin.version is None
+    ]
+    problems += [
+        f"{path}, line {option.line}: {option.name} is left out of the lock"
+        for option in lock.options
+        if option.name not in {*_INDEX_OPTIONS, "--require-hashes"}
+    ]
+    return OldLock(
+        path=path,
+        pins=lock.pins,
+        index_urls=tuple(urls),
+        python=python,
+        platforms=tuple(value for _, name, value in header if name == "--python-platform"),
+        extras=tuple(value for _, name, value in header if name == "--extra"),
+        asked=_asked(text, lock.pins),
+        problems=tuple(problems),
+    )
+
+
+def read_pylock(path: str, text: str) -> OldLock:
+    """Read a ``pylock.toml`` (PEP 751); entries without a version are named as problems."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return OldLock(path=path, pins=(), problems=(f"{path} is not TOML: {error}",))
+    packages = [entry for entry in document.get("packages", []) if isinstance(entry, dict)]
+    pins = tuple(_pylock_pin(entry) for entry in packages if entry.get("version"))
+    lacking = [str(entry.get("name")) for entry in packages if not entry.get("version")]
+    indexes = dict.fromkeys(str(entry["index"]) for entry in packages if entry.get("index"))
+    requires = document.get("requires-python")
+    told = any("dependencies" in entry for entry in packages)
+    brought = {
+        canonicalize_name(str(item.get("name")))
+        for entry in packages
+        for item in entry.get("dependencies", [])
+        if isinstance(item, dict)
+    }
+    return OldLock(
+        path=path,
+        pins=pins,
+        index_urls=tuple(Named(value=url, where=path) for url in indexes),
+        python=None if requires is None else Named(value=str(requires), where=f"{path}, requires-python"),
+        asked=frozenset(pin.name for pin in pins if pin.name not in brought) if told else None,
+        problems=tuple(f"{path}: {name} has no version, as what comes from a URL" for name in lacking),
+    )
+
+
+def _pylock_pin(entry: Mapping[str, Any]) -> Pin:
+    files = [item for item in entry.get("wheels", []) if isinstance(item, dict)]
+    digests = [str(item.get("hashes", {}).get("sha256", "")) for item in files]
+    name, version = canonicalize_name(str(entry["name"])), str(entry["version"])
+    return Pin(
+        line=0,
+        text=f"{name}=={version}",
+        name=name,
+        version=version,
+        marker=None,
+        artifacts=tuple(Artifact(sha256=digest) for digest in digests if digest),
+    )
+
+
+def _header(text: str) -> Iterator[tuple[int, str, str]]:
+    """Line, name and value of each option of the command that a header says made the file."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.startswith("#"):
+            if line.strip() and not line.startswith("-"):
+                return
+            continue
+        match = _COMPILED.search(line)
+        if match is not None:
+            yield from ((number, name, value) for name, value in _options(_words(match[0])))
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+def _options(words: Iterable[str]) -> Iterator[tuple[str, str]]:
+    waiting = list(words)
+    for position, word in enumerate(waiting):
+        name, has_value, value = word.partition("=")
+        if name.startswith("-"):
+            following = waiting[position + 1] if position + 1 < len(waiting) else ""
+            yield name, value if has_value else ("" if following.startswith("-") else following)
+
+
+def _asked(text: str, pins: Iterable[Pin]) -> frozenset[str] | None:
+    """The packages that are there "via" a file, as uv and pip-compile note it below each pin."""
+    lines = text.splitlines()
+    if not any(re.match(r"\s*#\s*via\b", line) for line in lines):
+        return None
+    names = {pin.line: pin.name for pin in pins}
+    asked: set[str] = set()
+    name: str | None = None
+    for number, line in enumerate(lines, start=1):
+        name = names.get(number, name)
+        if name is not None and line.lstrip().startswith("#") and _VIA_A_FILE.search(line):
+            asked.add(name)
+    return frozenset(asked)
+
+
+def starting_point(lock: OldLock, *, index_url: str | None, name: str) -> bytes:
+    """The versions of an old lock as a requirements file that ``factory lock`` keeps versions from.
+
+    It says nothing about what it was made from, so it is stale until the flavor is locked. The hashes
+    are those of the old lock, so that whoever installs it meanwhile gets what the folder gave.
+    """
+    lines = [
+        f"# Not a lock yet: the versions of {lock.path} when the folder was adopted. `factory lock {name}`",
+        "# keeps those that are still valid, and takes every hash from the index.",
+    ]
+    lines += [] if index_url is None else [f"--index-url {index_url}"]
+    seen: dict[str, Pin] = {}
+    for pin in lock.pins:
+        if pin.version is not None:
+            seen.setdefault(pin.name, pin)
+    for pin in sorted(seen.values(), key=lambda pin: pin.name):
+        digests = dict.fromkeys(artifact.sha256 for artifact in pin.artifacts)
+        lines.append(
+            " \\\n".join(
+                (f"{pin.name}=={pin.version}", *(f"    --hash=sha256:{digest}" for digest in digests))
+            )
+        )
+    return ("\n".join(lines) + "\n").encode()

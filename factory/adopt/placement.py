@@ -1,0 +1,68 @@
+"""What becomes of one thing of a hand-made folder, in words that may be printed and committed."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from factory.adopt.dockerfile import Step
+from factory.check.indexes import passwords
+
+Place = Literal["spec", "hook", "template", "not kept"]
+"""Read into the spec; kept in a hook; done by the template anyway; or not kept, with the reason."""
+
+_SHOWN = 100
+_TOKEN = re.compile(r"(?<=[?&])((?:access_)?token|key|password|sig|signature)=[^&\s\"']+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """One instruction or file and its place.
+
+    ``to`` is the key of the spec, the hook, or what of the template does it; ``why`` says what is worth
+    knowing and, where it is not kept, ``solution`` what to do. ``line`` is None for a file as a whole.
+    """
+
+    path: str
+    line: int | None
+    what: str
+    place: Place
+    to: str = ""
+    why: str = ""
+    solution: str = ""
+
+
+def placed(step: Step, place: Place, to: str, why: str = "") -> Placement:
+    """The placement of an instruction."""
+    return Placement(
+        path=step.path, line=step.line, what=shortened(step.shown), place=place, to=to, why=masked(why)
+    )
+
+
+def not_kept(step: Step, why: str, solution: str) -> Placement:
+    """The placement of an instruction that has no place, with the reason and what to do."""
+    return replace(placed(step, "not kept", "", why), solution=masked(solution))
+
+
+def file_placed(path: str, place: Place, to: str = "", why: str = "", *, solution: str = "") -> Placement:
+    """The placement of a file as a whole."""
+    return Placement(
+        path=path, line=None, what=path, place=place, to=to, why=masked(why), solution=masked(solution)
+    )
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text on one line, without credentials."""
+    line = " ".join(masked(text).split())
+    return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 2]} …"
+
+
+def masked(text: str) -> str:
+    """A text without the credentials in it."""
+    for found, shown in passwords(text):
+        text = text.replace(found, shown)
+    return _TOKEN.sub(r"\1=***", text)
+
+
+def has_credentials(text: str) -> bool:
+    """Whether a text holds what must not be copied into a file that is committed."""
+    return masked(text) != text

@@ -1,0 +1,73 @@
+"""ENV and LABEL instructions of the final stage, placed pair by pair."""
+
+from factory.adopt.dockerfile import Step, references
+from factory.adopt.draft import Draft
+from factory.adopt.given import Given
+from factory.adopt.pairs import read_pairs, written
+from factory.adopt.placement import Placement, not_kept, placed
+from factory.adopt.run import Around
+from factory.errors import SpecError
+from factory.flavor.hook_text import check_variable
+
+INDEX_VARIABLES = frozenset({"PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"})
+_STRATEGY = "UV_INDEX_STRATEGY"
+
+
+def place_env(step: Step, around: Around, draft: Draft, given: Given) -> Placement:
+    """Place an ENV instruction: what the template sets alike is its own, the rest is the folder's."""
+    pairs = read_pairs(step.text)
+    if pairs is None:
+        return not_kept(step, "its words cannot be read", "Write ENV NAME=value.")
+    if any(name == _STRATEGY and value.startswith("unsafe") for name, value in pairs):
+        return not_kept(
+            step,
+            "a public package of the same name could win over the private one (FAC408, field note 9)",
+            "Leave it out; where packages are on two indexes, name them in [[tool.factory.indexes]].",
+        )
+    own = [pair for pair in pairs if pair[0] not in INDEX_VARIABLES and not given.has_variable(*pair)]
+    if not own:
+        index = all(name in INDEX_VARIABLES for name, _ in pairs)
+        return placed(step, "spec", "index-url") if index else placed(step, "template", "its environment")
+    notes = [
+        f"{name}: the template has {given.environment[name]}" for name, _ in own if name in given.environment
+    ]
+    literal = f"ENV {' '.join(written(*pair) for pair in own)}"
+    names = ", ".join(name for name, _ in own)
+    if step.in_block:
+        draft.keep("midstream", literal, step, None, None)
+        return placed(step, "hook", "hooks.midstream", "; ".join((names, *notes)))
+    if _needs_its_place(own, draft):
+        draft.keep(around.hook, literal, step, None, None)
+        return placed(step, "hook", f"hooks.{around.hook}", "; ".join((names, *notes)))
+    draft.environment |= dict(own)
+    draft.comments |= {own[0][0]: step.comment} if step.comment else {}
+    return placed(step, "hook", "hooks.environment", "; ".join((names, *notes)))
+
+
+def _needs_its_place(own: list[tuple[str, str]], draft: Draft) -> bool:
+    """Whether pairs mean something else in a table: order counts, or the value is out of its grammar."""
+    earlier: set[str] = set()
+    for name, value in own:
+        used = references(value)
+        if name in draft.environment or used & earlier or used & set(draft.arguments):
+            return True
+        try:
+            check_variable(name, value)
+        except SpecError:
+            return True
+        earlier.add(name)
+    return False
+
+
+def place_label(step: Step, draft: Draft, given: Given) -> Placement:
+    """Place a LABEL instruction: the template's labels are its own, others go after the install."""
+    pairs = read_pairs(step.text)
+    if pairs is None:
+        return not_kept(step, "its words cannot be read", "Write LABEL name=value.")
+    own = [pair for pair in pairs if pair[0] not in given.labels]
+    if not own:
+        return placed(step, "template", "its labels", "their values follow from the spec")
+    draft.keep(
+        "after-install", "LABEL " + " \\\n      ".join(written(*pair) for pair in own), step, None, None
+    )
+    return placed(step, "hook", "hooks.after-install", ", ".join(name for name, _ in own))
