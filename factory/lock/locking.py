@@ -133,6 +133,8 @@ def lock_flavor(flavor: Flavor, options: LockOptions, *, stop: Stop) -> Locked:
         IndexGapError: the index lacks something; the error holds every gap.
         ResolutionError: the requirements contradict each other.
         IndexAccessError: the index did not answer, or refused.
+        IndexContentError: a file of the index is not what it is said to be, or its page does not stand by it.
+        RedirectError: a private index sends on to a host that the spec does not name.
         BusyError, NotFoundError, ProgramError, StorageError: as their names say.
     """
     with stop.governing(), exclusive(flavor.folder):
@@ -199,16 +201,27 @@ def make_lock(
         held: versions (by normalized name) that may not change: where one has to, there is no lock.
 
     Raises:
-        SpecError, IndexGapError, ResolutionError, IndexAccessError: as for `lock_flavor`.
+        SpecError, IndexGapError, ResolutionError: as for `lock_flavor`.
+        IndexAccessError, IndexContentError, RedirectError: as for `lock_flavor`.
         NotFoundError, ProgramError, StorageError: as for `lock_flavor`.
     """
     exact = tuple(f"{package}=={version}" for package, version in (held or {}).items())
     asked = replace(project, constraints=(*project.constraints, *exact))
     pins, from_folders = _pins(asked, before, options)
+    _prove(project.spec, pins, from_folders)
     files = format_lock_set(
         name, project.spec, pins, inputs=inputs_digest(project), beside_index=from_folders
     )
     return NewLock(pins=pins, files=files, from_folders=from_folders)
+
+
+def _prove(spec: Spec, pins: tuple[Pin, ...], from_folders: Mapping[str, str]) -> None:
+    if spec.index_url is None and not spec.indexes:
+        return
+    # Imported where it is needed: the index client costs as much as all the rest.
+    from factory.lock.proof import prove  # noqa: PLC0415
+
+    prove(spec, pins, from_folders=from_folders)
 
 
 def wheel_folders(spec: Spec, options: LockOptions) -> tuple[WheelFolder, ...]:

@@ -21,6 +21,7 @@ from factory.errors import IndexAccessError, ProgramError, ResolutionError
 from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
 from factory.flavor.references import PLATFORMS
 from factory.index.configured import configured_index, transport_settings
+from factory.lock.damage import damage
 from factory.lock.sources import in_the_projects_name, write_sources
 from factory.process import Finished, run
 
@@ -117,6 +118,7 @@ def resolve(request: Request) -> tuple[Package, ...] | NoSolution:
 
     Raises:
         IndexAccessError: the index did not answer in time, or refused.
+        IndexContentError: a file of the index cannot be read, or is of another package than its name says.
         ResolutionError: a requirement is no package of the index, or uv refused the input.
         ProgramError: uv is missing, or ended in a way that is not its own.
     """
@@ -127,7 +129,10 @@ def resolve(request: Request) -> tuple[Package, ...] | NoSolution:
             output.write_text(_preferences(request), encoding="utf-8")
         finished = _compile(request, folder, ("--format", "pylock.toml", "--output-file", output))
         if finished.status == _NO_SOLUTION:
-            return NoSolution(explanation=_explanation(finished))
+            explanation = _explanation(finished)
+            if (damaged := damage(explanation)) is not None:
+                raise damaged
+            return NoSolution(explanation=explanation)
         packages = _packages(tomllib.loads(output.read_text(encoding="utf-8")))
     return _without_what_nobody_requires(request, packages)
 
