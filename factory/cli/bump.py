@@ -11,7 +11,8 @@ from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.upkeep.bump import bump_flavors
 from factory.upkeep.bump_plan import read_request
-from factory.upkeep.bump_text import describe, errors_of
+from factory.upkeep.bump_text import describe
+from factory.upkeep.failures import failures
 
 
 @click.command()
@@ -79,7 +80,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
             begun=progress.begin,
             done=lambda name: progress.advance(message=name),
         )
-    for error in errors_of(report):
+    for error in failures(report.flavors):
         invocation.console.note(error)
     invocation.console.result(report, *describe(report))
     return report.exit_code

@@ -28,6 +28,7 @@ COMMANDS = {
     "index-gaps": "index_gaps",
     "align": "align",
     "bump": "bump",
+    "promote": "promote",
     "diff": "diff",
     "drift-report": "drift_report",
     "adopt": "adopt",

@@ -11,6 +11,9 @@ from tomlkit.items import AbstractTable, Array
 
 from factory.flavor.spec import Spec
 
+# As the template of a project writes it for the public index.
+_NO_INDEX = re.compile(r"^# No index-url: [^\r\n]*", re.MULTILINE)
+
 
 def retarget(text: str, *, old: Spec, new: Spec, old_name: str, name: str) -> str:
     """The ``pyproject.toml`` of a flavor made from another one's: only what the new spec changes.
@@ -18,7 +21,7 @@ def retarget(text: str, *, old: Spec, new: Spec, old_name: str, name: str) -> st
     Exact pins of torch and Training Hub follow the spec, wherever they stand; ranges stay as they are,
     since somebody had a reason for them. Comments stay, with the old name in them replaced.
     """
-    document = tomlkit.parse(text)
+    document = tomlkit.parse(_with_place_for_index(text, new))
     project = _table(document["project"])
     project["name"] = name
     if project.get("version") == old.training_hub:
@@ -30,6 +33,26 @@ def retarget(text: str, *, old: Spec, new: Spec, old_name: str, name: str) -> st
         _repin(array, versions)
     _write_spec(document, new)
     return _rename_in_comments(tomlkit.dumps(document), old_name, name)
+
+
+def respec(text: str, spec: Spec) -> str:
+    """The ``pyproject.toml`` of a flavor with another spec, and nothing else changed."""
+    document = tomlkit.parse(_with_place_for_index(text, spec))
+    _write_spec(document, spec)
+    urls = {index.name: index.url for index in spec.indexes}
+    for further in _table(_table(document["tool"])["factory"]).get("indexes", ()):
+        if further["url"] != urls[further["name"]]:
+            further["url"] = urls[further["name"]]
+    written = tomlkit.dumps(document)
+    # What tomlkit adds ends as on Unix, whatever the others do.
+    return re.sub(r"(?<!\r)\n", "\r\n", written) if "\r\n" in text else written
+
+
+def _with_place_for_index(text: str, spec: Spec) -> str:
+    """The text with an index URL where a comment says that there is none; the value is set afterwards."""
+    if spec.index_url is None or "index-url" in _table(_table(tomlkit.parse(text)["tool"])["factory"]):
+        return text
+    return _NO_INDEX.sub('index-url = ""', text, count=1)
 
 
 def _rename_in_comments(text: str, old_name: str, name: str) -> str:

@@ -4,7 +4,7 @@ Nothing is written before every flavor has its new project and its new lock; the
 nothing is.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from factory.errors import (
@@ -19,11 +19,11 @@ from factory.flavor.repository import Flavor
 from factory.lock.changes import compare
 from factory.lock.locking import LockOptions, NewLock, make_lock, wheel_folders
 from factory.lock.shelf import open_shelf
+from factory.upkeep.anew import locked_anew, rendered_anew
 from factory.upkeep.bump_plan import Bumped, BumpRequest, Plan, plan_bump
 from factory.upkeep.moves import Move, moves_between
-from factory.upkeep.rendered import rendered_anew
 from factory.upkeep.side_by_side import side_by_side
-from factory.upkeep.transaction import Replacement, exclusive_together, read_before, replace_together
+from factory.upkeep.transaction import Replacement, exclusive_together, replace_together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def _make(plan: Plan, request: BumpRequest, options: LockOptions) -> _Made:
         moves = _moves(plan, new, options)
         if moves and not request.allow_moves:
             raise _moves_error(plan, moves, error) from error
-    files = (*rendered_anew(flavor, old=plan.project, new=project), *_lock_files(plan, new))
+    files = (*rendered_anew(flavor, old=plan.project, new=project), *locked_anew(flavor, new))
     if plan.floored.edits:
         content = plan.floored.text.encode()
         files += (Replacement(path=where / PROJECT_FILE, before=plan.text.encode(), content=content),)
@@ -160,14 +160,6 @@ def _moves_error(plan: Plan, moves: tuple[Move, ...], refused: FactoryError) -> 
         solution="Give --allow-moves to move them too, or a lower floor; nothing was changed.",
         moves=moves,
     )
-
-
-def _lock_files(plan: Plan, new: NewLock) -> Iterator[Replacement]:
-    for name, content in new.files.items():
-        path = plan.flavor.folder / name
-        before = read_before(path)
-        if before != content:
-            yield Replacement(path=path, before=before, content=content)
 
 
 def _refuse_nowhere(plans: Sequence[Plan | Bumped], request: BumpRequest) -> None:

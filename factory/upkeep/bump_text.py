@@ -30,15 +30,6 @@ def describe(report: BumpReport) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def errors_of(report: BumpReport) -> tuple[str, ...]:
-    """The errors in full, each under its flavor's name."""
-    return tuple(
-        f"error: {flavor.flavor}: {flavor.error.reason}\n  what to do: {flavor.error.solution}"
-        for flavor in report.flavors
-        if flavor.error
-    )
-
-
 def _flavor(outcome: Bumped) -> Iterator[str]:
     kind = f" ({type(outcome.error).__name__})" if outcome.error else ""
     yield f"{outcome.flavor}: {_STATES[outcome.state]}{kind}"

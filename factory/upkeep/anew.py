@@ -1,10 +1,11 @@
-"""The generated files that a changed project changes with it."""
+"""The files of a flavor that a changed project changes with it: generated ones, and the lock."""
 
 from collections.abc import Iterator
 
 from factory.errors import DriftError
 from factory.flavor.project import Project
 from factory.flavor.repository import Flavor
+from factory.lock.locking import NewLock
 from factory.render.render import render_flavor
 from factory.upkeep.transaction import Replacement, read_before
 
@@ -17,6 +18,16 @@ def rendered_anew(flavor: Flavor, *, old: Project, new: Project) -> tuple[Replac
         TemplateError, MarkerError, SpecError: a project cannot be rendered.
     """
     return tuple(_replacements(flavor, old, new))
+
+
+def locked_anew(flavor: Flavor, lock: NewLock) -> tuple[Replacement, ...]:
+    """The lock files that are not, byte for byte, those of a new lock."""
+    present = {name: read_before(flavor.folder / name) for name in lock.files}
+    return tuple(
+        Replacement(path=flavor.folder / name, before=present[name], content=content)
+        for name, content in lock.files.items()
+        if present[name] != content
+    )
 
 
 def _replacements(flavor: Flavor, old: Project, new: Project) -> Iterator[Replacement]:

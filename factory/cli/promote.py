@@ -1,0 +1,83 @@
+"""``factory promote``: move flavors to the next release."""
+
+import os
+from pathlib import Path
+
+import click
+
+from factory.cli.options import Invocation, common
+from factory.lock.find_links import folders_in_environment
+from factory.lock.locking import LockOptions
+from factory.upkeep.failures import failures
+from factory.upkeep.promote import promote_flavors
+from factory.upkeep.promote_text import describe
+from factory.upkeep.release import read_release
+
+
+@click.command()
+@click.argument("flavors", metavar="FLAVOR...", nargs=-1, required=True)
+@click.option("--index-url", metavar="URL", help="The package index of the release.")
+@click.option(
+    "--index",
+    "indexes",
+    metavar="NAME=URL",
+    multiple=True,
+    help="Another URL for a further index of the flavors; repeatable.",
+)
+@click.option("--base-image", metavar="REF", help="Base of the midstream build, with tag or digest.")
+@click.option("--downstream-base-image", metavar="REF", help="Base of the downstream build.")
+@click.option(
+    "--find-links",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    multiple=True,
+    help="A folder of wheels beside the index, as for `factory lock`.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Flavors at a time; default: the CPUs.")
+@click.option("--dry-run", is_flag=True, help="Do everything but write, and say what would change.")
+@common
+def command(  # noqa: PLR0913 - one parameter per option of the command
+    invocation: Invocation,
+    flavors: tuple[str, ...],
+    *,
+    index_url: str | None,
+    indexes: tuple[str, ...],
+    base_image: str | None,
+    downstream_base_image: str | None,
+    find_links: tuple[Path, ...],
+    jobs: int | None,
+    dry_run: bool,
+) -> int:
+    """Move flavors to the next release: spec, generated files and lock, in one step or not at all.
+
+    Give what moves: the index, the base images, or some of them. Locked versions stay where the new
+    index has them, and every hash is taken from it anew. Where it lacks something, all of that is
+    reported as `factory index-gaps` does, and nothing changes in any flavor.
+
+    The folder keeps its name, which comes from the versions. Another version of PyTorch, Training Hub,
+    Python or the accelerator is another flavor: `factory new-flavor --from FLAVOR`.
+    """
+    release = read_release(
+        index_url=index_url,
+        indexes=indexes,
+        base_image=base_image,
+        downstream_base_image=downstream_base_image,
+    )
+    selected = invocation.repository_of(*flavors).select(flavors)
+    options = LockOptions(
+        find_links=find_links,
+        public_find_links=() if find_links else folders_in_environment(os.environ),
+        dry_run=dry_run,
+    )
+    with invocation.console.progress("promoting", total=len(selected)) as progress:
+        report = promote_flavors(
+            selected,
+            release,
+            options,
+            jobs=jobs,
+            begun=progress.begin,
+            done=lambda name: progress.advance(message=name),
+        )
+    for error in failures(report.flavors):
+        invocation.console.note(error)
+    invocation.console.result(report, *describe(report))
+    return report.exit_code

@@ -1,0 +1,219 @@
+"""Promote: flavors moved to the indexes and base images of the next release, all of them or none."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from packaging.requirements import Requirement
+
+from factory.errors import FactoryError, IndexGapError, ResolutionError
+from factory.flavor.edit import respec
+from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
+from factory.flavor.repository import Flavor
+from factory.lock.changes import Changes, compare
+from factory.lock.locking import LockOptions, NewLock, make_lock, wheel_folders
+from factory.lock.lockset import LockSet, read_lock_set
+from factory.lock.shelf import open_shelf
+from factory.upkeep.anew import locked_anew, rendered_anew
+from factory.upkeep.release import Moved, Release, moved_keys, refuse_mixture, with_release
+from factory.upkeep.side_by_side import side_by_side
+from factory.upkeep.transaction import Replacement, exclusive_together, replace_together
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promoted:
+    """What became of one flavor.
+
+    ``state`` is changed, would-change (with a dry run), nothing-to-do, failed, or not-changed (because
+    another failed). ``moved`` are the keys of the spec; ``kept`` counts the versions that stayed;
+    ``files`` are those that are written; ``gaps`` is all that the new index lacks.
+    """
+
+    flavor: str
+    state: str
+    moved: tuple[Moved, ...] = ()
+    kept: int = 0
+    changes: Changes | None = None
+    files: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    gaps: tuple[object, ...] = ()
+    error: FactoryError | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteReport:
+    """Every flavor, in the order asked for. ``error`` is the first; ``written`` whether files changed."""
+
+    flavors: tuple[Promoted, ...]
+    error: FactoryError | None = None
+    written: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the first error."""
+        return self.error.exit_code if self.error else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """A flavor as it is to be, and the files that are to hold it."""
+
+    outcome: Promoted
+    files: tuple[Replacement, ...] = ()
+
+
+def promote_flavors(
+    flavors: Sequence[Flavor],
+    release: Release,
+    options: LockOptions,
+    *,
+    jobs: int | None,
+    begun: Callable[[str], None],
+    done: Callable[[str], None],
+) -> PromoteReport:
+    """Move flavors to a release: spec, generated files and lock; all flavors, or none.
+
+    Locked versions stay where the new indexes have them; every hash is taken from these anew. Where
+    no index changes the lock stays as it is.
+
+    Args:
+        flavors: which.
+        release: where to.
+        options: how to lock, and whether to write (``dry_run``); upgrades mean nothing here.
+        jobs: how many at a time; as many as there are CPUs where it is None.
+        begun: told the name of each as its work begins, on a thread of its own.
+        done: told the name of each as it ends, on a thread of its own.
+
+    Returns:
+        What became of each. Where there is an error, nothing was written.
+
+    Raises:
+        SpecError: one value was given for flavors that need different ones.
+        BusyError, StorageError: a folder is held or a file was changed meanwhile, or the file system
+            refused; nothing was written.
+    """
+
+    def make(flavor: Flavor) -> _Made:
+        begun(flavor.name)
+        try:
+            return _make(flavor, release, options)
+        finally:
+            done(flavor.name)
+
+    with exclusive_together(flavor.folder for flavor in flavors):
+        refuse_mixture(flavors, release)
+        made = side_by_side(make, flavors, jobs=jobs)
+        whole = [item for item in made if not isinstance(item, FactoryError)]
+        if len(whole) < len(flavors):
+            return _failed(flavors, made)
+        files = [file for item in whole for file in item.files]
+        if not options.dry_run:
+            replace_together(files)
+    return PromoteReport(
+        flavors=tuple(item.outcome for item in whole), written=bool(files) and not options.dry_run
+    )
+
+
+def _make(flavor: Flavor, release: Release, options: LockOptions) -> _Made:
+    """A flavor at the release, in memory.
+
+    Raises:
+        SpecError: a value is not acceptable, or an index is none of the flavor's.
+        DriftError: a generated file would be overwritten that is not as its templates give it.
+        IndexGapError: the new indexes lack something; the error holds every gap.
+        IndexAccessError, RedirectError: a new index did not answer, refused, or sends elsewhere.
+        ResolutionError: the requirements contradict each other.
+    """
+    path = flavor.folder / PROJECT_FILE
+    text = read_project_text(flavor.folder)
+    old = parse_project(text, where=str(path))
+    new_text = respec(text, with_release(old.spec, release, flavor=flavor.name))
+    new = parse_project(new_text, where=str(path))
+    moved = moved_keys(old.spec, new.spec)
+    outcome = Promoted(flavor=flavor.name, state="nothing-to-do", moved=moved)
+    if not moved:
+        return _Made(outcome=outcome)
+    files = list(rendered_anew(flavor, old=old, new=new))
+    if any(item.is_index for item in moved):
+        before = read_lock_set(flavor.folder, old.spec)
+        lock = _locked(flavor, old, new, before, options)
+        files += locked_anew(flavor, lock)
+        outcome = replace(
+            outcome,
+            changes=compare(before.pins if before else (), lock.pins),
+            kept=_kept(before.versions() if before else {}, lock),
+            notes=_found_again(new, options),
+        )
+    files.append(Replacement(path=path, before=text.encode(), content=new_text.encode()))
+    names = tuple(str(file.path.relative_to(flavor.folder)) for file in files)
+    state = "would-change" if options.dry_run else "changed"
+    return _Made(outcome=replace(outcome, state=state, files=names), files=tuple(files))
+
+
+def _locked(
+    flavor: Flavor, old: Project, new: Project, before: LockSet | None, options: LockOptions
+) -> NewLock:
+    _refuse_silent_indexes(old, new, before, options)
+    try:
+        return make_lock(flavor.name, new, before, options)
+    except (IndexGapError, ResolutionError):
+        # Once more, for all of it: what the present index has of a package tells what is behind a gap.
+        from factory.lock.gaps import find_gaps, gap_error  # noqa: PLC0415
+
+        gaps = find_gaps(
+            new,
+            preferences=before.versions() if before else {},
+            folders=wheel_folders(new.spec, options),
+            present=old.spec,
+        )
+        if gaps.gaps:
+            raise gap_error(gaps) from None
+        raise
+
+
+def _refuse_silent_indexes(old: Project, new: Project, before: LockSet | None, options: LockOptions) -> None:
+    """Ask each new index for one project: uv would follow wherever it sends.
+
+    Raises:
+        IndexAccessError: it did not answer, or refused.
+        RedirectError: it sends on to a host that the spec does not name.
+    """
+    names = sorted(before.versions()) if before else [Requirement(line).name for line in new.dependencies]
+    asked: dict[str, str] = {}
+    for name in names:
+        index = new.spec.index_of(name)
+        if new.spec.url_of(index) != old.spec.url_of(index):
+            asked.setdefault(index, name)
+    with open_shelf(new.spec, wheel_folders(new.spec, options)) as shelf:
+        shelf.look_up(asked.values())
+
+
+def _found_again(new: Project, options: LockOptions) -> tuple[str, ...]:
+    """What is recorded as missing, and the new indexes have."""
+    requirements = [Requirement(missing.requirement) for missing in new.spec.missing]
+    with open_shelf(new.spec, wheel_folders(new.spec, options)) as shelf:
+        shelf.look_up(missing.package for missing in new.spec.missing)
+        return tuple(
+            f"{requirement} is recorded as missing, and {shelf.url(missing.package)} has it"
+            for requirement, missing in zip(requirements, new.spec.missing, strict=True)
+            if not shelf.platforms_without(requirement)
+        )
+
+
+def _kept(before: Mapping[str, str], lock: NewLock) -> int:
+    return sum(pin.version is not None and before.get(pin.name) == pin.version for pin in lock.pins)
+
+
+def _failed(flavors: Sequence[Flavor], made: Sequence[_Made | FactoryError]) -> PromoteReport:
+    """The report where at least one flavor failed, so that nothing was changed in any."""
+    outcomes = []
+    for flavor, item in zip(flavors, made, strict=True):
+        if isinstance(item, FactoryError):
+            gaps = item.gaps if isinstance(item, IndexGapError) else ()
+            outcomes.append(Promoted(flavor=flavor.name, state="failed", error=item, gaps=gaps))
+        else:
+            settled = item.outcome.state == "nothing-to-do"
+            outcomes.append(item.outcome if settled else replace(item.outcome, state="not-changed", files=()))
+    return PromoteReport(
+        flavors=tuple(outcomes),
+        error=next(item for item in made if isinstance(item, FactoryError)),
+    )
