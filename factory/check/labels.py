@@ -26,15 +26,15 @@ def check_labels(
     stage = [item for item in instructions[last:] if item.name == "LABEL"]
     found = [(item, key, value) for item in stage for key, value in _labels(item.text)]
     names = {key for _, key, _ in found}
-    for name in _REQUIRED:
-        if name not in names:
-            yield Problem(
-                code="FAC414",
-                path=path,
-                line=stage[-1].line if stage else instructions[last].line,
-                message=f"the final stage has no label {name}",
-                solution="The template sets it: `factory sync`; a template set of your own has to as well.",
-            )
+    missing = [name for name in _REQUIRED if name not in names]
+    if missing:
+        yield Problem(
+            code="FAC414",
+            path=path,
+            line=stage[-1].line if stage else instructions[last].line,
+            message=f"the final stage has no label {' and no '.join(missing)}",
+            solution="The template sets it: `factory sync`; a template set of your own has to as well.",
+        )
     for item, key, value in found:
         if value != value.strip():
             yield Problem(

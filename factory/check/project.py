@@ -133,7 +133,8 @@ def _uv_keys(subject: Subject) -> Iterator[Problem]:
                 path=PROJECT_FILE,
                 line=subject.project_line(last),
                 message=f"[tool.uv] {key} says where packages come from, and the factory does not read it",
-                solution="Remove it; the index of a flavor is index-url in [tool.factory].",
+                solution="Remove it; the index of a flavor is index-url in [tool.factory], and one for named "
+                "packages stands under [[tool.factory.indexes]].",
             )
         elif last == "index-strategy" and value in _UNSAFE_STRATEGIES:
             yield Problem(
@@ -141,7 +142,7 @@ def _uv_keys(subject: Subject) -> Iterator[Problem]:
                 path=PROJECT_FILE,
                 line=subject.project_line(last),
                 message=f"[tool.uv] {key} is {value}",
-                solution="Remove it; a flavor has one index, and uv's default strategy is the safe one.",
+                solution="Remove it; each package has one index, and uv's default strategy is the safe one.",
             )
         elif key not in _HONOURED:
             yield Problem(

@@ -46,7 +46,7 @@ RULES = {
     "FAC203": _error("version-against-spec", "A flavor named after one version would install another."),
     "FAC204": _error("python-against-spec", "The lock would be resolved for a Python that the image lacks."),
     "FAC205": _error(
-        "second-index", "Packages come from the one index of the spec, whatever uv is told here."
+        "second-index", "Packages come from the spec's indexes alone, whatever uv is told here."
     ),
     "FAC206": _error(
         "unsafe-index-strategy", "A public package of the same name could win over the private one."

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from factory.check.rules import RULES
+from factory.cli.main import COMMANDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 SECTIONS = {
@@ -47,3 +48,20 @@ def test_a_why_is_one_line() -> None:
     assert all(
         rule.why.endswith(".") and "\n" not in rule.why and len(rule.why) <= 90 for rule in RULES.values()
     )
+
+
+def test_every_field_note_has_its_answer_and_each_answer_is_there() -> None:
+    table = PAGE.partition("## Field notes and what answers them")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| (.*) \| (.*) \| (.*) \|$", table, re.MULTILINE)
+    assert [int(number) for number, *_ in rows] == list(range(1, 22))
+    for number, _, found_by, done_by in rows:
+        answers = f"{found_by} {done_by}"
+        codes, commands = re.findall(r"FAC\d{3}", answers), re.findall(r"`factory ([a-z-]+)", answers)
+        assert codes or commands, f"nothing answers field note {number}"
+        assert set(codes) <= set(RULES)
+        assert set(commands) <= set(COMMANDS)
+
+
+def test_the_page_names_the_rules_that_cannot_be_waived() -> None:
+    (said,) = re.findall(r"^These cannot be waived: (.*?)\n\n", PAGE, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"FAC\d{3}", said)) == {code for code, rule in RULES.items() if not rule.waivable}
