@@ -76,9 +76,9 @@ def replace_together(replacements: Sequence[Replacement]) -> None:
     finally:
         # However the block is left: by an error, or by an interruption (Ctrl-C, SIGTERM).
         if not whole:
-            _undo(done)
             for _, temporary in staged:
                 temporary.unlink(missing_ok=True)
+            _undo(done)
 
 
 def _refuse_changed(item: Replacement) -> None:
