@@ -1,7 +1,6 @@
 """Known vulnerabilities of what flavors pin, each with the command that would be rid of it."""
 
 import datetime as dt
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +9,13 @@ from packaging.version import Version
 
 from factory.errors import LockFileError
 from factory.flavor.repository import Flavor
+from factory.flavor.spec import Spec
 from factory.flavor.waiver import Waiver, waiver_for
 from factory.lock.lockset import LockSet, read_lock_set, require_lock_set
 from factory.upkeep.advisories import Database, read_database
 from factory.upkeep.osv import Evaluated, Vulnerability, evaluate
 from factory.upkeep.pip_audit import Pinned, ask
+from factory.upkeep.remedy import remedy
 
 # What pip would install besides the pins.
 _MORE_PINS = frozenset({"-r", "--requirement", "-e", "--editable"})
@@ -34,8 +35,8 @@ class Lapsed:
 class Finding:
     """A vulnerability of a version that flavors pin.
 
-    ``ids`` are all of its ids, the one to call it by first; ``fix`` is the command that would be rid of
-    it, None where no fixed version is known; ``lapsed`` are waivers that held once.
+    ``ids`` are all of its ids, the one to call it by first; ``fix`` are the commands that would be rid
+    of it, none where no fixed version is known; ``lapsed`` are waivers that held once.
     """
 
     package: str
@@ -46,7 +47,7 @@ class Finding:
     severity: str | None
     fixed: tuple[str, ...]
     flavors: tuple[str, ...]
-    fix: str | None
+    fix: tuple[str, ...]
     lapsed: tuple[Lapsed, ...] = ()
 
 
@@ -131,7 +132,10 @@ def audit_flavors(
         source=source,
         flavors=tuple(flavor.name for flavor in locked),
         packages=len(pins),
-        findings=_together([found for found in single if isinstance(found, Finding)]),
+        findings=_together(
+            [found for found in single if isinstance(found, Finding)],
+            {flavor.name: flavor.project.spec for flavor in locked},
+        ),
         waived=tuple(found for found in single if isinstance(found, Waived)),
         undecided=tuple(sorted({id_ for evaluated in known.values() for id_ in evaluated.undecided})),
         not_locked=tuple(flavor.name for flavor in flavors if flavor not in locked),
@@ -224,7 +228,7 @@ def _finding(
         severity=vulnerability.severity,
         fixed=vulnerability.fixed,
         flavors=(flavor,),
-        fix=None,
+        fix=(),
         lapsed=tuple(
             Lapsed(
                 flavor=flavor,
@@ -237,8 +241,8 @@ def _finding(
     )
 
 
-def _together(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """The same vulnerability of the same version in several flavors as one finding, with its command."""
+def _together(findings: Sequence[Finding], specs: Mapping[str, Spec]) -> tuple[Finding, ...]:
+    """The same vulnerability of the same version in several flavors as one finding, with its commands."""
     groups: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
         groups.setdefault((finding.package, finding.version, finding.ids), []).append(finding)
@@ -251,19 +255,15 @@ def _together(findings: Sequence[Finding]) -> tuple[Finding, ...]:
         for group in groups.values()
     ]
     ordered = sorted(whole, key=lambda finding: (finding.package, Version(finding.version), finding.ids))
-    return tuple(replace(finding, fix=_fix(finding)) for finding in ordered)
-
-
-def _fix(finding: Finding) -> str | None:
-    """The command that would be rid of a finding in its flavors; no index is asked whether it can be done.
-
-    The lowest fixed version: it is of the pin's own series where that has one.
-    """
-    final = [version for version in finding.fixed if not Version(version).is_prerelease]
-    lowest = next(iter(final or finding.fixed), None)
-    if lowest is None:
-        return None
-    words = ["factory", "bump", f"{finding.package}>={lowest}"]
-    for flavor in finding.flavors:
-        words += ["--flavor", flavor]
-    return shlex.join((*words, "--reason", finding.ids[0]))
+    return tuple(
+        replace(
+            finding,
+            fix=remedy(
+                finding.package,
+                finding.fixed,
+                {flavor: specs[flavor] for flavor in finding.flavors},
+                reason=finding.ids[0],
+            ),
+        )
+        for finding in ordered
+    )

@@ -35,11 +35,8 @@ def _lines(finding: Finding) -> Iterator[str]:
     yield f"in {', '.join(finding.flavors)}"
     for waiver in finding.lapsed:
         yield f"its waiver in {waiver.flavor} expired on {waiver.expires}: {waiver.reason}"
-    if finding.fix is None:
-        yield "no fixed version is known"
-    else:
-        yield f"fixed in {', '.join(finding.fixed)}"
-        yield f"fix: {finding.fix}"
+    yield f"fixed in {', '.join(finding.fixed)}" if finding.fixed else "no fixed version is known"
+    yield from (f"fix: {command}" for command in finding.fix)
 
 
 def _ids(ids: tuple[str, ...]) -> str:

@@ -10,9 +10,11 @@ import pytest
 from support.advisories import advisory, write_advisories
 from support.osv_server import osv_server
 from support.private_index import CPU, CUDA, ROCM, PrivateWorld
+from support.wheels import make_wheel
 from support.workshop import Run
 
 from factory.errors import AdvisoryError, LockFileError
+from factory.lock.lockfile import require_lock
 
 pytestmark = pytest.mark.integration
 
@@ -53,6 +55,12 @@ def _list(run: Run, key: str) -> list[dict[str, object]]:
     return found
 
 
+def _commands(finding: dict[str, object]) -> list[str]:
+    found = finding["fix"]
+    assert isinstance(found, list)
+    return found
+
+
 def test_findings_name_the_flavors_and_the_command(private_world: PrivateWorld, folder: Path) -> None:
     private_world.locked()
     run = private_world.run("audit", "--advisories", folder)
@@ -79,13 +87,41 @@ def test_as_json_the_command_splits_into_its_words(private_world: PrivateWorld, 
     (finding,) = _list(run, "findings")
     assert finding["flavors"] == [CPU]
     words = ["factory", "bump", "pillow>=12.2.1", "--flavor", CPU, "--reason", "CVE-2026-54058"]
-    assert shlex.split(str(finding["fix"])) == words
+    assert [shlex.split(command) for command in _commands(finding)] == [words]
     source = run.data["source"]
     assert isinstance(source, dict)
     assert source["advisories"] == 3
     assert source["modified"] == "2026-11-20"
     age = (dt.datetime.now().astimezone().date() - dt.date(2026, 11, 20)).days
     assert source["age_days"] in {max(age, 0), max(age - 1, 0)}
+
+
+def test_the_commands_do_what_they_say(private_world: PrivateWorld, tmp_path: Path) -> None:
+    """Run as printed, once the private index has the fixed version: the finding is gone."""
+    private_world.locked(CPU, CUDA)
+    folder = write_advisories(
+        tmp_path / "advisories",
+        _PILLOW,
+        advisory("PYSEC-2026-92", "torch", _START, {"fixed": "2.12.0"}),
+    )
+    for variant in ("cpu", "cuda130"):
+        for machine in ("x86_64", "aarch64"):
+            tag = f"cp312-cp312-manylinux_2_28_{machine}"
+            make_wheel(private_world.indexes[variant].folder, "pillow", "12.2.1", tag=tag)
+    found = _list(private_world.run("audit", "--advisories", folder, "--json"), "findings")
+    commands = [shlex.split(command) for finding in found for command in _commands(finding)]
+    assert [words[1] for words in commands] == ["bump", "new-flavor", "new-flavor"]
+    for words in commands:
+        run = private_world.run(*words[1:])
+        assert run.status == 0, run.err
+    again = _list(private_world.run("audit", CPU, CUDA, "--advisories", folder, "--json"), "findings")
+    assert {finding["package"] for finding in again} == {"torch"}
+    assert require_lock(private_world.folder(CUDA)).versions()["pillow"] == "12.2.1"
+    assert "CVE-2026-54058" in (private_world.folder(CPU) / "pyproject.toml").read_text()
+    for name in (CPU, CUDA):
+        made = private_world.flavor(name.replace("torch2110", "torch2120"))
+        assert made.project.spec.torch == "2.12.0"
+    assert private_world.public.requests == []
 
 
 def test_nothing_known_is_a_pass_that_says_against_what(private_world: PrivateWorld, tmp_path: Path) -> None:
@@ -141,7 +177,7 @@ def test_a_waiver_of_one_flavor_is_none_for_another(private_world: PrivateWorld,
     run = private_world.run("audit", CPU, ROCM, "--advisories", folder, "--json")
     (pillow,) = (finding for finding in _list(run, "findings") if finding["package"] == "pillow")
     assert pillow["flavors"] == [ROCM]
-    assert CPU not in str(pillow["fix"])
+    assert CPU not in _commands(pillow)[0]
     assert [waived["flavor"] for waived in _list(run, "waived")] == [CPU]
 
 
@@ -189,7 +225,7 @@ def test_words_of_an_advisory_are_no_words_of_a_shell(private_world: PrivateWorl
     (tmp_path / "advisories" / "evil.json").write_text(json.dumps(evil))
     run = private_world.run("audit", CPU, "--advisories", tmp_path / "advisories", "--json")
     (finding,) = _list(run, "findings")
-    assert shlex.split(str(finding["fix"]))[-1] == "CVE-1; touch x"
+    assert shlex.split(_commands(finding)[0])[-1] == "CVE-1; touch x"
 
 
 def test_a_service_is_asked_with_pip_audit(private_world: PrivateWorld) -> None:
@@ -204,7 +240,7 @@ def test_a_service_is_asked_with_pip_audit(private_world: PrivateWorld) -> None:
     (pillow,) = (finding for finding in _list(run, "findings") if finding["package"] == "pillow")
     assert pillow["ids"] == ["CVE-2026-54058", "GHSA-pppp-2222-3333", "PYSEC-2026-88"]
     assert pillow["flavors"] == [CPU, CUDA]
-    assert "pillow>=12.2.1" in str(pillow["fix"])
+    assert "pillow>=12.2.1" in _commands(pillow)[0]
     # Both versions of pillow were asked about, and local versions by what is public of them.
     assert {("pillow", "12.1.0"), ("torch", "2.11.0"), ("aipcc-kernels", "1.2.0")} <= set(service.asked)
     assert not [version for _, version in service.asked if "+" in version]

@@ -171,6 +171,11 @@ ATTEMPTS = (
     _attempt(f"align {CUDA} --training-hub 0.9.1", says="0.9.1"),
     _attempt(f"align {CUDA} --training-hub 0.10.0", says="0.9.2", status=1),
     _attempt(f"align {CUDA}", says="flash-attn", prepare=_lose, status=1),
+    _attempt(
+        f"promote {ROCM} --base-image quay.io/x/b:2 --index-url {{next[rocm714]}} --dry-run", says=ROCM
+    ),
+    _attempt(f"promote {CPU} --index-url {{next[cpu]}} --base-image quay.io/x/b:2", says=CPU),
+    _attempt(f"promote {CUDA} --index-url {{next[cuda130]}}", says="mamba-ssm", status=18),
     _attempt(f"diff {CUDA} {ROCM}", says="triton"),
     _attempt(
         "adopt {elsewhere}/by-hand --accelerator cpu --base-image quay.io/x/b:1 "
