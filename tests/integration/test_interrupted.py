@@ -1,4 +1,4 @@
-"""``factory lock`` interrupted as CI does it: a signal to the process alone, while uv runs."""
+"""``factory lock`` and ``bump`` interrupted as CI does it: a signal to the process alone, while uv runs."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.index_server import Fault, IndexServer
-from support.small_flavors import make_flavor
+from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
 pytestmark = pytest.mark.integration
@@ -82,3 +82,31 @@ def test_a_signal_ends_uv_starts_nothing_more_and_writes_nothing(
     assert _left_running(tmp_path / "tmp") == []
     assert list((tmp_path / "tmp").iterdir()) == []
     assert len(index.requested("/simple/aa/")) == 1
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_bump_of_several_flavors_and_none_has_changed(
+    tmp_path: Path, index: IndexServer, number: signal.Signals
+) -> None:
+    flavors = [
+        make_flavor(tmp_path, name=f"flavor{count}", index_url=index.url, dependencies=["aa"])
+        for count in range(3)
+    ]
+    for flavor in flavors:
+        write_lock(flavor, sorted(index.folder.iterdir()), index_url=index.url)
+    before = {path: path.read_bytes() for path in (tmp_path / "flavors").rglob("*") if path.is_file()}
+    words = ("-m", "factory", "--root", str(tmp_path), "bump", "aa>=1.0", "--all", "--jobs", "2")
+    with subprocess.Popen(
+        [sys.executable, *words], env=_environment(tmp_path), stderr=subprocess.PIPE, text=True
+    ) as process:
+        _wait_for_request(index, "/simple/bb/")
+        signalled = time.monotonic()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert time.monotonic() - signalled < 2.5, "it waited for the index"
+    assert before == {path: path.read_bytes() for path in (tmp_path / "flavors").rglob("*") if path.is_file()}
+    assert _left_running(tmp_path / "tmp") == []
+    assert list((tmp_path / "tmp").iterdir()) == []
