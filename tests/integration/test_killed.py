@@ -22,7 +22,9 @@ from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
 from factory.files import is_temporary
+from factory.flavor.project import read_project
 from factory.flavor.repository import Flavor
+from factory.lock.lockset import is_stale, lock_file_names, read_lock_set
 from factory.render.sync import sync_flavor
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -42,6 +44,7 @@ class Case:
 
     must_stay: what was there before is there after a kill, in its old or its new form.
     all_or_nothing: the folder is as before or as after, and nothing between.
+    also: what else has to be true of the folder after a kill.
     """
 
     words: tuple[str, ...]
@@ -49,6 +52,7 @@ class Case:
     reset: Callable[[], None]
     must_stay: bool = False
     all_or_nothing: bool = False
+    also: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +140,7 @@ def _check(case: Case, before: Tree, after: Tree) -> None:
     environment = "cachi2.env"
     if environment in found:
         assert found == after, "cachi2.env is there, and the folder is not complete"
+    case.also()
 
 
 @pytest.fixture
@@ -163,8 +168,8 @@ def index(tmp_path: Path) -> Iterator[IndexServer]:
         yield server
 
 
-def kill_again_and_again(runner: Runner, case: Case) -> None:
-    """Kill at random moments; check after each, and that the command succeeds after a few of them."""
+def kill_again_and_again(runner: Runner, case: Case, *, wanted: int = _KILLS) -> None:
+    """Kill so often at random moments; check after each, and that the command succeeds after a few."""
     seed = int(os.environ.get("KILLED_SEED") or secrets.randbits(32))
     print(f"KILLED_SEED={seed}")  # noqa: T201 - pytest shows it where the test fails
     dice = random.Random(seed)
@@ -177,9 +182,9 @@ def kill_again_and_again(runner: Runner, case: Case) -> None:
     duration = runner.run(case.words)  # the first run filled caches
     case.reset()
     kills, in_a_row, runs = 0, 0, 0
-    while kills < _KILLS:
+    while kills < wanted:
         runs += 1
-        assert runs < 4 * _KILLS, "the runs end before they can be killed"
+        assert runs < 4 * wanted, "the runs end before they can be killed"
         killed = runner.kill(case, dice, duration)
         kills += killed
         in_a_row += killed
@@ -240,6 +245,84 @@ def test_lock(runner: Runner, index: IndexServer) -> None:
         runner,
         Case(words=words, watched=flavor.folder, reset=lambda: _put(lock, old), must_stay=True),
     )
+
+
+def test_lock_of_several_files(runner: Runner, index: IndexServer, tmp_path: Path) -> None:
+    flavor = make_flavor(runner.root, name=_FLAVOR, index_url=index.url, dependencies=["app", "kernel"])
+    words = ("lock", _FLAVOR, "--upgrade")
+    extra = tmp_path / "extra"
+    make_wheel(extra, "kernel", "1.0")
+    with IndexServer(folder=extra) as further, (flavor.folder / "pyproject.toml").open("a") as file:
+        file.write(f'[[tool.factory.indexes]]\nname = "extra"\nurl = "{further.url}"\n')
+        file.write('packages = ["kernel"]\n')
+        file.flush()
+        runner.run(words)
+        names = lock_file_names(flavor.project.spec)
+        old = {name: (flavor.folder / name).read_bytes() for name in names}
+        make_wheel(index.folder, "lib7", "2.0")
+        make_wheel(extra, "kernel", "2.0")
+        runner.run(words)
+        new = {name: (flavor.folder / name).read_bytes() for name in names}
+
+        def reset() -> None:
+            # What a kill between the two renames leaves is seen, before anything mends it.
+            found = {name: (flavor.folder / name).read_bytes() for name in names}
+            locks = read_lock_set(flavor.folder, flavor.project.spec)
+            assert locks is not None
+            assert locks.belongs_together is (found in (old, new))
+            for name, content in old.items():
+                (flavor.folder / name).write_bytes(content)
+
+        for mixed in ({**old, names[0]: new[names[0]]}, {**new, names[0]: old[names[0]]}):
+            for name, content in mixed.items():
+                (flavor.folder / name).write_bytes(content)
+            reset()
+        case = Case(words=words, watched=flavor.folder, reset=reset, must_stay=True)
+        kill_again_and_again(runner, case, wanted=_KILLS // 4)
+
+
+def test_bump(runner: Runner, index: IndexServer) -> None:
+    """Whatever a kill leaves of three flavors, none asks for what its lock was not made from unseen."""
+    flavors = [
+        make_flavor(runner.root, name=name, index_url=index.url, dependencies=["app"])
+        for name in (_FLAVOR, "second", "third")
+    ]
+    for flavor in flavors:
+        _lock_to(flavor, index)
+    make_wheel(index.folder, "lib7", "1.1")
+    files = [flavor.folder / name for flavor in flavors for name in ("requirements.txt", "pyproject.toml")]
+    old = {path: path.read_bytes() for path in files}
+
+    def check() -> None:
+        changed = {path: path.read_bytes() != content for path, content in old.items()}
+        for flavor in flavors:
+            lock, project = (changed[flavor.folder / name] for name in ("requirements.txt", "pyproject.toml"))
+            assert lock >= project, "the floor stands, and the lock is not above it"
+            locks = read_lock_set(flavor.folder, flavor.project.spec)
+            assert locks is not None
+            assert is_stale(locks, read_project(flavor.folder)) is (lock != project)
+
+    def put(contents: Mapping[Path, bytes]) -> None:
+        for path, content in contents.items():
+            path.write_bytes(content)
+
+    words = ("bump", "lib7>=1.1", "--all", "--reason", "CVE-2026-54058")
+    runner.run(words)
+    new = {path: path.read_bytes() for path in files}
+    # What a kill between two renames leaves, which a random moment seldom hits.
+    for count in range(1, len(files)):
+        put(old | {path: new[path] for path in files[:count]})
+        check()
+        runner.run(words)
+        assert {path: path.read_bytes() for path in files} == new
+    case = Case(
+        words=words,
+        watched=runner.root / "flavors",
+        reset=lambda: put(old),
+        must_stay=True,
+        also=check,
+    )
+    kill_again_and_again(runner, case)
 
 
 def test_prefetch(runner: Runner, index: IndexServer, tmp_path: Path) -> None:
