@@ -43,6 +43,7 @@ def check_dockerfiles(subject: Subject) -> Iterator[Problem]:
 def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem]:
     # Split as bytes: str.splitlines would break lines at characters that Dockerfiles do not.
     lines = content.splitlines()
+    whole = read_instructions(_decoded(lines))
     try:
         outside = _outside(lines, keep_blocks=path == _DOWNSTREAM)
     except MarkerError as error:
@@ -51,17 +52,16 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
             code="FAC401", path=path, line=error.line, message=error.reason, solution=error.solution
         )
     else:
-        instructions = read_instructions(outside)
+        instructions = whole if outside == lines else read_instructions(_decoded(outside))
         for instruction in instructions:
             yield from _hermetic(path, instruction)
         yield from _unpulled(path, instructions)
-    instructions = read_instructions(_decoded(lines))
-    for instruction in instructions:
+    for instruction in whole:
         yield from check_instruction(path, instruction, in_block=True)
-    yield from check_labels(path, instructions, subject.project)
+    yield from check_labels(path, whole, subject.project)
     if path != _DOWNSTREAM:
         # Downstream, what the removed block installs comes with the base image.
-        yield from check_preload(path, instructions, subject.pins)
+        yield from check_preload(path, whole, subject.pins)
 
 
 def check_instruction(path: str, instruction: Instruction, *, in_block: bool) -> Iterator[Problem]:
@@ -72,13 +72,13 @@ def check_instruction(path: str, instruction: Instruction, *, in_block: bool) ->
     yield from check_packages(path, instruction)
 
 
-def _outside(lines: Sequence[bytes], *, keep_blocks: bool) -> list[str]:
+def _outside(lines: Sequence[bytes], *, keep_blocks: bool) -> list[bytes]:
     """The lines outside MIDSTREAM ONLY blocks, those inside made empty so that numbers stay."""
     kept = list(lines)
     for block in find_blocks(lines):
         if not keep_blocks:
             kept[block.start : block.stop] = [b""] * (block.stop - block.start)
-    return _decoded(kept)
+    return kept
 
 
 def _decoded(lines: Sequence[bytes]) -> list[str]:
