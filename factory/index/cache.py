@@ -77,8 +77,9 @@ class MetadataCache:
         if not self._written.is_set():
             return
         self._written.clear()
-        with contextlib.suppress(OSError):
-            used = [(entry.stat().st_mtime, Path(entry)) for entry in os.scandir(self._folder)]
+        # Closed even where another process takes a file away while it is looked at.
+        with contextlib.suppress(OSError), os.scandir(self._folder) as found:
+            used = [(entry.stat().st_mtime, Path(entry)) for entry in found]
             now = time.time()
             leftovers = [path for when, path in used if is_temporary(path) and now - when > _HOUR]
             entries = sorted((when, path) for when, path in used if not is_temporary(path))

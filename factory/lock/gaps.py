@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from factory.errors import FactoryError, IndexGapError
+from factory.errors import FactoryError, IndexContentError, IndexGapError
 from factory.flavor.project import Project
 from factory.flavor.requirements import asked
 from factory.flavor.spec import Spec
@@ -192,7 +192,10 @@ class _Search:
     def _told(self, name: str, version: str | None) -> Metadata | None:
         if version is None:
             return self.stand_ins.metadata(name)
-        return self.stand_ins.shelf.metadata(name, version)
+        try:
+            return self.stand_ins.shelf.metadata(name, version)
+        except IndexContentError:
+            return None  # whose requirement it is stays known, and not how it is worded
 
     def _gaps(self, found: tuple[Gap, ...], conflict: Refused | Disagreement | None) -> Gaps:
         packages = {gap.package for gap in found}

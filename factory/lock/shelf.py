@@ -10,9 +10,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from factory.errors import IndexContentError
 from factory.flavor.spec import Spec
-from factory.index.client import IndexClient
+from factory.index.client import IndexClient, client_for
 from factory.index.credentials import shown
 from factory.index.metadata import Metadata, parse_metadata, wheel_metadata
 from factory.index.pages import IndexFile
@@ -96,10 +95,11 @@ class Shelf:
             )
 
     def metadata(self, name: str, version: str) -> Metadata | None:
-        """What a version says of itself; None where it has no wheel here, or none that can be read.
+        """What a version says of itself; None where it has no wheel here.
 
         Raises:
             IndexAccessError: the index did not answer, or refused.
+            IndexContentError: it cannot be read, or is not what it is said to be.
         """
         self.look_up([name])
         path = next((path for path in self._local(name) if _is_version(path.name, version)), None)
@@ -122,34 +122,25 @@ def open_shelf(spec: Spec, folders: tuple[WheelFolder, ...]) -> Iterator[Shelf]:
     """The shelf of a flavor; nothing is connected before the first look."""
     with ExitStack() as stack:
         clients = {
-            name: stack.enter_context(index_client(spec, spec.url_of(name), name=name))
+            name: stack.enter_context(client_for(spec, name, connections=_CONNECTIONS))
             for name in spec.index_names
         }
         yield Shelf(spec, folders, clients)
 
 
-def index_client(spec: Spec, url: str | None, *, name: str | None) -> IndexClient:
-    """A client for an index, by its URL and the name by which the spec calls it; None is the public one."""
-    return IndexClient(url, name=name, connections=_CONNECTIONS, redirect_hosts=spec.redirect_hosts)
-
-
 def metadata_of(client: IndexClient, files: Iterable[IndexFile], version: str, spec: Spec) -> Metadata | None:
-    """The metadata of a version, of the wheel that fits the flavor best; None where none can be read.
+    """The metadata of a version, of a wheel that fits the flavor where one does; None without a wheel.
 
     Raises:
         IndexAccessError: the index did not answer, or refused.
+        IndexContentError: it cannot be read, or is not what it is said to be.
     """
     ranks = [tag_ranks(python=spec.python, platform=item, glibc=spec.glibc) for item in spec.platforms]
     wheels = [
         file for file in files if file.file_name.endswith(".whl") and _is_version(file.file_name, version)
     ]
     wheels.sort(key=lambda file: not any(fits(file.file_name, rank) for rank in ranks))
-    for file in wheels[:1]:
-        try:
-            return client.metadata(file)
-        except IndexContentError:
-            return None
-    return None
+    return client.metadata(wheels[0]) if wheels else None
 
 
 def versions_with_wheels(offers: Iterable[Offer]) -> tuple[Version, ...]:

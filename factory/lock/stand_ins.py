@@ -9,6 +9,7 @@ put a package of that name there may not be who put it here.
 
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,15 +17,15 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from factory.errors import IndexAccessError
+from factory.errors import IndexAccessError, IndexContentError
 from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec
+from factory.index.client import IndexClient, client_for
 from factory.index.metadata import Metadata
-from factory.index.pages import IndexFile
 from factory.lock.availability import Offer, nearest_version
 from factory.lock.resolution import package_of
-from factory.lock.shelf import Shelf, index_client, metadata_of, versions_with_wheels
+from factory.lock.shelf import Shelf, metadata_of, versions_with_wheels
 
 _VERSION = "0+missing"
 THE_INDEX = "the index"
@@ -79,7 +80,11 @@ class StandIns:
             IndexAccessError: an index did not answer, or refused.
         """
         name = canonicalize_name(requirement.name)
-        metadata, assumed = self._would_be(name, requirement.specifier)
+        try:
+            metadata, assumed = self._would_be(name, requirement.specifier)
+        except IndexContentError:
+            # What is not what it is said to be tells nothing; whoever installs it is told why.
+            metadata, assumed = None, _assumed(name, None, None)
         self._write(name, _StandIn(metadata=metadata, asked=frozenset(extras), assumed=assumed))
 
     def widen(self, name: str, extras: Iterable[str]) -> bool:
@@ -138,40 +143,46 @@ class StandIns:
             version = nearest_version(versions_with_wheels(offers), wanted)
             metadata = None if version is None else self.shelf.metadata(name, str(version))
             return metadata, _assumed(name, metadata, THE_INDEX)
+        if self._is_given_away(name):
+            return None, _assumed(name, None, None)
         if self.present.index_url not in {self.spec.index_url, None}:
             try:
-                files = self._project(self.present.index_url, name, of=MAIN_INDEX)
+                metadata = self._read(client_for(self.present, MAIN_INDEX), name, wanted)
             except IndexAccessError:
                 # An index that is left may be gone. What it had is then not known to be nobody else's.
                 return None, _assumed(name, None, None)
-            if files is not None:
-                metadata = self._read(self.present.index_url, files, wanted)
+            if metadata is not None:
                 return metadata, _assumed(name, metadata, PRESENT_INDEX)
         if not self.public or self._is_own(name):
             return None, _assumed(name, None, None)
-        files = self._project(None, name) or ()
-        metadata = self._read(None, files, wanted)
+        metadata = self._read(IndexClient(None), name, wanted)
         return metadata, _assumed(name, metadata, PUBLIC_INDEX)
 
+    def _is_given_away(self, name: str) -> bool:
+        """Whether the spec gives a package to a further index: no other one is asked about it."""
+        return any(spec.index_of(name) != MAIN_INDEX for spec in (self.spec, self.present))
+
     def _is_own(self, name: str) -> bool:
-        """Whether a name that its own index does not have may still be one that only the flavor's mean."""
-        if self.spec.index_url is None or self.spec.index_of(name) != MAIN_INDEX:
+        """Whether an index of the flavor's own has a project, in any version, or is the public index."""
+        if self.spec.index_url is None:
             return True
-        further = {index.url: index.name for index in (*self.spec.indexes, *self.present.indexes)}
-        return any(self._project(url, name, of=of) is not None for url, of in further.items())
+        places = {
+            url: (spec, index)
+            for spec in (self.spec, self.present)
+            for index in spec.index_names
+            if (url := spec.url_of(index)) is not None
+        }
+        with ExitStack() as stack:
+            clients = [stack.enter_context(client_for(spec, index)) for spec, index in places.values()]
+            return any(client.project(name) is not None for client in clients)
 
-    def _project(self, url: str | None, name: str, *, of: str | None = None) -> tuple[IndexFile, ...] | None:
-        with index_client(self.present, url, name=of) as client:
-            return client.project(name)
-
-    def _read(self, url: str | None, files: Iterable[IndexFile], wanted: SpecifierSet) -> Metadata | None:
-        listed = tuple(files)
-        offers = [Offer(file_name=file.file_name, yanked=file.yanked) for file in listed]
-        version = nearest_version(versions_with_wheels(offers), wanted)
-        if version is None:
-            return None
-        with index_client(self.present, url, name=None if url is None else MAIN_INDEX) as client:
-            return metadata_of(client, listed, str(version), self.spec)
+    def _read(self, client: IndexClient, name: str, wanted: SpecifierSet) -> Metadata | None:
+        """What the version that comes nearest says of itself on an index; None where it has none."""
+        with client:
+            files = client.project(name) or ()
+            offers = [Offer(file_name=file.file_name, yanked=file.yanked) for file in files]
+            version = nearest_version(versions_with_wheels(offers), wanted)
+            return None if version is None else metadata_of(client, files, str(version), self.spec)
 
 
 def in_words(assumed: Iterable[Assumed]) -> Mapping[str, str]:

@@ -1,5 +1,6 @@
 """The cache of metadata: what it saves, and that it never speaks for another index or after damage."""
 
+import gc
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -148,3 +149,14 @@ def test_the_cache_stands_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "universal-image-factory"
+
+
+def test_an_entry_that_vanishes_while_it_is_looked_at_disturbs_nobody(tmp_path: Path) -> None:
+    cache = MetadataCache(tmp_path, most_entries=1)
+    for number in range(5):
+        (tmp_path / f"gone-{number}").symlink_to(tmp_path / "nowhere")
+    cache.put(_INDEX, _FILE, metadata("lib", "1.0"))
+    cache.trim()
+    # An iterator that was left open would be a warning, and a warning is an error here.
+    gc.collect()
+    assert cache.get(_INDEX, _FILE) is not None

@@ -2,8 +2,9 @@
 
 import pytest
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
-from factory.lock.availability import Offer, describe_lack, has_wheel
+from factory.lock.availability import Offer, describe_lack, has_wheel, in_order, lack_of, nearest_version
 from factory.lock.narrow import tag_ranks
 
 RANKS = tag_ranks(python="3.12", platform="linux/amd64", glibc="2.34")
@@ -76,3 +77,80 @@ def test_has_wheel(there: tuple[Offer, ...], specifier: str, *, satisfied: bool)
 )
 def test_what_there_is_instead(there: tuple[Offer, ...] | None, specifier: str, said: str) -> None:
     assert describe_lack(there, SpecifierSet(specifier), python="3.12") == said
+
+
+@pytest.mark.parametrize(
+    ("there", "specifier", "kind", "would_do"),
+    [
+        pytest.param(None, ">=2", "no-project", "a version >=2", id="no project"),
+        pytest.param((), "", "no-usable-version", "any version", id="no file"),
+        pytest.param(offers("a-1.0-py3-none-any.whl"), "<3,>=2", "no-version", "a version >=2,<3", id="old"),
+        pytest.param(
+            offers("a-1.0-cp312-cp312-win_amd64.whl"), ">=2", "no-usable-version", "a version >=2", id="none"
+        ),
+        pytest.param(
+            offers("a-1.0.tar.gz", "a-2.0.tar.gz"),
+            "",
+            "sdist-only",
+            "2.0 built as a wheel, or any version",
+            id="sdist",
+        ),
+        pytest.param(
+            (Offer(file_name="a-1.0-py3-none-any.whl", requires_python=">=3.13"),),
+            "",
+            "no-wheel-for-python",
+            "any version with a wheel for Python 3.12",
+            id="Python",
+        ),
+        pytest.param(
+            offers("a-1.0-cp312-cp312-manylinux_2_17_aarch64.whl", "a-2.0.tar.gz"),
+            ">=1",
+            "no-wheel-for-platform",
+            "1.0 with a wheel for Python 3.12 on linux/amd64, or a version >=1 that has one",
+            id="platform",
+        ),
+    ],
+)
+def test_the_kind_of_a_lack_and_what_would_do(
+    there: tuple[Offer, ...] | None, specifier: str, kind: str, would_do: str
+) -> None:
+    lack = lack_of(there, SpecifierSet(specifier), python="3.12", glibc="2.34", platforms=("linux/amd64",))
+    assert (lack.kind, lack.would_do) == (kind, would_do)
+    assert lack.found == describe_lack(there, SpecifierSet(specifier), python="3.12")
+
+
+@pytest.mark.parametrize(
+    ("specifier", "nearest"),
+    [
+        ("", "3.0"),
+        (">=1.5,<3", "2.0"),
+        (">=4", "3.0"),
+        ("==2.5", "2.0"),
+        ("<0.5", "1.0"),
+        ("~=2.1", "2.0"),
+        ("==1.0", "1.0+cpu"),
+    ],
+)
+def test_the_nearest_version(specifier: str, nearest: str) -> None:
+    versions = [Version(text) for text in ("2.0", "1.0", "3.0", "1.0+cpu")]
+    assert nearest_version(versions, SpecifierSet(specifier)) == Version(nearest)
+
+
+def test_there_is_no_nearest_of_nothing() -> None:
+    assert nearest_version([], SpecifierSet(">=1")) is None
+
+
+@pytest.mark.parametrize(
+    ("specifier", "written"),
+    [
+        ("<3,>=2", ">=2,<3"),
+        (">=2,>=2.8,<4,<3", ">=2.8,<3"),
+        ("!=2.5,>=2,<3", ">=2,!=2.5,<3"),
+        (">=2.8,>=2.8.0", ">=2.8,>=2.8.0"),
+        ("", ""),
+    ],
+)
+def test_a_range_is_written_floor_first_and_without_what_counts_for_nothing(
+    specifier: str, written: str
+) -> None:
+    assert in_order(SpecifierSet(specifier)) == written
