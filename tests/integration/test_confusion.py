@@ -9,12 +9,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from support.advisories import advisory, write_advisories
+from support.hostile import HOSTILE, make_hostile
 from support.private_index import BAIT, CPU, CUDA, FLAVORS, ROCM, PrivateWorld, asked_for
 from support.wheels import make_wheel, sha256
 from uv import find_uv_bin
@@ -201,55 +202,6 @@ ATTEMPTS = (
 )  # fmt: skip
 
 
-def _variable(name: str, value: str) -> Callable[[PrivateWorld, Path], Mapping[str, str]]:
-    return lambda world, _: {name: value.format(public=world.public.url)}
-
-
-def _file(place: str, text: str, **variables: str) -> Callable[[PrivateWorld, Path], Mapping[str, str]]:
-    def write(world: PrivateWorld, root: Path) -> Mapping[str, str]:
-        path = root / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text.format(public=world.public.url))
-        return {name: value.format(root=root) for name, value in variables.items()}
-
-    return write
-
-
-def _wheels(variable: str) -> Callable[[PrivateWorld, Path], Mapping[str, str]]:
-    return lambda world, _: {variable: str(world.public.folder)}
-
-
-_EXTRA = '[[index]]\nname = "extra"\nurl = "{public}"\n'
-# What a machine may have set that makes a client look at another index, or take what it has.
-HOSTILE: Mapping[str, Callable[[PrivateWorld, Path], Mapping[str, str]]] = {
-    "UV_EXTRA_INDEX_URL": _variable("UV_EXTRA_INDEX_URL", "{public}"),
-    "UV_INDEX": _variable("UV_INDEX", "extra={public}"),
-    "UV_INDEX_URL": _variable("UV_INDEX_URL", "{public}"),
-    "UV_INDEX_STRATEGY": _variable("UV_INDEX_STRATEGY", "unsafe-best-match"),
-    "UV_FIND_LINKS": _wheels("UV_FIND_LINKS"),
-    "UV_OVERRIDE": _file("override.txt", f"tqdm=={BAIT}\n", UV_OVERRIDE="{root}/override.txt"),
-    "UV_CONSTRAINT": _file("constraint.txt", f"tqdm=={BAIT}\n", UV_CONSTRAINT="{root}/constraint.txt"),
-    "UV_CONFIG_FILE": _file("named.toml", _EXTRA, UV_CONFIG_FILE="{root}/named.toml"),
-    "PIP_EXTRA_INDEX_URL": _variable("PIP_EXTRA_INDEX_URL", "{public}"),
-    "PIP_FIND_LINKS": _wheels("PIP_FIND_LINKS"),
-    "uv.toml of the user": _file("config/uv/uv.toml", _EXTRA, XDG_CONFIG_HOME="{root}/config"),
-    "uv.toml of the system": _file("system/uv/uv.toml", _EXTRA, XDG_CONFIG_DIRS="{root}/system"),
-    "pip.conf of the user": _file(
-        "config/pip/pip.conf", "[global]\nextra-index-url = {public}\n", XDG_CONFIG_HOME="{root}/config"
-    ),
-    "pip.conf that is named": _file(
-        "pip.conf", "[global]\nextra-index-url = {public}\n", PIP_CONFIG_FILE="{root}/pip.conf"
-    ),
-    "uv.toml where the command runs": _file("elsewhere/uv.toml", _EXTRA),
-    "pyproject.toml where the command runs": _file(
-        "elsewhere/pyproject.toml",
-        '[project]\nname = "x"\nversion = "1"\n[[tool.uv.index]]\nurl = "{public}"\n',
-    ),
-    "uv.toml of the repository": _file("repository/uv.toml", _EXTRA),
-    "uv.toml of the temporary folder": _file("temporary/uv.toml", _EXTRA, TMPDIR="{root}/temporary"),
-}
-
-
 def test_every_command_is_tried() -> None:
     assert {attempt.command for attempt in ATTEMPTS} == set(COMMANDS)
 
@@ -267,8 +219,8 @@ def test_no_command_picks_fetches_or_suggests_what_a_public_index_has(
     named = {flavor for flavor in FLAVORS.values() if flavor in attempt.words}
     world.locked(*sorted(named))
     attempt.prepare(world)
-    for name in HOSTILE if machine == "hostile" else ():
-        _apply(name, world, tmp_path, monkeypatch)
+    if machine == "hostile":
+        make_hostile(world, tmp_path, monkeypatch)
     run = world.run(*_filled(attempt.words, world))
     said = run.out + run.err
     assert run.status in attempt.status, said
@@ -290,7 +242,7 @@ def test_a_bare_client_on_a_hostile_machine_takes_the_bait(
     private_world: PrivateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Otherwise the machine would not be hostile, and the tests here could not fail."""
-    _apply(name, private_world, tmp_path, monkeypatch)
+    make_hostile(private_world, tmp_path, monkeypatch, name)
     url = private_world.indexes["cpu"].url
     if name.lower().startswith("pip"):
         words: list[str | Path] = [
@@ -320,7 +272,7 @@ def test_nothing_that_a_machine_has_set_moves_an_upgrade(
     private_world: PrivateWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Each setting by itself, since one may hide another."""
-    _apply(name, private_world, tmp_path, monkeypatch)
+    make_hostile(private_world, tmp_path, monkeypatch, name)
     run = private_world.run("lock", CPU, "--upgrade")
     assert run.status == 0, run.err
     assert private_world.public.requests == []
@@ -335,8 +287,9 @@ def test_a_flavor_of_the_public_index_has_that_index_and_no_other(
     lines = project.read_text().splitlines(keepends=True)
     project.write_text("".join(line for line in lines if not line.startswith("index-url")))
     # Folders of wheels serve such flavors: to name one is a choice.
-    for name in HOSTILE.keys() - {"UV_FIND_LINKS", "PIP_FIND_LINKS"}:
-        _apply(name, private_world, tmp_path, monkeypatch)
+    make_hostile(
+        private_world, tmp_path, monkeypatch, *(HOSTILE.keys() - {"UV_FIND_LINKS", "PIP_FIND_LINKS"})
+    )
     for name in ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"):
         monkeypatch.setenv(name, private_world.indexes["cpu"].url)
     run = private_world.run("lock", CPU, "--upgrade")
@@ -359,9 +312,3 @@ def _assert_no_bait(world: PrivateWorld) -> None:
             assert BAIT.encode() not in path.name.encode() + content, path
             assert sha256(path) not in digests, path
             assert not [digest for digest in digests if digest.encode() in content], path
-
-
-def _apply(name: str, world: PrivateWorld, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable, value in HOSTILE[name](world, root).items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(tempfile, "tempdir", None)  # so that TMPDIR is read anew
