@@ -10,7 +10,7 @@ from factory.adopt.dockerfile import Step
 from factory.adopt.draft import Draft
 from factory.adopt.folder import Folder
 from factory.adopt.given import Given
-from factory.adopt.placement import Placement, not_kept, placed
+from factory.adopt.placement import Placement, has_credentials, not_kept, placed
 from factory.adopt.repositories import repository_problem
 from factory.adopt.run import Around
 from factory.check.installs import is_remote
@@ -145,6 +145,11 @@ def _problem(own: list[str], missing: list[str], folder: Folder) -> tuple[str, s
             check_own_file(path)
         except SpecError as error:
             return error.reason, error.solution
+        if has_credentials(folder.text(path)):
+            return (
+                f"{path} holds credentials, which are not copied (FAC410)",
+                "Change the password, take it out of the file, and copy the file in a hook.",
+            )
         if path.endswith(".repo") and (problem := repository_problem(folder.content(path))):
             return problem
     return None

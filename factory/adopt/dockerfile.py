@@ -69,13 +69,22 @@ class Dockerfile:
     problem: str | None
 
     @property
+    def lineage(self) -> tuple[int, ...]:
+        """The final stage and those that it builds on, the first of them first: they make the image."""
+        found = [len(self.stages) - 1] if self.stages else []
+        for number, stage in reversed(list(enumerate(self.stages))):
+            if stage.name is not None and stage.name == self.stages[found[0]].image.lower():
+                found.insert(0, number)
+        return tuple(found)
+
+    @property
     def base_image(self) -> str | None:
         """The image that the final stage comes from, through other stages where it builds on them."""
-        image = self.stages[-1].image if self.stages else None
-        for stage in reversed(self.stages):
-            if stage.name is not None and image is not None and stage.name == image.lower():
-                image = stage.image
-        return image
+        return self.stages[self.lineage[0]].image if self.stages else None
+
+    def in_image(self, step: Step) -> bool:
+        """Whether an instruction is one of a stage that makes the image."""
+        return step.stage in self.lineage
 
 
 def read_dockerfile(path: str, content: bytes) -> Dockerfile:
@@ -157,7 +166,7 @@ def _comment_above(lines: Sequence[str], start: int) -> str:
 
 
 def _assign(instruction: Instruction, scope: dict[str, str], outer: dict[str, str]) -> None:
-    if instruction.name == "ENV" and "=" not in instruction.text.split()[0]:
+    if instruction.name == "ENV" and "=" not in instruction.text.partition(" ")[0]:
         name, _, value = instruction.text.partition(" ")
         scope[name] = expand(value.strip().strip("\"'"), scope)
         return

@@ -64,8 +64,17 @@ class Draft:
 
     def needed_arguments(self) -> frozenset[str]:
         """The ARG names that what is kept refers to."""
-        used = frozenset[str]().union(*(references(kept.text) for kept in self.kept()))
-        return used & frozenset(self.arguments)
+        return self._used(kept.text for kept in self.kept()) & frozenset(self.arguments)
+
+    def _used(self, texts: Iterable[str]) -> frozenset[str]:
+        """The names that texts refer to, and those that the values of such ARGs refer to."""
+        waiting = set().union(*(references(text) for text in texts))
+        found: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            found.add(name)
+            waiting |= references(self.arguments.get(name) or "") - found
+        return frozenset(found)
 
     def hooks(self) -> Hooks:
         """The hooks as they go into the spec."""
@@ -80,7 +89,7 @@ class Draft:
 
     def _text(self, hook: HookName) -> str:
         texts = self.texts.get(hook, [])
-        used = frozenset[str]().union(*(references(kept.text) for kept in texts))
+        used = self._used(kept.text for kept in texts)
         lines = [
             f"ARG {name}" + ("" if value is None else f"={_quoted(value)}")
             for name, value in self.arguments.items()

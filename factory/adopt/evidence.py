@@ -121,11 +121,12 @@ def index_urls(sources: Sources) -> Iterator[Named]:
 
 def platforms(sources: Sources) -> tuple[str, ...]:
     """The platforms that the lock was compiled for, as the header's command names them."""
+    # In this order: "linux" is x86_64 to uv, and a part of the other names (field note 8).
     known = {
         "x86_64": "linux/amd64",
-        "linux": "linux/amd64",
         "aarch64": "linux/arm64",
         "arm64": "linux/arm64",
+        "linux": "linux/amd64",
     }
     names = sources.lock.platforms if sources.lock else ()
     found = (next((known[word] for word in known if word in name), None) for name in names)

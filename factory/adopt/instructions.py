@@ -50,15 +50,15 @@ def place_dockerfile(
     """Place every instruction of the midstream Dockerfile; the draft holds the hooks."""
     draft = Draft(arguments=_arguments(dockerfile))
     reading = Reading(folder=folder, given=given, draft=draft)
-    final = len(dockerfile.stages) - 1
-    install = next((step for step in dockerfile.steps if step.stage == final and _installs(step)), None)
+    inside = dockerfile.in_image
+    install = next((step for step in dockerfile.steps if inside(step) and _installs(step)), None)
     found: dict[int, Placement] = {}
     user: Step | None = None
     workdir: Step | None = None
     for number, step in enumerate(dockerfile.steps):
-        if step.stage < final or step.stage < 0 or step.name == "FROM":
+        if not inside(step) or step.name == "FROM":
             if step.name != "ARG":
-                found[number] = _outer(step, dockerfile, final)
+                found[number] = _outer(step, dockerfile)
             continue
         user = step if step.name == "USER" else user
         workdir = step if step.name == "WORKDIR" else workdir
@@ -69,7 +69,7 @@ def place_dockerfile(
         found[number] = _checked(step, _placer(step), around, reading)
     for number, step in enumerate(dockerfile.steps):
         if number not in found:
-            found[number] = _surrounding(step, dockerfile, draft, final)
+            found[number] = _surrounding(step, dockerfile, draft)
     return tuple(found[number] for number in range(len(dockerfile.steps))), draft
 
 
@@ -83,10 +83,9 @@ def _hook(step: Step, install: Step | None) -> HookName:
 
 def _arguments(dockerfile: Dockerfile) -> dict[str, str | None]:
     """The ARG names of the final stage with their values, those before the first FROM put in."""
-    final = len(dockerfile.stages) - 1
     found: dict[str, str | None] = {}
     for step in dockerfile.steps:
-        if step.name == "ARG" and step.stage in {-1, final}:
+        if step.name == "ARG" and (step.stage < 0 or dockerfile.in_image(step)):
             for word in step.text.split():
                 name, has_value, value = word.partition("=")
                 found[name] = value.strip("\"'") if has_value else found.get(name)
@@ -184,10 +183,10 @@ _PLACERS: dict[str, Callable[[Step, Around, Reading], Placement]] = {
 }
 
 
-def _outer(step: Step, dockerfile: Dockerfile, final: int) -> Placement:
-    """An instruction outside of the final stage, or the FROM of a stage."""
+def _outer(step: Step, dockerfile: Dockerfile) -> Placement:
+    """An instruction outside of the image's stages, or the FROM of a stage."""
     if step.name == "FROM":
-        return _from(step, dockerfile, final)
+        return _from(step, dockerfile)
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
         return not_kept(step, "it holds credentials, which are not copied (FAC410)", "Change the password.")
     if step.name == "RUN":
@@ -209,11 +208,11 @@ def _names(step: Step) -> list[str]:
     return [word.partition("=")[0] for word in step.text.split()]
 
 
-def _from(step: Step, dockerfile: Dockerfile, final: int) -> Placement:
-    if step.stage == final:
+def _from(step: Step, dockerfile: Dockerfile) -> Placement:
+    if step.stage == dockerfile.lineage[0]:
         return placed(step, "spec", "base-image")
     image = dockerfile.stages[step.stage].image
-    if image in {dockerfile.base_image, dockerfile.stages[final].image}:
+    if image == dockerfile.base_image or image.lower() in {stage.name for stage in dockerfile.stages}:
         return placed(step, "template", "its builder stage")
     return not_kept(
         step,
@@ -222,13 +221,13 @@ def _from(step: Step, dockerfile: Dockerfile, final: int) -> Placement:
     )
 
 
-def _surrounding(step: Step, dockerfile: Dockerfile, draft: Draft, final: int) -> Placement:
+def _surrounding(step: Step, dockerfile: Dockerfile, draft: Draft) -> Placement:
     """USER, WORKDIR and ARG: they go where what is kept needs them."""
     if step.name == "ARG":
         return _argument(step, dockerfile, draft)
     used = [kept for kept in draft.kept() if step in (kept.user, kept.workdir)]
     needed = [kept for kept in used if step.name == "WORKDIR" or kept.step.name == "RUN"]
-    last = [each for each in dockerfile.steps if each.stage == final and each.name == step.name][-1]
+    last = [each for each in dockerfile.steps if dockerfile.in_image(each) and each.name == step.name][-1]
     usual = step.text.strip() in (_AS_1001 if step.name == "USER" else {_WORKDIR, "/opt/app-root"})
     if step is last and not usual:
         template_has = "runs as user 1001" if step.name == "USER" else f"starts in {_WORKDIR}"

@@ -15,7 +15,7 @@ from factory.adopt.decide import Decision
 from factory.adopt.draft import Draft
 from factory.adopt.old_lock import OldLock
 from factory.adopt.old_project import INDEX_KEYS, OldProject
-from factory.adopt.placement import masked
+from factory.adopt.placement import has_credentials, masked
 from factory.flavor.hooks import Hooks
 from factory.flavor.spec import Spec
 
@@ -87,7 +87,9 @@ def new_project(
     _drop_indexes(uv, notes)
     head = _HEAD.format(name=spec.folder_name, folder=folder)
     body = tomlkit.dumps(document).rstrip("\n")
-    return NewProject(text=f"{head}{body}\n\n{spec_text(decision, draft)}", notes=tuple(notes))
+    if has_credentials(body):
+        notes.append("pyproject.toml held credentials, which were put out of sight: change the password")
+    return NewProject(text=f"{head}{masked(body)}\n\n{spec_text(decision, draft)}", notes=tuple(notes))
 
 
 def _table(parent: MutableMapping[str, Any], key: str) -> MutableMapping[str, Any]:
@@ -101,8 +103,9 @@ def _table(parent: MutableMapping[str, Any], key: str) -> MutableMapping[str, An
 def _dependencies(project: MutableMapping[str, Any]) -> Array:
     """The list of dependencies; one whose own file lists them (``dynamic``) has none yet."""
     dynamic = project.get("dynamic")
-    if isinstance(dynamic, Array) and "dependencies" in dynamic:
-        dynamic.remove("dependencies")
+    for key in ("dependencies", "version"):
+        if isinstance(dynamic, Array) and key in dynamic:
+            dynamic.remove(key)
     if not isinstance(project.get("dependencies"), Array):
         project["dependencies"] = tomlkit.array().multiline(multiline=True)
     array: Array = project["dependencies"]
@@ -199,9 +202,7 @@ def _settle(array: Array, spec: Spec, notes: list[str]) -> None:
         version = versions.get(canonicalize_name(requirement.name))
         extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
         marker = f"; {requirement.marker}" if requirement.marker else ""
-        exact = bool(requirement.specifier) and all(
-            part.operator in {"==", "==="} for part in requirement.specifier
-        )
+        exact = all(part.operator in {"==", "==="} for part in requirement.specifier)
         if requirement.url is not None:
             pinned = f"=={version}" if version is not None else ""
             array[position] = f"{requirement.name}{extras}{pinned}{marker}"

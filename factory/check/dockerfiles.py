@@ -1,11 +1,11 @@
 """Rules about the Dockerfiles: markers, and what a build without a network could not do."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from factory.check.finding import Problem
 from factory.check.indexes import passwords, second_indexes
-from factory.check.installs import fetched, is_remote
+from factory.check.installs import Fetch, fetched, is_remote
 from factory.check.labels import check_labels
 from factory.check.packages import check_packages
 from factory.check.preload import check_preload
@@ -13,9 +13,10 @@ from factory.check.running import run_commands, without_flags
 from factory.check.stages import unpulled
 from factory.check.subject import Subject
 from factory.dockerfile.instructions import Instruction, read_instructions
-from factory.dockerfile.shell import Command, exec_form
+from factory.dockerfile.shell import exec_form
 from factory.downstream.blocks import find_blocks
 from factory.errors import MarkerError
+from factory.lock.lockfile import LOCK_FILE
 
 _DOWNSTREAM = "Dockerfile.konflux"
 _UNSAFE_STRATEGY = re.compile(r"unsafe-(?:best|first)-match")
@@ -54,22 +55,27 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
     else:
         instructions = whole if outside == lines else read_instructions(_decoded(outside))
         for instruction in instructions:
-            yield from _hermetic(path, instruction)
+            yield from _hermetic(path, instruction, subject.lock_names)
         yield from _unpulled(path, instructions)
     for instruction in whole:
-        yield from check_instruction(path, instruction, in_block=True)
+        yield from check_instruction(path, instruction, in_block=True, locks=subject.lock_names)
     yield from check_labels(path, whole, subject.project)
     if path != _DOWNSTREAM:
         # Downstream, what the removed block installs comes with the base image.
         yield from check_preload(path, whole, subject.pins)
 
 
-def check_instruction(path: str, instruction: Instruction, *, in_block: bool) -> Iterator[Problem]:
-    """FAC402 to FAC417 as far as one instruction tells; what a network gives may stand in a block."""
+def check_instruction(
+    path: str, instruction: Instruction, *, in_block: bool, locks: Collection[str] = (LOCK_FILE,)
+) -> Iterator[Problem]:
+    """FAC402 to FAC417 as far as one instruction tells; what a network gives may stand in a block.
+
+    ``locks`` are the names of the flavor's lock files.
+    """
     if not in_block:
-        yield from _hermetic(path, instruction)
+        yield from _hermetic(path, instruction, locks)
     yield from _everywhere(path, instruction)
-    yield from check_packages(path, instruction)
+    yield from check_packages(path, instruction, locks)
 
 
 def _outside(lines: Sequence[bytes], *, keep_blocks: bool) -> list[bytes]:
@@ -85,7 +91,7 @@ def _decoded(lines: Sequence[bytes]) -> list[str]:
     return [line.decode("utf-8", "replace") for line in lines]
 
 
-def _hermetic(path: str, instruction: Instruction) -> Iterator[Problem]:
+def _hermetic(path: str, instruction: Instruction, locks: Collection[str]) -> Iterator[Problem]:
     if instruction.name == "ADD":
         yield from _add(path, instruction)
     if instruction.name != "RUN":
@@ -101,11 +107,10 @@ def _hermetic(path: str, instruction: Instruction) -> Iterator[Problem]:
             solution="Write it as a plain shell line: RUN first && second.",
         )
     for command in run_commands(instruction):
-        yield from _fetch(path, instruction, command)
+        yield from _fetch(path, instruction, fetched(command, locks=locks))
 
 
-def _fetch(path: str, instruction: Instruction, command: Command) -> Iterator[Problem]:
-    fetch = fetched(command)
+def _fetch(path: str, instruction: Instruction, fetch: Fetch | None) -> Iterator[Problem]:
     if fetch is not None:
         yield Problem(
             code=fetch.code,

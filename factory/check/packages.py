@@ -1,7 +1,7 @@
 """Rules about how packages get into the image: from the lock, verified, once, and by nothing else."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from factory.check.finding import Problem
@@ -18,12 +18,12 @@ _BESIDE = frozenset({"-t", "--target", "--prefix", "--root"})
 _UV = re.compile(r"(?:.*/bin/)?uvx?")
 
 
-def check_packages(path: str, instruction: Instruction) -> Iterator[Problem]:
+def check_packages(path: str, instruction: Instruction, locks: Collection[str]) -> Iterator[Problem]:
     """FAC411 to FAC413 and FAC417 of one instruction, inside a MIDSTREAM ONLY block as well."""
     if instruction.name in {"COPY", "ADD"}:
         yield from _copied(path, instruction)
     for command in run_commands(instruction):
-        call = pip_call(command)
+        call = pip_call(command, locks=locks)
         if call is not None:
             yield from _install(path, instruction, call)
         if command[0] in _COPYING and _overlays(_named(command[1:]), whole=False):

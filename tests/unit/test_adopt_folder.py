@@ -1,0 +1,379 @@
+"""Whole hand-made folders: the spec that is read, what contradicts, what is missing, and what is written."""
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+import tomlkit
+from pypi_simple import PYPI_SIMPLE_ENDPOINT
+from support.clean_flavor import make_repository
+from support.hand_made import FOLDERS, NAMES, expected_project, lay_out
+
+from factory.adopt.adopt import Adopted, adopt_folder, read_sources
+from factory.adopt.decide import Wanted, decide
+from factory.adopt.report import describe
+from factory.check.check import check_flavors
+from factory.console import to_plain
+from factory.errors import FlavorExistsError, NotFoundError, SpecError
+from factory.flavor.repository import Repository
+from factory.flavor.spec import Spec
+from factory.lock.lockfile import read_lock
+from factory.render.drift import find_drift
+
+CASES = tuple(NAMES)
+TODAY = dt.date(2026, 11, 22)
+BASE = "quay.io/example/workbench-cuda-py312:1"
+PRODUCT = "registry.example.com/p:2"
+URL = "https://packages.example.com/cuda13.0/simple/"
+MINIMAL = {
+    "Dockerfile": f"FROM {BASE}\nRUN uv pip install -r requirements.txt\n",
+    "requirements.txt": f"--index-url {URL}\ntorch==2.11.0+cu130\ntraining-hub==0.9.2\n",
+}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return make_repository(tmp_path / "repository")
+
+
+@pytest.fixture
+def cases(tmp_path: Path) -> dict[str, Path]:
+    return {case: lay_out(case, tmp_path / "hand-made") for case in CASES}
+
+
+def _folder(parent: Path, files: dict[str, str], name: str = "mine") -> Path:
+    folder = parent / name
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+    return folder
+
+
+def _spec(folder: Path, **wanted: str) -> Spec:
+    return decide(read_sources(folder), Wanted(**wanted)).spec  # type: ignore[arg-type]
+
+
+def _notes(folder: Path, **wanted: str) -> str:
+    return "\n".join(decide(read_sources(folder), Wanted(**wanted)).notes)  # type: ignore[arg-type]
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _adopt(repository: Repository, folder: Path, *, write: bool = True) -> Adopted:
+    return adopt_folder(repository, folder, Wanted(), write=write)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_project_of_a_folder_is_the_golden_one(
+    case: str, repository: Repository, cases: dict[str, Path]
+) -> None:
+    adopted = _adopt(repository, cases[case])
+    assert (adopted.folder / "pyproject.toml").read_text(encoding="utf-8") == expected_project(case)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_file_and_instruction_is_accounted_for_once(
+    case: str, repository: Repository, cases: dict[str, Path]
+) -> None:
+    sources = read_sources(cases[case])
+    placements = _adopt(repository, cases[case], write=False).placements
+    expected: list[tuple[str, int | None]] = [(path, None) for path in sources.folder.paths]
+    for dockerfile in (sources.dockerfile, sources.downstream):
+        expected += [(step.path, step.line) for step in (dockerfile.steps if dockerfile else ())]
+    assert sorted(map(str, ((each.path, each.line) for each in placements))) == sorted(map(str, expected))
+    on_disk = {path.relative_to(cases[case]).as_posix() for path in cases[case].rglob("*") if path.is_file()}
+    assert {each.path for each in placements} == on_disk
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_adopted_flavor_is_clean_but_for_what_locking_mends(
+    case: str, repository: Repository, cases: dict[str, Path]
+) -> None:
+    adopted = _adopt(repository, cases[case])
+    flavor = repository.flavor(adopted.name)
+    assert find_drift(flavor) == ()
+    errors = {
+        item.code
+        for item in check_flavors([flavor], root=repository.root, today=TODAY).findings
+        if item.severity == "error"
+    }
+    expected = {"cuda": {"FAC321", "FAC322"}, "rocm": {"FAC321", "FAC304"}, "cpu": {"FAC321"}}
+    assert errors == expected[case]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_without_write_nothing_is_written_and_the_same_is_said(
+    case: str, repository: Repository, cases: dict[str, Path]
+) -> None:
+    before = _files(cases[case])
+    dry = _adopt(repository, cases[case], write=False)
+    assert list(repository.flavors_folder.iterdir()) == []
+    made = _adopt(repository, cases[case])
+    assert (dry.placements, dry.notes, dry.files) == (made.placements, made.notes, made.files)
+    assert _files(cases[case]) == before
+    assert {name for name, _ in made.files} == {
+        path.relative_to(made.folder).as_posix() for path in made.folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_password_leaves_the_folder(case: str, repository: Repository, cases: dict[str, Path]) -> None:
+    adopted = _adopt(repository, cases[case])
+    said = json.dumps(to_plain(adopted)) + "".join(map(str, describe(adopted, place="x")))
+    assert "s3cret" not in said
+    assert not any(b"s3cret" in content for content in _files(repository.root).values())
+
+
+def test_the_versions_of_the_old_lock_are_there_to_be_kept(
+    repository: Repository, cases: dict[str, Path]
+) -> None:
+    lock = read_lock(_adopt(repository, cases["cuda"]).folder)
+    assert lock is not None
+    assert lock.versions()["torch"] == "2.9.1+cu130"
+    assert lock.index_urls == (URL,)
+    assert lock.inputs is None
+
+
+def test_the_pin_counts_and_not_the_name_of_the_folder(cases: dict[str, Path]) -> None:
+    assert _spec(cases["cuda"]).training_hub == "0.5.0"
+    notes = _notes(cases["cuda"])
+    assert "training-hub is 0.5.0" in notes
+    assert "though pyproject.toml, dependencies says 0.6.0" in notes
+    assert f"the folder is called {NAMES['cuda']}" in notes
+
+
+NO_PYTHON = "FROM quay.io/x/cuda:1\n"
+PINS = "torch==2.11.0+cu130\ntraining_hub==1.0\n"
+EXACT = "[project]\ndependencies = ['torch==2.9.1+cu128', 'training_hub[x]==0.8.0']\n"
+RANGE = "[project]\nrequires-python = '>=3.11,<3.12'\n"
+ROCM = {
+    "Dockerfile": "FROM quay.io/x/rocm-py312:1\n",
+    "rocm.repo": "[r]\nbaseurl=https://x.example.com/rocm/el9/6.4.3/main\n",
+}
+COMPILED = (
+    "# uv pip compile --python-version 3.13 --python-platform=linux "
+    "--python-platform aarch64-manylinux_2_28\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "key", "value"),
+    [
+        ({}, "accelerator", "cuda"),
+        ({}, "accelerator_version", "13.0"),
+        ({}, "torch", "2.11.0"),
+        ({}, "python", "3.12"),
+        ({}, "training_hub", "0.9.2"),
+        ({}, "index_url", URL),
+        ({}, "base_image", BASE),
+        ({}, "platforms", ("linux/amd64",)),
+        (ROCM, "accelerator_version", "6.4.3"),
+        ({"Dockerfile": f"FROM {BASE}\nRUN dnf install -y cuda-nvcc-12-8\n"}, "accelerator_version", "12.8"),
+        ({"Dockerfile": f"ARG CUDA_VERSION=12.6.3\nFROM {BASE}\n"}, "accelerator_version", "12.6"),
+        ({"Dockerfile.konflux": "FROM registry.example.com/p:2\n"}, "downstream_base_image", PRODUCT),
+        ({"Dockerfile": NO_PYTHON, "pyproject.toml": RANGE}, "python", "3.11"),
+        ({"Dockerfile": NO_PYTHON, "requirements.txt": COMPILED + PINS}, "python", "3.13"),
+        ({"requirements.txt": COMPILED + PINS}, "platforms", ("linux/amd64", "linux/arm64")),
+        ({"requirements.txt": PINS}, "index_url", None),
+        ({"requirements.txt": PINS, "pyproject.toml": f"[[tool.uv.index]]\nurl='{URL}'"}, "index_url", URL),
+        ({"requirements.txt": PINS, "Dockerfile": f"FROM {BASE}\nENV PIP_INDEX_URL={URL}"}, "index_url", URL),
+        ({"requirements.txt": PINS, "Dockerfile": f"FROM {BASE}\nRUN pip -i {URL} x"}, "index_url", URL),
+        ({"requirements.txt": f"-i {PYPI_SIMPLE_ENDPOINT}\n{PINS}"}, "index_url", None),
+        ({"requirements.txt": "a==1\n", "pyproject.toml": EXACT}, "accelerator_version", "12.8"),
+        ({"requirements.txt": "a==1\n", "pyproject.toml": EXACT}, "training_hub", "0.8.0"),
+        ({"requirements.txt": "a==1\n", "pyproject.toml": EXACT}, "torch", "2.9.1"),
+    ],
+)
+def test_what_the_files_say_goes_to_the_spec(
+    tmp_path: Path, files: dict[str, str], key: str, value: object
+) -> None:
+    assert getattr(_spec(_folder(tmp_path, MINIMAL | files)), key) == value
+
+
+def test_options_go_before_the_files_and_the_difference_is_said(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, MINIMAL)
+    wanted = {"torch": "2.12.0", "python": "3.13", "index_url": "https://other.example.com/simple/"}
+    spec = _spec(folder, **wanted, name="mine")
+    assert (spec.torch, spec.python, spec.name) == ("2.12.0", "3.13", "mine")
+    assert spec.index_url == "https://other.example.com/simple/"
+    assert "torch is 2.12.0 (--torch), though requirements.txt, line 2 says 2.11.0" in _notes(
+        folder, **wanted
+    )
+
+
+def test_all_that_is_missing_is_named_at_once_with_its_option(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, {"Dockerfile": "FROM quay.io/example/base\n", "requirements.txt": "a==1\n"})
+    with pytest.raises(SpecError) as refused:
+        _spec(folder)
+    for key in ("accelerator", "torch", "training-hub", "python", "base-image"):
+        assert f"--{key} " in refused.value.solution
+    assert "has neither a tag nor a digest" in refused.value.reason
+    spec = _spec(
+        folder, accelerator="cpu", torch="2.11.0", training_hub="1.0", python="3.12", base_image=BASE
+    )
+    assert spec.derived_name == "th10-cpu-torch2110-py312"
+
+
+def test_a_version_from_the_folders_name_is_a_last_hint_and_said(tmp_path: Path) -> None:
+    files = MINIMAL | {"requirements.txt": "torch==2.11.0\ntraining-hub==1.0\n"}
+    decision = decide(read_sources(_folder(tmp_path, files, "th10-cuda128-torch2110-py312")), Wanted())
+    (origin,) = (each for each in decision.origins if each.key == "accelerator-version")
+    assert (origin.value, origin.where) == ("12.8", "a guess from the folder's name")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"--index-url {URL.replace('//', '//me:s3cret@')}", "held credentials"),
+        (f"--index-url {URL}?token=s3cret", "held credentials or a query"),
+    ],
+)
+def test_credentials_in_an_index_url_are_left_out_and_said(tmp_path: Path, line: str, said: str) -> None:
+    folder = _folder(tmp_path, MINIMAL | {"requirements.txt": f"{line}\ntorch==2.11.0\ntraining-hub==1.0\n"})
+    assert _spec(folder).index_url == URL
+    notes = _notes(folder)
+    assert said in notes
+    assert "s3cret" not in notes
+
+
+def test_indexes_that_contradict_are_said(tmp_path: Path) -> None:
+    other = "https://packages.example.com/cpu/simple/"
+    folder = _folder(tmp_path, MINIMAL | {"pyproject.toml": f"[tool.uv]\nindex-url = '{other}'\n"})
+    assert f"index-url is {URL} (requirements.txt, line 1), though" in _notes(folder)
+    assert other in _notes(folder)
+
+
+PROJECT = """\
+# Ours.
+[project]
+name = "old"
+dynamic = ["version"]
+requires-python = ">=3.12"
+dependencies = [
+    "torch>=2.9",  # a range, on purpose
+    # the pin
+    "training_hub[lora]==0.8.0",
+    "trl @ git+https://me:s3cret@git.example.com/trl.git@main",
+    "torch-extra",
+]
+
+[project.optional-dependencies]
+gpu = ["kernels>=0.10,<1"]
+
+[tool.uv]
+override-dependencies = ["protobuf>=6"]
+extra-index-url = ["https://x.example.com/simple/"]
+
+[tool.uv.pip]
+index-strategy = "unsafe-best-match"
+
+[tool.ruff]
+line-length = 100
+"""
+
+
+def test_a_project_is_kept_but_for_what_contradicts_the_spec(repository: Repository, tmp_path: Path) -> None:
+    lock = f"# uv pip compile --extra gpu pyproject.toml\n{MINIMAL['requirements.txt']}"
+    folder = _folder(tmp_path, MINIMAL | {"pyproject.toml": PROJECT, "requirements.txt": lock})
+    adopted = _adopt(repository, folder)
+    text = (adopted.folder / "pyproject.toml").read_text(encoding="utf-8")
+    document = tomlkit.parse(text).unwrap()
+    assert document["project"]["dependencies"] == [
+        *("torch>=2.9", "training_hub[lora]==0.9.2", "trl", "torch-extra", "kernels>=0.10,<1"),
+    ]
+    assert "dynamic" not in document["project"] or document["project"]["dynamic"] == []
+    assert document["project"]["requires-python"] == "==3.12.*"
+    assert document["tool"]["uv"] == {"override-dependencies": ["protobuf>=6"], "pip": {}}
+    assert document["tool"]["ruff"] == {"line-length": 100}
+    for comment in ("# Ours.", "# a range, on purpose", "# the pin"):
+        assert comment in text
+    assert "s3cret" not in text
+    said = "\n".join(adopted.notes)
+    for words in ("field note 10", "field note 6", "index-strategy was taken out", "of the extra 'gpu'"):
+        assert words in said
+
+
+def test_without_a_project_the_requirements_in_file_says_what_is_asked_for(
+    repository: Repository, tmp_path: Path
+) -> None:
+    files = MINIMAL | {"requirements.in": "-c limits.txt\ntorch\ntrl>=0.24  # training\n\n# a comment\n"}
+    adopted = _adopt(repository, _folder(tmp_path, files))
+    project = repository.flavor(adopted.name).project
+    assert project.dependencies == ("torch==2.11.0", "trl>=0.24", "training-hub==0.9.2")
+
+
+def test_with_a_lock_alone_what_it_says_was_asked_for_is_a_guess_that_is_said(
+    repository: Repository, tmp_path: Path
+) -> None:
+    lock = f"--index-url {URL}\n" + "".join(
+        f"{name}=={version}\n    # via {via}\n"
+        for name, version, via in (
+            ("numpy", "2.4.1", "torch"),
+            ("torch", "2.11.0", "training-hub"),
+            ("training-hub", "0.9.2", "-r requirements.in"),
+            ("trl", "0.24.0", "-r requirements.in"),
+        )
+    )
+    adopted = _adopt(repository, _folder(tmp_path, MINIMAL | {"requirements.txt": lock}))
+    project = repository.flavor(adopted.name).project
+    assert project.dependencies == ("training-hub==0.9.2", "trl", "torch==2.11.0")
+    assert any("a guess from requirements.txt" in note for note in adopted.notes)
+
+
+def test_a_name_that_is_taken_is_refused_and_nothing_is_lost(repository: Repository, tmp_path: Path) -> None:
+    folder = _folder(tmp_path, MINIMAL)
+    _adopt(repository, folder)
+    before = _files(repository.root)
+    for write in (True, False):
+        with pytest.raises(FlavorExistsError):
+            _adopt(repository, folder, write=write)
+    assert _files(repository.root) == before
+
+
+def test_a_folder_where_the_flavor_would_stand_is_left_alone(repository: Repository) -> None:
+    folder = _folder(repository.flavors_folder, MINIMAL, "th09-cuda130-torch2110-py312")
+    before = _files(repository.root)
+    with pytest.raises(FlavorExistsError) as refused:
+        _adopt(repository, folder)
+    assert "Move it out of flavors/" in refused.value.solution
+    assert _files(repository.root) == before
+    named = adopt_folder(repository, folder, Wanted(name="new"), write=True)
+    assert (named.name, _files(folder)) == ("new", {name: before[name] for name in before})
+
+
+@pytest.mark.parametrize(
+    ("files", "error", "says"),
+    [
+        ({"pyproject.toml": "[tool.factory]\n"}, SpecError, "is a flavor already"),
+        ({"pyproject.toml": "[tool"}, SpecError, "cannot be read"),
+        ({"pyproject.toml": "[project]\ndependencies = ['a b c']\n"}, SpecError, "PEP 508"),
+    ],
+)
+def test_what_cannot_be_adopted_is_refused_and_nothing_is_written(
+    repository: Repository, tmp_path: Path, files: dict[str, str], error: type[Exception], says: str
+) -> None:
+    folder = _folder(tmp_path, MINIMAL | files)
+    with pytest.raises(error, match=says):
+        _adopt(repository, folder)
+    assert list(repository.flavors_folder.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_said(repository: Repository, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="is not a folder"):
+        _adopt(repository, tmp_path / "none")
+
+
+def test_links_and_strange_files_are_named(repository: Repository, tmp_path: Path) -> None:
+    folder = _folder(tmp_path, MINIMAL | {"requirements-gpu.txt": "a==1\n", "notes/todo.txt": "x\n"})
+    (folder / "link").symlink_to("/etc/hostname")
+    (folder / "linked").symlink_to(tmp_path)
+    found = {each.path: each for each in _adopt(repository, folder).placed("not kept")}
+    assert set(found) == {"requirements-gpu.txt", "notes/todo.txt", "link", "linked"}
+    assert "a second lock" in found["requirements-gpu.txt"].why
+
+
+def test_golden_folders_are_there_for_each_case() -> None:
+    assert {path.name for path in FOLDERS.iterdir() if path.is_dir()} == set(CASES)
