@@ -1,14 +1,10 @@
 """What a rule finds."""
 
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from factory.check.rules import RULES, Severity
+from factory.flavor.secrets import masked
 from factory.flavor.waiver import Waiver
-
-# Up to the last @ before the path: a password may hold one. Without a scheme, NAME:TAG@sha256: is an image.
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
-_WITHOUT_SCHEME = re.compile(r"(?<![\w/.-])[^\s/:@`'\"=]+:(?!//)[^\s/]*@(?!sha256:)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +53,8 @@ def finding(problem: Problem, *, flavor: str, folder: str, waiver: Waiver | None
         path=f"{folder}/{problem.path}",
         line=problem.line,
         package=problem.package,
-        message=_masked(problem.message),
+        message=masked(problem.message),
         why=rule.why,
-        solution=_masked(problem.solution),
-        waiver=waiver,
+        solution=masked(problem.solution),
+        waiver=None if waiver is None else replace(waiver, reason=masked(waiver.reason)),
     )
-
-
-def _masked(text: str) -> str:
-    """A text as it may stand in a public log: without the credentials of the URLs in it."""
-    return _WITHOUT_SCHEME.sub("***@", _CREDENTIALS.sub("***@", text))

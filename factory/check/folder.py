@@ -1,14 +1,16 @@
 """Rules about the folder: every file that the templates make, as they make it, and nothing else."""
 
+import re
 from collections.abc import Iterator
 
 from factory.check.finding import Problem
-from factory.check.installs import is_lock
 from factory.check.subject import Subject
 from factory.errors import FactoryError, MarkerError, TemplateError
 from factory.flavor.project import PROJECT_FILE
 from factory.render.drift import Difference, find_drift
 
+# Called as the lock of a further index is.
+_ORPHAN = re.compile(r"requirements[-_.].*\.txt")
 _GENERATED = frozenset({"missing", "changed", "mode"})
 _CODES = {"missing": "FAC101", "changed": "FAC102", "mode": "FAC103", "stray": "FAC104", "absent": "FAC101"}
 
@@ -49,7 +51,7 @@ def _link(path: str, message: str, solution: str) -> Problem:
 
 
 def _problem(difference: Difference, flavor: str) -> Problem:
-    if difference.kind == "stray" and is_lock(difference.path):
+    if difference.kind == "stray" and _ORPHAN.fullmatch(difference.path):
         # Left behind by a split, with pins that contradict the lock's, and still there to be installed.
         return Problem(
             code="FAC104",

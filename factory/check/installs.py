@@ -1,10 +1,11 @@
 """What a shell command fetches: packages by name, by URL, files, system packages."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from factory.dockerfile.shell import Command
+from factory.lock.lockfile import LOCK_FILE
 
 _PIP = re.compile(r"pip[0-9.]*")
 _PYTHON = re.compile(r"python[0-9.]*")
@@ -44,8 +45,6 @@ _VALUED = frozenset(
     }
 )
 _REQUIREMENT_FILES = frozenset({"-r", "--requirement", "--requirements"})
-# requirements.txt, and requirements-NAME.txt of each further index.
-_LOCK = re.compile(r"requirements(?:-[a-z0-9]+(?:-[a-z0-9]+)*)?\.txt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +56,16 @@ class Fetch:
     word: str
 
 
-def fetched(command: Command) -> Fetch | None:
-    """What a command would fetch in a build that has no network; None where it fetches nothing."""
+def fetched(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> Fetch | None:
+    """What a command would fetch in a build that has no network; None where it fetches nothing.
+
+    ``locks`` are the names of the flavor's lock files, from which it may install.
+    """
     program, arguments = _program(command)
     if _PIP.fullmatch(program):
-        return _pip(arguments, shown=program)
+        return _pip(arguments, shown=program, locks=locks)
     if program == "uv":
-        return _uv(arguments)
+        return _uv(arguments, locks)
     if program == "uvx":
         return _tool(arguments, shown="uvx")
     if program in _PYTHON_TOOLS and _has_verb(arguments):
@@ -83,8 +85,11 @@ class PipCall:
     locks: tuple[str, ...]
 
 
-def pip_call(command: Command) -> PipCall | None:
-    """What a command asks pip to do; None where it calls no pip, or asks it for nothing."""
+def pip_call(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> PipCall | None:
+    """What a command asks pip to do; None where it calls no pip, or asks it for nothing.
+
+    ``locks`` are the names of the flavor's lock files.
+    """
     program, arguments = _program(command)
     shown = program
     if program == "uv":
@@ -103,7 +108,7 @@ def pip_call(command: Command) -> PipCall | None:
         shown=shown,
         verb=verb,
         arguments=tuple(arguments),
-        locks=tuple(name for name in named if is_lock(name)),
+        locks=tuple(name for name in named if _base(name) in locks),
     )
 
 
@@ -111,11 +116,6 @@ def installs_system_packages(command: Command) -> bool:
     """Whether a command is one of a system's package manager, asked to install something."""
     program, arguments = _program(command)
     return program in _SYSTEM_TOOLS and _has_verb(arguments)
-
-
-def is_lock(path: str) -> bool:
-    """Whether a path is called as a lock file of a flavor."""
-    return _LOCK.fullmatch(path.rpartition("/")[2]) is not None
 
 
 def _program(command: Command) -> tuple[str, list[str]]:
@@ -142,10 +142,10 @@ def _download(program: str, arguments: Sequence[str]) -> Fetch | None:
     return Fetch(code="FAC404", what=_shown(program, arguments), word=program) if downloads else None
 
 
-def _uv(arguments: Sequence[str]) -> Fetch | None:
+def _uv(arguments: Sequence[str], locks: Collection[str]) -> Fetch | None:
     positional = [argument for argument in arguments if not argument.startswith("-")]
     if positional[:1] == ["pip"]:
-        return _pip(arguments[arguments.index("pip") + 1 :], shown="uv pip")
+        return _pip(arguments[arguments.index("pip") + 1 :], shown="uv pip", locks=locks)
     if positional[:2] == ["tool", "run"]:
         return _tool(arguments[arguments.index("run") + 1 :], shown="uv tool run")
     if not _OFFLINE.isdisjoint(arguments):
@@ -164,7 +164,7 @@ def _tool(arguments: Sequence[str], *, shown: str) -> Fetch | None:
     return Fetch(code="FAC403", what=_shown(shown, arguments), word=shown.partition(" ")[0])
 
 
-def _pip(arguments: Sequence[str], *, shown: str) -> Fetch | None:
+def _pip(arguments: Sequence[str], *, shown: str, locks: Collection[str]) -> Fetch | None:
     verb = next((argument for argument in arguments if argument in _FETCHING_VERBS), None)
     if verb is None:
         return None
@@ -174,7 +174,7 @@ def _pip(arguments: Sequence[str], *, shown: str) -> Fetch | None:
             return Fetch(code="FAC402", what=f"{shown} {verb} {word}", word=word)
     if verb == "sync":
         files, positional = positional, []
-    strangers = [name for name in files if not is_lock(name)]
+    strangers = [name for name in files if _base(name) not in locks]
     named = [word for word in positional if not word.endswith(".whl")]
     if (named or strangers) and _OFFLINE.isdisjoint(arguments):
         unlocked = " ".join((*named, *strangers))
@@ -200,6 +200,10 @@ def operands(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         elif not word.startswith("-"):
             positional += [word]
     return positional, files
+
+
+def _base(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _has_verb(arguments: Sequence[str]) -> bool:

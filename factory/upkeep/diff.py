@@ -7,6 +7,7 @@ from packaging.utils import canonicalize_name
 
 from factory.flavor.project import Project
 from factory.flavor.requirements import parse
+from factory.flavor.secrets import masked
 from factory.flavor.spec import Spec
 from factory.lock.changes import Changes, PinChange, compare
 from factory.lock.lockfile import Artifact, Pin
@@ -130,7 +131,11 @@ def _settings(before: Spec, after: Spec) -> Iterator[Setting]:
     old, new = _values(before), _values(after)
     for key in dict.fromkeys((*old, *new)):
         if old.get(key) != new.get(key):
-            yield Setting(key=key, before=old.get(key), after=new.get(key))
+            yield Setting(key=key, before=_shown(old.get(key)), after=_shown(new.get(key)))
+
+
+def _shown(value: str | None) -> str | None:
+    return None if value is None else masked(value)
 
 
 def _values(spec: Spec) -> Mapping[str, str | None]:
@@ -159,7 +164,7 @@ def _requirements(before: Project, after: Project) -> Iterator[Lines]:
         removed = tuple(entry for entry in entries if entry not in new[key])
         added = tuple(entry for entry in new[key] if entry not in entries)
         if removed or added:
-            yield Lines(key=key, removed=removed, added=added)
+            yield Lines(key=key, removed=tuple(map(masked, removed)), added=tuple(map(masked, added)))
 
 
 def _lists(project: Project) -> Mapping[str, tuple[str, ...]]:

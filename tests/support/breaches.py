@@ -212,7 +212,8 @@ BREACHES = [
     ),
     Breach("FAC411", "Dockerfile", " --require-hashes", "", "-r /usr/share", "without --require-hashes"),
     _docker("FAC411", "RUN uv pip sync --no-verify-hashes requirements.txt", "RUN uv"),
-    _docker("FAC411", "RUN python3 -m pip install --no-deps -r requirements-kernels.txt", "RUN python3"),
+    _docker("FAC411", "RUN python3 -m pip install --no-deps -r requirements.txt", "RUN python3"),
+    _docker("FAC403", "RUN uv pip install -r requirements-kernels.txt", "RUN uv", "requirements-kernels.txt"),
     Breach("FAC412", "Dockerfile.konflux", " --no-deps", "", "-r /usr/share", "without --no-deps"),
     _docker("FAC412", "RUN pip install --require-hashes --requirement=/x/requirements.txt", "RUN pip"),
     _docker(

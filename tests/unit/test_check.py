@@ -254,7 +254,7 @@ def test_the_lock_and_the_dockerfiles_of_a_broken_spec_are_still_checked(flavor:
         "RUN pip download --no-index --index-url https://$(cat /run/secrets/token)@x.example.com/ .",
         "ENV UV_DEFAULT_INDEX=https://x.example.com/simple",
         'LABEL maintainer="me@example.com" source="ssh://git@example.com/x"',
-        "RUN uv pip sync --require-hashes /usr/share/factory/requirements-kernels.txt",
+        "RUN uv pip sync --require-hashes /usr/share/factory/requirements.txt",
         "COPY sitecustomize.py /opt/app-root/lib/python3.12/site-packages/sitecustomize.py",
         "COPY --from=builder /opt/app-root/bin/tool /opt/app-root/bin/",
         "COPY notes.txt /opt/app-root",

@@ -169,3 +169,23 @@ def test_flavors_of_one_accelerator_may_share_an_index(repository: Repository) -
         "[tool.factory]", '[tool.factory]\nname = "second"'
     )
     assert _check(make_flavor(repository, name="second", project=renamed)) == []
+
+
+def test_a_neighbour_that_cannot_be_read_hinders_nobody(repository: Repository, flavor: Flavor) -> None:
+    broken = repository.flavors_folder / "broken"
+    broken.mkdir()
+    (broken / "pyproject.toml").write_text("[tool.factory", encoding="utf-8")
+    (repository.flavors_folder / "empty").mkdir()
+    assert _found(flavor) == []
+
+
+def test_a_requirements_file_of_no_index_is_not_taken_for_a_lock(flavor: Flavor) -> None:
+    for name in ("requirements-nums.txt", "requirements-more.txt"):
+        with (flavor.folder / "Dockerfile").open("a", encoding="utf-8") as file:
+            file.write(f"RUN pip install -r {name}\n")
+    found = [item for item in _check(flavor) if item.code in {"FAC403", "FAC411", "FAC412"}]
+    assert [(item.code, "nums" in item.message) for item in found] == [
+        ("FAC411", True),
+        ("FAC412", True),
+        ("FAC403", False),
+    ]

@@ -236,3 +236,10 @@ def test_a_bar_or_a_backtick_in_an_entry_does_not_break_the_table() -> None:
     (row,) = (line for line in as_markdown(_to(project)).splitlines() if "a` \\| b" in line)
     assert row.replace("\\|", "").count("|") == 4
     assert "`` flash-attn" in row or "``flash-attn" in row
+
+
+def test_what_somebody_wrote_into_a_url_is_not_repeated() -> None:
+    asked = '"numpy @ https://me:hunter2@x.example.com/numpy-2.4.1-py3-none-any.whl"'
+    found = _to(_edited('"numpy>=2.0,<3"', asked, PROJECT))
+    assert "https://***@x.example.com" in _words(found)
+    assert "hunter2" not in f"{found}{_words(found)}{as_markdown(found)}"
