@@ -57,8 +57,10 @@ class Partial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the file; what was received stays for the next run."""
+        """Close the file; what was received stays for the next run, nothing does not."""
         self._file.close()
+        if kind is not None and not self._received:
+            self._path.unlink(missing_ok=True)
 
     @property
     def received(self) -> int:

@@ -71,7 +71,7 @@ def make_plan(flavor: Flavor, wanted: tuple[Wanted, ...], standing: Standing, fe
         from factory.hermetic.locate import locate  # noqa: PLC0415
         from factory.index.client import Patience, client_for  # noqa: PLC0415
 
-        patience = Patience(read_seconds=fetching.timeout_seconds)
+        patience = Patience.of_timeout(fetching.timeout_seconds)
         for index, of_index in by_index(absent).items():
             with client_for(spec, index, connections=fetching.jobs, patience=patience) as client:
                 found, not_found = locate(client, of_index, jobs=fetching.jobs)

@@ -169,7 +169,7 @@ def _download(
     from factory.hermetic.download import download  # noqa: PLC0415 - as in `make_plan`
     from factory.index.client import Patience, client_for  # noqa: PLC0415
 
-    patience = Patience(read_seconds=fetching.timeout_seconds)
+    patience = Patience.of_timeout(fetching.timeout_seconds)
     spec = flavor.project.spec
     problems: list[Problem] = []
     for index in by_index(one.wanted for one in plan.located):

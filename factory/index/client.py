@@ -18,7 +18,13 @@ from factory.flavor.spec import Spec
 from factory.index.cache import MetadataCache
 from factory.index.configured import public_index_url
 from factory.index.credentials import read_logins
-from factory.index.metadata import MOST_METADATA_BYTES, Metadata, parse_metadata, wheel_metadata
+from factory.index.metadata import (
+    MOST_METADATA_BYTES,
+    Metadata,
+    check_identity,
+    parse_metadata,
+    wheel_metadata,
+)
 from factory.index.pages import IndexFile, every, parse_page
 from factory.index.patience import Patience, unreachable
 from factory.index.ranges import RangeFile
@@ -150,15 +156,28 @@ class IndexClient:
             RedirectError: the server sends on to a host that is not named.
             ProgramError: the work was stopped.
         """
-        known = self._cache.get(self.url, file)
-        if known is not None:
-            return parse_metadata(known, of=file.file_name)
+        return parse_metadata(self._metadata_file(file), of=file.file_name)
+
+    def check_identity(self, file: IndexFile) -> None:
+        """See that a file is of the package and version that its name says, as its metadata tells.
+
+        Raises:
+            IndexAccessError, IndexContentError, RedirectError, ProgramError: as for `metadata`, but
+                that a requirement in it which cannot be read is no matter here.
+        """
+        self._metadata_file(file)
+
+    def _metadata_file(self, file: IndexFile) -> bytes:
+        content = self._cache.get(self.url, file)
+        if content is not None:
+            check_identity(content, of=file.file_name)
+            return content
         content = self._served_metadata(file)
         if content is None:
             content = self._metadata_in_wheel(file)
-        metadata = parse_metadata(content, of=file.file_name)
+        check_identity(content, of=file.file_name)
         self._cache.put(self.url, file, content)
-        return metadata
+        return content
 
     def _served_metadata(self, file: IndexFile) -> bytes | None:
         if file.metadata_url is None:

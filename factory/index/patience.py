@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import httpx
 
@@ -22,8 +22,8 @@ _SOLUTION = "Look at the index URL, the network and the index itself, then run t
 class Patience:
     """How long an index is waited for: seconds to connect, seconds without a byte, tries, first pause.
 
-    ``whole_seconds`` is for all that one page, one metadata or the beginning of a download takes,
-    with its tries and pauses. A download goes on for as long as every ``pace_seconds`` bring
+    ``whole_seconds`` is for all that one page or one metadata takes, with its tries and pauses. A
+    download begins within `begin_seconds`, and goes on for as long as every ``pace_seconds`` bring
     ``pace_bytes``. A timeout is tried half as often as other failures, since each one costs the
     whole wait. So no request is without an end, whatever the server does.
     """
@@ -36,6 +36,16 @@ class Patience:
     attempts: int = 4
     pause_seconds: float = 0.5
     longest_pause_seconds: float = 10.0
+
+    @classmethod
+    def of_timeout(cls, seconds: float) -> Self:
+        """With so many seconds without a byte, and no more to connect."""
+        return cls(read_seconds=seconds, connect_seconds=min(cls.connect_seconds, seconds))
+
+    @property
+    def begin_seconds(self) -> float:
+        """How long the header of an answer may take."""
+        return self.connect_seconds + 2 * self.read_seconds
 
 
 @dataclass(frozen=True, kw_only=True)

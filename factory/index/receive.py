@@ -57,7 +57,7 @@ def receive(transport: Transport, url: str, sink: Sink, *, size: int | None) -> 
 def _try(transport: Transport, url: str, sink: Sink, size: int | None) -> bool | Again:
     start = sink.received
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with transport.opened(url, headers, Deadline(transport.patience.whole_seconds)) as response:
+    with transport.opened(url, headers, Deadline(transport.patience.begin_seconds)) as response:
         ranges = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             if ranges and ranges[2] == str(start):

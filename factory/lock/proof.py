@@ -1,48 +1,73 @@
-"""Whether a private index itself lists what was resolved, with the digests that go into the lock.
+"""Whether a private index itself stands by what was resolved: its digests, and the packages its files hold.
 
-uv follows a redirect to any host, and computes a digest where a page tells none: whoever is asked
-instead of the index could then say what is locked. So its pages are read once more, by our own rules.
+uv follows a redirect to any host, computes a digest where a page tells none, and takes a wheel of
+another version than its name says. So the pages are read once more, by our own rules, and the metadata
+of every file that is not known yet.
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from factory.errors import IndexContentError
 from factory.flavor.spec import Spec
-from factory.lock.clients import open_clients
+from factory.index.client import IndexClient
+from factory.index.pages import IndexFile
+from factory.index.parallel import in_parallel
+from factory.lock.clients import CONNECTIONS, Clients, open_clients
 from factory.lock.lockfile import Pin
 from factory.lock.pages import Page, PinnedPages
 
 
-def prove(spec: Spec, pins: Iterable[Pin], *, from_folders: Collection[str]) -> None:
-    """See that the pages of the private indexes list every file of new pins.
+class Proofs:
+    """What a run has read of private indexes: each page and each file once, whichever flavors pin it."""
 
-    The public index is left out: it has no other host that could answer for it, and thousands of users
-    who would see. So are packages ``from_folders`` of wheels, by normalized name.
+    def __init__(self, clients: Clients) -> None:
+        self._pages = PinnedPages(clients)
+        self._known: set[tuple[IndexClient, IndexFile]] = set()
 
-    Raises:
-        IndexContentError: a page tells no digest of a file, another one, or does not list it.
-        IndexAccessError: an index refused, failed or did not answer.
-        RedirectError: it sends on to a host that the spec does not name.
-    """
-    asked = [
-        pin
-        for pin in pins
-        if pin.name not in from_folders and spec.url_of(spec.index_of(pin.name)) is not None
-    ]
-    if not asked:
-        return
-    with open_clients() as clients:
-        pages = PinnedPages(clients)
-        pages.read((spec, spec.index_of(pin.name), pin.name, pin.version or "") for pin in asked)
-        wrong = [
-            text for pin in asked for text in _wrong(pin, pages.of(spec, spec.index_of(pin.name), pin.name))
+    def prove(self, spec: Spec, pins: Iterable[Pin], *, from_folders: Collection[str]) -> None:
+        """See that the private indexes list every file of new pins, and that each is its package.
+
+        The public index is left out: it has no other host that could answer for it, and thousands of
+        users who would see. So are packages ``from_folders`` of wheels, by normalized name.
+
+        Raises:
+            IndexContentError: a page tells no digest of a file, another one, or does not list it; or a
+                file holds the metadata of another package than its name says.
+            IndexAccessError: an index refused, failed or did not answer.
+            RedirectError: it sends on to a host that the spec does not name.
+        """
+        asked = [
+            pin
+            for pin in pins
+            if pin.name not in from_folders and spec.url_of(spec.index_of(pin.name)) is not None
         ]
-    if wrong:
-        raise IndexContentError(
-            "the index does not stand by what it gave:" + "".join(f"\n  - {text}" for text in wrong),
-            solution="Ask its owners to publish a SHA-256 of every file (PEP 503); if it was pushed to just "
-            "now, lock again.",
-        )
+        self._pages.read((spec, spec.index_of(pin.name), pin.name, pin.version or "") for pin in asked)
+        found = [(pin, self._pages.of(spec, spec.index_of(pin.name), pin.name)) for pin in asked]
+        if wrong := [text for pin, page in found for text in _wrong(pin, page)]:
+            raise IndexContentError(
+                "the index does not stand by what it gave:" + "".join(f"\n  - {text}" for text in wrong),
+                solution="Ask its owners to publish a SHA-256 of every file (PEP 503); if it was pushed to "
+                "just now, lock again.",
+            )
+        files = {(page.client, file) for pin, page in found for file in _locked(pin, page)} - self._known
+        order = sorted(files, key=lambda item: item[1].file_name)
+        in_parallel(lambda item: item[0].check_identity(item[1]), order, jobs=CONNECTIONS)
+        self._known |= files
+
+
+@contextmanager
+def open_proofs() -> Iterator[Proofs]:
+    """The proofs of a run; the connections are closed when the block ends."""
+    with open_clients() as clients:
+        yield Proofs(clients)
+
+
+def _locked(pin: Pin, page: Page) -> Iterator[IndexFile]:
+    locked = {artifact.file_name for artifact in pin.artifacts}
+    for file in page.of_version(pin.name, pin.version or ""):
+        if file.file_name in locked:
+            yield file
 
 
 def _wrong(pin: Pin, page: Page) -> Iterator[str]:

@@ -34,7 +34,7 @@ class Fault:
     """What goes wrong with a path. ``times`` is how often it does before it is cured; None is always.
 
     status: answer with this status and no body; ``location`` makes it a redirect.
-    body: answer with this instead of a project's page, as ``content_type``.
+    body: answer with this instead, as ``content_type``.
     delay: seconds before the answer; hang: never answer while the server runs.
     close_after: announce the whole body, send so many bytes of it and close the connection.
     truncate: announce and send only so many bytes.
@@ -74,9 +74,9 @@ class IndexServer:
     json_pages: answer in PEP 691 JSON where the client accepts it (HTML otherwise).
     hashes: tell digests; sizes: tell sizes (JSON only); metadata: serve PEP 658/714 metadata files.
     ranges: honour range requests for files. credentials: user and password that every request needs.
-    yanked: names of files that are marked as yanked.
-    told: what pages say of files, by name, instead of their digests; None for no digest.
-    told_sizes: the same of their sizes; told_metadata: what is served as their metadata.
+    yanked: names of files that are.
+    told, told_sizes: what pages say of files, by name, instead of their digests (None: no digest)
+    and sizes. told_metadata: what is served as their metadata.
     older_names: tell served metadata by the names that PEP 658 gave it, not by PEP 714's.
     """
 
@@ -243,15 +243,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._start(200, 10_000, fault.content_type, {})
             self._drip(b" " * 10_000, fault.drip)
         elif fault.body is not None:
-            self._answer(200, fault.body, content_type=fault.content_type)
+            self._start(200, len(fault.body), fault.content_type, {})
+            self.wfile.write(fault.body[: fault.close_after])
+            self.close_connection = fault.close_after is not None
         else:
             self._route(fault)
 
-    def do_HEAD(self) -> None:
-        self.do_GET()
+    do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Stay silent: the requests are kept in a list."""
+        """Stay silent: requests are kept."""
 
     def _authorized(self) -> bool:
         if self.server.index.credentials is None:
