@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from support.clean_flavor import INDEX, NAME, make_flavor, make_repository
+from support.clean_flavor import INDEX, NAME, PROJECT, further_lock_texts, make_flavor, make_repository
 
+from factory.check.display import details_parts
 from factory.check.state import FileState, flavor_details, flavor_state
 from factory.errors import SpecError
 from factory.flavor.repository import Flavor
@@ -103,3 +104,57 @@ def test_details_of_a_broken_spec_are_refused(flavor: Flavor) -> None:
     (flavor.folder / "pyproject.toml").write_text("[tool.factory]\n", encoding="utf-8")
     with pytest.raises(SpecError):
         flavor_details(Flavor(flavor.folder))
+
+
+SPLIT = PROJECT.replace(
+    "[[tool.factory.missing]]",
+    '[[tool.factory.indexes]]\nname = "nums"\nurl = "https://nums.example.com/simple/"\n'
+    'packages = ["numpy"]\n\n[[tool.factory.missing]]',
+)
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Flavor:
+    """A flavor of two indexes, with the two files of its lock."""
+    made = make_flavor(make_repository(tmp_path), project=SPLIT)
+    for name, text in further_lock_texts(SPLIT).items():
+        (made.folder / name).write_text(text, encoding="utf-8")
+    return made
+
+
+def test_a_lock_of_two_files_is_locked_and_summed_up(split: Flavor) -> None:
+    assert _words(split) == "rendered, locked"
+    details = flavor_details(Flavor(split.folder))
+    assert details.locked is not None
+    assert details.locked.packages == 5
+    assert details.locked.files == ("requirements.txt", "requirements-nums.txt")
+    assert (details.locked.index_url, details.locked.further_index_urls) == (
+        INDEX,
+        ("https://nums.example.com/simple/",),
+    )
+    states = {file.path: file.state for file in details.files}
+    assert states["requirements-nums.txt"] == "locked"
+    text = "\n".join(part for part in details_parts(details) if isinstance(part, str))
+    assert f"lock: 5 packages, 7 artifacts, from {INDEX} and https://nums.example.com/simple/" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("requirements-nums.txt", "stale"), ("requirements.txt", "not locked")]
+)
+def test_a_lock_that_lacks_a_file_is_not_whole(split: Flavor, name: str, words: str) -> None:
+    (split.folder / name).unlink()
+    assert _words(split) == f"rendered, {words}"
+
+
+def test_files_of_two_runs_are_stale(split: Flavor) -> None:
+    other = further_lock_texts(SPLIT, numpy="2.3.5")
+    (split.folder / "requirements-nums.txt").write_text(other["requirements-nums.txt"], encoding="utf-8")
+    assert _words(split) == "rendered, stale"
+
+
+def test_details_show_the_waivers_of_a_flavor(flavor: Flavor) -> None:
+    waiver = '\n[[tool.factory.waivers]]\nfinding = "drift"\npackage = "numpy"\nreason = "later"\n'
+    path = flavor.folder / "pyproject.toml"
+    path.write_text(path.read_text(encoding="utf-8") + waiver + "expires = 2027-01-31\n", encoding="utf-8")
+    parts = details_parts(flavor_details(Flavor(flavor.folder)))
+    assert "waivers:\n  drift for numpy, until 2027-01-31: later\n" in parts
