@@ -118,8 +118,8 @@ def plan_bump(flavor: Flavor, request: BumpRequest, options: LockOptions) -> Pla
     absent = tuple(floor.package for floor in request.floors if not is_in(floor.package, project, locked))
     if absent and request.named:
         raise NotFoundError(
-            f"{flavor.name} does not have {' or '.join(absent)}: "
-            "neither its pyproject.toml nor its lock has it",
+            f"{flavor.name} does not have {' or '.join(absent)}: its lock has no such package, "
+            "or its pyproject.toml leaves it out",
             solution="Look at the name, or leave that flavor out.",
         )
     floors = tuple(
@@ -154,7 +154,16 @@ def _look(plan: Plan, options: LockOptions) -> tuple[str, ...]:
     """
     spec = plan.project.spec
     with open_shelf(spec, wheel_folders(spec, options)) as shelf:
-        looks = [look_for(floor, plan.floored.ranges[floor.package], spec, shelf) for floor in plan.floors]
+        looks = [
+            look_for(
+                floor,
+                plan.floored.ranges[floor.package],
+                spec,
+                shelf,
+                locked=plan.locked.get(floor.package),
+            )
+            for floor in plan.floors
+        ]
     lacking = [look for look in looks if isinstance(look, Lacking)]
     if lacking:
         raise lacking_error(lacking)

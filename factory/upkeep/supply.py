@@ -42,14 +42,17 @@ def usable_versions(offers: Iterable[Offer], spec: Spec) -> tuple[Version, ...]:
     )
 
 
-def look_for(floor: Floor, wanted: SpecifierSet, spec: Spec, shelf: Shelf) -> Lacking | tuple[str, ...]:
+def look_for(
+    floor: Floor, wanted: SpecifierSet, spec: Spec, shelf: Shelf, *, locked: str | None
+) -> Lacking | tuple[str, ...]:
     """What the index lacks for a floor, or, where it lacks nothing, what a person should know of it.
 
     Args:
         floor: the package.
         wanted: all that the flavor's lines then ask of its version.
         spec: the flavor's.
-        shelf: the flavor's index, in which the package was looked up.
+        shelf: what the flavor's index offers.
+        locked: the version that the flavor has.
 
     Raises:
         IndexAccessError: the index did not answer, or refused.
@@ -60,10 +63,11 @@ def look_for(floor: Floor, wanted: SpecifierSet, spec: Spec, shelf: Shelf) -> La
     found = _in(wanted, usable)
     if not found:
         return _lacking(floor, wanted, spec, shelf, usable)
-    if floor.version in found or floor.version in usable:
+    stays = locked is not None and wanted.contains(locked, prereleases=True)
+    if stays or floor.version in found or floor.version in usable:
         return ()
-    there = f"the lowest above it is {found[0]}"
-    return (f"{shelf.url(floor.package)} does not have {floor.package} {floor.version} itself; {there}",)
+    there = f"the lowest above it that serves this flavor is {found[0]}"
+    return (f"{shelf.url(floor.package)} does not have {floor.package} {floor.version} itself: {there}",)
 
 
 def lacking_error(lacking: Sequence[Lacking]) -> IndexGapError:
