@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from factory.check.finding import Problem
 from factory.check.indexes import passwords, second_indexes
-from factory.check.installs import Fetch, fetched, is_remote
+from factory.check.installs import Fetch, fetched, is_remote, not_locked, pip_call
 from factory.check.labels import check_labels
 from factory.check.packages import check_packages
 from factory.check.preload import check_preload
@@ -56,6 +56,7 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
         instructions = whole if outside == lines else read_instructions(_decoded(outside))
         for instruction in instructions:
             yield from _hermetic(path, instruction, subject.lock_names)
+            yield from _beyond_the_lock(path, instruction, subject)
         yield from _unpulled(path, instructions)
     for instruction in whole:
         yield from check_instruction(path, instruction, in_block=True, locks=subject.lock_names)
@@ -119,6 +120,24 @@ def _fetch(path: str, instruction: Instruction, fetch: Fetch | None) -> Iterator
             message=f"`{fetch.what}` outside a MIDSTREAM ONLY block",
             solution=_SOLUTIONS[fetch.code],
         )
+
+
+def _beyond_the_lock(path: str, instruction: Instruction, subject: Subject) -> Iterator[Problem]:
+    """What is installed by name from what was prefetched, which is what the lock says and nothing else."""
+    if not subject.locks:
+        return
+    pinned = {pin.name for pin in subject.pins}
+    for command in run_commands(instruction):
+        call = pip_call(command, locks=subject.lock_names)
+        for word in not_locked(call, pinned) if call else ():
+            yield Problem(
+                code="FAC403",
+                path=path,
+                line=instruction.line_of(word),
+                message=f"`{call.shown if call else ''} install {word}` without a network, and the lock has "
+                "no such package",
+                solution=_TO_LOCK,
+            )
 
 
 def _add(path: str, instruction: Instruction) -> Iterator[Problem]:

@@ -1,8 +1,10 @@
 """What a shell command fetches: packages by name, by URL, files, system packages."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+
+from packaging.utils import canonicalize_name
 
 from factory.dockerfile.shell import Command
 from factory.lock.lockfile import LOCK_FILE
@@ -44,6 +46,11 @@ _VALUED = frozenset(
         *("-d", "--dest", "-w", "--wheel-dir", "--upgrade-package", "-P", "--reinstall-package"),
     }
 )
+# A name, extras and versions perhaps: no path, no URL, nothing that a shell fills in.
+_REQUIREMENT = re.compile(
+    r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?![A-Za-z0-9._/$:-])(?!.*://)"
+)
+_PREFETCHED = re.compile(r"FIND_LINKS|/cachi2")
 _REQUIREMENT_FILES = frozenset({"-r", "--requirement", "--requirements"})
 
 
@@ -77,12 +84,16 @@ def fetched(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> Fetch
 
 @dataclass(frozen=True, kw_only=True)
 class PipCall:
-    """A call of pip, or of uv's pip: its verb, its other words, and the lock files that it is given."""
+    """A call of pip, or of uv's pip: its verb and all its words.
+
+    ``locks`` are the lock files that it is given, ``packages`` the requirements that it names, as written.
+    """
 
     shown: str
     verb: str
     arguments: tuple[str, ...]
     locks: tuple[str, ...]
+    packages: tuple[str, ...]
 
 
 def pip_call(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> PipCall | None:
@@ -109,7 +120,27 @@ def pip_call(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> PipC
         verb=verb,
         arguments=tuple(arguments),
         locks=tuple(name for name in named if _base(name) in locks),
+        packages=tuple(word for word in positional if _REQUIREMENT.match(word) and verb == "install"),
     )
+
+
+def not_locked(call: PipCall, pinned: Collection[str]) -> tuple[str, ...]:
+    """What a call installs by name out of what was prefetched, where the lock has no such package.
+
+    A folder of the Dockerfile's own (``--find-links``) may hold what the lock has not.
+    """
+    if _OFFLINE.isdisjoint(call.arguments) or any(_own_folder(call.arguments)):
+        return ()
+    found = ((word, _REQUIREMENT.match(word)) for word in call.packages if not word.endswith(".whl"))
+    return tuple(word for word, match in found if match and canonicalize_name(match["name"]) not in pinned)
+
+
+def _own_folder(arguments: Sequence[str]) -> Iterator[bool]:
+    """For each ``--find-links``, whether it is another folder than the prefetched one."""
+    for word, after in zip(arguments, (*arguments[1:], ""), strict=True):
+        option, _, value = word.partition("=")
+        if option in {"-f", "--find-links"}:
+            yield not _PREFETCHED.search(value or after)
 
 
 def installs_system_packages(command: Command) -> bool:

@@ -12,9 +12,17 @@ from factory.dockerfile.shell import Command
 
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
 # Where the packages of the base image are, and the folders above them: all would be overlaid as one.
-_ENVIRONMENT = re.compile(r"/opt/app-root(?:/lib(?:64)?(?:/python[0-9.]+)?)?")
+_ENVIRONMENT = re.compile(
+    r"(?:/opt/app-root|\$\{?(?:APP_ROOT|VIRTUAL_ENV)\}?)(?:/lib(?:64)?(?:/python[0-9.]+)?)?"
+)
 _COPYING = frozenset({"cp", "mv", "rsync"})
 _BESIDE = frozenset({"-t", "--target", "--prefix", "--root"})
+# As a shell assigns them, and as ENV declares them.
+_UNVERIFIED = re.compile(
+    r"(?<![A-Za-z0-9_])(?:UV_NO_VERIFY_HASHES[= ][\"']?(?:1|true|yes|on)\b|"
+    r"(?:UV|PIP)_REQUIRE_HASHES[= ][\"']?(?:0|false|no|off)\b)",
+    re.IGNORECASE,
+)
 _UV = re.compile(r"(?:.*/bin/)?uvx?")
 
 
@@ -22,6 +30,14 @@ def check_packages(path: str, instruction: Instruction, locks: Collection[str]) 
     """FAC411 to FAC413 and FAC417 of one instruction, inside a MIDSTREAM ONLY block as well."""
     if instruction.name in {"COPY", "ADD"}:
         yield from _copied(path, instruction)
+    if instruction.name in {"ENV", "ARG", "RUN"} and (found := _UNVERIFIED.search(instruction.text)):
+        yield Problem(
+            code="FAC411",
+            path=path,
+            line=instruction.line_of(found[0]),
+            message=f"`{found[0]}` turns the verification of hashes off",
+            solution="Remove it, and leave the hashes in the lock; after a re-push: `factory rehash`.",
+        )
     for command in run_commands(instruction):
         call = pip_call(command, locks=locks)
         if call is not None:

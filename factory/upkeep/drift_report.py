@@ -13,9 +13,10 @@ from factory.flavor.requirements import parse
 from factory.flavor.spec import Spec
 from factory.flavor.waiver import waiver_for
 from factory.lock.lockset import read_lock_set
-from factory.upkeep.steps import Step, newest_first, public, step
+from factory.upkeep.steps import Rank, Step, newest_first, public, step
 
 DRIFT = "drift"
+_TWO = 2  # versions are what drift is
 Standing = Literal["drift", "waived", "spec"]
 """``waived``: what is left without the flavors that have a waiver agrees; ``spec``: the specs ask for it."""
 
@@ -166,33 +167,35 @@ def _read(flavor: Flavor) -> _Locked | None:
 def _drifts(locked: Sequence[_Locked], *, today: dt.date) -> Iterator[Drift]:
     for package in sorted({name for item in locked for name in item.versions}):
         having = [item for item in locked if package in item.versions]
-        versions = sorted({item.versions[package] for item in having}, key=newest_first, reverse=True)
-        if len(versions) < 2:  # noqa: PLR2004 - two versions are what drift is
+        # By value: 1.0 and 1.0.0 are one version.
+        groups: dict[Rank, list[_Locked]] = {}
+        for item in having:
+            groups.setdefault(newest_first(item.versions[package]), []).append(item)
+        if len(groups) < _TWO:
             continue
-        excused = {
-            item.name: waiver
-            for item in having
-            if (waiver := waiver_for(item.spec.waivers, DRIFT, package=package, today=today)) is not None
-        }
-        rest = {item.versions[package] for item in having if item.name not in excused}
+        uses = tuple(
+            Use(version=users[0].versions[package], flavors=tuple(user.name for user in users))
+            for _, users in sorted(groups.items(), reverse=True)
+        )
+        excused = tuple(_excused(having, package, today=today))
+        named = {item.flavor for item in excused}
+        unexcused = sum(not named.issuperset(use.flavors) for use in uses)
         is_fixed = all(_fixed(item.spec).get(package) == item.versions[package] for item in having)
         yield Drift(
             package=package,
-            standing="spec" if is_fixed else "waived" if excused and len(rest) < 2 else "drift",  # noqa: PLR2004
+            standing="spec" if is_fixed else "waived" if unexcused < _TWO else "drift",
             direct=any(package in item.direct for item in having),
-            step=step(versions[-1], versions[0]),
-            uses=tuple(
-                Use(
-                    version=version,
-                    flavors=tuple(item.name for item in having if item.versions[package] == version),
-                )
-                for version in versions
-            ),
-            excused=tuple(
-                Excused(flavor=name, reason=waiver.reason, expires=waiver.expires)
-                for name, waiver in excused.items()
-            ),
+            step=step(uses[-1].version, uses[0].version),
+            uses=uses,
+            excused=excused,
         )
+
+
+def _excused(having: Sequence[_Locked], package: str, *, today: dt.date) -> Iterator[Excused]:
+    for item in having:
+        waiver = waiver_for(item.spec.waivers, DRIFT, package=package, today=today)
+        if waiver is not None:
+            yield Excused(flavor=item.name, reason=waiver.reason, expires=waiver.expires)
 
 
 def _fixed(spec: Spec) -> Mapping[str, str]:

@@ -4,6 +4,9 @@ from typing import Literal
 
 from packaging.version import InvalidVersion, Version
 
+Rank = tuple[bool, Version]
+"""How versions are ordered: what is no version comes below all that are."""
+
 Step = Literal["major", "minor", "patch", "build", "other"]
 """The part of the version that differs first; ``build``: the public version (PEP 440) is the same."""
 
@@ -35,8 +38,8 @@ def public(version: str) -> str:
     return version if parsed is None else parsed.public
 
 
-def newest_first(version: str) -> tuple[bool, Version]:
-    """A key that sorts versions; with ``reverse``, the newest come first and what is none last."""
+def newest_first(version: str) -> Rank:
+    """A key that sorts versions and is the same for equal ones; with ``reverse``, the newest come first."""
     parsed = _parse(version)
     return parsed is not None, parsed or Version("0")
 

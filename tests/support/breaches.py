@@ -159,6 +159,10 @@ BREACHES = [
     _docker("FAC403", "RUN sudo -u root /opt/app-root/bin/pip install trl", "pip install trl"),
     _docker("FAC403", "RUN pip install -r extra.txt", "extra.txt"),
     _docker("FAC403", "RUN uv tool install ruff", "uv tool"),
+    _docker("FAC403", "RUN uv pip install --offline 'trl[peft]>=1' numpy", "RUN uv", "the lock has no such"),
+    _docker(
+        "FAC403", 'RUN pip install --no-index --find-links "$PIP_FIND_LINKS" vllm==1.0', "RUN pip", "vllm"
+    ),
     _docker("FAC403", "RUN\tpip install\tfoo", "RUN\tpip", "pip install foo"),
     _docker("FAC403", "RUN uvx ruff check", "uvx"),
     _docker("FAC403", "RUN uv tool run --from ruff ruff", "uv tool run"),
@@ -211,6 +215,8 @@ BREACHES = [
         "FAC410", "Dockerfile", "dnf install -y", "A=http://me:pw@h/ dnf install -y", "A=http", "http://***@h"
     ),
     Breach("FAC411", "Dockerfile", " --require-hashes", "", "-r /usr/share", "without --require-hashes"),
+    _docker("FAC411", "ENV UV_NO_VERIFY_HASHES=1", "ENV UV_NO", "UV_NO_VERIFY_HASHES=1"),
+    _docker("FAC411", "RUN export PIP_REQUIRE_HASHES=false && true", "RUN export", "hashes off"),
     _docker("FAC411", "RUN uv pip sync --no-verify-hashes requirements.txt", "RUN uv"),
     _docker("FAC411", "RUN python3 -m pip install --no-deps -r requirements.txt", "RUN python3"),
     _docker("FAC403", "RUN uv pip install -r requirements-kernels.txt", "RUN uv", "requirements-kernels.txt"),
@@ -220,6 +226,7 @@ BREACHES = [
         "FAC413", "COPY --from=builder /x/site-packages /opt/app-root/lib/python3.12/site-packages", "COPY"
     ),
     _docker("FAC413", "COPY --from=builder /opt/app-root /opt/app-root/", "COPY", "copies packages"),
+    _docker("FAC413", "COPY --from=builder ${VIRTUAL_ENV}/lib ${VIRTUAL_ENV}/lib", "COPY", "VIRTUAL_ENV"),
     _docker("FAC413", 'COPY --from=builder ["/venv/lib", "/opt/app-root/lib64/python3.12"]', "COPY"),
     _docker("FAC413", "RUN cp -r /tmp/new/. /opt/app-root/lib/python3.12/site-packages/", "RUN cp", "cp -r"),
     _docker("FAC413", "RUN rsync -a /b/dist-packages/ /opt/there", "RUN rsync"),

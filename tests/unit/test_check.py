@@ -227,7 +227,7 @@ def test_the_lock_and_the_dockerfiles_of_a_broken_spec_are_still_checked(flavor:
     [
         "RUN echo pip install trl",
         "RUN pip install --no-index --find-links /wheels trl",
-        "RUN uv pip install --offline trl",
+        "RUN uv pip install --offline numpy",
         "RUN pip install --require-hashes -r /tmp/part.txt",
         "RUN pip install --no-deps --require-hashes -r requirements.txt",
         "RUN pip install -i https://x.org/ --trusted-host x --no-deps --require-hashes -r requirements.txt",
@@ -260,6 +260,8 @@ def test_the_lock_and_the_dockerfiles_of_a_broken_spec_are_still_checked(flavor:
         "COPY notes.txt /opt/app-root",
         "RUN cp -r /a /b && rm -rf /tmp/uv-cache /tmp/.cache/uv",
         "RUN pip uninstall -y uvloop",
+        "RUN uv pip install --offline NumPy 'urllib3>=2' \"$MORE\" ./made ./x-1-py3-none-any.whl",
+        "ENV UV_REQUIRE_HASHES=1 UV_NO_VERIFY_HASHES=0",
         "RUN export LD_PRELOAD=$OTHER && unset LD_PRELOAD",
         "ENV LD_PRELOAD=/usr/lib64/libibverbs.so.1",
         "ENV LD_PRELOAD=/opt/app-root/lib/libtorch.so:$LD_PRELOAD",

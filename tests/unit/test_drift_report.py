@@ -104,6 +104,13 @@ def test_builds_of_one_version_are_no_drift(tmp_path: Path) -> None:
     assert report.drifts == ()
 
 
+def test_one_version_in_two_spellings_is_no_drift(tmp_path: Path) -> None:
+    report = _report(
+        _flavor(tmp_path, "a", {"transformers": "5.5"}), _flavor(tmp_path, "b", {"transformers": "5.5.0"})
+    )
+    assert report.drifts == ()
+
+
 def test_what_the_specs_differ_in_is_told_and_no_drift(tmp_path: Path) -> None:
     report = _report(
         _flavor(tmp_path, "a", {"torch": "2.11.0+cu130"}),
