@@ -30,8 +30,12 @@ _HARMLESS = re.compile(
     r"-y|-q|-qy|-yq|--assumeyes|--quiet|--nodocs|--best|--refresh|--noplugins|--disableplugin=.*"
     r"|--setopt=(?:install_weak_deps|tsflags|keepcache|retries|timeout|max_parallel_downloads)=.*"
 )
+# What changes nothing in the image by itself: settings for the command that follows, and conditions.
 _QUIET = frozenset(
-    {":", "cd", "echo", "export", "printf", "set", "true", "umask", "which", "command", "hash"}
+    {
+        *(":", "[", "[[", "test", "true", "false", "for", "set", "umask", "cd", "echo", "printf", "export"),
+        *(".", "source", "which", "command", "hash", "exit"),
+    }
 )
 _RIGHTS = frozenset({"chmod", "chown", "chgrp", "fix-permissions"})
 _GPG_OFF = re.compile(r"--nogpgcheck|gpgcheck\s*=\s*(?:0|false|no|off)\b", re.IGNORECASE)

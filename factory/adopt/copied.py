@@ -72,7 +72,7 @@ def place_copy(step: Step, around: Around, draft: Draft, given: Given, folder: F
             "Keep the file in the flavor's folder, and copy it in hooks.after-install.",
         )
     found = {source: folder.matching(source) for source in copied.sources}
-    missing = [source for source, paths in found.items() if not paths]
+    missing = [source for source, paths in found.items() if not paths and not _INPUTS.fullmatch(source)]
     paths = tuple(dict.fromkeys(path for each in found.values() for path in each))
     own = [path for path in paths if not _is_given(path, given, folder)]
     if not own and not missing:

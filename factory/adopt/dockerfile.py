@@ -46,6 +46,11 @@ class Step:
         return self.instruction.line
 
     @property
+    def normal(self) -> str:
+        """The instruction in one line with single blanks, by which two are the same."""
+        return f"{self.first_word} {' '.join(self.text.split())}"
+
+    @property
     def shown(self) -> str:
         """The instruction on one line."""
         return f"{self.first_word} {self.text}" if self.first_word == self.name else self.source
@@ -158,7 +163,9 @@ def _comment_above(lines: Sequence[str], start: int) -> str:
     found: list[str] = []
     for line in reversed(lines[:start]):
         text = line.strip()
-        if not text.startswith("#") or re.search(r"#{8,}|MIDSTREAM", text, re.IGNORECASE):
+        if not text.startswith("#") or re.search(
+            r"#{8,}|MIDSTREAM|from hooks\.[a-z-]+ in pyproject", text, re.IGNORECASE
+        ):
             break
         found.insert(0, text)
     whole = len(found) == start or not lines[start - len(found) - 1].strip().startswith("#")

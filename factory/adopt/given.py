@@ -18,11 +18,18 @@ _KEPT_PATH = re.compile(r"\$\{(\w+):\+:\$\{\1\}\}")
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What a rendered flavor without hooks has: ENV, dnf's packages, LABEL names, and each file's bytes."""
+    """What a rendered flavor without hooks has.
+
+    ``environment`` and ``labels`` are those of its instructions, ``packages`` what dnf installs,
+    ``instructions`` the text of each, in one line, ``parts`` those that its RUN instructions are chained
+    from, and ``files`` the bytes of each file.
+    """
 
     environment: Mapping[str, str]
     packages: tuple[str, ...]
     labels: frozenset[str]
+    instructions: frozenset[str]
+    parts: frozenset[str]
     files: Mapping[str, bytes]
 
     def has_package(self, name: str) -> bool:
@@ -46,6 +53,7 @@ def what_the_template_gives(spec: Spec) -> Given:
     environment: dict[str, str] = {}
     labels: set[str] = set()
     packages: list[str] = []
+    known: set[str] = set()
     for step in steps:
         if step.name == "ENV":
             environment |= dict(read_pairs(step.text) or ())
@@ -53,8 +61,16 @@ def what_the_template_gives(spec: Spec) -> Given:
             labels |= {name for name, _ in read_pairs(step.text) or ()}
         elif step.name == "RUN":
             parts = [read_part(part, {}, in_block=True) for part in split_chain(step.text) or ()]
+            known |= {part.text for part in parts}
             packages += [name for part in parts if part.kind == "packages" for name in part.names]
-    return Given(environment=environment, packages=tuple(packages), labels=frozenset(labels), files=files)
+    return Given(
+        environment=environment,
+        packages=tuple(packages),
+        labels=frozenset(labels),
+        instructions=frozenset(step.normal for step in steps),
+        parts=frozenset(known),
+        files=files,
+    )
 
 
 def _plain(value: str) -> str:

@@ -58,10 +58,13 @@ def place_dockerfile(
     for number, step in enumerate(dockerfile.steps):
         if not inside(step) or step.name == "FROM":
             if step.name != "ARG":
-                found[number] = _outer(step, dockerfile)
+                found[number] = _outer(step, dockerfile, given)
             continue
         user = step if step.name == "USER" else user
         workdir = step if step.name == "WORKDIR" else workdir
+        if step.name in {"RUN", "COPY"} and step.normal in given.instructions:
+            found[number] = placed(step, "template", "its own text")
+            continue
         if step.name in {"USER", "WORKDIR", "ARG"} and step.first_word != "ONBUILD":
             continue
         hook: HookName = "midstream" if step.in_block else _hook(step, install)
@@ -183,24 +186,31 @@ _PLACERS: dict[str, Callable[[Step, Around, Reading], Placement]] = {
 }
 
 
-def _outer(step: Step, dockerfile: Dockerfile) -> Placement:
+def _outer(step: Step, dockerfile: Dockerfile, given: Given) -> Placement:
     """An instruction outside of the image's stages, or the FROM of a stage."""
     if step.name == "FROM":
         return _from(step, dockerfile)
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
         return not_kept(step, "it holds credentials, which are not copied (FAC410)", "Change the password.")
-    if step.name == "RUN":
+    if step.name == "RUN" and step.normal not in given.instructions:
         return place_builder_run(step)
-    copied = read_copy(step) if step.name in {"COPY", "ADD"} else None
-    is_inputs = copied is not None and all("/" not in source.strip("./") for source in copied.sources)
-    if step.name in {"USER", "WORKDIR", "SHELL"} or (is_inputs and step.name == "COPY"):
+    if _is_of_the_builder(step, given):
         return placed(step, "template", "its builder stage", "packages are installed in the final stage")
-    if step.name == "ENV" and all(name.startswith(("PIP_", "UV_", "PATH")) for name in _names(step)):
-        return placed(step, "template", "the install layer", "it sets how packages are installed")
     return not_kept(
         step,
         "it stands in a builder stage of the folder's own",
         "Do it in hooks.before-install or hooks.after-install where the image needs the result.",
+    )
+
+
+def _is_of_the_builder(step: Step, given: Given) -> bool:
+    """Whether an instruction of a builder stage only serves to install packages there."""
+    copied = read_copy(step) if step.name == "COPY" else None
+    return (
+        step.normal in given.instructions
+        or step.name in {"USER", "WORKDIR", "SHELL"}
+        or (copied is not None and all("/" not in source.strip("./") for source in copied.sources))
+        or (step.name == "ENV" and all(name.startswith(("PIP_", "UV_", "PATH")) for name in _names(step)))
     )
 
 
@@ -269,10 +279,10 @@ def place_downstream(
     What the midstream one says outside of its blocks goes where it goes there; what only this one says
     and the template does not do has no place.
     """
-    known = {_normal(step): placement for step, placement in midstream if not step.in_block}
+    known = {step.normal: placement for step, placement in midstream if not step.in_block}
     placements, _ = place_dockerfile(downstream, folder, given)
     return tuple(
-        _downstream(step, placement, known.get(_normal(step)))
+        _downstream(step, placement, known.get(step.normal))
         for step, placement in zip(downstream.steps, placements, strict=True)
     )
 
@@ -282,7 +292,7 @@ def _downstream(step: Step, placement: Placement, midstream: Placement | None) -
         return replace(placement, to="downstream-base-image")
     if midstream is not None:
         found = placed(step, midstream.place, midstream.to, f"as line {midstream.line} of {midstream.path}")
-        return replace(found, solution=midstream.solution)
+        return replace(found, solution=midstream.solution, repeats=midstream.path)
     if placement.place in {"template", "not kept"}:
         return placement
     return not_kept(
@@ -290,7 +300,3 @@ def _downstream(step: Step, placement: Placement, midstream: Placement | None) -
         "it stands in the downstream Dockerfile alone, and one text makes both",
         "Where both builds should have it, put it into the hooks.",
     )
-
-
-def _normal(step: Step) -> str:
-    return f"{step.first_word} {' '.join(step.text.split())}"

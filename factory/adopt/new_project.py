@@ -86,10 +86,13 @@ def new_project(
             _settle(limits, spec, notes)
     _drop_indexes(uv, notes)
     head = _HEAD.format(name=spec.folder_name, folder=folder)
-    body = tomlkit.dumps(document).rstrip("\n")
+    body = tomlkit.dumps(document).rstrip()
     if has_credentials(body):
         notes.append("pyproject.toml held credentials, which were put out of sight: change the password")
-    return NewProject(text=f"{head}{masked(body)}\n\n{spec_text(decision, draft)}", notes=tuple(notes))
+    text = f"{head}{masked(body)}\n\n{spec_text(decision, draft)}"
+    if "\r\n" in body:
+        text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+    return NewProject(text=text, notes=tuple(notes))
 
 
 def _table(parent: MutableMapping[str, Any], key: str) -> MutableMapping[str, Any]:

@@ -20,6 +20,7 @@ class Placement:
 
     ``to`` is the key of the spec, the hook, or what of the template does it; ``why`` says what is worth
     knowing and, where it is not kept, ``solution`` what to do. ``line`` is None for a file as a whole.
+    ``repeats`` names the file whose same instruction it goes with.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Placement:
     to: str = ""
     why: str = ""
     solution: str = ""
+    repeats: str = ""
 
 
 def placed(step: Step, place: Place, to: str, why: str = "") -> Placement:

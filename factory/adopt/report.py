@@ -21,12 +21,16 @@ def describe(adopted: Adopted, *, place: str) -> Iterator[str | Table]:
     rows = tuple((origin.key, origin.value or "-", origin.where) for origin in adopted.origins)
     yield Table(headings=("spec", "value", "says"), rows=rows)
     for kind, heading in _HEADINGS.items():
-        found = adopted.placed(kind)
+        found = [each for each in adopted.placed(kind) if not each.repeats]
         if found:
             yield "\n".join(("", f"{heading}:", *(_line(each) for each in found)))
+    repeated = [each for each in adopted.placements if each.repeats]
+    if repeated:
+        one = repeated[0]
+        yield f"\n{len(repeated)} more of {one.path} are also in {one.repeats}, and go the same way."
     if adopted.notes:
         yield "\n".join(("", "To look at:", *(f"  {note}" for note in adopted.notes)))
-    yield "\n" + _next(adopted)
+    yield "\n" + _next(adopted, place)
 
 
 def _line(placement: Placement) -> str:
@@ -37,11 +41,11 @@ def _line(placement: Placement) -> str:
     return f"  {where}{what}{to if to.strip() else ''}{solution}"
 
 
-def _next(adopted: Adopted) -> str:
+def _next(adopted: Adopted, place: str) -> str:
     if not adopted.written:
         return "Nothing was written. Again with --write to make the flavor; the folder itself stays as it is."
     return (
-        f"Next: look at {adopted.folder.name}/pyproject.toml and at what cannot be kept; then\n"
+        f"Next: look at {place}/pyproject.toml and at what cannot be kept; then\n"
         f"  factory lock {adopted.name}\n  factory check {adopted.name}\n"
         f"and remove {adopted.source} when the image is built and tested."
     )

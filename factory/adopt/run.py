@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from factory.adopt.chain import split_chain
 from factory.adopt.commands import Part, read_part
@@ -54,7 +54,8 @@ def is_install(step: Step) -> bool:
 
 def place_run(step: Step, around: Around, draft: Draft, given: Given) -> Placement:
     """Place a RUN instruction of the final stage."""
-    parts, plain = read_run(step)
+    read, plain = read_run(step)
+    parts = tuple(_known(part, given) for part in read)
     kinds = {part.kind for part in parts}
     refusal = _refusal(step, parts, plain=plain)
     if refusal is not None:
@@ -66,6 +67,11 @@ def place_run(step: Step, around: Around, draft: Draft, given: Given) -> Placeme
         why = "" if step.in_block else "system packages are midstream's"
         return placed(step, "hook", "hooks.midstream", why)
     return _own(step, parts, around, draft, given)
+
+
+def _known(part: Part, given: Given) -> Part:
+    """A part that the template has as well is no longer the folder's own."""
+    return replace(part, kind="template") if part.text in given.parts and part.kind == "own" else part
 
 
 def _refusal(step: Step, parts: tuple[Part, ...], *, plain: bool) -> tuple[str, str] | None:

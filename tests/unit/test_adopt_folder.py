@@ -2,26 +2,48 @@
 
 import datetime as dt
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tomlkit
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from support.clean_flavor import make_repository
+from support.golden import CASES as GOLDEN_CASES
+from support.golden import GOLDEN
 from support.hand_made import FOLDERS, NAMES, expected_project, lay_out
 
 from factory.adopt.adopt import Adopted, adopt_folder, read_sources
 from factory.adopt.decide import Wanted, decide
+from factory.adopt.dockerfile import read_dockerfile
 from factory.adopt.report import describe
 from factory.check.check import check_flavors
 from factory.console import to_plain
 from factory.errors import FlavorExistsError, NotFoundError, SpecError
+from factory.flavor.hooks import NO_HOOKS
+from factory.flavor.project import Project, parse_project
 from factory.flavor.repository import Repository
 from factory.flavor.spec import Spec
 from factory.lock.lockfile import read_lock
 from factory.render.drift import find_drift
+from factory.render.render import render_flavor
 
 CASES = tuple(NAMES)
+HOOKS = r"""
+[tool.factory.hooks]
+environment = { HF_HOME = "/opt/cache", OWN_PATH = "/opt/own:${PATH}", SAID = 'say "\$5" to #1' }
+system-packages = ["jq", "gcc-c++-11*"]
+midstream = "RUN touch /midstream"
+before-install = '''
+USER 0
+RUN touch /before && \
+    true
+'''
+after-install = '''
+COPY --chmod=0644 own.py conf/own.cfg /opt/own/
+'''
+files = ["own.py", "conf/own.cfg", "extra.repo"]
+"""
 TODAY = dt.date(2026, 11, 22)
 BASE = "quay.io/example/workbench-cuda-py312:1"
 PRODUCT = "registry.example.com/p:2"
@@ -377,3 +399,38 @@ def test_links_and_strange_files_are_named(repository: Repository, tmp_path: Pat
 
 def test_golden_folders_are_there_for_each_case() -> None:
     assert {path.name for path in FOLDERS.iterdir() if path.is_dir()} == set(CASES)
+
+
+def _without_a_spec(case: str, parent: Path, hooks: str) -> tuple[Path, Project]:
+    """A rendered flavor as if it were made by hand: its project has no spec."""
+    text = (GOLDEN / case / "input" / "pyproject.toml").read_text(encoding="utf-8") + hooks
+    project = parse_project(text, where="pyproject.toml")
+    files = {
+        file.path: file.content.decode() for file in render_flavor(project, name=project.spec.folder_name)
+    }
+    files |= dict.fromkeys(project.spec.hooks.files, "own\n")
+    files["pyproject.toml"] = text.partition("[tool.factory]")[0]
+    index = f"--index-url {project.spec.index_url}\n" if project.spec.index_url else ""
+    files["requirements.txt"] = f"{index}a==1\n"
+    return _folder(parent, files, project.spec.folder_name), project
+
+
+@pytest.mark.parametrize("hooks", ["", HOOKS.replace(', "extra.repo"', "")], ids=["plain", "hooks"])
+@pytest.mark.parametrize("case", GOLDEN_CASES)
+def test_what_the_factory_rendered_is_read_back_as_it_was(
+    case: str, hooks: str, repository: Repository, tmp_path: Path
+) -> None:
+    folder, project = _without_a_spec(case, tmp_path, hooks)
+    adopted = adopt_folder(repository, folder, Wanted(platforms=project.spec.platforms), write=True)
+    again = repository.flavor(adopted.name).project
+    assert replace(again.spec, hooks=NO_HOOKS) == replace(project.spec, hooks=NO_HOOKS)
+    assert again.dependencies == project.dependencies
+    assert adopted.placed("not kept") == ()
+    if not hooks:
+        assert again.spec.hooks == NO_HOOKS
+    for path in ("Dockerfile", "Dockerfile.konflux"):
+        made, given = (
+            [step.normal for step in read_dockerfile(path, (place / path).read_bytes()).steps]
+            for place in (adopted.folder, folder)
+        )
+        assert made == given
