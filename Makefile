@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.requirements
 
-.PHONY: help demo test unit lint format requirements engine clean
+.PHONY: help demo test unit lint docs format requirements engine clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: $(STAMP) ## ruff, mypy, shellcheck, and the rules on the shipped flavors
 	$(BIN)/mypy
 	git ls-files -z --cached --others --exclude-standard '*.sh' .ci/run scripts/standin/dnf scripts/standin/fix-permissions | xargs -0 $(BIN)/shellcheck
 	$(BIN)/factory check --all
+
+docs: $(STAMP) ## Write into docs/ what the commands shown there print now; read it before you commit
+	FACTORY_REFRESH_DOCS=1 $(BIN)/python -m pytest tests/integration/test_docs.py || git diff --stat docs
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .

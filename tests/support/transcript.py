@@ -12,10 +12,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_EVENT = re.compile(r"<!-- happens: (?P<name>[a-z-]+) -->\s*")
+_EVENT = re.compile(r"<!-- happens: (?P<name>[a-z0-9-]+) -->\s*")
 _FENCE = "```"
 _START = f"{_FENCE}console"
 _PROMPT = "$ "
+_PROGRESS = re.compile(
+    r"^(?:locking|checking|verifying|rehashing|promoting|auditing|aligning|looking for gaps)"
+    r" (?:what is pinned|th\d\S*|\d+ of \d+(?:: \S+)?)\n",
+    re.MULTILINE,
+)
+# Commits and blobs of git, and digests over a file that names a port of this run.
+_DIGEST = re.compile(r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{7,64}\b")
 
 
 @dataclass
@@ -44,15 +51,31 @@ class Shell:
             check=False,
         )
         self.status = finished.returncode
-        output = finished.stdout
+        # A terminal shows progress as a bar, which is gone when the work is done.
+        output = _PROGRESS.sub("", finished.stdout)
         for real, said in self.shown.items():
-            output = output.replace(real, said)
+            output = _replaced(output, real, said)
         return output
+
+
+def _replaced(text: str, real: str, said: str) -> str:
+    """The text with the words of the page; the columns of a table stay where they are."""
+    longer = len(said) - len(real)
+
+    def column(match: re.Match[str]) -> str:
+        return said + " " * max(2, len(match[1]) - longer)
+
+    return re.sub(rf"{re.escape(real)}( {{2,}})", column, text).replace(real, said)
 
 
 def run_page(page: str, shell: Shell, events: Mapping[str, Callable[[], None]]) -> str:
     """Run a page from its first line to its last, and give it with what the commands printed now."""
     return "".join(_lines(iter(page.splitlines(keepends=True)), shell, events))
+
+
+def comparable(page: str) -> str:
+    """A page without what no two runs have in common."""
+    return _DIGEST.sub("<digest>", page)
 
 
 def _lines(lines: Iterator[str], shell: Shell, events: Mapping[str, Callable[[], None]]) -> Iterator[str]:
