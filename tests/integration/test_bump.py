@@ -10,6 +10,7 @@ from support.index_server import Fault, IndexServer
 from support.wheels import make_sdist, make_wheel
 from support.workshop import ACCESS, AMD, ARM, CONFLICT, GAP, SPEC, Run, Workshop
 
+from factory.cli.main import main
 from factory.lock.lockfile import require_lock
 
 pytestmark = pytest.mark.integration
@@ -351,3 +352,21 @@ def test_somebody_elses_edit_during_the_run_is_not_overwritten(three: Workshop) 
     assert "was changed by somebody else meanwhile; nothing was written" in run.err
     assert path.read_bytes() == mine
     assert (path.parent / "requirements.txt").read_bytes() == lock
+
+
+def test_two_runs_at_once_both_succeed(three: Workshop) -> None:
+    statuses: list[object] = []
+
+    def bump() -> None:
+        try:
+            main(["--root", str(three.root), "bump", "lib>=1.1", "--all"])
+        except SystemExit as ended:
+            statuses.append(ended.code)
+
+    threads = [threading.Thread(target=bump) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [0, 0]
+    assert require_lock(three.root / "flavors" / FIRST).versions()["lib"] == "1.1.2"

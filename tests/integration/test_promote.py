@@ -243,3 +243,31 @@ def test_what_was_missing_and_is_there_now_is_told(private_world: PrivateWorld) 
     assert run.status == 0
     assert "note: ninja>=1.13 is recorded as missing, and" in run.out
     assert "flash-attn" not in run.out
+
+
+def test_what_a_kill_between_two_files_leaves_is_completed_by_the_next_run(
+    private_world: PrivateWorld,
+) -> None:
+    private_world.locked(CPU)
+    folder = private_world.folder(CPU)
+    words = (
+        "promote",
+        CPU,
+        "--index-url",
+        private_world.following["cpu"].url,
+        "--base-image",
+        BASE,
+        "--json",
+    )
+    old = tree(folder)
+    run = private_world.run(*words)
+    flavors = run.data["flavors"]
+    assert isinstance(flavors, list)
+    order = flavors[0]["files"]
+    assert order[-1] == "pyproject.toml"
+    new = tree(folder)
+    for count in range(1, len(order)):
+        for name, content in (old | {name: new[name] for name in order[:count]}).items():
+            (folder / name).write_bytes(content)
+        assert private_world.run(*words).status == 0
+        assert tree(folder) == new
