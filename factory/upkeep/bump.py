@@ -4,7 +4,7 @@ Nothing is written before every flavor has its new project and its new lock; the
 nothing is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from factory.errors import (
@@ -14,7 +14,7 @@ from factory.errors import (
     NotFoundError,
     ResolutionError,
 )
-from factory.flavor.project import PROJECT_FILE, parse_project
+from factory.flavor.project import PROJECT_FILE, Project, parse_project
 from factory.flavor.repository import Flavor
 from factory.lock.changes import compare
 from factory.lock.locking import LockOptions, NewLock, make_lock, wheel_folders
@@ -113,15 +113,15 @@ def _make(plan: Plan, request: BumpRequest, options: LockOptions) -> _Made:
     """
     flavor, where = plan.flavor, plan.flavor.folder
     project = parse_project(plan.floored.text, where=str(where / PROJECT_FILE))
-    asked = {floor.package for floor in plan.floors}
-    held = {name: version for name, version in plan.locked.items() if name not in asked}
+    meant = {floor.package for floor in plan.floors}
+    held = {name: version for name, version in plan.locked.items() if name not in meant}
     moves: tuple[Move, ...] = ()
     try:
         new = make_lock(flavor.name, project, plan.lock, options, held=held)
     except (ResolutionError, IndexGapError) as error:
         # Where it fails without holding anything as well, that is the error which says why.
         new = make_lock(flavor.name, project, plan.lock, options)
-        moves = _moves(plan, new, options)
+        moves = _moves(plan, project, new, meant, options)
         if moves and not request.allow_moves:
             raise _moves_error(plan, moves, error) from error
     files = (*rendered_anew(flavor, old=plan.project, new=project), *locked_anew(flavor, new))
@@ -139,12 +139,12 @@ def _make(plan: Plan, request: BumpRequest, options: LockOptions) -> _Made:
     )
 
 
-def _moves(plan: Plan, new: NewLock, options: LockOptions) -> tuple[Move, ...]:
-    spec = plan.project.spec
+def _moves(
+    plan: Plan, project: Project, new: NewLock, meant: Collection[str], options: LockOptions
+) -> tuple[Move, ...]:
     after = {pin.name: pin.version for pin in new.pins if pin.version is not None}
-    asked = {floor.package for floor in plan.floors}
-    with open_shelf(spec, wheel_folders(spec, options)) as shelf:
-        return moves_between(plan.locked, after, asked=asked, spec=spec, shelf=shelf)
+    with open_shelf(project.spec, wheel_folders(project.spec, options)) as shelf:
+        return moves_between(plan.locked, after, meant=meant, project=project, shelf=shelf)
 
 
 def _moves_error(plan: Plan, moves: tuple[Move, ...], refused: FactoryError) -> MovesError:

@@ -1,12 +1,13 @@
 """Packages that have to move with another, and whose requirement it is."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from factory.flavor.requirements import marker_environment
+from factory.flavor.project import PROJECT_FILE, Project
+from factory.flavor.requirements import asked, marker_environment
 from factory.flavor.spec import Spec
 from factory.lock.availability import in_order
 from factory.lock.shelf import Shelf
@@ -26,43 +27,59 @@ class Move:
 
 
 def moves_between(
-    before: Mapping[str, str], after: Mapping[str, str], *, asked: Iterable[str], spec: Spec, shelf: Shelf
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+    *,
+    meant: Collection[str],
+    project: Project,
+    shelf: Shelf,
 ) -> tuple[Move, ...]:
-    """The packages at another version than before, other than those that were asked for.
+    """The packages at another version than before, other than those that are meant to be.
 
     Args:
         before: normalized name to version, as locked.
         after: the same, of the new lock.
-        asked: the packages that are meant to change.
-        spec: the flavor's.
-        shelf: the flavor's indexes, which tell what a version requires.
+        meant: the packages that are meant to change.
+        project: what was locked anew.
+        shelf: the flavor's indexes, which tell what a version requires, and whether it is there.
 
     Raises:
         IndexAccessError: an index did not answer, or refused.
     """
     changed = {name: version for name, version in after.items() if before.get(name) != version}
-    moved = sorted((changed.keys() & before.keys()) - set(asked))
+    moved = sorted((changed.keys() & before.keys()) - set(meant))
     return tuple(
         Move(
             package=name,
             before=before[name],
             after=after[name],
-            why=_reasons(name, before[name], changed, spec, shelf),
+            why=_reasons(name, before[name], changed, project, shelf),
         )
         for name in moved
     )
 
 
-def _reasons(name: str, old: str, changed: Mapping[str, str], spec: Spec, shelf: Shelf) -> tuple[str, ...]:
-    """Requirements that rule the old version out; those of extras only where no others do.
+def _reasons(
+    name: str, old: str, changed: Mapping[str, str], project: Project, shelf: Shelf
+) -> tuple[str, ...]:
+    """What rules the old version out: the project, an index without it, or requirements.
 
-    Which extras are asked for no metadata tells.
+    Requirements of extras count only where there is nothing else: which extras are asked for no metadata
+    tells.
     """
+    spec = project.spec
+    found = {
+        f"{PROJECT_FILE} asks for {line.text}": None
+        for line in asked(project)
+        if line.name == name and not _admits(line.requirement, old)
+    }
+    shelf.look_up([name])
+    if without := shelf.platforms_without(Requirement(f"{name}=={old}")):
+        found[f"{shelf.url(name)} has no {name} {old} for {' and '.join(without)}"] = None
     for with_extras in (False, True):
-        found = dict.fromkeys(_conflicts(name, old, changed, _Reader(spec, shelf, with_extras)))
-        if found:
-            return tuple(found)
-    return ()
+        if not found:
+            found = dict.fromkeys(_conflicts(name, old, changed, _Reader(spec, shelf, with_extras)))
+    return tuple(found)
 
 
 def _conflicts(name: str, old: str, changed: Mapping[str, str], reader: "_Reader") -> Iterator[str]:

@@ -370,3 +370,26 @@ def test_two_runs_at_once_both_succeed(three: Workshop) -> None:
         thread.join()
     assert statuses == [0, 0]
     assert require_lock(three.root / "flavors" / FIRST).versions()["lib"] == "1.1.2"
+
+
+def test_a_locked_version_that_the_index_has_lost_is_named_as_such(three: Workshop) -> None:
+    for path in three.pushed.glob("other-1.0-*"):
+        path.unlink()
+    before = tree(three.root)
+    run = three.run("bump", "lib>=1.1", "--flavor", FIRST)
+    assert run.status == MOVES
+    assert f"other 1.0 -> 2.0\n    since {three.index.url} has no other 1.0 for {AMD}" in run.err
+    assert tree(three.root) == before
+
+
+def test_what_the_project_asks_for_by_now_is_named_as_such(three: Workshop) -> None:
+    project = three.root / "flavors" / FIRST / "pyproject.toml"
+    project.write_text(project.read_text().replace('"other"', '"other>=2"'))
+    run = three.run("bump", "lib>=1.1", "--flavor", FIRST)
+    assert run.status == MOVES
+    assert "other 1.0 -> 2.0\n    since pyproject.toml asks for other>=2" in run.err
+    assert "uv's words" not in run.err
+    allowed = three.run("bump", "lib>=1.1", "--flavor", FIRST, "--allow-moves")
+    assert allowed.status == 0
+    assert "its lock was not made from its pyproject.toml" in allowed.out
+    assert require_lock(project.parent).versions() == {"lib": "1.1.2", "other": "2.0"}

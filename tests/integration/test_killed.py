@@ -45,6 +45,7 @@ class Case:
     must_stay: what was there before is there after a kill, in its old or its new form.
     all_or_nothing: the folder is as before or as after, and nothing between.
     also: what else has to be true of the folder after a kill.
+    kills: how often it is killed.
     """
 
     words: tuple[str, ...]
@@ -53,6 +54,7 @@ class Case:
     must_stay: bool = False
     all_or_nothing: bool = False
     also: Callable[[], None] = lambda: None
+    kills: int = _KILLS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,6 +323,7 @@ def test_bump(runner: Runner, index: IndexServer) -> None:
         reset=lambda: put(old),
         must_stay=True,
         also=check,
+        kills=_KILLS // 2,
     )
     kill_again_and_again(runner, case)
 
