@@ -1,7 +1,7 @@
 """An index on loopback whose pages stand ready in memory, so that a benchmark measures its clients.
 
 Made projects with as many files as those of a real index have: versions by kinds of wheel, each with a
-digest and metadata (PEP 658). No wheel can be fetched. Run as a script (``page_index.py PROJECTS``) it
+digest and metadata (PEP 658). No wheel can be fetched. Run as a script (``page_index.py PROJECTS DELAY``) it
 prints its URL and serves from a process of its own until its input ends.
 """
 
@@ -9,6 +9,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,9 +47,9 @@ def wheels(number: int, version: int) -> dict[str, str]:
 
 
 @contextmanager
-def served(projects: int) -> Iterator[str]:
-    """The URL of an index of so many projects, served by another process."""
-    command = [sys.executable, str(Path(__file__).resolve()), str(projects)]
+def served(projects: int, *, delay: float = 0.0) -> Iterator[str]:
+    """The URL of an index of so many projects, in another process; each answer takes ``delay`` seconds."""
+    command = [sys.executable, str(Path(__file__).resolve()), str(projects), str(delay)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         try:
             yield server.stdout.readline().strip() if server.stdout else ""
@@ -89,8 +90,10 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     answers: ClassVar[dict[str, tuple[bytes, str]]] = {}
+    delay: ClassVar[float] = 0.0
 
     def do_GET(self) -> None:
+        time.sleep(self.delay)
         content, kind = self.answers.get(self.path, (b"", _TEXT))
         self.send_response(200 if content else 404)
         self.send_header("Content-Type", kind)
@@ -104,6 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     _Handler.answers = _answers(int(sys.argv[1]))
+    _Handler.delay = float(sys.argv[2])
     with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
         sys.stdout.write(f"http://127.0.0.1:{server.server_port}/simple/\n")
         sys.stdout.flush()

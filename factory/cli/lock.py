@@ -27,7 +27,7 @@ from factory.lock.report import describe, failures, notes_on, report_of
     help="A folder of wheels beside the index. For flavors of the public index the folders in "
     "UV_FIND_LINKS, else PIP_FIND_LINKS, serve where this is not given.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Flavors at a time; default: the CPUs.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Flavors at a time; default: the CPUs, at least 4.")
 @click.option("--dry-run", is_flag=True, help="Resolve and say what would change; write nothing.")
 @click.option(
     "--check",

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from factory.flavor.spec import Spec
 from factory.index.client import IndexClient, Patience, client_for
 
-CONNECTIONS = 8
+# As many pages at a time: half of what uv asks for at once.
+CONNECTIONS = 24
 
 
 @dataclass

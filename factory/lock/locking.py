@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,9 +21,12 @@ from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import Artifact, Pin
 from factory.lock.lockset import LockSet, format_lock_set, orphans, parse_lock_set, read_lock_set
 from factory.lock.narrow import best_wheel, tag_ranks
+from factory.lock.proving import Proving, open_proving
 from factory.lock.resolution import Disagreement, Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
 from factory.process import Stop
+
+_LEAST_JOBS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,8 @@ def lock_flavors(
     Args:
         flavors: what to lock.
         options: how.
-        jobs: how many at a time; as many as there are CPUs where it is None.
+        jobs: how many at a time; where it is None as many as there are CPUs, and four at least, since
+            each waits for its index most of the time.
         begun: told the name of each as its work begins, on a thread of its own.
         done: told of each as it ends, on the caller's thread.
 
@@ -108,10 +113,10 @@ def lock_flavors(
         The outcomes in the order of the flavors.
     """
     outcomes: dict[str, Locked | Failed] = {}
-    workers = jobs or min(max(len(flavors), 1), os.cpu_count() or 1)
+    workers = jobs or min(max(len(flavors), 1), max(os.cpu_count() or 1, _LEAST_JOBS))
     stop = Stop()
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="lock") as pool:
-        waiting = {pool.submit(_outcome, flavor, options, stop, begun): flavor for flavor in flavors}
+    with open_proving() as proving, ThreadPoolExecutor(workers, thread_name_prefix="lock") as pool:
+        waiting = {pool.submit(_outcome, flavor, options, stop, begun, proving): flavor for flavor in flavors}
         try:
             for future in as_completed(waiting):
                 outcome = future.result()
@@ -123,10 +128,13 @@ def lock_flavors(
     return tuple(outcomes[str(flavor.folder)] for flavor in flavors)
 
 
-def lock_flavor(flavor: Flavor, options: LockOptions, *, stop: Stop) -> Locked:
+def lock_flavor(
+    flavor: Flavor, options: LockOptions, *, stop: Stop, proving: Proving | None = None
+) -> Locked:
     """Resolve a flavor and replace its lock files; nothing is written unless everything succeeded.
 
-    ``stop`` ends the work from another thread, up to the moment of writing.
+    ``stop`` ends the work from another thread, up to the moment of writing; ``proving`` is as for
+    `make_lock`.
 
     Raises:
         SpecError: ``pyproject.toml`` is not acceptable, or requires nothing, or something from a URL.
@@ -140,7 +148,7 @@ def lock_flavor(flavor: Flavor, options: LockOptions, *, stop: Stop) -> Locked:
     with stop.governing(), exclusive(flavor.folder):
         project = read_project(flavor.folder)
         before = read_lock_set(flavor.folder, project.spec)
-        new = make_lock(flavor.name, project, before, options)
+        new = make_lock(flavor.name, project, before, options, proving=proving)
         left_behind = orphans(flavor.folder, project.spec)
         differs = bool(differing_files(flavor.folder, new) or left_behind)
         if differs and not options.dry_run:
@@ -190,6 +198,7 @@ def make_lock(
     options: LockOptions,
     *,
     held: Mapping[str, str] | None = None,
+    proving: Proving | None = None,
 ) -> NewLock:
     """Resolve a project and give its lock; nothing is read from its folder and nothing is written.
 
@@ -199,6 +208,7 @@ def make_lock(
         before: the lock whose versions are kept where they are valid.
         options: how; ``dry_run`` means nothing here.
         held: versions (by normalized name) that may not change: where one has to, there is no lock.
+        proving: shared by the flavors of a run, so that each page is read once; of its own where None.
 
     Raises:
         SpecError, IndexGapError, ResolutionError: as for `lock_flavor`.
@@ -207,21 +217,14 @@ def make_lock(
     """
     exact = tuple(f"{package}=={version}" for package, version in (held or {}).items())
     asked = replace(project, constraints=(*project.constraints, *exact))
-    pins, from_folders = _pins(asked, before, options)
-    _prove(project.spec, pins, from_folders)
+    with nullcontext(proving) if proving else open_proving() as shared:
+        shared.expect(project.spec)
+        pins, from_folders = _pins(asked, before, options)
+        shared.prove(project.spec, pins, from_folders=from_folders)
     files = format_lock_set(
         name, project.spec, pins, inputs=inputs_digest(project), beside_index=from_folders
     )
     return NewLock(pins=pins, files=files, from_folders=from_folders)
-
-
-def _prove(spec: Spec, pins: tuple[Pin, ...], from_folders: Mapping[str, str]) -> None:
-    if spec.index_url is None and not spec.indexes:
-        return
-    # Imported where it is needed: the index client costs as much as all the rest.
-    from factory.lock.proof import prove  # noqa: PLC0415
-
-    prove(spec, pins, from_folders=from_folders)
 
 
 def wheel_folders(spec: Spec, options: LockOptions) -> tuple[WheelFolder, ...]:
@@ -254,12 +257,12 @@ def _idle(spec: Spec, pins: tuple[Pin, ...]) -> tuple[str, ...]:
 
 
 def _outcome(
-    flavor: Flavor, options: LockOptions, stop: Stop, begun: Callable[[str], None]
+    flavor: Flavor, options: LockOptions, stop: Stop, begun: Callable[[str], None], proving: Proving
 ) -> Locked | Failed:
     try:
         stop.check()
         begun(flavor.name)
-        return lock_flavor(flavor, options, stop=stop)
+        return lock_flavor(flavor, options, stop=stop, proving=proving)
     except FactoryError as error:
         return Failed(flavor=flavor.name, error=error)
 

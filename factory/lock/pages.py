@@ -1,8 +1,11 @@
 """The pages of pinned projects, each read once from the one index that its package comes from."""
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from factory.errors import FactoryError
@@ -34,11 +37,16 @@ class Page:
 
 
 class PinnedPages:
-    """Pages by the index and the project; an index that fails once is not asked again."""
+    """Pages by the index and the project; an index that fails once is not asked again.
+
+    Several threads may read, each what it needs: what one has read is there for the others.
+    """
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
+        self._guard = threading.Lock()
         self._known: dict[tuple[IndexClient, str], Page | FactoryError] = {}
+        self._asked: dict[tuple[IndexClient, str], set[tuple[str, str]]] = {}
         self._failed: dict[IndexClient, FactoryError] = {}
 
     def read(self, pins: Iterable[tuple[Spec, str, str, str]]) -> None:
@@ -47,12 +55,17 @@ class PinnedPages:
         Args:
             pins: spec, name of its index, normalized name of the package and version, of each pin.
         """
-        wanted: dict[tuple[IndexClient, str], set[tuple[str, str]]] = {}
-        for spec, index, package, version in pins:
-            pinned = wanted.setdefault((self._clients.of(spec, index), package), set())
-            pinned.add((package, normal(version)))
-        pages = in_parallel(lambda key: self._ask(*key, wanted[key]), wanted, jobs=CONNECTIONS)
-        self._known |= dict(zip(wanted, pages, strict=True))
+        with self._guard:
+            wanted: set[tuple[IndexClient, str]] = set()
+            for spec, index, package, version in pins:
+                key = self._clients.of(spec, index), package
+                pinned = package, normal(version)
+                if pinned not in self._asked.setdefault(key, set()):
+                    self._asked[key].add(pinned)
+                    wanted.add(key)
+            order = sorted(wanted, key=lambda key: key[1])
+            pages = in_parallel(lambda key: self._ask(*key, self._asked[key]), order, jobs=CONNECTIONS)
+            self._known |= dict(zip(order, pages, strict=True))
 
     def of(self, spec: Spec, index: str, package: str) -> Page:
         """A page that was read.
@@ -60,7 +73,8 @@ class PinnedPages:
         Raises:
             FactoryError: what its index refused, failed to give, or answered too late.
         """
-        page = self._known[self._clients.of(spec, index), package]
+        with self._guard:
+            page = self._known[self._clients.of(spec, index), package]
         if isinstance(page, FactoryError):
             raise page
         return page
@@ -68,7 +82,7 @@ class PinnedPages:
     def _ask(self, client: IndexClient, package: str, pinned: set[tuple[str, str]]) -> Page | FactoryError:
         if client not in self._failed:
             try:
-                files = client.project(package, keep=lambda name: _pinned(name) in pinned)
+                files = client.project(package, keep=lambda name: _may_be(name, pinned))
                 return Page(index=shown(client.url), client=client, files=files)
             except FactoryError as error:
                 # The other pages would wait as long for the same answer.
@@ -76,12 +90,29 @@ class PinnedPages:
         return self._failed[client]
 
 
+@lru_cache(maxsize=4096)
 def normal(version: str) -> str:
     """A version as PEP 440 writes it, so that one in a lock is one in a file name."""
     try:
         return str(Version(version))
     except InvalidVersion:
         return version
+
+
+def _may_be(file_name: str, pinned: Collection[tuple[str, str]]) -> bool:
+    """Whether a file may be of one of the versions: of a wheel by two fields, and not by its whole grammar.
+
+    A page has hundreds of names, and nearly all are of other versions.
+    """
+    name, _, rest = file_name.partition("-")
+    if not file_name.endswith(".whl"):
+        return _pinned(file_name) in pinned
+    return (_canonical(name), normal(rest.partition("-")[0])) in pinned
+
+
+@lru_cache(maxsize=4096)
+def _canonical(name: str) -> str:
+    return canonicalize_name(name)
 
 
 def _pinned(file_name: str) -> tuple[str, str] | None:

@@ -7,15 +7,18 @@ of every file that is not known yet.
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from factory.errors import IndexContentError
 from factory.flavor.spec import Spec
-from factory.index.client import IndexClient
 from factory.index.pages import IndexFile
 from factory.index.parallel import in_parallel
 from factory.lock.clients import CONNECTIONS, Clients, open_clients
 from factory.lock.lockfile import Pin
 from factory.lock.pages import Page, PinnedPages
+
+if TYPE_CHECKING:
+    from factory.index.client import IndexClient
 
 
 class Proofs:
