@@ -101,6 +101,11 @@ def _overlays(words: Sequence[str], *, whole: bool) -> bool:
     return into or out_of or (whole and _ENVIRONMENT.fullmatch(destination.rstrip("/")) is not None)
 
 
+def _is_one_module(source: str) -> bool:
+    """Whether a file of its own, such as sitecustomize.py, goes beside the packages and replaces none."""
+    return PurePosixPath(source).suffix in {".py", ".pth"} and "*" not in source
+
+
 def _overlay(path: str, instruction: Instruction, word: str, what: str) -> Problem:
     return Problem(
         code="FAC413",

@@ -62,10 +62,15 @@ class Package:
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """An artifact of a package that kept its version: another digest, or there on one side only."""
+    """An artifact of a package that kept its version: another digest, or there on one side only.
+
+    ``same_index``: both sides have it from one URL, so that the index was pushed anew, or the platforms
+    are others; two indexes are expected to have files of their own.
+    """
 
     package: str
     version: str | None
+    same_index: bool
     file_name: str | None
     before: str | None
     after: str | None
@@ -113,7 +118,7 @@ def difference(before: Snapshot, after: Snapshot) -> Difference:
         changed=tuple(_package(item, direct) for item in changes.changed),
         added=tuple(_package(item, direct) for item in changes.added),
         removed=tuple(_package(item, direct) for item in changes.removed),
-        rehashed=tuple(_rehashed(changes, old_pins, new_pins)),
+        rehashed=tuple(_rehashed(changes, before, after)),
         moved=moved,
     )
 
@@ -204,14 +209,22 @@ def _package(change: PinChange, direct: set[str]) -> Package:
     )
 
 
-def _rehashed(changes: Changes, before: tuple[Pin, ...], after: tuple[Pin, ...]) -> Iterator[File]:
-    old = {pin.name: pin for pin in before}
-    new = {pin.name: pin for pin in after}
+def _rehashed(changes: Changes, before: Snapshot, after: Snapshot) -> Iterator[File]:
+    old, new = (_by_name(snapshot.locks) for snapshot in (before, after))
     for change in changes.rehashed:
-        yield from _files(old[change.name], new[change.name])
+        urls = {_url(snapshot.project.spec, change.name) for snapshot in (before, after)}
+        yield from _files(old[change.name], new[change.name], same_index=len(urls) == 1)
 
 
-def _files(before: Pin, after: Pin) -> Iterator[File]:
+def _by_name(locks: LockSet | None) -> Mapping[str, Pin]:
+    return {pin.name: pin for pin in (locks.pins if locks else ())}
+
+
+def _url(spec: Spec, package: str) -> str | None:
+    return spec.url_of(spec.index_of(package))
+
+
+def _files(before: Pin, after: Pin, *, same_index: bool) -> Iterator[File]:
     """The artifacts of two pins that are not the same; those that the locks do not name stand alone."""
     common = {item.sha256 for item in before.artifacts} & {item.sha256 for item in after.artifacts}
     old = {_key(item): item for item in before.artifacts if item.sha256 not in common}
@@ -222,6 +235,7 @@ def _files(before: Pin, after: Pin) -> Iterator[File]:
         yield File(
             package=after.name,
             version=after.version,
+            same_index=same_index,
             file_name=known.file_name if known else None,
             before=one.sha256 if one else None,
             after=other.sha256 if other else None,

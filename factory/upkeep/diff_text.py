@@ -8,6 +8,7 @@ from factory.upkeep.markdown import code, folded, table
 
 _NOTHING = "-"
 _DIGITS = 12
+_PUSHED_ANEW = "other hashes under the same version, from the same index"
 
 
 def as_text(found: Difference) -> tuple[str | Table, ...]:
@@ -17,18 +18,22 @@ def as_text(found: Difference) -> tuple[str | Table, ...]:
         return (f"{title}: no difference",)
     parts: list[str | Table] = [title, *_not_locked(found)]
     if found.settings:
-        rows = tuple((item.key, item.before or _NOTHING, item.after or _NOTHING) for item in found.settings)
-        parts += ["", Table(headings=("spec", "before", "after"), rows=rows)]
+        # As lines: two URLs or two images side by side are wider than a terminal.
+        settings = (
+            f"  {item.key}: {item.before or _NOTHING} -> {item.after or _NOTHING}" for item in found.settings
+        )
+        parts += ["", "\n".join(("spec:", *settings))]
     for item in found.requirements:
         removed, added = (f"  - {line}" for line in item.removed), (f"  + {line}" for line in item.added)
         parts += ["", "\n".join((f"{item.key}:", *removed, *added))]
     packages = tuple(_package(item) for item in _packages(found))
     if packages:
         parts += ["", Table(headings=("package", "before", "after", "", ""), rows=packages)]
-    if found.rehashed:
-        files = tuple((item.package, item.version or "", *_file(item)) for item in found.rehashed)
-        parts += ["", "other hashes under the same version:"]
+    files = tuple((item.package, item.version or "", *_file(item)) for item in _pushed_anew(found))
+    if files:
+        parts += ["", f"{_PUSHED_ANEW}:"]
         parts += [Table(headings=("package", "version", "file", "before", "after"), rows=files)]
+    parts += [f"\n{line}" for line in _other_index(found)]
     if found.moved:
         moved = tuple((item.package, item.before, item.after) for item in found.moved)
         parts += ["", Table(headings=("from another index", "before", "after"), rows=moved)]
@@ -58,10 +63,11 @@ def as_markdown(found: Difference) -> str:
             heading = f"{title}: {len(cells)} {_plural('package', len(cells))}"
             content = list(table(("package", "before", "after", "step", ""), cells))
             lines += folded(heading, content, rows=len(cells))
-    if found.rehashed:
-        files = [(item.package, item.version or "", *_file(item)) for item in found.rehashed]
+    files = [(item.package, item.version or "", *_file(item)) for item in _pushed_anew(found)]
+    if files:
         content = list(table(("package", "version", "file", "before", "after"), files))
-        lines += folded("Other hashes under the same version", content, rows=len(files))
+        lines += folded(_PUSHED_ANEW.capitalize(), content, rows=len(files))
+    lines += [f"{line}\n" for line in _other_index(found)]
     if found.moved:
         moved = [(item.package, item.before, item.after) for item in found.moved]
         lines += folded(
@@ -84,6 +90,17 @@ def _package(item: Package) -> tuple[str, str, str, str, str]:
         f"{said}, older" if item.older else said,
         "direct" if item.direct else "",
     )
+
+
+def _pushed_anew(found: Difference) -> tuple[File, ...]:
+    return tuple(item for item in found.rehashed if item.same_index)
+
+
+def _other_index(found: Difference) -> Iterator[str]:
+    """Of what two indexes have of one version, the names: their files are never the same."""
+    names = dict.fromkeys(item.package for item in found.rehashed if not item.same_index)
+    if names:
+        yield f"the same version from another index, with hashes of its own: {', '.join(names)}"
 
 
 def _file(item: File) -> tuple[str, str, str]:

@@ -256,6 +256,7 @@ def test_the_lock_and_the_dockerfiles_of_a_broken_spec_are_still_checked(flavor:
         'LABEL maintainer="me@example.com" source="ssh://git@example.com/x"',
         "RUN uv pip sync --require-hashes /usr/share/factory/requirements.txt",
         "COPY sitecustomize.py /opt/app-root/lib/python3.12/site-packages/sitecustomize.py",
+        "COPY --chmod=0644 sitecustomize.py own.pth /opt/app-root/lib/python3.12/site-packages/",
         "COPY --from=builder /opt/app-root/bin/tool /opt/app-root/bin/",
         "COPY notes.txt /opt/app-root",
         "RUN cp -r /a /b && rm -rf /tmp/uv-cache /tmp/.cache/uv",

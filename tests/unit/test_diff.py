@@ -81,6 +81,7 @@ def test_new_bytes_under_the_same_name_are_shown_with_both_digests() -> None:
         File(
             package="urllib3",
             version="2.6.2",
+            same_index=True,
             file_name="urllib3-2.6.2-py3-none-any.whl",
             before=digest,
             after="b" * 64,
@@ -97,8 +98,18 @@ def test_a_file_that_one_lock_lacks_is_on_one_side_only() -> None:
     lock = LOCK.replace(f" \\\n    --hash=sha256:{digest}", "").replace(f"    # {name}\n", "")
     found = _to(lock=lock)
     assert found.rehashed == (
-        File(package="numpy", version="2.4.1", file_name=name, before=digest, after=None),
+        File(package="numpy", version="2.4.1", same_index=True, file_name=name, before=digest, after=None),
     )
+
+
+def test_what_another_index_has_of_a_version_is_named_and_no_more() -> None:
+    digest = LOCK[LOCK.index("urllib3==") :].partition("sha256:")[2][:64]
+    project = PROJECT.replace(INDEX, "https://packages.example.com/cuda13.0/next/")
+    found = _to(project, _edited(digest, "b" * 64))
+    assert [(item.package, item.same_index) for item in found.rehashed] == [("urllib3", False)]
+    for text in (_words(found), as_markdown(found)):
+        assert "the same version from another index, with hashes of its own: urllib3" in text
+        assert digest[:12] not in text
 
 
 def test_digests_without_names_are_told_by_themselves() -> None:
@@ -155,7 +166,7 @@ def test_each_key_of_the_spec_is_compared(
     found = _to(_edited(old, new, PROJECT))
     assert found.differs
     assert found.settings == (Setting(key=key, before=before, after=after),)
-    assert f"{key} {before or '-'} {after or '-'}" in _words(found)
+    assert f"  {key}: {before or '-'} -> {after or '-'}" in _words(found)
 
 
 @pytest.mark.parametrize(
