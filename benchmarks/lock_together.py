@@ -17,8 +17,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from page_index import project_name, served
 from uv import find_uv_bin
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.page_index import project_name, served
 
 MOST_RATIO = 0.7
 FLAVORS = 3

@@ -13,12 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from page_index import VERSIONS, project_name, served, wheels
-
 from factory.flavor.project import read_project
 from factory.index.client import IndexClient
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import LOCK_FILE, Artifact, Pin, format_lock
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.page_index import VERSIONS, project_name, served, wheels
 
 MOST_SECONDS = 3.0
 _FLAVOR = "th09-cpu-torch2110-py312"
