@@ -34,9 +34,14 @@ _HARMLESS = re.compile(
 _QUIET = frozenset(
     {
         *(":", "[", "[[", "test", "true", "false", "for", "set", "umask", "cd", "echo", "printf", "export"),
-        *(".", "source", "which", "command", "hash", "exit"),
+        *("which", "command", "hash", "exit"),
     }
 )
+# The environment of a prefetched folder, which the install layer reads as well.
+_PREFETCHED = re.compile(r"cachi2|cachito|prefetch\.env")
+_QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"")
+# Into a file, not into another stream or nowhere.
+_WRITES = re.compile(r">\|?\s*(?!&|/dev/|>|\s)")
 _RIGHTS = frozenset({"chmod", "chown", "chgrp", "fix-permissions"})
 _GPG_OFF = re.compile(r"--nogpgcheck|gpgcheck\s*=\s*(?:0|false|no|off)\b", re.IGNORECASE)
 _INSTALLED = re.compile(r"/opt/app-root|site-packages|entrypoint|/licenses|\$\{?HOME|\$\{?VIRTUAL_ENV")
@@ -110,14 +115,16 @@ def _read(text: str, command: Command, variables: Mapping[str, str], *, in_block
         return _pip(text, call.verb, call.arguments)
     if program in {"pip", "uv"} and (known := _python_tool(program, arguments)):
         return Part(text=text, kind="install" if known == "install" else "template", why=known)
-    if (done := _done_anyway(program, arguments)) is not None:
+    if (done := _done_anyway(text, program, arguments)) is not None:
         return Part(text=text, kind="template", why=done)
     return _fetching(text, command, in_block=in_block) or Part(text=text, kind="own")
 
 
-def _done_anyway(program: str, arguments: Sequence[str]) -> str | None:
+def _done_anyway(text: str, program: str, arguments: Sequence[str]) -> str | None:
     """Why the template needs no such command; None where it is the folder's own."""
-    if program in _QUIET:
+    if _WRITES.search(_QUOTED.sub("", text)):
+        return None
+    if program in _QUIET or (program in {".", "source"} and _PREFETCHED.search(text)):
         return "it prepares what follows"
     if program in _RIGHTS and all(_INSTALLED.search(word) for word in _paths(arguments)):
         return "the umask of the install step gives these rights"

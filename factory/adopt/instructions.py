@@ -1,5 +1,6 @@
 """The instructions of a hand-made Dockerfile, each placed once, and the hooks that come of them."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from factory.adopt.draft import Draft, HookName
 from factory.adopt.folder import Folder
 from factory.adopt.given import Given
 from factory.adopt.placement import Placement, has_credentials, not_kept, placed
-from factory.adopt.run import Around, is_install, place_builder_run, place_run
+from factory.adopt.run import Around, is_install, only_installs, place_builder_run, place_run
 from factory.adopt.settings import place_env, place_label
 from factory.check.dockerfiles import check_instruction
 from factory.check.indexes import second_indexes
@@ -20,6 +21,7 @@ from factory.flavor.hook_text import check_instructions
 
 _AS_1001 = frozenset({"1001", "1001:0", "1001:1001", "default", "${NB_USER}", "$NB_USER"})
 _WORKDIR = "/opt/app-root/src"
+_STRATEGY = re.compile(r"unsafe-(?:best|first)-match")
 _PLAIN = frozenset({"EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "VOLUME"})
 _WITHOUT_PLACE = {
     "SHELL": (
@@ -60,8 +62,8 @@ def place_dockerfile(
             if step.name != "ARG":
                 found[number] = _outer(step, dockerfile, given)
             continue
-        user = step if step.name == "USER" else user
-        workdir = step if step.name == "WORKDIR" else workdir
+        user = step if step.name == "USER" and step.text else user
+        workdir = step if step.name == "WORKDIR" and step.text else workdir
         if step.name in {"RUN", "COPY"} and step.normal in given.instructions:
             found[number] = placed(step, "template", "its own text")
             continue
@@ -106,6 +108,8 @@ def _checked(
     step: Step, place: Callable[[Step, Around, Reading], Placement], around: Around, reading: Reading
 ) -> Placement:
     """Place a step, unless what it says must not be copied or could not stand in a hook."""
+    if step.name == "RUN" and only_installs(step):
+        return placed(step, "template", "the install layer", _left_out(step))
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
         return not_kept(
             step,
@@ -127,6 +131,13 @@ def _checked(
                 reading.draft.restore(before)
                 return not_kept(step, *problem)
     return placement
+
+
+def _left_out(step: Step) -> str:
+    """What an install step says of indexes, which the lock and the spec say instead."""
+    found = [*second_indexes(step.instruction, commands(step.text)), *_STRATEGY.findall(step.text)]
+    found += ["a password, which is to be changed"] if has_credentials(step.text) else []
+    return f"left out: {', '.join(dict.fromkeys(found))}" if found else ""
 
 
 def _problem(text: str, hook: HookName) -> tuple[str, str] | None:

@@ -217,7 +217,8 @@ def _settle(array: Array, spec: Spec, notes: list[str]) -> None:
             repinned = f"{requirement.name}{extras}=={version}{marker}"
             if repinned.replace(" ", "") != str(item).replace(" ", ""):
                 array[position] = repinned
-                notes.append(f"{item} is {repinned} now: the spec says {version} (field note 6)")
+                why = "field note 6" if requirement.specifier else "it named no version"
+                notes.append(f"{item} is {repinned} now: the spec says {version} ({why})")
         elif version is not None and not requirement.specifier.contains(version, prereleases=True):
             notes.append(f"{item} rules out {version}, which the spec says: change it before locking")
 

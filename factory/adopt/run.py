@@ -52,6 +52,12 @@ def is_install(step: Step) -> bool:
     return step.name == "RUN" and any(part.kind == "install" for part in read_run(step)[0])
 
 
+def only_installs(step: Step) -> bool:
+    """Whether a RUN instruction installs the lock, and does nothing that the template does not."""
+    kinds = {part.kind for part in read_run(step)[0]}
+    return step.instruction.heredoc is None and "install" in kinds and kinds <= {"install", "template"}
+
+
 def place_run(step: Step, around: Around, draft: Draft, given: Given) -> Placement:
     """Place a RUN instruction of the final stage."""
     read, plain = read_run(step)

@@ -1,5 +1,6 @@
 """Hand-made Dockerfiles: every instruction is placed once, where it belongs, and the hooks say the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ from factory.adopt.folder import Folder, read_folder
 from factory.adopt.given import Given, what_the_template_gives
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.placement import Placement
+from factory.check.dockerfiles import check_instruction
 from factory.flavor.hooks import Hooks, check_hooks
+from factory.flavor.project import Project
 from factory.flavor.spec import Spec
+from factory.render.render import render_flavor
 
 SPEC = Spec(
     accelerator="cuda",
@@ -26,6 +30,7 @@ SPEC = Spec(
 )
 GIVEN = what_the_template_gives(SPEC)
 EMPTY = Folder(root=Path("folder"), paths=(), links=())
+LAYER = "the install layer"
 INSTALL = "RUN uv pip install --no-deps --require-hashes -r requirements.txt"
 BLOCK = "########\n# MIDSTREAM ONLY: packages\n########\n{}\n########\n# END MIDSTREAM ONLY\n########"
 
@@ -76,7 +81,16 @@ def folder(tmp_path: Path) -> Folder:
         ("RUN pip install git+https://git.example.com/x", "not kept", ""),
         ("RUN curl -O https://x.example.com/y && ln -s a b", "not kept", ""),
         ("RUN cat <<EOF > /x\nhi\nEOF", "not kept", ""),
-        ("RUN pip install --extra-index-url https://x.example.com/ -r requirements.txt", "not kept", ""),
+        ("RUN pip install --extra-index-url https://x.example.com/ -r a/requirements.txt", "template", LAYER),
+        ("RUN pip install -i https://me:s3cret@x.example.com/ -r requirements.txt", "template", LAYER),
+        ("RUN pip install --extra-index-url https://x.example.com/ -r r.txt && make", "not kept", ""),
+        ('RUN echo "export X=1" >> /etc/profile', "hook", "hooks.after-install"),
+        ("RUN . ./setup.sh", "hook", "hooks.after-install"),
+        (
+            "RUN if [ -f /cachi2/cachi2.env ]; then . /cachi2/cachi2.env; fi && uv pip sync a.txt",
+            "template",
+            LAYER,
+        ),
         ("ENV A=1 B=2", "hook", "hooks.environment"),
         ("ENV CUDA_HOME=/usr/local/cuda", "template", "its environment"),
         ("ENV PATH=/usr/local/cuda/bin:$PATH", "template", "its environment"),
@@ -307,3 +321,16 @@ def test_what_the_template_gives_is_read_from_what_it_renders() -> None:
     assert not GIVEN.has_package("jq")
     assert GIVEN.has_variable("LD_LIBRARY_PATH", "/usr/local/cuda/lib64:$LD_LIBRARY_PATH")
     assert not GIVEN.has_variable("CUDA_HOME", "/opt/cuda")
+
+
+@given(st.lists(LINES, max_size=14))
+@settings(deadline=None, max_examples=100)
+def test_what_is_kept_breaks_no_rule_for_dockerfiles(lines: list[str]) -> None:
+    dockerfile = read_dockerfile("Dockerfile", "\n".join(lines).encode())
+    _, draft = place_dockerfile(dockerfile, EMPTY, GIVEN)
+    spec = replace(SPEC, hooks=draft.hooks())
+    project = Project(spec=spec, dependencies=(), constraints=(), overrides=())
+    for file in render_flavor(project, name=spec.folder_name):
+        if file.path.startswith("Dockerfile"):
+            for step in read_dockerfile(file.path, file.content).steps:
+                assert not list(check_instruction(file.path, step.instruction, in_block=step.in_block))
