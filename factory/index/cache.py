@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,14 +78,11 @@ class MetadataCache:
         if not self._written.is_set():
             return
         self._written.clear()
-        # Closed even where another process takes a file away while it is looked at.
-        with contextlib.suppress(OSError), os.scandir(self._folder) as found:
-            used = [(entry.stat().st_mtime, Path(entry)) for entry in found]
-            now = time.time()
-            leftovers = [path for when, path in used if is_temporary(path) and now - when > _HOUR]
-            entries = sorted((when, path) for when, path in used if not is_temporary(path))
-            surplus = [path for _, path in entries[: max(0, len(entries) - self._most_entries)]]
-            for path in (*leftovers, *surplus):
+        used = sorted(_ages(self._folder))
+        leftovers = [path for age, path in used if is_temporary(path) and age > _HOUR]
+        entries = [path for _, path in used if not is_temporary(path)]
+        for path in (*leftovers, *entries[self._most_entries :]):
+            with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
     def _path(self, index_url: str, file: "IndexFile") -> Path | None:
@@ -92,3 +90,12 @@ class MetadataCache:
             return None
         key = json.dumps([index_url, file.file_name, file.sha256]).encode()
         return self._folder / hashlib.sha256(key).hexdigest()
+
+
+def _ages(folder: Path) -> Iterator[tuple[float, Path]]:
+    """Seconds since each file was used; one that another process takes away meanwhile is passed over."""
+    now = time.time()
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                yield now - entry.stat().st_mtime, Path(entry)
