@@ -134,8 +134,17 @@ def _make(plan: Plan, request: BumpRequest, options: LockOptions) -> _Made:
             state="would-change" if request.dry_run else "changed",
             changes=compare(plan.lock.pins, new.pins),
             moves=moves,
+            notes=plan.outcome.notes + _from_folders(new, meant),
         ),
         files=files,
+    )
+
+
+def _from_folders(new: NewLock, meant: Collection[str]) -> tuple[str, ...]:
+    return tuple(
+        f"{name} comes from {folder}, not from the index"
+        for name, folder in new.from_folders.items()
+        if name in meant
     )
 
 

@@ -141,7 +141,7 @@ def _make(flavor: Flavor, release: Release, options: LockOptions) -> _Made:
             outcome,
             changes=compare(before.pins if before else (), lock.pins),
             kept=_kept(before.versions() if before else {}, lock),
-            notes=_found_again(new, options),
+            notes=_found_again(new, options) + _from_folders(lock),
         )
     files.append(Replacement(path=path, before=text.encode(), content=new_text.encode()))
     names = tuple(str(file.path.relative_to(flavor.folder)) for file in files)
@@ -197,6 +197,12 @@ def _found_again(new: Project, options: LockOptions) -> tuple[str, ...]:
             for requirement, missing in zip(requirements, new.spec.missing, strict=True)
             if not shelf.platforms_without(requirement)
         )
+
+
+def _from_folders(lock: NewLock) -> tuple[str, ...]:
+    return tuple(
+        f"{name} comes from {folder}, not from the index" for name, folder in lock.from_folders.items()
+    )
 
 
 def _kept(before: Mapping[str, str], lock: NewLock) -> int:

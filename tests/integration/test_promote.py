@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.index_server import Fault, IndexServer
 from support.private_index import CPU, CUDA, ROCM, PrivateWorld
+from support.upkeep import tree
 from support.wheels import sha256
 
 from factory.check.check import check_flavors
@@ -18,10 +19,6 @@ pytestmark = pytest.mark.integration
 GAP, ACCESS, SPEC, DRIFT, REDIRECT = 18, 19, 11, 25, 28
 BASE = "quay.io/opendatahub/odh-workbench-jupyter-minimal-cpu-py312-ubi9:3.7-v1.50"
 DOWNSTREAM = f"quay.io/rhoai/odh-workbench@sha256:{'a' * 64}"
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 def spec(folder: Path) -> dict[str, object]:
