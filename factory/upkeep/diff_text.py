@@ -20,7 +20,7 @@ def as_text(found: Difference) -> tuple[str | Table, ...]:
     if found.settings:
         # As lines: two URLs or two images side by side are wider than a terminal.
         settings = (
-            f"  {item.key}: {item.before or _NOTHING} -> {item.after or _NOTHING}" for item in found.settings
+            f"  {item.key}: {item.before or 'none'} -> {item.after or 'none'}" for item in found.settings
         )
         parts += ["", "\n".join(("spec:", *settings))]
     for item in found.requirements:
@@ -130,7 +130,7 @@ def _count(found: Difference) -> str:
     rehashed = len({item.package for item in found.rehashed})
     counts = ((len(found.changed), "changed"), (len(found.added), "added"), (len(found.removed), "removed"))
     said = ", ".join(f"{number} {word}" for number, word in counts)
-    return f"{said}, {rehashed} with other hashes, of the locked packages"
+    return f"packages: {said}, {rehashed} with other hashes"
 
 
 def _plural(noun: str, number: int) -> str:

@@ -166,7 +166,7 @@ def test_each_key_of_the_spec_is_compared(
     found = _to(_edited(old, new, PROJECT))
     assert found.differs
     assert found.settings == (Setting(key=key, before=before, after=after),)
-    assert f"  {key}: {before or '-'} -> {after or '-'}" in _words(found)
+    assert f"  {key}: {before or 'none'} -> {after or 'none'}" in _words(found)
 
 
 @pytest.mark.parametrize(
