@@ -9,7 +9,7 @@ from factory.cli.options import Invocation, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.upkeep.align import AlignOptions, align
-from factory.upkeep.align_text import as_markdown, as_text
+from factory.upkeep.align_text import as_markdown, as_text, errors_in
 
 
 @click.command()
@@ -55,10 +55,11 @@ def command(
         ),
     )
     with invocation.console.progress("comparing", total=len(selected)) as progress:
-        report = align(selected, options, done=lambda name: progress.advance(message=name))
-    for flavor in report.flavors:
-        if flavor.error is not None:
-            invocation.console.report(flavor.error)
+        report = align(
+            selected, options, begun=progress.begin, done=lambda name: progress.advance(message=name)
+        )
+    for error in errors_in(report):
+        invocation.console.note(error)
     parts = (as_markdown(report).rstrip("\n"),) if markdown else as_text(report)
     invocation.console.result(report, *parts)
     return report.exit_code

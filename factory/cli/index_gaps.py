@@ -9,10 +9,21 @@ from factory.cli.options import Invocation, common
 from factory.files import write_whole
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
-from factory.upkeep.gap_request import as_markdown, as_text
+from factory.upkeep.gap_request import as_markdown, as_text, errors_in
 from factory.upkeep.index_gaps import GapOptions, index_gaps
 
 _TO_STDOUT = "-"
+
+
+def _markdown_file(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """What follows --markdown may be a flavor that somebody meant to name: no file is called that."""
+    if value not in {None, _TO_STDOUT} and not str(value).endswith(".md"):
+        raise click.BadParameter(
+            f"{value!r} does not end in .md. Is it a flavor? Give --markdown after the flavors.",
+            ctx=context,
+            param=parameter,
+        )
+    return value
 
 
 @click.command("index-gaps")
@@ -32,8 +43,9 @@ _TO_STDOUT = "-"
     metavar="[FILE]",
     is_flag=False,
     flag_value=_TO_STDOUT,
-    help="Write a request to the owners of the index, in Markdown, to FILE, or print it in the place of "
-    "the report. Without FILE give it after the flavors.",
+    callback=_markdown_file,
+    help="Write a request to the owners of the index, in Markdown, to FILE, whose name ends in .md; "
+    "without FILE, print it in the place of the report (give it after the flavors then).",
 )
 @click.option(
     "--find-links",
@@ -78,10 +90,11 @@ def command(
         jobs=jobs,
     )
     with invocation.console.progress("looking for gaps", total=len(selected)) as progress:
-        report = index_gaps(selected, options, done=lambda name: progress.advance(message=name))
-    for flavor in report.flavors:
-        if flavor.error is not None:
-            invocation.console.report(flavor.error)
+        report = index_gaps(
+            selected, options, begun=progress.begin, done=lambda name: progress.advance(message=name)
+        )
+    for error in errors_in(report):
+        invocation.console.note(error)
     if markdown is not None and markdown != _TO_STDOUT:
         write_whole(Path(markdown), as_markdown(report).encode())
         invocation.console.note(f"the request is in {markdown}")

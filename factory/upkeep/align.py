@@ -66,10 +66,16 @@ class AlignOptions:
     lock: LockOptions = field(default_factory=LockOptions)
 
 
-def align(flavors: Sequence[Flavor], options: AlignOptions, *, done: Callable[[str], None]) -> AlignReport:
+def align(
+    flavors: Sequence[Flavor],
+    options: AlignOptions,
+    *,
+    begun: Callable[[str], None],
+    done: Callable[[str], None],
+) -> AlignReport:
     """Compare flavors with Training Hub's requirements; one that fails does not hide the others.
 
-    ``done`` is told the name of each flavor as it ends.
+    ``begun`` and ``done`` are told the name of each flavor, on a thread of its own.
 
     Raises:
         SpecError: the version that was given is no version.
@@ -78,6 +84,7 @@ def align(flavors: Sequence[Flavor], options: AlignOptions, *, done: Callable[[s
         check_version(options.training_hub, of="--training-hub")
 
     def look(flavor: Flavor) -> Alignment:
+        begun(flavor.name)
         try:
             return _align(flavor, options)
         finally:

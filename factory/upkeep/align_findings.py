@@ -122,13 +122,15 @@ def against_flavor(
 def nowhere_used(
     metadata: Metadata,
     extras: frozenset[str],
-    template: Project,
+    template: Project | None,
     versions: Mapping[str, str],
     *,
     flavor: str,
 ) -> tuple[AlignFinding, ...]:
     """The extras that a new flavor of this accelerator would use, and this one does not."""
-    found = []
+    found: list[AlignFinding] = []
+    if template is None:
+        return ()
     for extra in sorted(((used_extras(template) or frozenset()) - extras) & metadata.extras):
         brought = [item for item in wanted_by(metadata, [extra], template.spec) if item.extra is not None]
         lacking = [item.package for item in brought if item.package not in versions]

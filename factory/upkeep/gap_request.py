@@ -35,6 +35,15 @@ def as_text(report: GapReport) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def errors_in(report: GapReport) -> tuple[str, ...]:
+    """Why flavors could not be looked at, each with what to do."""
+    return tuple(
+        f"error: {flavor.flavor}: {flavor.error.reason}\n  what to do: {flavor.error.solution}"
+        for flavor in report.flavors
+        if flavor.error is not None
+    )
+
+
 def as_markdown(report: GapReport) -> str:
     """A request that can be sent as it is: a table for each index, one line for each requirement."""
     if not report.wanted:
@@ -61,15 +70,19 @@ def _flavor(flavor: FlavorGaps) -> Iterator[str]:
     if flavor.nothing_there:
         yield f"{flavor.flavor}: look first whether {flavor.index} is an index: it has nothing of all this"
     count = len(flavor.gaps)
-    said = f"lacks {count} requirement{'s' if count > 1 else ''}" if count else "has all that it needs"
+    has = f"{flavor.index} has all that it needs"
+    if any(gap.index != flavor.index for gap in flavor.gaps):
+        has = f"its indexes lack {_count(count)}"
+    elif count:
+        has = f"{flavor.index} lacks {_count(count)}"
     but = ", but for what is recorded as missing" if not count and _still(flavor.recorded) else ""
-    yield f"{flavor.flavor}: {flavor.index} {said}{but}"
+    yield f"{flavor.flavor}: {has}{but}"
     for gap in flavor.gaps:
-        yield from _gap(gap)
+        yield from _gap(gap, flavor.index)
     if flavor.behind:
         yield "  and, for the sake of what is recorded as missing,"
         for gap in flavor.behind:
-            yield from _gap(gap)
+            yield from _gap(gap, flavor.index)
     yield from _recorded(flavor.recorded)
     words = in_words(flavor.assumed)
     if words:
@@ -80,8 +93,10 @@ def _flavor(flavor: FlavorGaps) -> Iterator[str]:
         yield from (f"    {line}" for line in flavor.conflict.splitlines())
 
 
-def _gap(gap: Gap) -> Iterator[str]:
-    yield f"  {gap.requirement} for Python {gap.python} on {', '.join(gap.platforms)}: {gap.found}"
+def _gap(gap: Gap, main: str) -> Iterator[str]:
+    where = "" if gap.index == main else f", from {gap.index}"
+    platforms = ", ".join(gap.platforms)
+    yield f"  {gap.requirement} for Python {gap.python} on {platforms}{where}: {gap.found}"
     yield f"    what would do: {gap.would_do}"
     paths = {path[-1]: path for path in gap.paths}
     for who in gap.needed_by:
@@ -93,7 +108,7 @@ def _gap(gap: Gap) -> Iterator[str]:
 def _recorded(recorded: Iterable[Recorded]) -> Iterator[str]:
     for item in recorded:
         if item.gap is not None:
-            yield f"  {item.requirement}: recorded as missing ({item.reason}), and so it is: {item.gap.found}"
+            yield f"  {item.requirement}: recorded as missing ({item.reason}): {item.gap.found}"
             yield from (f"    needed by {who}" for who in item.gap.needed_by)
         elif item.hindrance is None:
             yield (
@@ -103,6 +118,10 @@ def _recorded(recorded: Iterable[Recorded]) -> Iterator[str]:
         else:
             yield f"  {item.requirement}: recorded as missing; the index has it now, and with it:"
             yield from (f"    {line}" for line in item.hindrance.splitlines())
+
+
+def _count(number: int) -> str:
+    return f"{number} requirement{'' if number == 1 else 's'}"
 
 
 def _still(recorded: Iterable[Recorded]) -> bool:

@@ -86,10 +86,16 @@ class GapReport:
         return int(any(flavor.gaps for flavor in self.flavors))
 
 
-def index_gaps(flavors: Sequence[Flavor], options: GapOptions, *, done: Callable[[str], None]) -> GapReport:
+def index_gaps(
+    flavors: Sequence[Flavor],
+    options: GapOptions,
+    *,
+    begun: Callable[[str], None],
+    done: Callable[[str], None],
+) -> GapReport:
     """All that the indexes of flavors lack; a flavor that fails does not hide the others.
 
-    ``done`` is told the name of each flavor as it ends.
+    ``begun`` and ``done`` are told the name of each flavor, on a thread of its own.
 
     Raises:
         SpecError: the index URL that was given is not acceptable.
@@ -98,6 +104,7 @@ def index_gaps(flavors: Sequence[Flavor], options: GapOptions, *, done: Callable
         check_index_url(options.index_url)
 
     def look(flavor: Flavor) -> FlavorGaps:
+        begun(flavor.name)
         try:
             return _look(flavor, options)
         finally:

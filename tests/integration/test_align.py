@@ -209,8 +209,9 @@ def test_a_version_to_come_is_asked_about(workshop: Workshop) -> None:
     run = align(workshop, folder.name, "--training-hub", "0.10.0", "--json")
     assert run.status == 1
     assert found(run) == {("unmet", "aa>=2"), ("lacks", "bb>=1"), ("index-gap", "bb>=1")}
-    to_do = {finding["requirement"]: finding["to_do"] for finding in only(run)["findings"]}
-    assert to_do["aa>=2"] == f"factory lock {folder.name}, once Training Hub is 0.10.0 there"
+    to_do = {finding["kind"]: finding["to_do"] for finding in only(run)["findings"]}
+    assert to_do["unmet"] == f"factory lock {folder.name}, once Training Hub is 0.10.0 there"
+    assert to_do["lacks"] == f"factory index-gaps {folder.name}: the index comes first"
     assert "0.9.2" in (folder / "pyproject.toml").read_text()
 
 
@@ -255,6 +256,7 @@ def test_an_index_that_refuses_is_an_error_and_the_other_flavors_are_told(worksh
     assert run.status == ACCESS
     assert "one: training-hub 0.9.2" in run.out
     assert "two: cannot be told (IndexAccessError)" in run.out
+    assert "error: two: " in run.err
 
 
 def test_what_cannot_be_meant_is_refused(workshop: Workshop) -> None:

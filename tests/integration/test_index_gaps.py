@@ -89,6 +89,18 @@ def test_each_kind_of_gap_is_found_in_one_pass_and_nothing_is_written(workshop: 
     assert "needed by aa (old>=2)" in text
 
 
+def test_a_requirement_is_told_as_its_owners_word_it(workshop: Workshop) -> None:
+    """Uv tells of a range only what is there of it."""
+    make_wheel(workshop.pushed, "aa", "1.0", requires=["deep>=0.5,<2"])
+    make_wheel(workshop.pushed, "deep", "1.0", tag="cp312-cp312-win_amd64")
+    make_wheel(workshop.pushed, "direct", "1.0", tag="cp312-cp312-win_amd64")
+    run = look(workshop, workshop.flavor("aa", "direct>=0.5,<3", constraints=["direct<2"]).name, "--json")
+    assert {name: gap["requirement"] for name, gap in gaps_in(run).items()} == {
+        "deep": "deep>=0.5,<2",
+        "direct": "direct>=0.5,<2",
+    }
+
+
 def test_an_index_that_has_all_is_said_to_have_it(workshop: Workshop) -> None:
     make_wheel(workshop.pushed, "aa", "1.0")
     run = look(workshop, workshop.flavor("aa").name)
@@ -152,7 +164,12 @@ def test_public_metadata_shows_the_gaps_behind_a_project_that_is_not_there(
         public.folder,
         "absent",
         "2.5",
-        requires=["there", "behind>=1", "windows; sys_platform == 'win32'"],
+        requires=[
+            "there",
+            "behind>=1",
+            "windows; sys_platform == 'win32'",
+            "pinned @ https://files.example.com/pinned-1.0-py3-none-any.whl",
+        ],
         extras={"fast": ["turbo"], "slow": ["snail"]},
     )
     make_wheel(public.folder, "absent", "9.0", requires=["too-new"])
@@ -227,10 +244,13 @@ def test_a_package_is_looked_for_on_its_own_index_only(workshop: Workshop, tmp_p
             )
         run = look(workshop, folder.name, "--json")
         assert asked_for(second) == {"bb"}
+        text = look(workshop, folder.name).out
     assert {name: (gap["index"], gap["found"]) for name, gap in gaps_in(run).items()} == {
         "bb": (second.url, "the index has 1.0")
     }
     assert asked_for(workshop.index) == {"aa"}
+    assert "its indexes lack 1 requirement\n" in text
+    assert f"bb>=2 for Python 3.12 on linux/amd64, from {second.url}: the index has 1.0" in text
 
 
 def test_what_is_recorded_as_missing_is_told_and_is_no_finding(workshop: Workshop) -> None:
@@ -271,6 +291,8 @@ def test_what_is_lacking_only_for_what_is_recorded_is_told_apart(workshop: Works
     assert gaps_in(run) == {}
     assert gaps_in(run, "behind")["einops"]["needed_by"] == ["flash-attn (einops)"]
     assert [row["package"] for row in json.loads(run.out)["wanted"]] == ["einops", "flash-attn"]
+    run = look(workshop, workshop.flavor("aa", "absent", missing=["flash-attn>=2.8"]).name, "--json")
+    assert (run.status, set(gaps_in(run)), set(gaps_in(run, "behind"))) == (1, {"absent"}, {"einops"})
 
 
 def test_the_request_has_each_gap_once_with_the_flavors_that_have_it(
@@ -326,7 +348,7 @@ def test_a_flavor_that_fails_does_not_hide_the_gaps_of_another(workshop: Worksho
     assert run.status == ACCESS
     assert "absent for Python 3.12 on linux/amd64: the index has no such project" in run.out
     assert "two: cannot be told (IndexAccessError)" in run.out
-    assert "error: " in run.err
+    assert "error: two: " in run.err
 
 
 def test_a_url_that_is_no_index_is_doubted_before_anything_else_is_said(workshop: Workshop) -> None:
@@ -366,6 +388,8 @@ def test_what_cannot_be_meant_is_refused(workshop: Workshop) -> None:
     assert look(workshop).status == 2
     assert look(workshop, folder.name, "--all").status == 2
     assert look(workshop, folder.name, "--json", "--markdown").status == 2
+    misplaced = look(workshop, "--markdown", folder.name, folder.name)
+    assert (misplaced.status, "Is it a flavor?" in misplaced.err) == (2, True)
     assert look(workshop, folder.name, "--index-url", "ftp://index.example.com/").status == SPEC
 
 
