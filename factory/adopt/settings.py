@@ -1,7 +1,10 @@
 """ENV and LABEL instructions of the final stage, placed pair by pair."""
 
+import re
+from collections.abc import Sequence
+
 from factory.adopt.dockerfile import Step, references
-from factory.adopt.draft import Draft
+from factory.adopt.draft import Draft, HookName
 from factory.adopt.given import Given
 from factory.adopt.pairs import read_pairs, written
 from factory.adopt.placement import Placement, not_kept, placed
@@ -11,12 +14,15 @@ from factory.flavor.hook_text import check_variable
 
 INDEX_VARIABLES = frozenset({"PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"})
 _STRATEGY = "UV_INDEX_STRATEGY"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+Pair = tuple[str, str]
 
 
 def place_env(step: Step, around: Around, draft: Draft, given: Given) -> Placement:
     """Place an ENV instruction: what the template sets alike is its own, the rest is the folder's."""
     pairs = read_pairs(step.text)
-    if pairs is None:
+    if pairs is None or not all(_NAME.fullmatch(name) for name, _ in pairs):
         return not_kept(step, "its words cannot be read", "Write ENV NAME=value.")
     if any(name == _STRATEGY and value.startswith("unsafe") for name, value in pairs):
         return not_kept(
@@ -31,20 +37,25 @@ def place_env(step: Step, around: Around, draft: Draft, given: Given) -> Placeme
     notes = [
         f"{name}: the template has {given.environment[name]}" for name, _ in own if name in given.environment
     ]
-    literal = f"ENV {' '.join(written(*pair) for pair in own)}"
-    names = ", ".join(name for name, _ in own)
-    if step.in_block:
-        draft.keep("midstream", literal, step, None, None)
-        return placed(step, "hook", "hooks.midstream", "; ".join((names, *notes)))
-    if _needs_its_place(own, draft):
-        draft.keep(around.hook, literal, step, None, None)
-        return placed(step, "hook", f"hooks.{around.hook}", "; ".join((names, *notes)))
+    why = "; ".join((", ".join(name for name, _ in own), *notes))
+    if step.in_block or _needs_its_place(own, draft):
+        hook: HookName = "midstream" if step.in_block else around.hook
+        draft.keep(hook, _literal(step, own, pairs, joined=" "), step, None, None)
+        return placed(step, "hook", f"hooks.{hook}", why)
     draft.environment |= dict(own)
     draft.comments |= {own[0][0]: step.comment} if step.comment else {}
-    return placed(step, "hook", "hooks.environment", "; ".join((names, *notes)))
+    return placed(step, "hook", "hooks.environment", why)
 
 
-def _needs_its_place(own: list[tuple[str, str]], draft: Draft) -> bool:
+def _literal(step: Step, own: Sequence[Pair], pairs: Sequence[Pair], *, joined: str) -> str:
+    """An instruction with its own pairs alone; as it is written where all are, or are quoted with care."""
+    intricate = any("\\" in value.replace("\\$", "") for _, value in own)
+    if len(own) == len(pairs) or intricate:
+        return step.source
+    return f"{step.name} {joined.join(written(*pair) for pair in own)}"
+
+
+def _needs_its_place(own: Sequence[Pair], draft: Draft) -> bool:
     """Whether pairs mean something else in a table: order counts, or the value is out of its grammar."""
     earlier: set[str] = set()
     for name, value in own:
@@ -62,12 +73,16 @@ def _needs_its_place(own: list[tuple[str, str]], draft: Draft) -> bool:
 def place_label(step: Step, draft: Draft, given: Given) -> Placement:
     """Place a LABEL instruction: the template's labels are its own, others go after the install."""
     pairs = read_pairs(step.text)
-    if pairs is None:
+    if pairs is None or not all(_KEY.fullmatch(name) for name, _ in pairs):
         return not_kept(step, "its words cannot be read", "Write LABEL name=value.")
     own = [pair for pair in pairs if pair[0] not in given.labels]
     if not own:
         return placed(step, "template", "its labels", "their values follow from the spec")
-    draft.keep(
-        "after-install", "LABEL " + " \\\n      ".join(written(*pair) for pair in own), step, None, None
-    )
-    return placed(step, "hook", "hooks.after-install", ", ".join(name for name, _ in own))
+    stripped = [(name, value.strip()) for name, value in own]
+    text = _literal(step, own, pairs, joined=" \\\n      ")
+    if stripped != own:
+        text = "LABEL " + " \\\n      ".join(written(*pair) for pair in stripped)
+    draft.keep("after-install", text, step, None, None)
+    names = ", ".join(name for name, _ in own)
+    blanks = "; without the blanks around a value (field note 18)" if stripped != own else ""
+    return placed(step, "hook", "hooks.after-install", f"{names}{blanks}")

@@ -102,6 +102,9 @@ def folder(tmp_path: Path) -> Folder:
         ("ENV PIP_INDEX_URL=https://me:s3cret@x.example.com/", "not kept", ""),
         ("LABEL name=x version=1", "template", "its labels"),
         ("LABEL name=x com.example.team=y", "hook", "hooks.after-install"),
+        ("LABEL com.example.team=' y '", "hook", "hooks.after-install"),
+        ('LABEL "a b"=c', "not kept", ""),
+        ("ENV A-B=1", "not kept", ""),
         ("COPY requirements.txt /tmp/", "template", "the files that it copies"),
         ("COPY LICENSE.md /licenses/", "template", "the files that it copies"),
         ("COPY own.py /opt/", "hook", "hooks.after-install"),
@@ -205,7 +208,7 @@ def test_arguments_go_where_they_are_needed() -> None:
     placements, hooks = _place(text)
     arguments = 'ARG ROOT="/srv"\nARG PLACE="${ROOT}/x"\n'
     assert hooks.before_install == f"{arguments}RUN mkdir $PLACE"
-    assert hooks.after_install == f'{arguments}ENV HERE="$PLACE"'
+    assert hooks.after_install == f"{arguments}ENV HERE=$PLACE"
     assert hooks.system_packages == ()
     assert [each.place for each in placements if each.what.startswith("ARG")] == [
         *("hook", "spec", "hook", "hook", "template"),
@@ -221,7 +224,7 @@ def test_an_earlier_variable_that_a_block_needs_is_set_there_too() -> None:
 
 def test_a_second_value_of_a_variable_keeps_its_place() -> None:
     _, hooks = _place(f"FROM a:1\nENV P=/a:$P\n{INSTALL}\nENV P=/b:$P\n")
-    assert (hooks.environment, hooks.after_install) == ((("P", "/a:$P"),), 'ENV P="/b:$P"')
+    assert (hooks.environment, hooks.after_install) == ((("P", "/a:$P"),), "ENV P=/b:$P")
 
 
 BUILDER = (
@@ -334,3 +337,17 @@ def test_what_is_kept_breaks_no_rule_for_dockerfiles(lines: list[str]) -> None:
         if file.path.startswith("Dockerfile"):
             for step in read_dockerfile(file.path, file.content).steps:
                 assert not list(check_instruction(file.path, step.instruction, in_block=step.in_block))
+
+
+@pytest.mark.parametrize(
+    ("line", "after"),
+    [
+        ("LABEL a.b=' y ' name=x", 'LABEL a.b="y"'),
+        ("LABEL a.b='y' name=x", 'LABEL a.b="y"'),
+        ("LABEL a.b='y'", "LABEL a.b='y'"),
+        (r"ENV A='a\\b'", r"ENV A='a\\b'"),
+        (r'ENV CUDA_HOME=/usr/local/cuda A="\\x"', r'ENV CUDA_HOME=/usr/local/cuda A="\\x"'),
+    ],
+)
+def test_what_is_written_with_care_stays_as_it_is(line: str, after: str) -> None:
+    assert _one(line)[1].after_install == after
