@@ -18,6 +18,7 @@ from factory.flavor.project import PROJECT_FILE, Project, parse_project
 from factory.flavor.repository import Flavor
 from factory.lock.changes import compare
 from factory.lock.locking import LockOptions, NewLock, make_lock, wheel_folders
+from factory.lock.proving import Proving, open_proving
 from factory.lock.shelf import open_shelf
 from factory.upkeep.anew import locked_anew, rendered_anew
 from factory.upkeep.bump_plan import Bumped, BumpRequest, Plan, plan_bump
@@ -80,11 +81,11 @@ def bump_flavors(
         name = plan.flavor if isinstance(plan, Bumped) else plan.flavor.name
         begun(name)
         try:
-            return _Made(outcome=plan) if isinstance(plan, Bumped) else _make(plan, request, options)
+            return _Made(outcome=plan) if isinstance(plan, Bumped) else _make(plan, request, options, proving)
         finally:
             done(name)
 
-    with exclusive_together(flavor.folder for flavor in flavors):
+    with exclusive_together(flavor.folder for flavor in flavors), open_proving() as proving:
         planned = side_by_side(lambda flavor: plan_bump(flavor, request, options), flavors, jobs=jobs)
         plans = [plan for plan in planned if not isinstance(plan, FactoryError)]
         if len(plans) < len(flavors):
@@ -104,7 +105,7 @@ def bump_flavors(
     )
 
 
-def _make(plan: Plan, request: BumpRequest, options: LockOptions) -> _Made:
+def _make(plan: Plan, request: BumpRequest, options: LockOptions, proving: Proving) -> _Made:
     """The files of a flavor with its floors.
 
     Raises:
@@ -117,10 +118,10 @@ def _make(plan: Plan, request: BumpRequest, options: LockOptions) -> _Made:
     held = {name: version for name, version in plan.locked.items() if name not in meant}
     moves: tuple[Move, ...] = ()
     try:
-        new = make_lock(flavor.name, project, plan.lock, options, held=held)
+        new = make_lock(flavor.name, project, plan.lock, options, held=held, proving=proving)
     except (ResolutionError, IndexGapError) as error:
         # Where it fails without holding anything as well, that is the error which says why.
-        new = make_lock(flavor.name, project, plan.lock, options)
+        new = make_lock(flavor.name, project, plan.lock, options, proving=proving)
         moves = _moves(plan, project, new, meant, options)
         if moves and not request.allow_moves:
             raise _moves_error(plan, moves, error) from error

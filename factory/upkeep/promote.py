@@ -12,6 +12,7 @@ from factory.flavor.repository import Flavor
 from factory.lock.changes import Changes, compare
 from factory.lock.locking import LockOptions, NewLock, make_lock, wheel_folders
 from factory.lock.lockset import LockSet, read_lock_set
+from factory.lock.proving import Proving, open_proving
 from factory.lock.shelf import open_shelf
 from factory.upkeep.anew import locked_anew, rendered_anew
 from factory.upkeep.release import Moved, Release, moved_keys, refuse_mixture, with_release
@@ -95,11 +96,11 @@ def promote_flavors(
     def make(flavor: Flavor) -> _Made:
         begun(flavor.name)
         try:
-            return _make(flavor, release, options)
+            return _make(flavor, release, options, proving)
         finally:
             done(flavor.name)
 
-    with exclusive_together(flavor.folder for flavor in flavors):
+    with exclusive_together(flavor.folder for flavor in flavors), open_proving() as proving:
         refuse_mixture(flavors, release)
         made = side_by_side(make, flavors, jobs=jobs)
         whole = [item for item in made if not isinstance(item, FactoryError)]
@@ -113,7 +114,7 @@ def promote_flavors(
     )
 
 
-def _make(flavor: Flavor, release: Release, options: LockOptions) -> _Made:
+def _make(flavor: Flavor, release: Release, options: LockOptions, proving: Proving) -> _Made:
     """A flavor at the release, in memory.
 
     Raises:
@@ -135,7 +136,7 @@ def _make(flavor: Flavor, release: Release, options: LockOptions) -> _Made:
     files = list(rendered_anew(flavor, old=old, new=new))
     if any(item.is_index for item in moved):
         before = read_lock_set(flavor.folder, old.spec)
-        lock = _locked(flavor, old, new, before, options)
+        lock = _locked(flavor, old, new, before, options, proving)
         files += locked_anew(flavor, lock)
         outcome = replace(
             outcome,
@@ -150,11 +151,16 @@ def _make(flavor: Flavor, release: Release, options: LockOptions) -> _Made:
 
 
 def _locked(
-    flavor: Flavor, old: Project, new: Project, before: LockSet | None, options: LockOptions
+    flavor: Flavor,
+    old: Project,
+    new: Project,
+    before: LockSet | None,
+    options: LockOptions,
+    proving: Proving,
 ) -> NewLock:
     _refuse_silent_indexes(old, new, before, options)
     try:
-        return make_lock(flavor.name, new, before, options)
+        return make_lock(flavor.name, new, before, options, proving=proving)
     except (IndexGapError, ResolutionError):
         # Once more, for all of it: what the present index has of a package tells what is behind a gap.
         from factory.lock.gaps import find_gaps, gap_error  # noqa: PLC0415
