@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -96,10 +97,16 @@ def _requirements(table: Mapping[str, object], key: str, where: str) -> tuple[st
         raise SpecError(f"{where}: {key} is not a list of strings", solution='Write it as ["name>=1.0", …].')
     for item in value:
         try:
-            Requirement(item)
+            _parse(item)
         except InvalidRequirement as error:
             raise SpecError(
                 f"{where}: {key}: {item!r} is not a PEP 508 requirement: {error}",
                 solution="Write it as name, name>=1.0 or name[extra]==1.0.",
             ) from error
     return tuple(value)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Requirement:
+    """Flavors share most of their requirements, so each is read once a run."""
+    return Requirement(text)
