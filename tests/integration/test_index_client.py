@@ -11,7 +11,7 @@ from support.wheels import make_sdist, make_wheel, sha256
 from factory.errors import IndexAccessError
 from factory.index.client import IndexClient, Patience
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
 _QUICK = Patience(
     connect_seconds=1.0, read_seconds=0.3, attempts=3, pause_seconds=0.01, longest_pause_seconds=0.05

@@ -11,7 +11,7 @@ from factory.index.client import IndexClient, Patience
 from factory.index.metadata import Metadata
 from factory.index.pages import IndexFile
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
 _QUICK = Patience(
     connect_seconds=1.0, read_seconds=0.3, attempts=3, pause_seconds=0.01, longest_pause_seconds=0.05

@@ -14,7 +14,7 @@ from factory.index.parallel import in_parallel
 from factory.index.spool import Spool
 from factory.process import Stop
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
 _WHEEL = "lib-1.0-py3-none-any.whl"
 _FILE = f"/files/{_WHEEL}"

@@ -14,7 +14,7 @@ from factory.index.pages import IndexFile
 from factory.index.redirects import check_redirect
 from factory.index.spool import Spool
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
 _QUICK = Patience(connect_seconds=1.0, read_seconds=0.3, attempts=2, pause_seconds=0.01)
 
