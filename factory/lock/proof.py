@@ -5,6 +5,7 @@ another version than its name says. So the pages are read once more, by our own 
 of every file that is not known yet.
 """
 
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ class Proofs:
 
     def __init__(self, clients: Clients) -> None:
         self._pages = PinnedPages(clients)
+        self._guard = threading.Lock()
         self._known: set[tuple[IndexClient, IndexFile]] = set()
 
     def prove(self, spec: Spec, pins: Iterable[Pin], *, from_folders: Collection[str]) -> None:
@@ -53,10 +55,12 @@ class Proofs:
                 solution="Ask its owners to publish a SHA-256 of every file (PEP 503); if it was pushed to "
                 "just now, lock again.",
             )
-        files = {(page.client, file) for pin, page in found for file in _locked(pin, page)} - self._known
-        order = sorted(files, key=lambda item: item[1].file_name)
-        in_parallel(lambda item: item[0].check_identity(item[1]), order, jobs=CONNECTIONS)
-        self._known |= files
+        files = {(page.client, file) for pin, page in found for file in _locked(pin, page)}
+        # One flavor after the other: what the first has read, the others need not.
+        with self._guard:
+            order = sorted(files - self._known, key=lambda item: item[1].file_name)
+            in_parallel(lambda item: item[0].check_identity(item[1]), order, jobs=CONNECTIONS)
+            self._known |= files
 
 
 @contextmanager
