@@ -79,7 +79,7 @@ def read_database(folder: Path) -> Database:
             f"no advisories found: {folder} holds no .json file in the OSV format about a package of "
             f"{_ECOSYSTEM}",
             solution="Unpack OSV's export of the ecosystem PyPI (all.zip, one JSON file each) into a folder "
-            "and name that.",
+            "and name that. YAML, as PyPA's own repository has it, is not read.",
         )
     by_package: dict[str, list[Advisory]] = {}
     for advisory in advisories:
