@@ -137,7 +137,9 @@ def _own(
 def _problem(own: list[str], missing: list[str], folder: Folder) -> tuple[str, str] | None:
     if missing:
         return (
-            f"the folder has no {', '.join(missing)}, or it is a whole folder with everything in it",
+            "it copies the whole folder"
+            if "." in {source.strip("/") or "." for source in missing}
+            else f"the folder has no {', '.join(missing)}",
             "Put the files into the folder under plain names, and copy them by these.",
         )
     for path in own:

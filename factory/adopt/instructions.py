@@ -22,6 +22,17 @@ from factory.flavor.hook_text import check_instructions
 _AS_1001 = frozenset({"1001", "1001:0", "1001:1001", "default", "${NB_USER}", "$NB_USER"})
 _WORKDIR = "/opt/app-root/src"
 _STRATEGY = re.compile(r"unsafe-(?:best|first)-match")
+# How the image ends, and what to do where the folder's ended otherwise.
+_ENDS = {
+    "USER": (
+        "runs as user 1001",
+        "Nothing, where that is right. OpenShift gives a user of its own in any case, with group 0.",
+    ),
+    "WORKDIR": (
+        f"starts in {_WORKDIR}",
+        "Nothing, where that is right. Where a command relies on the other folder, name it in full.",
+    ),
+}
 _PLAIN = frozenset({"EXPOSE", "HEALTHCHECK", "STOPSIGNAL", "VOLUME"})
 _WITHOUT_PLACE = {
     "SHELL": (
@@ -232,6 +243,8 @@ def _names(step: Step) -> list[str]:
 def _from(step: Step, dockerfile: Dockerfile) -> Placement:
     if step.stage == dockerfile.lineage[0]:
         return placed(step, "spec", "base-image")
+    if dockerfile.in_image(step):
+        return placed(step, "template", "its final stage")
     image = dockerfile.stages[step.stage].image
     if image == dockerfile.base_image or image.lower() in {stage.name for stage in dockerfile.stages}:
         return placed(step, "template", "its builder stage")
@@ -251,12 +264,12 @@ def _surrounding(step: Step, dockerfile: Dockerfile, draft: Draft) -> Placement:
     last = [each for each in dockerfile.steps if dockerfile.in_image(each) and each.name == step.name][-1]
     usual = step.text.strip() in (_AS_1001 if step.name == "USER" else {_WORKDIR, "/opt/app-root"})
     if step is last and not usual:
-        template_has = "runs as user 1001" if step.name == "USER" else f"starts in {_WORKDIR}"
+        template_has, solution = _ENDS[step.name]
         kept_there = "; around what is kept in the hooks it stands" if needed else ""
         return not_kept(
             step,
             f"the image {template_has}, whatever the folder said{kept_there}",
-            "Nothing, where that is right. OpenShift gives a user of its own in any case, with group 0.",
+            solution,
         )
     if needed and not (step.name == "USER" and usual):
         return placed(step, "hook", "the hooks whose instructions it stands before")
