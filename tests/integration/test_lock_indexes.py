@@ -264,6 +264,38 @@ def test_a_folder_of_wheels_serves_beside_the_main_index_alone(
     assert "flash" not in _asked(main_index)
 
 
+_X86, _AARCH64 = "cp312-cp312-manylinux_2_28_x86_64", "cp312-cp312-manylinux_2_28_aarch64"
+
+
+def test_a_package_of_a_further_index_serves_both_platforms_with_one_version(
+    workshop: Workshop, main_index: IndexServer, extra: IndexServer
+) -> None:
+    both = {sha256(make_wheel(extra.folder, "kernel", "1.0", tag=tag)) for tag in (_X86, _AARCH64)}
+    make_wheel(extra.folder, "kernel", "2.0", tag=_X86)
+    make_wheel(workshop.pushed, "kernel", "9.0")
+    folder = workshop.flavor("kernel", platforms=(AMD, ARM), indexes={"extra": (extra.url, ["kernel"])})
+    run = workshop.lock(folder.name)
+    assert run.status == 0, run.err
+    (pin,) = _read(folder).files[_EXTRA_FILE].pins
+    assert (pin.version, {item.sha256 for item in pin.artifacts}) == ("1.0", both)
+    assert "kernel" not in _asked(main_index)
+
+
+def test_a_package_of_a_further_index_that_cannot_serve_both_is_named_with_the_platforms_it_has(
+    workshop: Workshop, main_index: IndexServer, extra: IndexServer
+) -> None:
+    make_wheel(extra.folder, "kernel", "1.0", tag=_X86)
+    for tag in (_X86, _AARCH64):
+        make_wheel(workshop.pushed, "kernel", "1.0", tag=tag)
+    make_wheel(workshop.pushed, "user", "1.0", requires=["kernel"])
+    folder = workshop.flavor("user", platforms=(AMD, ARM), indexes={"extra": (extra.url, ["kernel"])})
+    run = workshop.lock(folder.name)
+    assert run.status == GAP
+    assert "kernel for linux/arm64: the index has 1.0 with wheels for linux/amd64" in run.err
+    assert "kernel" not in _asked(main_index)
+    assert not (folder / LOCK_FILE).exists()
+
+
 def test_a_lock_of_one_index_says_nothing_of_others(workshop: Workshop, main_index: IndexServer) -> None:
     folder = workshop.flavor("numeric")
     lock = workshop.locked(folder)
