@@ -159,7 +159,7 @@ def _moves(
 
 def _moves_error(plan: Plan, moves: tuple[Move, ...], refused: FactoryError) -> MovesError:
     wanted = " and ".join(map(str, plan.floors))
-    lines = [f"{plan.flavor.name} can have {wanted} only where other packages move as well:"]
+    lines = [f"{wanted} can be had only where other packages move as well:"]
     for move in moves:
         lines.append(f"  {move.package} {move.before} -> {move.after}")
         lines += [f"    since {reason}" for reason in move.why]

@@ -39,6 +39,7 @@ def _flavor(outcome: Bumped) -> Iterator[str]:
         was = f"  (was {line.before})" if line.before is not None else ""
         wins = ", which wins over every other" if line.array == _OVERRIDE else ""
         yield f"  {_ARRAYS[line.array]}{wins}: {line.after}{was}"
-    yield from (f"  {move.package} has to move: {reason}" for move in outcome.moves for reason in move.why)
+    if not outcome.error:
+        yield from (f"  {move.package} has to move: {why}" for move in outcome.moves for why in move.why)
     if outcome.changes is not None:
         yield from change_lines(outcome.changes)
