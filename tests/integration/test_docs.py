@@ -27,6 +27,7 @@ PAGES = (
     "missing-package.md",
     "adopt-a-folder.md",
     "drift.md",
+    "several-indexes.md",
 )
 BY_HAND_DOCKERFILE = """\
 FROM quay.io/opendatahub/odh-workbench-jupyter-minimal-cpu-py312-ubi9:3.6_ea2-v1.49 AS builder
@@ -117,6 +118,18 @@ def _advisories(world: PrivateWorld) -> None:
     (folder / "PYSEC-2026-101.json").write_text(json.dumps(advisory), encoding="utf-8")
 
 
+def _add_kernels_index(world: PrivateWorld) -> None:
+    """The CUDA flavor takes two packages from the index of the next release."""
+    path = world.folder(CUDA) / "pyproject.toml"
+    further = (
+        "\n[[tool.factory.indexes]]\n"
+        'name = "kernels"\n'
+        f'url = "{world.following["cuda130"].url}"\n'
+        'packages = ["flash-attn", "aipcc-kernels"]\n'
+    )
+    path.write_text(path.read_text(encoding="utf-8") + further, encoding="utf-8")
+
+
 def _lay_out_by_hand(world: PrivateWorld) -> None:
     """A repository without flavors, and beside it a folder that was made by hand."""
     for name in (CUDA, ROCM, CPU):
@@ -141,6 +154,7 @@ def _events(world: PrivateWorld) -> Mapping[str, Callable[[], None]]:
         "re-push": lambda: world.repush("cpu", "transformers", "tokenizers"),
         "older-urllib3": lambda: _hold(world, "urllib3<2.6.2"),
         "new-transformers": lambda: _push_new_transformers(world),
+        "kernels-index": lambda: _add_kernels_index(world),
         "by-hand": lambda: _lay_out_by_hand(world),
         "version-gone": lambda: _withdraw(world, "filelock"),
     }
