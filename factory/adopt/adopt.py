@@ -10,15 +10,18 @@ from factory.adopt.draft import Draft
 from factory.adopt.evidence import Sources
 from factory.adopt.files import REQUIREMENTS_IN, place_files
 from factory.adopt.folder import Folder, read_folder
+from factory.adopt.further import read_further_locks
 from factory.adopt.given import Given, what_the_template_gives
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.new_project import Asked, guessed, new_project
 from factory.adopt.old_lock import read_old_lock, starting_point
 from factory.adopt.old_project import read_old_project
 from factory.adopt.placement import Placement, masked
+from factory.adopt.run import is_install
 from factory.errors import FlavorExistsError
 from factory.flavor.repository import Repository
 from factory.lock.lockfile import LOCK_FILE
+from factory.lock.lockset import lock_file_name
 from factory.render.create import Created, create_from_text
 from factory.render.render import RenderedFile
 
@@ -80,6 +83,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
                 ),
                 *notes,
                 *(sources.lock.problems if sources.lock else ()),
+                *(problem for each in sources.further for problem in each.lock.problems),
             )
         ),
         files=created.files,
@@ -97,12 +101,15 @@ def read_sources(root: Path) -> Sources:
     midstream, downstream = (_dockerfile(folder, names) for names in (_MIDSTREAM, _DOWNSTREAM))
     if midstream is not None:
         folder = replace(folder, entrypoint=_entrypoint(midstream, folder))
+    installed = _installed_locks(midstream or downstream, folder)
+    lock = read_old_lock(folder, installed=installed)
     return Sources(
         folder=folder,
         dockerfile=midstream,
         downstream=downstream,
-        lock=read_old_lock(folder, preferred=_installed_lock(midstream or downstream, folder)),
+        lock=lock,
         project=read_old_project(folder),
+        further=read_further_locks(folder, lock, installed),
     )
 
 
@@ -118,15 +125,15 @@ def _entrypoint(dockerfile: Dockerfile, folder: Folder) -> str | None:
     return next((word for word in words if word in folder.paths), None)
 
 
-def _installed_lock(dockerfile: Dockerfile | None, folder: Folder) -> str | None:
-    """The lock that the Dockerfile installs, where it names one that is there."""
+def _installed_locks(dockerfile: Dockerfile | None, folder: Folder) -> tuple[str, ...]:
+    """The locks that the Dockerfile installs, those that are there, in its order."""
     named = (
         name
         for step in (dockerfile.steps if dockerfile else ())
-        if step.name == "RUN"
+        if is_install(step)
         for name in _LOCK_NAME.findall(step.text)
     )
-    return next((name for name in named if name in folder.paths), None)
+    return tuple(dict.fromkeys(name for name in named if name in folder.paths))
 
 
 def _placements(sources: Sources, given: Given) -> tuple[tuple[Placement, ...], Draft]:
@@ -176,7 +183,8 @@ def _asked(sources: Sources) -> tuple[list[Asked], str]:
     if sources.lock is None:
         return [], "nothing says what the image adds to its base: name it in [project] dependencies"
     found, told = guessed(sources.lock)
-    return list(found), f"dependencies are a guess from {sources.lock.path}: {told}. Look at them"
+    more = [item for each in sources.further for item in guessed(each.lock)[0]]
+    return [*found, *more], f"dependencies are a guess from {sources.lock.path}: {told}. Look at them"
 
 
 def _create(
@@ -201,4 +209,8 @@ def _create(
     if sources.lock is not None and sources.lock.pins:
         content = starting_point(sources.lock, index_url=spec.index_url, name=name)
         own.append(RenderedFile(path=LOCK_FILE, content=content, executable=False))
+    for each in sources.further:
+        content = starting_point(each.lock, index_url=each.index.url, name=name)
+        path = lock_file_name(each.index.name)
+        own.append(RenderedFile(path=path, content=content, executable=False))
     return create_from_text(repository, name=name, text=project, own_files=tuple(own), dry_run=not write)

@@ -127,8 +127,14 @@ def decide(sources: Sources, wanted: Wanted) -> Decision:
             platforms=_platforms(sources, wanted, choice),
             base_image=base,
             downstream_base_image=downstream,
+            indexes=tuple(each.index for each in sources.further),
         )
     )
+    choice.notes += [
+        f"{each.lock.path} is the lock of another index, {each.index.url}: its packages come from "
+        f"there and from nowhere else, as index {each.index.name!r} (field note 5)"
+        for each in sources.further
+    ]
     if wanted.name is not None and check_name(wanted.name) != spec.derived_name:
         spec = replace(spec, name=wanted.name)
     called = sources.folder.root.name

@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from factory.adopt.dockerfile import Dockerfile, expand
 from factory.adopt.folder import Folder
+from factory.adopt.further import FurtherLock
 from factory.adopt.old_lock import Named, OldLock
 from factory.adopt.old_project import OldProject
 from factory.adopt.pairs import read_pairs
@@ -34,6 +35,7 @@ class Sources:
     downstream: Dockerfile | None
     lock: OldLock | None
     project: OldProject | None
+    further: tuple[FurtherLock, ...] = ()
 
 
 def accelerators(sources: Sources) -> Iterator[Named]:
@@ -76,9 +78,10 @@ def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Named]:
 
 def versions(sources: Sources, package: str) -> Iterator[Named]:
     """Which version of a package: the lock's pin, then an exact pin of pyproject.toml."""
-    pin = sources.lock.pin(package) if sources.lock else None
-    if pin is not None and sources.lock is not None:
-        yield Named(value=_public(str(pin.version)), where=sources.lock.where(pin))
+    for lock in (sources.lock, *(each.lock for each in sources.further)):
+        pin = lock.pin(package) if lock else None
+        if pin is not None and lock is not None:
+            yield Named(value=_public(str(pin.version)), where=lock.where(pin))
     for key, text in sources.project.requirements if sources.project else ():
         exact = _exact(text, package)
         if exact is not None:

@@ -38,14 +38,21 @@ def _place(path: str, sources: Sources, draft: Draft, given: Given) -> Placement
 def _read(path: str, sources: Sources) -> Placement | None:
     """The placement of a file that was read; None for another."""
     dockerfiles = {each.path for each in (sources.dockerfile, sources.downstream) if each}
+    further = {each.lock.path for each in sources.further}
     if path in dockerfiles:
         return file_placed(
             path, "template", "Dockerfile and Dockerfile.konflux", "each instruction by itself"
         )
     if path == PROJECT_FILE:
         return file_placed(path, "spec", "pyproject.toml", "with its comments")
+    if path in further:
+        return file_placed(path, "spec", "[[tool.factory.indexes]]", "its packages, and their versions")
     if sources.lock is not None and path == sources.lock.path:
         return file_placed(path, "spec", "requirements.txt", "its versions, for the first lock to keep")
+    return _asked_or_started(path, sources)
+
+
+def _asked_or_started(path: str, sources: Sources) -> Placement | None:
     if path == REQUIREMENTS_IN and not (sources.project and sources.project.dependencies):
         return file_placed(path, "spec", "dependencies")
     if path == sources.folder.entrypoint:

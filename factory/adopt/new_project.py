@@ -125,6 +125,13 @@ def spec_text(decision: Decision, draft: Draft) -> str:
         else:
             said = where.get(key)
             lines.append(f"{key} = {value}" + (f"  # {masked(said)}" if said else ""))
+    for index in decision.spec.indexes:
+        lines += [
+            "\n[[tool.factory.indexes]]",
+            f"name = {_string(index.name)}",
+            f"url = {_string(index.url)}",
+            f"packages = {_list(index.packages)}",
+        ]
     return "\n".join([*lines, *_hook_lines(draft.hooks(), draft.comments)]) + "\n"
 
 

@@ -3,7 +3,7 @@
 import re
 import shlex
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,14 +58,18 @@ class OldLock:
         return f"{self.path}, line {pin.line}" if pin.line else self.path
 
 
-def read_old_lock(folder: Folder, *, preferred: str | None) -> OldLock | None:
-    """The lock of a folder: the one that its Dockerfile installs, else requirements.txt, else pylock.toml.
+def read_old_lock(folder: Folder, *, installed: Sequence[str]) -> OldLock | None:
+    """The lock of a folder: requirements.txt or pylock.toml, the one that is installed before the other.
+
+    Where its Dockerfile installs neither of them, the first that it does install.
 
     Raises:
         StorageError: it cannot be read.
     """
-    for path in dict.fromkeys((preferred, LOCK_FILE, PYLOCK)):
-        if path is not None and path in folder.paths:
+    usual = (LOCK_FILE, PYLOCK)
+    first = [path for path in usual if path in installed] or list(installed)
+    for path in dict.fromkeys((*first, *usual)):
+        if path in folder.paths:
             text = folder.text(path)
             return read_pylock(path, text) if path.endswith(".toml") else read_requirements(path, text)
     return None

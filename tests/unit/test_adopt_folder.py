@@ -24,7 +24,7 @@ from factory.flavor.hooks import NO_HOOKS
 from factory.flavor.project import Project, parse_project
 from factory.flavor.repository import Repository
 from factory.flavor.spec import Spec
-from factory.lock.lockfile import read_lock
+from factory.lock.lockfile import parse_lock, read_lock
 from factory.render.drift import find_drift
 from factory.render.render import render_flavor
 
@@ -434,3 +434,42 @@ def test_what_the_factory_rendered_is_read_back_as_it_was(
             for place in (adopted.folder, folder)
         )
         assert made == given
+
+
+OTHER = "https://packages.example.com/extra/simple/"
+SPLIT = MINIMAL | {
+    "Dockerfile": f"FROM {BASE}\nRUN uv pip install -r requirements.txt -r requirements-gpu.txt\n",
+    "requirements-gpu.txt": f"--index-url={OTHER}\nflash_attn==2.8.3\nmamba-ssm==2.2.6\n",
+}
+
+
+def test_a_second_lock_from_an_index_of_its_own_is_a_further_index(
+    repository: Repository, tmp_path: Path
+) -> None:
+    adopted = _adopt(repository, _folder(tmp_path, SPLIT))
+    project = repository.flavor(adopted.name).project
+    assert {"flash-attn", "mamba-ssm", "torch==2.11.0"} <= set(project.dependencies)
+    (index,) = project.spec.indexes
+    assert (index.name, index.url, index.packages) == ("gpu", OTHER, ("flash-attn", "mamba-ssm"))
+    lock = parse_lock((adopted.folder / "requirements-gpu.txt").read_text(encoding="utf-8"))
+    assert (lock.index_urls, lock.versions()) == ((OTHER,), {"flash-attn": "2.8.3", "mamba-ssm": "2.2.6"})
+    assert adopted.placed("not kept") == ()
+    assert find_drift(repository.flavor(adopted.name)) == ()
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "flash-attn==2.8.3\n",
+        f"--index-url {URL}\nflash-attn==2.8.3\n",
+        f"--index-url {OTHER}\ntorch==2.10.0\n",
+        f"--index-url {OTHER}\n",
+    ],
+    ids=["no index", "the same index", "a package twice", "nothing"],
+)
+def test_another_second_lock_is_said_and_not_guessed(
+    repository: Repository, tmp_path: Path, lock: str
+) -> None:
+    adopted = _adopt(repository, _folder(tmp_path, SPLIT | {"requirements-gpu.txt": lock}))
+    assert repository.flavor(adopted.name).project.spec.indexes == ()
+    assert [each.path for each in adopted.placed("not kept")] == ["requirements-gpu.txt"]
