@@ -17,9 +17,10 @@ INDEX_KEYS = (
 
 @dataclass(frozen=True, kw_only=True)
 class OldProject:
-    """What a project says. ``requirements`` are all of them, each with the key that it stands under.
+    """What a project says.
 
-    ``uv_settings`` maps the keys of [tool.uv] that name indexes to whether they stand in [tool.uv.pip].
+    ``requirements`` are dependencies, constraints and overrides, each with the key that it stands under;
+    ``extras`` are the optional dependencies by their name.
     """
 
     text: str
