@@ -20,7 +20,8 @@ from factory.lock.report import failures
     "--find-links",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     multiple=True,
-    help="A folder of wheels beside the index, for a lock that was edited and has to be resolved.",
+    help="A folder of wheels, for what the lock took from one. For flavors of the public index the folders "
+    "in UV_FIND_LINKS, else PIP_FIND_LINKS, serve where this is not given.",
 )
 @click.option("--dry-run", is_flag=True, help="Say which hashes would change; write nothing.")
 @common

@@ -39,12 +39,7 @@ class WheelFolder:
             return known.read_text(encoding="ascii")
         except FileNotFoundError:
             pass
-        path = self.source / file_name
-        try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise storage_error(path, error) from error
+        digest = file_sha256(self.source / file_name)
         write_whole(known, digest.encode("ascii"))
         return digest
 
@@ -89,6 +84,27 @@ def open_wheel_folder(
                 for wheel in wheels:
                     write_whole(staged / wheel.name, _metadata_only(wheel))
     return folder
+
+
+def find_wheel(file_name: str | None, folders: Iterable[Path]) -> Path | None:
+    """A wheel by its name in folders, the first that has it; None where none does, or there is no name."""
+    if file_name is None:
+        return None
+    paths = (folder.expanduser() / file_name for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 def _state_of(source: Path, wheels: Iterable[Path]) -> str:

@@ -7,7 +7,8 @@ name may be another package.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from factory.errors import FactoryError, IndexGapError, LockFileError, ResolutionError
 from factory.files import exclusive
@@ -16,6 +17,7 @@ from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.index.parallel import in_parallel
 from factory.lock.clients import CONNECTIONS, open_clients
+from factory.lock.find_links import file_sha256, find_wheel
 from factory.lock.fresh_pins import Lacking, NewFile, fresh_pin
 from factory.lock.lockfile import LOCKED_BY, Pin
 from factory.lock.locking import Failed, LockOptions, NewLock, differing_files, make_lock, write_lock
@@ -51,7 +53,8 @@ class FileChange:
 class Rehashed:
     """A flavor whose hashes were taken anew, or would be with ``dry_run``.
 
-    ``kept`` are packages that came from a folder of wheels: no index has their hashes. ``stale``: the
+    ``kept`` are packages that came from a folder of wheels: no index has their hashes, and they are
+    hashed only where that folder is given. ``stale``: the
     lock was made from something else than ``pyproject.toml`` says now, before and after. ``resolved``:
     it had been edited, and a resolution proved its versions.
     """
@@ -151,7 +154,9 @@ def _outcome(subject: _Subject, pages: PinnedPages, options: LockOptions) -> Reh
     flavor = subject.flavor
     try:
         sound = _is_sound(subject)
-        new = _anew(subject, pages) if sound else _proved(subject, options)
+        public = options.public_find_links if subject.project.spec.index_url is None else ()
+        folders = options.find_links + public
+        new = _anew(subject, pages, folders) if sound else _proved(subject, options)
         differs = bool(differing_files(flavor.folder, new))
         if differs and not options.dry_run:
             write_lock(flavor.folder, subject.project.spec, new)
@@ -169,8 +174,10 @@ def _outcome(subject: _Subject, pages: PinnedPages, options: LockOptions) -> Reh
     )
 
 
-def _anew(subject: _Subject, pages: PinnedPages) -> NewLock:
+def _anew(subject: _Subject, pages: PinnedPages, folders: Sequence[Path]) -> NewLock:
     """The lock with the hashes of now; its versions, and what it says it was made from, stay.
+
+    What came from a folder of wheels is hashed where one of the ``folders`` has it, and kept where not.
 
     Raises:
         IndexGapError: a version is gone, or has no wheel for a platform any more; every one is named.
@@ -183,7 +190,7 @@ def _anew(subject: _Subject, pages: PinnedPages) -> NewLock:
     new: list[NewFile] = []
     for pin in locks.pins:
         if pin.name in locks.beside_index:
-            pins.append(pin)
+            pins.append(_from_folders(pin, folders))
             continue
         fresh = fresh_pin(spec, pin, pages.of(spec, spec.index_of(pin.name), pin.name))
         if isinstance(fresh, Lacking):
@@ -194,9 +201,15 @@ def _anew(subject: _Subject, pages: PinnedPages) -> NewLock:
     if lacking:
         raise _gap_error(subject.flavor, lacking)
     in_parallel(NewFile.prove, new, jobs=CONNECTIONS)
-    beside = dict.fromkeys(sorted(locks.beside_index), "")
+    beside = dict.fromkeys(sorted(locks.beside_index), "a folder of wheels")
     files = format_lock_set(subject.flavor.name, spec, pins, inputs=locks.inputs or "", beside_index=beside)
     return NewLock(pins=tuple(pins), files=files, from_folders=beside)
+
+
+def _from_folders(pin: Pin, folders: Sequence[Path]) -> Pin:
+    found = [(artifact, find_wheel(artifact.file_name, folders)) for artifact in pin.artifacts]
+    hashed = (replace(item, sha256=file_sha256(path)) if path is not None else item for item, path in found)
+    return replace(pin, artifacts=tuple(hashed))
 
 
 def _proved(subject: _Subject, options: LockOptions) -> NewLock:

@@ -55,8 +55,9 @@ def _lines(change: FileChange) -> Iterator[str]:
 
 def _notes(flavor: Rehashed) -> Iterator[str]:
     if flavor.kept:
-        names = ", ".join(flavor.kept)
-        yield f"kept, since they came from a folder of wheels and not from the index: {names}"
+        changed = {change.package for change in flavor.changes}
+        if names := ", ".join(name for name in flavor.kept if name not in changed):
+            yield f"kept, since they came from a folder of wheels and not from the index: {names}"
     if flavor.resolved:
         yield "the lock had been edited: a resolution gave the same versions"
     if flavor.stale:

@@ -4,7 +4,6 @@ Nothing is resolved and uv has no part in it: the page of each project (PEP 503,
 however many flavors pin it.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from factory.errors import FactoryError
-from factory.files import storage_error
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.index.pages import IndexFile
 from factory.lock.clients import open_clients
+from factory.lock.find_links import file_sha256, find_wheel
 from factory.lock.lockfile import Artifact, LockFile, Pin
 from factory.lock.locking import Failed
 from factory.lock.lockset import LockSet, index_names, misplaced, require_lock_set
@@ -233,11 +232,10 @@ def _in_folders(lock_file: str, pin: Pin, folders: Sequence[Path]) -> list[Findi
     """What is wrong with a package of a folder; None where none of the folders has it."""
     found: list[Finding] = []
     for artifact in pin.artifacts:
-        paths = [folder / artifact.file_name for folder in folders if artifact.file_name is not None]
-        path = next((path for path in paths if path.is_file()), None)
+        path = find_wheel(artifact.file_name, folders)
         if path is None:
             return None
-        digest = _digest(path)
+        digest = file_sha256(path)
         if digest != artifact.sha256:
             found.append(
                 Finding(
@@ -252,11 +250,3 @@ def _in_folders(lock_file: str, pin: Pin, folders: Sequence[Path]) -> list[Findi
                 )
             )
     return found
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise storage_error(path, error) from error

@@ -187,7 +187,9 @@ def test_a_lock_whose_versions_nobody_vouches_for_is_refused(
     assert lock.read_bytes() == before
 
 
-def test_what_came_from_a_folder_keeps_its_hash(workshop: Workshop, tmp_path: Path) -> None:
+def test_what_came_from_a_folder_keeps_its_hash_unless_the_folder_is_given(
+    workshop: Workshop, tmp_path: Path
+) -> None:
     make_wheel(workshop.pushed, "aa", "1.0", requires=["tt"])
     local = make_wheel(tmp_path / "wheels", "tt", "2.0+cpu")
     folder = workshop.flavor("aa")
@@ -201,6 +203,9 @@ def test_what_came_from_a_folder_keeps_its_hash(workshop: Workshop, tmp_path: Pa
     assert hashes(lock, "tt") == {sha256(local)}
     assert lock.beside_index == ("tt",)
     assert len(workshop.index.requested("/simple/tt/")) == asked
+    again = make_wheel(tmp_path / "wheels", "tt", "2.0+cpu", salt="again")
+    assert workshop.run("rehash", folder.name, "--find-links", str(tmp_path / "wheels")).status == 0
+    assert hashes(require_lock(folder), "tt") == {sha256(again)}
 
 
 def test_one_flavor_that_is_refused_does_not_keep_the_others(workshop: Workshop, locked: Path) -> None:
