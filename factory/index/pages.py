@@ -68,7 +68,8 @@ def parse_page(
     """
 
     def kept(file_name: str) -> bool:
-        return _belongs(file_name, name) and keep(file_name)
+        # What nobody wants first: of most pages it is nearly everything.
+        return keep(file_name) and _belongs(file_name, name)
 
     try:
         if kind in {"application/vnd.pypi.simple.v1+json", "application/json"}:
