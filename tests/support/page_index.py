@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import ClassVar
 
 VERSIONS = 12
@@ -86,29 +86,34 @@ def _answers(projects: int) -> dict[str, tuple[bytes, str]]:
     return found
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(StreamRequestHandler):
+    """As little HTTP/1.1 as the clients need: a GET after the other, on a connection that stays."""
+
     disable_nagle_algorithm = True
     answers: ClassVar[dict[str, tuple[bytes, str]]] = {}
     delay: ClassVar[float] = 0.0
 
-    def do_GET(self) -> None:
-        time.sleep(self.delay)
-        content, kind = self.answers.get(self.path, (b"", _TEXT))
-        self.send_response(200 if content else 404)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+    def handle(self) -> None:
+        with suppress(ConnectionError):
+            while line := self.rfile.readline():
+                while self.rfile.readline().strip():
+                    pass  # headers, which change nothing here
+                time.sleep(self.delay)
+                content, kind = self.answers.get(line.split()[1].decode(), (b"", _TEXT))
+                status = "200 OK" if content else "404 Not Found"
+                head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(content)}\r\n\r\n"
+                self.wfile.write(head.encode() + content)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Stay silent."""
+
+class _Server(ThreadingTCPServer):
+    daemon_threads = True
+    request_queue_size = 128
 
 
 if __name__ == "__main__":
     _Handler.answers = _answers(int(sys.argv[1]))
     _Handler.delay = float(sys.argv[2])
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
-        sys.stdout.write(f"http://127.0.0.1:{server.server_port}/simple/\n")
+    with _Server(("127.0.0.1", 0), _Handler) as server:
+        sys.stdout.write(f"http://127.0.0.1:{server.server_address[1]}/simple/\n")
         sys.stdout.flush()
         server.serve_forever()
