@@ -5,8 +5,10 @@ another host goes there without credentials.
 """
 
 import contextlib
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -62,6 +64,7 @@ class Transport:
         self._name = name
         self._redirect_hosts = redirect_hosts
         self._client = httpx.Client(
+            verify=_certificates(),
             follow_redirects=False,
             headers={"User-Agent": f"universal-image-factory/{__version__}"},
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
@@ -174,6 +177,12 @@ class Transport:
             solution=f"Put the credentials for {host} into ~/.netrc (machine {host} login … password …)"
             f"{variables}; or ask the owners of the index for access.",
         )
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Whom to believe, as httpx finds it: read once, since it takes longer than a request."""
+    return httpx.create_ssl_context()
 
 
 def _read(response: httpx.Response, most_bytes: int, deadline: Deadline) -> bytes:

@@ -82,12 +82,25 @@ class PinnedPages:
     def _ask(self, client: IndexClient, package: str, pinned: set[tuple[str, str]]) -> Page | FactoryError:
         if client not in self._failed:
             try:
-                files = client.project(package, keep=lambda name: _may_be(name, pinned))
-                return Page(index=shown(client.url), client=client, files=files)
+                return _page(client, package, pinned)
             except FactoryError as error:
                 # The other pages would wait as long for the same answer.
                 self._failed[client] = error
         return self._failed[client]
+
+
+def read_page(client: IndexClient, package: str, version: str) -> Page:
+    """What an index has of one version of a project.
+
+    Raises:
+        IndexAccessError, IndexContentError, RedirectError: as for `IndexClient.project`.
+    """
+    return _page(client, package, {(package, normal(version))})
+
+
+def _page(client: IndexClient, package: str, pinned: Collection[tuple[str, str]]) -> Page:
+    files = client.project(package, keep=lambda name: _may_be(name, pinned))
+    return Page(index=shown(client.url), client=client, files=files)
 
 
 @lru_cache(maxsize=4096)

@@ -6,29 +6,35 @@ of every file that is not known yet.
 """
 
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-from factory.errors import IndexContentError
+from factory.errors import FactoryError, IndexContentError
 from factory.flavor.spec import Spec
 from factory.index.pages import IndexFile
 from factory.index.parallel import in_parallel
 from factory.lock.clients import CONNECTIONS, Clients, open_clients
 from factory.lock.lockfile import Pin
-from factory.lock.pages import Page, PinnedPages
+from factory.lock.pages import Page, read_page
 
 if TYPE_CHECKING:
     from factory.index.client import IndexClient
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Result = TypeVar("_Result")
 
 
 class Proofs:
     """What a run has read of private indexes: each page and each file once, whichever flavors pin it."""
 
     def __init__(self, clients: Clients) -> None:
-        self._pages = PinnedPages(clients)
+        self._clients = clients
         self._guard = threading.Lock()
-        self._known: set[tuple[IndexClient, IndexFile]] = set()
+        self._pages: dict[tuple[IndexClient, str, str], Future[Page]] = {}
+        self._files: dict[tuple[IndexClient, IndexFile], Future[None]] = {}
 
     def prove(self, spec: Spec, pins: Iterable[Pin], *, from_folders: Collection[str]) -> None:
         """See that the private indexes list every file of new pins, and that each is its package.
@@ -47,20 +53,41 @@ class Proofs:
             for pin in pins
             if pin.name not in from_folders and spec.url_of(spec.index_of(pin.name)) is not None
         ]
-        self._pages.read((spec, spec.index_of(pin.name), pin.name, pin.version or "") for pin in asked)
-        found = [(pin, self._pages.of(spec, spec.index_of(pin.name), pin.name)) for pin in asked]
-        if wrong := [text for pin, page in found for text in _wrong(pin, page)]:
+        found = in_parallel(lambda pin: self._proved(spec, pin), asked, jobs=CONNECTIONS)
+        if wrong := [text for texts in found for text in texts]:
             raise IndexContentError(
                 "the index does not stand by what it gave:" + "".join(f"\n  - {text}" for text in wrong),
                 solution="Ask its owners to publish a SHA-256 of every file (PEP 503); if it was pushed to "
                 "just now, lock again.",
             )
-        files = {(page.client, file) for pin, page in found for file in _locked(pin, page)}
-        # One flavor after the other: what the first has read, the others need not.
+
+    def _proved(self, spec: Spec, pin: Pin) -> tuple[str, ...]:
+        """What the page of a pin has wrong; where it is right, its files are seen to be the package."""
         with self._guard:
-            order = sorted(files - self._known, key=lambda item: item[1].file_name)
-            in_parallel(lambda item: item[0].check_identity(item[1]), order, jobs=CONNECTIONS)
-            self._known |= files
+            client = self._clients.of(spec, spec.index_of(pin.name))
+        version = pin.version or ""
+        page = self._once(
+            self._pages, (client, pin.name, version), lambda: read_page(client, pin.name, version)
+        )
+        wrong = tuple(_wrong(pin, page))
+        for file in () if wrong else _locked(pin, page):
+            self._once(self._files, (client, file), partial(client.check_identity, file))
+        return wrong
+
+    def _once(self, known: dict[_Key, Future[_Result]], key: _Key, read: Callable[[], _Result]) -> _Result:
+        """What was read before, is being read by another thread, or is read now."""
+        with self._guard:
+            waiting = known.get(key)
+            future = known.setdefault(key, Future())
+        if waiting is None:
+            try:
+                future.set_result(read())
+            except FactoryError as error:
+                future.set_exception(error)
+            finally:
+                # Whatever else happened: nobody waits for what does not come.
+                future.cancel()
+        return future.result()
 
 
 @contextmanager
