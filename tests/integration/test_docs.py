@@ -28,6 +28,7 @@ PAGES = (
     "adopt-a-folder.md",
     "drift.md",
     "several-indexes.md",
+    "update-dependencies.md",
 )
 BY_HAND_DOCKERFILE = """\
 FROM quay.io/opendatahub/odh-workbench-jupyter-minimal-cpu-py312-ubi9:3.6_ea2-v1.49 AS builder
@@ -74,17 +75,18 @@ transformers==4.57.6
 urllib3==2.6.1
 """
 HOST = "https://packages.example.com"
+KERNELS = "several-indexes.md"
 REFRESH = "FACTORY_REFRESH_DOCS"
 
 
-def _shown(world: PrivateWorld) -> dict[str, str]:
+def _shown(world: PrivateWorld, page: str) -> dict[str, str]:
     """What is really there, and what the pages say for it."""
     shown = {}
     for variant in VARIANTS:
         shown[world.indexes[variant].url] = f"{HOST}/2.5/{variant}/simple/"
         shown[world.following[variant].url] = f"{HOST}/2.6/{variant}/simple/"
     shown[world.public.url] = f"{HOST}/public/simple/"
-    return shown
+    return shown | ({world.following["cuda130"].url: f"{HOST}/kernels/simple/"} if page == KERNELS else {})
 
 
 def _git(folder: Path, *arguments: str) -> None:
@@ -153,6 +155,11 @@ def _events(world: PrivateWorld) -> Mapping[str, Callable[[], None]]:
         "advisories": lambda: _advisories(world),
         "re-push": lambda: world.repush("cpu", "transformers", "tokenizers"),
         "older-urllib3": lambda: _hold(world, "urllib3<2.6.2"),
+        "older-numpy": lambda: _hold(world, "numpy<2.4"),
+        "newer-versions": lambda: _push_newer_versions(world),
+        "new-dependency": lambda: _ask_for_what_nobody_has(world),
+        "record-missing": lambda: _record_as_missing(world),
+        "arrived": lambda: _push_what_nobody_had(world.indexes["cuda130"].folder),
         "new-transformers": lambda: _push_new_transformers(world),
         "kernels-index": lambda: _add_kernels_index(world),
         "by-hand": lambda: _lay_out_by_hand(world),
@@ -167,6 +174,42 @@ def _push_new_transformers(world: PrivateWorld) -> None:
     make_wheel(folder, "transformers", "5.1.0", requires=requires)
     for machine in ("x86_64", "aarch64"):
         make_wheel(folder, "tokenizers", "0.23.0", tag=f"cp312-cp312-manylinux_2_28_{machine}")
+
+
+def _push_newer_versions(world: PrivateWorld) -> None:
+    """The CPU index gets newer versions of three packages."""
+    folder = world.indexes["cpu"].folder
+    for name, version in {"urllib3": "2.6.3", "tqdm": "4.67.2"}.items():
+        make_wheel(folder, name, version)
+    for machine in ("x86_64", "aarch64"):
+        make_wheel(folder, "pillow", "12.3.0", tag=f"cp312-cp312-manylinux_2_28_{machine}")
+
+
+_NEW = "reward-tracker"
+_NEW_REQUIREMENT = f"{_NEW}>=1.2,<2"
+
+
+def _ask_for_what_nobody_has(world: PrivateWorld) -> None:
+    """The CUDA flavor asks for a package that only the public index has."""
+    _push_what_nobody_had(world.public.folder)
+    path = world.folder(CUDA) / "pyproject.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace("    # Numbers\n", f'    "{_NEW_REQUIREMENT}",\n\n    # Numbers\n'), encoding="utf-8"
+    )
+
+
+def _push_what_nobody_had(folder: Path) -> None:
+    make_wheel(folder, _NEW, "1.2.0", requires=("numpy", "event-store>=0.4"))
+    make_wheel(folder, "event-store", "0.4.1")
+
+
+def _record_as_missing(world: PrivateWorld) -> None:
+    """The flavor asks for it no more, and records it."""
+    path = world.folder(CUDA) / "pyproject.toml"
+    text = path.read_text(encoding="utf-8").replace(f'    "{_NEW_REQUIREMENT}",\n\n', "")
+    entry = f'requirement = "{_NEW_REQUIREMENT}"\nreason = "asked for on 2026-11-20"\n'
+    path.write_text(f"{text}\n[[tool.factory.missing]]\n{entry}", encoding="utf-8")
 
 
 def _withdraw(world: PrivateWorld, project: str) -> None:
@@ -201,7 +244,7 @@ def test_a_page_shows_what_its_commands_print(page: str, private_world: PrivateW
     shell = Shell(
         folder=world.root,
         environment={"PATH": f"{bin_folder}:{os.environ['PATH']}"},
-        shown={**_shown(world), str(world.root): "/srv/images"},
+        shown={**_shown(world, page), str(world.root): "/srv/images"},
     )
     now = run_page(text, shell, _events(world))
     assert shell.ran, f"{page} runs nothing"

@@ -267,6 +267,16 @@ def test_the_lock_and_the_dockerfiles_of_a_broken_spec_are_still_checked(flavor:
         "ENV LD_PRELOAD=/usr/lib64/libibverbs.so.1",
         "ENV LD_PRELOAD=/opt/app-root/lib/libtorch.so:$LD_PRELOAD",
         "LABEL vendor=Example url='https://example.com'",
+        "RUN python -c 'import pip' install trl && python -m build setup.py install",
+        "RUN echo setup.py install | xargs echo pip install",
+        "RUN eval \"$(tool env)\" && python3 -I -m pip --version",
+        "ADD me@2x.png /x",
+        "RUN echo localpkg_gpgcheck=1 && echo '[trusted=no]'",
+        "COPY --from=builder /opt/tool/venv.py /opt/tool/",
+        "COPY venv /opt/notes",
+        "RUN tar -C /tmp -xf /x.tar && tar -C /x/site-packages -cf /y.tar .",
+        "RUN --mount=type=bind,from=builder,target=/b cp /b/tool /opt/app-root/",
+        "RUN rpm -e uvloop",
     ],
 )
 def test_what_fetches_nothing_is_no_finding(flavor: Flavor, line: str) -> None:
