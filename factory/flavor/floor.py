@@ -67,20 +67,53 @@ def raised(line: Requirement, floor: Floor, *, locked: str | None) -> str | None
     """The specifier that a requirement's line gets from a floor; None where the floor stands in it.
 
     What is locked is never capped away: the cap counts from the locked version where that is above
-    the floor. Exclusions (``!=``) stay where they lie in the new range.
+    the floor. Exclusions (``!=``) stay where they lie in the new range. A line whose own floor is higher
+    keeps it, and gets the bounds, the exclusions and the cap that were asked for; the default cap is for
+    lines that are raised.
+
+    Raises:
+        SpecError: the line's own floor is above what was asked for.
     """
     lowest = max((version for clause in line.specifier for version in _lowest(clause)), default=None)
-    exact = any(clause.operator in _EXACT for clause in line.specifier)
-    wanted = floor.cap is not None or bool(floor.bounds)
-    if lowest is not None and (lowest > floor.version or (lowest == floor.version and not (exact or wanted))):
+    exact = any(_is_exact(clause) for clause in line.specifier)
+    if lowest is None or lowest < floor.version or (lowest == floor.version and exact):
+        base = max((floor.version, *_version(locked)))
+        clauses = [f">={floor.version}", *_upper(line, floor, base)]
+    elif (floor.cap is None and not floor.bounds) or (exact and _in_bounds(floor, lowest)):
         return None
-    base = max((floor.version, *_version(locked)))
-    clauses = [f">={floor.version}", *_upper(line, floor, base)]
+    else:
+        clauses = _bounded(line, floor, lowest, locked)
     chosen = SpecifierSet(",".join(clauses))
     excluded = {str(clause) for clause in (*line.specifier, *floor.bounds) if clause.operator == "!="}
     clauses += sorted(text for text in excluded if _lies_in(Specifier(text), chosen))
     written = ",".join(clauses)
     return None if SpecifierSet(written) == line.specifier else written
+
+
+def _bounded(line: Requirement, floor: Floor, lowest: Version, locked: str | None) -> list[str]:
+    """The clauses, but for exclusions, of a line that keeps its own floor and gets what bounds it above."""
+    asked = [clause for clause in floor.bounds if clause.operator in _UPPER]
+    own = [clause for clause in line.specifier if clause.operator in _LOWER]
+    if floor.cap is None and not asked and not any(map(_is_exact, own)):
+        return sorted(str(clause) for clause in line.specifier if clause.operator != "!=")
+    # What bounds the line above by itself (~=, ==1.*) would win over the bound that was asked for.
+    plain = all(clause.operator in {">=", ">"} for clause in own)
+    lower = sorted(map(str, own)) if plain else [f">={lowest}"]
+    upper = list(_upper(line, floor, max((lowest, *_version(locked)))))
+    if not SpecifierSet(",".join(upper)).contains(lowest, prereleases=True):
+        raise SpecError(
+            f"a line asks for {line} already, and {floor} leaves nothing of that",
+            solution="Give bounds above the floor that stands, or lower that in pyproject.toml first.",
+        )
+    return [*lower, *upper]
+
+
+def _in_bounds(floor: Floor, version: Version) -> bool:
+    return all(_admits(clause, version) for clause in floor.bounds)
+
+
+def _is_exact(clause: Specifier) -> bool:
+    return clause.operator in _EXACT and not clause.version.endswith(".*")
 
 
 def _upper(line: Requirement, floor: Floor, base: Version) -> Iterator[str]:

@@ -105,8 +105,20 @@ def test_the_next_minor_and_the_next_major(version: str, minor: str, major: str)
         ("lib>=1.3", "lib>=1.3", None, "1.3", None),
         ("lib>=1.3,<9", "lib>=1.3", None, "1.3", None),
         ("lib~=1.3.0", "lib>=1.3", None, "1.3", None),
-        ("lib>=1.4", "lib>=1.3", "major", "1.4", None),
+        ("lib>=1.4", "lib>=1.3", None, "1.4", None),
         ("lib==1.5", "lib>=1.3", None, "1.5", None),
+        # and one that is higher, and gets the bounds that were asked for
+        ("lib>=1.4", "lib>=1.3", "major", "1.4", ">=1.4,<2"),
+        ("lib>=1.4", "lib>=1.3", "minor", "1.5.2", ">=1.4,<1.6"),
+        ("lib>1.4,<3", "lib>=1.3", "none", "1.5", ">1.4"),
+        ("lib>=1.4", "lib>=1.3,<1.6", None, "1.4", ">=1.4,<1.6"),
+        ("lib>=1.4,<1.5", "lib>=1.3,!=1.4.5", None, "1.4.5", "<1.5,>=1.4,!=1.4.5"),
+        ("lib>=1.4", "lib>=1.4,!=1.4.5", None, "1.4.5", ">=1.4,!=1.4.5"),
+        ("lib>=1.4", "lib>=1.3,!=1.3.5", None, "1.4.5", None),
+        ("lib~=1.4.0", "lib>=1.3,<2", None, "1.4.5", ">=1.4.0,<2"),
+        ("lib~=1.4.0", "lib>=1.3,!=1.4.5", None, "1.4.5", "~=1.4.0,!=1.4.5"),
+        ("lib==1.5", "lib>=1.3,!=1.4", "major", "1.5", None),
+        ("lib==1.5", "lib>=1.3,!=1.5", None, "1.5", ">=1.5,<1.6,!=1.5"),
         # and one that stands, and gets another cap
         ("lib>=1.3,<1.4", "lib>=1.3", "major", "1.3", ">=1.3,<2"),
         ("lib>=1.3,<1.4", "lib>=1.3", "minor", "1.3", None),
@@ -120,6 +132,11 @@ def test_the_range_of_a_line(
     line: str, floor: str, cap: Cap | None, locked: str | None, expected: str | None
 ) -> None:
     assert raised(Requirement(line), parse_floor(floor, cap=cap), locked=locked) == expected
+
+
+def test_bounds_that_leave_nothing_above_a_higher_floor_are_refused() -> None:
+    with pytest.raises(SpecError, match=r"lib>=2 already, and lib>=1.1,<1.3 leaves nothing"):
+        raised(Requirement("lib>=2"), parse_floor("lib>=1.1,<1.3", cap=None), locked="2.1")
 
 
 def put(
