@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from factory.check.finding import Problem
 from factory.check.indexes import passwords, second_indexes
-from factory.check.installs import Fetch, fetched, is_remote, not_locked, pip_call
+from factory.check.installs import Fetch, fetched, is_remote, named_package, not_locked, pip_call
 from factory.check.labels import check_labels
 from factory.check.packages import check_packages
 from factory.check.preload import check_preload
@@ -20,8 +20,14 @@ from factory.lock.lockfile import LOCK_FILE
 
 _DOWNSTREAM = "Dockerfile.konflux"
 _UNSAFE_STRATEGY = re.compile(r"unsafe-(?:best|first)-match")
-_GPGCHECK_OFF = re.compile(r"(?<![A-Za-z0-9_])(?:pkg_)?gpgcheck\s*=\s*(?:0|false|no|off)\b", re.IGNORECASE)
-_GPG_OPTION = re.compile(r"--nogpgcheck|--no-gpg-checks?|--allow-unauthenticated")
+_UNSIGNED = re.compile(
+    r"(?<![A-Za-z0-9_])(?:(?:local)?pkg_)?gpgcheck\s*=\s*(?:0|false|no|off)\b"
+    r"|--(?:nogpgcheck|no-gpg-checks?|nosignature|allow-unauthenticated)\b"
+    # What apt calls it, in a list of sources, in the newer form of one, and in its configuration.
+    r"|(?<=[\[\s,])trusted\s*=\s*yes\b|(?<![A-Za-z0-9_-])trusted:\s*yes\b"
+    r"|AllowUnauthenticated[\s\"'=]+(?:1|true|yes)\b",
+    re.IGNORECASE,
+)
 _TO_LOCK = "Add it to [project] dependencies and lock again; the image installs what the lock says."
 _SOLUTIONS = {
     "FAC402": _TO_LOCK,
@@ -32,13 +38,14 @@ _SOLUTIONS = {
 
 
 def check_dockerfiles(subject: Subject) -> Iterator[Problem]:
-    """FAC401 to FAC418, in every Dockerfile and .repo file of the folder."""
+    """FAC401 to FAC418, in every Dockerfile, .repo file and file of its own of the folder."""
     for path, content in subject.dockerfiles.items():
         yield from _dockerfile(path, content, subject)
-    for path, content in subject.repositories.items():
+    for path, content in (subject.repositories | subject.own_files).items():
         for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
-            if _GPGCHECK_OFF.match(line.strip()):
-                yield _gpgcheck(path, number, f"`{line.strip()}`")
+            found = _UNSIGNED.search(line)
+            if found and not line.lstrip().startswith(("#", ";", "//")):
+                yield _gpgcheck(path, number, f"`{found[0]}`")
 
 
 def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem]:
@@ -117,6 +124,7 @@ def _fetch(path: str, instruction: Instruction, fetch: Fetch | None) -> Iterator
             code=fetch.code,
             path=path,
             line=instruction.line_of(fetch.word),
+            package=fetch.package,
             message=f"`{fetch.what}` outside a MIDSTREAM ONLY block",
             solution=_SOLUTIONS[fetch.code],
         )
@@ -134,6 +142,7 @@ def _beyond_the_lock(path: str, instruction: Instruction, subject: Subject) -> I
                 code="FAC403",
                 path=path,
                 line=instruction.line_of(word),
+                package=named_package([word]),
                 message=f"`{call.shown if call else ''} install {word}` without a network, and the lock has "
                 "no such package",
                 solution=_TO_LOCK,
@@ -166,7 +175,7 @@ def _unpulled(path: str, instructions: Sequence[Instruction]) -> Iterator[Proble
 def _everywhere(path: str, instruction: Instruction) -> Iterator[Problem]:
     """What is wrong inside a MIDSTREAM ONLY block as well."""
     text = f"{instruction.text}\n{instruction.heredoc or ''}"
-    for match in (*_GPGCHECK_OFF.finditer(text), *_GPG_OPTION.finditer(text)):
+    for match in _UNSIGNED.finditer(text):
         yield _gpgcheck(path, instruction.line_of(match[0]), f"`{match[0]}`")
     strategy = _UNSAFE_STRATEGY.search(text)
     if strategy:
@@ -206,5 +215,5 @@ def _gpgcheck(path: str, line: int, what: str) -> Problem:
         path=path,
         line=line,
         message=f"{what} turns the verification of package signatures off",
-        solution="Write gpgcheck=1 and name the vendor's key in gpgkey.",
+        solution="Leave the verification on: gpgcheck=1, with the vendor's key in gpgkey.",
     )

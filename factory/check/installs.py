@@ -11,8 +11,16 @@ from factory.lock.lockfile import LOCK_FILE
 
 _PIP = re.compile(r"pip[0-9.]*")
 _PYTHON = re.compile(r"python[0-9.]*")
-_REMOTE = re.compile(r"(?:.+@\s*)?(?:(?:git|hg|svn|bzr)\+\S+|(?:https?|ftp|git|ssh)://\S+)", re.IGNORECASE)
-_PYTHON_TOOLS = frozenset({"pipx", "poetry", "pdm", "easy_install"})
+_REMOTE = re.compile(
+    r"(?:.+@\s*)?(?:(?:git|hg|svn|bzr)\+\S+|(?:https?|ftp|git|ssh)://\S+)|[\w.-]+@[\w.-]+:[^\s/]\S*",
+    re.IGNORECASE,
+)
+_SETUP = "setup.py"
+_SETUP_VERBS = frozenset({"install", "develop", "easy_install"})
+# Options of the interpreter that take the next word, where nothing is joined to them.
+_PYTHON_VALUED = frozenset({"-W", "-X", "--check-hash-based-pycs"})
+_MODULE = re.compile(r"-[A-Za-ln-z]*m(?P<module>.*)")
+_PYTHON_TOOLS = frozenset({"pipx", "poetry", "pdm"})
 _UV_FETCHES = (("add",), ("sync",), ("run",), ("tool", "install"), ("tool", "upgrade"))
 _SYSTEM_TOOLS = frozenset(
     {
@@ -27,6 +35,7 @@ _VERBS = frozenset(
         *("-i", "-U", "-Uvh", "-ivh", "--install", "--upgrade"),
     }
 )
+_REMOVING = frozenset({"remove", "erase", "autoremove", "purge", "del", "-e", "--erase"})
 _DOWNLOADERS = frozenset({"aria2c", "curl", "wget"})
 _GIT_VERBS = frozenset({"clone", "fetch", "pull", "submodule"})
 _MODEL_TOOLS = frozenset({"hf", "huggingface-cli"})
@@ -52,15 +61,24 @@ _REQUIREMENT = re.compile(
 )
 _PREFETCHED = re.compile(r"FIND_LINKS|/cachi2")
 _REQUIREMENT_FILES = frozenset({"-r", "--requirement", "--requirements"})
+_EDITABLE = frozenset({"-e", "--editable"})
+# What a direct reference says of its name: before the URL, or behind it.
+_REFERRED = re.compile(
+    r"(?P<before>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*\])?\s*@|.*[#&]egg=(?P<egg>[A-Za-z0-9._-]+)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fetch:
-    """Something that a command fetches: the code of the rule it breaks, and the words that show it."""
+    """Something that a command fetches: the code of the rule it breaks, and the words that show it.
+
+    ``package`` is the normalized name of what it installs, where that is one package and named.
+    """
 
     code: str
     what: str
     word: str
+    package: str | None = None
 
 
 def fetched(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> Fetch | None:
@@ -75,7 +93,7 @@ def fetched(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> Fetch
         return _uv(arguments, locks)
     if program == "uvx":
         return _tool(arguments, shown="uvx")
-    if program in _PYTHON_TOOLS and _has_verb(arguments):
+    if _is_python_install(program, arguments):
         return Fetch(code="FAC403", what=_shown(program, arguments), word=program)
     if program in _SYSTEM_TOOLS and _has_verb(arguments):
         return Fetch(code="FAC405", what=_shown(program, arguments), word=program)
@@ -143,19 +161,66 @@ def _own_folder(arguments: Sequence[str]) -> Iterator[bool]:
             yield not _PREFETCHED.search(value or after)
 
 
+def _is_python_install(program: str, arguments: Sequence[str]) -> bool:
+    """Whether a program that is neither pip nor uv installs Python packages."""
+    if program == _SETUP:
+        return not _SETUP_VERBS.isdisjoint(arguments)
+    if program == "easy_install":
+        return any(not argument.startswith("-") for argument in arguments)
+    return program in _PYTHON_TOOLS and _has_verb(arguments)
+
+
+def named_package(words: Sequence[str]) -> str | None:
+    """The normalized name of the package that requirements are about, None unless it is one alone."""
+    names = {_name(word) for word in words}
+    return names.pop() if len(names) == 1 else None
+
+
+def _name(word: str) -> str | None:
+    if is_remote(word):
+        referred = _REFERRED.match(word)
+        name = (referred["before"] or referred["egg"]) if referred else None
+    else:
+        required = _REQUIREMENT.match(word)
+        name = required["name"] if required else None
+    return canonicalize_name(name) if name else None
+
+
 def installs_system_packages(command: Command) -> bool:
     """Whether a command is one of a system's package manager, asked to install something."""
     program, arguments = _program(command)
     return program in _SYSTEM_TOOLS and _has_verb(arguments)
 
 
+def removes_system_packages(command: Command) -> bool:
+    """Whether a command is one of a system's package manager, asked to remove something."""
+    program, arguments = _program(command)
+    return program in _SYSTEM_TOOLS and not _REMOVING.isdisjoint(arguments)
+
+
 def _program(command: Command) -> tuple[str, list[str]]:
-    """The program that a command runs, also as ``python -m PROGRAM``, and its arguments."""
+    """The program that a command runs, also as ``python -m PROGRAM`` or a setup.py, and its arguments."""
     program, *arguments = command
     program = program.rpartition("/")[2]
-    if _PYTHON.fullmatch(program) and arguments[:1] == ["-m"] and len(arguments) > 1:
-        return arguments[1], arguments[2:]
-    return program, arguments
+    return (_PYTHON.fullmatch(program) and _run_by_python(arguments)) or (program, arguments)
+
+
+def _run_by_python(arguments: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The module that an interpreter is told to run, or the setup.py, with its arguments."""
+    position = 0
+    while position < len(arguments):
+        word = arguments[position]
+        if _base(word) == _SETUP:
+            return _SETUP, list(arguments[position + 1 :])
+        if word in _PYTHON_VALUED:
+            position += 1
+        elif not word.startswith("-") or word.startswith("-c"):
+            return None
+        elif not word.startswith("--") and (match := _MODULE.fullmatch(word)):
+            module, *rest = [*filter(None, [match["module"]]), *arguments[position + 1 :], ""]
+            return module, rest[:-1]
+        position += 1
+    return None
 
 
 def is_remote(word: str) -> bool:
@@ -202,14 +267,17 @@ def _pip(arguments: Sequence[str], *, shown: str, locks: Collection[str]) -> Fet
     positional, files = operands(arguments[arguments.index(verb) + 1 :])
     for word in (*positional, *files):
         if is_remote(word):
-            return Fetch(code="FAC402", what=f"{shown} {verb} {word}", word=word)
+            package = named_package([word])
+            return Fetch(code="FAC402", what=f"{shown} {verb} {word}", word=word, package=package)
     if verb == "sync":
         files, positional = positional, []
     strangers = [name for name in files if _base(name) not in locks]
     named = [word for word in positional if not word.endswith(".whl")]
     if (named or strangers) and _OFFLINE.isdisjoint(arguments):
-        unlocked = " ".join((*named, *strangers))
-        return Fetch(code="FAC403", what=f"{shown} {verb} {unlocked}", word=(*named, *strangers)[0])
+        unlocked = (*named, *strangers)
+        package = None if strangers else named_package(named)
+        what = f"{shown} {verb} {' '.join(unlocked)}"
+        return Fetch(code="FAC403", what=what, word=unlocked[0], package=package)
     return None
 
 
@@ -224,8 +292,12 @@ def operands(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             files += [next(words, "")]
         elif option in _REQUIREMENT_FILES and has_value:
             files += [value]
-        elif word in {"-e", "--editable"}:
+        elif word in _EDITABLE:
             positional += [next(words, "")]
+        elif option in _EDITABLE and has_value:
+            positional += [value]
+        elif word[:2] in {"-r", "-e"}:
+            (files if word[1] == "r" else positional).append(word[2:].removeprefix("="))
         elif word in _VALUED:
             next(words, None)
         elif not word.startswith("-"):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from factory.check.finding import Problem
+from factory.check.stages import final_stage
 from factory.dockerfile.instructions import Instruction
 from factory.flavor.project import Project
 
@@ -22,11 +23,11 @@ _VENDORS = {"cuda": ("nvidia", "cuda"), "rocm": ("amd", "rocm")}
 def check_labels(
     path: str, instructions: Sequence[Instruction], project: Project | None
 ) -> Iterator[Problem]:
-    """FAC414 to FAC416, of the final stage: an image has the labels of its last one."""
-    last = max((number for number, item in enumerate(instructions) if item.name == "FROM"), default=None)
-    if last is None:
+    """FAC414 to FAC416, of the final stage: an image has its labels, and those of the stages below it."""
+    final = final_stage(instructions)
+    if not final:
         return
-    stage = [item for item in instructions[last:] if item.name == "LABEL"]
+    stage = [item for item in final if item.name == "LABEL"]
     found = [(item, key, value) for item in stage for key, value in _labels(item.text)]
     names = {key for _, key, _ in found}
     missing = [name for name in _REQUIRED if name not in names]
@@ -34,7 +35,7 @@ def check_labels(
         yield Problem(
             code="FAC414",
             path=path,
-            line=stage[-1].line if stage else instructions[last].line,
+            line=stage[-1].line if stage else next(item.line for item in final if item.name == "FROM"),
             message=f"the final stage has no label {' and no '.join(missing)}",
             solution="The template sets it: `factory sync`; a template set of your own has to as well.",
         )

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from factory.check.finding import Problem
-from factory.check.installs import PipCall, pip_call
+from factory.check.installs import PipCall, pip_call, removes_system_packages
 from factory.check.running import operands, run_commands
 from factory.dockerfile.instructions import Instruction
 from factory.dockerfile.shell import Command
@@ -15,7 +15,13 @@ _PACKAGES = frozenset({"site-packages", "dist-packages"})
 _ENVIRONMENT = re.compile(
     r"(?:/opt/app-root|\$\{?(?:APP_ROOT|VIRTUAL_ENV)\}?)(?:/lib(?:64)?(?:/python[0-9.]+)?)?"
 )
+# A virtual environment, by the names that everybody gives one, and the folders of packages in it.
+_VIRTUAL = re.compile(r"(?:.*/)?(?:\.?venv|virtualenv)(?:/lib(?:64)?(?:/python[0-9.]+)?)?")
 _COPYING = frozenset({"cp", "mv", "rsync"})
+_MOUNTED = re.compile(r"--mount=\S*?\bfrom=")
+_RECURSIVE = re.compile(r"-[A-Za-z]*[rRa][A-Za-z]*|--recursive|--archive")
+_EXTRACT = re.compile(r"-[A-Za-z]*x[A-Za-z]*|--extract|--get")
+_EXTRACT_OLD = re.compile(r"[A-Za-z]*x[A-Za-z]*")
 _BESIDE = frozenset({"-t", "--target", "--prefix", "--root"})
 # As a shell assigns them, and as ENV declares them.
 _UNVERIFIED = re.compile(
@@ -23,7 +29,7 @@ _UNVERIFIED = re.compile(
     r"(?:UV|PIP)_REQUIRE_HASHES[= ][\"']?(?:0|false|no|off)\b)",
     re.IGNORECASE,
 )
-_UV = re.compile(r"(?:.*/bin/)?uvx?")
+_UV = re.compile(r"(?:.*/bin/)?uvx?\*?")
 
 
 def check_packages(path: str, instruction: Instruction, locks: Collection[str]) -> Iterator[Problem]:
@@ -42,9 +48,9 @@ def check_packages(path: str, instruction: Instruction, locks: Collection[str]) 
         call = pip_call(command, locks=locks)
         if call is not None:
             yield from _install(path, instruction, call)
-        if command[0] in _COPYING and _overlays(_named(command[1:]), whole=False):
+        if _copies(command, mounted=_MOUNTED.match(instruction.text) is not None) or _unpacks(command):
             yield _overlay(path, instruction, command[0], f"`{' '.join(command)}` copies packages")
-        if (command[0] == "rm" and _removes_uv(command)) or (call is not None and _uninstalls_uv(call)):
+        if _removes_uv(command) or (call is not None and _uninstalls_uv(call)):
             yield Problem(
                 code="FAC417",
                 path=path,
@@ -98,12 +104,28 @@ def _overlays(words: Sequence[str], *, whole: bool) -> bool:
     modules = all(PurePosixPath(source).suffix in {".py", ".pth"} for source in sources)
     into = PurePosixPath(destination).name in _PACKAGES and not modules
     out_of = any(not _PACKAGES.isdisjoint(PurePosixPath(source).parts) for source in sources)
-    return into or out_of or (whole and _ENVIRONMENT.fullmatch(destination.rstrip("/")) is not None)
+    folders = [(_ENVIRONMENT, destination), *((_VIRTUAL, source) for source in sources)]
+    return into or out_of or (whole and any(form.fullmatch(name.rstrip("/")) for form, name in folders))
 
 
-def _is_one_module(source: str) -> bool:
-    """Whether a file of its own, such as sitecustomize.py, goes beside the packages and replaces none."""
-    return PurePosixPath(source).suffix in {".py", ".pth"} and "*" not in source
+def _copies(command: Command, *, mounted: bool) -> bool:
+    """Whether a command copies packages; a whole environment is told from a folder by its stage."""
+    recursive = command[0] != "cp" or any(_RECURSIVE.fullmatch(word) for word in command[1:])
+    return command[0] in _COPYING and _overlays(_named(command[1:]), whole=mounted and recursive)
+
+
+def _unpacks(command: Command) -> bool:
+    """Whether a tar archive is unpacked into a folder of packages."""
+    if command[0] not in {"tar", "bsdtar"} or len(command) == 1:
+        return False
+    extracts = any(_EXTRACT.fullmatch(word) for word in command[1:]) or _EXTRACT_OLD.fullmatch(command[1])
+    pairs = zip(command[1:], (*command[2:], ""), strict=True)
+    into = [
+        after if word in {"-C", "--directory"} else word.removeprefix("--directory=").removeprefix("-C")
+        for word, after in pairs
+        if word.startswith(("-C", "--directory"))
+    ]
+    return bool(extracts) and any(PurePosixPath(folder).name in _PACKAGES for folder in into)
 
 
 def _overlay(path: str, instruction: Instruction, word: str, what: str) -> Problem:
@@ -121,7 +143,8 @@ def _named(arguments: Sequence[str]) -> tuple[str, ...]:
 
 
 def _removes_uv(command: Command) -> bool:
-    return any(_UV.fullmatch(word) for word in command[1:])
+    removes = command[0] == "rm" or removes_system_packages(command)
+    return removes and any(_UV.fullmatch(word) for word in command[1:])
 
 
 def _uninstalls_uv(call: PipCall) -> bool:

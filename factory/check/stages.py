@@ -1,4 +1,4 @@
-"""The images that a Dockerfile takes files from without building on them."""
+"""The stages of a Dockerfile: what the last is made of, and the images that are none of them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,6 +8,23 @@ from factory.dockerfile.instructions import Instruction
 _FROM = re.compile(r"(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<stage>\S+))?\s*", re.IGNORECASE)
 _COPIED = re.compile(r"--from=(?P<source>\S+)")
 _MOUNTED = re.compile(r"--mount=\S*?\bfrom=(?P<source>[^,\s]+)")
+
+
+def final_stage(instructions: Sequence[Instruction]) -> tuple[Instruction, ...]:
+    """The instructions of the last stage, after those of the stages that it is built on; none without a FROM.
+
+    An image inherits environment and labels from the stage that its FROM names.
+    """
+    starts = [number for number, item in enumerate(instructions) if item.name == "FROM"]
+    named: dict[str, list[Instruction]] = {}
+    whole: list[Instruction] = []
+    for start, stop in zip(starts, (*starts[1:], len(instructions)), strict=True):
+        match = _FROM.fullmatch(instructions[start].text)
+        below = named.get(match["image"].lower(), []) if match else []
+        whole = [*below, *instructions[start:stop]]
+        if match and match["stage"]:
+            named[match["stage"].lower()] = whole
+    return tuple(whole)
 
 
 def unpulled(instructions: Sequence[Instruction]) -> Iterator[tuple[Instruction, str]]:

@@ -20,7 +20,8 @@ class Subject:
 
     ``project`` is None where ``pyproject.toml`` cannot be read, and ``project_error`` says why.
     ``lock_names`` are the lock files that its spec asks for; ``locks`` those of them that are there,
-    and ``lock_errors`` why one that is there cannot be read. ``neighbours`` are the repository's flavors.
+    and ``lock_errors`` why one that is there cannot be read. ``own_files`` are those of ``hooks.files``,
+    by path. ``neighbours`` are the repository's flavors.
     """
 
     flavor: Flavor
@@ -32,7 +33,8 @@ class Subject:
     locks: Mapping[str, LockFile]
     lock_errors: Mapping[str, FactoryError]
     dockerfiles: Mapping[str, bytes]
-    repositories: Mapping[str, bytes]
+    repositories: dict[str, bytes]
+    own_files: dict[str, bytes]
     neighbours: Neighbours = NO_NEIGHBOURS
 
     @property
@@ -72,6 +74,7 @@ def read_subject(flavor: Flavor, *, neighbours: Neighbours = NO_NEIGHBOURS) -> S
         lock_errors=lock_errors,
         dockerfiles=_contents(flavor.folder, "Dockerfile*"),
         repositories=_contents(flavor.folder, "*.repo"),
+        own_files=_own_files(flavor.folder, () if project is None else project.spec.hooks.files),
         neighbours=neighbours,
     )
 
@@ -114,6 +117,12 @@ def _document(text: str) -> Mapping[str, object]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         return {}
+
+
+def _own_files(folder: Path, paths: Iterable[str]) -> dict[str, bytes]:
+    """The flavor's own files that are there; that one is not, or is a link, is for another rule."""
+    found = ((path, folder / path) for path in paths)
+    return {path: file.read_bytes() for path, file in found if file.is_file() and not file.is_symlink()}
 
 
 def _contents(folder: Path, pattern: str) -> dict[str, bytes]:

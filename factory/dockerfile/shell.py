@@ -12,6 +12,8 @@ _KEYWORDS = frozenset(
     {"if", "then", "elif", "else", "fi", "while", "until", "do", "done", "{", "}", "!", "time"}
 )
 _WRAPPERS = frozenset({"command", "env", "exec", "nice", "nohup", "sudo", "timeout", "xargs"})
+# What xargs puts in for what it reads.
+_FROM_INPUT = "{}"
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh"})
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=.*", re.DOTALL)
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)|`([^`]*)`")
@@ -23,8 +25,9 @@ _REDIRECTION = re.compile(r"[()<>|&`]*[<>][()<>|&`]*")
 def commands(text: str) -> tuple[Command, ...]:
     """The simple commands of a shell text, each as its words, quotes removed.
 
-    Looks into ``sh -c``, command substitutions and wrappers such as ``env`` and ``sudo``; evaluates
-    nothing, so a command that is held in a variable is not seen. Kept, because the Dockerfiles of a
+    Looks into ``sh -c``, ``eval``, command substitutions and wrappers such as ``env`` and ``sudo``;
+    what ``xargs`` adds to its command is shown as ``{}``. Evaluates nothing, so a command that is held in
+    a variable is not seen. Kept, because the Dockerfiles of a
     repository share most of their instructions.
     """
     return tuple(_commands(text))
@@ -88,7 +91,10 @@ def _command(words: list[str]) -> Iterator[Command]:
     program = words[0].rpartition("/")[2]
     if program in _WRAPPERS:
         # Their options differ; whichever word is the program, the rules know it by its name.
-        yield from (tuple(words[start:]) for start in range(1, len(words)))
+        added = (_FROM_INPUT,) if program == "xargs" and _FROM_INPUT not in words else ()
+        yield from ((*words[start:], *added) for start in range(1, len(words)))
+    elif program == "eval":
+        yield from commands(" ".join(words[1:]))
     elif program in _SHELLS and (script := _script(words)) is not None:
         yield from commands(script)
     else:

@@ -204,7 +204,9 @@ BREACHES = [
     Breach("FAC407", "cuda.repo", "gpgcheck=1", "gpgcheck = 0", "gpgcheck = 0"),
     Breach("FAC407", "cuda.repo", "gpgcheck=1", "localpkg_gpgcheck=0", "localpkg_gpgcheck=0"),
     _docker("FAC407", "RUN rpm -q --nosignature x", "RUN rpm", "--nosignature"),
-    _docker("FAC407", "RUN echo 'deb [arch=amd64 trusted=yes] file:/x /' > /x.list", "RUN echo", "trusted=yes"),
+    _docker(
+        "FAC407", "RUN echo 'deb [arch=amd64 trusted=yes] file:/x /' > /x.list", "RUN echo", "trusted=yes"
+    ),
     _docker("FAC407", "RUN echo 'APT::Get::AllowUnauthenticated \"true\";' > /x", "RUN echo", "Unauth"),
     _docker("FAC408", "ENV UV_INDEX_STRATEGY=unsafe-best-match", "ENV UV_INDEX"),
     _docker(
@@ -274,7 +276,9 @@ BREACHES = [
     _docker("FAC417", "RUN rm -f /usr/local/bin/uv", "RUN rm", "takes uv out"),
     _docker("FAC417", "RUN true && pip uninstall -y uv", "pip uninstall"),
     _docker("FAC417", "RUN rm -rf /root/.local/bin/uv*", "RUN rm", "takes uv out"),
-    Breach("FAC417", "Dockerfile", "dnf install -y", "dnf -y remove uv && dnf install -y", "dnf -y remove uv"),
+    Breach(
+        "FAC417", "Dockerfile", "dnf install -y", "dnf -y remove uv && dnf install -y", "dnf -y remove uv"
+    ),
     _docker("FAC418", "ENV LD_PRELOAD=/usr/lib64/libjemalloc.so.2", "ENV LD_PRELOAD", "libjemalloc.so.2"),
     _docker("FAC418", 'ENV A=1 LD_PRELOAD="$LD_PRELOAD:/usr/lib64/libtcmalloc_minimal.so.4"', "ENV A=1"),
     Breach(

@@ -268,8 +268,8 @@ def test_the_lock_and_the_dockerfiles_of_a_broken_spec_are_still_checked(flavor:
         "ENV LD_PRELOAD=/opt/app-root/lib/libtorch.so:$LD_PRELOAD",
         "LABEL vendor=Example url='https://example.com'",
         "RUN python -c 'import pip' install trl && python -m build setup.py install",
-        "RUN echo setup.py install | xargs echo pip install",
-        "RUN eval \"$(tool env)\" && python3 -I -m pip --version",
+        "RUN echo setup.py install | xargs echo",
+        'RUN eval "$(tool env)" && python3 -I -m pip --version',
         "ADD me@2x.png /x",
         "RUN echo localpkg_gpgcheck=1 && echo '[trusted=no]'",
         "COPY --from=builder /opt/tool/venv.py /opt/tool/",
@@ -354,3 +354,20 @@ def test_a_lock_that_is_laid_out_in_another_way_was_edited_and_no_more(
 def test_the_line_endings_of_a_checkout_are_no_edit(flavor: Flavor) -> None:
     (flavor.folder / LOCK).write_text(lock_text(), encoding="utf-8", newline="\r\n")
     assert _codes(flavor) == set()
+
+
+def _built_on(flavor: Flavor, base: str) -> Path:
+    """The Dockerfile with one more stage at its end, built on ``base``; its last stage is called final."""
+    path = flavor.folder / "Dockerfile"
+    *_, last = (line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("FROM "))
+    _edit(path, f"{last}\n", f"{last} AS final\n")
+    path.write_text(f"{path.read_text(encoding='utf-8')}\nFROM {base}\nUSER 1001\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("base", "more"), [("Final", set()), ("quay.io/example/base:1", {"FAC414"})])
+def test_a_stage_has_the_labels_of_the_stage_that_it_is_built_on(
+    flavor: Flavor, base: str, more: set[str]
+) -> None:
+    _built_on(flavor, base)
+    assert _codes(flavor) == {"FAC102"} | more

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.clean_flavor import INDEX, NAME, PROJECT, further_lock_texts, make_flavor, make_repository
 
-from factory.check.check import check_flavors
+from factory.check.check import check_flavor, check_flavors
 from factory.check.finding import Finding
 from factory.flavor.repository import Flavor, Repository
 
@@ -189,3 +189,24 @@ def test_a_requirements_file_of_no_index_is_not_taken_for_a_lock(flavor: Flavor)
         ("FAC412", True),
         ("FAC403", False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("dnf.conf", "[main]\n# gpgcheck=0 was here\ngpgcheck=0\n", 3),
+        ("etc/set-up.sh", "#!/bin/sh\nrpm -i --nosignature /x.rpm\n", 2),
+        ("etc/dnf.conf", "[main]\n; gpgcheck=0\ngpgcheck=1\n", None),
+        ("logo.png", "\x89PNG gpgcheck\x00", None),
+    ],
+)
+def test_unsigned_packages_are_found_in_files_of_the_flavors_own(
+    tmp_path: Path, name: str, text: str, line: int | None
+) -> None:
+    project = f'{PROJECT}\n[tool.factory.hooks]\nfiles = ["{name}"]\n'
+    flavor = make_flavor(make_repository(tmp_path), project=project)
+    (flavor.folder / name).parent.mkdir(exist_ok=True)
+    (flavor.folder / name).write_text(text, encoding="latin-1")
+    found = check_flavor(Flavor(flavor.folder), root=tmp_path, today=TODAY)
+    places = [(item.path, item.line) for item in found if item.code == "FAC407"]
+    assert places == ([(f"flavors/{NAME}/{name}", line)] if line else [])

@@ -130,3 +130,32 @@ def test_a_spec_that_cannot_be_read_has_no_waivers(tmp_path: Path) -> None:
     report = check_flavors([Flavor(flavor.folder)], root=tmp_path, today=TODAY)
     assert "FAC201" in _codes(report, waived=False)
     assert report.waived == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("FAC402", "pip install 'trl @ git+https://git.example.com/x'"),
+        ("FAC402", "pip install git+https://git.example.com/x#egg=trl"),
+        ("FAC403", "pip install 'TRL[peft]>=1'"),
+        ("FAC403", "pip install --no-index trl==1.0"),
+    ],
+)
+@pytest.mark.parametrize("package", ["trl", "peft"])
+def test_an_install_is_waived_for_the_package_that_it_names(
+    tmp_path: Path, code: str, line: str, package: str
+) -> None:
+    flavor = make_flavor(make_repository(tmp_path), project=PROJECT + _waiver(code, package=package))
+    path = flavor.folder / "Dockerfile"
+    path.write_text(f"{path.read_text(encoding='utf-8')}\nRUN {line}\n", encoding="utf-8")
+    report = check_flavors([Flavor(flavor.folder)], root=tmp_path, today=TODAY)
+    assert _codes(report, waived=True) == ([code] if package == "trl" else [])
+
+
+@pytest.mark.parametrize("line", ["pip install trl peft", "pip install trl -r more.txt", "pip install ./trl"])
+def test_an_install_of_more_than_one_package_is_not_waived_for_one(tmp_path: Path, line: str) -> None:
+    flavor = make_flavor(make_repository(tmp_path), project=PROJECT + _waiver("FAC403", package="trl"))
+    path = flavor.folder / "Dockerfile"
+    path.write_text(f"{path.read_text(encoding='utf-8')}\nRUN {line}\n", encoding="utf-8")
+    report = check_flavors([Flavor(flavor.folder)], root=tmp_path, today=TODAY)
+    assert _codes(report, waived=True) == []
