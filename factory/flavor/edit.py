@@ -12,6 +12,7 @@ from tomlkit.items import AbstractTable, Array
 from factory.flavor.spec import Spec
 
 # As the template of a project writes it for the public index.
+_UNIX_END = re.compile(r"(?<!\r)\n")
 _NO_INDEX = re.compile(r"^# No index-url: [^\r\n]*", re.MULTILINE)
 
 
@@ -44,8 +45,8 @@ def respec(text: str, spec: Spec) -> str:
         if further["url"] != urls[further["name"]]:
             further["url"] = urls[further["name"]]
     written = tomlkit.dumps(document)
-    # What tomlkit adds ends as on Unix, whatever the others do.
-    return re.sub(r"(?<!\r)\n", "\r\n", written) if "\r\n" in text else written
+    # What tomlkit adds ends as on Unix; where all lines of the text end as on Windows, so does that.
+    return written if _UNIX_END.search(text) else _UNIX_END.sub("\r\n", written)
 
 
 def _with_place_for_index(text: str, spec: Spec) -> str:

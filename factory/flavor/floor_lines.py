@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from factory.errors import SpecError
 from factory.flavor.floor import Floor, raised
@@ -21,14 +22,18 @@ _PLACES = {
 }
 _CONSTRAINTS = "constraint-dependencies"
 # What a reason looks like in a comment: the package, the floor that it was given for, and the text.
-_REASON = r"(?:^|; ){name}>=[^\s:]+: .*?(?=; [a-z0-9][a-z0-9-]*>=[^\s:]+: |$)"
+_REASON = r"(?:^|; ){name}>=(?P<floor>[^\s:]+): (?P<text>.*?)(?=; [a-z0-9][a-z0-9-]*>=[^\s:]+: |$)"
+_READS_AS_ANOTHER = re.compile(r"(?:^|; )[a-z0-9][a-z0-9-]*>=[^\s:]+: ")
 # A requirement as written: up to its extras, what it says about versions, and its marker.
 _PARTS = re.compile(r"(\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?)\s*[^;]*?(\s*(?:;.*)?)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LineEdit:
-    """A line that a floor changes: its array, and what it said (None: it is new) and says now."""
+    """A line that a floor changes: its array, and what it said (None: it is new) and says now.
+
+    Where both are the same, only the comment beside it is another: it tells one more reason.
+    """
 
     array: str
     before: str | None
@@ -66,10 +71,12 @@ def put_floors(
         project: the same, read.
         floors: packages that the flavor has.
         locked: normalized name to locked version.
-        reason: why, for the comment at the line; it takes the place of the reason of an earlier floor.
+        reason: why, for the comment at the line, also where the floor stands. It takes the place of the
+            reasons of lower floors, and stands beside those of the same floor.
 
     Raises:
-        SpecError: a line requires the package from a URL, or the text cannot be edited.
+        SpecError: a line requires the package from a URL, or has a higher floor than was asked for at
+            most, or the text cannot be edited.
     """
     edits: list[LineEdit] = []
     ranges = {}
@@ -79,10 +86,14 @@ def put_floors(
         lines = list(_lines_on(floor.package, project))
         for array, position, line in lines:
             specifier = raised(parse(line), floor, locked=locked.get(floor.package))
-            if specifier is not None:
-                after = _with_specifier(line, specifier)
-                text = replace_item(text, _PLACES[array], position, after, comment)
+            after = line if specifier is None else _with_specifier(line, specifier)
+            if after == line and reason is None:
+                edited = text
+            else:
+                edited = replace_item(text, _PLACES[array], position, after, comment)
+            if edited != text:
                 edits.append(LineEdit(array=array, before=line, after=after))
+            text = edited
             asked &= parse(line).specifier if specifier is None else SpecifierSet(specifier)
         if not lines:
             specifier = raised(Requirement(floor.package), floor, locked=locked.get(floor.package)) or ""
@@ -121,15 +132,36 @@ def _with_specifier(line: str, specifier: str) -> str:
     return f"{parts[1].rstrip()}{specifier}{parts[2]}"
 
 
+def reads_as_another(reason: str) -> bool:
+    """Whether a part of a reason, in a comment, would be taken for the reason of a floor."""
+    return _READS_AS_ANOTHER.search(reason) is not None
+
+
 def _reason_of(floor: Floor, reason: str | None) -> Callable[[str], str]:
-    """What a line's comment becomes: other words stay, the reason of an earlier floor goes."""
-    written = f"{floor.package}>={floor.version}: {reason}"
-    earlier = re.compile(_REASON.format(name=re.escape(floor.package)))
+    """What a line's comment becomes: other words stay, and so do the reasons of this floor and higher ones."""
+    pattern = re.compile(_REASON.format(name=re.escape(floor.package)))
 
     def renew(comment: str) -> str:
         if reason is None:
             return comment
-        others = earlier.sub("", comment).removeprefix("; ").strip()
-        return f"{others}; {written}" if others else written
+        told = [(_version(match["floor"]), match["text"]) for match in pattern.finditer(comment)]
+        same = [text for version, text in told if version == floor.version]
+        if any(reason == text or reason in text.split(", ") for text in same):
+            return comment
+        kept = [
+            f"{floor.package}>={version}: {text}"
+            for version, text in told
+            if version is not None and version > floor.version
+        ]
+        written = f"{floor.package}>={floor.version}: {', '.join((*same, reason))}"
+        others = pattern.sub("", comment).removeprefix("; ").strip()
+        return "; ".join(filter(None, (others, *kept, written)))
 
     return renew
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None

@@ -53,8 +53,10 @@ def replace_item(text: str, path: tuple[str, ...], position: int, value: str, co
         SpecError: the text cannot be edited without changing more than that.
     """
     start, end = _find(text, path).items[position]
-    literal = text[start] == "'" and "'" not in value
-    written = f"'{value}'" if literal else json.dumps(value, ensure_ascii=False)
+    written = text[start:end]
+    if tomllib.loads(f"item = {written}")["item"] != value:
+        literal = text[start] == "'" and "'" not in value
+        written = f"'{value}'" if literal else json.dumps(value, ensure_ascii=False)
     edited = _with_comment(f"{text[:start]}{written}{text[end:]}", start + len(written), comment)
     return _proved(text, edited, path, lambda items: [*items[:position], value, *items[position + 1 :]])
 
@@ -88,7 +90,7 @@ def _beside(text: str, written: str, last: int, tail: list[re.Match[str]]) -> tu
 
 def _below(text: str, written: str, array: StringArray, tail: list[re.Match[str]]) -> tuple[str, int]:
     """The item on a line of its own, the last of the array, and where it ends."""
-    newline = _newline(text)
+    newline = _newline(text, array.start)
     place = next((match.start() for match in reversed(tail) if match["newline"]), None)
     if place is None:
         place, after = array.start + 1, newline + text[array.end - 1 :]
@@ -131,11 +133,12 @@ def _with_array(text: str, path: tuple[str, ...]) -> str:
         content = content.get(name) if isinstance(content, dict) else None
     if isinstance(content, dict) and key in content:
         return text
-    newline = _newline(text)
     name = r"\s*\.\s*".join(tables)
     if match := re.search(rf"^\[\s*{name}\s*\][^\r\n]*(?:\r?\n|$)", text, re.MULTILINE):
+        newline = _newline(text, match.start())
         start = match[0] if match[0].endswith("\n") else match[0] + newline
         return f"{text[: match.start()]}{start}{key} = []{newline}{text[match.end() :]}"
+    newline = _newline(text, len(text))
     start = text if text.endswith("\n") or not text else text + newline
     return f"{start}{newline}[{'.'.join(tables)}]{newline}{key} = []{newline}"
 
@@ -163,8 +166,12 @@ def _tokens(text: str, start: int) -> Iterator[re.Match[str]]:
     return _TOKEN.finditer(text, start)
 
 
-def _newline(text: str) -> str:
-    return "\r\n" if "\r\n" in text else "\n"
+def _newline(text: str, place: int) -> str:
+    """How the line at a place ends; where it is the last and has no end, the line before it."""
+    end = text.find("\n", place)
+    if end < 0:
+        end = text.rfind("\n")
+    return "\r\n" if text[max(end - 1, 0) : end + 1] == "\r\n" else "\n"
 
 
 def _indent(text: str, array: StringArray) -> str:

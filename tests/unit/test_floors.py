@@ -198,6 +198,27 @@ def test_a_reason_takes_the_place_of_an_earlier_one_and_of_nothing_else(before: 
     assert (again, edits) == (text, ())
 
 
+@pytest.mark.parametrize(
+    ("before", "floor", "reason", "after"),
+    [
+        ("", "pillow>=12.3", "CVE-2", "  # pillow>=12.3: CVE-2"),
+        ("  # pillow>=12.3: CVE-1", "pillow>=12.3.0", "CVE-2", "  # pillow>=12.3.0: CVE-1, CVE-2"),
+        ("  # pillow>=12.3: CVE-1, CVE-2", "pillow>=12.3", "CVE-2", "  # pillow>=12.3: CVE-1, CVE-2"),
+        ("  # pillow>=12.3: CVE-10", "pillow>=12.3", "CVE-1", "  # pillow>=12.3: CVE-10, CVE-1"),
+        ("  # pillow>=12.3: CVE-2", "pillow>=12.1", "CVE-1", "  # pillow>=12.3: CVE-2; pillow>=12.1: CVE-1"),
+    ],
+)
+def test_the_reason_of_a_floor_that_stands_is_noted_beside_it(
+    before: str, floor: str, reason: str, after: str
+) -> None:
+    head = "[project]\ndependencies = [\n    'pillow>=12.3',{}\n]\n"
+    text, edits = put(head.format(before), floor, reason=reason)
+    assert text == head.format(after)
+    assert all(edit.before == edit.after == "pillow>=12.3" for edit in edits)
+    assert bool(edits) == (before != after)
+    assert put(text, floor, reason=reason) == (text, ())
+
+
 def test_without_a_reason_the_comment_stays() -> None:
     head = '[project]\ndependencies = ["pillow{}"]  # pillow>=11: CVE-1\n'
     assert put(head.format(">=11"), "pillow>=12.3")[0] == head.format(">=12.3,<12.4")

@@ -85,6 +85,24 @@ def test_an_array_that_is_not_there_is_added(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "a = 1\r\n[tool.uv]\nconstraint-dependencies = []\n",
+            'a = 1\r\n[tool.uv]\nconstraint-dependencies = [\n    "b>=1",\n]\n',
+        ),
+        (
+            "a = 1\n[tool.uv]\r\nx = 1\n",
+            'a = 1\n[tool.uv]\r\nconstraint-dependencies = [\r\n    "b>=1",\r\n]\r\nx = 1\n',
+        ),
+        ("a = 1\r\nb = 1\n", 'a = 1\r\nb = 1\n\n[tool.uv]\nconstraint-dependencies = [\n    "b>=1",\n]\n'),
+    ],
+)
+def test_a_line_that_is_added_ends_as_the_one_beside_it(text: str, expected: str) -> None:
+    assert add_item(text, PATH, "b>=1", keep) == expected
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "tool.uv.x = 1\n",
