@@ -18,7 +18,8 @@ from factory.lock.uv import NoSolution, Package, Request, resolve
 NEVER = "sys_platform == 'never'"
 
 
-# How often versions are sought that serve all platforms. Each round settles at least one package.
+# How often versions are sought that serve all platforms. Each round settles at least one package, or one
+# version of it.
 _ROUNDS = 10
 
 
@@ -79,7 +80,8 @@ def resolve_project(
 
     The lock carries no markers, so a package that one platform needs is installed on all of them.
     It is therefore asked for, at the same version, on the platforms that would not need it. Where a
-    platform cannot have the versions of another, those that it can have are preferred on all of them.
+    platform cannot have the versions of another, those that it can have are preferred on all of them;
+    then those that a platform cannot have are left out on all.
 
     Returns:
         The packages of each platform, or what uv refused.
@@ -89,9 +91,19 @@ def resolve_project(
         IndexAccessError, ResolutionError, ProgramError: as for `factory.lock.uv.resolve`.
     """
     base = request_for(project, preferences=preferences, folders=folders, stand_ins=stand_ins)
+    answer = _agreed(base, project.spec.platforms)
+    if not isinstance(answer, Disagreement):
+        return answer
+    return _without_the_unfit(base, project.spec.platforms, answer) or answer
+
+
+def _agreed(
+    base: Request, platforms: tuple[str, ...]
+) -> dict[str, tuple[Package, ...]] | Refused | Disagreement:
+    """The packages of each platform, sought with the preferences of each."""
     tried = [base.preferences]
     while True:
-        answer = _resolve_together(base, project.spec.platforms)
+        answer = _resolve_together(base, platforms)
         if not isinstance(answer, _Stuck):
             return answer
         possible = _possible(base, answer)
@@ -99,9 +111,69 @@ def resolve_project(
             return possible
         preferred = {**base.preferences, **possible}
         if preferred in tried or len(tried) > _ROUNDS:
-            return _disagreement(base, project.spec.platforms, answer)
+            return _disagreement(base, platforms, answer)
         tried.append(preferred)
         base = replace(base, preferences=preferred)
+
+
+def _without_the_unfit(
+    base: Request, platforms: tuple[str, ...], disagreement: Disagreement
+) -> dict[str, tuple[Package, ...]] | None:
+    """Resolve without the versions that a platform cannot have; None where that finds nothing.
+
+    The newest of each platform may hide an older version that serves them all.
+    """
+    left_out: set[str] = set()
+    for _ in range(_ROUNDS):
+        unfit = _unfit(base, platforms, disagreement) - left_out
+        if not unfit:
+            return None
+        left_out |= unfit
+        base = replace(base, constraints=(*base.constraints, *sorted(unfit)))
+        answer = _agreed(base, platforms)
+        if not isinstance(answer, Disagreement):
+            return None if isinstance(answer, Refused) else answer
+        disagreement = answer
+    return None
+
+
+def _unfit(base: Request, platforms: tuple[str, ...], disagreement: Disagreement) -> set[str]:
+    """Constraints that leave out versions of one platform that another cannot have.
+
+    Not one where a platform cannot have a package at all that another needs: that is to be named, and not
+    got round by an older version of what requires it.
+    """
+    unfit = set()
+    for name, versions in disagreement.differing().items():
+        for platform in platforms:
+            alone = replace(base, platform=platform)
+            if platform not in versions and not _can_be_had(
+                replace(alone, requirements=(*alone.requirements, name))
+            ):
+                return set()
+            unfit |= {
+                f"{name}!={version}"
+                for version in set(versions.values()) - {versions.get(platform)}
+                if not _can_be_had(_with_pins(alone, {name: version}))
+            }
+    return unfit
+
+
+def _can_be_had(request: Request) -> bool:
+    return not isinstance(resolve(request), NoSolution)
+
+
+def _with_pins(request: Request, pins: Mapping[str, str]) -> Request:
+    """What is asked for, and packages at these versions, whether anything here requires them or not."""
+    exact = {name: f"{name}=={version}" for name, version in pins.items()}
+    # A stand-in, which is an override onto a URL, is the same on all platforms.
+    overridden = {package_of(line) for line in request.overrides if Requirement(line).url is None}
+    return replace(
+        request,
+        requirements=(*request.requirements, *exact.values()),
+        # An override takes the place of every requirement of its package, of these as well.
+        overrides=(*request.overrides, *(exact[name] for name in sorted(overridden & exact.keys()))),
+    )
 
 
 def _resolve_together(
@@ -112,8 +184,7 @@ def _resolve_together(
     waiting = list(platforms)
     while waiting:
         platform = waiting.pop(0)
-        exact = tuple(f"{name}=={version}" for name, version in pins.items())
-        request = replace(base, platform=platform, requirements=(*base.requirements, *exact))
+        request = _with_pins(replace(base, platform=platform), pins)
         packages = resolve(request)
         if isinstance(packages, NoSolution):
             if not pins:

@@ -112,3 +112,83 @@ def test_versions_that_share_no_platform_are_told_by_platform(
     run = workshop.lock(workshop.flavor("plat", platforms=platforms).name)
     assert run.status == CONFLICT
     assert "plat: 2.0 on linux/amd64, 1.0 on linux/arm64" in run.err
+
+
+@_ORDERS
+def test_an_older_version_serves_all_platforms_where_each_has_a_newer_one_of_its_own(
+    workshop: Workshop, platforms: tuple[str, ...]
+) -> None:
+    for tag in (_X86, _AARCH64):
+        make_wheel(workshop.pushed, "plat", "1.0", tag=tag)
+    # In turns, so that no platform's newest leads to the one that they share.
+    for minor in range(1, 7):
+        make_wheel(workshop.pushed, "plat", f"1.{minor}", tag=_X86 if minor % 2 else _AARCH64)
+    folder = workshop.flavor("plat", platforms=platforms)
+    lock = workshop.locked(folder)
+    assert lock.versions() == {"plat": "1.0"}
+    assert len(hashes(lock, "plat")) == 2
+    assert workshop.lock(folder.name, "--check").status == 0
+
+
+@_ORDERS
+def test_what_one_platform_needs_has_an_older_version_that_serves_all(
+    workshop: Workshop, platforms: tuple[str, ...]
+) -> None:
+    make_wheel(workshop.pushed, "mk", "1.0", requires=["armdep; platform_machine == 'aarch64'"])
+    for tag in (_X86, _AARCH64):
+        make_wheel(workshop.pushed, "armdep", "1.0", tag=tag)
+    make_wheel(workshop.pushed, "armdep", "1.1", tag=_X86)
+    make_wheel(workshop.pushed, "armdep", "1.2", tag=_AARCH64)
+    lock = workshop.locked(workshop.flavor("mk", platforms=platforms))
+    assert lock.versions() == {"armdep": "1.0", "mk": "1.0"}
+    assert len(hashes(lock, "armdep")) == 2
+
+
+@_ORDERS
+def test_what_a_platform_cannot_have_at_all_is_named_and_not_got_round(
+    workshop: Workshop, platforms: tuple[str, ...]
+) -> None:
+    make_wheel(workshop.pushed, "mk", "1.0")
+    make_wheel(workshop.pushed, "mk", "2.0", requires=["armdep; platform_machine == 'aarch64'"])
+    make_wheel(workshop.pushed, "armdep", "1.0", tag=_AARCH64)
+    run = workshop.lock(workshop.flavor("mk", platforms=platforms).name)
+    assert run.status == CONFLICT
+    assert "armdep: only linux/arm64 needs it (1.0), and it is not to be had on linux/amd64" in run.err
+
+
+@_ORDERS
+def test_an_override_does_not_give_platforms_different_versions(
+    workshop: Workshop, platforms: tuple[str, ...]
+) -> None:
+    for tag in (_X86, _AARCH64):
+        make_wheel(workshop.pushed, "plat", "1.0", tag=tag)
+    make_wheel(workshop.pushed, "plat", "1.1", tag=_X86)
+    make_wheel(workshop.pushed, "plat", "1.2", tag=_AARCH64)
+    lock = workshop.locked(workshop.flavor("plat", overrides=["plat>=1"], platforms=platforms))
+    assert lock.versions() == {"plat": "1.0"}
+    assert len(hashes(lock, "plat")) == 2
+
+
+@_ORDERS
+def test_what_an_override_keeps_for_one_platform_is_locked_for_all(
+    workshop: Workshop, platforms: tuple[str, ...]
+) -> None:
+    make_wheel(workshop.pushed, "mk", "1.0", requires=["dep"])
+    for tag in (_X86, _AARCH64):
+        make_wheel(workshop.pushed, "dep", "1.0", tag=tag)
+    overrides = ["dep; platform_machine == 'aarch64'"]
+    lock = workshop.locked(workshop.flavor("mk", overrides=overrides, platforms=platforms))
+    assert len(hashes(lock, "dep")) == 2
+
+
+@_ORDERS
+def test_overrides_that_ask_for_another_version_on_each_platform_have_no_lock(
+    workshop: Workshop, platforms: tuple[str, ...]
+) -> None:
+    for version in ("1.0", "2.0"):
+        for tag in (_X86, _AARCH64):
+            make_wheel(workshop.pushed, "plat", version, tag=tag)
+    overrides = ["plat==1.0; platform_machine == 'aarch64'", "plat==2.0; platform_machine == 'x86_64'"]
+    run = workshop.lock(workshop.flavor("plat", overrides=overrides, platforms=platforms).name)
+    assert run.status == CONFLICT
+    assert "plat: 2.0 on linux/amd64, 1.0 on linux/arm64" in run.err
