@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path, PurePath
@@ -66,6 +66,8 @@ class Console:
 
     def __init__(self, *, json_output: bool = False) -> None:
         self.json_output = json_output
+        # What a result in a form of its own, such as SARIF, has in its place where there is none.
+        self.error_form: Callable[[FactoryError], str] | None = None
 
     def result(self, data: object, *parts: str | Table) -> None:
         """Print a result: the data as JSON with ``--json``, else the parts, one below the other."""
@@ -97,6 +99,8 @@ class Console:
         if self.json_output:
             print(json.dumps({"error": to_plain(error)}, indent=2, ensure_ascii=False))
             return
+        if self.error_form is not None:
+            print(self.error_form(error))
         self.report(error)
 
     def usage_error(self, reason: str, exit_code: int) -> None:

@@ -217,8 +217,9 @@ def _run_by_python(arguments: Sequence[str]) -> tuple[str, list[str]] | None:
         elif not word.startswith("-") or word.startswith("-c"):
             return None
         elif not word.startswith("--") and (match := _MODULE.fullmatch(word)):
-            module, *rest = [*filter(None, [match["module"]]), *arguments[position + 1 :], ""]
-            return module, rest[:-1]
+            words = [match["module"], *arguments[position + 1 :]]
+            module, *rest = words if words[0] else words[1:] or [""]
+            return module, rest
         position += 1
     return None
 

@@ -5,7 +5,8 @@ from itertools import groupby
 
 from factory.check.check import Report
 from factory.check.finding import Finding
-from factory.check.sarif import as_sarif
+from factory.check.sarif import as_sarif, error_as_sarif
+from factory.errors import FactoryError
 
 
 def as_text(report: Report) -> str:
@@ -32,6 +33,9 @@ FORMATS: Mapping[str, Callable[[Report], str]] = {
     "sarif": as_sarif,
 }
 """The forms of a report, by the name of each on the command line."""
+
+ERROR_FORMS: Mapping[str, Callable[[FactoryError], str]] = {"sarif": error_as_sarif}
+"""The forms that have one for an error as well, in the place of a report."""
 
 
 def _entry(item: Finding) -> str:

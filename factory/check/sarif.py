@@ -8,12 +8,14 @@ import hashlib
 import json
 import re
 from collections import Counter
+from pathlib import PurePath
 from urllib.parse import quote
 
 from factory import __version__
 from factory.check.check import Report
 from factory.check.finding import Finding
 from factory.check.rules import RULES, Rule
+from factory.errors import FactoryError
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _FINGERPRINT = "factoryFinding/v1"
@@ -32,6 +34,28 @@ def as_sarif(report: Report) -> str:
         key = _key(item)
         results.append(_result(item, codes[item.code], _fingerprint(key, seen[key])))
         seen[key] += 1
+    return _document(results, {"executionSuccessful": True})
+
+
+def error_as_sarif(error: FactoryError) -> str:
+    """A run without results that failed: what happened and what to do are a notification of the tool's.
+
+    Without it, whoever uploads the document would take no finding for a clean repository.
+    """
+    notification: Object = {
+        "level": "error",
+        "descriptor": {"id": type(error).__name__},
+        "message": {"text": f"{error.reason}\nWhat to do: {error.solution}"},
+    }
+    failed: Object = {
+        "executionSuccessful": False,
+        "exitCode": error.exit_code,
+        "toolExecutionNotifications": [notification],
+    }
+    return _document([], failed)
+
+
+def _document(results: list[Object], invocation: Object) -> str:
     run: Object = {
         "tool": {
             "driver": {
@@ -40,6 +64,7 @@ def as_sarif(report: Report) -> str:
                 "rules": [_rule(code, rule) for code, rule in RULES.items()],
             }
         },
+        "invocations": [invocation],
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "The root of the repository."}}},
         "results": results,
@@ -61,7 +86,7 @@ def _rule(code: str, rule: Rule) -> Object:
 
 
 def _result(item: Finding, position: int, fingerprint: str) -> Object:
-    place: Object = {"artifactLocation": {"uri": quote(item.path), "uriBaseId": "%SRCROOT%"}}
+    place: Object = {"artifactLocation": _location(item.path)}
     if item.line is not None:
         place["region"] = {"startLine": item.line}
     result: Object = {
@@ -82,6 +107,14 @@ def _result(item: Finding, position: int, fingerprint: str) -> Object:
             }
         ]
     return result
+
+
+def _location(path: str) -> Object:
+    """A file, under the root of the repository unless its flavor is elsewhere."""
+    whole = PurePath(path)
+    if whole.is_absolute():
+        return {"uri": whole.as_uri()}
+    return {"uri": quote(path), "uriBaseId": "%SRCROOT%"}
 
 
 def _key(item: Finding) -> str:

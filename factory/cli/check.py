@@ -3,7 +3,7 @@
 import click
 
 from factory.check.check import check_flavors
-from factory.check.report import FORMATS
+from factory.check.report import ERROR_FORMS, FORMATS
 from factory.cli.options import Invocation, common
 from factory.flavor.waiver import today
 
@@ -31,6 +31,7 @@ def command(invocation: Invocation, flavors: tuple[str, ...], *, every: bool, fo
         raise click.UsageError("give flavors or --all, not both")
     if form == "json":
         invocation.console.json_output = True
+    invocation.console.error_form = ERROR_FORMS.get(form)
     repository = invocation.repository_of(*flavors)
     report = check_flavors(
         repository.select(flavors), root=repository.root, today=today(), others=repository.flavors()

@@ -275,7 +275,7 @@ BREACHES = [
     _docker("FAC416", "LABEL org.opencontainers.image.licenses=LicenseRef-AMD-ROCm", "LABEL org", "for cuda"),
     _docker("FAC417", "RUN rm -f /usr/local/bin/uv", "RUN rm", "takes uv out"),
     _docker("FAC417", "RUN true && pip uninstall -y uv", "pip uninstall"),
-    _docker("FAC417", "RUN rm -rf /root/.local/bin/uv*", "RUN rm", "takes uv out"),
+    _docker("FAC417", "RUN rm -rf ~/.local/bin/uv*", "RUN rm", "takes uv out"),
     Breach(
         "FAC417", "Dockerfile", "dnf install -y", "dnf -y remove uv && dnf install -y", "dnf -y remove uv"
     ),

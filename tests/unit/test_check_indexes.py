@@ -210,3 +210,25 @@ def test_unsigned_packages_are_found_in_files_of_the_flavors_own(
     found = check_flavor(Flavor(flavor.folder), root=tmp_path, today=TODAY)
     places = [(item.path, item.line) for item in found if item.code == "FAC407"]
     assert places == ([(f"flavors/{NAME}/{name}", line)] if line else [])
+
+
+@pytest.mark.parametrize(
+    ("written", "example"),
+    [
+        ("transformers[torch]>=4.57.6", "such as transformers[torch]>=4.57.6,<5."),
+        ("peft>0.18.1,!=0.19", "such as peft>=0.18.1,<0.19."),
+        ("protobuf", "such as protobuf>=6.33.0,<7."),  # the locked version
+        ("accelerate", "what has not been tried."),
+        ("trl==1.4.2+cu1", "such as trl>=1.4.2,<2;"),
+    ],
+)
+def test_the_range_that_is_shown_begins_where_the_dependency_does(
+    tmp_path: Path, written: str, example: str
+) -> None:
+    project = PROJECT.replace('"numpy>=2.0,<3"', f'"numpy>=2.0,<3", "{written}"').replace(
+        ', "protobuf>=6"]', "]"
+    )
+    flavor = make_flavor(make_repository(tmp_path), project=project)
+    found = check_flavor(Flavor(flavor.folder), root=tmp_path, today=TODAY)
+    (solution,) = (item.solution for item in found if item.code in {"FAC217", "FAC218"})
+    assert example in solution

@@ -112,3 +112,16 @@ def test_a_fingerprint_stays_when_lines_move_and_no_two_are_the_same(flavor: Fla
         path = flavor.folder / name
         path.write_text("# one more\n# and another\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
     assert sorted(_fingerprints(flavor)) == sorted(before)
+
+
+def test_a_file_outside_of_the_repository_is_a_file_uri_without_a_base(
+    flavor: Flavor, tmp_path: Path
+) -> None:
+    report = check_flavors([Flavor(flavor.folder)], root=tmp_path / "elsewhere", today=TODAY)
+    (run,) = json.loads(as_sarif(report))["runs"]
+    places = [result["locations"][0]["physicalLocation"]["artifactLocation"] for result in run["results"]]
+    assert places == [{"uri": (flavor.folder / "pyproject.toml").as_uri()}] * 2
+
+
+def test_a_run_that_ended_well_says_so(flavor: Flavor) -> None:
+    assert _run(flavor)["invocations"] == [{"executionSuccessful": True}]

@@ -197,6 +197,17 @@ def test_check_for_code_scanning_is_one_sarif_document_and_exits_as_ever(flavor:
     assert _json(done)["runs"][0]["results"][0]["ruleId"] == "FAC101"
 
 
+def test_check_for_code_scanning_says_so_in_its_document_where_it_fails(flavor: Flavor) -> None:
+    done = _factory("check", "no-such-flavor", "--format", "sarif", cwd=flavor.folder)
+    (run,) = _json(done)["runs"]
+    (failed,) = run["invocations"]
+    assert done.returncode > 2
+    assert (failed["executionSuccessful"], failed["exitCode"]) == (False, done.returncode)
+    (notification,) = failed["toolExecutionNotifications"]
+    assert "no-such-flavor" in notification["message"]["text"]
+    assert (run["results"], "no-such-flavor" in done.stderr) == ([], True)
+
+
 def test_a_waived_finding_is_in_the_json_document_with_its_last_day(flavor: Flavor) -> None:
     waiver = '\n[[tool.factory.waivers]]\nfinding = "FAC208"\nreason = "known"\nexpires = 2999-01-31\n'
     path = flavor.folder / "pyproject.toml"
