@@ -4,29 +4,42 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory.errors import StorageError
-from factory.files import is_temporary, write_whole
+from factory.files import is_temporary, storage_error, write_whole
+from factory.index.home import home_folder
 
 if TYPE_CHECKING:
     # The page parser takes a third of a second to import, and who asks for the folder needs none.
     from factory.index.pages import IndexFile
 
-# A METADATA has 10 KB on average: some 80 MB at the most.
+# A METADATA has 10 KB on average, so that the number is what counts; one may have 16 MB.
 _MOST_ENTRIES = 8192
+_MOST_BYTES = 256 << 20
 _HOUR = 3600.0
+_NAME = "universal-image-factory"
 
 
 def cache_folder() -> Path:
-    """The user's cache folder of the factory, as the XDG base directory specification places it."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    parent = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
-    return parent / "universal-image-factory"
+    """The user's cache folder of the factory, as the XDG base directory specification places it.
+
+    A user without a home has it in the temporary folder.
+
+    Raises:
+        StorageError: somebody else has put something in its place there.
+    """
+    base, home = Path(os.environ.get("XDG_CACHE_HOME", "")), home_folder(os.environ)
+    if base.is_absolute():
+        return base / _NAME
+    return _in_temporary_folder() if home is None else home / ".cache" / _NAME
 
 
 class MetadataCache:
@@ -39,11 +52,15 @@ class MetadataCache:
     Args:
         folder: where; in the user's cache folder if None.
         most_entries: how many stay when it is trimmed; those that were not used for longest go.
+        most_bytes: and how many bytes.
     """
 
-    def __init__(self, folder: Path | None, *, most_entries: int = _MOST_ENTRIES) -> None:
+    def __init__(
+        self, folder: Path | None, *, most_entries: int = _MOST_ENTRIES, most_bytes: int = _MOST_BYTES
+    ) -> None:
         self._folder = folder or cache_folder() / "metadata"
         self._most_entries = most_entries
+        self._most_bytes = most_bytes
         self._written = threading.Event()
 
     def get(self, index_url: str, file: "IndexFile") -> bytes | None:
@@ -79,9 +96,11 @@ class MetadataCache:
             return
         self._written.clear()
         used = sorted(_ages(self._folder))
-        leftovers = [path for age, path in used if is_temporary(path) and age > _HOUR]
-        entries = [path for _, path in used if not is_temporary(path)]
-        for path in (*leftovers, *entries[self._most_entries :]):
+        leftovers = [path for age, _, path in used if is_temporary(path) and age > _HOUR]
+        entries = [(size, path) for _, size, path in used if not is_temporary(path)]
+        sizes = accumulate(size for size, _ in entries)
+        stay = sum(1 for size in islice(sizes, self._most_entries) if size <= self._most_bytes)
+        for path in (*leftovers, *(path for _, path in entries[stay:])):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
@@ -92,10 +111,27 @@ class MetadataCache:
         return self._folder / hashlib.sha256(key).hexdigest()
 
 
-def _ages(folder: Path) -> Iterator[tuple[float, Path]]:
-    """Seconds since each file was used; one that another process takes away meanwhile is passed over."""
+def _in_temporary_folder() -> Path:
+    """A folder that this user alone may enter: what stands there is believed, and others may write beside."""
+    folder = Path(tempfile.gettempdir()) / f"{_NAME}-{os.geteuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise StorageError(
+            f"{folder}, the cache of a user without a home, may be written by somebody else",
+            solution="Set HOME or XDG_CACHE_HOME to a folder of your own, or remove that one.",
+        )
+    return folder
+
+
+def _ages(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """Seconds since each file was used, and its bytes; one that vanishes meanwhile is passed over."""
     now = time.time()
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                yield now - entry.stat().st_mtime, Path(entry)
+                found = entry.stat()
+                yield now - found.st_mtime, found.st_size, Path(entry)

@@ -4,6 +4,7 @@ uv's own order, observed: the environment, an ``[[index]]`` with ``default``, ``
 ``[pip]``, ``index-url`` outside of it; at each step the user's configuration before the system's.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import IndexAccessError
+from factory.index.home import home_folder
 
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 # uv's name for an index goes before its URL.
@@ -77,7 +79,7 @@ def _files(environment: Mapping[str, str]) -> list[Path]:
     # The XDG base directory specification: a folder that is not absolute does not count.
     user = Path(environment.get("XDG_CONFIG_HOME", ""))
     if not user.is_absolute():
-        user = Path(environment.get("HOME", "~")).expanduser() / ".config"
+        user = (home_folder(environment) or Path(os.devnull)) / ".config"
     folders = (environment.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
     system = [*(Path(folder) / "uv" / "uv.toml" for folder in folders), _SYSTEM_FILE]
     found = [path for path in system if path.is_file()]

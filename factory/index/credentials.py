@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from factory.errors import IndexAccessError
+from factory.index.home import home_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +55,16 @@ def read_logins(
         name: what the flavor calls the index; None where it has no name.
 
     Raises:
-        IndexAccessError: ``.netrc`` is there and cannot be read.
+        IndexAccessError: ``.netrc`` is there and cannot be read, or the index URL is none.
     """
-    bare, in_url = split_credentials(index_url)
+    try:
+        bare, in_url = split_credentials(index_url)
+    except ValueError as error:
+        # Not repeated: it may hold a password.
+        raise IndexAccessError(
+            f"what is configured as the index{f' {name}' if name else ''} is not a URL",
+            solution="Give it as https://HOST/PATH/ in the spec, or the public one in UV_DEFAULT_INDEX.",
+        ) from error
     own = in_url or (_in_environment(name, environment) if name else None)
     return bare, Logins(index_url=bare, own=own, by_host=read_netrc(environment))
 
@@ -92,7 +100,10 @@ def read_netrc(environment: Mapping[str, str]) -> dict[str, Login]:
     Raises:
         IndexAccessError: the file is there and cannot be read. The message does not repeat it.
     """
-    path = Path(environment.get("NETRC") or Path(environment.get("HOME", "~")).expanduser() / ".netrc")
+    home = home_folder(environment)
+    if not environment.get("NETRC") and home is None:
+        return {}
+    path = Path(environment.get("NETRC") or (home or Path()) / ".netrc")
     try:
         hosts = netrc.netrc(path).hosts
     except (FileNotFoundError, NotADirectoryError):

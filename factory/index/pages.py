@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from factory.errors import IndexContentError
 from factory.index.credentials import shown
 from factory.index.file_names import project_of
+from factory.index.page_kind import is_index_page
 from factory.index.patience import unreachable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -63,7 +64,7 @@ def parse_page(
         keep: which files, by name, are of interest.
 
     Raises:
-        IndexAccessError: it is no such page.
+        IndexAccessError: it is no such page; one to sign in on is none.
         IndexContentError: it names a digest that is none.
     """
 
@@ -75,10 +76,16 @@ def parse_page(
         if kind in {"application/vnd.pypi.simple.v1+json", "application/json"}:
             packages = _from_json(content, url, kept)
         elif kind in {"application/vnd.pypi.simple.v1+html", "text/html"}:
-            packages = _from_html(content, url, encoding, kept)
+            packages = _from_html(content, url, encoding, kept, name)
         else:
             raise unreachable(url, f"is no page of a package index, but {kind}")
-    except (ValueError, LookupError, TypeError, pypi_simple.UnsupportedRepoVersionError) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        RecursionError,
+        pypi_simple.UnsupportedRepoVersionError,
+    ) as error:
         raise unreachable(url, "is no page of a package index that can be read") from error
     return tuple(_file(package, url) for package in packages)
 
@@ -106,11 +113,12 @@ def _from_json(
 
 
 def _from_html(
-    content: bytes, url: str, encoding: str | None, keep: Callable[[str], bool]
+    content: bytes, url: str, encoding: str | None, keep: Callable[[str], bool], name: str
 ) -> list[pypi_simple.DistributionPackage]:
-    links = [
-        link for link in pypi_simple.RepositoryPage.from_html(content, url, encoding).links if keep(link.text)
-    ]
+    every_link = pypi_simple.RepositoryPage.from_html(content, url, encoding).links
+    if not any(project_of(link.text) for link in every_link) and not is_index_page(content, name):
+        raise ValueError("it lists no file, and does not look like an index's")
+    links = [link for link in every_link if keep(link.text)]
     for link in links:
         # As above.
         if (older := link.attrs.get("data-dist-info-metadata")) is not None:

@@ -1,9 +1,11 @@
 """How long an index is waited for, and how often it is asked again."""
 
+import datetime as dt
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Self, TypeVar
 
 import httpx
@@ -143,6 +145,17 @@ def patiently(
             break
         stop.pause(pause)
     raise unreachable(url, f"{reason}, {_times(failures)}")
+
+
+def asked_pause(after: str, *, now: dt.datetime) -> float | None:
+    """The seconds that a ``Retry-After`` (RFC 9110) asks for: it gives their number, or a date."""
+    if after.isdecimal():
+        return float(after)
+    try:
+        date = parsedate_to_datetime(after)
+    except ValueError:
+        return None
+    return max(0.0, (date.replace(tzinfo=date.tzinfo or dt.UTC) - now).total_seconds())
 
 
 def unreachable(url: str, reason: str) -> IndexAccessError:

@@ -10,7 +10,8 @@ from factory.index.credentials import shown
 from factory.index.patience import Again, Deadline, Pace, patiently
 from factory.index.transport import Transport
 
-CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+# No file has so many bytes that it takes more digits.
+CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
 
 
 class Sink(Protocol):

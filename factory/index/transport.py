@@ -5,23 +5,24 @@ another host goes there without credentials.
 """
 
 import contextlib
-import ssl
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from factory import __version__
 from factory.errors import IndexAccessError, IndexContentError
+from factory.index.connections import open_client
 from factory.index.credentials import Logins, login_variables, shown
 from factory.index.exchange import answer_of, interruptible
-from factory.index.patience import Again, Deadline, Patience, patiently, unreachable
+from factory.index.patience import Again, Deadline, Patience, asked_pause, patiently, unreachable
 from factory.index.redirects import check_redirect
 from factory.process import Stop
 
-_TRANSIENT = frozenset({429, 500, 502, 503, 504})
+# Beside whatever the server itself says is its own failure (5xx): the request may be right later.
+_TRANSIENT = frozenset({408, 425, 429})
+_SERVER_ERRORS = range(500, 600)
 _MOST_REDIRECTS = 10
 
 
@@ -63,12 +64,7 @@ class Transport:
         self._logins = logins
         self._name = name
         self._redirect_hosts = redirect_hosts
-        self._client = httpx.Client(
-            verify=_certificates(),
-            follow_redirects=False,
-            headers={"User-Agent": f"universal-image-factory/{__version__}"},
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        )
+        self._client = open_client(connections=connections)
 
     def close(self) -> None:
         """Close the connections."""
@@ -118,7 +114,7 @@ class Transport:
             for _ in range(_MOST_REDIRECTS):
                 if not response.has_redirect_location:
                     break
-                target = urljoin(str(response.url), response.headers["Location"])
+                target = _target(response)
                 check_redirect(url, target, named=self._redirect_hosts)
                 response.close()
                 known = urlsplit(target).hostname == urlsplit(url).hostname
@@ -140,13 +136,13 @@ class Transport:
         url = str(response.url)
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise self._refused(url, status)
-        if status in _TRANSIENT:
-            after = response.headers.get("Retry-After", "")
-            wait = float(after) if after.isdecimal() else None
+        if status in _TRANSIENT or status in _SERVER_ERRORS:
+            wait = asked_pause(response.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
             return Again(reason=f"answers HTTP {status}", wait_seconds=wait), False
         if status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             return None, False
-        if status not in {httpx.codes.OK, httpx.codes.PARTIAL_CONTENT}:
+        partial = status == httpx.codes.PARTIAL_CONTENT and "Range" in response.request.headers
+        if status != httpx.codes.OK and not partial:
             raise unreachable(url, f"answers HTTP {status}")
         return None, True
 
@@ -154,6 +150,7 @@ class Transport:
         self, url: str, headers: Mapping[str, str], deadline: Deadline, *, with_login: bool
     ) -> httpx.Response:
         deadline.check()
+        _check_port(url)
         login = self._logins.of(url) if with_login else None
         request = self._client.build_request(
             "GET",
@@ -179,10 +176,23 @@ class Transport:
         )
 
 
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Whom to believe, as httpx finds it: read once, since it takes longer than a request."""
-    return httpx.create_ssl_context()
+def _target(response: httpx.Response) -> str:
+    """Where a response sends the request on to."""
+    url = str(response.url)
+    try:
+        return urljoin(url, response.headers["Location"])
+    except ValueError as error:
+        raise unreachable(url, "cannot be followed: it is sent on to what is no URL") from error
+
+
+def _check_port(url: str) -> None:
+    """That a URL's port is one: a socket would take another for it, modulo 65536."""
+    try:
+        port = urlsplit(url).port
+    except ValueError as error:
+        raise unreachable(url, f"cannot be followed ({error})") from error
+    if port == 0:
+        raise unreachable(url, "cannot be followed (0 is no port)")
 
 
 def _read(response: httpx.Response, most_bytes: int, deadline: Deadline) -> bytes:

@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from support.index_server import IndexServer
 from support.wheels import make_wheel, metadata
 
+from factory.errors import StorageError
 from factory.index.cache import MetadataCache, cache_folder
 from factory.index.client import IndexClient
 from factory.index.pages import IndexFile
@@ -71,6 +73,19 @@ def test_without_a_digest_nothing_is_kept(tmp_path: Path) -> None:
         read(index, tmp_path / "cache")
     assert asked_for_files(index) == 2 * before
     assert not (tmp_path / "cache").exists()
+
+
+def test_of_what_is_large_fewer_stay(tmp_path: Path) -> None:
+    cache = MetadataCache(tmp_path, most_bytes=2500)
+    files = [replace(_FILE, sha256=f"{number}" * 64) for number in range(4)]
+    for age, file in zip((100, 200, 300, 400), files, strict=True):
+        before = set(tmp_path.iterdir())
+        cache.put(_INDEX, file, b"x" * 1000)
+        (entry,) = set(tmp_path.iterdir()) - before
+        stamp = entry.stat().st_mtime - age
+        os.utime(entry, (stamp, stamp))
+    cache.trim()
+    assert [cache.get(_INDEX, file) is not None for file in files] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +164,27 @@ def test_the_cache_stands_where_xdg_says(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "universal-image-factory"
+
+
+def test_a_user_without_a_home_has_the_cache_in_a_folder_that_nobody_else_enters(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = cache_folder()
+    assert folder.parent == tmp_path
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert cache_folder() == folder
+    folder.chmod(0o777)
+    with pytest.raises(StorageError, match="somebody else"):
+        cache_folder()
+    folder.rmdir()
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="somebody else"):
+        cache_folder()
 
 
 def test_an_entry_that_vanishes_while_it_is_looked_at_disturbs_nobody(tmp_path: Path) -> None:

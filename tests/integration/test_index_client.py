@@ -100,7 +100,7 @@ def test_a_refusal_is_never_taken_for_not_there(tmp_path: Path, status: int) -> 
     assert len(index.requests) == 1
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 502, 503, 504, 507, 520, 524])
 def test_what_may_pass_is_tried_again(tmp_path: Path, status: int) -> None:
     make_wheel(tmp_path, "lib", "1.0")
     with IndexServer(folder=tmp_path) as index, client(index) as reader:

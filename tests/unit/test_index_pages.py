@@ -13,7 +13,9 @@ _WHEEL = "some_lib-1.0-py3-none-any.whl"
 
 
 def html(body: str, *, head: str = "") -> tuple[IndexFile, ...]:
-    text = f"<!DOCTYPE html><html><head>{head}</head><body>{body}</body></html>"
+    text = (
+        f"<!DOCTYPE html><html><head><title>Links for some-lib</title>{head}</head><body>{body}</body></html>"
+    )
     return parse_page(text.encode(), kind="text/html", encoding=None, url=_URL, name="some-lib")
 
 
@@ -155,3 +157,43 @@ def test_a_page_of_a_version_to_come_is_an_error(kind: str) -> None:
     )
     with pytest.raises(IndexAccessError, match="can be read"):
         parse_page(content, kind=kind, encoding=None, url=_URL, name="some-lib")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<!DOCTYPE html><html><head></head><body></body></html>",
+        "<html><head><title>Simple Index</title></head><body>\n<!-- none -->&nbsp;</body></html>",
+        '<html><head><meta name="pypi:repository-version" content="1.3"></head>Nothing</html>',
+        '<html><head><title>x</title><meta name="api-version" value="2" /></head><body>Nothing</body></html>',
+        "<html><body><h1>Links for Some.Lib</h1><br/>No files</body></html>",
+        '<title>Index of /simple/some-lib/</title><pre><a href="../">../</a></pre>Served by httpd',
+    ],
+    ids=["bare", "empty", "by its meta", "by its older meta", "by its heading", "by its folder"],
+)
+def test_a_page_of_an_index_may_list_nothing(content: str) -> None:
+    assert parse_page(content.encode(), kind="text/html", encoding=None, url=_URL, name="some-lib") == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "Sign in",
+        "<html><body><p>Please <a href=/login>sign in</a></p></body></html>",
+        "<html><head><title>Sign in</title></head><body><h1>Welcome</h1>Sign in</body></html>",
+        "<html><body><form action=/login></form></body></html>",
+        "<html><head><title>some-lib</title></head><body><INPUT type=password></body></html>",
+        "<html><body><script src=/sso.js></script></body></html>",
+        '<html><head><meta http-equiv="refresh" content="0; url=/login"></head><body></body></html>',
+        "<html><head><title>Access to some-library is not allowed</title></head><body>Ask</body></html>",
+    ],
+)
+def test_a_page_to_sign_in_on_is_no_project_without_files(content: str) -> None:
+    with pytest.raises(IndexAccessError, match="no page of a package index"):
+        parse_page(content.encode(), kind="text/html", encoding=None, url=_URL, name="some-lib")
+
+
+def test_a_page_that_lists_files_may_have_something_to_press() -> None:
+    button = "<form action=refresh><input type=submit value=Refresh></form>"
+    assert len(html(f'{button}<a href="/f/{_WHEEL}">{_WHEEL}</a>')) == 1

@@ -1,0 +1,55 @@
+"""Connections as this machine is set up for them: its proxies, and the certificates that it believes."""
+
+import os
+import ssl
+from functools import cache
+
+import httpx
+
+from factory import __version__
+from factory.errors import IndexAccessError
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+def open_client(*, connections: int) -> httpx.Client:
+    """A client that follows no redirect of its own, with so many connections at a time.
+
+    Raises:
+        IndexAccessError: a proxy or the certificates that the environment names cannot be used.
+    """
+    try:
+        return httpx.Client(
+            verify=certificates(),
+            follow_redirects=False,
+            headers={"User-Agent": f"universal-image-factory/{__version__}"},
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+        )
+    except (httpx.InvalidURL, ValueError) as error:
+        # What it says is not repeated: a proxy's URL may hold a password.
+        named = [name for name in os.environ if name.lower() in _PROXIES]
+        raise IndexAccessError(
+            f"the environment names a proxy that cannot be used ({', '.join(sorted(named))})",
+            solution="Give the proxy as http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, and hosts "
+            "that need none by name in NO_PROXY.",
+        ) from error
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """Whom to believe, as httpx finds it: read once, since it takes longer than a request.
+
+    Raises:
+        IndexAccessError: what the environment names cannot be read.
+    """
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        named = " ".join(f"{name}={value}" for name in _CERTIFICATES if (value := os.environ.get(name)))
+        raise IndexAccessError(
+            f"the certificates of authorities cannot be read: {named or 'those that came with Python'} "
+            f"({error.strerror or type(error).__name__})",
+            solution="Let SSL_CERT_FILE name a file of certificates in PEM, or SSL_CERT_DIR a folder; "
+            "without both, those that came with Python are believed.",
+        ) from error
