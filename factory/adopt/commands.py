@@ -1,7 +1,7 @@
 """What one part of a RUN instruction does: what the template does as well, or what is the folder's own."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +14,16 @@ from factory.dockerfile.shell import Command, commands
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_system_package
 
-Kind = Literal["install", "template", "packages", "midstream", "requirements", "own", "refused"]
+Kind = Literal[
+    "install", "template", "tools", "rights", "packages", "midstream", "requirements", "own", "refused"
+]
+BY_TEMPLATE: frozenset[Kind] = frozenset({"template", "tools", "rights", "install"})
+"""What a part may come to and have no effect of its own."""
 # The later decides where a part holds several commands.
 _ORDER: tuple[Kind, ...] = (
     "template",
+    "tools",
+    "rights",
     "install",
     "packages",
     "midstream",
@@ -40,14 +46,22 @@ _QUIET = frozenset(
 # The environment of a prefetched folder, which the install layer reads as well.
 _PREFETCHED = re.compile(r"cachi2|cachito|prefetch\.env")
 _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"")
+# What a shell reads again, where a quote does not keep a redirection from being one.
+_READ_AGAIN = re.compile(r"\b(?:sh|bash|dash|ash|zsh)\s+(?:-\S+\s+)*-\w*c\b|\beval\b|\$\(|`")
 # Into a file, not into another stream or nowhere.
 _WRITES = re.compile(r">\|?\s*(?!&|/dev/|>|\s)")
-_RIGHTS = frozenset({"chmod", "chown", "chgrp", "fix-permissions"})
 _GPG_OFF = re.compile(r"--nogpgcheck|gpgcheck\s*=\s*(?:0|false|no|off)\b", re.IGNORECASE)
-_INSTALLED = re.compile(r"/opt/app-root|site-packages|entrypoint|/licenses|\$\{?HOME|\$\{?VIRTUAL_ENV")
-_PASSING = re.compile(
-    r"(?:/var/cache|/var/lib/dnf|/\w+/\.cache|/tmp|~/\.cache|\$\{?HOME\}?/\.cache|/opt/app-root/src/\.cache)\b.*"
-    r"|.*(?:requirements[^/]*\.txt|pyproject\.toml|pylock[^/]*\.toml|LICENSE\.md)"
+# What the install step writes, and what its umask of 002 and user 1001 of group 0 make of it.
+_INSTALLED = re.compile(r"(?:/opt/app-root|\$\{?VIRTUAL_ENV\}?)(?:/(?:lib|lib64)(?:/.*)?)?/?")
+_GIVEN_MODE = re.compile(r"u?g\+r?wX?|[ug]*\+rX|g=u")
+_GIVEN_OWNERS = frozenset({"0", ":0", "root", ":root", "1001:0", "default:root", "default:0", "1001"})
+# The script that the template copies itself, and the modes it has there.
+_ENTRY = re.compile(r"/usr/local/bin/entrypoint-universal\.sh|/licenses(?:/.*)?")
+_ENTRY_MODE = re.compile(r"[augo]*\+r?x|0?755")
+_CACHE = re.compile(
+    r"/var/cache/(?:dnf|yum)(?:/.*)?|/var/lib/dnf(?:/.*)?"
+    r"|(?:/root|/opt/app-root|/opt/app-root/src|/home/\w+|~|\$\{?HOME\}?)/\.cache(?:/(?:pip|uv)(?:/.*)?|/\*)?/?"
+    r"|(?:.*/)?(?:requirements[^/]*\.txt|pyproject\.toml|pylock[^/]*\.toml)"
 )
 _WRAPPERS = frozenset({"env", "exec", "nice", "nohup", "sudo", "time", "timeout", "xargs"})
 _TOOLS = frozenset({"pip", "uv", "setuptools", "wheel", "pip-tools", "build"})
@@ -75,7 +89,8 @@ _OTHERWISE = ("it installs beside the lock", "Name the package in [project] depe
 class Part:
     """A part of a RUN instruction: its text, and what it comes to.
 
-    ``template`` and ``install`` are done by the template; ``packages`` are for dnf; ``midstream`` is dnf
+    ``template`` and ``install`` are done by the template, ``tools`` are of no use there, ``rights`` are
+    those that it gives what it installs; ``packages`` are for dnf; ``midstream`` is dnf
     in a way that names alone do not tell; ``requirements`` belong into the lock; ``own`` is kept;
     ``refused`` cannot be, with the reason and what to do.
     """
@@ -101,7 +116,7 @@ def read_part(text: str, variables: Mapping[str, str], *, in_block: bool) -> Par
         return found[0] if found else Part(text=text, kind="own")
     parts = [_read(text, command, variables, in_block=in_block) for command in commands(text)]
     if not parts:
-        return Part(text=text, kind="template", why="it sets a variable for what follows")
+        return Part(text=text, kind="template", why="by itself it changes no file of the image")
     decisive = max(parts, key=lambda part: _ORDER.index(part.kind))
     names = tuple(name for part in parts if part.kind == decisive.kind for name in part.names)
     return Part(text=text, kind=decisive.kind, names=names, why=decisive.why, solution=decisive.solution)
@@ -115,22 +130,44 @@ def _read(text: str, command: Command, variables: Mapping[str, str], *, in_block
         return _pip(text, call.verb, call.arguments)
     if program in {"pip", "uv"} and (known := _python_tool(program, arguments)):
         return Part(text=text, kind="install" if known == "install" else "template", why=known)
-    if (done := _done_anyway(text, program, arguments)) is not None:
+    paths = _operands(program, arguments)
+    if paths and _is_given_right(program, arguments, paths):
+        return Part(text=text, kind="rights", why="the umask of the install step gives these rights")
+    if (done := _done_anyway(text, program, paths)) is not None:
         return Part(text=text, kind="template", why=done)
     return _fetching(text, command, in_block=in_block) or Part(text=text, kind="own")
 
 
-def _done_anyway(text: str, program: str, arguments: Sequence[str]) -> str | None:
+def _done_anyway(text: str, program: str, paths: Sequence[str]) -> str | None:
     """Why the template needs no such command; None where it is the folder's own."""
-    if _WRITES.search(_QUOTED.sub("", text)):
+    if _WRITES.search(text if _READ_AGAIN.search(text) else _QUOTED.sub("", text)):
         return None
-    if program in _QUIET or (program in {".", "source"} and _PREFETCHED.search(text)):
-        return "it prepares what follows"
-    if program in _RIGHTS and all(_INSTALLED.search(word) for word in _paths(arguments)):
-        return "the umask of the install step gives these rights"
-    if program in {"rm", "mkdir"} and all(_is_passing(word) for word in _paths(arguments)):
-        return "the template leaves no cache behind"
+    if program in {".", "source"} and _PREFETCHED.search(text):
+        return "the install layer reads it"
+    if program in _QUIET:
+        return "by itself it changes no file of the image"
+    if program == "rm" and paths and all(_CACHE.fullmatch(word) for word in paths):
+        return "the template leaves no cache and no copied requirements behind"
+    if program == "mkdir" and paths and all(word.rstrip("/") == "/licenses" for word in paths):
+        return "the template makes it"
     return None
+
+
+def _is_given_right(program: str, arguments: Sequence[str], paths: Sequence[str]) -> bool:
+    """Whether files have the mode or the owner anyway: those that the install step writes."""
+    if program == "fix-permissions":
+        return all(_INSTALLED.fullmatch(word) for word in paths)
+    first = next((word for word in arguments if not word.startswith("-")), "")
+    if program == "chmod" and _ENTRY_MODE.fullmatch(first) and all(map(_ENTRY.fullmatch, paths)):
+        return True
+    if not any(re.fullmatch(r"-[a-zA-Z]*R[a-zA-Z]*|--recursive", word) for word in arguments):
+        return False
+    known = {
+        "chmod": all(_GIVEN_MODE.fullmatch(part) for part in first.split(",")),
+        "chown": first in _GIVEN_OWNERS,
+        "chgrp": first in {"0", "root"},
+    }
+    return known.get(program, False) and all(_INSTALLED.fullmatch(word) for word in paths)
 
 
 def _python_tool(program: str, arguments: Sequence[str]) -> str | None:
@@ -140,14 +177,10 @@ def _python_tool(program: str, arguments: Sequence[str]) -> str | None:
     return "the template keeps no cache" if words[:1] == ["cache"] else None
 
 
-def _paths(arguments: Sequence[str]) -> Iterator[str]:
-    """The operands that are paths: not options, nor the mode or owner of chmod and its like."""
+def _operands(program: str, arguments: Sequence[str]) -> list[str]:
+    """The words that name files: no options, nor the mode or owner of chmod and its like."""
     words = [word for word in arguments if not word.startswith("-")]
-    yield from (word for word in words if "/" in word or "$" in word or "." in word or "~" in word)
-
-
-def _is_passing(word: str) -> bool:
-    return _PASSING.fullmatch(word) is not None or word.rstrip("/") == "/licenses"
+    return words[1:] if program in {"chmod", "chown", "chgrp"} else words
 
 
 def _fetching(text: str, command: Command, *, in_block: bool) -> Part | None:
@@ -206,7 +239,7 @@ def _pip(text: str, verb: str, arguments: Sequence[str]) -> Part:
         return Part(text=text, kind="refused", why=_OTHERWISE[0] + " (FAC403)", solution=_OTHERWISE[1])
     named = tuple(str(item) for item in requirements if item and canonicalize_name(item.name) not in _TOOLS)
     if not named:
-        return Part(text=text, kind="template", why="the base image brings uv, which installs")
+        return Part(text=text, kind="tools", why="the base image brings uv, which installs")
     return Part(text=text, kind="requirements", names=named)
 
 

@@ -2,24 +2,42 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Literal
 
 from factory.adopt.dockerfile import Step, references
-from factory.adopt.pairs import written
+from factory.adopt.pairs import read_pairs, written
 from factory.flavor.hooks import Hooks
 
 HookName = Literal["midstream", "before-install", "after-install"]
+WORKDIR = "/opt/app-root/src"
+"""The folder that the base image starts in, and the template's image as well."""
+NO_RELATIVE = ("/", "$", '"')
+"""How a WORKDIR begins that does not follow from the one before."""
 _FIRST_USER: Mapping[HookName, str] = {"midstream": "0", "before-install": "1001", "after-install": "1001"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """An instruction in a hook; ``user`` and ``workdir`` are the steps that were in force for it."""
+    """An instruction in a hook; ``user`` and ``workdir`` are the steps that were in force for it.
+
+    ``arguments`` are the ARG names with the values that they had there.
+    """
 
     text: str
     step: Step
     user: Step | None
-    workdir: Step | None
+    workdir: tuple[Step, ...]
+    arguments: Mapping[str, str | None]
+
+    @property
+    def folder(self) -> str | None:
+        """The WORKDIR in full; None where the image's own was in force."""
+        if not self.workdir:
+            return None
+        texts = [step.text.strip() for step in self.workdir]
+        start = [] if texts[0].startswith(NO_RELATIVE) else [WORKDIR]
+        return PurePosixPath(*start, *texts).as_posix()
 
 
 @dataclass(kw_only=True)
@@ -37,9 +55,16 @@ class Draft:
     texts: dict[HookName, list[Kept]] = field(default_factory=dict)
     arguments: dict[str, str | None] = field(default_factory=dict)
 
-    def keep(self, hook: HookName, text: str, step: Step, user: Step | None, workdir: Step | None) -> None:
+    def keep(
+        self,
+        hook: HookName,
+        text: str,
+        step: Step,
+        user: Step | None = None,
+        workdir: tuple[Step, ...] = (),
+    ) -> None:
         """Put an instruction at the end of a hook."""
-        kept = Kept(text=text, step=step, user=user, workdir=workdir)
+        kept = Kept(text=text, step=step, user=user, workdir=workdir, arguments=dict(self.arguments))
         self.texts.setdefault(hook, []).append(kept)
 
     def snapshot(self) -> "Draft":
@@ -47,6 +72,7 @@ class Draft:
         return replace(
             self,
             environment=dict(self.environment),
+            comments=dict(self.comments),
             system_packages=dict(self.system_packages),
             requirements=dict(self.requirements),
             files=dict(self.files),
@@ -55,26 +81,22 @@ class Draft:
 
     def restore(self, before: "Draft") -> None:
         """Go back to a copy."""
-        self.environment, self.system_packages = before.environment, before.system_packages
+        self.environment, self.comments = before.environment, before.comments
+        self.system_packages = before.system_packages
         self.requirements, self.files, self.texts = before.requirements, before.files, before.texts
 
     def kept(self) -> Iterable[Kept]:
         """Every instruction that is kept, hook by hook."""
         return (kept for texts in self.texts.values() for kept in texts)
 
+    def variables_in_texts(self) -> frozenset[str]:
+        """The variables that ENV instructions in the hooks set."""
+        steps = [kept.step for kept in self.kept() if kept.step.name == "ENV"]
+        return frozenset(name for step in steps for name, _ in read_pairs(step.text) or ())
+
     def needed_arguments(self) -> frozenset[str]:
         """The ARG names that what is kept refers to."""
-        return self._used(kept.text for kept in self.kept()) & frozenset(self.arguments)
-
-    def _used(self, texts: Iterable[str]) -> frozenset[str]:
-        """The names that texts refer to, and those that the values of such ARGs refer to."""
-        waiting = set().union(*(references(text) for text in texts))
-        found: set[str] = set()
-        while waiting:
-            name = waiting.pop()
-            found.add(name)
-            waiting |= references(self.arguments.get(name) or "") - found
-        return frozenset(found)
+        return frozenset().union(*map(_used, self.kept())) & frozenset(self.arguments)
 
     def hooks(self) -> Hooks:
         """The hooks as they go into the spec."""
@@ -89,12 +111,15 @@ class Draft:
 
     def _text(self, hook: HookName) -> str:
         texts = self.texts.get(hook, [])
-        used = self._used(kept.text for kept in texts)
-        lines = [
-            f"ARG {name}" + ("" if value is None else f"={_quoted(value)}")
-            for name, value in self.arguments.items()
-            if name in used
-        ]
+        used = frozenset[str]().union(*map(_used, texts))
+        declared = {
+            name: next(
+                kept.arguments[name] for kept in texts if name in _used(kept) and name in kept.arguments
+            )
+            for name in self.arguments
+            if any(name in _used(kept) and name in kept.arguments for kept in texts)
+        }
+        lines = [_argument(name, value) for name, value in declared.items()]
         if hook == "midstream":
             # What is set for both builds stands below the block.
             lines += [
@@ -102,15 +127,37 @@ class Draft:
             ]
         user, workdir = _FIRST_USER[hook], None
         for kept in texts:
+            again = {
+                name: kept.arguments[name]
+                for name in declared
+                if name in _used(kept) and name in kept.arguments
+            }
+            lines += [_argument(*pair) for pair in again.items() if declared[pair[0]] != pair[1]]
+            declared |= again
             wanted = {"root": "0"}.get(kept.user.text, kept.user.text) if kept.user is not None else user
             if kept.step.name == "RUN" and wanted != user:
                 user = wanted
                 lines.append(f"USER {user}")
-            if kept.workdir is not None and kept.workdir.text != workdir:
-                workdir = kept.workdir.text
+            if kept.folder is not None and kept.folder != workdir:
+                workdir = kept.folder
                 lines.append(f"WORKDIR {workdir}")
             lines += [line for line in (kept.step.comment, kept.text) if line]
         return "\n".join(lines)
+
+
+def _used(kept: Kept) -> frozenset[str]:
+    """The names that a text refers to, and those that the values of such ARGs refer to."""
+    waiting = set(references(kept.text))
+    found: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        waiting |= references(kept.arguments.get(name) or "") - found
+    return frozenset(found)
+
+
+def _argument(name: str, value: str | None) -> str:
+    return f"ARG {name}" + ("" if value is None else f"={_quoted(value)}")
 
 
 def _quoted(value: str) -> str:

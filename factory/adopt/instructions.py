@@ -1,17 +1,17 @@
 """The instructions of a hand-made Dockerfile, each placed once, and the hooks that come of them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from factory.adopt.copied import copies_packages, place_copy, read_copy
 from factory.adopt.dockerfile import Dockerfile, Step, references
-from factory.adopt.draft import Draft, HookName
+from factory.adopt.draft import NO_RELATIVE, WORKDIR, Draft, HookName
 from factory.adopt.folder import Folder
 from factory.adopt.given import Given
 from factory.adopt.placement import Placement, has_credentials, not_kept, placed
 from factory.adopt.run import Around, is_install, only_installs, place_builder_run, place_run
-from factory.adopt.settings import place_env, place_label
+from factory.adopt.settings import CREDENTIALS, place_env, place_label
 from factory.check.dockerfiles import check_instruction
 from factory.check.indexes import second_indexes
 from factory.dockerfile.instructions import read_instructions
@@ -20,7 +20,6 @@ from factory.errors import SpecError
 from factory.flavor.hook_text import check_instructions
 
 _AS_1001 = frozenset({"1001", "1001:0", "1001:1001", "default", "${NB_USER}", "$NB_USER"})
-_WORKDIR = "/opt/app-root/src"
 _STRATEGY = re.compile(r"unsafe-(?:best|first)-match")
 # How the image ends, and what to do where the folder's ended otherwise.
 _ENDS = {
@@ -29,7 +28,7 @@ _ENDS = {
         "Nothing, where that is right. OpenShift gives a user of its own in any case, with group 0.",
     ),
     "WORKDIR": (
-        f"starts in {_WORKDIR}",
+        f"starts in {WORKDIR}",
         "Nothing, where that is right. Where a command relies on the other folder, name it in full.",
     ),
 }
@@ -61,24 +60,23 @@ def place_dockerfile(
     dockerfile: Dockerfile, folder: Folder, given: Given
 ) -> tuple[tuple[Placement, ...], Draft]:
     """Place every instruction of the midstream Dockerfile; the draft holds the hooks."""
-    draft = Draft(arguments=_arguments(dockerfile))
+    draft = Draft()
+    for step in (each for each in dockerfile.steps if each.stage < 0):
+        _declare(step, draft)
     reading = Reading(folder=folder, given=given, draft=draft)
     inside = dockerfile.in_image
     install = next((step for step in dockerfile.steps if inside(step) and _installs(step)), None)
     found: dict[int, Placement] = {}
-    user: Step | None = None
-    workdir: Step | None = None
-    for number, step in enumerate(dockerfile.steps):
+    for number, step, user, workdir in _standing(dockerfile):
         if not inside(step) or step.name == "FROM":
             if step.name != "ARG":
                 found[number] = _outer(step, dockerfile, given)
             continue
-        user = step if step.name == "USER" and step.text else user
-        workdir = step if step.name == "WORKDIR" and step.text else workdir
         if step.name in {"RUN", "COPY"} and step.normal in given.instructions:
             found[number] = placed(step, "template", "its own text")
             continue
         if step.name in {"USER", "WORKDIR", "ARG"} and step.first_word != "ONBUILD":
+            _declare(step, draft)
             continue
         hook: HookName = "midstream" if step.in_block else _hook(step, install)
         around = Around(hook=hook, user=user, workdir=workdir)
@@ -89,6 +87,18 @@ def place_dockerfile(
     return tuple(found[number] for number in range(len(dockerfile.steps))), draft
 
 
+def _standing(dockerfile: Dockerfile) -> Iterator[tuple[int, Step, Step | None, tuple[Step, ...]]]:
+    """Each step with its number and the USER and the WORKDIRs in force for it."""
+    user: Step | None = None
+    workdir: tuple[Step, ...] = ()
+    for number, step in enumerate(dockerfile.steps):
+        if step.text and dockerfile.in_image(step):
+            user = step if step.name == "USER" else user
+            if step.name == "WORKDIR":
+                workdir = (step,) if step.text.startswith(NO_RELATIVE) else (*workdir, step)
+        yield number, step, user, workdir
+
+
 def _installs(step: Step) -> bool:
     return is_install(step) or copies_packages(step)
 
@@ -97,16 +107,13 @@ def _hook(step: Step, install: Step | None) -> HookName:
     return "before-install" if install is not None and step.line < install.line else "after-install"
 
 
-def _arguments(dockerfile: Dockerfile) -> dict[str, str | None]:
-    """The ARG names of the final stage with their values, those before the first FROM put in."""
-    found: dict[str, str | None] = {}
-    for step in dockerfile.steps:
-        if step.name == "ARG" and (step.stage < 0 or dockerfile.in_image(step)):
-            for word in step.text.split():
-                name, has_value, value = word.partition("=")
-                found[name] = value.strip("\"'") if has_value else found.get(name)
-    found.pop("BASE_IMAGE", None)
-    return found
+def _declare(step: Step, draft: Draft) -> None:
+    """Note the names of an ARG with their values, those from before the first FROM put in."""
+    for word in step.text.split() if step.name == "ARG" else ():
+        name, has_value, value = word.partition("=")
+        said = value.strip("\"'") if has_value else draft.arguments.get(name)
+        draft.arguments[name] = None if has_credentials(f"{name}={said}") else said
+    draft.arguments.pop("BASE_IMAGE", None)
 
 
 def _placer(step: Step) -> Callable[[Step, Around, Reading], Placement]:
@@ -121,18 +128,23 @@ def _checked(
     """Place a step, unless what it says must not be copied or could not stand in a hook."""
     if step.name == "RUN" and only_installs(step):
         return placed(step, "template", "the install layer", _left_out(step))
+    if step.name == "ENV":
+        return _kept_well(step, place, around, reading)
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
-        return not_kept(
-            step,
-            "it holds credentials, which are not copied (FAC410)",
-            "Change the password. Those of an index go into ~/.netrc, others into secrets of the build.",
-        )
+        return not_kept(step, *CREDENTIALS)
     if words := tuple(second_indexes(step.instruction, commands(step.text) if step.name == "RUN" else ())):
         return not_kept(
             step,
             f"{words[0]} brings in a second index (FAC409)",
             "Name the index with its packages in [[tool.factory.indexes]].",
         )
+    return _kept_well(step, place, around, reading)
+
+
+def _kept_well(
+    step: Step, place: Callable[[Step, Around, Reading], Placement], around: Around, reading: Reading
+) -> Placement:
+    """Place a step, unless what a hook would say could not stand there."""
     before = reading.draft.snapshot()
     placement = place(step, around, reading)
     for hook, texts in reading.draft.texts.items():
@@ -259,10 +271,10 @@ def _surrounding(step: Step, dockerfile: Dockerfile, draft: Draft) -> Placement:
     """USER, WORKDIR and ARG: they go where what is kept needs them."""
     if step.name == "ARG":
         return _argument(step, dockerfile, draft)
-    used = [kept for kept in draft.kept() if step in (kept.user, kept.workdir)]
+    used = [kept for kept in draft.kept() if step is kept.user or step in kept.workdir]
     needed = [kept for kept in used if step.name == "WORKDIR" or kept.step.name == "RUN"]
     last = [each for each in dockerfile.steps if dockerfile.in_image(each) and each.name == step.name][-1]
-    usual = step.text.strip() in (_AS_1001 if step.name == "USER" else {_WORKDIR, "/opt/app-root"})
+    usual = step.text.strip() in (_AS_1001 if step.name == "USER" else {WORKDIR, "/opt/app-root"})
     if step is last and not usual:
         template_has, solution = _ENDS[step.name]
         kept_there = "; around what is kept in the hooks it stands" if needed else ""
@@ -316,11 +328,12 @@ def _downstream(step: Step, placement: Placement, midstream: Placement | None) -
         return replace(placement, to="downstream-base-image")
     if midstream is not None:
         found = placed(step, midstream.place, midstream.to, f"as line {midstream.line} of {midstream.path}")
-        return replace(found, solution=midstream.solution, repeats=midstream.path)
+        return replace(found, what=midstream.what, solution=midstream.solution, repeats=midstream.path)
     if placement.place in {"template", "not kept"}:
         return placement
-    return not_kept(
+    alone = not_kept(
         step,
         "it stands in the downstream Dockerfile alone, and one text makes both",
         "Where both builds should have it, put it into the hooks.",
     )
+    return replace(alone, what=placement.what)

@@ -11,6 +11,13 @@ Place = Literal["spec", "hook", "template", "not kept"]
 """Read into the spec; kept in a hook; done by the template anyway; or not kept, with the reason."""
 
 _SHOWN = 100
+# A variable that is called what secrets are called, with a value that stands there itself.
+_SECRET = re.compile(
+    r"(?P<name>(?<![\w$-])(?:[A-Z0-9]+_)*(?:TOKEN|PASSWORD|PASSWD|SECRET|APIKEY|CREDENTIALS|[A-Z0-9]+_KEY))"
+    r"(?P<between>=)"
+    r"(?![\"']?(?:[$`/*]|(?:true|false|yes|no|on|off|none|\d{1,4})(?:[\"'\s;&|]|$))|\"\"|''|[\s;&|]|$)"
+    r"(?:\"[^\"]*\"|'[^']*'|[^\s;&|]+)"
+)
 _TOKEN = re.compile(r"(?<=[?&])((?:access_)?token|key|password|sig|signature)=[^&\s\"']+", re.IGNORECASE)
 
 
@@ -62,7 +69,7 @@ def masked(text: str) -> str:
     """A text without the credentials in it."""
     for found, shown in passwords(text):
         text = text.replace(found, shown)
-    return _TOKEN.sub(r"\1=***", text)
+    return _SECRET.sub(r"\g<name>\g<between>***", _TOKEN.sub(r"\1=***", text))
 
 
 def has_credentials(text: str) -> bool:

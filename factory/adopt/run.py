@@ -5,9 +5,9 @@ import shlex
 from dataclasses import dataclass, replace
 
 from factory.adopt.chain import split_chain
-from factory.adopt.commands import Part, read_part
+from factory.adopt.commands import BY_TEMPLATE, Part, read_part
 from factory.adopt.dockerfile import Step
-from factory.adopt.draft import Draft, HookName
+from factory.adopt.draft import Draft, HookName, Kept
 from factory.adopt.given import Given
 from factory.adopt.placement import Placement, not_kept, placed
 from factory.dockerfile.shell import exec_form
@@ -18,17 +18,20 @@ _DOES = {
     "packages": "its list of system packages",
     "template": "the install layer",
 }
-_DROPPED = frozenset({"install", "packages", "requirements"})
+_DROPPED = frozenset({"install", "packages", "requirements", "tools"})
 _CLEANING = re.compile(r"(?:dnf5?|microdnf|yum)\s+(?:-\S+\s+)*clean\b|rm\s.*/var/cache/(?:dnf|yum)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """Where an instruction of the final stage stands: its hook, and the USER and WORKDIR in force."""
+    """Where an instruction of the final stage stands: its hook, and the USER and WORKDIR in force.
+
+    ``workdir`` are several where they are relative to one another.
+    """
 
     hook: HookName
     user: Step | None
-    workdir: Step | None
+    workdir: tuple[Step, ...]
 
 
 def read_run(step: Step) -> tuple[tuple[Part, ...], bool]:
@@ -55,13 +58,13 @@ def is_install(step: Step) -> bool:
 def only_installs(step: Step) -> bool:
     """Whether a RUN instruction installs the lock, and does nothing that the template does not."""
     kinds = {part.kind for part in read_run(step)[0]}
-    return step.instruction.heredoc is None and "install" in kinds and kinds <= {"install", "template"}
+    return step.instruction.heredoc is None and "install" in kinds and kinds <= BY_TEMPLATE
 
 
 def place_run(step: Step, around: Around, draft: Draft, given: Given) -> Placement:
     """Place a RUN instruction of the final stage."""
     read, plain = read_run(step)
-    parts = tuple(_known(part, given) for part in read)
+    parts = tuple(_known(part, draft, given) for part in read)
     kinds = {part.kind for part in parts}
     refusal = _refusal(step, parts, plain=plain)
     if refusal is not None:
@@ -75,9 +78,21 @@ def place_run(step: Step, around: Around, draft: Draft, given: Given) -> Placeme
     return _own(step, parts, around, draft, given)
 
 
-def _known(part: Part, given: Given) -> Part:
-    """A part that the template has as well is no longer the folder's own."""
+def _known(part: Part, draft: Draft, given: Given) -> Part:
+    """A part that the template has as well is no longer the folder's own.
+
+    Rights are, where something of the folder's own stands beside what the template installs.
+    """
+    if part.kind == "rights":
+        return replace(part, kind="own") if any(map(_writes_there, draft.kept())) else part
     return replace(part, kind="template") if part.text in given.parts and part.kind == "own" else part
+
+
+def _writes_there(kept: Kept) -> bool:
+    """Whether what is kept may put files below the folder that packages are installed to."""
+    if kept.step.name in {"COPY", "ADD"}:
+        return re.search(r"\s(?:/opt/app-root|[^/\s])\S*$", kept.text.rstrip()) is not None
+    return kept.step.name == "RUN" and "/opt/app-root" in kept.text
 
 
 def _refusal(step: Step, parts: tuple[Part, ...], *, plain: bool) -> tuple[str, str] | None:
@@ -112,11 +127,11 @@ def place_builder_run(step: Step) -> Placement:
     refused = [part for part in parts if part.kind == "refused"]
     if refused:
         return not_kept(step, refused[0].why, refused[0].solution)
-    if all(part.kind in {"install", "template"} for part in parts):
+    if all(part.kind in BY_TEMPLATE for part in parts):
         return placed(
             step, "template", "the install layer", "packages are installed once, in the final stage"
         )
-    if all(part.kind in {"install", "template", "packages", "midstream"} for part in parts):
+    if all(part.kind in BY_TEMPLATE | {"packages", "midstream"} for part in parts):
         return not_kept(
             step,
             "system packages for compiling in a builder stage: the lock holds wheels, nothing is compiled",
@@ -149,9 +164,8 @@ def _own(step: Step, parts: tuple[Part, ...], around: Around, draft: Draft, give
     draft.requirements |= dict.fromkeys(requirements, step)
     why = [f"{', '.join(requirements)} was installed beside the lock (field note 20)"] if requirements else []
     if not any(part.kind == "own" for part in parts):
-        draft.system_packages |= dict.fromkeys(own_packages)
         return placed(step, "spec", "dependencies", "; ".join(why))
-    rest = [part for part in parts if part.kind not in _DROPPED and not _CLEANING.match(part.text)]
+    rest = [part for part in parts if part.kind not in _DROPPED and not _is_cleaning(part)]
     whole = not any(part.kind in _DROPPED for part in parts)
     text = _source(step) if whole else "RUN " + " && \\\n    ".join(part.text for part in rest)
     draft.keep(around.hook, text, step, around.user, around.workdir)
@@ -161,6 +175,10 @@ def _own(step: Step, parts: tuple[Part, ...], around: Around, draft: Draft, give
     if any(part.kind == "install" for part in parts):
         why.append("the template installs the lock itself")
     return placed(step, "hook", " and ".join(to), "; ".join(why))
+
+
+def _is_cleaning(part: Part) -> bool:
+    return part.kind == "template" and _CLEANING.match(part.text) is not None
 
 
 def _source(step: Step) -> str:

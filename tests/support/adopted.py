@@ -1,0 +1,42 @@
+"""A hand-made Dockerfile, placed: what becomes of the lines after, or before, its install step."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.adopt.dockerfile import read_dockerfile
+from factory.adopt.folder import Folder
+from factory.adopt.given import what_the_template_gives
+from factory.adopt.instructions import place_dockerfile
+from factory.adopt.placement import Placement
+from factory.flavor.hooks import Hooks, check_hooks
+from factory.flavor.spec import Spec
+
+SPEC = Spec(
+    accelerator="cuda",
+    accelerator_version="13.0",
+    torch="2.11.0",
+    python="3.12",
+    training_hub="0.9.2",
+    index_url=None,
+    base_image="quay.io/example/base:1",
+    downstream_base_image="quay.io/example/product:1",
+)
+GIVEN = what_the_template_gives(SPEC)
+EMPTY = Folder(root=Path("folder"), paths=(), links=())
+INSTALL = "RUN uv pip install --no-deps --require-hashes -r requirements.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """What became of a Dockerfile's instructions, in order, and the hooks that came of them."""
+
+    placements: tuple[Placement, ...]
+    hooks: Hooks
+
+
+def place(lines: str, folder: Folder = EMPTY, *, install_after: str | None = None) -> Placed:
+    """Place lines that stand after the install step; before it, and others after, with ``install_after``."""
+    parts = [f"{INSTALL}\n", lines] if install_after is None else [lines, f"{INSTALL}\n", install_after]
+    text = "".join(["FROM quay.io/example/base:1\n", *parts])
+    placements, draft = place_dockerfile(read_dockerfile("Dockerfile", text.encode()), folder, GIVEN)
+    return Placed(placements=placements, hooks=check_hooks(draft.hooks()))
