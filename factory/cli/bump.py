@@ -11,7 +11,7 @@ from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.upkeep.bump import bump_flavors
 from factory.upkeep.bump_plan import read_request
-from factory.upkeep.bump_text import describe
+from factory.upkeep.bump_text import describe, warnings
 from factory.upkeep.failures import failures
 
 
@@ -80,6 +80,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
             begun=progress.begin,
             done=lambda name: progress.advance(message=name),
         )
+    for warning in warnings(report):
+        invocation.console.warning(warning)
     for error in failures(report.flavors):
         invocation.console.note(error)
     invocation.console.result(report, *describe(report))

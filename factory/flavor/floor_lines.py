@@ -138,7 +138,7 @@ def reads_as_another(reason: str) -> bool:
 
 
 def _reason_of(floor: Floor, reason: str | None) -> Callable[[str], str]:
-    """What a line's comment becomes: other words stay, and so do the reasons of this floor and higher ones."""
+    """What a line's comment becomes: other words stay, and the reasons of this floor and of higher ones."""
     pattern = re.compile(_REASON.format(name=re.escape(floor.package)))
 
     def renew(comment: str) -> str:

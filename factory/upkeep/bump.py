@@ -79,9 +79,13 @@ def bump_flavors(
 
     def lock(plan: Plan | Bumped) -> _Made:
         name = plan.flavor if isinstance(plan, Bumped) else plan.flavor.name
-        begun(name)
         try:
-            return _Made(outcome=plan) if isinstance(plan, Bumped) else _make(plan, request, options, proving)
+            if isinstance(plan, Bumped):
+                return _Made(outcome=plan)
+            if plan.is_settled:
+                return _noted(plan, request)
+            begun(name)
+            return _make(plan, request, options, proving)
         finally:
             done(name)
 
@@ -105,6 +109,22 @@ def bump_flavors(
     )
 
 
+def _noted(plan: Plan, request: BumpRequest) -> _Made:
+    """The files of a flavor whose floors stand, and that gets a reason for them: its lock stays."""
+    return _Made(outcome=replace(plan.outcome, state=_state(request)), files=_project_file(plan))
+
+
+def _project_file(plan: Plan) -> tuple[Replacement, ...]:
+    if not plan.floored.edits:
+        return ()
+    path, content = plan.flavor.folder / PROJECT_FILE, plan.floored.text.encode()
+    return (Replacement(path=path, before=plan.text.encode(), content=content),)
+
+
+def _state(request: BumpRequest) -> str:
+    return "would-change" if request.dry_run else "changed"
+
+
 def _make(plan: Plan, request: BumpRequest, options: LockOptions, proving: Proving) -> _Made:
     """The files of a flavor with its floors.
 
@@ -112,8 +132,8 @@ def _make(plan: Plan, request: BumpRequest, options: LockOptions, proving: Provi
         MovesError: other packages would have to move, and that was not allowed.
         IndexGapError, ResolutionError: it cannot be locked.
     """
-    flavor, where = plan.flavor, plan.flavor.folder
-    project = parse_project(plan.floored.text, where=str(where / PROJECT_FILE))
+    flavor = plan.flavor
+    project = parse_project(plan.floored.text, where=str(flavor.folder / PROJECT_FILE))
     meant = {floor.package for floor in plan.floors}
     held = {name: version for name, version in plan.locked.items() if name not in meant}
     moves: tuple[Move, ...] = ()
@@ -125,14 +145,15 @@ def _make(plan: Plan, request: BumpRequest, options: LockOptions, proving: Provi
         moves = _moves(plan, project, new, meant, options)
         if moves and not request.allow_moves:
             raise _moves_error(plan, moves, error) from error
-    files = (*rendered_anew(flavor, old=plan.project, new=project), *locked_anew(flavor, new))
-    if plan.floored.edits:
-        content = plan.floored.text.encode()
-        files += (Replacement(path=where / PROJECT_FILE, before=plan.text.encode(), content=content),)
+    files = (
+        *rendered_anew(flavor, old=plan.project, new=project),
+        *locked_anew(flavor, project.spec, new),
+        *_project_file(plan),
+    )
     return _Made(
         outcome=replace(
             plan.outcome,
-            state="would-change" if request.dry_run else "changed",
+            state=_state(request),
             changes=compare(plan.lock.pins, new.pins),
             moves=moves,
             notes=plan.outcome.notes + _from_folders(new, meant),

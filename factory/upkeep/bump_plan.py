@@ -1,5 +1,6 @@
 """Planning a bump: a flavor as it stands, and its project with the floors in it, which its index can give."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -7,12 +8,12 @@ from packaging.version import Version
 
 from factory.errors import FactoryError, LockFileError, NotFoundError, SpecError
 from factory.flavor.floor import Cap, Floor, parse_floor
-from factory.flavor.floor_lines import Floored, LineEdit, is_in, put_floors
+from factory.flavor.floor_lines import Floored, LineEdit, is_in, put_floors, reads_as_another
 from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
 from factory.flavor.repository import Flavor
 from factory.lock.changes import Changes
 from factory.lock.locking import LockOptions, wheel_folders
-from factory.lock.lockset import LockSet, is_stale, read_lock_set
+from factory.lock.lockset import LockSet, is_stale, lock_file_names, read_lock_set
 from factory.lock.shelf import open_shelf
 from factory.upkeep.moves import Move
 from factory.upkeep.supply import Lacking, lacking_error, look_for
@@ -20,9 +21,13 @@ from factory.upkeep.supply import Lacking, lacking_error, look_for
 
 @dataclass(frozen=True, kw_only=True)
 class BumpRequest:
-    """What is asked for. ``named`` is whether the flavors were named: then each has to have each package."""
+    """What is asked for. ``named`` is whether the flavors were named: then each has to have each package.
+
+    ``cap`` is that of every floor, as it was given.
+    """
 
     floors: tuple[Floor, ...]
+    cap: Cap | None = None
     reason: str | None = None
     allow_moves: bool = False
     named: bool = False
@@ -35,8 +40,8 @@ class Bumped:
 
     ``state`` is changed, would-change (with a dry run), nothing-to-do (the floors stand, and the lock is
     above them), left-alone (it has none of the packages, or no lock), failed, or not-changed (because
-    another failed). ``absent`` are packages that it does not have; ``notes`` what a person should know;
-    ``gaps`` what its index lacks, where that is the error.
+    another failed). ``absent`` are packages that it does not have; ``notes`` what a person should know,
+    ``warnings`` what a person should act on; ``gaps`` what its index lacks, where that is the error.
     """
 
     flavor: str
@@ -46,13 +51,17 @@ class Bumped:
     moves: tuple[Move, ...] = ()
     absent: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     gaps: tuple[object, ...] = ()
     error: FactoryError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A flavor as it stands, and its project with the floors in it."""
+    """A flavor as it stands, and its project with the floors in it.
+
+    ``is_settled``: its lines ask for that already and the lock meets them, so that only comments change.
+    """
 
     flavor: Flavor
     text: str
@@ -61,6 +70,7 @@ class Plan:
     floors: tuple[Floor, ...]
     floored: Floored
     outcome: Bumped
+    is_settled: bool = False
 
     @property
     def locked(self) -> dict[str, str]:
@@ -86,13 +96,16 @@ def read_request(
     packages = [floor.package for floor in floors]
     if twice := sorted({package for package in packages if packages.count(package) > 1}):
         raise SpecError(f"{twice[0]} is given twice", solution="Give each package one floor.")
-    if reason is not None and (not reason.strip() or not reason.isprintable()):
+    if reason is not None and (
+        not reason.strip() or not reason.isprintable() or reads_as_another(reason.strip())
+    ):
         raise SpecError(
             f"the reason {reason!r} cannot stand in a comment",
-            solution="Write one line, such as the id of the advisory.",
+            solution="Write one line, such as the id of the advisory, and no `name>=version:` in it.",
         )
     return BumpRequest(
         floors=floors,
+        cap=cap,
         reason=None if reason is None else reason.strip(),
         allow_moves=allow_moves,
         named=named,
@@ -105,6 +118,7 @@ def plan_bump(flavor: Flavor, request: BumpRequest, options: LockOptions) -> Pla
 
     Raises:
         NotFoundError, LockFileError: a flavor that was named lacks a package, or is not locked.
+        LockFileError: its lock does not tell what was locked, so that it cannot be held still.
         SpecError: its spec contradicts a floor, or its text cannot be edited.
         IndexGapError: the index has nothing in the range of a floor.
         IndexAccessError: the index did not answer, or refused.
@@ -114,11 +128,12 @@ def plan_bump(flavor: Flavor, request: BumpRequest, options: LockOptions) -> Pla
     lock = read_lock_set(flavor.folder, project.spec)
     if lock is None:
         return _not_locked(flavor, request)
+    _refuse_unsound(flavor, project, lock)
     locked = lock.versions()
     absent = tuple(floor.package for floor in request.floors if not is_in(floor.package, project, locked))
     if absent and request.named:
         raise NotFoundError(
-            f"{flavor.name} does not have {' or '.join(absent)}: its lock has no such package, "
+            f"it does not have {' or '.join(absent)}: its lock has no such package, "
             "or its pyproject.toml leaves it out",
             solution="Look at the name, or leave that flavor out.",
         )
@@ -131,7 +146,12 @@ def plan_bump(flavor: Flavor, request: BumpRequest, options: LockOptions) -> Pla
     outcome = Bumped(flavor=flavor.name, state="nothing-to-do", lines=floored.edits, absent=absent)
     if len(absent) == len(request.floors):
         return replace(outcome, state="left-alone")
-    if not floored.edits and not is_stale(lock, project) and _are_met(floors, floored, locked):
+    is_settled = (
+        all(edit.before == edit.after for edit in floored.edits)
+        and not is_stale(lock, project)
+        and _are_met(floors, floored, locked)
+    )
+    if is_settled and not floored.edits:
         return outcome
     plan = Plan(
         flavor=flavor,
@@ -141,12 +161,36 @@ def plan_bump(flavor: Flavor, request: BumpRequest, options: LockOptions) -> Pla
         floors=floors,
         floored=floored,
         outcome=outcome,
+        is_settled=is_settled,
     )
-    notes = _notes_on_form(plan) + _look(plan, options)
+    if is_settled:
+        return plan
+    notes = _notes_on_form(plan) + _look(plan, request, options)
     return replace(plan, outcome=replace(outcome, notes=notes))
 
 
-def _look(plan: Plan, options: LockOptions) -> tuple[str, ...]:
+def _refuse_unsound(flavor: Flavor, project: Project, lock: LockSet) -> None:
+    """Refuse a lock that does not tell what was locked: what it has lost nobody could hold still.
+
+    Raises:
+        LockFileError: it was edited, or not made by ``factory lock``, or files of it are missing.
+    """
+    absent = [name for name in lock_file_names(project.spec) if name not in lock.files]
+    if not lock.as_locked:
+        problem = "its lock was edited, or not made by `factory lock`"
+    elif not lock.belongs_together or (absent and not is_stale(lock, project)):
+        missing = f": it has no {' and no '.join(absent)}" if absent else ""
+        problem = f"the files of its lock are not all those of one run{missing}"
+    else:
+        return
+    raise LockFileError(
+        f"{problem}, so that nobody can tell what is to be held still",
+        solution=f"Lock it first: `factory lock {flavor.name}` keeps the versions that are valid. "
+        "Then run the command again.",
+    )
+
+
+def _look(plan: Plan, request: BumpRequest, options: LockOptions) -> tuple[str, ...]:
     """What is to be said of what the index has.
 
     Raises:
@@ -166,8 +210,26 @@ def _look(plan: Plan, options: LockOptions) -> tuple[str, ...]:
         ]
     lacking = [look for look in looks if isinstance(look, Lacking)]
     if lacking:
-        raise lacking_error(lacking)
+        raise lacking_error(lacking, instead=_instead(plan, lacking, request, options))
     return tuple(note for look in looks if not isinstance(look, Lacking) for note in look)
+
+
+def _instead(
+    plan: Plan, lacking: Sequence[Lacking], request: BumpRequest, options: LockOptions
+) -> str | None:
+    """The command that takes what the index of a flavor has; None where there is nothing above a floor."""
+    instead = {item.gap.package: item.instead for item in lacking}
+    if None in instead.values():
+        return None
+    wanted = [instead.get(floor.package) or str(floor) for floor in plan.floors]
+    options_given = [
+        *("--flavor", plan.flavor.name),
+        *(("--reason", request.reason) if request.reason else ()),
+        *(("--cap", request.cap) if request.cap else ()),
+        *(("--allow-moves",) if request.allow_moves else ()),
+        *(word for folder in options.find_links for word in ("--find-links", str(folder))),
+    ]
+    return shlex.join(("factory", "bump", *wanted, *options_given))
 
 
 def _notes_on_form(plan: Plan) -> tuple[str, ...]:
@@ -195,7 +257,7 @@ def _is_held_by_spec(floor: Floor, project: Project, flavor: Flavor) -> bool:
         return False
     if Version(version) < floor.version or not all(clause.contains(version) for clause in floor.bounds):
         raise SpecError(
-            f"the spec of {flavor.name} says {floor.package} {version}, and {floor} would contradict it",
+            f"its spec says {floor.package} {version}, and {floor} would contradict it",
             solution=f"Another version of {floor.package} is another flavor: "
             f"`factory new-flavor --from {flavor.name} …`.",
         )
@@ -205,11 +267,16 @@ def _is_held_by_spec(floor: Floor, project: Project, flavor: Flavor) -> bool:
 def _not_locked(flavor: Flavor, request: BumpRequest) -> Bumped:
     if request.named:
         raise LockFileError(
-            f"{flavor.name} is not locked, so there is nothing that could be held still",
+            "it is not locked, so there is nothing that could be held still",
             solution=f"Lock it first: `factory lock {flavor.name}`.",
         )
+    warning = (
+        f"{flavor.name} is not locked and was left alone, whether it has the package or not: "
+        f"run `factory lock {flavor.name}`, then the same command for it"
+    )
     return Bumped(
         flavor=flavor.name,
         state="left-alone",
         notes=("it is not locked, so nothing of it can be held still",),
+        warnings=(warning,),
     )

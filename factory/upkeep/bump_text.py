@@ -30,12 +30,20 @@ def describe(report: BumpReport) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def warnings(report: BumpReport) -> tuple[str, ...]:
+    """What a person should act on, flavor by flavor."""
+    return tuple(warning for flavor in report.flavors for warning in flavor.warnings)
+
+
 def _flavor(outcome: Bumped) -> Iterator[str]:
     kind = f" ({type(outcome.error).__name__})" if outcome.error else ""
     yield f"{outcome.flavor}: {_STATES[outcome.state]}{kind}"
     yield from (f"  {package} is not in it" for package in outcome.absent)
     yield from (f"  {note}" for note in outcome.notes)
     for line in outcome.lines:
+        if line.before == line.after:
+            yield f"  {_ARRAYS[line.array]}: {line.after} stays, with the reason beside it"
+            continue
         was = f"  (was {line.before})" if line.before is not None else ""
         wins = ", which wins over every other" if line.array == _OVERRIDE else ""
         yield f"  {_ARRAYS[line.array]}{wins}: {line.after}{was}"

@@ -137,7 +137,7 @@ def _make(flavor: Flavor, release: Release, options: LockOptions, proving: Provi
     if any(item.is_index for item in moved):
         before = read_lock_set(flavor.folder, old.spec)
         lock = _locked(flavor, old, new, before, options, proving)
-        files += locked_anew(flavor, lock)
+        files += locked_anew(flavor, new.spec, lock)
         outcome = replace(
             outcome,
             changes=compare(before.pins if before else (), lock.pins),

@@ -18,11 +18,15 @@ from factory.lock.shelf import Shelf
 
 @dataclass(frozen=True, kw_only=True)
 class Lacking:
-    """A range of a package that the index cannot give, and the versions nearest to it that it can."""
+    """A range of a package that the index cannot give, and the versions nearest to it that it can.
+
+    ``instead`` is a floor that it can give, which admits the version above.
+    """
 
     gap: Gap
     below: Version | None
     above: Version | None
+    instead: str | None
 
 
 def usable_versions(offers: Iterable[Offer], spec: Spec) -> tuple[Version, ...]:
@@ -60,26 +64,27 @@ def look_for(
     shelf.look_up([floor.package])
     offers = shelf.offers(floor.package)
     usable = usable_versions(offers or (), spec)
+    if locked is not None and wanted.contains(locked, prereleases=True):
+        # Also where it was yanked since: that is for new choices, and this one stands.
+        return ()
     found = _in(wanted, usable)
     if not found:
         return _lacking(floor, wanted, spec, shelf, usable)
-    stays = locked is not None and wanted.contains(locked, prereleases=True)
-    if stays or floor.version in found or floor.version in usable:
+    if floor.version in found or floor.version in usable:
         return ()
     there = f"the lowest above it that serves this flavor is {found[0]}"
     return (f"{shelf.url(floor.package)} does not have {floor.package} {floor.version} itself: {there}",)
 
 
-def lacking_error(lacking: Sequence[Lacking]) -> IndexGapError:
-    """What is not there, as the error of a floor that cannot be put."""
+def lacking_error(lacking: Sequence[Lacking], *, instead: str | None) -> IndexGapError:
+    """What is not there, as the error of a floor that cannot be put; ``instead`` is a command that can."""
     lines = []
     for item in lacking:
         gap = item.gap
         lines.append(f"{gap.index} has no {gap.requirement} for {', '.join(gap.platforms)}: {gap.found}")
         nearest = [f"{item.below} below" if item.below else "", f"{item.above} above" if item.above else ""]
         lines.append(f"  nearest that serves this flavor: {' and '.join(filter(None, nearest)) or 'none'}")
-    there = [f'"{item.gap.package}>={item.above}"' for item in lacking if item.above]
-    other = f" Or take what is there: factory bump {' '.join(there)}." if there else ""
+    other = f" Or take what is there: `{instead}`" if instead else ""
     return IndexGapError(
         "\n".join(lines),
         solution=f"Ask the owners of the index for it; nothing was edited.{other}",
@@ -100,7 +105,11 @@ def _lacking(
         glibc=spec.glibc,
         platforms=platforms,
     )
+    excluded = [str(clause) for clause in floor.bounds if clause.operator == "!="]
+    own = [str(clause) for clause in wanted if clause.operator in {">=", ">", "!="}]
+    lower = SpecifierSet(",".join((*own, *excluded)))
     releases = [version for version in usable if not version.is_prerelease] or list(usable)
+    above = min((version for version in releases if lower.contains(version, prereleases=True)), default=None)
     return Lacking(
         gap=Gap(
             package=floor.package,
@@ -114,7 +123,8 @@ def _lacking(
             needed_by=("the floor that was asked for",),
         ),
         below=max((version for version in releases if version < floor.version), default=None),
-        above=min((version for version in releases if version >= floor.version), default=None),
+        above=above,
+        instead=None if above is None else f"{floor.package}>={','.join((str(above), *excluded))}",
     )
 
 

@@ -3,7 +3,8 @@
 Everything is written beside its place first, then renamed. What fails in between is undone. What is
 killed in between leaves whole files. Callers give ``pyproject.toml`` last of each flavor: until it is
 replaced the flavor asks for what it asked before, so that the same command does the rest when it runs
-again, and a lock that is newer is found by `factory check`.
+again, and a lock that is newer is found by `factory check`. Where a lock has several files of which
+some are newer, they say so (`LockSet.belongs_together`), and `factory lock` mends it first.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +18,11 @@ from factory.files import exclusive, stage, storage_error, write_whole
 
 @dataclass(frozen=True, kw_only=True)
 class Replacement:
-    """A file and what it is to hold; ``before`` is what it held when that was decided, None for no file."""
+    """A file and what it is to hold, None for no file; ``before`` is what it held when that was decided."""
 
     path: Path
     before: bytes | None
-    content: bytes
+    content: bytes | None
     executable: bool = False
 
 
@@ -60,24 +61,27 @@ def replace_together(replacements: Sequence[Replacement]) -> None:
         BusyError: a file is not any more what it was when the replacement was decided.
         StorageError: the file system refused; what was replaced is as it was before.
     """
-    staged: list[tuple[Replacement, Path]] = []
+    staged: list[tuple[Replacement, Path | None]] = []
     done: list[Replacement] = []
     whole = False
     try:
         for item in replacements:
-            temporary = stage(item.path, item.content, executable=item.executable)
+            temporary = (
+                None if item.content is None else stage(item.path, item.content, executable=item.executable)
+            )
             staged.append((item, temporary))
         for item in replacements:
             _refuse_changed(item)
         for item, temporary in staged:
             done.append(item)
-            _rename(temporary, item.path)
+            _put(temporary, item.path)
         whole = True
     finally:
         # However the block is left: by an error, or by an interruption (Ctrl-C, SIGTERM).
         if not whole:
             for _, temporary in staged:
-                temporary.unlink(missing_ok=True)
+                if temporary is not None:
+                    temporary.unlink(missing_ok=True)
             _undo(done)
 
 
@@ -89,9 +93,13 @@ def _refuse_changed(item: Replacement) -> None:
         )
 
 
-def _rename(temporary: Path, path: Path) -> None:
+def _put(temporary: Path | None, path: Path) -> None:
+    """Rename what was written to its place; without that, remove what is there."""
     try:
-        temporary.replace(path)
+        if temporary is None:
+            path.unlink(missing_ok=True)
+        else:
+            temporary.replace(path)
     except OSError as error:
         raise storage_error(path, error) from error
 

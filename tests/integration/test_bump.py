@@ -90,7 +90,8 @@ def test_only_the_named_flavor_changes(three: Workshop) -> None:
         (("lib==1.1", "--all"), SPEC, "an exact pin would block the next fix"),
         (("lib>=1.1", "Lib>=1.2", "--all"), SPEC, "lib is given twice"),
         (("lib>=1.1", "--all", "--reason", "a\nb"), SPEC, "cannot stand in a comment"),
-        (("lib>=1.1", "--flavor", THIRD), NOT_FOUND, "third does not have lib"),
+        (("lib>=1.1", "--all", "--reason", "CVE-1; other>=2: x"), SPEC, "cannot stand in a comment"),
+        (("lib>=1.1", "--flavor", THIRD), NOT_FOUND, "third: it does not have lib"),
         (("lbi>=1.1", "--all"), NOT_FOUND, "no locked flavor has lbi"),
         (("lib>=1.1", "--flavor", "nowhere"), NOT_FOUND, "nowhere"),
     ],
@@ -119,6 +120,8 @@ def test_a_flavor_without_a_lock_is_left_alone_unless_it_is_named(three: Worksho
     run = three.run("bump", "lib>=1.1", "--all")
     assert run.status == 0
     assert "first: left alone\n  it is not locked" in run.out
+    assert "warning: first is not locked and was left alone" in run.err
+    assert "locking first" not in run.err
     named = three.run("bump", "lib>=1.1", "--flavor", FIRST)
     assert named.status == NOT_LOCKED
     assert "factory lock first" in named.err
@@ -139,7 +142,7 @@ def test_a_version_that_is_not_there_is_told_with_the_nearest_and_nothing_is_loc
     assert isinstance(error, dict)
     assert "has no lib>=1.2,<1.3 for linux/amd64: the index has 1.2.5 as sdist only" in error["reason"]
     assert "nearest that serves this flavor: 1.1.2 below and 1.3.1 above" in error["reason"]
-    assert 'factory bump "lib>=1.3.1"' in error["solution"]
+    assert "`factory bump 'lib>=1.3.1' --flavor first`" in error["solution"]
     gaps = found["gaps"]
     assert isinstance(gaps, list)
     assert gaps[0]["requirement"] == "lib>=1.2,<1.3"
