@@ -107,14 +107,14 @@ def _run(arguments: list[str] | None, invocation: Invocation) -> int:
         invocation.console.error(error)
         return error.exit_code
     except click.ClickException as error:
-        if "--json" in (sys.argv[1:] if arguments is None else arguments):
+        if _asks_for_json(arguments):
             invocation.console.json_output = True
             invocation.console.usage_error(error.format_message(), error.exit_code)
         else:
             error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        invocation.console.note("interrupted; nothing was left half-written")
+        _tell_interrupted(invocation.console, in_json=_asks_for_json(arguments))
         return _INTERRUPTED
     except OSError as error:
         refused = storage_error(Path(error.filename or "."), error)
@@ -122,3 +122,18 @@ def _run(arguments: list[str] | None, invocation: Invocation) -> int:
         invocation.console.report(refused)
         return refused.exit_code
     return status if isinstance(status, int) else 0
+
+
+def _asks_for_json(arguments: list[str] | None) -> bool:
+    """Whether ``--json`` is among the words, also where a command had not come to read them."""
+    return "--json" in (sys.argv[1:] if arguments is None else arguments)
+
+
+def _tell_interrupted(console: Console, *, in_json: bool) -> None:
+    reason = "interrupted; nothing was left half-written"
+    if in_json:
+        body = {"kind": "Interrupted", "reason": reason, "solution": "Run it again."}
+        console.json_output = True
+        console.result({"error": body | {"exit_code": _INTERRUPTED}})
+    else:
+        console.note(reason)

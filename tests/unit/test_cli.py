@@ -346,19 +346,29 @@ def test_a_reader_that_stops_reading_is_no_crash(flavor: Flavor, arguments: list
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_an_interrupted_command_says_so_and_exits_with_130(flavor: Flavor) -> None:
+@pytest.mark.parametrize(
+    ("number", "options"), [(signal.SIGINT, []), (signal.SIGINT, ["--json"]), (signal.SIGTERM, ["--json"])]
+)
+def test_an_interrupted_command_says_so_and_exits_with_130(
+    flavor: Flavor, number: signal.Signals, options: list[str]
+) -> None:
     with exclusive(flavor.folder):
         process = subprocess.Popen(
-            [*FACTORY, "sync", NAME],
+            [*FACTORY, "sync", NAME, *options],
             cwd=flavor.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         _wait_until_open(process.pid, flavor.folder)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, errors = process.communicate(timeout=30)
-    assert (process.returncode, output) == (130, "")
+    assert process.returncode == 130
+    if options:
+        error = json.loads(output)["error"]
+        assert (error["kind"], error["exit_code"]) == ("Interrupted", 130)
+        return
+    assert output == ""
     # click ends the line that shows ^C.
     assert errors == "\ninterrupted; nothing was left half-written\n"
 
