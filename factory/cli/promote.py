@@ -26,6 +26,7 @@ from factory.upkeep.release import read_release
 )
 @click.option("--base-image", metavar="REF", help="Base of the midstream build, with tag or digest.")
 @click.option("--downstream-base-image", metavar="REF", help="Base of the downstream build.")
+@click.option("--allow-moves", is_flag=True, help="Let versions change that the new index does not have.")
 @click.option(
     "--find-links",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -43,15 +44,17 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     indexes: tuple[str, ...],
     base_image: str | None,
     downstream_base_image: str | None,
+    allow_moves: bool,
     find_links: tuple[Path, ...],
     jobs: int | None,
     dry_run: bool,
 ) -> int:
     """Move flavors to the next release: spec, generated files and lock, in one step or not at all.
 
-    Give what moves: the index, the base images, or some of them. Locked versions stay where the new
-    index has them, and every hash is taken from it anew. Where it lacks something, all of that is
-    reported as `factory index-gaps` does, and nothing changes in any flavor.
+    Give what moves: the index, the base images, or some of them. Locked versions stay, and every hash
+    is taken from the new index. Where it lacks something, all of that is reported as `factory index-gaps`
+    does, and nothing changes in any flavor. Where it has other versions only, each is named with what it
+    would become, and nothing changes without --allow-moves.
 
     The folder keeps its name, which comes from the versions. Another version of PyTorch, Training Hub,
     Python or the accelerator is another flavor: `factory new-flavor --from FLAVOR`.
@@ -73,6 +76,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
             selected,
             release,
             options,
+            allow_moves=allow_moves,
             jobs=jobs,
             begun=progress.begin,
             done=lambda name: progress.advance(message=name),

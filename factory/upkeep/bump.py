@@ -22,7 +22,7 @@ from factory.lock.proving import Proving, open_proving
 from factory.lock.shelf import open_shelf
 from factory.upkeep.anew import locked_anew, rendered_anew
 from factory.upkeep.bump_plan import Bumped, BumpRequest, Plan, plan_bump
-from factory.upkeep.moves import Move, moves_between
+from factory.upkeep.moves import Move, moves_between, moves_of
 from factory.upkeep.side_by_side import side_by_side
 from factory.upkeep.transaction import Replacement, exclusive_together, replace_together
 
@@ -227,9 +227,7 @@ def _failure(flavor: Flavor, error: FactoryError) -> Bumped:
         state="failed",
         error=error,
         gaps=error.gaps if isinstance(error, IndexGapError) else (),
-        moves=tuple(move for move in error.moves if isinstance(move, Move))
-        if isinstance(error, MovesError)
-        else (),
+        moves=moves_of(error),
     )
 
 

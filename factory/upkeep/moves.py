@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from factory.errors import FactoryError, MovesError
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.requirements import asked, marker_environment
 from factory.flavor.spec import Spec
@@ -57,6 +58,12 @@ def moves_between(
         )
         for name in moved
     )
+
+
+def moves_of(error: FactoryError) -> tuple[Move, ...]:
+    """The moves that an error is about; none where it is about something else."""
+    found = error.moves if isinstance(error, MovesError) else ()
+    return tuple(move for move in found if isinstance(move, Move))
 
 
 def _reasons(

@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 
 from packaging.requirements import Requirement
 
-from factory.errors import FactoryError, IndexGapError, ResolutionError
+from factory.errors import FactoryError, IndexGapError, MovesError, ResolutionError
 from factory.flavor.edit import respec
 from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
 from factory.flavor.repository import Flavor
 from factory.lock.changes import Changes, compare
 from factory.lock.locking import LockOptions, NewLock, make_lock, wheel_folders
-from factory.lock.lockset import LockSet, read_lock_set
+from factory.lock.lockset import LockSet, is_stale, read_lock_set
 from factory.lock.proving import Proving, open_proving
 from factory.lock.shelf import open_shelf
 from factory.upkeep.anew import locked_anew, rendered_anew
+from factory.upkeep.moves import Move, moves_between, moves_of
 from factory.upkeep.release import Moved, Release, moved_keys, refuse_mixture, with_release
 from factory.upkeep.side_by_side import side_by_side
 from factory.upkeep.transaction import Replacement, exclusive_together, replace_together
@@ -25,14 +26,16 @@ class Promoted:
     """What became of one flavor.
 
     ``state`` is changed, would-change (with a dry run), nothing-to-do, failed, or not-changed (because
-    another failed). ``moved`` are the keys of the spec; ``kept`` counts the versions that stayed;
-    ``files`` are those that are written; ``gaps`` is all that the new index lacks.
+    another failed). ``moved`` are the keys of the spec; ``kept`` counts the versions that stayed, and
+    ``moves`` are those that do not; ``files`` are those that are written or removed; ``gaps`` is all that
+    the new index lacks.
     """
 
     flavor: str
     state: str
     moved: tuple[Moved, ...] = ()
     kept: int = 0
+    moves: tuple[Move, ...] = ()
     changes: Changes | None = None
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -67,19 +70,21 @@ def promote_flavors(
     release: Release,
     options: LockOptions,
     *,
+    allow_moves: bool,
     jobs: int | None,
     begun: Callable[[str], None],
     done: Callable[[str], None],
 ) -> PromoteReport:
     """Move flavors to a release: spec, generated files and lock; all flavors, or none.
 
-    Locked versions stay where the new indexes have them; every hash is taken from these anew. Where
-    no index changes the lock stays as it is.
+    Locked versions stay, and every hash is taken from the new indexes. Where no index changes the lock
+    stays as it is.
 
     Args:
         flavors: which.
         release: where to.
         options: how to lock, and whether to write (``dry_run``); upgrades mean nothing here.
+        allow_moves: whether versions may change that the new indexes do not have.
         jobs: how many at a time; as many as there are CPUs where it is None.
         begun: told the name of each as its work begins, on a thread of its own.
         done: told the name of each as it ends, on a thread of its own.
@@ -96,7 +101,7 @@ def promote_flavors(
     def make(flavor: Flavor) -> _Made:
         begun(flavor.name)
         try:
-            return _make(flavor, release, options, proving)
+            return _make(flavor, release, options, proving, allow_moves=allow_moves)
         finally:
             done(flavor.name)
 
@@ -114,13 +119,16 @@ def promote_flavors(
     )
 
 
-def _make(flavor: Flavor, release: Release, options: LockOptions, proving: Proving) -> _Made:
+def _make(
+    flavor: Flavor, release: Release, options: LockOptions, proving: Proving, *, allow_moves: bool
+) -> _Made:
     """A flavor at the release, in memory.
 
     Raises:
         SpecError: a value is not acceptable, or an index is none of the flavor's.
         DriftError: a generated file would be overwritten that is not as its templates give it.
         IndexGapError: the new indexes lack something; the error holds every gap.
+        MovesError: locked versions would change, and that was not allowed.
         IndexAccessError, RedirectError: a new index did not answer, refused, or sends elsewhere.
         ResolutionError: the requirements contradict each other.
     """
@@ -134,14 +142,20 @@ def _make(flavor: Flavor, release: Release, options: LockOptions, proving: Provi
     if not moved:
         return _Made(outcome=outcome)
     files = list(rendered_anew(flavor, old=old, new=new))
-    if any(item.is_index for item in moved):
-        before = read_lock_set(flavor.folder, old.spec)
+    before = read_lock_set(flavor.folder, old.spec)
+    if not any(item.is_index for item in moved):
+        outcome = replace(outcome, notes=_stale(flavor, old, before))
+    else:
         lock = _locked(flavor, old, new, before, options, proving)
+        moves = _moves(new, before, lock, options)
+        if moves and not allow_moves:
+            raise _moves_error(flavor, moves)
         files += locked_anew(flavor, new.spec, lock)
         outcome = replace(
             outcome,
             changes=compare(before.pins if before else (), lock.pins),
             kept=_kept(before.versions() if before else {}, lock),
+            moves=moves,
             notes=_found_again(new, options) + _from_folders(lock),
         )
     files.append(Replacement(path=path, before=text.encode(), content=new_text.encode()))
@@ -174,6 +188,33 @@ def _locked(
         if gaps.gaps:
             raise gap_error(gaps) from None
         raise
+
+
+def _moves(new: Project, before: LockSet | None, lock: NewLock, options: LockOptions) -> tuple[Move, ...]:
+    after = {pin.name: pin.version for pin in lock.pins if pin.version is not None}
+    with open_shelf(new.spec, wheel_folders(new.spec, options)) as shelf:
+        return moves_between(before.versions() if before else {}, after, meant=(), project=new, shelf=shelf)
+
+
+def _moves_error(flavor: Flavor, moves: tuple[Move, ...]) -> MovesError:
+    count = f"{len(moves)} locked version{'s' if len(moves) > 1 else ''}"
+    lines = [f"{count} would not stay:"]
+    for move in moves:
+        lines.append(f"  {move.package} {move.before} -> {move.after}")
+        lines += [f"    since {reason}" for reason in move.why]
+    return MovesError(
+        "\n".join(lines),
+        solution="Ask the owners of the new index for them, or give --allow-moves to take what it has; "
+        f"nothing was changed. What it lacks altogether tells `factory index-gaps {flavor.name}`.",
+        moves=moves,
+    )
+
+
+def _stale(flavor: Flavor, old: Project, before: LockSet | None) -> tuple[str, ...]:
+    """What is to be said of a lock that stays as it is."""
+    if before is None or not is_stale(before, old):
+        return ()
+    return (f"its lock was not made from its pyproject.toml, and stays so: `factory lock {flavor.name}`",)
 
 
 def _refuse_silent_indexes(old: Project, new: Project, before: LockSet | None, options: LockOptions) -> None:
@@ -221,7 +262,8 @@ def _failed(flavors: Sequence[Flavor], made: Sequence[_Made | FactoryError]) -> 
     for flavor, item in zip(flavors, made, strict=True):
         if isinstance(item, FactoryError):
             gaps = item.gaps if isinstance(item, IndexGapError) else ()
-            outcomes.append(Promoted(flavor=flavor.name, state="failed", error=item, gaps=gaps))
+            moves = moves_of(item)
+            outcomes.append(Promoted(flavor=flavor.name, state="failed", error=item, gaps=gaps, moves=moves))
         else:
             settled = item.outcome.state == "nothing-to-do"
             outcomes.append(item.outcome if settled else replace(item.outcome, state="not-changed", files=()))

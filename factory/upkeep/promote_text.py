@@ -29,6 +29,8 @@ def _flavor(outcome: Promoted) -> Iterator[str]:
     yield f"{outcome.flavor}: {_STATES[outcome.state]}{kind}"
     for moved in outcome.moved:
         yield f"  {moved.key}: {moved.before or 'the public index'} -> {moved.after}"
+    if not outcome.error:
+        yield from (f"  {move.package} does not stay: {why}" for move in outcome.moves for why in move.why)
     if outcome.changes is not None:
         yield from _changes(outcome, outcome.changes)
     yield from (f"  note: {note}" for note in outcome.notes)

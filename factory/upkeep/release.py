@@ -82,11 +82,12 @@ def with_release(spec: Spec, release: Release, *, flavor: str) -> Spec:
     return check_spec(
         replace(
             spec,
-            index_url=_given(release.index_url, spec.index_url),
+            index_url=_given_url(release.index_url, spec.index_url),
             base_image=_given(release.base_image, spec.base_image) or "",
             downstream_base_image=_given(release.downstream_base_image, spec.downstream_base_image) or "",
             indexes=tuple(
-                replace(index, url=release.indexes.get(index.name, index.url)) for index in spec.indexes
+                replace(index, url=_given_url(release.indexes.get(index.name), index.url) or "")
+                for index in spec.indexes
             ),
         )
     )
@@ -145,3 +146,10 @@ def refuse_mixture(flavors: Sequence[Flavor], release: Release) -> None:
 def _given(value: str | None, present: str | None) -> str | None:
     """What was given, an empty text included: that is for the checks to refuse."""
     return present if value is None else value
+
+
+def _given_url(value: str | None, present: str | None) -> str | None:
+    """As `_given`; a URL that differs in a slash at its end only is the one that is there."""
+    if value and present and value.rstrip("/") == present.rstrip("/"):
+        return present
+    return _given(value, present)

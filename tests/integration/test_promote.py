@@ -16,7 +16,7 @@ from factory.render.drift import find_drift
 
 pytestmark = pytest.mark.integration
 
-GAP, ACCESS, SPEC, DRIFT, REDIRECT = 18, 19, 11, 25, 28
+GAP, ACCESS, SPEC, DRIFT, REDIRECT, MOVES = 18, 19, 11, 25, 28, 29
 BASE = "quay.io/opendatahub/odh-workbench-jupyter-minimal-cpu-py312-ubi9:3.7-v1.50"
 DOWNSTREAM = f"quay.io/rhoai/odh-workbench@sha256:{'a' * 64}"
 
@@ -76,12 +76,23 @@ def test_a_flavor_moves_in_one_step_and_takes_every_hash_anew(private_world: Pri
     assert '"state": "nothing-to-do"' in again.out
 
 
-def test_a_version_that_the_new_index_has_no_more_changes_and_is_told(private_world: PrivateWorld) -> None:
+def test_a_version_that_the_new_index_has_no_more_changes_only_where_that_is_allowed(
+    private_world: PrivateWorld,
+) -> None:
     private_world.locked(CPU)
-    for path in private_world.following["cpu"].folder.glob("urllib3-2.6.2-*"):
+    following = private_world.following["cpu"]
+    for path in following.folder.glob("urllib3-2.6.2-*"):
         path.unlink()
-    run = private_world.run("promote", CPU, "--index-url", private_world.following["cpu"].url)
+    before = tree(private_world.root)
+    run = private_world.run("promote", CPU, "--index-url", following.url)
+    assert run.status == MOVES
+    assert "1 locked version would not stay:\n  urllib3 2.6.2 -> 2.6.3\n" in run.err
+    assert f"    since {following.url} has no urllib3 2.6.2 for linux/amd64" in run.err
+    assert f"{CPU}: cannot be promoted (MovesError)" in run.out
+    assert tree(private_world.root) == before
+    run = private_world.run("promote", CPU, "--index-url", following.url, "--allow-moves")
     assert run.status == 0, run.err
+    assert f"urllib3 does not stay: {following.url} has no urllib3 2.6.2" in run.out
     assert "1 changed\n  ~ urllib3 2.6.2 -> 2.6.3" in run.out
 
 
@@ -148,6 +159,40 @@ def test_images_alone_leave_the_lock_and_ask_no_index(private_world: PrivateWorl
     assert f"={BASE}" in (private_world.folder(CPU) / "Dockerfile").read_text()
     assert (private_world.folder(CPU) / "requirements.txt").read_bytes() == lock
     assert all(server.requests == [] for server in private_world.servers)
+    assert "note:" not in run.out
+
+
+def test_of_a_lock_that_stays_stale_is_told(private_world: PrivateWorld) -> None:
+    private_world.locked(CPU)
+    project = private_world.folder(CPU) / "pyproject.toml"
+    project.write_text(
+        project.read_text().replace("dependencies = [", 'dependencies = [\n    "urllib3<9",', 1)
+    )
+    run = private_world.run("promote", CPU, "--base-image", BASE)
+    assert run.status == 0
+    assert (
+        f"note: its lock was not made from its pyproject.toml, and stays so: `factory lock {CPU}`" in run.out
+    )
+
+
+def test_a_slash_at_the_end_makes_no_other_index(private_world: PrivateWorld) -> None:
+    private_world.locked(CPU)
+    before = tree(private_world.root)
+    url = private_world.indexes["cpu"].url
+    assert url.endswith("/")
+    run = private_world.run("promote", CPU, "--index-url", url.rstrip("/"))
+    assert run.status == 0
+    assert "nothing to do: it is there already" in run.out
+    assert tree(private_world.root) == before
+
+
+def test_a_lock_file_of_an_index_that_the_spec_has_no_more_goes(private_world: PrivateWorld) -> None:
+    private_world.locked(CPU)
+    folder = private_world.folder(CPU)
+    (folder / "requirements-own.txt").write_bytes((folder / "requirements.txt").read_bytes())
+    run = private_world.run("promote", CPU, "--index-url", private_world.following["cpu"].url)
+    assert run.status == 0, run.err
+    assert not (folder / "requirements-own.txt").exists()
 
 
 @pytest.mark.parametrize(
