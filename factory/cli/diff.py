@@ -22,7 +22,8 @@ def command(
     Versions, packages added and removed, hashes that changed under the same version, images, indexes,
     the template set, and the lines of pyproject.toml. A and B are flavors as they stand in their
     folders, or FLAVOR@REVISION as git has them. With A alone: from what git has (at HEAD, or at the
-    revision given) to what stands in the folder.
+    revision given) to what stands in the folder. B may be a revision alone, such as HEAD~1: from what
+    git has there of A to A.
     """
     before, after = take_two(invocation.repository_of(plain_name(first)), first, second)
     found = difference(before, after)

@@ -6,6 +6,7 @@ from factory.cli.options import Invocation, common
 from factory.flavor.waiver import today
 from factory.upkeep.drift_report import drift_report
 from factory.upkeep.drift_text import as_markdown, as_text
+from factory.upkeep.failures import failures
 
 
 @click.command("drift-report")
@@ -18,13 +19,15 @@ def command(invocation: Invocation, flavors: tuple[str, ...], *, direct_only: bo
 
     The index's own part of a version (+cpu, +cu130) does not count, nor do torch and training-hub where
     the specs differ. A deviation that is meant is waived in the spec of its flavor, with a reason and a
-    last day: docs/rules.md shows how. Exits with 1 where something drifts that is not waived, or a
-    waiver has expired.
+    last day: docs/rules.md shows how. Exits with 1 where something drifts that is not waived, a waiver
+    has expired, or a flavor cannot be read; the others are compared all the same.
     """
     repository = invocation.repository_of(*flavors)
     report = drift_report(
         repository.select(flavors), today=today(), direct_only=direct_only, whole=not flavors
     )
+    for error in failures(report.unread):
+        invocation.console.note(error)
     parts = (as_markdown(report),) if markdown else as_text(report)
     invocation.console.result(report, *parts)
     return 0 if report.is_clean else 1

@@ -8,6 +8,7 @@ from typing import Literal
 
 from packaging.utils import canonicalize_name
 
+from factory.errors import FactoryError
 from factory.flavor.repository import Flavor
 from factory.flavor.requirements import parse
 from factory.flavor.spec import Spec
@@ -64,6 +65,14 @@ class FlavorWaiver:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unread:
+    """A flavor whose files cannot be read, and why."""
+
+    flavor: str
+    error: FactoryError
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriftReport:
     """What was compared, what differs, and the waivers that have expired or excuse nothing.
 
@@ -73,6 +82,7 @@ class DriftReport:
 
     flavors: tuple[str, ...]
     not_locked: tuple[str, ...]
+    unread: tuple[Unread, ...]
     compared: int
     drifts: tuple[Drift, ...]
     expired: tuple[FlavorWaiver, ...]
@@ -85,8 +95,8 @@ class DriftReport:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing drifts that is not meant, and no waiver has expired."""
-        return not self.unwaived and not self.expired
+        """Whether every flavor was read, nothing drifts that is not meant, and no waiver has expired."""
+        return not self.unread and not self.unwaived and not self.expired
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,30 +115,34 @@ def drift_report(
     """Compare the locks of flavors.
 
     Args:
-        flavors: those that are compared; one that is not locked is named and left out.
+        flavors: those that are compared; one that is not locked or cannot be read is named and left out.
         today: the day that waivers are measured against.
         direct_only: leave out the packages that no flavor asks for itself.
         whole: whether these are all flavors of the repository.
-
-    Raises:
-        SpecError, LockFileError: a flavor's files cannot be read.
     """
-    read = {flavor.name: _read(flavor) for flavor in flavors}
-    locked = [item for item in read.values() if item is not None]
+    read = {flavor.name: _attempt(flavor) for flavor in flavors}
+    unread = tuple(item for item in read.values() if isinstance(item, Unread))
+    locked = [item for item in read.values() if isinstance(item, _Locked)]
     everything = tuple(_drifts(locked, today=today))
     drifts = tuple(drift for drift in everything if drift.direct or not direct_only)
-    waivers = [waiver for flavor in flavors for waiver in _waivers(flavor.name, flavor.project.spec)]
+    waivers = [
+        waiver
+        for flavor in flavors
+        if not isinstance(read[flavor.name], Unread)
+        for waiver in _waivers(flavor.name, flavor.project.spec)
+    ]
     counts = Counter(name for item in locked for name in item.versions)
     return DriftReport(
         flavors=tuple(item.name for item in locked),
         not_locked=tuple(name for name, item in read.items() if item is None),
+        unread=unread,
         compared=sum(number > 1 for number in counts.values()),
         drifts=drifts,
         expired=tuple(waiver for waiver in waivers if waiver.expires < today),
         unused=tuple(
             waiver
             for waiver in waivers
-            if whole and waiver.expires >= today and not _is_used(waiver, everything)
+            if whole and not unread and waiver.expires >= today and not _is_used(waiver, everything)
         ),
     )
 
@@ -149,6 +163,13 @@ def _is_used(waiver: FlavorWaiver, drifts: Sequence[Drift]) -> bool:
         and any(waiver.flavor in use.flavors for use in drift.uses)
         for drift in drifts
     )
+
+
+def _attempt(flavor: Flavor) -> _Locked | Unread | None:
+    try:
+        return _read(flavor)
+    except FactoryError as error:
+        return Unread(flavor=flavor.name, error=error)
 
 
 def _read(flavor: Flavor) -> _Locked | None:

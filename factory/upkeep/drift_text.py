@@ -67,6 +67,8 @@ def _about_waivers(report: DriftReport) -> Iterator[str]:
         yield f"error: the waiver of {_waiver(item)} expired on {item.expires}: {item.reason}"
     for item in report.unused:
         yield f"warning: the waiver of {_waiver(item)} excuses nothing; remove it"
+    for unread in report.unread:
+        yield f"not compared: {unread.flavor} cannot be read"
     for name in report.not_locked:
         yield f"not compared: {name} is not locked"
 
@@ -88,7 +90,18 @@ def _count(report: DriftReport) -> str:
 def _remedy(report: DriftReport) -> str:
     first = min(report.unwaived, key=lambda item: (not item.direct, item.package))
     return (
-        f'To bring one together: factory bump "{first.package}>={first.uses[0].version}" --all\n'
+        f"To bring one together: {_bump(first)}\n"
         'To leave it for a while: [[tool.factory.waivers]] with finding = "drift" in the flavor\'s '
         "pyproject.toml (docs/rules.md)"
     )
+
+
+def _bump(drift: Drift) -> str:
+    """The command that brings the flavors together that nobody has excused."""
+    if not drift.excused:
+        return f'factory bump "{drift.package}>={drift.uses[0].version}" --all'
+    excused = {item.flavor for item in drift.excused}
+    left = [(use.version, [name for name in use.flavors if name not in excused]) for use in drift.uses]
+    (newest, _), *older = [(version, names) for version, names in left if names]
+    named = (f"--flavor {name}" for _, names in older for name in names)
+    return " ".join((f'factory bump "{drift.package}>={newest}"', *named))

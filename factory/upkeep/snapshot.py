@@ -1,13 +1,31 @@
 """A flavor as it stands in its folder, or as it stood at a git revision."""
 
+import os
 from dataclasses import dataclass
 
-from factory.errors import NotFoundError
+from factory.errors import NotFoundError, ProgramError
 from factory.flavor.project import PROJECT_FILE, Project, parse_project
 from factory.flavor.repository import FLAVORS_FOLDER, Flavor, Repository
 from factory.lock.lockfile import LOCK_FILE
 from factory.lock.lockset import LockSet, lock_file_names, parse_lock_set, read_lock_set
 from factory.process import Finished, run
+
+# What tells git where a repository is and what is in it (`git rev-parse --local-env-vars`).
+_ANOTHER_REPOSITORY = frozenset(
+    {
+        "GIT_DIR",
+        "GIT_COMMON_DIR",
+        "GIT_WORK_TREE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_PREFIX",
+        "GIT_NAMESPACE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_SHALLOW_FILE",
+        "GIT_GRAFT_FILE",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,25 +46,56 @@ def take_two(repository: Repository, first: str, second: str | None) -> tuple[Sn
     """Two flavors, each as ``NAME`` in its folder, or as ``NAME@REVISION`` in git.
 
     Without a second, the first as git has it (at HEAD, where no revision is given), and as it stands.
+    The second may be a revision alone: then the first as git has it there, and as it was given.
 
     Raises:
         NotFoundError: there is no such flavor, revision or git repository.
         SpecError, LockFileError: its files cannot be read.
     """
-    if second is not None:
-        return _take(repository, first), _take(repository, second)
-    committed = first if "@" in first else f"{first}@HEAD"
-    return _take(repository, committed), in_folder(repository.flavor(plain_name(first)))
+    if second is None:
+        after = in_folder(repository.flavor(plain_name(first)))
+        return _take(repository, first if "@" in first else f"{first}@HEAD"), after
+    if "@" not in second and not _has(repository, second) and _is_revision(repository, second):
+        return at_revision(repository, plain_name(first), second), _take(repository, first)
+    return _take(repository, first), _take(repository, second)
 
 
 def plain_name(name: str) -> str:
-    """The flavor of ``NAME@REVISION``: no flavor's name has an @, and revisions may."""
-    return name.partition("@")[0]
+    """The flavor of ``NAME@REVISION``: no flavor's name has an @, and revisions may.
+
+    Raises:
+        NotFoundError: there is no name.
+    """
+    flavor = name.partition("@")[0]
+    if not flavor:
+        raise NotFoundError(
+            f"{name!r} names no flavor",
+            solution="Write FLAVOR@REVISION, such as the flavor's name and @HEAD.",
+        )
+    return flavor
 
 
 def _take(repository: Repository, name: str) -> Snapshot:
-    flavor, at, revision = name.partition("@")
+    flavor = plain_name(name)
+    _, at, revision = name.partition("@")
     return at_revision(repository, flavor, revision or "HEAD") if at else in_folder(repository.flavor(name))
+
+
+def _has(repository: Repository, name: str) -> bool:
+    try:
+        repository.flavor(name)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _is_revision(repository: Repository, text: str) -> bool:
+    """Whether git is there and knows a revision of that name."""
+    try:
+        _commit(repository, text)
+    except (NotFoundError, ProgramError):
+        return False
+    return True
 
 
 def in_folder(flavor: Flavor) -> Snapshot:
@@ -68,7 +117,8 @@ def at_revision(repository: Repository, name: str, revision: str) -> Snapshot:
         SpecError: its ``pyproject.toml`` of that time cannot be read.
     """
     # A path is given by its last part, as the folder is called under flavors/.
-    flavor = name.rstrip("/").rpartition("/")[2]
+    there = _has(repository, name)
+    flavor = repository.flavor(name).name if there else name.rstrip("/").rpartition("/")[2]
     commit = _commit(repository, revision)
     listed = _git(repository, "ls-tree", "-z", "--name-only", commit, f"{flavor}/").stdout.split("\0")
     present = {path.removeprefix(f"{flavor}/") for path in listed}
@@ -120,4 +170,11 @@ def _commit(repository: Repository, revision: str) -> str:
 
 
 def _git(repository: Repository, *arguments: str, accept_failure: bool = False) -> Finished:
-    return run(("git", *arguments), cwd=repository.flavors_folder, accept_failure=accept_failure)
+    # A hook of git runs with variables that say which repository it is for, which need not be this one.
+    environment = {name: value for name, value in os.environ.items() if name not in _ANOTHER_REPOSITORY}
+    return run(
+        ("git", *arguments),
+        cwd=repository.flavors_folder,
+        environment=environment,
+        accept_failure=accept_failure,
+    )

@@ -109,6 +109,29 @@ def test_two_revisions_are_compared_without_the_folder(flavor: Flavor, diff: Dif
     assert (setting["key"], setting["after"]) == ("base-image", "quay.io/example/base:1")
 
 
+def test_a_revision_alone_is_one_of_the_first_flavor(flavor: Flavor, diff: Diff) -> None:
+    _edit(flavor, TOML, "quay.io/example/base:1", "quay.io/example/base:2")
+    _git(diff.root, "commit", "--quiet", "-am", "second")
+    _edit(flavor, TOML, "quay.io/example/base:2", "quay.io/example/base:3")
+
+    def moved(*arguments: str) -> list[tuple[str, str]]:
+        return [(item["before"][-1], item["after"][-1]) for item in diff.data(*arguments)["settings"]]
+
+    assert moved(NAME, "HEAD") == [("2", "3")]
+    assert moved(NAME, "HEAD~1") == [("1", "3")]
+    assert moved(f"{NAME}@HEAD", "HEAD~1") == [("1", "2")]
+
+
+def test_a_hook_of_another_git_repository_does_not_confuse_it(
+    flavor: Flavor, diff: Diff, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _git(tmp_path, "init", "--quiet", "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    assert flavor.name == NAME
+    assert diff.data(NAME)["differs"] is False
+
+
 def test_two_flavors_are_compared_without_git(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +154,8 @@ def test_a_flavor_is_found_by_its_path_also_in_git(
 ) -> None:
     monkeypatch.chdir(diff.root / "flavors")
     assert diff.data(f"../flavors/{NAME}/")["differs"] is False
+    monkeypatch.chdir(flavor.folder)
+    assert diff.data(".")["before"]["flavor"] == NAME
 
 
 def test_markdown_is_what_a_pull_request_takes(flavor: Flavor, diff: Diff) -> None:
@@ -148,6 +173,10 @@ def test_markdown_is_what_a_pull_request_takes(flavor: Flavor, diff: Diff) -> No
         (("th99@HEAD", NAME), "there is no flavor 'th99' under flavors/ at revision HEAD"),
         (("th99", NAME), "there is no flavor 'th99'"),
         ((NAME, "th99"), "there is no flavor 'th99'"),
+        ((NAME, "--", "-h"), "there is no flavor '-h'"),
+        (("th99",), f"those that are there ({NAME})"),
+        (("@HEAD",), "'@HEAD' names no flavor"),
+        ((NAME, "@HEAD"), "'@HEAD' names no flavor"),
     ],
 )
 def test_what_is_not_there_is_an_error_that_says_so(

@@ -154,6 +154,28 @@ def test_the_others_have_to_agree_all_the_same(tmp_path: Path) -> None:
     assert "5.5.0 cpu (waived)" in _words(report)
 
 
+def test_what_would_mend_it_leaves_alone_who_is_excused(tmp_path: Path) -> None:
+    report = _report(
+        _flavor(tmp_path, "cuda", {"transformers": "5.5.4"}),
+        _flavor(tmp_path, "rocm", {"transformers": "5.5.3"}),
+        _flavor(tmp_path, "vendor", {"transformers": "6.0"}, waivers=_waiver()),
+        _flavor(tmp_path, "old", {"transformers": "5.1"}, waivers=_waiver()),
+    )
+    assert 'factory bump "transformers>=5.5.4" --flavor rocm\n' in _words(report)
+
+
+def test_a_flavor_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
+    first, second = (_flavor(tmp_path, name, {"transformers": "5.5.0"}) for name in ("a", "b"))
+    broken = _flavor(tmp_path, "broken", {"transformers": "5.5.4"}, waivers=_waiver(expires="never"))
+    report = _report(
+        first, broken, second, _flavor(tmp_path, "c", {"transformers": "5.5.0"}, waivers=_waiver())
+    )
+    assert (report.flavors, report.drifts, report.unused) == (("a", "b", "c"), (), ())
+    assert [(item.flavor, item.error.exit_code) for item in report.unread] == [("broken", 11)]
+    assert not report.is_clean
+    assert "not compared: broken cannot be read" in _words(report)
+
+
 @pytest.mark.parametrize(
     ("waiver", "standing"),
     [
