@@ -4,16 +4,17 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from factory.adopt.asked import REQUIREMENTS_IN, Asked, read_asked, unreadable_dependencies
 from factory.adopt.decide import Decision, Origin, Wanted, decide
 from factory.adopt.dockerfile import Dockerfile, Step, read_dockerfile
 from factory.adopt.draft import Draft
 from factory.adopt.evidence import Sources
-from factory.adopt.files import REQUIREMENTS_IN, place_files
+from factory.adopt.files import place_files
 from factory.adopt.folder import Folder, read_folder
 from factory.adopt.further import read_further_locks
 from factory.adopt.given import Given, what_the_template_gives
 from factory.adopt.instructions import place_dockerfile, place_downstream
-from factory.adopt.new_project import Asked, guessed, new_project
+from factory.adopt.new_project import guessed, new_project
 from factory.adopt.old_lock import read_old_lock, starting_point
 from factory.adopt.old_project import read_old_project
 from factory.adopt.placement import Placement, masked
@@ -103,12 +104,15 @@ def read_sources(root: Path) -> Sources:
         folder = replace(folder, entrypoint=_entrypoint(midstream, folder))
     installed = _installed_locks(midstream or downstream, folder)
     lock = read_old_lock(folder, installed=installed)
+    project = read_old_project(folder)
+    is_asked = REQUIREMENTS_IN in folder.paths and not (project and project.dependencies)
     return Sources(
         folder=folder,
         dockerfile=midstream,
         downstream=downstream,
         lock=lock,
-        project=read_old_project(folder),
+        project=project,
+        asked=read_asked(folder) if is_asked else None,
         further=read_further_locks(folder, lock, installed),
     )
 
@@ -146,7 +150,9 @@ def _placements(sources: Sources, given: Given) -> tuple[tuple[Placement, ...], 
     if sources.downstream is not None:
         midstream = tuple(zip(steps, found, strict=True))
         found += place_downstream(sources.downstream, midstream, sources.folder, given)
-    return (*place_files(sources, draft, given), *found), draft
+    left = tuple(unreadable_dependencies(sources.project)) if sources.project else ()
+    left += sources.asked.left if sources.asked else ()
+    return (*place_files(sources, draft, given), *left, *found), draft
 
 
 def _project(sources: Sources, decision: Decision, draft: Draft) -> tuple[str, tuple[str, ...]]:
@@ -172,14 +178,8 @@ def _project(sources: Sources, decision: Decision, draft: Draft) -> tuple[str, t
 
 def _asked(sources: Sources) -> tuple[list[Asked], str]:
     """What a folder without dependencies in a pyproject.toml asks for."""
-    if REQUIREMENTS_IN in sources.folder.paths:
-        lines = (line.partition("#") for line in sources.folder.text(REQUIREMENTS_IN).splitlines())
-        asked = [
-            Asked(requirement=text.strip(), why=comment.strip() or f"from {REQUIREMENTS_IN}")
-            for text, _, comment in lines
-            if text.strip() and not text.startswith("-")
-        ]
-        return asked, f"dependencies are those of {REQUIREMENTS_IN}"
+    if sources.asked is not None:
+        return list(sources.asked.asked), f"dependencies are those of {REQUIREMENTS_IN}"
     if sources.lock is None:
         return [], "nothing says what the image adds to its base: name it in [project] dependencies"
     found, told = guessed(sources.lock)

@@ -60,7 +60,7 @@ _ENTRY = re.compile(r"/usr/local/bin/entrypoint-universal\.sh|/licenses(?:/.*)?"
 _ENTRY_MODE = re.compile(r"[augo]*\+r?x|0?755")
 _CACHE = re.compile(
     r"/var/cache/(?:dnf|yum)(?:/.*)?|/var/lib/dnf(?:/.*)?"
-    r"|(?:/root|/opt/app-root|/opt/app-root/src|/home/\w+|~|\$\{?HOME\}?)/\.cache(?:/(?:pip|uv)(?:/.*)?|/\*)?/?"
+    r"|(?:/\w+|/opt/app-root(?:/src)?|~|\$\{?HOME\}?)/\.cache(?:/(?:pip|uv)(?:/.*)?|/\*)?/?"
     r"|(?:.*/)?(?:requirements[^/]*\.txt|pyproject\.toml|pylock[^/]*\.toml)"
 )
 _WRAPPERS = frozenset({"env", "exec", "nice", "nohup", "sudo", "time", "timeout", "xargs"})

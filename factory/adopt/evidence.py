@@ -9,6 +9,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from factory.adopt.asked import AskedFor
 from factory.adopt.dockerfile import Dockerfile, expand
 from factory.adopt.folder import Folder
 from factory.adopt.further import FurtherLock
@@ -36,6 +37,7 @@ class Sources:
     lock: OldLock | None
     project: OldProject | None
     further: tuple[FurtherLock, ...] = ()
+    asked: AskedFor | None = None
 
 
 def accelerators(sources: Sources) -> Iterator[Named]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from factory.adopt.asked import REQUIREMENTS_IN
 from factory.adopt.draft import Draft
 from factory.adopt.evidence import Sources
 from factory.adopt.given import Given
@@ -11,7 +12,6 @@ from factory.adopt.repositories import base_urls, repository_problem
 from factory.flavor.project import PROJECT_FILE
 
 _LOCKS = re.compile(r"requirements[^/]*\.txt|pylock[^/]*\.toml|uv\.lock")
-REQUIREMENTS_IN = "requirements.in"
 
 
 def place_files(sources: Sources, draft: Draft, given: Given) -> Iterator[Placement]:
@@ -53,7 +53,7 @@ def _read(path: str, sources: Sources) -> Placement | None:
 
 
 def _asked_or_started(path: str, sources: Sources) -> Placement | None:
-    if path == REQUIREMENTS_IN and not (sources.project and sources.project.dependencies):
+    if sources.asked is not None and path in sources.asked.files:
         return file_placed(path, "spec", "dependencies")
     if path == sources.folder.entrypoint:
         return file_placed(path, "template", "entrypoint-universal.sh", _READ_IT)

@@ -1,6 +1,7 @@
 """The ``pyproject.toml`` of an adopted folder: what was there, comments and all, with a spec."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from tomlkit.items import Array
 
+from factory.adopt.asked import Asked, pep508_problem
 from factory.adopt.decide import Decision
 from factory.adopt.draft import Draft
 from factory.adopt.old_lock import OldLock
@@ -18,6 +20,7 @@ from factory.adopt.old_project import INDEX_KEYS, OldProject
 from factory.adopt.placement import has_credentials, masked
 from factory.flavor.hooks import Hooks
 from factory.flavor.spec import Spec
+from factory.lock.lockfile import Pin
 
 _HEAD = """\
 # {name}: the only file of this flavor that a person edits. Adopted from {folder} by `factory adopt`.
@@ -28,12 +31,7 @@ _HEAD = """\
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What the flavor asks for beside what its project says: requirements, each with the reason."""
-
-    requirement: str
-    why: str
+_LIMITS = ("constraint-dependencies", "override-dependencies")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +70,10 @@ def new_project(
     project.setdefault("version", spec.training_hub)
     _set_python(project, spec, notes)
     array = _dependencies(project)
+    uv = document.get("tool", {}).get("uv", {})
+    limits = [found for key in _LIMITS if isinstance(found := uv.get(key), Array)]
+    for each in (array, *limits):
+        _drop_unreadable(each)
     compiled = (
         Asked(requirement=item, why=f"of the extra {extra!r}, with which the lock was compiled")
         for extra in extras
@@ -80,10 +82,8 @@ def new_project(
     _add(array, (*asked, *compiled), notes)
     _add(array, _of_spec(spec), notes)
     _settle(array, spec, notes)
-    uv = document.get("tool", {}).get("uv", {})
-    for key in ("constraint-dependencies", "override-dependencies"):
-        if isinstance(limits := uv.get(key), Array):
-            _settle(limits, spec, notes)
+    for each in limits:
+        _settle(each, spec, notes)
     _drop_indexes(uv, notes)
     head = _HEAD.format(name=spec.folder_name, folder=folder)
     body = tomlkit.dumps(document).rstrip()
@@ -113,6 +113,13 @@ def _dependencies(project: MutableMapping[str, Any]) -> Array:
         project["dependencies"] = tomlkit.array().multiline(multiline=True)
     array: Array = project["dependencies"]
     return array
+
+
+def _drop_unreadable(array: Array) -> None:
+    """Take out what is no requirement; the report names it with its line."""
+    for position in reversed(range(len(array))):
+        if pep508_problem(str(array[position])) is not None:
+            del array[position]
 
 
 def spec_text(decision: Decision, draft: Draft) -> str:
@@ -281,5 +288,26 @@ def guessed(lock: OldLock) -> tuple[tuple[Asked, ...], str]:
     told = (
         "those that it says are asked for" if lock.asked is not None else "all that it pins: it tells no more"
     )
-    asked = tuple(Asked(requirement=pin.name, why=GUESS) for pin in lock.pins if pin.name in names)
+    again = Counter(pin.name for pin in lock.pins)
+    asked = tuple(
+        Asked(requirement=_as_asked(pin, alone=again[pin.name] == 1), why=GUESS)
+        for pin in lock.pins
+        if pin.name in names
+    )
     return tuple({item.requirement: item for item in asked}.values()), told
+
+
+def _as_asked(pin: Pin, *, alone: bool) -> str:
+    """A pin as somebody may have asked for it: extras, marker, and the version where the spec has it."""
+    try:
+        said = Requirement(pin.text)
+    except InvalidRequirement:
+        return pin.name
+    if said.url is not None:
+        return str(said)
+    extras = f"[{','.join(sorted(said.extras))}]" if said.extras else ""
+    marker = f"; {said.marker}" if said.marker and alone else ""
+    versions = str(said.specifier) if pin.version is None else ""
+    if pin.version is not None and pin.name in {"torch", "training-hub"}:
+        versions = f"=={pin.version.partition('+')[0]}"
+    return f"{pin.name}{extras}{versions}{marker}"

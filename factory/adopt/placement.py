@@ -59,6 +59,12 @@ def file_placed(path: str, place: Place, to: str = "", why: str = "", *, solutio
     )
 
 
+def line_not_kept(path: str, line: int, what: str, why: str, solution: str) -> Placement:
+    """The placement of a line of another file than a Dockerfile, which has no place."""
+    found = file_placed(path, "not kept", why=why, solution=solution)
+    return replace(found, line=line, what=shortened(what))
+
+
 def shortened(text: str) -> str:
     """The beginning of a text on one line, without credentials."""
     line = " ".join(masked(text).split())

@@ -1,14 +1,17 @@
-"""A hand-made Dockerfile, placed: what becomes of the lines after, or before, its install step."""
+"""Hand-made folders and Dockerfiles, small ones, and what becomes of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.adopt.adopt import Adopted, adopt_folder
+from factory.adopt.decide import Wanted
 from factory.adopt.dockerfile import read_dockerfile
 from factory.adopt.folder import Folder
 from factory.adopt.given import what_the_template_gives
 from factory.adopt.instructions import place_dockerfile
 from factory.adopt.placement import Placement
 from factory.flavor.hooks import Hooks, check_hooks
+from factory.flavor.repository import Repository
 from factory.flavor.spec import Spec
 
 SPEC = Spec(
@@ -23,6 +26,12 @@ SPEC = Spec(
 )
 GIVEN = what_the_template_gives(SPEC)
 EMPTY = Folder(root=Path("folder"), paths=(), links=())
+URL = "https://packages.example.com/cuda13.0/simple/"
+BASE = "quay.io/example/workbench-cuda-py312:1"
+MINIMAL = {
+    "Dockerfile": f"FROM {BASE}\nRUN uv pip install -r requirements.txt\n",
+    "requirements.txt": f"--index-url {URL}\ntorch==2.11.0+cu130\ntraining-hub==0.9.2\n",
+}
 INSTALL = "RUN uv pip install --no-deps --require-hashes -r requirements.txt"
 
 
@@ -40,3 +49,17 @@ def place(lines: str, folder: Folder = EMPTY, *, install_after: str | None = Non
     text = "".join(["FROM quay.io/example/base:1\n", *parts])
     placements, draft = place_dockerfile(read_dockerfile("Dockerfile", text.encode()), folder, GIVEN)
     return Placed(placements=placements, hooks=check_hooks(draft.hooks()))
+
+
+def hand_made(parent: Path, files: dict[str, str], name: str = "mine") -> Path:
+    """A folder with files of these texts."""
+    folder = parent / name
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+    return folder
+
+
+def adopt(repository: Repository, folder: Path, *, write: bool = True) -> Adopted:
+    """Adopt a folder as it is, without options."""
+    return adopt_folder(repository, folder, Wanted(), write=write)

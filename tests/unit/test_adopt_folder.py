@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import tomlkit
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
+from support.adopted import BASE, MINIMAL, URL, adopt, hand_made
 from support.clean_flavor import make_repository
 from support.golden import CASES as GOLDEN_CASES
 from support.golden import GOLDEN
 from support.hand_made import FOLDERS, NAMES, expected_project, lay_out
 
-from factory.adopt.adopt import Adopted, adopt_folder, read_sources
+from factory.adopt.adopt import adopt_folder, read_sources
 from factory.adopt.decide import Wanted, decide
 from factory.adopt.dockerfile import read_dockerfile
 from factory.adopt.report import describe
@@ -24,7 +24,7 @@ from factory.flavor.hooks import NO_HOOKS
 from factory.flavor.project import Project, parse_project
 from factory.flavor.repository import Repository
 from factory.flavor.spec import Spec
-from factory.lock.lockfile import parse_lock, read_lock
+from factory.lock.lockfile import read_lock
 from factory.render.drift import find_drift
 from factory.render.render import render_flavor
 
@@ -45,13 +45,7 @@ COPY --chmod=0644 own.py conf/own.cfg /opt/own/
 files = ["own.py", "conf/own.cfg", "extra.repo"]
 """
 TODAY = dt.date(2026, 11, 22)
-BASE = "quay.io/example/workbench-cuda-py312:1"
 PRODUCT = "registry.example.com/p:2"
-URL = "https://packages.example.com/cuda13.0/simple/"
-MINIMAL = {
-    "Dockerfile": f"FROM {BASE}\nRUN uv pip install -r requirements.txt\n",
-    "requirements.txt": f"--index-url {URL}\ntorch==2.11.0+cu130\ntraining-hub==0.9.2\n",
-}
 
 
 @pytest.fixture
@@ -62,14 +56,6 @@ def repository(tmp_path: Path) -> Repository:
 @pytest.fixture
 def cases(tmp_path: Path) -> dict[str, Path]:
     return {case: lay_out(case, tmp_path / "hand-made") for case in CASES}
-
-
-def _folder(parent: Path, files: dict[str, str], name: str = "mine") -> Path:
-    folder = parent / name
-    for path, text in files.items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text, encoding="utf-8")
-    return folder
 
 
 def _spec(folder: Path, **wanted: str) -> Spec:
@@ -84,15 +70,11 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def _adopt(repository: Repository, folder: Path, *, write: bool = True) -> Adopted:
-    return adopt_folder(repository, folder, Wanted(), write=write)
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_the_project_of_a_folder_is_the_golden_one(
     case: str, repository: Repository, cases: dict[str, Path]
 ) -> None:
-    adopted = _adopt(repository, cases[case])
+    adopted = adopt(repository, cases[case])
     assert (adopted.folder / "pyproject.toml").read_text(encoding="utf-8") == expected_project(case)
 
 
@@ -101,7 +83,7 @@ def test_every_file_and_instruction_is_accounted_for_once(
     case: str, repository: Repository, cases: dict[str, Path]
 ) -> None:
     sources = read_sources(cases[case])
-    placements = _adopt(repository, cases[case], write=False).placements
+    placements = adopt(repository, cases[case], write=False).placements
     expected: list[tuple[str, int | None]] = [(path, None) for path in sources.folder.paths]
     for dockerfile in (sources.dockerfile, sources.downstream):
         expected += [(step.path, step.line) for step in (dockerfile.steps if dockerfile else ())]
@@ -114,7 +96,7 @@ def test_every_file_and_instruction_is_accounted_for_once(
 def test_an_adopted_flavor_is_clean_but_for_what_locking_mends(
     case: str, repository: Repository, cases: dict[str, Path]
 ) -> None:
-    adopted = _adopt(repository, cases[case])
+    adopted = adopt(repository, cases[case])
     flavor = repository.flavor(adopted.name)
     assert find_drift(flavor) == ()
     errors = {
@@ -131,9 +113,9 @@ def test_without_write_nothing_is_written_and_the_same_is_said(
     case: str, repository: Repository, cases: dict[str, Path]
 ) -> None:
     before = _files(cases[case])
-    dry = _adopt(repository, cases[case], write=False)
+    dry = adopt(repository, cases[case], write=False)
     assert list(repository.flavors_folder.iterdir()) == []
-    made = _adopt(repository, cases[case])
+    made = adopt(repository, cases[case])
     assert (dry.placements, dry.notes, dry.files) == (made.placements, made.notes, made.files)
     assert _files(cases[case]) == before
     assert {name for name, _ in made.files} == {
@@ -142,8 +124,8 @@ def test_without_write_nothing_is_written_and_the_same_is_said(
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_password_leaves_the_folder(case: str, repository: Repository, cases: dict[str, Path]) -> None:
-    adopted = _adopt(repository, cases[case])
+def test_no_password_leaves_thehand_made(case: str, repository: Repository, cases: dict[str, Path]) -> None:
+    adopted = adopt(repository, cases[case])
     said = json.dumps(to_plain(adopted)) + "".join(map(str, describe(adopted, place="x")))
     assert "s3cret" not in said
     assert not any(b"s3cret" in content for content in _files(repository.root).values())
@@ -152,14 +134,14 @@ def test_no_password_leaves_the_folder(case: str, repository: Repository, cases:
 def test_the_versions_of_the_old_lock_are_there_to_be_kept(
     repository: Repository, cases: dict[str, Path]
 ) -> None:
-    lock = read_lock(_adopt(repository, cases["cuda"]).folder)
+    lock = read_lock(adopt(repository, cases["cuda"]).folder)
     assert lock is not None
     assert lock.versions()["torch"] == "2.9.1+cu130"
     assert lock.index_urls == (URL,)
     assert lock.inputs is None
 
 
-def test_the_pin_counts_and_not_the_name_of_the_folder(cases: dict[str, Path]) -> None:
+def test_the_pin_counts_and_not_the_name_of_thehand_made(cases: dict[str, Path]) -> None:
     assert _spec(cases["cuda"]).training_hub == "0.5.0"
     notes = _notes(cases["cuda"])
     assert "training-hub is 0.5.0" in notes
@@ -212,11 +194,11 @@ COMPILED = (
 def test_what_the_files_say_goes_to_the_spec(
     tmp_path: Path, files: dict[str, str], key: str, value: object
 ) -> None:
-    assert getattr(_spec(_folder(tmp_path, MINIMAL | files)), key) == value
+    assert getattr(_spec(hand_made(tmp_path, MINIMAL | files)), key) == value
 
 
 def test_options_go_before_the_files_and_the_difference_is_said(tmp_path: Path) -> None:
-    folder = _folder(tmp_path, MINIMAL)
+    folder = hand_made(tmp_path, MINIMAL)
     wanted = {"torch": "2.12.0", "python": "3.13", "index_url": "https://other.example.com/simple/"}
     spec = _spec(folder, **wanted, name="mine")
     assert (spec.torch, spec.python, spec.name) == ("2.12.0", "3.13", "mine")
@@ -227,7 +209,7 @@ def test_options_go_before_the_files_and_the_difference_is_said(tmp_path: Path) 
 
 
 def test_all_that_is_missing_is_named_at_once_with_its_option(tmp_path: Path) -> None:
-    folder = _folder(tmp_path, {"Dockerfile": "FROM quay.io/example/base\n", "requirements.txt": "a==1\n"})
+    folder = hand_made(tmp_path, {"Dockerfile": "FROM quay.io/example/base\n", "requirements.txt": "a==1\n"})
     with pytest.raises(SpecError) as refused:
         _spec(folder)
     for key in ("accelerator", "torch", "training-hub", "python", "base-image"):
@@ -241,7 +223,7 @@ def test_all_that_is_missing_is_named_at_once_with_its_option(tmp_path: Path) ->
 
 def test_a_version_from_the_folders_name_is_a_last_hint_and_said(tmp_path: Path) -> None:
     files = MINIMAL | {"requirements.txt": "torch==2.11.0\ntraining-hub==1.0\n"}
-    decision = decide(read_sources(_folder(tmp_path, files, "th10-cuda128-torch2110-py312")), Wanted())
+    decision = decide(read_sources(hand_made(tmp_path, files, "th10-cuda128-torch2110-py312")), Wanted())
     (origin,) = (each for each in decision.origins if each.key == "accelerator-version")
     assert (origin.value, origin.where) == ("12.8", "a guess from the folder's name")
 
@@ -254,7 +236,9 @@ def test_a_version_from_the_folders_name_is_a_last_hint_and_said(tmp_path: Path)
     ],
 )
 def test_credentials_in_an_index_url_are_left_out_and_said(tmp_path: Path, line: str, said: str) -> None:
-    folder = _folder(tmp_path, MINIMAL | {"requirements.txt": f"{line}\ntorch==2.11.0\ntraining-hub==1.0\n"})
+    folder = hand_made(
+        tmp_path, MINIMAL | {"requirements.txt": f"{line}\ntorch==2.11.0\ntraining-hub==1.0\n"}
+    )
     assert _spec(folder).index_url == URL
     notes = _notes(folder)
     assert said in notes
@@ -263,103 +247,26 @@ def test_credentials_in_an_index_url_are_left_out_and_said(tmp_path: Path, line:
 
 def test_indexes_that_contradict_are_said(tmp_path: Path) -> None:
     other = "https://packages.example.com/cpu/simple/"
-    folder = _folder(tmp_path, MINIMAL | {"pyproject.toml": f"[tool.uv]\nindex-url = '{other}'\n"})
+    folder = hand_made(tmp_path, MINIMAL | {"pyproject.toml": f"[tool.uv]\nindex-url = '{other}'\n"})
     assert f"index-url is {URL} (requirements.txt, line 1), though" in _notes(folder)
     assert other in _notes(folder)
 
 
-PROJECT = """\
-# Ours.
-[project]
-name = "old"
-dynamic = ["version"]
-requires-python = ">=3.12"
-dependencies = [
-    "torch>=2.9",  # a range, on purpose
-    # the pin
-    "training_hub[lora]==0.8.0",
-    "trl @ git+https://me:s3cret@git.example.com/trl.git@main",
-    "torch-extra",
-]
-
-[project.optional-dependencies]
-gpu = ["kernels>=0.10,<1"]
-
-[tool.uv]
-override-dependencies = ["protobuf>=6"]
-extra-index-url = ["https://x.example.com/simple/"]
-
-[tool.uv.pip]
-index-strategy = "unsafe-best-match"
-
-[tool.ruff]
-line-length = 100
-"""
-
-
-def test_a_project_is_kept_but_for_what_contradicts_the_spec(repository: Repository, tmp_path: Path) -> None:
-    lock = f"# uv pip compile --extra gpu pyproject.toml\n{MINIMAL['requirements.txt']}"
-    folder = _folder(tmp_path, MINIMAL | {"pyproject.toml": PROJECT, "requirements.txt": lock})
-    adopted = _adopt(repository, folder)
-    text = (adopted.folder / "pyproject.toml").read_text(encoding="utf-8")
-    document = tomlkit.parse(text).unwrap()
-    assert document["project"]["dependencies"] == [
-        *("torch>=2.9", "training_hub[lora]==0.9.2", "trl", "torch-extra", "kernels>=0.10,<1"),
-    ]
-    assert "dynamic" not in document["project"] or document["project"]["dynamic"] == []
-    assert document["project"]["requires-python"] == "==3.12.*"
-    assert document["tool"]["uv"] == {"override-dependencies": ["protobuf>=6"], "pip": {}}
-    assert document["tool"]["ruff"] == {"line-length": 100}
-    for comment in ("# Ours.", "# a range, on purpose", "# the pin"):
-        assert comment in text
-    assert "s3cret" not in text
-    said = "\n".join(adopted.notes)
-    for words in ("field note 10", "field note 6", "index-strategy was taken out", "of the extra 'gpu'"):
-        assert words in said
-
-
-def test_without_a_project_the_requirements_in_file_says_what_is_asked_for(
-    repository: Repository, tmp_path: Path
-) -> None:
-    files = MINIMAL | {"requirements.in": "-c limits.txt\ntorch\ntrl>=0.24  # training\n\n# a comment\n"}
-    adopted = _adopt(repository, _folder(tmp_path, files))
-    project = repository.flavor(adopted.name).project
-    assert project.dependencies == ("torch==2.11.0", "trl>=0.24", "training-hub==0.9.2")
-
-
-def test_with_a_lock_alone_what_it_says_was_asked_for_is_a_guess_that_is_said(
-    repository: Repository, tmp_path: Path
-) -> None:
-    lock = f"--index-url {URL}\n" + "".join(
-        f"{name}=={version}\n    # via {via}\n"
-        for name, version, via in (
-            ("numpy", "2.4.1", "torch"),
-            ("torch", "2.11.0", "training-hub"),
-            ("training-hub", "0.9.2", "-r requirements.in"),
-            ("trl", "0.24.0", "-r requirements.in"),
-        )
-    )
-    adopted = _adopt(repository, _folder(tmp_path, MINIMAL | {"requirements.txt": lock}))
-    project = repository.flavor(adopted.name).project
-    assert project.dependencies == ("training-hub==0.9.2", "trl", "torch==2.11.0")
-    assert any("a guess from requirements.txt" in note for note in adopted.notes)
-
-
 def test_a_name_that_is_taken_is_refused_and_nothing_is_lost(repository: Repository, tmp_path: Path) -> None:
-    folder = _folder(tmp_path, MINIMAL)
-    _adopt(repository, folder)
+    folder = hand_made(tmp_path, MINIMAL)
+    adopt(repository, folder)
     before = _files(repository.root)
     for write in (True, False):
         with pytest.raises(FlavorExistsError):
-            _adopt(repository, folder, write=write)
+            adopt(repository, folder, write=write)
     assert _files(repository.root) == before
 
 
 def test_a_folder_where_the_flavor_would_stand_is_left_alone(repository: Repository) -> None:
-    folder = _folder(repository.flavors_folder, MINIMAL, "th09-cuda130-torch2110-py312")
+    folder = hand_made(repository.flavors_folder, MINIMAL, "th09-cuda130-torch2110-py312")
     before = _files(repository.root)
     with pytest.raises(FlavorExistsError) as refused:
-        _adopt(repository, folder)
+        adopt(repository, folder)
     assert "Move it out of flavors/" in refused.value.solution
     assert _files(repository.root) == before
     named = adopt_folder(repository, folder, Wanted(name="new"), write=True)
@@ -371,28 +278,27 @@ def test_a_folder_where_the_flavor_would_stand_is_left_alone(repository: Reposit
     [
         ({"pyproject.toml": "[tool.factory]\n"}, SpecError, "is a flavor already"),
         ({"pyproject.toml": "[tool"}, SpecError, "cannot be read"),
-        ({"pyproject.toml": "[project]\ndependencies = ['a b c']\n"}, SpecError, "PEP 508"),
     ],
 )
 def test_what_cannot_be_adopted_is_refused_and_nothing_is_written(
     repository: Repository, tmp_path: Path, files: dict[str, str], error: type[Exception], says: str
 ) -> None:
-    folder = _folder(tmp_path, MINIMAL | files)
+    folder = hand_made(tmp_path, MINIMAL | files)
     with pytest.raises(error, match=says):
-        _adopt(repository, folder)
+        adopt(repository, folder)
     assert list(repository.flavors_folder.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_is_said(repository: Repository, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="is not a folder"):
-        _adopt(repository, tmp_path / "none")
+        adopt(repository, tmp_path / "none")
 
 
 def test_links_and_strange_files_are_named(repository: Repository, tmp_path: Path) -> None:
-    folder = _folder(tmp_path, MINIMAL | {"requirements-gpu.txt": "a==1\n", "notes/todo.txt": "x\n"})
+    folder = hand_made(tmp_path, MINIMAL | {"requirements-gpu.txt": "a==1\n", "notes/todo.txt": "x\n"})
     (folder / "link").symlink_to("/etc/hostname")
     (folder / "linked").symlink_to(tmp_path)
-    found = {each.path: each for each in _adopt(repository, folder).placed("not kept")}
+    found = {each.path: each for each in adopt(repository, folder).placed("not kept")}
     assert set(found) == {"requirements-gpu.txt", "notes/todo.txt", "link", "linked"}
     assert "a second lock" in found["requirements-gpu.txt"].why
 
@@ -412,7 +318,7 @@ def _without_a_spec(case: str, parent: Path, hooks: str) -> tuple[Path, Project]
     files["pyproject.toml"] = text.partition("[tool.factory]")[0]
     index = f"--index-url {project.spec.index_url}\n" if project.spec.index_url else ""
     files["requirements.txt"] = f"{index}a==1\n"
-    return _folder(parent, files, project.spec.folder_name), project
+    return hand_made(parent, files, project.spec.folder_name), project
 
 
 @pytest.mark.parametrize("hooks", ["", HOOKS.replace(', "extra.repo"', "")], ids=["plain", "hooks"])
@@ -434,42 +340,3 @@ def test_what_the_factory_rendered_is_read_back_as_it_was(
             for place in (adopted.folder, folder)
         )
         assert made == given
-
-
-OTHER = "https://packages.example.com/extra/simple/"
-SPLIT = MINIMAL | {
-    "Dockerfile": f"FROM {BASE}\nRUN uv pip install -r requirements.txt -r requirements-gpu.txt\n",
-    "requirements-gpu.txt": f"--index-url={OTHER}\nflash_attn==2.8.3\nmamba-ssm==2.2.6\n",
-}
-
-
-def test_a_second_lock_from_an_index_of_its_own_is_a_further_index(
-    repository: Repository, tmp_path: Path
-) -> None:
-    adopted = _adopt(repository, _folder(tmp_path, SPLIT))
-    project = repository.flavor(adopted.name).project
-    assert {"flash-attn", "mamba-ssm", "torch==2.11.0"} <= set(project.dependencies)
-    (index,) = project.spec.indexes
-    assert (index.name, index.url, index.packages) == ("gpu", OTHER, ("flash-attn", "mamba-ssm"))
-    lock = parse_lock((adopted.folder / "requirements-gpu.txt").read_text(encoding="utf-8"))
-    assert (lock.index_urls, lock.versions()) == ((OTHER,), {"flash-attn": "2.8.3", "mamba-ssm": "2.2.6"})
-    assert adopted.placed("not kept") == ()
-    assert find_drift(repository.flavor(adopted.name)) == ()
-
-
-@pytest.mark.parametrize(
-    "lock",
-    [
-        "flash-attn==2.8.3\n",
-        f"--index-url {URL}\nflash-attn==2.8.3\n",
-        f"--index-url {OTHER}\ntorch==2.10.0\n",
-        f"--index-url {OTHER}\n",
-    ],
-    ids=["no index", "the same index", "a package twice", "nothing"],
-)
-def test_another_second_lock_is_said_and_not_guessed(
-    repository: Repository, tmp_path: Path, lock: str
-) -> None:
-    adopted = _adopt(repository, _folder(tmp_path, SPLIT | {"requirements-gpu.txt": lock}))
-    assert repository.flavor(adopted.name).project.spec.indexes == ()
-    assert [each.path for each in adopted.placed("not kept")] == ["requirements-gpu.txt"]

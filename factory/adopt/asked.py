@@ -1,0 +1,131 @@
+"""What the lines of a ``requirements.in`` ask for, and those that ask for nothing a flavor can have."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from factory.adopt.folder import Folder
+from factory.adopt.old_project import OldProject
+from factory.adopt.placement import Placement, line_not_kept
+from factory.flavor.project import PROJECT_FILE
+
+REQUIREMENTS_IN = "requirements.in"
+_COMMENT = re.compile(r"(?:^|\s+)#(.*)$")
+_OPTION = re.compile(r"(--?[A-Za-z][A-Za-z-]*)(?:\s*=\s*|\s*)(.*)")
+_MENDED = "Write it as PEP 508 has it, such as name[extra]>=1; marker, and name it in [project] dependencies."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the flavor asks for beside what its project says: a requirement, with the reason."""
+
+    requirement: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedFor:
+    """What a file and those that it includes ask for; ``left`` are the lines that cannot be taken over."""
+
+    files: tuple[str, ...]
+    asked: tuple[Asked, ...]
+    left: tuple[Placement, ...]
+
+
+def read_asked(folder: Folder, path: str = REQUIREMENTS_IN) -> AskedFor:
+    """Read a file of requirements, and those of the folder that it includes (``-r``).
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    files: list[str] = []
+    asked: list[Asked] = []
+    left: list[Placement] = []
+    waiting = [path]
+    while waiting:
+        current = waiting.pop(0)
+        if current in files:
+            continue
+        files.append(current)
+        for number, text, comment in _lines(folder.text(current)):
+            option = _OPTION.fullmatch(text)
+            if option is None:
+                problem = pep508_problem(text)
+                if problem is None:
+                    asked.append(Asked(requirement=text, why=comment or f"from {current}"))
+                else:
+                    left.append(line_not_kept(current, number, text, problem, _MENDED))
+                continue
+            target = included(folder, current, option[2]) if option[1] in {"-r", "--requirement"} else None
+            if target is None:
+                left.append(line_not_kept(current, number, text, *_option_left(option[1])))
+            else:
+                waiting.append(target)
+    return AskedFor(files=tuple(files), asked=tuple(asked), left=tuple(left))
+
+
+def unreadable_dependencies(project: OldProject) -> Iterator[Placement]:
+    """The requirements of a project that are none."""
+    for key, text in project.requirements:
+        if (problem := pep508_problem(text)) is not None:
+            lines = project.text.splitlines()
+            number = next((place for place, line in enumerate(lines, start=1) if text in line), 1)
+            yield line_not_kept(PROJECT_FILE, number, f"{key}: {text}", problem, _MENDED)
+
+
+def pep508_problem(text: str) -> str | None:
+    """Why a text is no requirement; None where it is one."""
+    try:
+        Requirement(text)
+    except InvalidRequirement as error:
+        return f"it is no requirement as PEP 508 has it: {str(error).splitlines()[0]}"
+    return None
+
+
+def included(folder: Folder, path: str, named: str) -> str | None:
+    """The file of the folder that a line of another means; None where the folder has none."""
+    words = PurePosixPath(path).parent / named.strip().strip("\"'")
+    parts: list[str] = []
+    for part in words.parts:
+        if part == "..":
+            del parts[-1:]
+        else:
+            parts.append(part)
+    found = "/".join(parts)
+    return found if found in folder.paths else None
+
+
+def _option_left(name: str) -> tuple[str, str]:
+    if name in {"-r", "--requirement"}:
+        return "the folder has no such file", "Name what it asks for in [project] dependencies."
+    if name in {"-c", "--constraint"}:
+        return (
+            "a file of limits is not taken over",
+            "Name them in constraint-dependencies of [tool.uv], or as `factory bump` writes them.",
+        )
+    if name in {"-e", "--editable"}:
+        return (
+            "what is installed from a source tree is in no lock (field note 10)",
+            "Have it published on the index as a wheel, then name it in [project] dependencies.",
+        )
+    return "an option is no requirement; indexes are those of the spec", "Look at index-url of the spec."
+
+
+def _lines(text: str) -> Iterator[tuple[int, str, str]]:
+    """Number, text and comment of each line that says something, continued ones joined."""
+    start, waiting = 0, ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        start = start if waiting else number
+        if line.rstrip().endswith("\\"):
+            waiting += line.rstrip()[:-1] + " "
+            continue
+        whole, waiting = waiting + line, ""
+        match = _COMMENT.search(whole)
+        said = whole[: match.start()] if match else whole
+        if said.strip():
+            yield start, " ".join(said.split()), match[1].strip() if match else ""
+    if waiting.strip():
+        yield start, " ".join(waiting.split()), ""

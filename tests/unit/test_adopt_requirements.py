@@ -1,0 +1,173 @@
+"""What a hand-made folder asks for, in whichever file, and what of it cannot be asked for."""
+
+from pathlib import Path
+
+import pytest
+import tomlkit
+from support.adopted import BASE, MINIMAL, URL, adopt, hand_made
+from support.clean_flavor import make_repository
+
+from factory.flavor.repository import Repository
+from factory.lock.lockfile import parse_lock
+from factory.render.drift import find_drift
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return make_repository(tmp_path / "repository")
+
+
+PROJECT = """\
+# Ours.
+[project]
+name = "old"
+dynamic = ["version"]
+requires-python = ">=3.12"
+dependencies = [
+    "torch>=2.9",  # a range, on purpose
+    # the pin
+    "training_hub[lora]==0.8.0",
+    "trl @ git+https://me:s3cret@git.example.com/trl.git@main",
+    "torch-extra",
+]
+
+[project.optional-dependencies]
+gpu = ["kernels>=0.10,<1"]
+
+[tool.uv]
+override-dependencies = ["protobuf>=6"]
+extra-index-url = ["https://x.example.com/simple/"]
+
+[tool.uv.pip]
+index-strategy = "unsafe-best-match"
+
+[tool.ruff]
+line-length = 100
+"""
+
+
+def test_a_project_is_kept_but_for_what_contradicts_the_spec(repository: Repository, tmp_path: Path) -> None:
+    lock = f"# uv pip compile --extra gpu pyproject.toml\n{MINIMAL['requirements.txt']}"
+    folder = hand_made(tmp_path, MINIMAL | {"pyproject.toml": PROJECT, "requirements.txt": lock})
+    adopted = adopt(repository, folder)
+    text = (adopted.folder / "pyproject.toml").read_text(encoding="utf-8")
+    document = tomlkit.parse(text).unwrap()
+    assert document["project"]["dependencies"] == [
+        *("torch>=2.9", "training_hub[lora]==0.9.2", "trl", "torch-extra", "kernels>=0.10,<1"),
+    ]
+    assert "dynamic" not in document["project"] or document["project"]["dynamic"] == []
+    assert document["project"]["requires-python"] == "==3.12.*"
+    assert document["tool"]["uv"] == {"override-dependencies": ["protobuf>=6"], "pip": {}}
+    assert document["tool"]["ruff"] == {"line-length": 100}
+    for comment in ("# Ours.", "# a range, on purpose", "# the pin"):
+        assert comment in text
+    assert "s3cret" not in text
+    said = "\n".join(adopted.notes)
+    for words in ("field note 10", "field note 6", "index-strategy was taken out", "of the extra 'gpu'"):
+        assert words in said
+
+
+def test_without_a_project_the_requirements_in_file_says_what_is_asked_for(
+    repository: Repository, tmp_path: Path
+) -> None:
+    files = MINIMAL | {"requirements.in": "-c limits.txt\ntorch\ntrl>=0.24  # training\n\n# a comment\n"}
+    adopted = adopt(repository, hand_made(tmp_path, files))
+    project = repository.flavor(adopted.name).project
+    assert project.dependencies == ("torch==2.11.0", "trl>=0.24", "training-hub==0.9.2")
+
+
+def test_with_a_lock_alone_what_it_says_was_asked_for_is_a_guess_that_is_said(
+    repository: Repository, tmp_path: Path
+) -> None:
+    lock = f"--index-url {URL}\n" + "".join(
+        f"{name}=={version}\n    # via {via}\n"
+        for name, version, via in (
+            ("numpy", "2.4.1", "torch"),
+            ("torch", "2.11.0", "training-hub"),
+            ("training-hub", "0.9.2", "-r requirements.in"),
+            ("trl", "0.24.0", "-r requirements.in"),
+        )
+    )
+    adopted = adopt(repository, hand_made(tmp_path, MINIMAL | {"requirements.txt": lock}))
+    project = repository.flavor(adopted.name).project
+    assert project.dependencies == ("training-hub==0.9.2", "trl", "torch==2.11.0")
+    assert any("a guess from requirements.txt" in note for note in adopted.notes)
+
+
+OTHER = "https://packages.example.com/extra/simple/"
+SPLIT = MINIMAL | {
+    "Dockerfile": f"FROM {BASE}\nRUN uv pip install -r requirements.txt -r requirements-gpu.txt\n",
+    "requirements-gpu.txt": f"--index-url={OTHER}\nflash_attn==2.8.3\nmamba-ssm==2.2.6\n",
+}
+
+
+def test_a_second_lock_from_an_index_of_its_own_is_a_further_index(
+    repository: Repository, tmp_path: Path
+) -> None:
+    adopted = adopt(repository, hand_made(tmp_path, SPLIT))
+    project = repository.flavor(adopted.name).project
+    assert {"flash-attn", "mamba-ssm", "torch==2.11.0"} <= set(project.dependencies)
+    (index,) = project.spec.indexes
+    assert (index.name, index.url, index.packages) == ("gpu", OTHER, ("flash-attn", "mamba-ssm"))
+    lock = parse_lock((adopted.folder / "requirements-gpu.txt").read_text(encoding="utf-8"))
+    assert (lock.index_urls, lock.versions()) == ((OTHER,), {"flash-attn": "2.8.3", "mamba-ssm": "2.2.6"})
+    assert adopted.placed("not kept") == ()
+    assert find_drift(repository.flavor(adopted.name)) == ()
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "flash-attn==2.8.3\n",
+        f"--index-url {URL}\nflash-attn==2.8.3\n",
+        f"--index-url {OTHER}\ntorch==2.10.0\n",
+        f"--index-url {OTHER}\n",
+    ],
+    ids=["no index", "the same index", "a package twice", "nothing"],
+)
+def test_another_second_lock_is_said_and_not_guessed(
+    repository: Repository, tmp_path: Path, lock: str
+) -> None:
+    adopted = adopt(repository, hand_made(tmp_path, SPLIT | {"requirements-gpu.txt": lock}))
+    assert repository.flavor(adopted.name).project.spec.indexes == ()
+    assert [each.path for each in adopted.placed("not kept")] == ["requirements-gpu.txt"]
+
+
+def _not_kept(repository: Repository, folder: Path) -> dict[tuple[str, int | None], str]:
+    placed = adopt(repository, folder, write=False).placed("not kept")
+    return {(each.path, each.line): each.why for each in placed}
+
+
+def test_one_bad_line_is_named_and_the_rest_goes_on(repository: Repository, tmp_path: Path) -> None:
+    project = '[project]\ndependencies = [\n    "torch",\n    "a b c",\n]\n[tool.uv]\n'
+    project += 'constraint-dependencies = ["d e"]\n'
+    folder = hand_made(tmp_path, MINIMAL | {"pyproject.toml": project})
+    found = _not_kept(repository, folder)
+    assert set(found) == {("pyproject.toml", 4), ("pyproject.toml", 7)}
+    assert "PEP 508" in found["pyproject.toml", 4]
+    made = repository.flavor(adopt(repository, folder).name).project
+    assert (made.dependencies, made.constraints) == (("torch==2.11.0", "training-hub==0.9.2"), ())
+
+
+def test_every_line_of_requirements_in_is_asked_for_or_named(repository: Repository, tmp_path: Path) -> None:
+    files = MINIMAL | {
+        "requirements.in": "-r more/base.txt\n-r gone.txt\n-c c.txt\n-e git+https://x.example.com/y\n"
+        "a b c\ntrl>=0.24 ; \\\n  python_version > '3'  # why\nfoo @ https://x.example.com/f#sha256=abc\n",
+        "more/base.txt": "-r ../requirements.in\npandas\n",
+        "c.txt": "numpy<3\n",
+    }
+    folder = hand_made(tmp_path, files)
+    lines = {("requirements.in", number) for number in (2, 3, 4, 5)}
+    assert set(_not_kept(repository, folder)) == {*lines, ("c.txt", None)}
+    project = repository.flavor(adopt(repository, folder).name).project
+    assert set(project.dependencies) == {
+        *("trl>=0.24 ; python_version > '3'", "foo", "pandas", "torch==2.11.0", "training-hub==0.9.2"),
+    }
+
+
+def test_a_guess_keeps_extras_and_claims_nothing_untrue(repository: Repository, tmp_path: Path) -> None:
+    lock = f"--index-url {URL}\ntorch==2.11.0+cu130\ntraining_hub[lora]==0.9.2\nnumpy>=2,<3\n"
+    adopted = adopt(repository, hand_made(tmp_path, MINIMAL | {"requirements.txt": lock}))
+    project = repository.flavor(adopted.name).project
+    assert project.dependencies == ("torch==2.11.0", "training-hub[lora]==0.9.2", "numpy<3,>=2")
+    assert not any("named no version" in note for note in adopted.notes)
