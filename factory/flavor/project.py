@@ -39,11 +39,11 @@ def read_project_text(folder: Path) -> str:
 
     Raises:
         NotFoundError: there is none.
-        SpecError: it is not UTF-8.
+        SpecError: it is not UTF-8, or begins with a byte order mark, which TOML does not know.
     """
     path = folder / PROJECT_FILE
     try:
-        return path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8")
     except FileNotFoundError as error:
         raise NotFoundError(
             f"{folder} has no {PROJECT_FILE}",
@@ -51,6 +51,11 @@ def read_project_text(folder: Path) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise SpecError(f"{path} is not UTF-8", solution="Save it as UTF-8; TOML knows no other.") from error
+    if text.startswith("\ufeff"):
+        raise SpecError(
+            f"{path} begins with a byte order mark", solution="Save it as UTF-8 without one (BOM)."
+        )
+    return text
 
 
 def parse_project(text: str, *, where: str) -> Project:

@@ -125,7 +125,7 @@ def _subject(flavor: Flavor) -> _Subject:
 
 def _refused(flavor: Flavor, reason: str) -> LockFileError:
     return LockFileError(
-        f"{flavor.name}: {reason}, so that its versions may not belong together",
+        f"{reason}, so that its versions may not belong together",
         solution=f"Run `factory lock {flavor.name}`: it keeps the versions that are valid.",
     )
 
@@ -236,7 +236,7 @@ def _proved(subject: _Subject, options: LockOptions) -> NewLock:
 
 def _gap_error(flavor: Flavor, lacking: Sequence[Lacking]) -> IndexGapError:
     count = f"{len(lacking)} locked version{'s' if len(lacking) > 1 else ''}"
-    lines = [f"{flavor.name}: {count} cannot be hashed anew, and nothing was written"]
+    lines = [f"{count} cannot be hashed anew, and nothing was written"]
     lines += [
         f"  {item.package} {item.version} for {', '.join(item.platforms)}: {item.reason}" for item in lacking
     ]

@@ -45,7 +45,7 @@ class Case:
     must_stay: what was there before is there after a kill, in its old or its new form.
     all_or_nothing: the folder is as before or as after, and nothing between.
     also: what else has to be true of the folder after a kill.
-    kills: how often it is killed.
+    kills: how often it is killed, before it is run to its end for good.
     """
 
     words: tuple[str, ...]
@@ -170,7 +170,7 @@ def index(tmp_path: Path) -> Iterator[IndexServer]:
         yield server
 
 
-def kill_again_and_again(runner: Runner, case: Case, *, wanted: int = _KILLS) -> None:
+def kill_again_and_again(runner: Runner, case: Case) -> None:
     """Kill so often at random moments; check after each, and that the command succeeds after a few."""
     seed = int(os.environ.get("KILLED_SEED") or secrets.randbits(32))
     print(f"KILLED_SEED={seed}")  # noqa: T201 - pytest shows it where the test fails
@@ -184,9 +184,9 @@ def kill_again_and_again(runner: Runner, case: Case, *, wanted: int = _KILLS) ->
     duration = runner.run(case.words)  # the first run filled caches
     case.reset()
     kills, in_a_row, runs = 0, 0, 0
-    while kills < wanted:
+    while kills < case.kills:
         runs += 1
-        assert runs < 4 * wanted, "the runs end before they can be killed"
+        assert runs < 4 * case.kills, "the runs end before they can be killed"
         killed = runner.kill(case, dice, duration)
         kills += killed
         in_a_row += killed
@@ -279,8 +279,10 @@ def test_lock_of_several_files(runner: Runner, index: IndexServer, tmp_path: Pat
             for name, content in mixed.items():
                 (flavor.folder / name).write_bytes(content)
             reset()
-        case = Case(words=words, watched=flavor.folder, reset=reset, must_stay=True)
-        kill_again_and_again(runner, case, wanted=_KILLS // 4)
+        kill_again_and_again(
+            runner,
+            Case(words=words, watched=flavor.folder, reset=reset, must_stay=True, kills=_KILLS // 4),
+        )
 
 
 def test_bump(runner: Runner, index: IndexServer) -> None:
@@ -323,7 +325,7 @@ def test_bump(runner: Runner, index: IndexServer) -> None:
         reset=lambda: put(old),
         must_stay=True,
         also=check,
-        kills=_KILLS // 2,
+        kills=_KILLS // 4,
     )
     kill_again_and_again(runner, case)
 

@@ -84,6 +84,7 @@ def test_every_version_that_is_gone_is_named_and_nothing_is_written(workshop: Wo
     make_sdist(workshop.pushed, "cc", "1.0")
     run = workshop.run("rehash", folder.name)
     assert run.status == GAP
+    assert run.err.startswith(f"error: {folder.name}: 4 locked versions cannot be hashed anew")
     assert "aa 1.0 for linux/amd64, linux/arm64" in run.err
     assert "bb 1.0 for linux/arm64:" in run.err
     assert "wheels of it for linux/amd64" in run.err
@@ -184,6 +185,7 @@ def test_a_lock_whose_versions_nobody_vouches_for_is_refused(
     run = workshop.run("rehash", locked.name)
     assert run.status == _NOT_OURS, run.out
     assert f"factory lock {locked.name}" in run.err
+    assert run.err.count(f"{locked.name}: ") == 1
     assert lock.read_bytes() == before
 
 

@@ -1,6 +1,7 @@
 """The spec: what is read is what was written, and what is not acceptable is refused by name."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tomlkit
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from support.clean_flavor import NAME, PROJECT
 
 from factory.errors import SpecError
-from factory.flavor.project import parse_project
+from factory.flavor.project import parse_project, read_project_text
 from factory.flavor.references import check_image, check_index_url, check_tag
 from factory.flavor.spec import DEFAULT_GLIBC, Missing, Spec, check_spec, parse_spec
 
@@ -169,6 +170,13 @@ def test_a_pyproject_that_is_not_acceptable_is_refused_with_the_files_name(
 def _missing(new: str) -> str:
     """Where the spec's table is renamed, the list of what is missing would bring it back."""
     return "[[tool.other.missing]]" if new == "[tool.other]" else "[[tool.factory.missing]]"
+
+
+@pytest.mark.parametrize(("mark", "says"), [(b"\xef\xbb\xbf", "byte order mark"), (b"\xff\xfe", "not UTF-8")])
+def test_a_project_that_is_no_plain_utf8_is_refused(tmp_path: Path, mark: bytes, says: str) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(mark + PROJECT.encode())
+    with pytest.raises(SpecError, match=says):
+        read_project_text(tmp_path)
 
 
 @pytest.mark.parametrize(
