@@ -23,6 +23,8 @@ def _markdown_file(context: click.Context, parameter: click.Parameter, value: st
             ctx=context,
             param=parameter,
         )
+    if value is not None and not Path(value).parent.is_dir():
+        raise click.BadParameter(f"there is no folder {Path(value).parent}", ctx=context, param=parameter)
     return value
 
 

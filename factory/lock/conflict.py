@@ -1,5 +1,7 @@
 """The error for requirements that no index could meet, whatever it had."""
 
+from collections.abc import Iterable, Sequence
+
 from factory.errors import ResolutionError
 from factory.flavor.project import Project
 from factory.lock.blame import PROJECT, Need, read_blame
@@ -7,22 +9,43 @@ from factory.lock.contradiction import contradicted
 from factory.lock.needs import needs_of
 from factory.lock.resolution import Disagreement, Refused
 
+SOLUTION = f"Change what contradicts in {PROJECT}."
+
 
 def conflict_error(project: Project, conflict: Refused | Disagreement) -> ResolutionError:
     """A conflict in uv's words, with what is at odds where it is known."""
     if isinstance(conflict, Disagreement):
         return _disagreement(conflict)
-    needs = needs_of(project, conflict, read_blame(conflict.explanation))
     lines = [f"the requirements have no solution for {conflict.request.platform}:", conflict.explanation]
-    at_odds: list[Need] = []
+    wanted = dict.fromkeys(_wanted(need) for need in at_odds(project, conflict))
+    if wanted:
+        lines += ["no version could meet all of these:", *wanted]
+    return ResolutionError("\n".join(lines), solution=SOLUTION)
+
+
+def at_odds(project: Project, conflict: Refused) -> tuple[Need, ...]:
+    """The needs of a failed resolution that no version of their package could meet together."""
+    needs = needs_of(project, conflict, read_blame(conflict.explanation))
+    found: dict[Need, None] = {}
     for need in needs:
         if others := contradicted(need, needs):
-            at_odds += [item for item in (need, *others) if item not in at_odds]
-    if at_odds:
-        lines += ["no version could meet all of these:", *(_wanted(need) for need in at_odds)]
-    return ResolutionError(
-        "\n".join(lines), solution="Change what contradicts in pyproject.toml, and lock again."
-    )
+            found |= dict.fromkeys((need, *others))
+    return tuple(found)
+
+
+def apart_error(package: str, wanted: Iterable[str]) -> ResolutionError:
+    """A conflict about a package that the index lacks as well; ``wanted`` says who wants what."""
+    lines = (f"no version of {package} could meet all of these:", *(f"  {who}" for who in wanted))
+    return ResolutionError("\n".join(lines), solution=SOLUTION)
+
+
+def one_error(errors: Sequence[ResolutionError]) -> ResolutionError | None:
+    """Several conflicts as one error, None for none."""
+    reasons = dict.fromkeys(error.reason for error in errors)
+    solutions = dict.fromkeys(error.solution for error in errors)
+    if not errors:
+        return None
+    return ResolutionError("\nand\n".join(reasons), solution=" ".join(solutions))
 
 
 def _wanted(need: Need) -> str:

@@ -9,32 +9,31 @@ are found as well.
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 
-from factory.errors import FactoryError, IndexContentError, IndexGapError
+from factory.errors import FactoryError, IndexContentError, IndexGapError, ResolutionError
 from factory.flavor.project import Project
 from factory.flavor.requirements import asked
 from factory.flavor.spec import Spec
 from factory.index.metadata import Metadata
 from factory.lock.availability import in_order, lack_of
 from factory.lock.blame import PROJECT, Need, read_blame
-from factory.lock.conflict import conflict_error
-from factory.lock.contradiction import contradicted
+from factory.lock.conflict import apart_error, at_odds, conflict_error, one_error
+from factory.lock.contradiction import contradicted, disjoint
 from factory.lock.find_links import WheelFolder
-from factory.lock.needs import CONSTRAINTS, needs_of
-from factory.lock.owners import Owner, in_words, owners_of, plain
-from factory.lock.resolution import Disagreement, Refused, request_for, resolve_project
+from factory.lock.needs import needs_of
+from factory.lock.owners import Owner, owners_of, plain
+from factory.lock.resolution import Disagreement, Refused, package_of, request_for, resolve_project
 from factory.lock.shelf import Shelf, open_shelf
 from factory.lock.stand_ins import Assumed, StandIns
 from factory.lock.uv import NoSolution, Package
+from factory.lock.wanting import owner_name, wanted_in_all, who_wants
 
 _VERSIONS = re.compile(r"[<>=!~].*")
-_NAME = re.compile(r"[^A-Za-z0-9._-]")
 _Answer = dict[str, tuple[Package, ...]] | Refused | Disagreement
 
 
@@ -117,40 +116,66 @@ def find_gaps(
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """One search: what is asked for, and what stands in for what was found to be lacking."""
+    """One search: what is asked for, and what stands in for what was found to be lacking.
+
+    ``freed`` are the packages that no version of could meet what is wanted of them, each as the override
+    that any version meets; ``conflicts`` say what is wanted.
+    """
 
     project: Project
     preferences: Mapping[str, str]
     folders: tuple[WheelFolder, ...]
     stand_ins: StandIns
+    freed: dict[str, str] = field(default_factory=dict)
+    conflicts: list[ResolutionError] = field(default_factory=list)
 
     def go_on(self, answer: _Answer) -> Gaps:
-        """Set gap after gap aside until there is a resolution, or a conflict that is no gap."""
+        """Set gaps and contradictions aside until there is a resolution, or a conflict that cannot be."""
         found: dict[str, Gap] = {}
         while True:
             if isinstance(answer, dict):
                 owned = self._with_owners(found)
                 if owned is not None:
-                    return self._gaps(owned, None)
-            elif not self._set_aside(answer, found):
-                return self._gaps(tuple(found.values()), answer)
+                    return self._gaps(owned)
+            elif not self._set_aside(answer, found) and not self._free(answer):
+                return self._gaps(tuple(found.values()))
             answer = self._resolve()
+
+    @property
+    def _asked(self) -> Project:
+        """The project as uv is given it: without what contradicts, and with what stands in."""
+        return self.stand_ins.instead_of(_without(self.project, self.freed))
 
     def _resolve(self) -> _Answer:
         return resolve_project(
-            self.stand_ins.instead_of(self.project),
+            self._asked,
             preferences=self.preferences,
             folders=self.folders,
             stand_ins=self.stand_ins.overrides,
         )
 
+    def _free(self, answer: Refused | Disagreement) -> bool:
+        """Keep a conflict, and let any version do of what it is about; whether that is known, and new."""
+        self.conflicts.append(conflict_error(self._asked, answer))
+        if isinstance(answer, Disagreement):
+            return False
+        new = {need.package for need in at_odds(self._asked, answer)} - self.freed.keys()
+        for package in new:
+            extras = {
+                extra
+                for item in asked(self.project)
+                if item.name == package
+                for extra in item.requirement.extras
+            }
+            self.freed[package] = f"{package}[{','.join(sorted(extras))}]" if extras else package
+        return bool(new)
+
     def _set_aside(self, answer: Refused | Disagreement, found: dict[str, Gap]) -> bool:
         """Put stand-ins in the place of what an answer shows to be lacking; whether anything changed."""
         if isinstance(answer, Disagreement):
             return False
-        new = [
-            gap for gap in _lacking(self.project, answer, self.stand_ins.shelf) if gap.package not in found
-        ]
+        project = _without(self.project, self.freed)
+        new = [gap for gap in _lacking(project, answer, self.stand_ins.shelf) if gap.package not in found]
         for gap in new:
             self.stand_ins.put(Requirement(gap.requirement), gap.extras)
         found |= {gap.package: gap for gap in new}
@@ -158,15 +183,17 @@ class _Search:
             return True
         # What a stand-in requires is another version's word: it must not contradict what is really there.
         blame = read_blame(answer.explanation)
-        return self.stand_ins.loosen(_owner(need.by) for need in blame.needs if need.by)
+        return self.stand_ins.loosen(owner_name(need.by) for need in blame.needs if need.by)
 
     def _with_owners(self, found: Mapping[str, Gap]) -> tuple[Gap, ...] | None:
         """The gaps that the resolution runs into, with all who need them; None where it has to run again.
 
         Gaps that uv only considered on its way are left out.
         """
+        if not found:
+            return ()
         request = request_for(
-            self.stand_ins.instead_of(self.project),
+            self._asked,
             preferences=self.preferences,
             folders=self.folders,
             stand_ins=self.stand_ins.overrides,
@@ -182,12 +209,13 @@ class _Search:
         if any(widened):
             return None
         needed = [gap for gap in found.values() if gap.package in owners]
-        shelf, spec = self.stand_ins.shelf, self.project.spec
-        own = _own_words(self.project)
-        return tuple(
-            _owned(gap, owners[gap.package], own.get(gap.package, SpecifierSet()), spec, shelf)
-            for gap in needed
-        ) or tuple(found.values())
+        shelf, owned = self.stand_ins.shelf, []
+        for item in needed:
+            # What contradicts and was set aside is told already.
+            conflicts = [] if item.package in self.freed else self.conflicts
+            gap = _owned(item, owners[item.package], self.project, shelf, conflicts)
+            owned += [] if gap is None else [gap]
+        return tuple(owned) if needed else tuple(found.values())
 
     def _told(self, name: str, version: str | None) -> Metadata | None:
         if version is None:
@@ -197,15 +225,28 @@ class _Search:
         except IndexContentError:
             return None  # whose requirement it is stays known, and not how it is worded
 
-    def _gaps(self, found: tuple[Gap, ...], conflict: Refused | Disagreement | None) -> Gaps:
+    def _gaps(self, found: tuple[Gap, ...]) -> Gaps:
         packages = {gap.package for gap in found}
-        stubbed = self.stand_ins.instead_of(self.project)
         return Gaps(
             gaps=tuple(sorted(found, key=lambda gap: gap.package)),
-            conflict=None if conflict is None else conflict_error(stubbed, conflict),
+            conflict=one_error(self.conflicts),
             assumed=tuple(item for item in self.stand_ins.assumed if item.package in packages),
             nothing_there=bool(found) and self.stand_ins.shelf.is_empty,
         )
+
+
+def _without(project: Project, freed: Mapping[str, str]) -> Project:
+    """The project with overrides in the place of all that is wanted of some packages."""
+    if not freed:
+        return project
+    return replace(
+        project,
+        overrides=(
+            *(line for line in project.overrides if package_of(line) not in freed),
+            *freed.values(),
+        ),
+        constraints=tuple(line for line in project.constraints if package_of(line) not in freed),
+    )
 
 
 def explain(
@@ -312,37 +353,25 @@ def _tightest(lacking: Mapping[Need, object]) -> SpecifierSet:
     return specifier
 
 
-def _own_words(project: Project) -> dict[str, SpecifierSet]:
-    """What the project itself requires, by package."""
-    found: dict[str, SpecifierSet] = {}
-    for item in asked(project):
-        found[item.name] = found.get(item.name, SpecifierSet()) & item.requirement.specifier
-    return found
+def _owned(
+    gap: Gap, owners: tuple[Owner, ...], project: Project, shelf: Shelf, conflicts: list[ResolutionError]
+) -> Gap | None:
+    """A gap with everybody who needs it: those whom uv's explanation tells, the others, the project itself.
 
-
-def _owned(gap: Gap, owners: tuple[Owner, ...], own: SpecifierSet, spec: Spec, shelf: Shelf) -> Gap:
-    """A gap with everybody who needs it: those whom uv's explanation tells, then the others."""
-    known: dict[str, Owner] = {canonicalize_name(owner.name): owner for owner in owners}
-    told = {_owner(text): text for text in gap.needed_by}
-    words = [
-        in_words(known[name]) if name in known and known[name].requirements else text
-        for name, text in told.items()
-    ]
-    words += [in_words(owner) for name, owner in known.items() if name not in told]
-    # uv names of a range only what is there of it, so its words count where nobody has better ones.
-    exact = {name for name, owner in known.items() if owner.requirements}
-    project = {_owner(PROJECT), _owner(CONSTRAINTS)}
-    specifier = own if told.keys() <= exact | project else own & Requirement(gap.requirement).specifier
-    for owner in owners:
-        for item in owner.requirements:
-            specifier &= item.specifier
+    Where no version could meet them all, that is one of the ``conflicts``, and a gap only where the index
+    has nothing of it.
+    """
+    own = [item for item in asked(project) if item.name == gap.package]
+    words = who_wants(gap.needed_by, owners, own)
+    specifier = wanted_in_all(Requirement(gap.requirement), gap.needed_by, owners, own)
+    if disjoint(specifier, SpecifierSet()):
+        conflicts.append(apart_error(gap.package, words))
+        specifier = SpecifierSet()
+        gap = replace(gap, platforms=shelf.platforms_without(Requirement(gap.package)))
+        if not gap.platforms:
+            return None
     paths = tuple(dict.fromkeys(owner.path for owner in owners if owner.path))
-    return _with_lack(replace(gap, needed_by=tuple(words), paths=paths), specifier, spec, shelf)
-
-
-def _owner(text: str) -> str:
-    """The normalized name at the beginning of what names an owner."""
-    return canonicalize_name(_NAME.split(text, maxsplit=1)[0])
+    return _with_lack(replace(gap, needed_by=words, paths=paths), specifier, project.spec, shelf)
 
 
 def _who(need: Need) -> str:

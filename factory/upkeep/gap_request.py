@@ -46,6 +46,10 @@ def errors_in(report: GapReport) -> tuple[str, ...]:
 
 def as_markdown(report: GapReport) -> str:
     """A request that can be sent as it is: a table for each index, one line for each requirement."""
+    untold = [flavor.flavor for flavor in report.flavors if flavor.error is not None or flavor.conflict]
+    doubt = f"What else is missing could not be told of these images: {', '.join(untold)}."
+    if not report.wanted and untold:
+        return f"{doubt.replace('else ', '')}\n"
     if not report.wanted:
         return "Nothing is missing from the package index of these images.\n"
     parts = ["# Packages that the index lacks", "", "Dear owners of the index,", "", _REQUEST]
@@ -60,6 +64,8 @@ def as_markdown(report: GapReport) -> str:
             "",
             f"What these require themselves is not known to us and may be missing as well: {named}.",
         ]
+    if untold:
+        parts += ["", doubt]
     return "\n".join((*parts, ""))
 
 

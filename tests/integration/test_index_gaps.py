@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.index_gaps import assumed_in, flavors_in, gaps_in, look
 from support.index_server import Fault, IndexServer
 from support.private_index import (
     BAIT,
@@ -19,37 +19,9 @@ from support.private_index import (
     asked_for,
 )
 from support.wheels import make_sdist, make_wheel
-from support.workshop import ACCESS, AMD, ARM, CONFLICT, SPEC, Run, Workshop
-
-from factory.cli.main import main
+from support.workshop import ACCESS, AMD, ARM, SPEC, Workshop
 
 pytestmark = pytest.mark.integration
-
-
-def look(workshop: Workshop, *arguments: str) -> Run:
-    """Run ``factory index-gaps``."""
-    with pytest.raises(SystemExit) as ended:
-        main(["--root", str(workshop.root), "index-gaps", *arguments])
-    captured = workshop.capsys.readouterr()
-    status = ended.value.code
-    assert isinstance(status, int)
-    return Run(status=status, out=captured.out, err=captured.err)
-
-
-def flavors_in(run: Run) -> list[dict[str, Any]]:
-    body: dict[str, Any] = json.loads(run.out)
-    flavors: list[dict[str, Any]] = body["flavors"]
-    return flavors
-
-
-def gaps_in(run: Run, key: str = "gaps") -> dict[str, dict[str, Any]]:
-    (flavor,) = flavors_in(run)
-    return {gap["package"]: gap for gap in flavor[key]}
-
-
-def assumed_in(run: Run) -> dict[str, tuple[str | None, str | None]]:
-    (flavor,) = flavors_in(run)
-    return {item["package"]: (item["version"], item["source"]) for item in flavor["assumed"]}
 
 
 @pytest.fixture
@@ -362,19 +334,6 @@ def test_a_url_that_is_no_index_is_doubted_before_anything_else_is_said(workshop
     assert "look first" not in look(workshop, "th09-cpu-torch2110-py312").out
 
 
-def test_a_contradiction_is_told_beside_gaps_and_is_an_error_alone(workshop: Workshop) -> None:
-    make_wheel(workshop.pushed, "aa", "1.0", requires=["bb<2"])
-    make_wheel(workshop.pushed, "bb", "1.0")
-    make_wheel(workshop.pushed, "bb", "2.0")
-    run = look(workshop, workshop.flavor("aa", "bb>=2", "absent").name)
-    assert run.status == 1
-    assert "and, all that aside," in run.out
-    assert "all versions of aa depend on bb<2" in run.out
-    run = look(workshop, workshop.flavor("aa", "bb>=2").name)
-    assert run.status == CONFLICT
-    assert "all versions of aa depend on bb<2" in run.err
-
-
 def test_a_folder_of_wheels_fills_gaps_as_it_does_for_a_lock(workshop: Workshop, tmp_path: Path) -> None:
     make_wheel(tmp_path / "wheels", "absent", "1.0", requires=["behind"])
     folder = workshop.flavor("absent")
@@ -390,6 +349,8 @@ def test_what_cannot_be_meant_is_refused(workshop: Workshop) -> None:
     assert look(workshop, folder.name, "--json", "--markdown").status == 2
     misplaced = look(workshop, "--markdown", folder.name, folder.name)
     assert (misplaced.status, "Is it a flavor?" in misplaced.err) == (2, True)
+    nowhere = look(workshop, folder.name, "--markdown", "no-such-folder/request.md")
+    assert (nowhere.status, "there is no folder no-such-folder" in nowhere.err) == (2, True)
     assert look(workshop, folder.name, "--index-url", "ftp://index.example.com/").status == SPEC
 
 

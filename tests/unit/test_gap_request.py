@@ -92,3 +92,21 @@ def test_nothing_missing_makes_no_table() -> None:
         f"two: {INDEX} has all that it needs",
         "0 packages are missing, in 0 of 2 flavors",
     )
+
+
+ERROR = IndexAccessError("it is down", solution="Wait.")
+
+
+@pytest.mark.parametrize(
+    "untold",
+    [
+        FlavorGaps(flavor="two", index="", state="failed", error=ERROR),
+        FlavorGaps(flavor="two", index=INDEX, state="complete", conflict="aa<2 and aa>=2"),
+    ],
+)
+@pytest.mark.parametrize("gaps", [(), (GAP,)])
+def test_what_could_not_be_told_is_not_said_to_be_there(untold: FlavorGaps, gaps: tuple[Gap, ...]) -> None:
+    request = as_markdown(report(flavor("one", *gaps), untold))
+    assert "Nothing is missing" not in request
+    assert "is missing could not be told of these images: two." in request
+    assert ("| `flash-attn>=2.8` |" in request) == bool(gaps)
