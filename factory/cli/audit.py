@@ -10,8 +10,9 @@ from factory.upkeep.audit import audit_flavors
 from factory.upkeep.audit_text import describe
 
 
-@click.command()
+@click.command(short_help="Report known vulnerabilities of locked versions.")
 @click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Audit every flavor; so does naming none.")
 @click.option(
     "--advisories",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -26,18 +27,26 @@ from factory.upkeep.audit_text import describe
 )
 @common
 def command(
-    invocation: Invocation, flavors: tuple[str, ...], *, advisories: Path | None, osv_url: str | None
+    invocation: Invocation,
+    flavors: tuple[str, ...],
+    *,
+    every: bool,
+    advisories: Path | None,
+    osv_url: str | None,
 ) -> int:
     """Report known vulnerabilities of the locked versions; of every flavor where none is named.
 
-    Each finding comes with the command that would fix it. No package index is asked for anything, so
-    whether the fixed version is there is for that command to say. A local version such as 2.11.0+cpu is
-    compared as 2.11.0. Exits with 1 where there are findings that no waiver covers: a
-    [[tool.factory.waivers]] whose finding is one of the advisory's ids, with a reason and a last day.
+    A finding comes with the command that would fix it, one for all that the same version is rid of. No
+    package index is asked for anything, so whether that version is there is for the command to say. A
+    local version such as 2.11.0+cpu is compared as 2.11.0. Exits with 1 where there are findings that no
+    waiver covers: a [[tool.factory.waivers]] whose finding is one of the advisory's ids, with a reason
+    and a last day.
 
     Without --advisories, pip-audit asks a service in the network: the names and versions of all pinned
     packages are sent to it, also of those that only a private index has.
     """
+    if every and flavors:
+        raise click.UsageError("Name flavors, or give --all, not both.")
     if advisories is not None and osv_url is not None:
         raise click.UsageError("Give --advisories (or FACTORY_ADVISORIES) or --osv-url, not both.")
     selected = invocation.repository_of(*flavors).select(flavors)

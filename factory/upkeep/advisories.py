@@ -96,7 +96,10 @@ def read_database(folder: Path) -> Database:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The advisories below a folder; a folder that cannot be listed is an error, as a damaged file is."""
+    """The advisories below a folder, also behind links; each folder is read once, in whatever circles.
+
+    A folder that cannot be listed, or a link that leads nowhere, is an error, as a damaged file is.
+    """
 
     def refuse(error: OSError) -> None:
         raise AdvisoryError(
@@ -104,9 +107,20 @@ def _files(folder: Path) -> Iterator[Path]:
             solution="Name a folder of advisories that can be read.",
         ) from error
 
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place) / name for name in sorted(names) if name.endswith(".json"))
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        known = real in seen
+        seen.add(real)
+        folders[:] = [] if known else sorted(name for name in folders if not name.startswith("."))
+        for path in () if known else (Path(place) / name for name in sorted(names)):
+            if path.suffix == ".json":
+                yield path
+            elif path.is_symlink() and not path.name.startswith("."):
+                try:
+                    path.stat()
+                except OSError as error:
+                    refuse(error)
 
 
 def _read(path: Path) -> Advisory:

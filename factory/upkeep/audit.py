@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.version import Version
@@ -13,9 +13,10 @@ from factory.flavor.spec import Spec
 from factory.flavor.waiver import Waiver, waiver_for
 from factory.lock.lockset import LockSet, read_lock_set, require_lock_set
 from factory.upkeep.advisories import Database, read_database
+from factory.upkeep.drift_report import DRIFT
 from factory.upkeep.osv import Evaluated, Vulnerability, evaluate
 from factory.upkeep.pip_audit import Pinned, ask
-from factory.upkeep.remedy import remedy
+from factory.upkeep.remedy import Need, Remedy, remedies
 
 # What pip would install besides the pins.
 _MORE_PINS = frozenset({"-r", "--requirement", "-e", "--editable"})
@@ -32,20 +33,30 @@ class Lapsed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """A vulnerability of a version that flavors pin.
+class Affected:
+    """A version that has a vulnerability, the flavors that pin it, and the versions above with a fix."""
 
-    ``ids`` are all of its ids, the one to call it by first; ``fix`` are the commands that would be rid
-    of it, none where no fixed version is known; ``lapsed`` are waivers that held once.
+    version: str
+    flavors: tuple[str, ...]
+    fixed: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A vulnerability of versions that flavors pin.
+
+    ``ids`` are all of its ids, the one to call it by first; ``affected`` are the versions in order, and
+    ``flavors`` those of all of them. ``fix`` are the commands that would be rid of it, and of whatever
+    else of the package the same version is rid of; none where no version is known that is. ``lapsed``
+    are waivers that held once.
     """
 
     package: str
-    version: str
     ids: tuple[str, ...]
     summary: str
     rating: str | None
     severity: str | None
-    fixed: tuple[str, ...]
+    affected: tuple[Affected, ...]
     flavors: tuple[str, ...]
     fix: tuple[str, ...]
     lapsed: tuple[Lapsed, ...] = ()
@@ -61,6 +72,16 @@ class Waived:
     ids: tuple[str, ...]
     reason: str
     expires: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unused:
+    """A waiver of an advisory that is about nothing which its flavor pins, as far as is known."""
+
+    flavor: str
+    finding: str
+    package: str | None
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +107,7 @@ class Audit:
     packages: int
     findings: tuple[Finding, ...]
     waived: tuple[Waived, ...]
+    unused: tuple[Unused, ...]
     undecided: tuple[str, ...]
     not_locked: tuple[str, ...]
 
@@ -94,6 +116,17 @@ class Audit:
 class _Pinning:
     flavor: Flavor
     pins: tuple[Pinned, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Single:
+    """A vulnerability of one flavor, which no waiver covers today."""
+
+    flavor: str
+    package: str
+    version: str
+    vulnerability: Vulnerability
+    lapsed: tuple[Lapsed, ...]
 
 
 def audit_flavors(
@@ -133,10 +166,11 @@ def audit_flavors(
         flavors=tuple(flavor.name for flavor in locked),
         packages=len(pins),
         findings=_together(
-            [found for found in single if isinstance(found, Finding)],
+            [found for found in single if isinstance(found, _Single)],
             {flavor.name: flavor.project.spec for flavor in locked},
         ),
         waived=tuple(found for found in single if isinstance(found, Waived)),
+        unused=tuple(unused for pinning in pinnings for unused in _unused(pinning, known)),
         undecided=tuple(sorted({id_ for evaluated in known.values() for id_ in evaluated.undecided})),
         not_locked=tuple(flavor.name for flavor in flavors if flavor not in locked),
     )
@@ -194,8 +228,8 @@ def _describe(folder: Path, database: Database, today: dt.date) -> Source:
 
 def _found(
     pinning: _Pinning, known: Mapping[Pinned, Evaluated], today: dt.date
-) -> Iterable[Finding | Waived]:
-    """What one flavor has: findings with it as their only flavor, and what it bears."""
+) -> Iterable[_Single | Waived]:
+    """What one flavor has, and what it bears."""
     flavor, waivers = pinning.flavor, pinning.flavor.project.spec.waivers
     for package, version in pinning.pins:
         for vulnerability in known[package, version].vulnerabilities:
@@ -204,7 +238,13 @@ def _found(
             waiver = next((one for one in held if one), None)
             if waiver is None:
                 lapsed = [one for one in waivers if any(one.covers(id_, package=package) for id_ in ids)]
-                yield _finding(flavor.name, package, version, vulnerability, lapsed)
+                yield _Single(
+                    flavor=flavor.name,
+                    package=package,
+                    version=version,
+                    vulnerability=vulnerability,
+                    lapsed=tuple(_lapsed(flavor.name, one) for one in lapsed),
+                )
             else:
                 yield Waived(
                     flavor=flavor.name,
@@ -216,54 +256,79 @@ def _found(
                 )
 
 
-def _finding(
-    flavor: str, package: str, version: str, vulnerability: Vulnerability, lapsed: Iterable[Waiver]
-) -> Finding:
-    return Finding(
-        package=package,
-        version=version,
-        ids=vulnerability.ids,
-        summary=vulnerability.summary,
-        rating=vulnerability.rating,
-        severity=vulnerability.severity,
-        fixed=vulnerability.fixed,
-        flavors=(flavor,),
-        fix=(),
-        lapsed=tuple(
-            Lapsed(
-                flavor=flavor,
-                finding=waiver.finding,
-                reason=waiver.reason,
-                expires=waiver.expires.isoformat(),
-            )
-            for waiver in lapsed
-        ),
+def _lapsed(flavor: str, waiver: Waiver) -> Lapsed:
+    return Lapsed(
+        flavor=flavor,
+        finding=waiver.finding,
+        reason=waiver.reason,
+        expires=waiver.expires.isoformat(),
     )
 
 
-def _together(findings: Sequence[Finding], specs: Mapping[str, Spec]) -> tuple[Finding, ...]:
-    """The same vulnerability of the same version in several flavors as one finding, with its commands."""
-    groups: dict[tuple[object, ...], list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault((finding.package, finding.version, finding.ids), []).append(finding)
-    whole = [
-        replace(
-            group[0],
-            flavors=tuple(flavor for finding in group for flavor in finding.flavors),
-            lapsed=tuple(waiver for finding in group for waiver in finding.lapsed),
-        )
-        for group in groups.values()
+def _unused(pinning: _Pinning, known: Mapping[Pinned, Evaluated]) -> Iterable[Unused]:
+    """The waivers of advisories, which no rule of the check knows, that are about nothing here."""
+    found = [
+        (package, id_)
+        for package, version in pinning.pins
+        for evaluated in (known[package, version],)
+        for ids in (*(one.ids for one in evaluated.vulnerabilities), evaluated.undecided)
+        for id_ in ids
     ]
-    ordered = sorted(whole, key=lambda finding: (finding.package, Version(finding.version), finding.ids))
-    return tuple(
-        replace(
-            finding,
-            fix=remedy(
-                finding.package,
-                finding.fixed,
-                {flavor: specs[flavor] for flavor in finding.flavors},
-                reason=finding.ids[0],
-            ),
+    for waiver in pinning.flavor.project.spec.waivers:
+        of_a_rule = waiver.finding.upper().startswith("FAC") or waiver.finding.lower() == DRIFT
+        if not of_a_rule and not any(waiver.covers(id_, package=package) for package, id_ in found):
+            yield Unused(
+                flavor=pinning.flavor.name,
+                finding=waiver.finding,
+                package=waiver.package,
+                reason=waiver.reason,
+            )
+
+
+def _together(singles: Sequence[_Single], specs: Mapping[str, Spec]) -> tuple[Finding, ...]:
+    """The same vulnerability in several flavors as one finding, with its commands."""
+    groups: dict[tuple[str, tuple[str, ...]], list[_Single]] = {}
+    for single in singles:
+        groups.setdefault((single.package, single.vulnerability.ids), []).append(single)
+    ways = {package: _remedies(package, singles, specs) for package, _ in groups}
+    return tuple(_finding(groups[key], ways[key[0]]) for key in sorted(groups))
+
+
+def _remedies(package: str, singles: Sequence[_Single], specs: Mapping[str, Spec]) -> tuple[Remedy, ...]:
+    needs = (
+        Need(
+            flavor=single.flavor,
+            vulnerability=single.vulnerability.ids[0],
+            cures=single.vulnerability.cures,
         )
-        for finding in ordered
+        for single in singles
+        if single.package == package
+    )
+    return remedies(package, needs, specs)
+
+
+def _finding(group: Sequence[_Single], ways: Sequence[Remedy]) -> Finding:
+    """One vulnerability, from what each flavor has of it."""
+    by_version: dict[str, list[_Single]] = {}
+    for single in sorted(group, key=lambda single: Version(single.version)):
+        by_version.setdefault(single.version, []).append(single)
+    told = group[0].vulnerability
+    flavors = tuple(single.flavor for single in group)
+    return Finding(
+        package=group[0].package,
+        ids=told.ids,
+        summary=told.summary,
+        rating=told.rating,
+        severity=told.severity,
+        affected=tuple(
+            Affected(
+                version=version,
+                flavors=tuple(single.flavor for single in of_one),
+                fixed=of_one[0].vulnerability.fixed,
+            )
+            for version, of_one in by_version.items()
+        ),
+        flavors=flavors,
+        fix=tuple(command for way in ways if told.ids[0] in way.vulnerabilities for command in way.commands),
+        lapsed=tuple(lapsed for single in group for lapsed in single.lapsed),
     )

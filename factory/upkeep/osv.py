@@ -24,6 +24,8 @@ class Vulnerability:
 
     ``ids`` begins with the one to call it by; ``fixed`` are the versions above, in order, that are
     known to be rid of it; ``rating`` and ``severity`` are a word and a CVSS vector, where they are given.
+    ``cures`` are those of ``fixed`` and what other vulnerabilities of that version are fixed in, as far
+    as it does not have this one.
     """
 
     ids: tuple[str, ...]
@@ -31,6 +33,7 @@ class Vulnerability:
     rating: str | None
     severity: str | None
     fixed: tuple[str, ...]
+    cures: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +53,13 @@ def evaluate(package: str, pinned: str, advisories: Sequence[Advisory]) -> Evalu
         AdvisoryError: a version in an advisory, or the pin, is not one of PEP 440 and has to be compared.
     """
     version = public_version(package, pinned)
-    found = []
-    for group in _groups(advisories):
-        affecting = [advisory for advisory in group if _affects(advisory, package, version)]
-        if affecting:
-            found.append(_vulnerability(package, version, group, affecting))
+    groups = [
+        (group, affecting)
+        for group in _groups(advisories)
+        if (affecting := [advisory for advisory in group if _affects(advisory, package, version)])
+    ]
+    candidates = _named([advisory for _, affecting in groups for advisory in affecting], package)
+    found = [_vulnerability(package, version, *group, candidates) for group in groups]
     undecided = (advisory.id for advisory in advisories if not _can_be_decided(advisory, package))
     return Evaluated(
         vulnerabilities=tuple(sorted(found, key=lambda one: one.ids)), undecided=tuple(sorted(undecided))
@@ -68,7 +73,7 @@ def public_version(package: str, pinned: str) -> Version:
         AdvisoryError: it is not a version of PEP 440, which nothing can be compared with.
     """
     try:
-        return Version(Version(pinned).public)
+        return _public(pinned)
     except InvalidVersion as error:
         raise AdvisoryError(
             f"{package} is pinned to {pinned!r}, which is not a version of PEP 440",
@@ -83,28 +88,38 @@ def by_name(ids: Iterable[str]) -> tuple[str, ...]:
 
 
 def _vulnerability(
-    package: str, version: Version, group: Sequence[Advisory], affecting: Sequence[Advisory]
+    package: str,
+    version: Version,
+    group: Sequence[Advisory],
+    affecting: Sequence[Advisory],
+    candidates: Iterable[Version],
 ) -> Vulnerability:
     """What the advisories of one group say together; a fix is one that none of them contradicts."""
-    named = {
-        _version(text, advisory)
-        for advisory in affecting
-        for affected in _about(advisory, package)
-        for events in affected.ranges
-        for kind, text in events
-        if kind == "fixed"
-    }
-    fixed = [
+    cures = [
         candidate
-        for candidate in sorted(named)
+        for candidate in sorted(candidates)
         if candidate > version and not any(_affects(advisory, package, candidate) for advisory in group)
     ]
+    named = _named(affecting, package)
     return Vulnerability(
         ids=by_name(id_ for advisory in group for id_ in advisory.ids),
         summary=next((advisory.summary for advisory in affecting if advisory.summary), ""),
         rating=next((advisory.rating for advisory in affecting if advisory.rating), None),
         severity=next((advisory.severity for advisory in affecting if advisory.severity), None),
-        fixed=tuple(str(candidate) for candidate in fixed),
+        fixed=tuple(str(candidate) for candidate in cures if candidate in named),
+        cures=tuple(str(candidate) for candidate in cures),
+    )
+
+
+def _named(advisories: Iterable[Advisory], package: str) -> frozenset[Version]:
+    """The versions that advisories name as fixed."""
+    return frozenset(
+        _version(text, advisory)
+        for advisory in advisories
+        for affected in _about(advisory, package)
+        for events in affected.ranges
+        for kind, text in events
+        if kind == "fixed"
     )
 
 
@@ -150,7 +165,7 @@ def _is_affected(affected: Affected, version: Version, advisory: Advisory) -> bo
 def _is_listed(versions: Iterable[str], version: Version) -> bool:
     for text in versions:
         try:
-            if Version(text) == version:
+            if _public(text) == version:
                 return True
         except InvalidVersion:  # older than PEP 440, so not the pinned one
             continue
@@ -181,9 +196,13 @@ def _is_in_range(events: Sequence[tuple[str, str]], version: Version, advisory: 
 
 def _version(text: str, advisory: Advisory) -> Version:
     try:
-        return Version(text)
+        return _public(text)
     except InvalidVersion as error:
         raise AdvisoryError(
             f"{advisory.source} is damaged: {advisory.id} names {text!r}, which is not a version of PEP 440",
             solution="Fetch the advisories again; where it stays, mend the file by hand.",
         ) from error
+
+
+def _public(text: str) -> Version:
+    return Version(Version(text).public)

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -81,7 +81,7 @@ def _ask(batch: Mapping[str, str], url: str | None) -> dict[Pinned, tuple[Vulner
         )
         try:
             return _read(json.loads(answer.read_bytes()))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise AdvisoryError(
                 f"pip-audit could not tell: {_last_line(finished)}",
                 solution=f"Look whether {url or 'OSV'} can be reached from here, or {_OFFLINE}.",
@@ -90,22 +90,39 @@ def _ask(batch: Mapping[str, str], url: str | None) -> dict[Pinned, tuple[Vulner
 
 def _read(answer: object) -> dict[Pinned, tuple[Vulnerability, ...]]:
     return {
-        (canonicalize_name(text(entry, "name")), text(entry, "version")): tuple(
-            _vulnerability(found, Version(text(entry, "version"))) for found in objects(entry, "vulns")
-        )
+        (canonicalize_name(text(entry, "name")), text(entry, "version")): _vulnerabilities(entry)
         for entry in objects(typed(answer, dict, "the answer"), "dependencies")
         if "skip_reason" not in entry
     }
 
 
-def _vulnerability(found: Mapping[str, object], version: Version) -> Vulnerability:
-    fixes = {Version(fix) for fix in texts(found, "fix_versions")}
+def _vulnerabilities(entry: Mapping[str, object]) -> tuple[Vulnerability, ...]:
+    """What a version has; above the last fix of one, what another is fixed in is rid of both."""
+    version, found = Version(text(entry, "version")), objects(entry, "vulns")
+    fixes = [{fix for fix in _fixes(one) if fix > version} for one in found]
+    every = set[Version]().union(*fixes)
+    return tuple(
+        _vulnerability(one, own, {fix for fix in every if own and (fix in own or fix > max(own))})
+        for one, own in zip(found, fixes, strict=True)
+    )
+
+
+def _fixes(found: Mapping[str, object]) -> Iterator[Version]:
+    for fix in texts(found, "fix_versions"):
+        # A local version is told by its public part, as the pins are asked about.
+        yield Version(Version(fix).public)
+
+
+def _vulnerability(
+    found: Mapping[str, object], fixed: Iterable[Version], cures: Iterable[Version]
+) -> Vulnerability:
     return Vulnerability(
         ids=by_name((text(found, "id"), *texts(found, "aliases"))),
         summary=one_line(optional_text(found, "description") or ""),
         rating=None,
         severity=None,
-        fixed=tuple(str(fix) for fix in sorted(fixes) if fix > version),
+        fixed=tuple(str(fix) for fix in sorted(fixed)),
+        cures=tuple(str(fix) for fix in sorted(cures)),
     )
 
 

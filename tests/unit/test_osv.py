@@ -240,3 +240,38 @@ def test_a_summary_is_one_line_that_no_terminal_obeys() -> None:
 def test_a_pin_that_is_no_version_is_refused() -> None:
     with pytest.raises(AdvisoryError, match="pinned to 'latest'"):
         _evaluate("latest", _GOOD)
+
+
+def test_folders_behind_links_are_read_once_and_circles_end(tmp_path: Path) -> None:
+    elsewhere = write_advisories(tmp_path / "elsewhere", _GOOD)
+    folder = tmp_path / "advisories"
+    folder.mkdir()
+    (folder / "PyPI").symlink_to(elsewhere)
+    (folder / "again").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)
+    assert read_database(folder).count == 1
+
+
+@pytest.mark.parametrize("target", ["nowhere", "PyPI"], ids=["nowhere", "itself"])
+def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path, target: str) -> None:
+    folder = write_advisories(tmp_path, _GOOD)
+    (folder / "PyPI").symlink_to(folder / target)
+    with pytest.raises(AdvisoryError, match="PyPI cannot be read"):
+        read_database(folder)
+
+
+def test_an_advisory_that_names_a_local_version_is_read_by_its_public_part() -> None:
+    ranged = advisory("PYSEC-1", "lib", START, {"fixed": "13.0.0+x"})
+    (found,) = _evaluate("12.0", ranged).vulnerabilities
+    assert found.fixed == ("13.0.0",)
+    assert not _evaluate("13.0.0", ranged).vulnerabilities
+    assert _evaluate("1.0+cpu", advisory("PYSEC-1", "lib", versions=["1.0+cpu"])).vulnerabilities
+
+
+def test_what_another_vulnerability_is_fixed_in_is_a_cure_where_it_does_not_have_this_one() -> None:
+    twice = advisory("PYSEC-1", "lib", START, {"fixed": "1.2"}, {"introduced": "1.3"}, {"fixed": "1.5"})
+    others = [advisory(f"PYSEC-{fix}", "lib", START, {"fixed": fix}) for fix in ("1.3", "1.4.9", "1.6")]
+    found = {one.ids[0]: one for one in _evaluate("1.0", twice, *others).vulnerabilities}
+    assert found["PYSEC-1"].fixed == ("1.2", "1.5")
+    assert found["PYSEC-1"].cures == ("1.2", "1.5", "1.6")
+    assert found["PYSEC-1.6"].cures == ("1.6",)
