@@ -12,7 +12,7 @@ from factory.flavor.references import PLATFORMS
 from factory.flavor.spec import ACCELERATORS
 
 
-@click.command()
+@click.command(short_help="Make a flavor of a folder that was kept by hand.")
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--accelerator", type=click.Choice(ACCELERATORS), help="What the image runs on.")
 @click.option("--accelerator-version", metavar="VERSION", help="Full version, such as 13.0; none for cpu.")

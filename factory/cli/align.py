@@ -12,9 +12,9 @@ from factory.upkeep.align import AlignOptions, align
 from factory.upkeep.align_text import as_markdown, as_text, errors_in
 
 
-@click.command()
+@click.command(short_help="Compare Training Hub's requirements with flavors.")
 @click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Compare every flavor.")
+@click.option("--all", "every", is_flag=True, help="Compare every flavor; without it, name one or more.")
 @click.option(
     "--training-hub",
     metavar="VERSION",

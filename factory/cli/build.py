@@ -13,7 +13,7 @@ from factory.image.engine import ENGINE_VARIABLE, ENGINES
 from factory.lock.find_links import folders_in_environment
 
 
-@click.command()
+@click.command(short_help="Build a flavor's image with podman, or docker.")
 @click.argument("flavor", metavar="FLAVOR")
 @click.option("--downstream", is_flag=True, help="Build Dockerfile.konflux, on the downstream base image.")
 @click.option(

@@ -15,7 +15,7 @@ from factory.upkeep.bump_text import describe, warnings
 from factory.upkeep.failures import failures
 
 
-@click.command()
+@click.command(short_help="Raise the floor of packages, as for a security fix.")
 @click.argument("requirements", metavar="REQUIREMENT...", nargs=-1, required=True)
 @click.option("--flavor", "flavors", metavar="FLAVOR", multiple=True, help="Only this flavor; repeatable.")
 @click.option("--all", "every", is_flag=True, help="Every flavor that has the package and is locked.")

@@ -8,7 +8,7 @@ from factory.cli.options import Invocation, common
 from factory.flavor.waiver import today
 
 
-@click.command()
+@click.command(short_help="Apply every rule to flavors, without a network.")
 @click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Check every flavor; so does naming none.")
 @click.option(

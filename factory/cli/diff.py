@@ -8,7 +8,7 @@ from factory.upkeep.diff_text import as_markdown, as_text
 from factory.upkeep.snapshot import plain_name, take_two
 
 
-@click.command()
+@click.command(short_help="Show what differs between flavors or revisions.")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="[B]", required=False)
 @click.option("--markdown", is_flag=True, help="Print tables in Markdown, for a pull request.")

@@ -9,7 +9,7 @@ from factory.upkeep.drift_text import as_markdown, as_text
 from factory.upkeep.failures import failures
 
 
-@click.command("drift-report")
+@click.command("drift-report", short_help="Find packages whose versions differ by flavor.")
 @click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
 @click.option("--direct-only", is_flag=True, help="Leave out packages that no flavor asks for itself.")
 @click.option("--markdown", is_flag=True, help="Print tables in Markdown.")

@@ -28,9 +28,9 @@ def _markdown_file(context: click.Context, parameter: click.Parameter, value: st
     return value
 
 
-@click.command("index-gaps")
+@click.command("index-gaps", short_help="List all that a flavor's index lacks, in one pass.")
 @click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Look at every flavor.")
+@click.option("--all", "every", is_flag=True, help="Look at every flavor; without it, name one or more.")
 @click.option(
     "--index-url", metavar="URL", help="Ask about this index in the place of the flavor's main one."
 )

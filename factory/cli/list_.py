@@ -7,7 +7,7 @@ from factory.check.state import flavor_state
 from factory.cli.options import Invocation, common
 
 
-@click.command("list")
+@click.command("list", short_help="List the flavors with their versions and states.")
 @common
 def command(invocation: Invocation) -> None:
     """List the flavors with their versions and states.

@@ -13,9 +13,9 @@ from factory.lock.locking import LockOptions, lock_flavors
 from factory.lock.report import describe, failures, notes_on, report_of
 
 
-@click.command()
+@click.command(short_help="Resolve and lock flavors, or prove that a lock holds.")
 @click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Lock every flavor.")
+@click.option("--all", "every", is_flag=True, help="Lock every flavor; without it, name one or more.")
 @click.option("--upgrade", is_flag=True, help="Take the newest versions instead of keeping those locked.")
 @click.option(
     "--upgrade-package", "upgrade_packages", metavar="NAME", multiple=True, help="Do so for one package."

@@ -11,7 +11,7 @@ from factory.flavor.spec import ACCELERATORS
 from factory.render.create import Created, Request, create_flavor
 
 
-@click.command()
+@click.command(short_help="Make a flavor folder from templates, or from another flavor.")
 @click.option("--accelerator", type=click.Choice(ACCELERATORS), required=True, help="What the image runs on.")
 @click.option("--accelerator-version", metavar="VERSION", help="Full version, such as 13.0; none for cpu.")
 @click.option("--torch", metavar="VERSION", required=True, help="PyTorch, such as 2.11.0.")

@@ -14,7 +14,7 @@ from factory.lock.find_links import folders_in_environment
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
-@click.command()
+@click.command(short_help="Fetch and verify all artifacts of a flavor's lock.")
 @click.argument("flavor")
 @click.option(
     "--output",

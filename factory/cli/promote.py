@@ -14,7 +14,7 @@ from factory.upkeep.promote_text import describe
 from factory.upkeep.release import read_release
 
 
-@click.command()
+@click.command(short_help="Move flavors to the next release in one step.")
 @click.argument("flavors", metavar="FLAVOR...", nargs=-1, required=True)
 @click.option("--index-url", metavar="URL", help="The package index of the release.")
 @click.option(

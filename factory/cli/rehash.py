@@ -13,9 +13,9 @@ from factory.lock.rehash_report import describe_rehashed, rehash_report
 from factory.lock.report import failures
 
 
-@click.command()
+@click.command(short_help="Keep the locked versions and take their hashes anew.")
 @click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Rehash every flavor.")
+@click.option("--all", "every", is_flag=True, help="Rehash every flavor; without it, name one or more.")
 @click.option(
     "--find-links",
     type=click.Path(path_type=Path, file_okay=False, exists=True),

@@ -7,7 +7,7 @@ from factory.check.state import flavor_details
 from factory.cli.options import Invocation, common
 
 
-@click.command()
+@click.command(short_help="Show a flavor: its spec, its files and their state.")
 @click.argument("flavor")
 @common
 def command(invocation: Invocation, flavor: str) -> None:

@@ -9,7 +9,7 @@ from factory.downstream.context import downstream_dockerfile, write_context
 from factory.downstream.strip import strip_file
 
 
-@click.command()
+@click.command(short_help="Remove the MIDSTREAM ONLY blocks, and nothing else.")
 @click.argument("target", metavar="FLAVOR|DOCKERFILE")
 @click.option(
     "--output",

@@ -14,7 +14,7 @@ _WOULD = _LEFT | {
 }
 
 
-@click.command()
+@click.command(short_help="Render the generated files of flavors again.")
 @click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @common
