@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from factory.adopt.applying import only_what_applies
 from factory.adopt.asked import REQUIREMENTS_IN, Asked, read_asked, unreadable_dependencies
 from factory.adopt.decide import Decision, Origin, Wanted, decide
 from factory.adopt.dockerfile import Dockerfile, Step, read_dockerfile
@@ -11,14 +12,13 @@ from factory.adopt.draft import Draft
 from factory.adopt.evidence import Sources
 from factory.adopt.files import place_files
 from factory.adopt.folder import Folder, read_folder
-from factory.adopt.further import read_further_locks
 from factory.adopt.given import Given, what_the_template_gives
+from factory.adopt.installed import read_locks
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.new_project import guessed, new_project
-from factory.adopt.old_lock import read_old_lock, starting_point
+from factory.adopt.old_lock import starting_point
 from factory.adopt.old_project import read_old_project
 from factory.adopt.placement import Placement, masked
-from factory.adopt.run import is_install
 from factory.errors import FlavorExistsError
 from factory.flavor.repository import Repository
 from factory.lock.lockfile import LOCK_FILE
@@ -28,7 +28,6 @@ from factory.render.render import RenderedFile
 
 _MIDSTREAM = ("Dockerfile", "Containerfile")
 _DOWNSTREAM = ("Dockerfile.konflux", "Containerfile.konflux")
-_LOCK_NAME = re.compile(r"(?<![\w.-])(requirements[\w.-]*\.txt|pylock[\w.-]*\.toml)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
         FlavorExistsError: the flavor's name is taken, maybe by the folder itself.
         NotFoundError, StorageError, BusyError, TemplateError, MarkerError: as their names say.
     """
-    sources = read_sources(source)
+    sources = only_what_applies(read_sources(source), python=wanted.python, platforms=wanted.platforms)
     decision = decide(sources, wanted)
     given = what_the_template_gives(decision.spec)
     placements, draft = _placements(sources, given)
@@ -102,18 +101,19 @@ def read_sources(root: Path) -> Sources:
     midstream, downstream = (_dockerfile(folder, names) for names in (_MIDSTREAM, _DOWNSTREAM))
     if midstream is not None:
         folder = replace(folder, entrypoint=_entrypoint(midstream, folder))
-    installed = _installed_locks(midstream or downstream, folder)
-    lock = read_old_lock(folder, installed=installed)
+    locks = read_locks(midstream or downstream, folder)
+    folder = replace(folder, locks=locks.paths)
     project = read_old_project(folder)
     is_asked = REQUIREMENTS_IN in folder.paths and not (project and project.dependencies)
     return Sources(
         folder=folder,
         dockerfile=midstream,
         downstream=downstream,
-        lock=lock,
+        lock=locks.main,
         project=project,
         asked=read_asked(folder) if is_asked else None,
-        further=read_further_locks(folder, lock, installed),
+        further=locks.further,
+        beside=locks.beside,
     )
 
 
@@ -127,17 +127,6 @@ def _entrypoint(dockerfile: Dockerfile, folder: Folder) -> str | None:
     texts = [step.text for step in dockerfile.steps if step.name == "ENTRYPOINT"]
     words = re.findall(r"[\w.-]+\.sh\b", texts[-1]) if texts else []
     return next((word for word in words if word in folder.paths), None)
-
-
-def _installed_locks(dockerfile: Dockerfile | None, folder: Folder) -> tuple[str, ...]:
-    """The locks that the Dockerfile installs, those that are there, in its order."""
-    named = (
-        name
-        for step in (dockerfile.steps if dockerfile else ())
-        if is_install(step)
-        for name in _LOCK_NAME.findall(step.text)
-    )
-    return tuple(dict.fromkeys(name for name in named if name in folder.paths))
 
 
 def _placements(sources: Sources, given: Given) -> tuple[tuple[Placement, ...], Draft]:
@@ -159,6 +148,11 @@ def _project(sources: Sources, decision: Decision, draft: Draft) -> tuple[str, t
     asked = [
         Asked(requirement=name, why=f"installed by {step.path}, line {step.line}, beside the lock")
         for name, step in draft.requirements.items()
+    ]
+    asked += [
+        Asked(requirement=item.requirement, why=f"installed from {each.path}")
+        for each in sources.beside
+        for item in guessed(each)[0]
     ]
     notes: list[str] = []
     if sources.project is None or not sources.project.dependencies:

@@ -76,7 +76,7 @@ def place_copy(step: Step, around: Around, draft: Draft, given: Given, folder: F
     paths = tuple(dict.fromkeys(path for each in found.values() for path in each))
     own = [path for path in paths if not _is_given(path, given, folder)]
     if not own and not missing:
-        return placed(step, "template", "the files that it copies", _given_note(paths))
+        return placed(step, "template", "the files that it copies", ", ".join(paths))
     return _own(step, around, draft, folder, own=own, missing=missing, whole=len(own) == len(paths))
 
 
@@ -99,11 +99,8 @@ def _from_stage(step: Step, copied: Copied) -> Placement:
 
 def _is_given(path: str, given: Given, folder: Folder) -> bool:
     """Whether the template brings a file of that name, or it is what the lock is made from."""
-    return path in given.files or _INPUTS.fullmatch(path) is not None or path == folder.entrypoint
-
-
-def _given_note(paths: tuple[str, ...]) -> str:
-    return ", ".join(paths)
+    known = path == folder.entrypoint or path in (folder.locks or ())
+    return path in given.files or _INPUTS.fullmatch(path) is not None or known
 
 
 def _own(

@@ -29,7 +29,7 @@ _OPTION_IN_TEXT = re.compile(r"(?:--index-url|--default-index|(?<!\S)-i)[= ]+[\"
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Everything that was read of a folder."""
+    """Everything that was read of a folder; ``beside`` are locks that are a part of ``lock``."""
 
     folder: Folder
     dockerfile: Dockerfile | None
@@ -38,6 +38,7 @@ class Sources:
     project: OldProject | None
     further: tuple[FurtherLock, ...] = ()
     asked: AskedFor | None = None
+    beside: tuple[OldLock, ...] = ()
 
 
 def accelerators(sources: Sources) -> Iterator[Named]:

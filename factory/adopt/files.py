@@ -47,7 +47,7 @@ def _read(path: str, sources: Sources) -> Placement | None:
         return file_placed(path, "spec", "pyproject.toml", "with its comments")
     if path in further:
         return file_placed(path, "spec", "[[tool.factory.indexes]]", "its packages, and their versions")
-    if sources.lock is not None and path == sources.lock.path:
+    if sources.lock is not None and path in (sources.lock.path, *sources.lock.included):
         return file_placed(path, "spec", "requirements.txt", "its versions, for the first lock to keep")
     return _asked_or_started(path, sources)
 
@@ -91,12 +91,18 @@ def _given(path: str, sources: Sources, given: Given) -> Placement:
                 solution="Where it is needed, give the file another name, and name that in hooks.files.",
             )
         problem = repository_problem(own)
-        return file_placed(
-            path, "template", path, f"{problem[0]}; the template checks signatures" if problem else ""
-        )
+        why = f"{problem[0]}; the template checks signatures" if problem else ""
+        return file_placed(path, "template", path, why or _difference(own, templates))
     if path.endswith(".sh") and _without_comments(own) != _without_comments(templates):
         return file_placed(path, "template", path, _READ_IT)
-    return file_placed(path, "template", path)
+    return file_placed(path, "template", path, _difference(own, templates))
+
+
+def _difference(own: bytes, templates: bytes) -> str:
+    """What is to be said of a file in whose place the template's comes."""
+    if _without_comments(own) == _without_comments(templates):
+        return ""
+    return "the folder's own text differs and is not taken over: under another name it can be, by hooks.files"
 
 
 def _without_comments(content: bytes) -> list[bytes]:

@@ -16,13 +16,15 @@ _PASSED_OVER = frozenset({".git", "__pycache__", ".DS_Store"})
 class Folder:
     """The paths below a folder (relative, POSIX), without links, and those that are links.
 
-    ``entrypoint`` is the script that the Dockerfile starts, where it is one of the files.
+    ``entrypoint`` is the script that the Dockerfile starts, where it is one of the files; ``locks`` are
+    the files whose pins are taken over, None where that is not known.
     """
 
     root: Path
     paths: tuple[str, ...]
     links: tuple[str, ...]
     entrypoint: str | None = None
+    locks: frozenset[str] | None = None
 
     def content(self, path: str) -> bytes:
         """The bytes of a file.

@@ -9,13 +9,14 @@ from factory.adopt.dockerfile import Dockerfile, Step, references
 from factory.adopt.draft import NO_RELATIVE, WORKDIR, Draft, HookName
 from factory.adopt.folder import Folder
 from factory.adopt.given import Given
+from factory.adopt.installed import not_taken_over
 from factory.adopt.placement import Placement, has_credentials, not_kept, placed
 from factory.adopt.run import Around, is_install, only_installs, place_builder_run, place_run
 from factory.adopt.settings import CREDENTIALS, place_env, place_label
 from factory.check.dockerfiles import check_instruction
 from factory.check.indexes import second_indexes
 from factory.dockerfile.instructions import read_instructions
-from factory.dockerfile.shell import commands
+from factory.dockerfile.shell import commands, exec_form
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_instructions
 
@@ -44,6 +45,7 @@ _WITHOUT_PLACE = {
     ),
     "MAINTAINER": ("it is deprecated", "Write a LABEL in hooks.after-install."),
 }
+_ENTRY_POINT = "/usr/local/bin/entrypoint-universal.sh"
 _START = frozenset({"", "[]", '[""]', "start-notebook.sh", '["start-notebook.sh"]'})
 
 
@@ -70,7 +72,7 @@ def place_dockerfile(
     for number, step, user, workdir in _standing(dockerfile):
         if not inside(step) or step.name == "FROM":
             if step.name != "ARG":
-                found[number] = _outer(step, dockerfile, given)
+                found[number] = _outer(step, dockerfile, reading)
             continue
         if step.name in {"RUN", "COPY"} and step.normal in given.instructions:
             found[number] = placed(step, "template", "its own text")
@@ -126,6 +128,8 @@ def _checked(
     step: Step, place: Callable[[Step, Around, Reading], Placement], around: Around, reading: Reading
 ) -> Placement:
     """Place a step, unless what it says must not be copied or could not stand in a hook."""
+    if step.name == "RUN" and (lost := not_taken_over(step, reading.folder)) is not None:
+        return not_kept(step, *lost)
     if step.name == "RUN" and only_installs(step):
         return placed(step, "template", "the install layer", _left_out(step))
     if step.name == "ENV":
@@ -191,10 +195,15 @@ def _label(step: Step, _around: Around, reading: Reading) -> Placement:
     return place_label(step, reading.draft, reading.given)
 
 
-def _entry(step: Step, _around: Around, _reading: Reading) -> Placement:
-    usual = "entrypoint" in step.text or (step.name == "CMD" and step.text.strip() in _START)
-    if usual:
+def _entry(step: Step, _around: Around, reading: Reading) -> Placement:
+    text = step.text.strip()
+    words = exec_form(text) or tuple(text.split())
+    is_script = words == (_ENTRY_POINT,)
+    if is_script or (step.name == "CMD" and text in _START):
         return placed(step, "template", "the entry point")
+    name = words[0].rpartition("/")[2] if len(words) == 1 else None
+    if step.name == "ENTRYPOINT" and name is not None and name == reading.folder.entrypoint:
+        return placed(step, "template", "the entry point", f"{name} is not started: read what else it does")
     return not_kept(
         step,
         "the image starts with the template's entry point: JupyterLab without a command, else the command",
@@ -220,15 +229,16 @@ _PLACERS: dict[str, Callable[[Step, Around, Reading], Placement]] = {
 }
 
 
-def _outer(step: Step, dockerfile: Dockerfile, given: Given) -> Placement:
+def _outer(step: Step, dockerfile: Dockerfile, reading: Reading) -> Placement:
     """An instruction outside of the image's stages, or the FROM of a stage."""
     if step.name == "FROM":
         return _from(step, dockerfile)
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
         return not_kept(step, "it holds credentials, which are not copied (FAC410)", "Change the password.")
-    if step.name == "RUN" and step.normal not in given.instructions:
-        return place_builder_run(step)
-    if _is_of_the_builder(step, given):
+    if step.name == "RUN" and step.normal not in reading.given.instructions:
+        lost = not_taken_over(step, reading.folder)
+        return place_builder_run(step) if lost is None else not_kept(step, *lost)
+    if _is_of_the_builder(step, reading.given):
         return placed(step, "template", "its builder stage", "packages are installed in the final stage")
     return not_kept(
         step,

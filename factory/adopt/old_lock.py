@@ -4,7 +4,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -32,7 +32,8 @@ class OldLock:
 
     ``asked`` are the packages (normalized names) that somebody asked for, None where the file does not
     tell; ``platforms`` are uv's names of platforms in the header, ``extras`` those that it was compiled
-    with; ``hashed`` is whether every pin has a hash.
+    with; ``hashed`` is whether every pin has a hash. ``includes`` are lines that name another file, with
+    that name; ``included`` the files whose pins are here as well, ``places`` where pins of several stand.
     """
 
     path: str
@@ -43,6 +44,9 @@ class OldLock:
     extras: tuple[str, ...] = ()
     asked: frozenset[str] | None = None
     problems: tuple[str, ...] = ()
+    includes: tuple[tuple[int, str], ...] = ()
+    included: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hashed(self) -> bool:
@@ -55,7 +59,8 @@ class OldLock:
 
     def where(self, pin: Pin) -> str:
         """Where a pin stands."""
-        return f"{self.path}, line {pin.line}" if pin.line else self.path
+        here = f"{self.path}, line {pin.line}" if pin.line else self.path
+        return self.places.get(pin.name, here)
 
 
 def read_old_lock(folder: Folder, *, installed: Sequence[str]) -> OldLock | None:
@@ -104,7 +109,7 @@ def read_requirements(path: str, text: str) -> OldLock:
         f"{path}, line {pin.line}: {pin.text} has no one version" for pin in lock.pins if pin.version is None
     ]
     problems += [
-        f"{path}, line {option.line}: {option.name} is left out of the lock"
+        f"{path}, line {option.line}: {option.name} {option.value} is left out of the lock"
         for option in lock.options
         if option.name not in {*_INDEX_OPTIONS, "--require-hashes"}
     ]
@@ -117,6 +122,9 @@ def read_requirements(path: str, text: str) -> OldLock:
         extras=tuple(value for _, name, value in header if name == "--extra"),
         asked=_asked(text, lock.pins),
         problems=tuple(problems),
+        includes=tuple(
+            (option.line, option.value) for option in lock.options if option.name in {"-r", "--requirement"}
+        ),
     )
 
 

@@ -134,3 +134,16 @@ def test_the_real_packages_of_a_chain_are_named() -> None:
     assert placed.placements[-1].to == "hooks.after-install and dependencies"
     assert "nbgitpuller==1.2.1" in placed.placements[-1].why
     assert placed.hooks.after_install == "RUN jupyter lab build"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh"]',
+        'CMD ["wrapper-entrypoint", "--serve"]',
+        'ENTRYPOINT ["/usr/local/bin/entrypoint-universal.sh", "--own"]',
+        "ENTRYPOINT /opt/own/entrypoint.sh",
+    ],
+)
+def test_another_entry_point_is_named(line: str) -> None:
+    assert place(f"{line}\n").placements[-1].place == "not kept"

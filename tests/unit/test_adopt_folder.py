@@ -340,3 +340,12 @@ def test_what_the_factory_rendered_is_read_back_as_it_was(
             for place in (adopted.folder, folder)
         )
         assert made == given
+
+
+def test_a_file_whose_place_the_templates_takes_is_said_to_differ(
+    repository: Repository, tmp_path: Path
+) -> None:
+    folder = hand_made(tmp_path, MINIMAL | {"LICENSE.md": "ours\n", "cuda.repo": "[own]\nname=x\n"})
+    found = {each.path: each for each in adopt(repository, folder, write=False).placements}
+    for path in ("LICENSE.md", "cuda.repo"):
+        assert "differs" in found[path].why

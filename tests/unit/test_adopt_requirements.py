@@ -8,7 +8,7 @@ from support.adopted import BASE, MINIMAL, URL, adopt, hand_made
 from support.clean_flavor import make_repository
 
 from factory.flavor.repository import Repository
-from factory.lock.lockfile import parse_lock
+from factory.lock.lockfile import parse_lock, read_lock
 from factory.render.drift import find_drift
 
 
@@ -116,21 +116,86 @@ def test_a_second_lock_from_an_index_of_its_own_is_a_further_index(
 
 
 @pytest.mark.parametrize(
-    "lock",
-    [
-        "flash-attn==2.8.3\n",
-        f"--index-url {URL}\nflash-attn==2.8.3\n",
-        f"--index-url {OTHER}\ntorch==2.10.0\n",
-        f"--index-url {OTHER}\n",
-    ],
-    ids=["no index", "the same index", "a package twice", "nothing"],
+    "lock", [f"--index-url {OTHER}\ntorch==2.10.0\n", f"--index-url {OTHER}\n", "torch==2.10.0\n"]
 )
 def test_another_second_lock_is_said_and_not_guessed(
     repository: Repository, tmp_path: Path, lock: str
 ) -> None:
-    adopted = adopt(repository, hand_made(tmp_path, SPLIT | {"requirements-gpu.txt": lock}))
-    assert repository.flavor(adopted.name).project.spec.indexes == ()
-    assert [each.path for each in adopted.placed("not kept")] == ["requirements-gpu.txt"]
+    folder = hand_made(tmp_path, SPLIT | {"requirements-gpu.txt": lock})
+    assert set(_not_kept(repository, folder)) == {("requirements-gpu.txt", None), ("Dockerfile", 2)}
+    assert repository.flavor(adopt(repository, folder).name).project.spec.indexes == ()
+
+
+@pytest.mark.parametrize("project", [{}, {"pyproject.toml": "[project]\ndependencies = ['torch']\n"}])
+@pytest.mark.parametrize(
+    ("install", "files"),
+    [
+        ("pip install -r /tmp/requirements.txt -r /tmp/deps.txt", {"deps.txt": "pandas[x]==2.2.2\n"}),
+        (
+            "pip install -r /tmp/requirements.txt -r /tmp/deps.txt",
+            {"deps.txt": f"-i {URL}\npandas[x]==2.2.2\n"},
+        ),
+        (
+            "pip install -r requirements.txt -r /req/a.txt",
+            {"req/a.txt": "-r b.txt\n", "req/b.txt": "pandas[x]==2.2.2\n"},
+        ),
+        (
+            "--mount=type=bind,source=d/x.txt,target=/r.txt pip install -r requirements.txt -r /r.txt",
+            {"d/x.txt": "pandas[x]==2.2.2\n"},
+        ),
+    ],
+)
+def test_the_pins_of_every_file_that_is_installed_are_taken_over(
+    repository: Repository, tmp_path: Path, install: str, files: dict[str, str], project: dict[str, str]
+) -> None:
+    folder = hand_made(tmp_path, MINIMAL | files | project | {"Dockerfile": f"FROM {BASE}\nRUN {install}\n"})
+    assert _not_kept(repository, folder) == {}
+    adopted = adopt(repository, folder)
+    lock = read_lock(adopted.folder)
+    assert lock is not None
+    assert lock.versions()["pandas"] == "2.2.2"
+    assert "pandas[x]" in repository.flavor(adopted.name).project.dependencies
+
+
+def test_a_lock_of_other_names_is_read_with_all_its_files(repository: Repository, tmp_path: Path) -> None:
+    files = {
+        "Dockerfile": f"FROM {BASE}\nCOPY req /r/\nRUN pip install -r /r/base.txt -r /r/torch.txt\n",
+        "req/base.txt": f"-i {URL}\ntraining-hub==0.9.2\n",
+        "req/torch.txt": "torch==2.11.0+cu130\n",
+    }
+    adopted = adopt(repository, hand_made(tmp_path, files))
+    (origin,) = (each for each in adopted.origins if each.key == "torch")
+    assert origin.where == "req/torch.txt, line 1"
+    assert repository.flavor(adopted.name).project.dependencies == ("training-hub==0.9.2", "torch==2.11.0")
+
+
+@pytest.mark.parametrize("run", ["pip install -r /opt/reqs.txt", "pip install -r reqs.txt && make"])
+def test_an_install_from_a_file_that_is_not_there_is_not_done(
+    repository: Repository, tmp_path: Path, run: str
+) -> None:
+    folder = hand_made(tmp_path, MINIMAL | {"Dockerfile": MINIMAL["Dockerfile"] + f"RUN {run}\n"})
+    assert "reqs.txt is not in the folder" in _not_kept(repository, folder)["Dockerfile", 3]
+
+
+def test_what_a_lock_includes_and_is_not_there_is_said(repository: Repository, tmp_path: Path) -> None:
+    lock = MINIMAL["requirements.txt"] + "-r gone.txt\n-c limits.txt\n"
+    notes = adopt(repository, hand_made(tmp_path, MINIMAL | {"requirements.txt": lock})).notes
+    assert "requirements.txt, line 4: -r gone.txt is left out of the lock" in notes
+    assert "requirements.txt, line 5: -c limits.txt is left out of the lock" in notes
+
+
+def test_of_a_universal_lock_only_what_is_for_the_flavor_counts(
+    repository: Repository, tmp_path: Path
+) -> None:
+    lock = MINIMAL["requirements.txt"] + (
+        'numpy==1.26.4 ; python_version < "3.12"\nnumpy==2.1.0 ; python_version >= "3.12"\n'
+        'pywin32==308 ; sys_platform == "win32"\n'
+    )
+    adopted = adopt(repository, hand_made(tmp_path, MINIMAL | {"requirements.txt": lock}))
+    made = read_lock(adopted.folder)
+    assert made is not None
+    assert made.versions() == {"numpy": "2.1.0", "torch": "2.11.0+cu130", "training-hub": "0.9.2"}
+    assert any("numpy==1.26.4, pywin32==308" in note for note in adopted.notes)
 
 
 def _not_kept(repository: Repository, folder: Path) -> dict[tuple[str, int | None], str]:
