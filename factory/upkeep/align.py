@@ -1,7 +1,7 @@
 """Training Hub's own requirements against what a flavor asks for, what its lock has, and its index."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -10,16 +10,23 @@ from factory.errors import FactoryError
 from factory.flavor.project import Project
 from factory.flavor.references import check_version
 from factory.flavor.repository import Flavor
-from factory.flavor.requirements import asked
+from factory.flavor.requirements import admits, asked, dropped
 from factory.flavor.spec import Spec
 from factory.index.metadata import Metadata
 from factory.lock.availability import lack_of, nearest_version
 from factory.lock.locking import LockOptions, wheel_folders
-from factory.lock.lockset import LockSet, read_lock_set
+from factory.lock.lockset import LockSet, is_stale, read_lock_set
 from factory.lock.shelf import Shelf, open_shelf, versions_with_wheels
 from factory.render.starting import starting_project
 from factory.upkeep.align_findings import AlignFinding, Excused, against_flavor, nowhere_used
-from factory.upkeep.align_wanted import TRAINING_HUB, all_extras, floating, used_extras, wanted_by
+from factory.upkeep.align_wanted import (
+    TRAINING_HUB,
+    WantedByHub,
+    all_extras,
+    floating,
+    used_extras,
+    wanted_by,
+)
 from factory.upkeep.side_by_side import side_by_side
 
 
@@ -28,7 +35,8 @@ class Alignment:
     """A flavor against a version of Training Hub, with the extras that it uses.
 
     ``excused`` are requirements that the spec records as missing, ``floating`` packages that nobody
-    sets an upper bound to. ``locked`` is whether there is a lock to compare with.
+    sets an upper bound to. ``locked`` is whether there is a lock to compare with, ``stale`` whether that
+    was made from another ``pyproject.toml``.
     """
 
     flavor: str
@@ -36,6 +44,7 @@ class Alignment:
     training_hub: str
     extras: tuple[str, ...] = ()
     locked: bool = False
+    stale: bool = False
     requirements: int = 0
     findings: tuple[AlignFinding, ...] = ()
     excused: tuple[Excused, ...] = ()
@@ -129,6 +138,7 @@ def _compared(
     wanted = wanted_by(metadata, extras, spec)
     versions = None if lock is None else lock.versions()
     shelf.look_up({item.package for item in wanted})
+    wanted = (*wanted, *_by_their_extras(wanted, project, versions or {}, shelf))
     findings, excused = against_flavor(
         wanted, project, versions, shelf, flavor=name, training_hub=None if current else metadata.version
     )
@@ -143,11 +153,39 @@ def _compared(
         training_hub=metadata.version,
         extras=tuple(sorted(all_extras(metadata, extras, spec))),
         locked=lock is not None,
+        stale=lock is not None and is_stale(lock, project),
         requirements=len(wanted),
         findings=findings,
         excused=excused,
         floating=floating(wanted, _own_ranges(project)),
     )
+
+
+def _by_their_extras(
+    wanted: Sequence[WantedByHub], project: Project, versions: Mapping[str, str], shelf: Shelf
+) -> tuple[WantedByHub, ...]:
+    """What the extras bring that Training Hub asks of other packages, as their own metadata says.
+
+    That is of the locked version where it is one that Training Hub admits, else of the nearest on the
+    index; what is left out of the image brings nothing. They are looked up as well.
+    """
+    known = {(item.package, str(item.specifier)) for item in wanted}
+    left_out = dropped(project)
+    found: dict[tuple[str, str], WantedByHub] = {}
+    for item in wanted:
+        if not item.extras or item.package in left_out:
+            continue
+        version = versions.get(item.package)
+        if version is None or not admits(item.specifier, version):
+            offers = versions_with_wheels(shelf.offers(item.package) or ())
+            version = str(nearest_version(offers, item.specifier) or "") or None
+        metadata = shelf.metadata(item.package, version) if version else None
+        for one in () if metadata is None else wanted_by(metadata, item.extras, project.spec):
+            key = (one.package, str(one.specifier))
+            if one.extra is not None and key not in known:
+                found[key] = replace(one, extra=f"{one.extra} of {item.package}")
+    shelf.look_up({item.package for item in found.values()})
+    return tuple(found.values())
 
 
 def _own_ranges(project: Project) -> dict[str, SpecifierSet]:

@@ -163,6 +163,16 @@ def _compare(item: WantedByHub, sides: _Sides) -> Iterator[AlignFinding]:
             f"take the override of {item.package} out, then factory lock {sides.flavor}",
         )
         return
+    for one in own:
+        lost = item.extras - {canonicalize_name(extra) for extra in one.requirement.extras}
+        if one.key == "override-dependencies" and lost:
+            extras = f"[{','.join(sorted(lost))}]"
+            yield _finding(
+                "taken-out",
+                item,
+                f"{one.key} has {one.text!r}, without {extras}",
+                f"write {extras} in that override, then factory lock {sides.flavor}",
+            )
     if apart:
         return
     lack = _index_gap(item, own, sides)

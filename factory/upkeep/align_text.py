@@ -62,6 +62,11 @@ def _flavor(flavor: Alignment) -> Iterator[str]:
         yield f"{flavor.flavor}: {hub}: {against} meet all {flavor.requirements} requirements"
     if not flavor.locked:
         yield "  it is not locked: there was no lock to compare with"
+    if flavor.stale:
+        yield (
+            "  note: the lock was made from another pyproject.toml, and is compared as it stands: "
+            f"factory lock {flavor.flavor}"
+        )
     for finding in flavor.findings:
         yield f"  {finding.requirement}: {KINDS[finding.kind]}: {finding.there}"
         yield f"    what to do: {finding.to_do}"

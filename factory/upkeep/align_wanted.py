@@ -21,7 +21,8 @@ _CAPS = frozenset({"<", "<=", "==", "===", "~="})
 class WantedByHub:
     """A requirement of Training Hub that applies, with the extras that are asked of the package.
 
-    ``extra`` is the extra of Training Hub that brings it, None where it holds without any.
+    ``extra`` is the extra of Training Hub that brings it, or "EXTRA of PACKAGE" where another package's
+    does; None where it holds without any.
     """
 
     package: str
@@ -77,7 +78,7 @@ def wanted_by(metadata: Metadata, extras: Iterable[str], spec: Spec) -> tuple[Wa
         found[key] = WantedByHub(
             package=package,
             specifier=item.specifier,
-            extras=frozenset(item.extras) | (known.extras if known else frozenset()),
+            extras=frozenset(map(canonicalize_name, item.extras)) | (known.extras if known else frozenset()),
             extra=None if known and known.extra is None else extra or None,
         )
     return tuple(found.values())

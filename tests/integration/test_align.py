@@ -276,3 +276,51 @@ def test_metadata_that_is_not_what_the_index_says_is_refused(workshop: Workshop)
     run = align(workshop, workshop.flavor("training-hub==0.9.2").name, "--json")
     assert run.status == IndexContentError.exit_code
     assert only(run)["findings"] == []
+
+
+@pytest.fixture
+def hub_with_extras(workshop: Workshop) -> Workshop:
+    """Training Hub wants an extra of another package, which brings two more."""
+    push_hub(workshop, "mamba-ssm[causal-conv1d]>=2.2.5")
+    make_wheel(
+        workshop.pushed,
+        "mamba-ssm",
+        "2.2.5",
+        requires=["einops"],
+        extras={"causal-conv1d": ["causal-conv1d>=1.5"], "other": ["absent"]},
+    )
+    make_wheel(workshop.pushed, "einops", "1.0")
+    make_wheel(workshop.pushed, "causal-conv1d", "1.6")
+    return workshop
+
+
+def test_what_the_extras_of_its_requirements_bring_is_wanted_as_well(hub_with_extras: Workshop) -> None:
+    workshop = hub_with_extras
+    folder = workshop.flavor("training-hub==0.9.2")
+    workshop.locked(folder)
+    assert align(workshop, folder.name).status == 0
+    folder = workshop.flavor("training-hub==0.9.2", overrides=["mamba-ssm>=2.2.5"], name="dropped")
+    workshop.locked(folder)
+    assert found(align(workshop, "dropped", "--json")) == {
+        ("taken-out", "mamba-ssm[causal-conv1d]>=2.2.5"),
+        ("lacks", "causal-conv1d>=1.5 (extra causal-conv1d of mamba-ssm)"),
+    }
+
+
+def test_what_those_extras_bring_may_contradict_or_be_recorded(hub_with_extras: Workshop) -> None:
+    workshop = hub_with_extras
+    text = "causal-conv1d>=1.5 (extra causal-conv1d of mamba-ssm)"
+    workshop.flavor("training-hub==0.9.2", "causal-conv1d<1.5", name="direct")
+    assert found(align(workshop, "direct", "--json")) == {("contradiction", text)}
+    workshop.flavor("training-hub==0.9.2", missing=["causal-conv1d"], name="recorded")
+    run = align(workshop, "recorded", "--json")
+    assert (run.status, [item["requirement"] for item in only(run)["excused"]]) == (0, [text])
+
+
+def test_a_lock_of_another_pyproject_is_noted(hub_with_extras: Workshop) -> None:
+    folder = hub_with_extras.flavor("training-hub==0.9.2")
+    hub_with_extras.locked(folder)
+    path = folder / "pyproject.toml"
+    path.write_text(path.read_text().replace('"training-hub==0.9.2"', '"training-hub==0.9.2", "einops"'))
+    run = align(hub_with_extras, folder.name)
+    assert (run.status, "note: the lock was made from another pyproject.toml" in run.out) == (0, True)
