@@ -136,7 +136,8 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     if error.errno == errno.ENOSPC:
         return StorageError(
             f"no space is left on the device that holds {path}",
-            solution="Free some space and run the same command again; nothing was left half-written.",
+            solution="Free some space and run the same command again. No file was left half-written; what a "
+            f"download had is kept under a name that ends in {TEMPORARY_SUFFIX}, to go on with.",
         )
     return StorageError(
         f"{path}: {error.strerror or error}",

@@ -20,7 +20,7 @@ _NAMED = re.compile(r"^[A-Za-z0-9._-]+=(?=https?://)")
 _TRANSPORT = frozenset(
     {
         *("native-tls", "system-certs", "allow-insecure-host", "http-proxy", "https-proxy", "no-proxy"),
-        *("offline", "cache-dir", "no-cache", "concurrent-downloads", "keyring-provider"),
+        *("cache-dir", "no-cache", "concurrent-downloads", "keyring-provider"),
     }
 )
 _SYSTEM_FILE = Path("/etc/uv/uv.toml")

@@ -1,7 +1,8 @@
 """Locking flavors: each is locked whole or left as it is, several side by side."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from factory.errors import FactoryError, IndexAccessError, IndexGapError, SpecError
+from factory.errors import FactoryError, IndexAccessError, IndexGapError, ResolutionError, SpecError
 from factory.files import exclusive, storage_error, write_together
 from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
@@ -304,6 +305,7 @@ def _narrowed(
                 from_folders[package.name] = str(folder_of(wheel.local, folders).source)
             artifact = Artifact(sha256=_digest(wheel, folders), file_name=wheel.file_name)
             artifacts.setdefault((package.name, package.version), {})[artifact.sha256] = artifact
+    _refuse_two_versions(artifacts)
     pins = tuple(
         Pin(
             line=0,
@@ -316,6 +318,17 @@ def _narrowed(
         for (name, version), found in sorted(artifacts.items())
     )
     return pins, dict(sorted(from_folders.items()))
+
+
+def _refuse_two_versions(pinned: Collection[tuple[str, str]]) -> None:
+    """A lock has one version of a package, whatever the resolutions for its platforms gave."""
+    counted = Counter(name for name, _ in pinned)
+    for name in sorted(name for name, count in counted.items() if count > 1):
+        versions = ", ".join(sorted(version for other, version in pinned if other == name))
+        raise ResolutionError(
+            f"{name} was resolved to more than one version: {versions}",
+            solution="Constrain it to one that serves every platform of the flavor.",
+        )
 
 
 def _best(package: Package, file_name: str | None, platform: str) -> Wheel:

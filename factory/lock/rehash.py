@@ -216,10 +216,18 @@ def _proved(subject: _Subject, options: LockOptions) -> NewLock:
     """The lock that a resolution gives, where it gives the very versions that are there.
 
     Raises:
-        LockFileError: it does not, or they contradict pyproject.toml.
+        LockFileError: it does not, or they contradict pyproject.toml, or come from other indexes now.
         IndexGapError: the index lacks one of them.
     """
     flavor, versions = subject.flavor, subject.locks.versions()
+    if moved := misplaced(subject.locks, subject.project.spec):
+        raise _refused(
+            flavor,
+            "the spec gives other indexes than the lock was made from, and theirs are other files: "
+            + ", ".join(
+                f"{item.pin.name} (in {item.file_name}, belongs into {item.belongs_into})" for item in moved
+            ),
+        )
     try:
         new = make_lock(flavor.name, subject.project, subject.locks, options, held=versions)
     except ResolutionError as error:

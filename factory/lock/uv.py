@@ -32,10 +32,11 @@ _FINDING_UV = threading.Lock()
 # The C libraries, all 2.x, that uv can be told to resolve for.
 _UV_GLIBC_MINORS = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 # What uv may take from the environment: how to reach an index, never which one or which versions.
-# A list of what is kept, so that a variable that a later uv reads cannot change a lock.
+# A list of what is kept, so that a variable that a later uv reads cannot change a lock. UV_OFFLINE is
+# not on it: what a lock holds was seen on its index at that time.
 _KEPT = re.compile(
     r"UV_(CACHE_DIR|NO_CACHE|HTTP_\w+|CONCURRENT_\w+|KEYRING_PROVIDER|CREDENTIALS_DIR|INSECURE_HOST"
-    r"|NATIVE_TLS|SYSTEM_CERTS|OFFLINE|NETRC|REQUEST_TIMEOUT|INDEX_[A-Z0-9_]+_(?:USERNAME|PASSWORD))"
+    r"|NATIVE_TLS|SYSTEM_CERTS|NETRC|REQUEST_TIMEOUT|INDEX_[A-Z0-9_]+_(?:USERNAME|PASSWORD))"
 )
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _REFUSED = re.compile(r"\b(401 Unauthorized|403 Forbidden)\b")

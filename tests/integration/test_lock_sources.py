@@ -42,6 +42,14 @@ def test_a_configuration_file_does_not_leak_into_a_private_lock(
     assert workshop.locked(workshop.flavor("aa")).versions() == {"aa": "2.0"}
 
 
+def test_offline_in_the_environment_is_no_reason_to_fail(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(workshop.pushed, "aa", "1.0")
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    assert workshop.locked(workshop.flavor("aa")).versions() == {"aa": "1.0"}
+
+
 _LEAKS = {
     "an index": '[[index]]\nname = "corp"\nurl = "{url}"\n',
     "extra-index-url": 'extra-index-url = ["{url}"]\n',

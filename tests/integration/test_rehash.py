@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.index_server import Fault
+from support.index_server import Fault, IndexServer
 from support.wheels import make_sdist, make_wheel, sha256
 from support.workshop import AMD, ARM, GAP, Workshop, hashes
 
@@ -227,3 +227,20 @@ def test_an_index_that_does_not_answer_changes_nothing(workshop: Workshop, locke
     workshop.index.fault("/simple/bb/", Fault(status=403))
     assert workshop.run("rehash", locked.name).status == 19
     assert (locked / LOCK_FILE).read_bytes() == before
+
+
+def test_a_package_that_moved_to_another_index_is_for_lock_and_not_for_rehash(
+    workshop: Workshop, locked: Path
+) -> None:
+    project = locked / "pyproject.toml"
+    with IndexServer(folder=workshop.pushed) as other:
+        further = f'[[tool.factory.indexes]]\nname = "own"\nurl = "{other.url}"\npackages = ["aa"]\n'
+        project.write_text(f"{project.read_text()}\n{further}")
+        workshop.locked(locked)
+        files = (locked / LOCK_FILE, locked / "requirements-own.txt")
+        before = [path.read_bytes() for path in files]
+        project.write_text(project.read_text().replace('["aa"]\n', '["aa", "bb"]\n'))
+        run = workshop.run("rehash", locked.name)
+    assert run.status == _NOT_OURS
+    assert "bb (in requirements.txt, belongs into requirements-own.txt)" in run.err
+    assert [path.read_bytes() for path in files] == before
