@@ -46,7 +46,8 @@ def certificates() -> ssl.SSLContext:
     try:
         return httpx.create_ssl_context()
     except OSError as error:
-        named = " ".join(f"{name}={value}" for name in _CERTIFICATES if (value := os.environ.get(name)))
+        # Of both, the first is what counts.
+        named = next((f"{name}={value}" for name in _CERTIFICATES if (value := os.environ.get(name))), None)
         raise IndexAccessError(
             f"the certificates of authorities cannot be read: {named or 'those that came with Python'} "
             f"({error.strerror or type(error).__name__})",

@@ -271,6 +271,19 @@ def test_words_of_an_advisory_are_no_words_of_a_shell(private_world: PrivateWorl
     assert shlex.split(_commands(finding)[0])[-1] == "CVE-1; touch x"
 
 
+def test_of_what_a_service_tells_one_command_is_rid_of_all(private_world: PrivateWorld) -> None:
+    private_world.locked(CPU)
+    more = advisory("CVE-2026-9", "pillow", _START, {"fixed": "12.4.0"})
+    with osv_server({("pillow", "12.2.0"): [_PILLOW, more]}) as service:
+        found = _list(private_world.run("audit", CPU, "--osv-url", service.url, "--json"), "findings")
+    assert [finding["affected"] for finding in found] == [
+        [{"version": "12.2.0", "flavors": [CPU], "fixed": fixed}]
+        for fixed in (["12.2.1", "12.3.1"], ["12.4.0"])
+    ]
+    words = ["factory", "bump", "pillow>=12.4.0", "--flavor", CPU, "--reason", "CVE-2026-54058, CVE-2026-9"]
+    assert [shlex.split(_commands(finding)[0]) for finding in found] == [words, words]
+
+
 def test_a_service_is_asked_with_pip_audit(private_world: PrivateWorld) -> None:
     private_world.locked()
     rocm = private_world.folder(ROCM) / "requirements.txt"

@@ -168,4 +168,4 @@ def test_certificates_that_cannot_be_read_are_an_error_that_names_the_file(
     certificates.cache_clear()
     with pytest.raises(IndexAccessError, match="SSL_CERT_FILE") as caught:
         _client("https://127.0.0.1:1/simple/")
-    assert str(path) in caught.value.reason
+    assert f"SSL_CERT_FILE={path} (" in caught.value.reason
