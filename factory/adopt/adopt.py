@@ -1,6 +1,7 @@
 """Adopt a hand-made folder: read it, decide, and make the flavor, or say what would come of it."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from factory.lock.lockset import lock_file_name
 from factory.render.create import Created, create_from_text
 from factory.render.render import RenderedFile
 
+_IGNORE = (".dockerignore", ".containerignore")
 _MIDSTREAM = ("Dockerfile", "Containerfile")
 _DOWNSTREAM = ("Dockerfile.konflux", "Containerfile.konflux")
 
@@ -60,7 +62,8 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
         FlavorExistsError: the flavor's name is taken, maybe by the folder itself.
         NotFoundError, StorageError, BusyError, TemplateError, MarkerError: as their names say.
     """
-    sources = only_what_applies(read_sources(source), python=wanted.python, platforms=wanted.platforms)
+    asked = replace(read_sources(source), base_image=wanted.base_image)
+    sources = only_what_applies(asked, python=wanted.python, platforms=wanted.platforms)
     decision = decide(sources, wanted)
     given = what_the_template_gives(decision.spec)
     placements, draft = _placements(sources, given)
@@ -82,6 +85,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
                     for each in problems
                 ),
                 *notes,
+                *_of_the_folder(sources),
                 *(sources.lock.problems if sources.lock else ()),
                 *(problem for each in sources.further for problem in each.lock.problems),
             )
@@ -89,6 +93,18 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
         files=created.files,
         written=write,
     )
+
+
+def _of_the_folder(sources: Sources) -> Iterator[str]:
+    """What the folder has, or has not, and no placement says."""
+    if sources.dockerfile is None:
+        yield f"there is no {' or '.join(_MIDSTREAM)}: the image is the template's, and no hook is filled"
+    ignored = [path for path in _IGNORE if path in sources.folder.paths]
+    if ignored:
+        yield (
+            f"{', '.join(ignored)} is not read: what it kept out of a COPY of a folder is copied now, "
+            "where hooks.files names it. Look at that list"
+        )
 
 
 def read_sources(root: Path) -> Sources:

@@ -39,6 +39,7 @@ class Sources:
     further: tuple[FurtherLock, ...] = ()
     asked: AskedFor | None = None
     beside: tuple[OldLock, ...] = ()
+    base_image: str | None = None
 
 
 def accelerators(sources: Sources) -> Iterator[Named]:
@@ -140,7 +141,9 @@ def platforms(sources: Sources) -> tuple[str, ...]:
 
 
 def _images(sources: Sources) -> Iterator[Named]:
-    """The base images, the midstream one first."""
+    """The base images: the one that is asked for, else the midstream one first."""
+    if sources.base_image is not None:
+        yield Named(value=sources.base_image, where="--base-image")
     for dockerfile in (sources.dockerfile, sources.downstream):
         if dockerfile is not None and dockerfile.base_image is not None:
             yield Named(value=dockerfile.base_image, where=f"the base image in {dockerfile.path}")
@@ -228,7 +231,14 @@ def _minor(named: Named) -> Iterator[Named]:
         parts = list(SpecifierSet(named.value))
     except InvalidSpecifier:
         return
-    for operators in (("==", "===", "~="), (">=",)):
+    # From a version upwards is a claim of that version alone where the next is ruled out.
+    upwards = {
+        f"3.{int(part.version.split('.')[1]) + 1}"
+        for part in parts
+        if part.operator == ">=" and re.match(r"3\.\d+", part.version)
+    }
+    bounded = any(part.operator == "<" and part.version in upwards for part in parts)
+    for operators in (("==", "===", "~="), (">=",) if bounded else ()):
         match = next(
             (
                 found

@@ -86,7 +86,28 @@ def place_dockerfile(
     for number, step in enumerate(dockerfile.steps):
         if number not in found:
             found[number] = _surrounding(step, dockerfile, draft)
-    return tuple(found[number] for number in range(len(dockerfile.steps))), draft
+    placements = tuple(found[number] for number in range(len(dockerfile.steps)))
+    return _with_lost_files(dockerfile, placements, draft), draft
+
+
+def _with_lost_files(
+    dockerfile: Dockerfile, placements: tuple[Placement, ...], draft: Draft
+) -> tuple[Placement, ...]:
+    """Say of each RUN that is kept which files it names that are copied no more."""
+    lost: dict[str, Placement] = {}
+    for step, placement in zip(dockerfile.steps, placements, strict=True):
+        copied = read_copy(step) if step.name in {"COPY", "ADD"} and placement.place != "hook" else None
+        for source in copied.sources if copied is not None else ():
+            if name := source.rstrip("/").rpartition("/")[2].strip("."):
+                lost[name] = placement
+    texts = {id(kept.step): kept.text for kept in draft.kept() if kept.step.name == "RUN"}
+    found: list[Placement] = []
+    for step, placement in zip(dockerfile.steps, placements, strict=True):
+        words = set(re.findall(r"[\w.-]+", texts.get(id(step), "")))
+        missing = [f"{name} is not copied as in line {lost[name].line}" for name in lost if name in words]
+        why = "; ".join((*filter(None, [placement.why]), *missing))
+        found.append(replace(placement, why=why) if missing else placement)
+    return tuple(found)
 
 
 def _standing(dockerfile: Dockerfile) -> Iterator[tuple[int, Step, Step | None, tuple[Step, ...]]]:

@@ -147,3 +147,8 @@ def test_the_real_packages_of_a_chain_are_named() -> None:
 )
 def test_another_entry_point_is_named(line: str) -> None:
     assert place(f"{line}\n").placements[-1].place == "not kept"
+
+
+def test_what_is_kept_and_needs_a_file_that_is_not_copied_is_said() -> None:
+    placed = place("COPY requirements.txt /tmp/\nRUN sha256sum /tmp/requirements.txt > /etc/lock.sum\n")
+    assert "requirements.txt is not copied as in line 3" in placed.placements[-1].why

@@ -349,3 +349,20 @@ def test_a_file_whose_place_the_templates_takes_is_said_to_differ(
     found = {each.path: each for each in adopt(repository, folder, write=False).placements}
     for path in ("LICENSE.md", "cuda.repo"):
         assert "differs" in found[path].why
+
+
+def test_the_base_image_that_is_asked_for_tells_what_the_folders_does(
+    repository: Repository, tmp_path: Path
+) -> None:
+    files = {"requirements.txt": "torch==2.11.0\ntraining-hub==1.0\n", ".dockerignore": "x\n"}
+    wanted = Wanted(base_image="quay.io/example/workbench-cpu-py312:1")
+    adopted = adopt_folder(repository, hand_made(tmp_path, files), wanted, write=False)
+    assert adopted.name == "th10-cpu-torch2110-py312"
+    assert any("there is no Dockerfile" in note for note in adopted.notes)
+    assert any(".dockerignore is not read" in note for note in adopted.notes)
+
+
+def test_a_python_and_all_above_it_is_no_claim_of_one(tmp_path: Path) -> None:
+    files = MINIMAL | {"Dockerfile": NO_PYTHON, "pyproject.toml": "[project]\nrequires-python = '>=3.11'\n"}
+    with pytest.raises(SpecError, match="python"):
+        _spec(hand_made(tmp_path, files))
