@@ -188,6 +188,8 @@ def _index(sources: Sources, wanted: Wanted, choice: _Choice) -> str | None:
                 "Change the password; credentials go into ~/.netrc"
             )
         found.append(Named(value=bare, where=each.where))
+    further = {each.index.url.rstrip("/") for each in sources.further}
+    found = [each for each in found if each.value.rstrip("/") not in further]
     same = {each.value.rstrip("/"): each.value for each in reversed(found)}
     found = [Named(value=same[each.value.rstrip("/")], where=each.where) for each in found]
     if wanted.index_url is None and not found:

@@ -152,8 +152,21 @@ def read_pylock(path: str, text: str) -> OldLock:
         index_urls=tuple(Named(value=url, where=path) for url in indexes),
         python=None if requires is None else Named(value=str(requires), where=f"{path}, requires-python"),
         asked=frozenset(pin.name for pin in pins if pin.name not in brought) if told else None,
-        problems=tuple(f"{path}: {name} has no version, as what comes from a URL" for name in lacking),
+        problems=(
+            *(f"{path}: {name} has no version, as what comes from a URL" for name in lacking),
+            *_other_indexes(path, packages, tuple(indexes)),
+        ),
     )
+
+
+def _other_indexes(path: str, packages: Iterable[Mapping[str, Any]], indexes: Sequence[str]) -> Iterator[str]:
+    """Say which packages come from another index than the first, which is the flavor's."""
+    for url in indexes[1:]:
+        names = ", ".join(str(entry.get("name")) for entry in packages if str(entry.get("index")) == url)
+        yield (
+            f"{path}: {names} came from {url}, and would be looked for on {indexes[0]} now: where that has "
+            "them not, name the index with these packages in [[tool.factory.indexes]]"
+        )
 
 
 def _pylock_pin(entry: Mapping[str, Any]) -> Pin:

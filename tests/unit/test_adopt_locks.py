@@ -137,3 +137,9 @@ def test_the_starting_point_holds_the_versions_and_is_no_lock() -> None:
     assert [len(pin.artifacts) for pin in found.pins] == [0, 1]
     assert not any(pin.marker for pin in found.pins)
     assert (found.index_urls, found.inputs, found.as_locked) == ((URL,), None, False)
+
+
+def test_a_pylock_of_two_indexes_says_what_came_from_the_second() -> None:
+    other = "https://other.example.com/simple/"
+    text = PYLOCK.replace(f'version = "2.4.1"\nindex = "{URL}"', f'version = "2.4.1"\nindex = "{other}"')
+    assert any(f"numpy came from {other}" in problem for problem in read_pylock("pylock.toml", text).problems)

@@ -236,3 +236,11 @@ def test_a_guess_keeps_extras_and_claims_nothing_untrue(repository: Repository, 
     project = repository.flavor(adopted.name).project
     assert project.dependencies == ("torch==2.11.0", "training-hub[lora]==0.9.2", "numpy<3,>=2")
     assert not any("named no version" in note for note in adopted.notes)
+
+
+def test_an_index_that_became_a_further_one_contradicts_nothing(
+    repository: Repository, tmp_path: Path
+) -> None:
+    project = f"[[tool.uv.index]]\nurl = '{OTHER}'\n"
+    adopted = adopt(repository, hand_made(tmp_path, SPLIT | {"pyproject.toml": project}), write=False)
+    assert not any(note.startswith("index-url is") for note in adopted.notes)
