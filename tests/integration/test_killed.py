@@ -291,8 +291,7 @@ def test_bump(runner: Runner, index: IndexServer) -> None:
         make_flavor(runner.root, name=name, index_url=index.url, dependencies=["app"])
         for name in (_FLAVOR, "second", "third")
     ]
-    for flavor in flavors:
-        _lock_to(flavor, index)
+    runner.run(("lock", "--all"))
     make_wheel(index.folder, "lib7", "1.1")
     files = [flavor.folder / name for flavor in flavors for name in ("requirements.txt", "pyproject.toml")]
     old = {path: path.read_bytes() for path in files}
