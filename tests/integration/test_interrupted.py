@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.index_server import Fault, IndexServer
-from support.small_flavors import make_flavor, write_lock
+from support.small_flavors import make_flavor
 from support.wheels import make_wheel
 
 pytestmark = pytest.mark.integration
@@ -25,6 +25,14 @@ def index(tmp_path: Path) -> Iterator[IndexServer]:
     with IndexServer(folder=tmp_path / "index") as server:
         server.fault("/simple/bb/", Fault(delay=3))
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """A shell's background job ignores SIGINT, and so would every program that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _environment(tmp_path: Path) -> dict[str, str]:
@@ -89,17 +97,16 @@ def test_a_signal_ends_uv_starts_nothing_more_and_writes_nothing(
 def test_a_signal_ends_a_bump_of_several_flavors_and_none_has_changed(
     tmp_path: Path, index: IndexServer, number: signal.Signals
 ) -> None:
-    flavors = [
+    for count in range(3):
         make_flavor(tmp_path, name=f"flavor{count}", index_url=index.url, dependencies=["aa"])
-        for count in range(3)
-    ]
-    for flavor in flavors:
-        write_lock(flavor, sorted(index.folder.iterdir()), index_url=index.url)
+    command, environment = [sys.executable, "-m", "factory", "--root", str(tmp_path)], _environment(tmp_path)
+    index.fault("/simple/bb/", None)
+    subprocess.run([*command, "lock", "--all"], env=environment, check=True, capture_output=True)
     before = {path: path.read_bytes() for path in (tmp_path / "flavors").rglob("*") if path.is_file()}
-    words = ("-m", "factory", "--root", str(tmp_path), "bump", "aa>=1.0", "--all", "--jobs", "2")
-    with subprocess.Popen(
-        [sys.executable, *words], env=_environment(tmp_path), stderr=subprocess.PIPE, text=True
-    ) as process:
+    index.fault("/simple/bb/", Fault(delay=3))
+    index.requests.clear()
+    words = ("bump", "aa>=1.0", "--all", "--jobs", "2")
+    with subprocess.Popen([*command, *words], env=environment, stderr=subprocess.PIPE, text=True) as process:
         _wait_for_request(index, "/simple/bb/")
         signalled = time.monotonic()
         process.send_signal(number)
