@@ -30,13 +30,16 @@ def answer_of(send: Callable[[], httpx.Response], *, seconds: float, stop: Stop)
     answers: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
     left = threading.Event()
     threading.Thread(target=_send, args=(send, answers, left), daemon=True, name="request").start()
+    answered = False
     try:
-        return _awaited(answers, seconds, stop)
-    except BaseException:
-        left.set()
-        with contextlib.suppress(queue.Empty):
-            _close(answers.get_nowait())
-        raise
+        response = _awaited(answers, seconds, stop)
+        answered = True
+    finally:
+        if not answered:
+            left.set()
+            with contextlib.suppress(queue.Empty):
+                _close(answers.get_nowait())
+    return response
 
 
 @contextlib.contextmanager
