@@ -6,32 +6,19 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.adopted import EMPTY, GIVEN, INSTALL, SPEC
 
 from factory.adopt.dockerfile import read_dockerfile
 from factory.adopt.folder import Folder, read_folder
-from factory.adopt.given import Given, what_the_template_gives
+from factory.adopt.given import Given
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.placement import Placement
 from factory.check.dockerfiles import check_instruction
 from factory.flavor.hooks import Hooks, check_hooks
 from factory.flavor.project import Project
-from factory.flavor.spec import Spec
 from factory.render.render import render_flavor
 
-SPEC = Spec(
-    accelerator="cuda",
-    accelerator_version="13.0",
-    torch="2.11.0",
-    python="3.12",
-    training_hub="0.9.2",
-    index_url=None,
-    base_image="quay.io/example/base:1",
-    downstream_base_image="quay.io/example/product:1",
-)
-GIVEN = what_the_template_gives(SPEC)
-EMPTY = Folder(root=Path("folder"), paths=(), links=())
 LAYER = "the install layer"
-INSTALL = "RUN uv pip install --no-deps --require-hashes -r requirements.txt"
 BLOCK = "########\n# MIDSTREAM ONLY: packages\n########\n{}\n########\n# END MIDSTREAM ONLY\n########"
 
 
