@@ -142,3 +142,15 @@ class MovesError(FactoryError):
     def __init__(self, reason: str, *, solution: str, moves: tuple[object, ...] = ()) -> None:
         super().__init__(reason, solution=solution)
         self.moves = moves
+
+
+class SbomError(FactoryError):
+    """A bill of materials cannot be made, or not be put beside its image."""
+
+    exit_code = 30
+
+
+class KonfluxError(FactoryError):
+    """What goes into a PipelineRun is not acceptable: a setting, a name, a branch."""
+
+    exit_code = 31

@@ -24,6 +24,7 @@ CHAIN = (
     "render",
     "index",
     "lock",
+    "sbom",
     "upkeep",
     "downstream",
     "hermetic",
