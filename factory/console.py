@@ -61,13 +61,23 @@ class Table:
     right_aligned: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why there is no result, as data. ``kind`` is the name of an error, `UsageError` or `Interrupted`."""
+
+    kind: str
+    reason: str
+    solution: str
+    exit_code: int
+
+
 class Console:
     """Prints for one run of the command."""
 
     def __init__(self, *, json_output: bool = False) -> None:
         self.json_output = json_output
         # What a result in a form of its own, such as SARIF, has in its place where there is none.
-        self.error_form: Callable[[FactoryError], str] | None = None
+        self.error_form: Callable[[Failure], str] | None = None
 
     def result(self, data: object, *parts: str | Table) -> None:
         """Print a result: the data as JSON with ``--json``, else the parts, one below the other."""
@@ -96,17 +106,16 @@ class Console:
 
     def error(self, error: FactoryError) -> None:
         """Say what happened, why, and what to do next."""
-        if self.json_output:
-            print(json.dumps({"error": to_plain(error)}, indent=2, ensure_ascii=False))
-            return
-        if self.error_form is not None:
-            print(self.error_form(error))
-        self.report(error)
+        self.failed(failure_of(error))
+        if not self.json_output:
+            self.report(error)
 
-    def usage_error(self, reason: str, exit_code: int) -> None:
-        """Say with ``--json`` that the command was not called as it has to be."""
-        body = {"kind": "UsageError", "reason": reason, "solution": "See --help.", "exit_code": exit_code}
-        print(json.dumps({"error": body}, indent=2, ensure_ascii=False))
+    def failed(self, failure: Failure) -> None:
+        """Print why there is no result, in its place, where that has a form of its own or is JSON."""
+        if self.json_output:
+            print(json.dumps({"error": to_plain(failure)}, indent=2, ensure_ascii=False))
+        elif self.error_form is not None:
+            print(self.error_form(failure))
 
     def report(self, error: FactoryError) -> None:
         """Say so on standard error, where the error is a part of the result and not all of it."""
@@ -122,15 +131,20 @@ class Console:
             yield _PlainProgress(self, description, total, in_bytes=unit == "bytes")
 
 
+def failure_of(error: FactoryError) -> Failure:
+    """An error as data."""
+    return Failure(
+        kind=type(error).__name__,
+        reason=error.reason,
+        solution=error.solution,
+        exit_code=error.exit_code,
+    )
+
+
 def to_plain(data: object) -> object:
     """Data as JSON knows it: dataclasses and errors as objects, paths and dates as strings, sets as lists."""
     if isinstance(data, FactoryError):
-        data = {
-            "kind": type(data).__name__,
-            "reason": data.reason,
-            "solution": data.solution,
-            "exit_code": data.exit_code,
-        }
+        data = failure_of(data)
     if is_dataclass(data) and not isinstance(data, type):
         return {field.name: to_plain(getattr(data, field.name)) for field in fields(data)}
     if isinstance(data, Mapping):

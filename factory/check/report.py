@@ -1,12 +1,14 @@
 """A report as text for people, as annotations for GitHub, and which forms there are."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 
 from factory.check.check import Report
 from factory.check.finding import Finding
 from factory.check.sarif import as_sarif, error_as_sarif
-from factory.errors import FactoryError
+from factory.console import Failure
+from factory.konflux.test_output import failure_line
 
 
 def as_text(report: Report) -> str:
@@ -34,8 +36,12 @@ FORMATS: Mapping[str, Callable[[Report], str]] = {
 }
 """The forms of a report, by the name of each on the command line."""
 
-ERROR_FORMS: Mapping[str, Callable[[FactoryError], str]] = {"sarif": error_as_sarif}
-"""The forms that have one for an error as well, in the place of a report."""
+
+def error_form(form: str, flavors: Sequence[str]) -> Callable[[Failure], str] | None:
+    """How a form tells an error in the place of a report on flavors; None where it does not."""
+    if form == "sarif":
+        return error_as_sarif
+    return partial(failure_line, subject=", ".join(flavors)) if form == "test-output" else None
 
 
 def _entry(item: Finding) -> str:

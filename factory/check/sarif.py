@@ -15,7 +15,7 @@ from factory import __version__
 from factory.check.check import Report
 from factory.check.finding import Finding
 from factory.check.rules import RULES, Rule
-from factory.errors import FactoryError
+from factory.console import Failure
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _FINGERPRINT = "factoryFinding/v1"
@@ -37,19 +37,19 @@ def as_sarif(report: Report) -> str:
     return _document(results, {"executionSuccessful": True})
 
 
-def error_as_sarif(error: FactoryError) -> str:
+def error_as_sarif(failure: Failure) -> str:
     """A run without results that failed: what happened and what to do are a notification of the tool's.
 
     Without it, whoever uploads the document would take no finding for a clean repository.
     """
     notification: Object = {
         "level": "error",
-        "descriptor": {"id": type(error).__name__},
-        "message": {"text": f"{error.reason}\nWhat to do: {error.solution}"},
+        "descriptor": {"id": failure.kind},
+        "message": {"text": f"{failure.reason}\nWhat to do: {failure.solution}"},
     }
     failed: Object = {
         "executionSuccessful": False,
-        "exitCode": error.exit_code,
+        "exitCode": failure.exit_code,
         "toolExecutionNotifications": [notification],
     }
     return _document([], failed)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, common
-from factory.flavor.waiver import today
+from factory.clock import today
 from factory.upkeep.audit import audit_flavors
 from factory.upkeep.audit_text import describe
 

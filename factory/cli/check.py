@@ -3,9 +3,11 @@
 import click
 
 from factory.check.check import check_flavors
-from factory.check.report import ERROR_FORMS, FORMATS
+from factory.check.outcome import outcome_of_report
+from factory.check.report import FORMATS, as_text, error_form
 from factory.cli.options import Invocation, common
-from factory.flavor.waiver import today
+from factory.clock import now, today
+from factory.konflux.test_output import line
 
 
 @click.command(short_help="Apply every rule to flavors, without a network.")
@@ -14,11 +16,11 @@ from factory.flavor.waiver import today
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "json", "github", "sarif"]),
+    type=click.Choice(["text", "json", "github", "sarif", "test-output"]),
     default="text",
     show_default=True,
-    help="Text for people, one JSON document (so does --json), annotations for GitHub, or SARIF 2.1.0, "
-    "which code scanning reads.",
+    help="Text for people, one JSON document (so does --json), annotations for GitHub, SARIF 2.1.0, "
+    "which code scanning reads, or the one line that a pipeline's task gives as its TEST_OUTPUT.",
 )
 @common
 def command(invocation: Invocation, flavors: tuple[str, ...], *, every: bool, form: str) -> int:
@@ -27,14 +29,18 @@ def command(invocation: Invocation, flavors: tuple[str, ...], *, every: bool, fo
     Needs no network. Exits with 0 where nothing but warnings and waived findings was found, and with
     1 where an error was. docs/rules.md explains each rule by its code, and waivers.
     """
+    invocation.console.error_form = error_form(form, flavors)
     if every and flavors:
         raise click.UsageError("give flavors or --all, not both")
-    if form == "json":
-        invocation.console.json_output = True
-    invocation.console.error_form = ERROR_FORMS.get(form)
+    if form in {"json", "test-output"}:
+        invocation.console.json_output = form == "json"
     repository = invocation.repository_of(*flavors)
     report = check_flavors(
         repository.select(flavors), root=repository.root, today=today(), others=repository.flavors()
     )
-    invocation.console.result(report, FORMATS[form](report))
+    if form == "test-output":
+        invocation.console.note(as_text(report))
+        invocation.console.result(None, line(outcome_of_report(report), now=now()))
+    else:
+        invocation.console.result(report, FORMATS[form](report))
     return 1 if report.errors else 0

@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
 from factory.cli.options import Invocation, common
+from factory.clock import now
 from factory.flavor.repository import Flavor
+from factory.konflux.test_output import failure_line, line
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions, lock_flavors
 from factory.lock.report import describe, failures, notes_on, report_of
@@ -41,6 +44,14 @@ from factory.lock.report import describe, failures, notes_on, report_of
     help="Resolve nothing: look whether every pinned file is still on its index with the digest that was "
     "locked, and exit with 1 where one is not.",
 )
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "test-output"]),
+    default="text",
+    show_default=True,
+    help="With --verify: text for people, or the one line that a pipeline's task gives as its TEST_OUTPUT.",
+)
 @common
 def command(  # noqa: PLR0913 - each is an option
     invocation: Invocation,
@@ -54,12 +65,18 @@ def command(  # noqa: PLR0913 - each is an option
     dry_run: bool,
     check: bool,
     verify: bool,
+    form: str,
 ) -> int:
     """Lock flavors: resolve with uv, keep the versions that are valid, take every hash anew.
 
     A lock holds one wheel of each package for each platform of the flavor. When the index lacks
     something, all of it is reported at once and nothing is written.
     """
+    if form == "test-output":
+        invocation.console.error_form = partial(failure_line, subject=", ".join(flavors))
+        invocation.console.json_output = False  # the line is JSON as it is
+        if not verify:
+            raise click.UsageError("--format test-output is a form of --verify: give both.")
     if bool(flavors) == every:
         raise click.UsageError("Name flavors, or give --all, not both.")
     if sum((check, verify, dry_run)) > 1 or ((check or verify) and (upgrade or upgrade_packages)):
@@ -76,7 +93,7 @@ def command(  # noqa: PLR0913 - each is an option
         dry_run=dry_run or check,
     )
     if verify:
-        return _verify(invocation, selected, options)
+        return _verify(invocation, selected, options, form=form)
     with invocation.console.progress("checking" if check else "locking", total=len(selected)) as progress:
         outcomes = lock_flavors(
             selected,
@@ -92,8 +109,9 @@ def command(  # noqa: PLR0913 - each is an option
     return report.exit_code
 
 
-def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOptions) -> int:
+def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOptions, *, form: str) -> int:
     # Imported when asked for: the index client costs as much as all the rest.
+    from factory.konflux.verified import outcome_of_verified  # noqa: PLC0415
     from factory.lock.verify import verify_flavors  # noqa: PLC0415
     from factory.lock.verify_report import describe_verified, verify_report  # noqa: PLC0415
 
@@ -107,5 +125,10 @@ def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOpt
     report = verify_report(outcomes)
     for note in failures(outcomes):
         invocation.console.note(note)
-    invocation.console.result(report, *describe_verified(report))
+    if form == "test-output":
+        for said in describe_verified(report):
+            invocation.console.note(said)
+        invocation.console.result(None, line(outcome_of_verified(report), now=now()))
+    else:
+        invocation.console.result(report, *describe_verified(report))
     return report.exit_code

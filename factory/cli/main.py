@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,7 +13,7 @@ import click
 
 from factory import __version__
 from factory.cli.options import Invocation
-from factory.console import Console
+from factory.console import Console, Failure, failure_of
 from factory.errors import FactoryError
 from factory.files import storage_error
 
@@ -37,7 +38,11 @@ COMMANDS = {
     "check": "check",
     "prefetch": "prefetch",
     "build": "build",
+    "test-output": "test_output",
+    "gate": "gate",
 }
+# Words that ask for a TEST_OUTPUT: whoever does gets one in every case, for a pipeline's result.
+_TEST_OUTPUT_WORDS = frozenset({"test-output", "--format=test-output"})
 _INTERRUPTED = 130
 # As a shell tells SIGPIPE. Not 0: whoever stopped reading has not seen that there are no findings.
 _PIPE_CLOSED = 141
@@ -101,39 +106,42 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _run(arguments: list[str] | None, invocation: Invocation) -> int:
+    console = invocation.console
+    words = sys.argv[1:] if arguments is None else arguments
     try:
         status = group.main(args=arguments, prog_name="factory", standalone_mode=False, obj=invocation)
     except FactoryError as error:
-        invocation.console.error(error)
+        console.error(error)
         return error.exit_code
     except click.ClickException as error:
-        if _asks_for_json(arguments):
-            invocation.console.json_output = True
-            invocation.console.usage_error(error.format_message(), error.exit_code)
-        else:
+        said = {"reason": error.format_message(), "solution": "See --help."}
+        _tell(console, words, Failure(kind="UsageError", **said, exit_code=error.exit_code))
+        if not console.json_output:
             error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _tell_interrupted(invocation.console, in_json=_asks_for_json(arguments))
+        said = {"reason": "interrupted; nothing was left half-written", "solution": "Run it again."}
+        _tell(console, words, Failure(kind="Interrupted", **said, exit_code=_INTERRUPTED))
+        if not console.json_output:
+            console.note(said["reason"])
         return _INTERRUPTED
     except OSError as error:
         refused = storage_error(Path(error.filename or "."), error)
         # On standard error, whatever was asked for: standard output may be what is full.
-        invocation.console.report(refused)
+        console.report(refused)
+        if console.error_form is not None:
+            with suppress(OSError):
+                console.failed(failure_of(refused))
+                sys.stdout.flush()
         return refused.exit_code
     return status if isinstance(status, int) else 0
 
 
-def _asks_for_json(arguments: list[str] | None) -> bool:
-    """Whether ``--json`` is among the words, also where a command had not come to read them."""
-    return "--json" in (sys.argv[1:] if arguments is None else arguments)
+def _tell(console: Console, words: list[str], failure: Failure) -> None:
+    """Tell why there is no result in the form that was asked for, also before a command came to read it."""
+    if console.error_form is None and _TEST_OUTPUT_WORDS.intersection(words):
+        from factory.konflux.test_output import failure_line  # noqa: PLC0415
 
-
-def _tell_interrupted(console: Console, *, in_json: bool) -> None:
-    reason = "interrupted; nothing was left half-written"
-    if in_json:
-        body = {"kind": "Interrupted", "reason": reason, "solution": "Run it again."}
-        console.json_output = True
-        console.result({"error": body | {"exit_code": _INTERRUPTED}})
-    else:
-        console.note(reason)
+        console.error_form = failure_line
+    console.json_output = console.error_form is None and (console.json_output or "--json" in words)
+    console.failed(failure)

@@ -33,11 +33,6 @@ class Waiver:
         return today > self.expires
 
 
-def today() -> dt.date:
-    """The day, where this machine stands: what waivers are measured against."""
-    return dt.datetime.now().astimezone().date()
-
-
 def read_waivers(table: Table) -> tuple[Waiver, ...]:
     """Read ``[[tool.factory.waivers]]``.
 

@@ -52,6 +52,11 @@ def describe_verified(report: VerifyReport) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def headline(finding: Finding) -> str:
+    """A finding in one line."""
+    return next(_lines(finding))
+
+
 def _lines(finding: Finding) -> Iterator[str]:
     package = f"{finding.package} {finding.version}"
     name = finding.file_name or package

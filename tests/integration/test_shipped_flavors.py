@@ -94,6 +94,9 @@ OFFLINE = [
     ("audit --advisories {elsewhere}/advisories", 1, "PYSEC-1"),
     (f"audit {ROCM} --advisories {{elsewhere}}/advisories", 16, f"factory lock {ROCM}"),
     ("drift-report", 1, "numpy"),
+    (f"check {CUDA} --format test-output", 0, f'"note": "{CUDA}: '),
+    (f"test-output --case {CUDA}=0", 0, '"SUCCESS"'),
+    (f"gate {CUDA}=", 1, CUDA),
     ("adopt {elsewhere}/by-hand --accelerator cuda --accelerator-version 13.0 --name adopted", 0, "adopted"),
     (
         (
@@ -108,6 +111,7 @@ ONLINE = [
     (f"lock {CUDA} --check", 0, "no pin has changed"),
     (f"lock {CUDA}", 0, "no pin has changed"),
     (f"lock {CUDA} --verify", 0, "as it was locked"),
+    (f"lock {CUDA} --verify --format test-output", 0, '"SUCCESS"'),
     (f"rehash {CUDA}", 0, CUDA),
     (f"index-gaps {CUDA}", 0, "flash-attn"),
     (f"align {CUDA}", 0, "training-hub[cuda,lora] 0.9.2"),

@@ -33,7 +33,7 @@ CHAIN = (
     "check",
     "adopt",
 )
-SHARED = frozenset({"errors", "process", "files", "console"})
+SHARED = frozenset({"errors", "process", "files", "console", "clock"})
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 SOURCES = sorted(PACKAGE.rglob("*.py"))

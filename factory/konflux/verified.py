@@ -1,0 +1,37 @@
+"""What ``factory lock --verify`` found, as the outcome that a task tells in its ``TEST_OUTPUT``."""
+
+from factory.konflux.test_output import Outcome, Result
+from factory.lock.verify_report import VerifyReport, headline
+
+
+def outcome_of_verified(report: VerifyReport) -> Outcome:
+    """The outcome of a verification; its successes are the artifacts that are as they were locked."""
+    findings = [(flavor.flavor, item) for flavor in report.flavors for item in flavor.findings]
+    wrong = [headline(item) for _, item in findings if not item.warning]
+    doubts = [headline(item) for _, item in findings if item.warning]
+    doubts += [
+        f"not verified, since it came from a folder of wheels: {name}"
+        for flavor in report.flavors
+        for name in flavor.unverified
+    ]
+    errors = [f"{error.kind}: {error.reason}" for error in report.errors.values()]
+    verified = sum(flavor.verified for flavor in report.flavors)
+    artifacts = sum(flavor.artifacts for flavor in report.flavors)
+    summary = f"{verified} of {artifacts} artifacts are as they were locked"
+    return Outcome(
+        result=_result(errors, wrong, doubts),
+        subject=", ".join((*report.errors, *(flavor.flavor for flavor in report.flavors))),
+        summary=summary if report.flavors else "not verified",
+        successes=verified,
+        failures=len(wrong),
+        warnings=len(doubts),
+        details=(*errors, *wrong, *doubts),
+    )
+
+
+def _result(errors: list[str], wrong: list[str], doubts: list[str]) -> Result:
+    if errors:
+        return Result.ERROR
+    if wrong:
+        return Result.FAILURE
+    return Result.WARNING if doubts else Result.SUCCESS
