@@ -14,7 +14,7 @@ _COUNTS = ("successes", "failures", "warnings")
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """One ``TEST_OUTPUT``, with the task that told it, or its place where no task was named.
+    """One ``TEST_OUTPUT``, with the task that told it; where none was named, with what the note is about.
 
     What is no ``TEST_OUTPUT`` is an error, and its note says so: a task that told nothing proved nothing.
     """
@@ -63,7 +63,7 @@ def describe_verdict(verdict: Verdict) -> tuple[str | Table, ...]:
 def _judged(position: int, word: str) -> Judged:
     bare = word.lstrip().startswith("{") or "=" not in word
     name, text = ("", word) if bare else word.split("=", maxsplit=1)
-    task = _plain(name) or f"#{position}"
+    task = _plain(name)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
@@ -71,13 +71,21 @@ def _judged(position: int, word: str) -> Judged:
     problem = _problem(content)
     if problem is not None:
         told = _plain(text[:_SHOWN]) or "nothing"
-        return Judged(task=task, result=Result.ERROR, note=f"no TEST_OUTPUT: {problem}; it told {told}")
+        note = f"no TEST_OUTPUT: {problem}; it told {told}"
+        return Judged(task=task or f"#{position}", result=Result.ERROR, note=note)
+    note = _plain(str(content.get("note", "")))
     return Judged(
-        task=task,
+        task=task or _subject(note) or f"#{position}",
         result=Result(content["result"]),
         **{name: content[name] for name in _COUNTS},
-        note=_plain(str(content.get("note", ""))),
+        note=note,
     )
+
+
+def _subject(note: str) -> str:
+    """What a note begins with, as `factory.konflux.test_output` writes it: the flavor's name."""
+    subject, colon, _ = note.partition(": ")
+    return subject if colon and len(subject) <= _SHOWN else ""
 
 
 def _problem(content: object) -> str | None:
