@@ -7,18 +7,27 @@ from factory.errors import SpecError
 
 
 class Table:
-    """One table of a flavor's ``pyproject.toml``. Every reading of the wrong type is a SpecError.
+    """One table of a file that a person edits. Every reading of the wrong type is a SpecError.
 
     Args:
         content: the table.
         where: the file, as messages name it.
         name: the table's own name, such as ``tool.factory``.
+        example: the page that shows one, as messages name it.
     """
 
-    def __init__(self, content: Mapping[str, object], *, where: str, name: str) -> None:
+    def __init__(
+        self,
+        content: Mapping[str, object],
+        *,
+        where: str,
+        name: str,
+        example: str = "docs/add-a-flavor.md shows a whole spec",
+    ) -> None:
         self._content = content
         self._where = where
         self._name = name
+        self._example = example
         self._read: set[str] = set()
 
     def text(self, key: str) -> str:
@@ -27,7 +36,7 @@ class Table:
         if value is None:
             raise SpecError(
                 f"{self._place} lacks {key}",
-                solution=f"Add {key}; docs/add-a-flavor.md shows a whole spec.",
+                solution=f"Add {key}; {self._example}.",
             )
         return value
 
@@ -44,6 +53,22 @@ class Table:
         value = self.text(key)
         if not value.strip():
             raise self._wrong_type(key, "a text that says why")
+        return value
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """A TOML boolean."""
+        self._read.add(key)
+        value = self._content.get(key, default)
+        if not isinstance(value, bool):
+            raise self._wrong_type(key, "true or false, without quotes")
+        return value
+
+    def number(self, key: str, *, default: int) -> int:
+        """A TOML integer."""
+        self._read.add(key)
+        value = self._content.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self._wrong_type(key, "a whole number, without quotes")
         return value
 
     def date(self, key: str) -> dt.date:
@@ -80,7 +105,7 @@ class Table:
         for entry in value:
             if set(entry) - set(keys):
                 raise self._wrong_type(key, shape)
-            yield Table(entry, where=self._where, name=f"{self._name}.{key}")
+            yield self._below(key, entry)
 
     def table(self, key: str) -> "Table":
         """A table in this one; an empty one where there is none."""
@@ -88,7 +113,7 @@ class Table:
         value = self._content.get(key, {})
         if not isinstance(value, dict):
             raise self._wrong_type(key, "a table")
-        return Table(value, where=self._where, name=f"{self._name}.{key}")
+        return self._below(key, value)
 
     def refuse(self, key: str, problem: str, solution: str) -> SpecError:
         """The error for a value that is of the right type and not acceptable."""
@@ -107,6 +132,9 @@ class Table:
                 solution=f"Known keys: {', '.join(sorted(self._read))}.",
             )
 
+    def _below(self, key: str, content: Mapping[str, object]) -> "Table":
+        return Table(content, where=self._where, name=f"{self._name}.{key}", example=self._example)
+
     @property
     def _place(self) -> str:
         return f"{self._where}: [{self._name}]"
@@ -114,5 +142,5 @@ class Table:
     def _wrong_type(self, key: str, expected: str) -> SpecError:
         return SpecError(
             f"{self._place} {key} is not {expected}",
-            solution=f"Write {key} as {expected}; docs/add-a-flavor.md shows a whole spec.",
+            solution=f"Write {key} as {expected}; {self._example}.",
         )
