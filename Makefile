@@ -30,11 +30,12 @@ test: $(STAMP) engine lint ## Every test, the container tests included
 unit: $(STAMP) ## The fast tests alone
 	$(BIN)/python -m pytest tests/unit
 
-lint: $(STAMP) ## ruff, mypy, shellcheck, and the rules on the shipped flavors
+lint: $(STAMP) ## ruff, mypy, shellcheck, yamllint, and the rules on the shipped flavors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	git ls-files -z --cached --others --exclude-standard '*.sh' .ci/run scripts/standin/dnf scripts/standin/fix-permissions | xargs -0 $(BIN)/shellcheck
+	git ls-files -z --cached --others --exclude-standard '*.yaml' '*.yml' | xargs -0 $(BIN)/yamllint --strict
 	$(BIN)/factory check --all
 
 docs: $(STAMP) ## Write into docs/ what the commands shown there print now; read it before you commit

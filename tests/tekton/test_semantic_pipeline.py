@@ -263,6 +263,13 @@ CASES = (
         bad={f"{TWO}.workspaces[1].name": "source"},
         says="the workspace 'source' is there twice",
     ),
+    Case(
+        name="an optional workspace for one that is needed",
+        base=PIPELINE,
+        bad={f"{TWO}.workspaces[0].workspace": "fast"},
+        says="the task needs 'source', which is optional",
+        good={f"{TWO}.workspaces[1].workspace": "shared"},
+    ),
     # order
     Case(
         name="after no task",
@@ -604,6 +611,27 @@ CASES = (
         bad={"spec.params[1].value": _many(257)},
         says="257 combinations",
         good={"spec.params[1].value": _many(256)},
+    ),
+    Case(
+        name="a timeout of no task",
+        base=PIPELINE_RUN,
+        bad={"spec.taskRunSpecs": [{"pipelineTaskName": "three", "timeout": "1h"}]},
+        says="no task 'three' in the Pipeline",
+        good={"spec.taskRunSpecs": [{"pipelineTaskName": "gate", "timeout": "1h"}]},
+    ),
+    Case(
+        name="parts that take longer than the whole",
+        base=PIPELINE_RUN,
+        bad={"spec.timeouts": {"pipeline": "2h0m0s", "tasks": "1h30m", "finally": "31m"}},
+        says="tasks and finally take 7260 s",
+        good={"spec.timeouts": {"pipeline": "2h0m0s", "tasks": "1h30m", "finally": "30m"}},
+    ),
+    Case(
+        name="parts that take longer than Tekton's default",
+        base=PIPELINE_RUN,
+        bad={"spec.timeouts": {"tasks": "2h"}},
+        says="the whole run 3600 s",
+        good={"spec.timeouts": {"tasks": "2h", "pipeline": "0"}},
     ),
     Case(
         name="an embedded Pipeline that is broken",

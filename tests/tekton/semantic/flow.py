@@ -50,6 +50,7 @@ def text_problems(
         elif found.root == "tasks" or (found.root == "finally" and results):
             yield from _of_task(found, flow, path, last=last)
         elif found.root == "workspaces":
+            flow.used.add(("workspaces", found.parts[0]))
             if found.parts[0] not in flow.interface.workspaces or found.parts[1:] != ("bound",):
                 yield Problem(
                     path=path, message=f"{found.text}: there is only .bound of a declared workspace"

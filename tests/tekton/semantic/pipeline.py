@@ -103,6 +103,14 @@ def _given(task: Node, flow: Flow, known: Known, path: str) -> Iterator[Problem]
         # Each of the TaskRuns gets one element, a string.
         yield from given_problems(kinds | dict.fromkeys(matrix_names(matrix), "string"), taken, path)
         yield from bound_problems({each["name"] for each in items(task, "workspaces")}, taken, path)
+        for each in items(task, "workspaces"):
+            if flow.interface.workspaces.get(
+                each.get("workspace") or each["name"]
+            ) and not taken.workspaces.get(each["name"], True):
+                yield Problem(
+                    path=f"{path}.workspaces",
+                    message=f"the task needs {each['name']!r}, which is optional for the Pipeline",
+                )
 
 
 def bound_problems(bound: set[str], taken: Interface, path: str) -> Iterator[Problem]:

@@ -1,0 +1,122 @@
+"""yamllint over all our YAML, shellcheck over its scripts, no scalar that YAML 1.1 reads its own way."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from tekton.semantic.model import Node, items
+from tekton.sources import ROOT, Source, sources, tekton_objects
+from yamllint import linter
+from yamllint.config import YamlLintConfig
+
+CONFIG = YamlLintConfig((ROOT / ".yamllint.yaml").read_text(encoding="utf-8"))
+SOURCES = tuple(sources())
+# What YAML 1.1, Kubernetes' YAML, takes for a boolean and PyYAML for a string; yamllint knows the others.
+ONE_LETTER = frozenset("yYnN")
+
+
+def _scripts() -> Iterator[tuple[str, str]]:
+    for each in tekton_objects():
+        for path, spec in _task_specs(each.node["spec"], "spec"):
+            for kind in ("steps", "sidecars"):
+                for step in items(spec, kind):
+                    if "script" in step:
+                        yield f"{each.name}:{path}.{step.get('name')}", step["script"]
+
+
+def _task_specs(spec: Node, path: str) -> Iterator[tuple[str, Node]]:
+    """A TaskSpec, or those that are embedded in a Pipeline or a run."""
+    yield path, spec
+    for key in ("taskSpec", "pipelineSpec"):
+        if key in spec:
+            yield from _task_specs(spec[key], f"{path}.{key}")
+    for kind in ("tasks", "finally"):
+        for task in items(spec, kind):
+            yield from _task_specs(task, f"{path}.{kind}.{task['name']}")
+
+
+SCRIPTS = tuple(_scripts())
+
+
+def _complaints(script: str) -> str:
+    shellcheck = shutil.which("shellcheck", path=str(Path(sys.executable).parent)) or shutil.which(
+        "shellcheck"
+    )
+    assert shellcheck is not None, "shellcheck is missing: pip install -r requirements-dev.txt"
+    return subprocess.run(
+        [shellcheck, "--norc", "--shell=bash", "--format=gcc", "-"],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_yamllint_finds_nothing(source: Source) -> None:
+    assert [str(problem) for problem in linter.run(source.text, CONFIG)] == []
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_no_letter_stands_for_a_boolean(source: Source) -> None:
+    assert _letters(source.text) == []
+
+
+def _letters(text: str) -> list[int]:
+    return [
+        token.start_mark.line + 1
+        for token in yaml.scan(text)
+        if isinstance(token, yaml.ScalarToken) and token.plain and token.value in ONE_LETTER
+    ]
+
+
+@pytest.mark.parametrize(("name", "script"), SCRIPTS, ids=[name for name, _ in SCRIPTS])
+def test_shellcheck_finds_nothing_in_a_script(name: str, script: str) -> None:
+    assert _complaints(script) == ""
+
+
+def test_every_script_is_looked_at() -> None:
+    """Else the table above could be empty and nothing fail."""
+    written = sum(
+        line.strip().startswith("script:")
+        for source in SOURCES
+        if not source.is_block
+        for line in source.text.splitlines()
+    )
+    assert len(SCRIPTS) >= written > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: yes\n",
+        "a: 010\n",
+        "a: 1\na: 2\n",
+        "a:\n- b\n",
+        "a: 1  \n",
+        "a:\n",
+        f"a: {'long words ' * 12}\n",
+        "on: push\n",
+        "a: 1",
+    ],
+)
+def test_yamllint_is_strict(text: str) -> None:
+    assert list(linter.run(text, CONFIG))
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"), [("a: y\n", [1]), ('a: "y"\n', []), ("a:\n  - N\n", [2]), ("a: yy\n", [])]
+)
+def test_a_letter_that_stands_for_a_boolean_is_found(text: str, lines: list[int]) -> None:
+    assert _letters(text) == lines
+
+
+@pytest.mark.parametrize(
+    "line", ["rm $1", "cd /somewhere; echo `ls`", "for f in $(ls); do :; done", "cat $(results.X.path)"]
+)
+def test_shellcheck_is_strict(line: str) -> None:
+    assert _complaints(f"#!/usr/bin/env bash\nset -euo pipefail\n{line}\n")
