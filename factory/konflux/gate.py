@@ -92,7 +92,7 @@ def _problem(content: object) -> str | None:
     """Why something is no ``TEST_OUTPUT``; None where it is one."""
     if not isinstance(content, Mapping):
         return "not an object of JSON"
-    if content.get("result") not in set(Result):
+    if content.get("result") not in list(Result):
         return f"no result that is one of {', '.join(Result)}"
     if not isinstance(content.get("timestamp"), str):
         return "no timestamp"
