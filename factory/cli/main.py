@@ -34,10 +34,12 @@ COMMANDS = {
     "drift-report": "drift_report",
     "adopt": "adopt",
     "audit": "audit",
+    "sbom": "sbom",
     "strip": "strip",
     "check": "check",
     "prefetch": "prefetch",
     "build": "build",
+    "konflux": "konflux",
     "test-output": "test_output",
     "gate": "gate",
 }

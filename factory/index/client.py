@@ -156,7 +156,7 @@ class IndexClient:
             RedirectError: the server sends on to a host that is not named.
             ProgramError: the work was stopped.
         """
-        return parse_metadata(self._metadata_file(file), of=file.file_name)
+        return parse_metadata(self.core_metadata(file), of=file.file_name)
 
     def check_identity(self, file: IndexFile) -> None:
         """See that a file is of the package and version that its name says, as its metadata tells.
@@ -165,9 +165,14 @@ class IndexClient:
             IndexAccessError, IndexContentError, RedirectError, ProgramError: as for `metadata`, but
                 that a requirement in it which cannot be read is no matter here.
         """
-        self._metadata_file(file)
+        self.core_metadata(file)
 
-    def _metadata_file(self, file: IndexFile) -> bytes:
+    def core_metadata(self, file: IndexFile) -> bytes:
+        """The core metadata of a file as it stands there, of the package and version of its name.
+
+        Raises:
+            IndexAccessError, IndexContentError, RedirectError, ProgramError: as for `check_identity`.
+        """
         content = self._cache.get(self.url, file)
         if content is not None:
             check_identity(content, of=file.file_name)

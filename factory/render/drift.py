@@ -14,6 +14,8 @@ from factory.render.render import RenderedFile, render_flavor
 # Not generated from templates, and at home in a flavor folder all the same. The lock's own rules
 # are in factory.check.
 LOCK_FILES = frozenset({"requirements.txt"})
+SBOM_FILE = "sbom.cdx.json"
+"""The bill of materials of a flavor, where it has one (`factory sbom --write`)."""
 
 Kind = Literal["missing", "changed", "mode", "stray", "absent"]
 
@@ -46,7 +48,7 @@ def find_drift(flavor: Flavor) -> tuple[Difference, ...]:
     found += [Difference(path=path, kind="absent") for path in own if not is_own_file(flavor.folder, path)]
     # As `factory.lock.lockset` names the lock of a further index, which stands later in the chain.
     further = {f"requirements-{index.name}.txt" for index in flavor.project.spec.indexes}
-    expected = {PROJECT_FILE, *LOCK_FILES, *further, *rendered, *own}
+    expected = {PROJECT_FILE, SBOM_FILE, *LOCK_FILES, *further, *rendered, *own}
     found += [Difference(path=path, kind="stray") for path in _strays(flavor.folder, expected)]
     return tuple(sorted(found, key=lambda difference: difference.path))
 

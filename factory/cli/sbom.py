@@ -1,0 +1,146 @@
+"""``factory sbom``: the bill of materials of an image, from the flavor's lock."""
+
+import os
+from pathlib import Path
+
+import click
+
+from factory.cli.options import Invocation, common
+from factory.files import write_whole
+from factory.flavor.repository import Flavor
+from factory.lock.find_links import folders_in_environment
+from factory.sbom.collect import Sources
+from factory.sbom.make import Form, make_bill, standing_bill
+from factory.sbom.wheels import prefetched_wheels
+from factory.sbom.write import describe_bills, write_bills
+
+_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+
+
+@click.command(short_help="Write the bill of materials of an image, from its lock.")
+@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="With --write: every flavor.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["cyclonedx", "spdx"]),
+    default="cyclonedx",
+    show_default=True,
+    help="CycloneDX 1.6 or SPDX 2.3, each in JSON.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the document into a file, not to standard output.",
+)
+@click.option(
+    "--write",
+    "into_folder",
+    is_flag=True,
+    help="Write sbom.cdx.json into the flavor's folder. From there it gets into the image, and every "
+    "command that writes the lock keeps it current.",
+)
+@click.option(
+    "--prefetched",
+    type=_FOLDER,
+    metavar="DIR",
+    help="Read the wheels that `factory prefetch` put into this folder, and ask no index.",
+)
+@click.option(
+    "--find-links",
+    type=_FOLDER,
+    multiple=True,
+    help="A folder of wheels beside the index, as for `factory lock`.",
+)
+@click.option(
+    "--attach-to",
+    metavar="IMAGE",
+    help="Push it beside REGISTRY/REPOSITORY@sha256:…, as `cosign attach sbom` does, and print where.",
+)
+@click.option("--plain-http", is_flag=True, help="With --attach-to: a registry without TLS, as on loopback.")
+@click.option(
+    "--tls-verify", type=bool, default=True, metavar="BOOL", help="With --attach-to: false trusts any."
+)
+@common
+def command(  # noqa: PLR0913 - one parameter per option of the command
+    invocation: Invocation,
+    flavors: tuple[str, ...],
+    *,
+    every: bool,
+    form: Form,
+    output: Path | None,
+    into_folder: bool,
+    prefetched: Path | None,
+    find_links: tuple[Path, ...],
+    attach_to: str | None,
+    plain_http: bool,
+    tls_verify: bool,
+) -> int:
+    """Write the bill of materials of an image, from its lock.
+
+    It lists what the lock adds to the base image: of each package the name, the version, the package URL
+    with its index, the name and SHA-256 of each file, and the licences that the wheels declare. They are
+    read on the index, or in a prefetched folder; both give the same bytes, and so does every run while
+    the lock stays as it is.
+    """
+    if bool(flavors) == every or (len(flavors) != 1 and not into_folder):
+        raise click.UsageError("Name one flavor; with --write name one or more, or give --all.")
+    if sum((output is not None, into_folder, attach_to is not None)) > 1:
+        raise click.UsageError("--output, --write and --attach-to are three places: give one of them.")
+    if form != "cyclonedx" and (into_folder or attach_to):
+        raise click.UsageError("--write and --attach-to are for CycloneDX: leave out --format.")
+    selected = invocation.repository_of(*flavors).select(flavors)
+    folders = find_links if prefetched is None else (prefetched_wheels(prefetched), *find_links)
+    sources = Sources(
+        find_links=folders,
+        public_find_links=() if folders else folders_in_environment(os.environ),
+        offline=prefetched is not None,
+    )
+    if into_folder:
+        return _write(invocation, selected, sources)
+    if attach_to is not None:
+        return _attach(
+            invocation, selected[0], sources, attach_to, plain_http=plain_http, tls_verify=tls_verify
+        )
+    bill = _make(invocation, selected[0], sources, form)
+    if output is None:
+        invocation.console.raw(bill)
+    else:
+        write_whole(output, bill)
+        invocation.console.result({"flavor": selected[0].name, "path": output}, f"Wrote {output}")
+    return 0
+
+
+def _make(invocation: Invocation, flavor: Flavor, sources: Sources, form: Form) -> bytes:
+    with invocation.console.progress("reading metadata", total=0) as progress:
+        return make_bill(flavor, sources, form=form, environment=os.environ, progress=progress)
+
+
+def _write(invocation: Invocation, flavors: tuple[Flavor, ...], sources: Sources) -> int:
+    with invocation.console.progress("reading metadata", total=0) as progress:
+        report = write_bills(flavors, sources, progress=progress)
+    for error in report.errors.values():
+        invocation.console.report(error)
+    invocation.console.result(report, *describe_bills(report))
+    return report.exit_code
+
+
+def _attach(
+    invocation: Invocation,
+    flavor: Flavor,
+    sources: Sources,
+    image: str,
+    *,
+    plain_http: bool,
+    tls_verify: bool,
+) -> int:
+    # Imported when something is pushed: its library is slow to start.
+    from factory.sbom.attach import Access, attach, read_reference  # noqa: PLC0415
+
+    reference = read_reference(image)
+    bill = standing_bill(flavor) or _make(invocation, flavor, sources, "cyclonedx")
+    access = Access(plain_http=plain_http, tls_verify=tls_verify)
+    attached = attach(bill, reference, access=access, environment=os.environ)
+    invocation.console.result(attached, attached.blob_url)
+    return 0

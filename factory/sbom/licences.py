@@ -1,0 +1,104 @@
+"""The licences that a package's core metadata declares, as what they are: an SPDX expression or a name.
+
+License-Expression (PEP 639) is the one field that says it in SPDX's terms; it goes first, and the
+others count only where it is not there. A License field, or a Trove classifier, that happens to be an
+expression or that stands for exactly one licence is given as such. Everything else is the name by
+which the package calls its licence, which is no SPDX identifier, and nothing is guessed from it.
+"""
+
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import compat32
+
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+_MOST_NAME_CHARACTERS = 120
+# What build tools write where nobody said anything.
+_NOTHING = frozenset({"", "unknown", "none", "n/a"})
+_PREFIX = "License :: "
+_OSI = "OSI Approved"
+# The classifiers that stand for one licence in one version. "BSD License" and "Apache Software License"
+# stand for several each, and are names.
+_CLASSIFIED = {
+    "Boost Software License 1.0 (BSL-1.0)": "BSL-1.0",
+    "CMU License (MIT-CMU)": "MIT-CMU",
+    "Eclipse Public License 1.0 (EPL-1.0)": "EPL-1.0",
+    "Eclipse Public License 2.0 (EPL-2.0)": "EPL-2.0",
+    "European Union Public Licence 1.2 (EUPL 1.2)": "EUPL-1.2",
+    "GNU Affero General Public License v3": "AGPL-3.0-only",
+    "GNU Affero General Public License v3 or later (AGPLv3+)": "AGPL-3.0-or-later",
+    "GNU General Public License v2 (GPLv2)": "GPL-2.0-only",
+    "GNU General Public License v2 or later (GPLv2+)": "GPL-2.0-or-later",
+    "GNU General Public License v3 (GPLv3)": "GPL-3.0-only",
+    "GNU General Public License v3 or later (GPLv3+)": "GPL-3.0-or-later",
+    "GNU Lesser General Public License v2 or later (LGPLv2+)": "LGPL-2.0-or-later",
+    "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
+    "GNU Lesser General Public License v3 or later (LGPLv3+)": "LGPL-3.0-or-later",
+    "ISC License (ISCL)": "ISC",
+    "MIT License": "MIT",
+    "MIT No Attribution License (MIT-0)": "MIT-0",
+    "Mozilla Public License 1.1 (MPL 1.1)": "MPL-1.1",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "The Unlicense (Unlicense)": "Unlicense",
+    "University of Illinois/NCSA Open Source License": "NCSA",
+    "Zero-Clause BSD (0BSD)": "0BSD",
+}
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Licence:
+    """A declared licence: an SPDX expression, in SPDX's own spelling, or else a name."""
+
+    text: str
+    is_expression: bool
+
+
+def declared_licences(metadata: bytes) -> tuple[Licence, ...]:
+    """What core metadata (METADATA of a wheel) declares; empty where it declares nothing.
+
+    Several names say nothing about how they combine.
+    """
+    # compat32 keeps a value as it stands; the newer policies read headers as those of mail.
+    headers = BytesParser(policy=compat32).parsebytes(metadata, headersonly=True)
+    expression = _value(headers, "License-Expression")
+    if expression:
+        return (_licence(expression),)
+    classified = tuple(dict.fromkeys(filter(None, map(_of_classifier, _values(headers, "Classifier")))))
+    text = _value(headers, "License")
+    if text.lower() in _NOTHING:
+        return classified
+    named = _licence(text)
+    if named.is_expression or not classified:
+        return (named,)
+    # Names on both sides: the package's own word, but that a whole text is no name.
+    told = any(licence.is_expression for licence in classified) or "\n" in text
+    return classified if told else (named,)
+
+
+def _values(headers: Message, field: str) -> list[str]:
+    return [str(value).strip() for value in headers.get_all(field, [])]
+
+
+def _value(headers: Message, field: str) -> str:
+    return next(iter(_values(headers, field)), "")
+
+
+def _licence(text: str) -> Licence:
+    """A text as an expression if it is one, else as a name: its first line that says anything."""
+    try:
+        return Licence(text=str(canonicalize_license_expression(text)), is_expression=True)
+    except InvalidLicenseExpression:
+        line = next(filter(None, (" ".join(line.split()) for line in text.splitlines())), "")
+        return Licence(text=line[:_MOST_NAME_CHARACTERS].rstrip(), is_expression=False)
+
+
+def _of_classifier(classifier: str) -> Licence | None:
+    """The licence of a Trove classifier; None for another kind, and for one that only says "approved"."""
+    if not classifier.startswith(_PREFIX):
+        return None
+    name = classifier.rpartition(" :: ")[2]
+    if name == _OSI:
+        return None
+    identifier = _CLASSIFIED.get(name)
+    return Licence(text=identifier or name, is_expression=bool(identifier))

@@ -1,0 +1,179 @@
+"""An inventory in SPDX 2.3 (ISO/IEC 5962 has 2.2.1), JSON.
+
+A package for each pin. SPDX gives a package one file name, so that one of several files has a package
+for each below it (DISTRIBUTION_ARTIFACT), without a purl: it would be counted twice. The namespace,
+which has to be the document's own, follows from its content.
+"""
+
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from license_expression import LicenseExpression, get_spdx_licensing
+from spdx_tools.spdx.jsonschema.document_converter import DocumentConverter
+from spdx_tools.spdx.model import (
+    Actor,
+    ActorType,
+    Checksum,
+    ChecksumAlgorithm,
+    CreationInfo,
+    Document,
+    ExternalPackageRef,
+    ExternalPackageRefCategory,
+    ExtractedLicensingInfo,
+    PackagePurpose,
+    Relationship,
+    RelationshipType,
+    SpdxNoAssertion,
+)
+from spdx_tools.spdx.model import Package as SpdxPackage
+
+from factory.sbom.document import digest_of, identifier, to_bytes
+from factory.sbom.inventory import BESIDE_INDEX, TOOL, File, Inventory, Package
+from factory.sbom.licences import Licence
+
+_DOCUMENT = "SPDXRef-DOCUMENT"
+_IMAGE = "SPDXRef-Image"
+_NAMESPACE = "https://spdx.org/spdxdocs"
+
+
+def to_spdx(inventory: Inventory, *, created: dt.datetime) -> bytes:
+    """The bill of an inventory; ``created`` has to be told, and is in UTC and of whole seconds."""
+    converter = DocumentConverter()  # type: ignore[no-untyped-call]
+    document: dict[str, Any] = converter.convert(_document(inventory, created))
+    namespace = document["documentNamespace"]
+    document["documentNamespace"] = f"{namespace}-{identifier(digest_of(document))}"
+    return to_bytes(document)
+
+
+def _document(inventory: Inventory, created: dt.datetime) -> Document:
+    of_files = [
+        (package, file) for package in inventory.packages if len(package.files) > 1 for file in package.files
+    ]
+    return Document(
+        creation_info=CreationInfo(
+            spdx_version="SPDX-2.3",
+            spdx_id=_DOCUMENT,
+            name=inventory.flavor,
+            document_namespace=f"{_NAMESPACE}/{inventory.flavor}",
+            creators=[Actor(ActorType.TOOL, TOOL)],
+            created=created,
+        ),
+        packages=[
+            _image(inventory),
+            *map(_package, inventory.packages),
+            *(_file_package(file) for _, file in of_files),
+        ],
+        relationships=[
+            Relationship(_DOCUMENT, RelationshipType.DESCRIBES, _IMAGE),
+            *(Relationship(_IMAGE, RelationshipType.CONTAINS, _id(item)) for item in inventory.packages),
+            *(
+                Relationship(_id(package), RelationshipType.DISTRIBUTION_ARTIFACT, _file_id(file))
+                for package, file in of_files
+            ),
+        ],
+        extracted_licensing_info=list(_extracted(inventory)),
+    )
+
+
+def _image(inventory: Inventory) -> SpdxPackage:
+    return SpdxPackage(
+        spdx_id=_IMAGE,
+        name=inventory.flavor,
+        download_location=SpdxNoAssertion(),
+        files_analyzed=False,
+        comment=f"Added to the base image {inventory.base_image}, or downstream to "
+        f"{inventory.downstream_base_image}",
+        primary_package_purpose=PackagePurpose.CONTAINER,
+    )
+
+
+def _package(package: Package) -> SpdxPackage:
+    expression, comment = _declared(package.licences)
+    only = package.files[0] if len(package.files) == 1 else None
+    url = None if package.beside_index else package.index_url
+    return SpdxPackage(
+        spdx_id=_id(package),
+        name=package.name,
+        version=package.version,
+        download_location=SpdxNoAssertion() if url is None else f"{url.rstrip('/')}/{package.name}/",
+        file_name=None if only is None else only.name,
+        checksums=[] if only is None else [_sha256(only)],
+        files_analyzed=False,
+        license_declared=expression,
+        license_comment=comment,
+        comment=BESIDE_INDEX if package.beside_index else None,
+        external_references=[
+            ExternalPackageRef(ExternalPackageRefCategory.PACKAGE_MANAGER, "purl", package.purl.to_string())
+        ],
+        primary_package_purpose=PackagePurpose.LIBRARY,
+    )
+
+
+def _file_package(file: File) -> SpdxPackage:
+    return SpdxPackage(
+        spdx_id=_file_id(file),
+        name=file.name,
+        download_location=SpdxNoAssertion(),
+        file_name=file.name,
+        checksums=[_sha256(file)],
+        files_analyzed=False,
+        primary_package_purpose=PackagePurpose.ARCHIVE,
+    )
+
+
+def _sha256(file: File) -> Checksum:
+    return Checksum(ChecksumAlgorithm.SHA256, file.sha256)
+
+
+def _id(package: Package) -> str:
+    return f"SPDXRef-Package-{_plain(package.name)}"
+
+
+def _file_id(file: File) -> str:
+    return f"SPDXRef-File-{file.sha256}"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip("-")
+
+
+def _declared(
+    licences: tuple[Licence, ...],
+) -> tuple[LicenseExpression | SpdxNoAssertion, str | None]:
+    """The declared licence. Of several nobody says whether all of them hold, or any."""
+    if len(licences) == 1:
+        return _expression(licences[0]), None
+    if not licences:
+        return SpdxNoAssertion(), None
+    named = "; ".join(licence.text for licence in licences)
+    return SpdxNoAssertion(), f"Declared, without saying how they combine: {named}"
+
+
+def _expression(licence: Licence) -> LicenseExpression:
+    text = licence.text if licence.is_expression else _reference(licence.text)
+    return get_spdx_licensing().parse(text)
+
+
+def _reference(name: str) -> str:
+    """The LicenseRef of a licence that SPDX does not list; two names never have the same."""
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"LicenseRef-{_plain(name)}-{digest}".replace("--", "-")
+
+
+def _extracted(inventory: Inventory) -> Iterator[ExtractedLicensingInfo]:
+    """What SPDX wants to be told of each LicenseRef."""
+    alone = [package.licences[0] for package in inventory.packages if len(package.licences) == 1]
+    told: dict[str, str] = {}
+    for licence in alone:
+        for key in get_spdx_licensing().license_keys(_expression(licence)):
+            if key.startswith("LicenseRef-"):
+                told.setdefault(key, licence.text)
+    for key, text in sorted(told.items()):
+        yield ExtractedLicensingInfo(
+            license_id=key,
+            extracted_text=f"As the package's metadata names it: {text}",
+            license_name=text,
+        )
