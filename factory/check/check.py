@@ -15,11 +15,13 @@ from factory.check.lock_files import check_lock_files
 from factory.check.lock_form import check_lock_form
 from factory.check.neighbours import NO_NEIGHBOURS, Neighbours, read_neighbours
 from factory.check.origins import check_origins
+from factory.check.pipeline_runs import check_pipeline_runs, check_shared_runs, read_konflux
 from factory.check.project import check_project
 from factory.check.ranges import check_ranges
 from factory.check.subject import Subject, read_subject
 from factory.check.waivers import apply_waivers
-from factory.flavor.repository import Flavor
+from factory.flavor.repository import Flavor, Repository
+from factory.konflux.settings import Settings
 
 CHECKS: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_folder,
@@ -31,6 +33,7 @@ CHECKS: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_lock_content,
     check_lock_artifacts,
     check_dockerfiles,
+    check_pipeline_runs,
 )
 
 
@@ -49,22 +52,34 @@ class Report:
 
 
 def check_flavors(
-    flavors: Iterable[Flavor], *, root: Path, today: dt.date, others: Iterable[Flavor] = ()
+    flavors: Iterable[Flavor],
+    *,
+    root: Path,
+    today: dt.date,
+    others: Iterable[Flavor] = (),
+    whole: bool = False,
 ) -> Report:
     """Apply every rule to flavors, one after the other; paths in the report are relative to root.
 
     ``others`` are the repository's flavors, with which those are compared where a rule does so.
-    Needs no network and starts no program.
+    ``whole`` looks at the files that belong to no single flavor as well. Needs no network and starts no
+    program.
 
     Raises:
         StorageError: the file system refused.
     """
     chosen = tuple(flavors)
     neighbours = read_neighbours({flavor.folder: flavor for flavor in (*others, *chosen)}.values())
-    findings = tuple(
-        found
-        for flavor in chosen
-        for found in check_flavor(flavor, root=root, today=today, neighbours=neighbours)
+    konflux, problems = read_konflux(root)
+    if whole and konflux is not None:
+        problems += check_shared_runs(Repository(root), konflux)
+    findings = (
+        *(finding(problem, flavor="", folder="") for problem in problems),
+        *(
+            found
+            for flavor in chosen
+            for found in check_flavor(flavor, root=root, today=today, neighbours=neighbours, konflux=konflux)
+        ),
     )
     counts = Counter(found.severity if found.waiver is None else "waived" for found in findings)
     return Report(
@@ -77,14 +92,19 @@ def check_flavors(
 
 
 def check_flavor(
-    flavor: Flavor, *, root: Path, today: dt.date, neighbours: Neighbours = NO_NEIGHBOURS
+    flavor: Flavor,
+    *,
+    root: Path,
+    today: dt.date,
+    neighbours: Neighbours = NO_NEIGHBOURS,
+    konflux: Settings | None = None,
 ) -> tuple[Finding, ...]:
     """Every finding of one flavor, by path and line; those that its spec waives today as well.
 
     Raises:
         StorageError: the file system refused.
     """
-    subject = read_subject(flavor, neighbours=neighbours)
+    subject = read_subject(flavor, neighbours=neighbours, konflux=konflux)
     folder = _shown(flavor.folder, root)
     problems = (problem for check in CHECKS for problem in check(subject))
     found = [

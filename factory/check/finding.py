@@ -1,5 +1,6 @@
 """What a rule finds."""
 
+import posixpath
 from dataclasses import dataclass, replace
 
 from factory.check.rules import RULES, Severity
@@ -26,6 +27,8 @@ class Problem:
 class Finding:
     """A problem with its flavor and its rule. ``path`` is relative to the repository root.
 
+    ``flavor`` is empty for a problem of the repository's, which is no single flavor's.
+
     ``waiver`` is the one that the flavor's spec has for it today; what is waived does not count.
     """
 
@@ -50,7 +53,7 @@ def finding(problem: Problem, *, flavor: str, folder: str, waiver: Waiver | None
         rule=rule.name,
         severity=rule.severity,
         flavor=flavor,
-        path=f"{folder}/{problem.path}",
+        path=_place(folder, problem.path),
         line=problem.line,
         package=problem.package,
         message=masked(problem.message),
@@ -58,3 +61,9 @@ def finding(problem: Problem, *, flavor: str, folder: str, waiver: Waiver | None
         solution=masked(problem.solution),
         waiver=None if waiver is None else replace(waiver, reason=masked(waiver.reason)),
     )
+
+
+def _place(folder: str, path: str) -> str:
+    """A path from the repository's root; what leads up from a flavor's folder stands beside ``flavors/``."""
+    joined = posixpath.join(folder, path)
+    return posixpath.normpath(joined) if path.startswith("../") else joined

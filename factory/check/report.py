@@ -14,7 +14,7 @@ from factory.konflux.test_output import failure_line
 def as_text(report: Report) -> str:
     """Findings under the name of their flavor, what is waived in short, and a line that counts them."""
     blocks = [
-        "\n".join((flavor, *(_entry(item) for item in items)))
+        "\n".join((flavor or "the repository", *(_entry(item) for item in items)))
         for flavor, items in groupby(report.findings, key=lambda item: item.flavor)
     ]
     return "\n\n".join((*blocks, _count(report)))

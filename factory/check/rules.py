@@ -139,4 +139,9 @@ RULES = {
     "FAC418": _warning(
         "preload-not-installed", "Every program of the image would begin with a loader's error."
     ),
+    # The PipelineRuns, in a repository that uses Konflux
+    "FAC501": _error("pipeline-run-missing", "Konflux builds what has a PipelineRun, and nothing else."),
+    "FAC502": _error("pipeline-run-changed", "Konflux would fetch or build what the spec does not say."),
+    "FAC503": _error("pipeline-run-stray", "Konflux would go on building what is not there any more."),
+    "FAC504": _error("pipeline-run-refused", "What cannot be made again cannot be kept current."),
 }

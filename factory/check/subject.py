@@ -10,6 +10,7 @@ from factory.errors import FactoryError, LockFileError, NotFoundError, SpecError
 from factory.files import storage_error
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
+from factory.konflux.settings import Settings
 from factory.lock.lockfile import LOCK_FILE, LockFile, Pin, parse_lock
 from factory.lock.lockset import lock_file_names
 
@@ -21,7 +22,7 @@ class Subject:
     ``project`` is None where ``pyproject.toml`` cannot be read, and ``project_error`` says why.
     ``lock_names`` are the lock files that its spec asks for; ``locks`` those of them that are there,
     and ``lock_errors`` why one that is there cannot be read. ``own_files`` are those of ``hooks.files``,
-    by path. ``neighbours`` are the repository's flavors.
+    by path. ``neighbours`` are the repository's flavors, ``konflux`` its settings; None where it has none.
     """
 
     flavor: Flavor
@@ -36,6 +37,7 @@ class Subject:
     repositories: dict[str, bytes]
     own_files: dict[str, bytes]
     neighbours: Neighbours = NO_NEIGHBOURS
+    konflux: Settings | None = None
 
     @property
     def pins(self) -> tuple[Pin, ...]:
@@ -53,7 +55,9 @@ class Subject:
         return next((number for number, line in numbered if all(word in line for word in words)), None)
 
 
-def read_subject(flavor: Flavor, *, neighbours: Neighbours = NO_NEIGHBOURS) -> Subject:
+def read_subject(
+    flavor: Flavor, *, neighbours: Neighbours = NO_NEIGHBOURS, konflux: Settings | None = None
+) -> Subject:
     """Read what the rules need; what cannot be read is kept as an error for them to report.
 
     Raises:
@@ -76,6 +80,7 @@ def read_subject(flavor: Flavor, *, neighbours: Neighbours = NO_NEIGHBOURS) -> S
         repositories=_contents(flavor.folder, "*.repo"),
         own_files=_own_files(flavor.folder, () if project is None else project.spec.hooks.files),
         neighbours=neighbours,
+        konflux=konflux,
     )
 
 

@@ -36,7 +36,11 @@ def command(invocation: Invocation, flavors: tuple[str, ...], *, every: bool, fo
         invocation.console.json_output = form == "json"
     repository = invocation.repository_of(*flavors)
     report = check_flavors(
-        repository.select(flavors), root=repository.root, today=today(), others=repository.flavors()
+        repository.select(flavors),
+        root=repository.root,
+        today=today(),
+        others=repository.flavors(),
+        whole=not flavors,
     )
     if form == "test-output":
         invocation.console.note(as_text(report))

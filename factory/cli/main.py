@@ -40,6 +40,7 @@ COMMANDS = {
     "prefetch": "prefetch",
     "build": "build",
     "konflux": "konflux",
+    "konflux": "konflux",
     "test-output": "test_output",
     "gate": "gate",
 }

@@ -24,7 +24,10 @@ pytestmark = pytest.mark.integration
 
 KERNELS = frozenset({"flash-attn", "mamba-ssm", "causal-conv1d", "aipcc-kernels"})
 # Commands that need no index, and one that needs an engine; test_confusion.py tries them.
-_WITHOUT_AN_INDEX = {"new-flavor", "list", "show", "sync", "strip", "diff", "drift-report", "adopt", "build"}
+_WITHOUT_AN_INDEX = {
+    *("new-flavor", "list", "show", "sync", "strip", "diff", "drift-report", "adopt", "build"),
+    *("konflux", "test-output", "gate"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

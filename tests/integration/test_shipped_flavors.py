@@ -95,6 +95,8 @@ OFFLINE = [
     (f"audit {ROCM} --advisories {{elsewhere}}/advisories", 16, f"factory lock {ROCM}"),
     ("drift-report", 1, "numpy"),
     (f"check {CUDA} --format test-output", 0, f'"note": "{CUDA}: '),
+    (f"konflux --prefetch-input {CUDA}", 0, '"py_version":312'),
+    ("konflux --all --application images --output-image quay.io/example/", 0, f"{ROCM}-push.yaml: written"),
     (f"test-output --case {CUDA}=0", 0, '"SUCCESS"'),
     (f"gate {CUDA}=", 1, CUDA),
     ("adopt {elsewhere}/by-hand --accelerator cuda --accelerator-version 13.0 --name adopted", 0, "adopted"),

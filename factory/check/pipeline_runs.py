@@ -1,0 +1,89 @@
+"""Rules about what `factory konflux` writes: there, current, and nothing left of flavors that are gone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from factory.check.finding import Problem
+from factory.check.subject import Subject
+from factory.errors import KonfluxError
+from factory.flavor.project import PROJECT_FILE
+from factory.flavor.repository import FLAVORS_FOLDER, Repository
+from factory.konflux.settings import SETTINGS_FILE, Settings, read_settings
+from factory.konflux.wanted import Compared, compare, files_of, shared_files, strays, wanted_paths
+
+_TO_ROOT = "../.."
+_ALL = "Run `factory konflux --all`"
+
+
+def read_konflux(root: Path) -> tuple[Settings | None, tuple[Problem, ...]]:
+    """The settings of a repository, None where it does not use Konflux; and FAC504 where they are no good.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    try:
+        return read_settings(root), ()
+    except KonfluxError as error:
+        return None, (_refused(SETTINGS_FILE, error),)
+
+
+def check_pipeline_runs(subject: Subject) -> Iterator[Problem]:
+    """FAC501, FAC502 and FAC504 for the files of one flavor, where the repository uses Konflux.
+
+    A flavor that does not stand in ``flavors/`` is built by nobody from there.
+    """
+    folder = subject.flavor.folder
+    if subject.konflux is None or subject.project is None or folder.parent.name != FLAVORS_FOLDER:
+        return
+    try:
+        files = files_of(subject.flavor, subject.konflux)
+    except KonfluxError as error:
+        yield _refused(PROJECT_FILE, error)
+        return
+    for item in compare(folder.parents[1], files):
+        yield from _differing(
+            item, f"{_TO_ROOT}/{item.file.path}", f"`factory konflux {subject.flavor.name}`"
+        )
+
+
+def check_shared_runs(repository: Repository, settings: Settings) -> tuple[Problem, ...]:
+    """FAC501 to FAC504 for the files that belong to no single flavor.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    try:
+        files = shared_files(repository, settings)
+    except KonfluxError as error:
+        return (_refused(SETTINGS_FILE, error),)
+    found = [
+        problem
+        for item in compare(repository.root, files)
+        for problem in _differing(item, item.file.path, "`factory konflux --all`")
+    ]
+    wanted = wanted_paths(repository, settings, files)
+    for path in strays(repository.root, settings, wanted):
+        message = "made by `factory konflux`, and nothing makes it any more: its flavor is gone"
+        found.append(
+            Problem(code="FAC503", path=path, message=message, solution=f"{_ALL}: it removes the file.")
+        )
+    return tuple(found)
+
+
+def _differing(item: Compared, path: str, command: str) -> Iterator[Problem]:
+    if item.kind == "missing":
+        message = "a file of `factory konflux` is missing"
+        yield Problem(code="FAC501", path=path, message=message, solution=f"Run {command}.")
+    elif item.kind == "changed":
+        message = f"differs from what the spec and {SETTINGS_FILE} give"
+        solution = f"Run {command}. If the change was meant, make it in {SETTINGS_FILE}, for every flavor."
+        yield Problem(code="FAC502", path=path, message=message, solution=solution)
+    elif item.kind == "foreign":
+        message = "stands in the place of what `factory konflux` writes, and was not written by it"
+        yield Problem(
+            code="FAC502", path=path, message=message, solution=f"Move or remove it. Then run {command}."
+        )
+
+
+def _refused(path: str, error: KonfluxError) -> Problem:
+    return Problem(code="FAC504", path=path, message=error.reason, solution=error.solution)

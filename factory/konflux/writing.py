@@ -1,0 +1,130 @@
+"""Write the PipelineRuns of a repository: what differs, and only that, once all of it is known to be good."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from factory.errors import KonfluxError
+from factory.files import exclusive, storage_error, write_whole
+from factory.flavor.repository import Flavor, Repository
+from factory.konflux.options import Changed, Proposal, settings_with
+from factory.konflux.settings import SETTINGS_FILE, Settings
+from factory.konflux.wanted import (
+    Compared,
+    check_in_repository,
+    compare,
+    files_of,
+    shared_files,
+    strays,
+    wanted_paths,
+)
+
+Change = Literal["added", "changed", "removed", "same"]
+_CHANGES: Mapping[str, Change] = {"missing": "added", "changed": "changed", "same": "same"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileChange:
+    """A file of the repository, by its path from the root, and what a run does with it."""
+
+    path: str
+    change: Change
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What a run did, or would do: the keys of ``factory.toml`` that it set, and every file that it makes."""
+
+    flavors: tuple[str, ...]
+    out: str
+    settings: tuple[Changed, ...]
+    files: tuple[FileChange, ...]
+    dry_run: bool
+
+
+def write_runs(
+    repository: Repository,
+    flavors: Iterable[Flavor],
+    *,
+    options: Mapping[str, str | None],
+    every: bool,
+    dry_run: bool = False,
+) -> Written:
+    """Write the files of flavors and those that all share; with ``every``, remove those of flavors gone.
+
+    Everything is made and compared before the first byte is written. Files that differ are replaced whole.
+
+    Raises:
+        KonfluxError: the settings, an option or a flavor are not acceptable, or a file is somebody else's.
+        SpecError, NotFoundError: a flavor's spec cannot be read.
+        StorageError, BusyError: the file system refused, or another run is at work.
+    """
+    chosen = tuple(flavors)
+    for flavor in chosen:
+        check_in_repository(flavor, repository)
+    root = repository.root
+    with nullcontext() if dry_run else exclusive(root):
+        proposal = settings_with(root, options)
+        settings = proposal.settings
+        wanted = [file for flavor in chosen for file in files_of(flavor, settings)]
+        shared = shared_files(repository, settings)
+        compared = compare(root, (*wanted, *shared))
+        _refuse_foreign(compared)
+        gone = strays(root, settings, wanted_paths(repository, settings, shared)) if every else ()
+        if not dry_run:
+            _write(root, proposal, compared, gone)
+    return Written(
+        flavors=tuple(flavor.name for flavor in chosen),
+        out=settings.out,
+        settings=proposal.changes,
+        files=(
+            *(FileChange(path=item.file.path, change=_CHANGES[item.kind]) for item in compared),
+            *(FileChange(path=path, change="removed") for path in gone),
+        ),
+        dry_run=dry_run,
+    )
+
+
+def _refuse_foreign(compared: Iterable[Compared]) -> None:
+    foreign = [item.file.path for item in compared if item.kind == "foreign"]
+    if foreign:
+        raise KonfluxError(
+            f"{', '.join(foreign)}: not written by `factory konflux`, and in the place of what it writes",
+            solution="Move or remove what is there, and run the command again. Nothing was written.",
+        )
+
+
+def _write(root: Path, proposal: Proposal, compared: Iterable[Compared], gone: Iterable[str]) -> None:
+    """The settings first: a run that is killed after them leaves what `factory check` reports."""
+    out = _folder(root, proposal.settings)
+    if proposal.text is not None:
+        write_whole(root / SETTINGS_FILE, proposal.text.encode())
+    with exclusive(out):
+        for item in compared:
+            if item.kind != "same":
+                write_whole(root / item.file.path, item.file.content)
+        for path in gone:
+            _remove(root / path)
+
+
+def _folder(root: Path, settings: Settings) -> Path:
+    out = root / settings.out
+    if not out.resolve().is_relative_to(root.resolve()):
+        raise KonfluxError(
+            f"{settings.out} leads out of the repository",
+            solution="Remove the link, or give another folder with --out.",
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(out, error) from error
+    return out
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(path, error) from error

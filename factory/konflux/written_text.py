@@ -1,0 +1,45 @@
+"""What `factory konflux` did, in words for people."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from factory.konflux.settings import DEFAULTS, SETTINGS_FILE
+from factory.konflux.writing import Change, Written
+
+_DID: dict[Change, str] = {
+    "added": "written",
+    "changed": "written anew",
+    "removed": "removed: nothing makes it any more",
+}
+_WOULD: dict[Change, str] = {
+    "added": "would be written",
+    "changed": "would be written anew",
+    "removed": "would be removed: nothing makes it any more",
+}
+
+
+def as_text(written: Written) -> str:
+    """One line for every setting and file that changes, and one that counts the rest."""
+    return "\n".join(_lines(written))
+
+
+def _lines(written: Written) -> Iterator[str]:
+    for setting in written.settings:
+        verb = "would be" if written.dry_run else "is now"
+        old = setting.old or DEFAULTS.get(setting.key)
+        was = "" if old is None else f" (was {old!r})"
+        yield f"{SETTINGS_FILE}: {setting.key} {verb} {setting.new!r}{was}"
+    verbs = _WOULD if written.dry_run else _DID
+    for file in written.files:
+        if file.change != "same":
+            yield f"{file.path}: {verbs[file.change]}"
+    counts = Counter(file.change for file in written.files)
+    flavors = f"{len(written.flavors)} flavor{'' if len(written.flavors) == 1 else 's'}"
+    yield f"{flavors}, {sum(counts.values()) - counts['removed']} files: {counts['same']} as they have to be"
+
+
+def left_behind(written: Written, *, every: bool) -> str | None:
+    """What to do after settings changed and only some flavors' files with them; None where all is well."""
+    if not written.settings or every:
+        return None
+    return "the settings are those of every flavor: run `factory konflux --all` as well"
