@@ -40,7 +40,6 @@ COMMANDS = {
     "prefetch": "prefetch",
     "build": "build",
     "konflux": "konflux",
-    "konflux": "konflux",
     "test-output": "test_output",
     "gate": "gate",
 }
