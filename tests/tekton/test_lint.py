@@ -3,13 +3,12 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from tekton.semantic.model import Node, items
-from tekton.sources import ROOT, Source, sources, tekton_objects
+from tekton.scripts import scripts
+from tekton.sources import ROOT, Source, sources
 from yamllint import linter
 from yamllint.config import YamlLintConfig
 
@@ -19,27 +18,7 @@ SOURCES = tuple(sources())
 ONE_LETTER = frozenset("yYnN")
 
 
-def _scripts() -> Iterator[tuple[str, str]]:
-    for each in tekton_objects():
-        for path, spec in _task_specs(each.node["spec"], "spec"):
-            for kind in ("steps", "sidecars"):
-                for step in items(spec, kind):
-                    if "script" in step:
-                        yield f"{each.name}:{path}.{step.get('name')}", step["script"]
-
-
-def _task_specs(spec: Node, path: str) -> Iterator[tuple[str, Node]]:
-    """A TaskSpec, or those that are embedded in a Pipeline or a run."""
-    yield path, spec
-    for key in ("taskSpec", "pipelineSpec"):
-        if key in spec:
-            yield from _task_specs(spec[key], f"{path}.{key}")
-    for kind in ("tasks", "finally"):
-        for task in items(spec, kind):
-            yield from _task_specs(task, f"{path}.{kind}.{task['name']}")
-
-
-SCRIPTS = tuple(_scripts())
+SCRIPTS = tuple(scripts())
 
 
 def _complaints(script: str) -> str:
