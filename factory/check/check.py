@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.check.bill import check_bill
 from factory.check.dockerfiles import check_dockerfiles
 from factory.check.finding import Finding, Problem, finding
 from factory.check.folder import check_folder
@@ -32,6 +33,7 @@ CHECKS: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_lock_files,
     check_lock_content,
     check_lock_artifacts,
+    check_bill,
     check_dockerfiles,
     check_pipeline_runs,
 )

@@ -7,7 +7,7 @@ from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.errors import FactoryError, MarkerError, TemplateError
 from factory.flavor.project import PROJECT_FILE
-from factory.render.drift import Difference, find_drift
+from factory.render.drift import SBOM_FILE, Difference, find_drift
 
 # Called as the lock of a further index is.
 _ORPHAN = re.compile(r"requirements[-_.].*\.txt")
@@ -44,6 +44,9 @@ def _links(subject: Subject) -> Iterator[Problem]:
         if (folder / lock).is_symlink():
             solution = f"Remove it, and lock again: `factory lock {name}`."
             yield _link(lock, "the lock is a symbolic link", solution)
+    if (folder / SBOM_FILE).is_symlink():
+        solution = f"Remove it, and write it anew: `factory sbom {name} --write`."
+        yield _link(SBOM_FILE, "the bill of materials is a symbolic link", solution)
 
 
 def _link(path: str, message: str, solution: str) -> Problem:

@@ -106,6 +106,9 @@ RULES = {
     "FAC333": _error("lock-file-missing", "What comes from that index would not be fetched or installed."),
     "FAC334": _error("package-in-anothers-lock", "It would be fetched from an index that is not its own."),
     "FAC335": _error("locked-apart", "Files of two resolutions may contradict each other, or lack packages."),
+    "FAC336": _error(
+        "sbom-stale", "Scanners would look for other files than the image holds, and miss what it does."
+    ),
     # The Dockerfiles and what they use
     "FAC401": _error("marker", "A block that does not pair cannot be removed for downstream."),
     "FAC402": _error(

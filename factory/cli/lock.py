@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from factory.cli.bills import keep_bills_current
 from factory.cli.options import Invocation, common
 from factory.clock import now
 from factory.flavor.repository import Flavor
@@ -106,7 +107,9 @@ def command(  # noqa: PLR0913 - each is an option
     for note in notes_on(outcomes):
         invocation.console.note(note)
     invocation.console.result(report, *describe(report))
-    return report.exit_code
+    if options.dry_run:
+        return report.exit_code
+    return keep_bills_current(invocation, selected, options, exit_code=report.exit_code)
 
 
 def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOptions, *, form: str) -> int:

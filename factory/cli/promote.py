@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from factory.cli.bills import keep_bills_current
 from factory.cli.options import Invocation, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
@@ -84,4 +85,6 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     for error in failures(report.flavors):
         invocation.console.note(error)
     invocation.console.result(report, *describe(report))
-    return report.exit_code
+    if not report.written:
+        return report.exit_code
+    return keep_bills_current(invocation, selected, options, exit_code=report.exit_code)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from factory.cli.bills import keep_bills_current
 from factory.cli.options import Invocation, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
@@ -55,4 +56,6 @@ def command(
     for note in failures(outcomes):
         invocation.console.note(note)
     invocation.console.result(report, *describe_rehashed(report))
-    return report.exit_code
+    if dry_run:
+        return report.exit_code
+    return keep_bills_current(invocation, selected, options, exit_code=report.exit_code)

@@ -8,7 +8,7 @@ from factory.files import exclusive, is_temporary, staged_folder, write_whole
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor
 from factory.lock.lockset import lock_file_names, require_lock_set
-from factory.render.drift import find_drift
+from factory.render.drift import SBOM_FILE, find_drift
 from factory.render.own_files import read_own_files
 from factory.render.render import RenderedFile, render_flavor
 
@@ -78,6 +78,8 @@ def _files(flavor: Flavor, rendered: tuple[RenderedFile, ...]) -> dict[str, tupl
     files[MIDSTREAM_DOCKERFILE] = (downstream_dockerfile(flavor), False)
     for name in (PROJECT_FILE, *lock_file_names(flavor.project.spec)):
         files[name] = ((flavor.folder / name).read_bytes(), False)
+    if (flavor.folder / SBOM_FILE).is_file():
+        files[SBOM_FILE] = ((flavor.folder / SBOM_FILE).read_bytes(), False)
     own = (name for name in flavor.project.spec.hooks.files if not _is_midstream(name))
     return files | {file.path: (file.content, file.executable) for file in read_own_files(flavor.folder, own)}
 
