@@ -49,6 +49,13 @@ requirements: $(STAMP) ## Pin the development dependencies anew, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --custom-compile-command "make requirements" --extra dev --upgrade \
 	    --output-file requirements-dev.txt pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	    --custom-compile-command "make requirements" --upgrade \
+	    --output-file tekton/image/requirements.txt pyproject.toml
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
+	    $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	    --custom-compile-command "make requirements" --upgrade \
+	    --output-file tekton/image/requirements-build.txt -
 
 clean: ## Remove what set-up, tests and the demonstration made here (images stay)
 	rm -rf $(VENV) .work .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
