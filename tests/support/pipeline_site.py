@@ -1,6 +1,7 @@
 """A git repository of small flavors that the rules accept, and the index that they are locked against."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from support.small_flavors import make_flavor
 from support.wheels import make_wheel
 
 from factory.flavor.repository import Flavor
+from factory.lock.lockfile import LOCK_FILE
 from factory.render.sync import sync_flavor
 
 # As many names as a test needs: the version of training-hub is in them.
@@ -79,6 +81,19 @@ class Site:
         sync_flavor(Flavor(made.folder))
         factory("--root", self.root, "lock", made.name)
         return Flavor(made.folder)
+
+    def copy_flavors(self, folder: Path) -> None:
+        """Take over the flavors of another repository as they stand."""
+        shutil.copytree(folder, self.root / "flavors")
+
+    def push(self, name: str, version: str) -> None:
+        """Push a release of a package to the index."""
+        make_wheel(self.pushed, name, version)
+
+    def relock(self, flavor: Flavor) -> None:
+        """Lock a flavor anew, at the newest versions."""
+        (flavor.folder / LOCK_FILE).unlink()
+        factory("--root", self.root, "lock", flavor.name)
 
     def commit(self) -> str:
         """Commit the repository as it stands, and return the commit's id."""
