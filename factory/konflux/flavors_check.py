@@ -13,6 +13,7 @@ from factory.konflux.pipeline_run import (
     RunFile,
     check_flavor_name,
     file_path,
+    index_login,
     metadata,
     parameters,
     timeouts,
@@ -157,7 +158,7 @@ def _run(parts: Sequence[Sequence[str]], settings: Settings, event: Event) -> di
         "pipelineRef": {"name": FLAVORS_CHECK},
         "timeouts": timeouts(settings.timeouts["check"]),
         **({} if account is None else {"taskRunTemplate": {"serviceAccountName": account}}),
-        "workspaces": [{"name": "shared", "volumeClaimTemplate": claim}],
+        "workspaces": [{"name": "shared", "volumeClaimTemplate": claim}, *index_login(settings)],
     }
     labels = {"pipelines.appstudio.openshift.io/type": "test"}
     return {

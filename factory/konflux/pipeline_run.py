@@ -114,6 +114,11 @@ def metadata(
     return named if settings.namespace is None else {**named, "namespace": settings.namespace}
 
 
+def index_login(settings: Settings) -> list[Value]:
+    """The workspace from which a private index's login is read; none where the index wants none."""
+    return [] if settings.netrc_secret is None else [_secret("netrc", settings.netrc_secret)]
+
+
 def timeouts(minutes: int) -> dict[str, Value]:
     """The time of a whole run, and of its tasks without what ends it (Tekton's `TimeoutFields`)."""
     return {"pipeline": _duration(minutes), "tasks": _duration(minutes - _LAST_MINUTES)}
@@ -142,7 +147,7 @@ def _pipeline_run(name: str, spec: Spec, settings: Settings, event: Event) -> di
             "taskRunTemplate": {
                 "serviceAccountName": settings.service_account or f"build-pipeline-{component}"
             },
-            "workspaces": [{"name": "git-auth", "secret": {"secretName": "{{ git_auth_secret }}"}}],
+            "workspaces": [_secret("git-auth", "{{ git_auth_secret }}"), *index_login(settings)],
         },
     }
 
@@ -162,6 +167,10 @@ def _values(name: str, spec: Spec, settings: Settings, event: Event) -> Iterator
     yield "build-platforms", [settings.platforms[platform] for platform in spec.platforms]
     yield "build-source-image", _text(settings.build_source_image)
     yield "build-image-index", _text(len(spec.platforms) > 1)
+
+
+def _secret(workspace: str, name: str) -> Value:
+    return {"name": workspace, "secret": {"secretName": name}}
 
 
 def _pull_request_number(event: Event) -> dict[str, str]:

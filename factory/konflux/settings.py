@@ -41,7 +41,8 @@ class Settings:
 
     ``output_image`` is what the names of the images begin with. ``service_account`` is None where each
     component has the one that Konflux makes for it; ``namespace`` is None where the run is in that of its
-    Pipelines as Code Repository. ``timeouts`` are minutes, by accelerator, and that of ``check``;
+    Pipelines as Code Repository. ``netrc_secret`` is a Secret with a file ``.netrc``, None where the index
+    wants no login. ``timeouts`` are minutes, by accelerator, and that of ``check``;
     ``platforms`` the cluster's names of platforms, by the spec's.
     """
 
@@ -49,6 +50,7 @@ class Settings:
     output_image: str
     target_branch: str
     service_account: str | None
+    netrc_secret: str | None
     namespace: str | None
     component_prefix: str
     out: str
@@ -125,6 +127,7 @@ def _settings(content: object) -> Settings:
         output_image=check_image_prefix(table.text("output-image")),
         target_branch=check_branch(table.optional_text("target-branch") or DEFAULTS["target-branch"]),
         service_account=_optional_label(table, "service-account"),
+        netrc_secret=_optional_label(table, "netrc-secret"),
         namespace=_optional_label(table, "namespace"),
         component_prefix=check_prefix(table.optional_text("component-prefix") or "", of="component-prefix"),
         out=check_folder(table.optional_text("out") or DEFAULTS["out"]),
