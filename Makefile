@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.requirements
 
-.PHONY: help demo test unit lint docs format requirements engine clean
+.PHONY: help demo test unit lint docs tekton format requirements engine clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ lint: $(STAMP) ## ruff, mypy, shellcheck, yamllint, and the rules on the shipped
 
 docs: $(STAMP) ## Write into docs/ what the commands shown there print now; read it before you commit
 	FACTORY_REFRESH_DOCS=1 $(BIN)/python -m pytest tests/integration/test_docs.py || git diff --stat docs
+
+tekton: $(STAMP) ## Make the trusted-artifact shape of the Tekton tasks from their workspace shape
+	$(BIN)/python scripts/trusted_artifacts.py
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .
