@@ -7,11 +7,9 @@ which the package calls its licence, which is no SPDX identifier, and nothing is
 """
 
 from dataclasses import dataclass
-from email.message import Message
-from email.parser import BytesParser
-from email.policy import compat32
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from packaging.metadata import parse_email
 
 _MOST_NAME_CHARACTERS = 120
 # What build tools write where nobody said anything.
@@ -59,13 +57,12 @@ def declared_licences(metadata: bytes) -> tuple[Licence, ...]:
 
     Several names say nothing about how they combine.
     """
-    # compat32 keeps a value as it stands; the newer policies read headers as those of mail.
-    headers = BytesParser(policy=compat32).parsebytes(metadata, headersonly=True)
-    expression = _value(headers, "License-Expression")
-    if expression:
+    fields, _ = parse_email(metadata)
+    if expression := fields.get("license_expression", "").strip():
         return (_licence(expression),)
-    classified = tuple(dict.fromkeys(filter(None, map(_of_classifier, _values(headers, "Classifier")))))
-    text = _value(headers, "License")
+    classifiers = fields.get("classifiers", [])
+    classified = tuple(dict.fromkeys(filter(None, map(_of_classifier, classifiers))))
+    text = fields.get("license", "").strip()
     if text.lower() in _NOTHING:
         return classified
     named = _licence(text)
@@ -74,14 +71,6 @@ def declared_licences(metadata: bytes) -> tuple[Licence, ...]:
     # Names on both sides: the package's own word, but that a whole text is no name.
     told = any(licence.is_expression for licence in classified) or "\n" in text
     return classified if told else (named,)
-
-
-def _values(headers: Message, field: str) -> list[str]:
-    return [str(value).strip() for value in headers.get_all(field, [])]
-
-
-def _value(headers: Message, field: str) -> str:
-    return next(iter(_values(headers, field)), "")
 
 
 def _licence(text: str) -> Licence:

@@ -9,9 +9,10 @@ import datetime as dt
 import hashlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
-from license_expression import LicenseExpression, get_spdx_licensing
+from license_expression import LicenseExpression, Licensing, get_spdx_licensing
 from spdx_tools.spdx.jsonschema.document_converter import DocumentConverter
 from spdx_tools.spdx.model import (
     Actor,
@@ -49,8 +50,9 @@ def to_spdx(inventory: Inventory, *, created: dt.datetime) -> bytes:
 
 
 def _document(inventory: Inventory, created: dt.datetime) -> Document:
+    packages = sorted(inventory.packages, key=lambda package: package.name)
     of_files = [
-        (package, file) for package in inventory.packages if len(package.files) > 1 for file in package.files
+        (package, file) for package in packages if len(package.files) > 1 for file in sorted(package.files)
     ]
     return Document(
         creation_info=CreationInfo(
@@ -63,12 +65,12 @@ def _document(inventory: Inventory, created: dt.datetime) -> Document:
         ),
         packages=[
             _image(inventory),
-            *map(_package, inventory.packages),
+            *map(_package, packages),
             *(_file_package(file) for _, file in of_files),
         ],
         relationships=[
             Relationship(_DOCUMENT, RelationshipType.DESCRIBES, _IMAGE),
-            *(Relationship(_IMAGE, RelationshipType.CONTAINS, _id(item)) for item in inventory.packages),
+            *(Relationship(_IMAGE, RelationshipType.CONTAINS, _id(item)) for item in packages),
             *(
                 Relationship(_id(package), RelationshipType.DISTRIBUTION_ARTIFACT, _file_id(file))
                 for package, file in of_files
@@ -154,7 +156,13 @@ def _declared(
 
 def _expression(licence: Licence) -> LicenseExpression:
     text = licence.text if licence.is_expression else _reference(licence.text)
-    return get_spdx_licensing().parse(text)
+    return _licensing().parse(text)
+
+
+@cache
+def _licensing() -> Licensing:
+    """SPDX's licences, read once: they are many."""
+    return get_spdx_licensing()
 
 
 def _reference(name: str) -> str:
@@ -167,8 +175,8 @@ def _extracted(inventory: Inventory) -> Iterator[ExtractedLicensingInfo]:
     """What SPDX wants to be told of each LicenseRef."""
     alone = [package.licences[0] for package in inventory.packages if len(package.licences) == 1]
     told: dict[str, str] = {}
-    for licence in alone:
-        for key in get_spdx_licensing().license_keys(_expression(licence)):
+    for licence in sorted(alone):
+        for key in _licensing().license_keys(_expression(licence)):
             if key.startswith("LicenseRef-"):
                 told.setdefault(key, licence.text)
     for key, text in sorted(told.items()):

@@ -117,6 +117,7 @@ ONLINE = [
     (f"rehash {CUDA}", 0, CUDA),
     (f"index-gaps {CUDA}", 0, "flash-attn"),
     (f"align {CUDA}", 0, "training-hub[cuda,lora] 0.9.2"),
+    (f"sbom {CUDA}", 0, "pkg:pypi/torch@2.11.0"),
     (f"prefetch {CUDA} --output {{elsewhere}}/prefetched --dry-run", 0, "torch-2.11.0"),
     (f"bump urllib3>=2 --flavor {CUDA} --cap none --dry-run", 0, "urllib3"),
     (f"promote {CUDA} --base-image quay.io/example/base:2 --dry-run", 0, "quay.io/example/base:2"),

@@ -25,6 +25,7 @@ def make_wheel(  # noqa: PLR0913 - a wheel has as many sides
     requires_python: str | None = None,
     salt: str = "",
     payload: int = 0,
+    headers: Sequence[str] = (),
 ) -> Path:
     """Write a wheel into folder and return its path.
 
@@ -39,6 +40,7 @@ def make_wheel(  # noqa: PLR0913 - a wheel has as many sides
         requires_python: the Requires-Python field.
         salt: changes the bytes and nothing else, as a re-push does.
         payload: so many bytes that do not compress, for files that take a while to fetch.
+        headers: further lines of METADATA, such as ``License: MIT``.
     """
     stem = name.replace("-", "_").replace(".", "_").lower()
     if modules is None:
@@ -49,7 +51,7 @@ def make_wheel(  # noqa: PLR0913 - a wheel has as many sides
     info = f"{stem}-{version}.dist-info"
     files[f"{info}/METADATA"] = metadata(
         name, version, requires=requires, extras=extras, requires_python=requires_python, salt=salt
-    )
+    ) + "".join(f"{line}\n" for line in headers).encode()
     pure = "true" if tag.endswith("-any") else "false"
     tag_lines = "".join(f"Tag: {single}\n" for single in _single_tags(tag))
     files[f"{info}/WHEEL"] = (
