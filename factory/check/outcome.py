@@ -10,7 +10,7 @@ def outcome_of_report(report: Report) -> Outcome:
     """The outcome of a check; its successes are the rules that found nothing, of each flavor."""
     if not report.flavors:
         return Outcome(result=Result.SKIPPED, subject="", summary="there is no flavor to check")
-    found = {(item.flavor, item.code) for item in report.findings}
+    found = {(item.flavor, item.code) for item in report.findings if item.flavor in report.flavors}
     counts = [(report.errors, "error"), (report.warnings, "warning")]
     said = [f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in counts]
     if report.waived:

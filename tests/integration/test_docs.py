@@ -29,6 +29,7 @@ PAGES = (
     "drift.md",
     "several-indexes.md",
     "update-dependencies.md",
+    "konflux.md",
 )
 BY_HAND_DOCKERFILE = """\
 FROM quay.io/opendatahub/odh-workbench-jupyter-minimal-cpu-py312-ubi9:3.6_ea2-v1.49 AS builder
