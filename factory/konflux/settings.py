@@ -125,23 +125,28 @@ def _settings(content: object) -> Settings:
     settings = Settings(
         application=check_label(table.text("application"), of="application"),
         output_image=check_image_prefix(table.text("output-image")),
-        target_branch=check_branch(table.optional_text("target-branch") or DEFAULTS["target-branch"]),
+        target_branch=check_branch(_text(table, "target-branch", DEFAULTS["target-branch"])),
         service_account=_optional_label(table, "service-account"),
         netrc_secret=_optional_label(table, "netrc-secret"),
         namespace=_optional_label(table, "namespace"),
-        component_prefix=check_prefix(table.optional_text("component-prefix") or "", of="component-prefix"),
-        out=check_folder(table.optional_text("out") or DEFAULTS["out"]),
-        image_expires_after=check_expiry(table.optional_text("image-expires-after") or "5d"),
+        component_prefix=check_prefix(_text(table, "component-prefix", ""), of="component-prefix"),
+        out=check_folder(_text(table, "out", DEFAULTS["out"])),
+        image_expires_after=check_expiry(_text(table, "image-expires-after", "5d")),
         max_keep_runs=_at_least_one(table, "max-keep-runs", default=3),
         build_source_image=table.flag("build-source-image", default=False),
         build_args=tuple(check_build_argument(argument) for argument in table.texts("build-args")),
         # A parameter of the Pipelines as Code Repository, as long as nobody gives an image.
-        factory_image=check_factory_image(table.optional_text("factory-image") or "{{ factory_image }}"),
+        factory_image=check_factory_image(_text(table, "factory-image", "{{ factory_image }}")),
         timeouts=_timeouts(table),
         platforms=_platforms(table),
     )
     table.refuse_the_rest()
     return settings
+
+
+def _text(table: Table, key: str, default: str) -> str:
+    text = table.optional_text(key)
+    return default if text is None else text
 
 
 def _optional_label(table: Table, key: str) -> str | None:

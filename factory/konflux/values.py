@@ -16,9 +16,10 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9](?:[a-z0-9-]*)")
 # Fewer than git allows (git-check-ref-format): none that a shell, CEL, YAML or a template would read.
 _BRANCH = re.compile(r"[A-Za-z0-9._/+@#=,%-]+")
-_IMAGE_PREFIX = re.compile(r"[a-z0-9.-]+(?::[0-9]+)?/(?:[a-z0-9._-]+/)*[a-z0-9._-]*")
-_FOLDER = re.compile(r"[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*")
-_PARAMETER = re.compile(r"\{\{ ?[a-z][a-z0-9_]* ?\}\}")
+_IMAGE_PREFIX = re.compile(r"[a-z0-9][a-z0-9.-]*(?::[0-9]+)?/(?:[a-z0-9._-]+/)*[a-z0-9._-]*")
+_FOLDER = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*(?:/[A-Za-z0-9._][A-Za-z0-9._-]*)*")
+# Of the Repository's own: what Pipelines as Code brings, such as source_branch, is of whoever asks to merge.
+_PARAMETER = re.compile(r"\{\{ ?[a-z0-9_]+_image ?\}\}")
 _EXPIRY = re.compile(r"[1-9][0-9]{0,3}[hdw]")
 _DURATION = re.compile(r"(?:(?P<hours>[0-9]{1,3})h)?(?:(?P<minutes>[0-9]{1,3})m)?")
 _MACHINE = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*/[a-z0-9_]+")

@@ -23,7 +23,7 @@ _WIDTH = 110
 
 def to_yaml(value: Mapping[str, Value]) -> str:
     """A YAML document (1.1 and 1.2 read it alike), its keys in the order given, without the ``---``."""
-    return "\n".join(_lines(value, "")) + "\n"
+    return "\n".join(_lines(value, "") if value else ("{}",)) + "\n"
 
 
 def quoted(text: str) -> str:
