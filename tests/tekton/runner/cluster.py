@@ -52,6 +52,8 @@ class Cluster:
     network: podman's network.
     parallel: how many TaskRuns run beside one another.
     folder: where emptyDir volumes and results lie while a TaskRun runs.
+    users: the USER of each image that was asked for.
+    pulled, running, guard: what is to be removed at the end, and who may look.
     """
 
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Cluster:
     network: str = "host"
     parallel: int = 2
     folder: Path | None = None
+    users: dict[str, str] = field(default_factory=dict)
     pulled: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
     guard: threading.Lock = field(default_factory=threading.Lock)
@@ -75,21 +78,22 @@ class Cluster:
         """
         image = self.images.get(name.partition("@")[0], name)
         with self.guard:
-            if _podman("image", "exists", image).returncode == 0:
-                return image
-            if not _LOOPBACK.match(image):
-                raise NotStartedError(f"ImagePullBackOff: {image} is not here and in no registry on loopback")
-            done = _podman("pull", "--quiet", "--tls-verify=false", image)
-            if done.returncode != 0:
-                raise NotStartedError(f"ImagePullBackOff: {image}: {done.stdout}")
-            self.pulled.add(image)
+            if image not in self.users:
+                self._pull(image)
+                done = _podman("image", "inspect", "--format", "{{json .Config.User}}", image)
+                assert done.returncode == 0, done.stdout
+                self.users[image] = str(json.loads(done.stdout))
         return image
 
-    def image_user(self, image: str) -> str:
-        """The USER of an image; empty for root."""
-        done = _podman("image", "inspect", "--format", "{{json .Config.User}}", image)
-        assert done.returncode == 0, done.stdout
-        return str(json.loads(done.stdout))
+    def _pull(self, image: str) -> None:
+        if _podman("image", "exists", image).returncode == 0:
+            return
+        if not _LOOPBACK.match(image):
+            raise NotStartedError(f"ImagePullBackOff: {image} is not here and in no registry on loopback")
+        done = _podman("pull", "--quiet", "--tls-verify=false", image)
+        if done.returncode != 0:
+            raise NotStartedError(f"ImagePullBackOff: {image}: {done.stdout}")
+        self.pulled.add(image)
 
     def run(self, arguments: Sequence[str], *, timeout: float | None) -> Ended:
         """Run a container to its end, and remove it; ``arguments`` are those of `podman run`."""
@@ -107,11 +111,13 @@ class Cluster:
                 timeout=timeout,
                 check=False,
             )
-        except subprocess.TimeoutExpired as error:
-            return Ended(status=None, output=_text(error.stdout))
-        finally:
-            # --ignore: mostly it is gone. Otherwise this call was interrupted, or ran past its time.
+        except BaseException as error:
+            # It ran past its time, or this call was interrupted.
             _podman("rm", "--force", "--ignore", "--time=0", name)
+            if isinstance(error, subprocess.TimeoutExpired):
+                return Ended(status=None, output=_text(error.stdout))
+            raise
+        finally:
             with self.guard:
                 self.running.discard(name)
         refused = done.returncode in _NOT_STARTED and re.search(r"^Error: ", done.stdout, re.MULTILINE)
@@ -129,6 +135,7 @@ class Cluster:
         with self.guard:
             for image in sorted(self.pulled):
                 _podman("rmi", "--force", image)
+                self.users.pop(image, None)
             self.pulled.clear()
 
     @contextlib.contextmanager

@@ -87,7 +87,7 @@ def container(step: Node, index: int, folders: Folders, layers: Layers, cluster:
     environment = _environment(step, layers)
     options = [f"--group-add={cluster.fs_group}"]
     options += podman_options(
-        step.get("securityContext") or {}, user=cluster.user, image_user=cluster.image_user(image)
+        step.get("securityContext") or {}, user=cluster.user, image_user=cluster.users[image]
     )
     options += [f"--env={name}={value}" for name, value in {**cluster.env, **environment}.items()]
     options += _mounts(step, folders, layers, cluster)
