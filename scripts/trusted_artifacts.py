@@ -168,7 +168,11 @@ def _create(shape: Shape) -> list[Node]:
 
 
 def _step(name: str, **own: list[Any]) -> Node:
-    """Without runAsNonRoot: where the image names its user by a word, a node would refuse to start it."""
+    """A step of the image that packs and unpacks.
+
+    Not as the image's own user: `notroot` has the id 0 (its Containerfile, konflux-ci/build-trusted-artifacts),
+    and tar as root without capabilities cannot give files to their owners. As this one it does not try.
+    """
     return {
         "name": name,
         "image": "$(params.ta-image)",
@@ -178,6 +182,9 @@ def _step(name: str, **own: list[Any]) -> Node:
             "limits": {"memory": "3Gi"},
         },
         "securityContext": {
+            "runAsUser": 1001,
+            "runAsGroup": 0,
+            "runAsNonRoot": True,
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "seccompProfile": {"type": "RuntimeDefault"},

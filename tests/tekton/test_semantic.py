@@ -26,7 +26,7 @@ OTHERS = {
     "CronJob": ("batch/v1", {"spec"}),
     "Kustomization": (
         "kustomize.config.k8s.io/v1beta1",
-        {"resources", "namespace", "configMapGenerator", "labels"},
+        {"resources", "namespace", "configMapGenerator", "generatorOptions", "labels", "replacements"},
     ),
     "Namespace": ("v1", {"spec"}),
     "PersistentVolumeClaim": ("v1", {"spec"}),
