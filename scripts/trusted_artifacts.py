@@ -170,7 +170,7 @@ def _create(shape: Shape) -> list[Node]:
 def _step(name: str, **own: list[Any]) -> Node:
     """A step of the image that packs and unpacks.
 
-    Not as the image's own user: `notroot` has the id 0 (its Containerfile, konflux-ci/build-trusted-artifacts),
+    Not as the image's own user: `notroot` has the id 0 (konflux-ci/build-trusted-artifacts, Containerfile),
     and tar as root without capabilities cannot give files to their owners. As this one it does not try.
     """
     return {
