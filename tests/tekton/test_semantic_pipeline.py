@@ -12,7 +12,8 @@ KNOWN = Known(
     pipelines={"greetings": PIPELINE},
     catalogue={
         "init": Interface(
-            params={"image-url": Parameter(type="string", required=True)}, results={"build": "string"}
+            params={"image-url": Parameter(type="string", required=True)},
+            results={"build": "string", "at": "object"},
         )
     },
 )
@@ -36,6 +37,24 @@ def _many(number: int) -> list[str]:
 
 
 CASES = (
+    Case(
+        name="no version",
+        base=PIPELINE,
+        bad={"metadata.labels": {}},
+        says="app.kubernetes.io/version is missing",
+    ),
+    Case(
+        name="a parameter declared twice",
+        base=PIPELINE,
+        bad={"spec.params[+]": {"name": "people", "description": "x", "type": "array", "default": []}},
+        says="the parameter 'people' is there twice",
+    ),
+    Case(
+        name="a kind that is not checked",
+        base=PIPELINE,
+        bad={"kind": "StepAction"},
+        says="nothing here knows how to check a StepAction",
+    ),
     Case(name="a task's name", base=PIPELINE, bad={f"{EACH}.name": "Each"}, says="the task 'Each'"),
     Case(name="a long task's name", base=PIPELINE, bad={f"{NAMED}.name": "n" * 64}, says="more than 63"),
     Case(name="a task twice", base=PIPELINE, bad={f"{NAMED}.name": "two"}, says="the task 'two' is there"),
@@ -394,6 +413,12 @@ CASES = (
         says="the parameter 'who' is there twice",
     ),
     Case(
+        name="a parameter twice in a combination",
+        base=PIPELINE,
+        bad={f"{NAMED}.matrix.include[0].params[+]": WHO},
+        says="the parameter 'who' is there twice",
+    ),
+    Case(
         name="a combination without a name",
         base=PIPELINE,
         bad={f"{NAMED}.matrix.include[0].name": GONE},
@@ -505,6 +530,19 @@ CASES = (
         },
     ),
     Case(
+        name="an object of the catalogue's task as text",
+        base=PIPELINE,
+        bad={
+            "spec.tasks[+]": _bundle(),
+            f"{ONE}.params[+]": {"name": "who", "value": "$(tasks.init.results.at)"},
+        },
+        says="the result 'at' is an object",
+        good={
+            "spec.tasks[+]": _bundle(),
+            f"{ONE}.params[+]": {"name": "who", "value": "$(tasks.init.results.at.town)"},
+        },
+    ),
+    Case(
         name="a parameter that the catalogue's task does not take",
         base=PIPELINE,
         bad={"spec.tasks[+]": {**_bundle(), "params": [{"name": "image", "value": "x"}]}},
@@ -558,6 +596,19 @@ CASES = (
         base=TASK_RUN,
         bad={"spec.workspaces": []},
         says="the workspace 'source' is not bound",
+    ),
+    Case(
+        name="a TaskRun with a parameter twice",
+        base=TASK_RUN,
+        bad={"spec.params[+]": {"name": "others", "value": []}},
+        says="the parameter 'others' is there twice",
+    ),
+    Case(
+        name="a TaskRun with a workspace twice",
+        base=TASK_RUN,
+        bad={"spec.workspaces[+]": {"name": "source", "emptyDir": {}}},
+        says="the workspace 'source' is there twice",
+        good={"spec.workspaces[+]": {"name": "cache", "emptyDir": {}}},
     ),
     Case(
         name="a workspace without a volume",

@@ -8,6 +8,13 @@ from tekton.semantic.quantity import quantity
 FIRST, SECOND = "spec.steps[0]", "spec.steps[1]"
 START = "#!/usr/bin/env bash\nset -euo pipefail\n"
 KEEP = 'cat "$(results.GREETING.path)" "$(workspaces.source.path)"\n'
+OBJECT = {
+    "name": "place",
+    "description": "Where.",
+    "type": "object",
+    "properties": {"town": {"type": "string"}},
+    "default": {"town": "x"},
+}
 PARAMETER = {"name": "more", "description": "More.", "type": "string", "default": ""}
 
 
@@ -273,6 +280,13 @@ CASES = (
         bad={f"{SECOND}.args": ["$(params.others[x])"]},
         says="not a number",
     ),
+    Case(
+        name="an object as text",
+        base=TASK,
+        bad={"spec.params[+]": OBJECT, f"{SECOND}.args": ["$(params.place)"]},
+        says="'place' is an object",
+        good={"spec.params[+]": OBJECT, f"{SECOND}.args": ["$(params.place.town)"]},
+    ),
     # for nothing
     Case(
         name="a parameter for nothing",
@@ -430,6 +444,20 @@ CASES = (
         bad={f"{SECOND}.securityContext": {"allowPrivilegeEscalation": False}},
         says="may be root",
         good={f"{SECOND}.securityContext": {"runAsNonRoot": True}},
+    ),
+    Case(
+        name="maybe root with capabilities",
+        base=TASK,
+        bad={
+            f"{SECOND}.securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["X"]}}
+        },
+        says="may be root",
+        good={
+            f"{SECOND}.securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
+        },
     ),
     Case(
         name="root for nothing",

@@ -156,7 +156,7 @@ def _security(context: Node, path: str) -> Iterator[Problem]:
         yield Problem(path=where, message="the step is privileged")
     if added - CAPABILITIES:
         yield Problem(path=where, message=f"the step gets {', '.join(sorted(added - CAPABILITIES))}")
-    if not root and context.get("runAsNonRoot") is not True:
+    if not root and context.get("runAsNonRoot") is not True and not _powerless(context):
         yield Problem(
             path=where, message="the step may be root: say runAsNonRoot, or runAsUser 0 for buildah"
         )
@@ -164,3 +164,13 @@ def _security(context: Node, path: str) -> Iterator[Problem]:
         yield Problem(
             path=where, message="the step is root and needs no capability: let it be nobody special"
         )
+
+
+def _powerless(context: Node) -> bool:
+    """Whether even root could do nothing more: for others' images, whose user only they know."""
+    capabilities: Node = context.get("capabilities") or {}
+    return (
+        context.get("allowPrivilegeEscalation") is False
+        and capabilities.get("drop") == ["ALL"]
+        and not capabilities.get("add")
+    )

@@ -146,6 +146,10 @@ def parameter_problems(found: Reference, params: Mapping[str, Parameter], path: 
         yield Problem(
             path=path, message=f"{found.text}: the parameter {name!r} is an array; [*] or [i] is missing"
         )
+    elif declared.type == "object" and found.index != WHOLE and not keys:
+        yield Problem(
+            path=path, message=f"{found.text}: the parameter {name!r} is an object; a key is missing"
+        )
     elif declared.type == "array" and found.index != WHOLE and not str(found.index).isdigit():
         yield Problem(path=path, message=f"{found.text}: the index is not a number")
 
