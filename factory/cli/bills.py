@@ -4,17 +4,25 @@ from collections.abc import Sequence
 
 from factory.cli.options import Invocation
 from factory.flavor.repository import Flavor
-from factory.lock.locking import LockOptions
+from factory.lock.locking import Failed, LockOptions
 from factory.render.drift import SBOM_FILE
 
 
 def keep_bills_current(
-    invocation: Invocation, flavors: Sequence[Flavor], options: LockOptions, *, exit_code: int
+    invocation: Invocation,
+    flavors: Sequence[Flavor],
+    options: LockOptions,
+    *,
+    exit_code: int,
+    outcomes: Sequence[object] = (),
 ) -> int:
     """Bring the bills of flavors up to date where they have one, and give the exit code of the command.
 
-    It is that of the first bill which could not be, where the command had none of its own.
+    It is that of the first bill which could not be, where the command had none of its own. Flavors whose
+    lock failed, as one of the outcomes says, are left as they are.
     """
+    failed = {outcome.flavor for outcome in outcomes if isinstance(outcome, Failed)}
+    flavors = [flavor for flavor in flavors if flavor.name not in failed]
     if not any((flavor.folder / SBOM_FILE).is_file() for flavor in flavors):
         return exit_code
     # Imported where there is one: its library is slow to start.

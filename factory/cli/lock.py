@@ -109,7 +109,7 @@ def command(  # noqa: PLR0913 - each is an option
     invocation.console.result(report, *describe(report))
     if options.dry_run:
         return report.exit_code
-    return keep_bills_current(invocation, selected, options, exit_code=report.exit_code)
+    return keep_bills_current(invocation, selected, options, exit_code=report.exit_code, outcomes=outcomes)
 
 
 def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOptions, *, form: str) -> int:

@@ -58,4 +58,4 @@ def command(
     invocation.console.result(report, *describe_rehashed(report))
     if dry_run:
         return report.exit_code
-    return keep_bills_current(invocation, selected, options, exit_code=report.exit_code)
+    return keep_bills_current(invocation, selected, options, exit_code=report.exit_code, outcomes=outcomes)
