@@ -312,7 +312,7 @@ def test_the_status_of_all_tasks(ran: Mapping[str, Ran], status: str) -> None:
 
 @pytest.mark.parametrize(
     ("steps", "bytes_left"),
-    # 12 KiB for all containers, at most 4096 each. Tekton adds up to three: to prepare, for scripts, for folders.
+    # 12 KiB for all containers, at most 4096 each; Tekton adds up to three of its own.
     [
         ([{"image": "i"}], 4096),
         ([{"script": "s"}], 4096),

@@ -224,7 +224,7 @@ def test_root_is_refused_where_a_step_may_not_be_root(node: Cluster, factory_ima
 @pytest.mark.parametrize(
     ("context", "effective"),
     [
-        # CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, FSETID 4, KILL 5, SETGID 6, SETUID 7, SETPCAP 8, NET_BIND_SERVICE 10
+        # CHOWN 0, DAC_OVERRIDE 1, FOWNER 3, FSETID 4, KILL 5, SETGID 6, SETUID 7, SETPCAP 8, NET_BIND 10
         ({"runAsUser": 0}, "00000000000005fb"),
         ({"runAsUser": 0, "capabilities": {"add": ["SETFCAP"]}}, "00000000800005fb"),
         ({"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["CHOWN"]}}, "0000000000000001"),
