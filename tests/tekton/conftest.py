@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 from support.machine_settings import machine_settings, with_find_links
+from support.pipeline_site import Site, pipeline_site
+from support.podman import podman
 from support.registry import Registry
 from support.registry import registry as serving
+from tekton.bench import Bench
 from tekton.runner import Cluster, Mount
 
 ROOT = Path(__file__).parents[2]
@@ -142,6 +145,42 @@ def cluster(factory_image: str, trusted_artifacts_image: str, cpu_torch: Path | 
     )
     yield found
     found.remove_pulled()
+
+
+@pytest.fixture(scope="session")
+def base_in_registry(workbench_base: str, registry: Registry) -> str:
+    """The workbench base where a build can pull it."""
+    reference = registry.reference("base", "standin")
+    podman("push", "--quiet", "--tls-verify=false", workbench_base, reference)
+    return reference
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A repository of small flavors, and their index."""
+    with pipeline_site(tmp_path / "a site") as made:
+        yield made
+
+
+@pytest.fixture
+def bench(
+    site: Site,
+    volume: Path,
+    cluster: Cluster,
+    factory_image: str,
+    registry: Registry,
+    base_in_registry: str,
+    git_server: Callable[[Path], str],
+) -> Bench:
+    """Our Pipelines, to be run on the repository of ``site``."""
+    return Bench(
+        cluster=cluster,
+        factory_image=factory_image,
+        registry=registry,
+        base_image=base_in_registry,
+        git_url=git_server(site.root),
+        shared=volume / "shared",
+    )
 
 
 def applied_tasks() -> dict[str, dict[str, object]]:

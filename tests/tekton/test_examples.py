@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -35,7 +36,7 @@ def _runs() -> list[tuple[Path, Node]]:
     ]
 
 
-def _given(document: Node) -> dict[str, object]:
+def _given(document: Node) -> dict[str, Any]:
     return {each["name"]: each["value"] for each in document["spec"]["params"]}
 
 
