@@ -10,13 +10,14 @@ SUCCEEDED, FAILED, SKIPPED = "Succeeded", "Failed", "Skipped"
 
 @dataclass(frozen=True, kw_only=True)
 class StepOutcome:
-    """A step: its status, its exit code (None where it did not run), and both of its outputs together."""
+    """A step: its status, exit code (None where it did not run), outputs together, and duration."""
 
     name: str
     status: str
     exit_code: int | None = None
     output: str = ""
     reason: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,8 @@ class TaskOutcome:
     def log(self) -> str:
         """What the steps said, and how they and the run ended: for the message of an assert."""
         parts = [
-            f"--- step {step.name}: {step.status} {step.reason} (exit code {step.exit_code})\n{step.output}"
+            f"--- step {step.name}: {step.status} {step.reason} "
+            f"(exit code {step.exit_code}, {step.seconds:.1f} s)\n{step.output}"
             for step in self.steps.values()
         ]
         return "\n".join([*parts, f"--- task: {self.status} {self.reason}"])

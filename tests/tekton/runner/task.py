@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -206,7 +206,8 @@ def _steps(prepared: Prepared, cluster: Cluster) -> Mapping[str, StepOutcome]:
         if failed:
             outcomes[short] = StepOutcome(name=short, status=SKIPPED)
             continue
-        outcome = _step(prepared, step, index, cluster)
+        started = time.monotonic()
+        outcome = replace(_step(prepared, step, index, cluster), seconds=time.monotonic() - started)
         outcomes[short] = outcome
         failed = outcome.status == FAILED
         if outcome.exit_code is not None and not failed:
