@@ -1,5 +1,6 @@
 """``factory lock --verify``: whether every locked file is still on its index, as it was locked."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,19 @@ def test_an_index_that_refuses_is_not_one_where_everything_is_gone(
     run = workshop.lock(locked.name, "--verify")
     assert run.status == ACCESS
     assert "gone" not in run.out
+
+
+def test_a_pipeline_is_told_in_one_line_whatever_the_index_does(workshop: Workshop, locked: Path) -> None:
+    words = (locked.name, "--verify", "--format", "test-output")
+    runs = [workshop.lock(*words)]
+    make_wheel(workshop.pushed, "bb", "1.0", tag=_X86, salt="again")
+    runs.append(workshop.lock(*words))
+    workshop.index.fault("/simple/bb/", Fault(status=403))
+    runs.append(workshop.lock(*words))
+    told = [json.loads(line) for run in runs for line in run.out.splitlines()]
+    assert [run.status for run in runs] == [0, 1, 19]
+    assert [line["result"] for line in told] == ["SUCCESS", "FAILURE", "ERROR"]
+    assert [(line["successes"], line["failures"]) for line in told[:2]] == [(2, 0), (1, 1)]
+    assert all(line["note"].startswith(f"{locked.name}: ") for line in told)
+    assert f"re-pushed: bb-1.0-{_X86}.whl" in told[1]["note"]
+    assert "re-pushed" in runs[1].err, "the log has more than the line"
