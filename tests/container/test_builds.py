@@ -16,6 +16,7 @@ from support.wheels import make_wheel
 
 from factory.flavor.repository import Flavor
 from factory.image.engine import Image, find_engine, find_image
+from factory.render.drift import SBOM_FILE
 from factory.render.sync import sync_flavor
 
 pytestmark = pytest.mark.container
@@ -223,3 +224,20 @@ def test_the_midstream_build_is_plain_podman_build_in_the_folder(
     podman("build", "-t", tag, "--build-arg", f"BASE_IMAGE={small.base}", *options, flavor.folder)
     look = "import colorama, ctypes; ctypes.CDLL('libGL.so.1'); print(colorama.__version__)"
     assert podman("run", "--rm", tag, "python", "-c", look).strip() == "0.4.6"
+
+
+def test_the_bill_of_materials_of_the_folder_is_in_the_image(small: Small, tag: str) -> None:
+    factory("--root", small.root, "sbom", small.flavor.name, "--write", "--find-links", small.wheels)
+    small.build(tag, "--hermetic")
+    written = (small.flavor.folder / SBOM_FILE).read_text()
+    assert json.loads(written)["metadata"]["component"]["name"] == small.flavor.name
+    assert podman("run", "--rm", tag, "cat", "/usr/share/factory/sbom.cdx.json") == written
+    mode = podman("run", "--rm", tag, "stat", "--format", "%a", "/usr/share/factory/sbom.cdx.json").strip()
+    assert mode == "644"
+
+
+def test_an_image_of_a_folder_without_a_bill_has_none(small: Small, tag: str) -> None:
+    small.build(tag, "--hermetic")
+    there = podman("run", "--rm", tag, "ls", "/usr/share/factory").split()
+    assert "requirements.txt" in there
+    assert SBOM_FILE not in there

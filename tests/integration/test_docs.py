@@ -29,6 +29,7 @@ PAGES = (
     "drift.md",
     "several-indexes.md",
     "update-dependencies.md",
+    "sbom.md",
     "konflux.md",
 )
 BY_HAND_DOCKERFILE = """\

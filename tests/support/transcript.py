@@ -17,7 +17,8 @@ _FENCE = "```"
 _START = f"{_FENCE}console"
 _PROMPT = "$ "
 _PROGRESS = re.compile(
-    r"^(?:locking|checking|verifying|rehashing|promoting|auditing|comparing|aligning|looking for gaps)"
+    r"^(?:locking|checking|verifying|rehashing|promoting|auditing|comparing|aligning|looking for gaps"
+    r"|reading metadata)"
     r" (?:what is pinned|th\d\S*|\d+ of \d+(?:: \S+)?)\n",
     re.MULTILINE,
 )
