@@ -1,6 +1,7 @@
 """The runner, with podman: what a step sees, and how steps and TaskRuns end, by Tekton's documentation."""
 
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -321,3 +322,35 @@ def test_a_pipeline_hands_results_on_and_a_failure_still_runs_finally(
     assert outcome.tasks["after"].status == "Skipped"  # type: ignore[union-attr]
     assert outcome.tasks["tell"].results == {"said": "Failed Failed"}  # type: ignore[union-attr]
     assert (volume / "below" / "it" / "file").read_text() in {"wrong", "right"}
+
+
+def test_what_runs_beside_a_refused_task_is_ended(node: Cluster, factory_image: str) -> None:
+    slow = task(script("sleep 120", onError="continue"), script("sleep 120"))
+    wrong = task(script("echo $(params.nowhere)"))
+    image = [{"name": "image", "value": factory_image}]
+    pipeline = {
+        "apiVersion": "tekton.dev/v1",
+        "kind": "Pipeline",
+        "metadata": {"name": "tried"},
+        "spec": {
+            "tasks": [
+                {"name": "wrong", "taskSpec": wrong["spec"], "params": image, "runAfter": ["first"]},
+                {
+                    "name": "slow",
+                    "taskSpec": slow["spec"],
+                    "params": image,
+                    "retries": 3,
+                    "runAfter": ["first"],
+                },
+                {"name": "first", "taskSpec": task(script("true"))["spec"], "params": image},
+            ]
+        },
+    }
+
+    started = time.monotonic()
+
+    with pytest.raises(RefusedError):
+        run_pipeline(pipeline, params={}, workspaces={}, cluster=node)
+
+    # Not a test of speed: two minutes is what a container that goes on would take.
+    assert time.monotonic() - started < 120

@@ -8,16 +8,19 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tekton.runner.errors import NotStartedError, RefusedError
+from tekton.runner.errors import NotStartedError, RefusedError, StoppedError
 
 _LOOPBACK = re.compile(r"^(localhost|127\.0\.0\.1):\d+/")
 _PODMAN_SECONDS = 300.0
+# How often a container is asked whether it was stopped.
+_LOOK_SECONDS = 0.2
 # What podman itself says of a container that could not be started.
 _NOT_STARTED = {125, 126, 127}
 
@@ -53,7 +56,7 @@ class Cluster:
     parallel: how many TaskRuns run beside one another.
     folder: where emptyDir volumes and results lie while a TaskRun runs.
     users: the USER of each image that was asked for.
-    pulled, running, guard: what is to be removed at the end, and who may look.
+    pulled, stopped, guard: what is to be removed at the end, whether it has come, and who may look.
     """
 
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -67,7 +70,7 @@ class Cluster:
     folder: Path | None = None
     users: dict[str, str] = field(default_factory=dict)
     pulled: set[str] = field(default_factory=set)
-    running: set[str] = field(default_factory=set)
+    stopped: threading.Event = field(default_factory=threading.Event)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
     def image(self, name: str) -> str:
@@ -97,38 +100,50 @@ class Cluster:
 
     def run(self, arguments: Sequence[str], *, timeout: float | None) -> Ended:
         """Run a container to its end, and remove it; ``arguments`` are those of `podman run`."""
+        self._check()
         name = f"tekton-step-{uuid4().hex[:12]}"
-        with self.guard:
-            self.running.add(name)
-        try:
-            done = subprocess.run(
-                ["podman", "run", "--rm", f"--name={name}", f"--network={self.network}", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                timeout=timeout,
-                check=False,
-            )
-        except BaseException as error:
-            # It ran past its time, or this call was interrupted.
-            _podman("rm", "--force", "--ignore", "--time=0", name)
-            if isinstance(error, subprocess.TimeoutExpired):
-                return Ended(status=None, output=_text(error.stdout))
-            raise
-        finally:
-            with self.guard:
-                self.running.discard(name)
-        refused = done.returncode in _NOT_STARTED and re.search(r"^Error: ", done.stdout, re.MULTILINE)
-        return Ended(status=done.returncode, output=done.stdout, started=not refused)
+        with subprocess.Popen(
+            ["podman", "run", "--rm", f"--name={name}", f"--network={self.network}", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+        ) as process:
+            try:
+                output = self._output(process, timeout)
+            except BaseException as error:
+                # It ran past its time, or this call or the whole run was interrupted.
+                process.terminate()
+                _podman("rm", "--force", "--ignore", "--time=0", name)
+                output = process.communicate()[0]
+                if isinstance(error, subprocess.TimeoutExpired):
+                    return Ended(status=None, output=output)
+                raise
+        refused = process.returncode in _NOT_STARTED and re.search(r"^Error: ", output, re.MULTILINE)
+        return Ended(status=process.returncode, output=output, started=not refused)
+
+    def _output(self, process: "subprocess.Popen[str]", timeout: float | None) -> str:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                return process.communicate(timeout=_LOOK_SECONDS)[0]
+            except subprocess.TimeoutExpired:
+                self._check()
+                if deadline is not None and time.monotonic() > deadline:
+                    raise
+
+    def _check(self) -> None:
+        if self.stopped.is_set():
+            raise StoppedError
 
     def stop(self) -> None:
-        """End the containers that run now: the call of `run` that started each goes on."""
-        with self.guard:
-            names = sorted(self.running)
-        for name in names:
-            _podman("rm", "--force", "--ignore", "--time=0", name)
+        """End the TaskRuns of this cluster, and let no container start any more."""
+        self.stopped.set()
+
+    def until_stopped(self) -> "Cluster":
+        """The same cluster, for one run: `stop` of it ends nothing else."""
+        return replace(self, stopped=threading.Event())
 
     def remove_pulled(self) -> None:
         """Remove the images that `image` pulled."""
@@ -178,7 +193,3 @@ def _podman(*arguments: str) -> "subprocess.CompletedProcess[str]":
         timeout=_PODMAN_SECONDS,
         check=False,
     )
-
-
-def _text(output: bytes | str | None) -> str:
-    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""

@@ -9,5 +9,9 @@ class UnknownFieldError(Exception):
     """A field that this runner does not carry out; nothing is accepted in silence."""
 
 
+class StoppedError(Exception):
+    """The container was ended from outside, since the whole run was."""
+
+
 class NotStartedError(Exception):
     """A container could not be started, for its image or its user. The TaskRun fails."""

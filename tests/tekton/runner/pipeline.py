@@ -126,14 +126,15 @@ def _together(tasks: Sequence[tuple[Node, Layers]], shared: Surroundings, *, fin
 
 
 def _all(runs: Sequence[TaskRun], cluster: Cluster) -> list[TaskOutcome]:
+    own = cluster.until_stopped()
     with ThreadPoolExecutor(max_workers=cluster.parallel) as pool:
-        futures = [pool.submit(run_planned, run, cluster) for run in runs]
+        futures = [pool.submit(run_planned, run, own) for run in runs]
         try:
             return [future.result() for future in futures]
         except BaseException:
             # An interruption, too: no container outlives it.
             pool.shutdown(wait=False, cancel_futures=True)
-            cluster.stop()
+            own.stop()
             raise
 
 
