@@ -158,7 +158,7 @@ def test_kubernetes_expands_arguments_and_the_environment_and_leaves_scripts_alo
 @pytest.mark.parametrize(
     ("written", "fits"),
     # The message holds the name of the result, its type and the time, in JSON, beside the value.
-    [("printf '%4000s' x", True), ("printf '%4096s' x", False), ("printf '<%.0s' {1..700}", False)],
+    [("printf '%3990s' x", True), ("printf '%4096s' x", False), ("printf '<%.0s' {1..700}", False)],
 )
 def test_results_have_4096_bytes_together_as_json(
     node: Cluster, factory_image: str, written: str, *, fits: bool
