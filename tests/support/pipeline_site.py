@@ -86,6 +86,12 @@ class Site:
         """Take over the flavors of another repository as they stand."""
         shutil.copytree(folder, self.root / "flavors")
 
+    def mend(self, flavor: Flavor, more: str) -> None:
+        """Take out again what `flavor` was given as ``more``."""
+        path = flavor.folder / "pyproject.toml"
+        path.write_text(path.read_text().replace(more, ""))
+        sync_flavor(Flavor(flavor.folder))
+
     def push(self, name: str, version: str) -> None:
         """Push a release of a package to the index."""
         make_wheel(self.pushed, name, version)
