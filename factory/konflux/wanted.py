@@ -1,7 +1,7 @@
 """Every file that `factory konflux` makes of a repository, and how those that are there differ from it."""
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +9,7 @@ from factory.errors import KonfluxError
 from factory.files import is_temporary, storage_error
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository
+from factory.konflux.bundles import KeptBundle, keep_bundles
 from factory.konflux.flavors_check import copied_pipeline, flavors_check_files
 from factory.konflux.pipeline_run import EVENTS, MARK, PIPELINE, RunFile, file_path, flavor_files
 from factory.konflux.settings import Settings
@@ -18,10 +19,14 @@ Kind = Literal["missing", "changed", "foreign", "same"]
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """A file as it has to be, and what is in its place: nothing, another text of ours, another's, or it."""
+    """A file as it has to be, and what is in its place: nothing, another text of ours, another's, or it.
+
+    It has to be with the bundles of the text in its place, which are the repository's own: ``kept``.
+    """
 
     file: RunFile
     kind: Kind
+    kept: tuple[KeptBundle, ...] = ()
 
 
 def files_of(flavor: Flavor, settings: Settings) -> tuple[RunFile, ...]:
@@ -57,7 +62,7 @@ def compare(root: Path, files: Iterable[RunFile]) -> tuple[Compared, ...]:
     Raises:
         StorageError: the file system refused.
     """
-    return tuple(Compared(file=file, kind=_kind(root / file.path, file.content)) for file in files)
+    return tuple(_compared(root / file.path, file) for file in files)
 
 
 def wanted_paths(repository: Repository, settings: Settings, shared: Iterable[RunFile]) -> frozenset[str]:
@@ -82,13 +87,17 @@ def strays(root: Path, settings: Settings, wanted: Collection[str]) -> tuple[str
     return tuple(path for path in paths if path not in wanted and _is_ours(root / path))
 
 
-def _kind(path: Path, content: bytes) -> Kind:
+def _compared(path: Path, file: RunFile) -> Compared:
     found = _content(path)
     if found is None:
-        return "missing"
-    if found == content and not path.is_symlink():
-        return "same"
-    return "changed" if found.startswith(MARK.encode()) and not path.is_symlink() else "foreign"
+        return Compared(file=file, kind="missing")
+    if path.is_symlink() or not found.startswith(MARK.encode()):
+        return Compared(file=file, kind="foreign")
+    if found == file.content:
+        return Compared(file=file, kind="same")
+    content, kept = keep_bundles(file.content, found)
+    kind: Kind = "same" if found == content else "changed"
+    return Compared(file=replace(file, content=content), kind=kind, kept=kept)
 
 
 def _is_ours(path: Path) -> bool:

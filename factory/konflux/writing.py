@@ -9,6 +9,7 @@ from typing import Literal
 from factory.errors import KonfluxError
 from factory.files import exclusive, storage_error, write_whole
 from factory.flavor.repository import Flavor, Repository
+from factory.konflux.bundles import KeptBundle
 from factory.konflux.options import Changed, Proposal, settings_with
 from factory.konflux.settings import SETTINGS_FILE, Settings
 from factory.konflux.wanted import (
@@ -34,13 +35,25 @@ class FileChange:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptBundles:
+    """A file, and the bundles in it that are the repository's own."""
+
+    path: str
+    bundles: tuple[KeptBundle, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Written:
-    """What a run did, or would do: the keys of ``factory.toml`` that it set, and every file that it makes."""
+    """What a run did, or would do: the keys of ``factory.toml`` that it set, and every file that it makes.
+
+    ``kept`` has the bundles that differ from the factory's by tag or digest, and stay.
+    """
 
     flavors: tuple[str, ...]
     out: str
     settings: tuple[Changed, ...]
     files: tuple[FileChange, ...]
+    kept: tuple[KeptBundles, ...]
     dry_run: bool
 
 
@@ -54,7 +67,8 @@ def write_runs(
 ) -> Written:
     """Write the files of flavors and those that all share; with ``every``, remove those of flavors gone.
 
-    Everything is made and compared before the first byte is written. Files that differ are replaced whole.
+    Everything is made and compared before the first byte is written. Files that differ are replaced whole,
+    with the bundles that the repository has by another tag or digest.
 
     Raises:
         KonfluxError: the settings, an option or a flavor are not acceptable, or a file is somebody else's.
@@ -83,6 +97,7 @@ def write_runs(
             *(FileChange(path=item.file.path, change=_CHANGES[item.kind]) for item in compared),
             *(FileChange(path=path, change="removed") for path in gone),
         ),
+        kept=tuple(KeptBundles(path=item.file.path, bundles=item.kept) for item in compared if item.kept),
         dry_run=dry_run,
     )
 

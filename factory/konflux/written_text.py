@@ -33,6 +33,10 @@ def _lines(written: Written) -> Iterator[str]:
     for file in written.files:
         if file.change != "same":
             yield f"{file.path}: {verbs[file.change]}"
+    for kept in written.kept:
+        number = len(kept.bundles)
+        bundles = "1 bundle stays as it is" if number == 1 else f"{number} bundles stay as they are"
+        yield f"{kept.path}: {bundles}, by another tag or digest than the factory's"
     counts = Counter(file.change for file in written.files)
     flavors = f"{len(written.flavors)} flavor{'' if len(written.flavors) == 1 else 's'}"
     yield f"{flavors}, {sum(counts.values()) - counts['removed']} files: {counts['same']} as they have to be"

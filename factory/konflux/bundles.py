@@ -1,0 +1,77 @@
+"""Task bundles that a repository has by another tag or digest than the factory ships: they stay.
+
+MintMaker, Konflux's Renovate, opens pull requests that raise them in the repository's copy of a Pipeline, and
+the policy of a release wants them taken. A bundle is two lines of one form; all other text is kept as it is.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# Without the digest it is not said what runs, and without the tag MintMaker does not know what to raise.
+_REFERENCE = rb"(?P<repository>[a-z0-9][a-z0-9._/:-]*?):[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}@sha256:[0-9a-f]{64}"
+_LINES = re.compile(
+    rb"^    - name: (?P<task>[a-z0-9-]+)$"
+    rb"|^ {10}- name: bundle\n {12}value: (?P<bundle>" + _REFERENCE + rb")$",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptBundle:
+    """What a task of a repository's Pipeline runs, and what the factory ships for it.
+
+    Both are ``REPOSITORY:TAG@sha256:DIGEST``, of one repository.
+    """
+
+    task: str
+    bundle: str
+    shipped: str
+
+
+def keep_bundles(wanted: bytes, found: bytes) -> tuple[bytes, tuple[KeptBundle, ...]]:
+    """The text of a Pipeline with the bundles of the text in its place, and those that differ.
+
+    A task keeps its bundle where it is of the same repository, by a tag and a digest. Which of two is the
+    newer cannot be told from them. Where the text that was found has several for one task, as after a merge
+    that failed, none of them is kept.
+    """
+    own: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for place in _places(found):
+        own[place.task, place.repository].add(place.bundle)
+    parts: list[bytes] = []
+    kept: list[KeptBundle] = []
+    end = 0
+    for place in _places(wanted):
+        bundles = own[place.task, place.repository]
+        if len(bundles) == 1 and place.bundle not in bundles:
+            (bundle,) = bundles
+            kept.append(KeptBundle(task=place.task, bundle=bundle, shipped=place.bundle))
+            parts += wanted[end : place.start], bundle.encode()
+            end = place.start + len(place.bundle)
+    return b"".join((*parts, wanted[end:])), tuple(kept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """A bundle, whose it is, and where in the text it begins."""
+
+    task: str
+    repository: str
+    bundle: str
+    start: int
+
+
+def _places(content: bytes) -> Iterator[_Place]:
+    task = ""
+    for match in _LINES.finditer(content):
+        if match["task"] is not None:
+            task = match["task"].decode()
+        else:
+            yield _Place(
+                task=task,
+                repository=match["repository"].decode(),
+                bundle=match["bundle"].decode(),
+                start=match.start("bundle"),
+            )
