@@ -10,6 +10,7 @@ from support.konflux_site import make_site, write_all
 
 from factory.check.pipeline_runs import check_shared_runs
 from factory.cli.main import main
+from factory.errors import KonfluxError
 from factory.flavor.repository import Repository
 from factory.konflux.bundles import KeptBundle, keep_bundles
 from factory.konflux.settings import read_settings
@@ -175,6 +176,8 @@ def test_what_somebody_else_put_there_is_not_ours_by_its_bundles(repository: Rep
     raised = _raise_init(repository)
     (repository.root / COPY).write_text(raised.partition("\n")[2], encoding="utf-8")
     assert _codes(repository) == [("FAC502", COPY)]
+    with pytest.raises(KonfluxError, match="not written by"):
+        write_all(repository)
 
 
 def test_a_link_to_a_raised_copy_is_found(repository: Repository) -> None:
