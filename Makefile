@@ -25,7 +25,7 @@ demo: $(STAMP) engine ## The main job: new-flavor, lock, check, strip, prefetch,
 	source scripts/engine-settings.sh && $(BIN)/python scripts/demo.py
 
 test: $(STAMP) engine lint ## Every test, the container tests included
-	source scripts/engine-settings.sh && $(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	source scripts/engine-settings.sh && $(BIN)/python scripts/run_tests.py $(PYTEST_OPTIONS)
 
 unit: $(STAMP) ## The fast tests alone
 	$(BIN)/python -m pytest tests/unit

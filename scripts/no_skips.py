@@ -1,4 +1,4 @@
-"""Fail where a test was skipped, or where none of a kind ran: `no_skips.py JUNIT_XML`."""
+"""Fail where a test was skipped, or where none of a kind ran: `no_skips.py JUNIT_XML...`."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ NEEDED = ("container", "tekton")
 
 
 def main() -> int:
-    cases = list(ET.parse(Path(sys.argv[1])).getroot().iter("testcase"))
+    cases = [case for report in sys.argv[1:] for case in ET.parse(Path(report)).getroot().iter("testcase")]
     skipped = [
         f"{case.get('classname')}::{case.get('name')}" for case in cases if case.find("skipped") is not None
     ]
