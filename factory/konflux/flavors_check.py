@@ -8,6 +8,7 @@ from factory.konflux.pipeline_run import (
     EVENTS,
     FLAVORS_CHECK,
     MARK,
+    PIPELINE,
     RunFile,
     check_flavor_name,
     file_path,
@@ -52,13 +53,13 @@ def flavors_check_files(names: Sequence[str], settings: Settings) -> tuple[RunFi
     import yaml  # noqa: PLC0415
 
     pipeline = yaml.safe_load(pipeline_file(FLAVORS_CHECK))
-    tasks = [*pipeline["spec"]["tasks"], *pipeline["spec"]["finally"]]
-    used = sorted({task["taskRef"]["name"] for task in tasks})
+    used = _tasks_of(pipeline)
+    shared = (PIPELINE, FLAVORS_CHECK, *used)
     return (
         _file(f"{settings.out}/{FLAVORS_CHECK}.yaml", to_yaml(_split(pipeline, len(parts)))),
         *(_copy(name, task_file(name), settings) for name in used),
         *(
-            _file(file_path(FLAVORS_CHECK, event, settings), to_yaml(_run(parts, settings, event)))
+            _file(file_path(FLAVORS_CHECK, event, settings), to_yaml(_run(parts, shared, settings, event)))
             for event in EVENTS
         ),
     )
@@ -71,6 +72,12 @@ def copied_pipeline(name: str, settings: Settings) -> RunFile:
         KonfluxError: it is not installed.
     """
     return _copy(name, pipeline_file(name), settings)
+
+
+def _tasks_of(pipeline: Mapping[str, Any]) -> list[str]:
+    """The names of the Tasks that a Pipeline runs."""
+    tasks = [*pipeline["spec"]["tasks"], *pipeline["spec"]["finally"]]
+    return sorted({task["taskRef"]["name"] for task in tasks})
 
 
 def _copy(name: str, content: bytes, settings: Settings) -> RunFile:
@@ -135,7 +142,9 @@ def _replaced(value: Any, replaced: Mapping[str, str]) -> Any:  # noqa: ANN401
     return value
 
 
-def _run(parts: Sequence[Sequence[str]], settings: Settings, event: Event) -> dict[str, Value]:
+def _run(
+    parts: Sequence[Sequence[str]], shared: Sequence[str], settings: Settings, event: Event
+) -> dict[str, Value]:
     lists = (
         {_PARAMETER: parts[0]}
         if len(parts) == 1
@@ -144,7 +153,8 @@ def _run(parts: Sequence[Sequence[str]], settings: Settings, event: Event) -> di
     # The list of flavors is in the runs themselves. A pull request that adds one changes them, and is to run
     # that flavor's pipeline alone; after it is merged, all are looked at once.
     own = [file_path(FLAVORS_CHECK, event, settings)] if event == "push" else []
-    globs = (*_SHARED, f"{settings.out}/{FLAVORS_CHECK}.yaml", *own)
+    # MintMaker's pull requests change the copies alone; without a run on them nothing would be seen of those.
+    globs = (*_SHARED, *(f"{settings.out}/{name}.yaml" for name in shared), *own)
     values: dict[str, Value] = {
         "git-url": "{{source_url}}",
         "revision": "{{revision}}",

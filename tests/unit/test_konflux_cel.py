@@ -73,7 +73,17 @@ def test_a_changed_pipeline_run_starts_itself_alone(
 
 @pytest.mark.parametrize("event", ["pull_request", "push"])
 @pytest.mark.parametrize(
-    "path", ["templates/universal/Dockerfile.j2", "factory.toml", ".tekton/flavors-check.yaml"]
+    "path",
+    [
+        "templates/universal/Dockerfile.j2",
+        "factory.toml",
+        ".tekton/flavors-check.yaml",
+        ".tekton/universal-image-konflux.yaml",
+        ".tekton/factory-check.yaml",
+        ".tekton/factory-clone.yaml",
+        ".tekton/factory-gate.yaml",
+        ".tekton/factory-lock-verify.yaml",
+    ],
 )
 def test_what_all_flavors_share_starts_the_check_of_all_and_builds_none(
     tekton: Path, event: str, path: str
