@@ -76,6 +76,8 @@ def _differing(item: Compared, path: str, command: str) -> Iterator[Problem]:
         yield Problem(code="FAC501", path=path, message=message, solution=f"Run {command}.")
     elif item.kind == "changed":
         message = f"differs from what the spec and {SETTINGS_FILE} give"
+        if item.replaced:
+            message = "written by a release of the factory that shipped other bundles"
         solution = f"Run {command}. If the change was meant, make it in {SETTINGS_FILE}, for every flavor."
         yield Problem(code="FAC502", path=path, message=message, solution=solution)
     elif item.kind == "foreign":

@@ -2,8 +2,11 @@
 
 MintMaker, Konflux's Renovate, opens pull requests that raise them in the repository's copy of a Pipeline, and
 the policy of a release wants them taken. A bundle is two lines of one form; all other text is kept as it is.
+They stay as long as the factory ships the bundles that the copy was written with: a later Pipeline passes
+what its own bundles take, and an older task would not know it.
 """
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 
 # Without the digest it is not said what runs, and without the tag MintMaker does not know what to raise.
 _REFERENCE = rb"(?P<repository>[a-z0-9][a-z0-9._/:-]*?):[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}@sha256:[0-9a-f]{64}"
+_DIGITS = 12
 _LINES = re.compile(
     rb"^    - name: (?P<task>[a-z0-9-]+)$"
     rb"|^ {10}- name: bundle\n {12}value: (?P<bundle>" + _REFERENCE + rb")$",
@@ -19,7 +23,7 @@ _LINES = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptBundle:
+class OtherBundle:
     """What a task of a repository's Pipeline runs, and what the factory ships for it.
 
     Both are ``REPOSITORY:TAG@sha256:DIGEST``, of one repository.
@@ -30,7 +34,7 @@ class KeptBundle:
     shipped: str
 
 
-def keep_bundles(wanted: bytes, found: bytes) -> tuple[bytes, tuple[KeptBundle, ...]]:
+def keep_bundles(wanted: bytes, found: bytes) -> tuple[bytes, tuple[OtherBundle, ...]]:
     """The text of a Pipeline with the bundles of the text in its place, and those that differ.
 
     A task keeps its bundle where it is of the same repository, by a tag and a digest. Which of two is the
@@ -41,16 +45,25 @@ def keep_bundles(wanted: bytes, found: bytes) -> tuple[bytes, tuple[KeptBundle, 
     for place in _places(found):
         own[place.task, place.repository].add(place.bundle)
     parts: list[bytes] = []
-    kept: list[KeptBundle] = []
+    kept: list[OtherBundle] = []
     end = 0
     for place in _places(wanted):
         bundles = own[place.task, place.repository]
         if len(bundles) == 1 and place.bundle not in bundles:
             (bundle,) = bundles
-            kept.append(KeptBundle(task=place.task, bundle=bundle, shipped=place.bundle))
+            kept.append(OtherBundle(task=place.task, bundle=bundle, shipped=place.bundle))
             parts += wanted[end : place.start], bundle.encode()
             end = place.start + len(place.bundle)
     return b"".join((*parts, wanted[end:])), tuple(kept)
+
+
+def bundles_digest(content: bytes) -> str:
+    """What tells the bundles of a Pipeline from another release's: hexadecimal digits, or the empty text.
+
+    It is over every task's name and bundle, in their order (SHA-256, cut); a file without bundles has none.
+    """
+    told = "".join(f"{place.task} {place.bundle}\n" for place in _places(content))
+    return hashlib.sha256(told.encode()).hexdigest()[:_DIGITS] if told else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from factory.konflux.bundles import bundles_digest
 from factory.konflux.cel import Event
 from factory.konflux.pipeline_run import (
     EVENTS,
@@ -81,7 +82,9 @@ def _tasks_of(pipeline: Mapping[str, Any]) -> list[str]:
 
 
 def _copy(name: str, content: bytes, settings: Settings) -> RunFile:
-    told = f"{MARK}, a copy. Do not edit.\n".encode()
+    bundles = bundles_digest(content)
+    of = f" with the bundles {bundles}" if bundles else ""
+    told = f"{MARK}, a copy{of}. Do not edit.\n".encode()
     return RunFile(path=f"{settings.out}/{name}.yaml", content=told + content)
 
 

@@ -9,7 +9,7 @@ from factory.errors import KonfluxError
 from factory.files import is_temporary, storage_error
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository
-from factory.konflux.bundles import KeptBundle, keep_bundles
+from factory.konflux.bundles import OtherBundle, keep_bundles
 from factory.konflux.flavors_check import copied_pipeline, flavors_check_files
 from factory.konflux.pipeline_run import EVENTS, MARK, PIPELINE, RunFile, file_path, flavor_files
 from factory.konflux.settings import Settings
@@ -21,12 +21,14 @@ Kind = Literal["missing", "changed", "foreign", "same"]
 class Compared:
     """A file as it has to be, and what is in its place: nothing, another text of ours, another's, or it.
 
-    It has to be with the bundles of the text in its place, which are the repository's own: ``kept``.
+    It has to be with the bundles of the text in its place, which are the repository's own: ``kept``. Where
+    that text was written with other bundles than are shipped now, these take their place: ``replaced``.
     """
 
     file: RunFile
     kind: Kind
-    kept: tuple[KeptBundle, ...] = ()
+    kept: tuple[OtherBundle, ...] = ()
+    replaced: tuple[OtherBundle, ...] = ()
 
 
 def files_of(flavor: Flavor, settings: Settings) -> tuple[RunFile, ...]:
@@ -87,6 +89,21 @@ def strays(root: Path, settings: Settings, wanted: Collection[str]) -> tuple[str
     return tuple(path for path in paths if path not in wanted and _is_ours(root / path))
 
 
+def is_of_others(folder: Path) -> bool:
+    """Whether a folder has something in it, and no file of ours.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    try:
+        found = [path for path in folder.iterdir() if not is_temporary(path)]
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    return bool(found) and not any(_is_ours(path) for path in found)
+
+
 def _compared(path: Path, file: RunFile) -> Compared:
     found = _content(path)
     if found is None:
@@ -95,9 +112,12 @@ def _compared(path: Path, file: RunFile) -> Compared:
         return Compared(file=file, kind="foreign")
     if found == file.content:
         return Compared(file=file, kind="same")
-    content, kept = keep_bundles(file.content, found)
+    content, others = keep_bundles(file.content, found)
+    # The first line says with which bundles the text was written.
+    if found.partition(b"\n")[0] != file.content.partition(b"\n")[0]:
+        return Compared(file=file, kind="changed", replaced=others)
     kind: Kind = "same" if found == content else "changed"
-    return Compared(file=replace(file, content=content), kind=kind, kept=kept)
+    return Compared(file=replace(file, content=content), kind=kind, kept=others)
 
 
 def _is_ours(path: Path) -> bool:

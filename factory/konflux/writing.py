@@ -9,14 +9,15 @@ from typing import Literal
 from factory.errors import KonfluxError
 from factory.files import exclusive, storage_error, write_whole
 from factory.flavor.repository import Flavor, Repository
-from factory.konflux.bundles import KeptBundle
+from factory.konflux.bundles import OtherBundle
 from factory.konflux.options import Changed, Proposal, settings_with
-from factory.konflux.settings import SETTINGS_FILE, Settings
+from factory.konflux.settings import DEFAULTS, SETTINGS_FILE, Settings
 from factory.konflux.wanted import (
     Compared,
     check_in_repository,
     compare,
     files_of,
+    is_of_others,
     shared_files,
     strays,
     wanted_paths,
@@ -35,25 +36,27 @@ class FileChange:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptBundles:
-    """A file, and the bundles in it that are the repository's own."""
+class OtherBundles:
+    """A file, and the bundles in it that are not the factory's."""
 
     path: str
-    bundles: tuple[KeptBundle, ...]
+    bundles: tuple[OtherBundle, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
     """What a run did, or would do: the keys of ``factory.toml`` that it set, and every file that it makes.
 
-    ``kept`` has the bundles that differ from the factory's by tag or digest, and stay.
+    ``kept`` has the bundles that differ from the factory's by tag or digest, and stay; ``replaced`` those
+    that gave way to the factory's, since the file was written by a release that shipped others.
     """
 
     flavors: tuple[str, ...]
     out: str
     settings: tuple[Changed, ...]
     files: tuple[FileChange, ...]
-    kept: tuple[KeptBundles, ...]
+    kept: tuple[OtherBundles, ...]
+    replaced: tuple[OtherBundles, ...]
     dry_run: bool
 
 
@@ -82,6 +85,7 @@ def write_runs(
     with nullcontext() if dry_run else exclusive(root):
         proposal = settings_with(root, options)
         settings = proposal.settings
+        _check_out(root, settings)
         wanted = [file for flavor in chosen for file in files_of(flavor, settings)]
         shared = shared_files(repository, settings)
         compared = compare(root, (*wanted, *shared))
@@ -97,7 +101,10 @@ def write_runs(
             *(FileChange(path=item.file.path, change=_CHANGES[item.kind]) for item in compared),
             *(FileChange(path=path, change="removed") for path in gone),
         ),
-        kept=tuple(KeptBundles(path=item.file.path, bundles=item.kept) for item in compared if item.kept),
+        kept=tuple(OtherBundles(path=item.file.path, bundles=item.kept) for item in compared if item.kept),
+        replaced=tuple(
+            OtherBundles(path=item.file.path, bundles=item.replaced) for item in compared if item.replaced
+        ),
         dry_run=dry_run,
     )
 
@@ -113,7 +120,11 @@ def _refuse_foreign(compared: Iterable[Compared]) -> None:
 
 def _write(root: Path, proposal: Proposal, compared: Iterable[Compared], gone: Iterable[str]) -> None:
     """The settings first: a run that is killed after them leaves what `factory check` reports."""
-    out = _folder(root, proposal.settings)
+    out = root / proposal.settings.out
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(out, error) from error
     if proposal.text is not None:
         write_whole(root / SETTINGS_FILE, proposal.text.encode())
     with exclusive(out):
@@ -124,18 +135,22 @@ def _write(root: Path, proposal: Proposal, compared: Iterable[Compared], gone: I
             _remove(root / path)
 
 
-def _folder(root: Path, settings: Settings) -> Path:
+def _check_out(root: Path, settings: Settings) -> None:
+    """Refuse a folder in which the files would be outside of the repository, or among somebody else's.
+
+    `.tekton` is for all PipelineRuns of a repository; any other folder has ours, or is new or empty.
+    """
     out = root / settings.out
     if not out.resolve().is_relative_to(root.resolve()):
         raise KonfluxError(
             f"{settings.out} leads out of the repository",
             solution="Remove the link, or give another folder with --out.",
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(out, error) from error
-    return out
+    if settings.out != DEFAULTS["out"] and is_of_others(out):
+        raise KonfluxError(
+            f"{settings.out} holds what `factory konflux` did not write, and nothing of its own",
+            solution="Give a new or empty folder with --out; Pipelines as Code reads .tekton alone.",
+        )
 
 
 def _remove(path: Path) -> None:

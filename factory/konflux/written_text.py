@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from factory.konflux.bundles import OtherBundle
 from factory.konflux.settings import DEFAULTS, SETTINGS_FILE
 from factory.konflux.writing import Change, Written
 
+_DIGITS = 12
 _DID: dict[Change, str] = {
     "added": "written",
     "changed": "written anew",
@@ -37,9 +39,23 @@ def _lines(written: Written) -> Iterator[str]:
         number = len(kept.bundles)
         bundles = "1 bundle stays as it is" if number == 1 else f"{number} bundles stay as they are"
         yield f"{kept.path}: {bundles}, by another tag or digest than the factory's"
+    for file_replaced in written.replaced:
+        yield from (f"{file_replaced.path}: {_replaced(item)}" for item in file_replaced.bundles)
     counts = Counter(file.change for file in written.files)
     flavors = f"{len(written.flavors)} flavor{'' if len(written.flavors) == 1 else 's'}"
     yield f"{flavors}, {sum(counts.values()) - counts['removed']} files: {counts['same']} as they have to be"
+
+
+def _replaced(item: OtherBundle) -> str:
+    """A bundle that gave way, without the repository that both are of."""
+    old, new = (_version(reference) for reference in (item.bundle, item.shipped))
+    return f"the bundle of {item.task} is the factory's {new}, and was {old}"
+
+
+def _version(reference: str) -> str:
+    """The tag, and as much of the digest as tells it from another."""
+    name, _, digest = reference.partition("@sha256:")
+    return f"{name.rpartition(':')[2]}@sha256:{digest[:_DIGITS]}"
 
 
 def left_behind(written: Written, *, every: bool) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from factory.check.pipeline_runs import check_shared_runs
 from factory.cli.main import main
 from factory.errors import KonfluxError
 from factory.flavor.repository import Repository
-from factory.konflux.bundles import KeptBundle, keep_bundles
+from factory.konflux.bundles import OtherBundle, keep_bundles
 from factory.konflux.settings import read_settings
 from factory.konflux.tekton_files import pipeline_file
 
@@ -53,7 +54,7 @@ SHIPPED = _pipeline(init=_bundle("init"), scan=_bundle("scan"))
 def test_a_bundle_of_another_tag_or_digest_stays(there: str) -> None:
     content, kept = keep_bundles(SHIPPED, _pipeline(init=there, scan=_bundle("scan")))
     assert content == _pipeline(init=there, scan=_bundle("scan"))
-    assert kept == (KeptBundle(task="init", bundle=there, shipped=_bundle("init")),)
+    assert kept == (OtherBundle(task="init", bundle=there, shipped=_bundle("init")),)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,72 @@ def test_all_else_is_brought_up_to_date_around_it(repository: Repository) -> Non
     assert [file.path for file in written.files if file.change == "changed"] == [COPY]
     assert (repository.root / COPY).read_text(encoding="utf-8") == raised
     assert _codes(repository) == []
+
+
+def _written_by_an_older_release(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """The copy as a release wrote it that shipped another bundle for init; that bundle, and today's."""
+    now = pipeline_file("universal-image-konflux")
+    (shipped,) = re.findall(rb"\S+task-init:\S+", now)
+    old = f"{CATALOGUE}-init:0.0.1@sha256:{OLD}".encode()
+    with monkeypatch.context() as past:
+        past.setattr("factory.konflux.flavors_check.pipeline_file", _then(now.replace(shipped, old)))
+        write_all(repository)
+    return old.decode(), shipped.decode()
+
+
+def _then(pipeline: bytes) -> Callable[[str], bytes]:
+    return lambda name: pipeline if name == "universal-image-konflux" else pipeline_file(name)
+
+
+def test_bundles_of_an_older_release_of_the_factory_are_found_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are not MintMaker's: nobody raised them, and today's Pipeline passes what they do not know."""
+    repository = make_site(tmp_path, "th09")
+    old, shipped = _written_by_an_older_release(repository, monkeypatch)
+    assert old in (repository.root / COPY).read_text(encoding="utf-8")
+    assert _codes(repository) == [("FAC502", COPY)]
+    with pytest.raises(SystemExit):
+        main(["--root", str(repository.root), "konflux", "--all"])
+    said = [line for line in capsys.readouterr().out.splitlines() if "the bundle of" in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"{COPY}: the bundle of init is the factory's ")
+    assert said[0].endswith(f", and was 0.0.1@sha256:{OLD[:12]}")
+    text = (repository.root / COPY).read_text(encoding="utf-8")
+    assert shipped in text
+    assert old not in text
+    assert _codes(repository) == []
+
+
+def test_bundles_raised_over_an_older_release_go_back_and_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = make_site(tmp_path, "th09")
+    _, shipped = _written_by_an_older_release(repository, monkeypatch)
+    _raise_init(repository)
+    written = write_all(repository)
+    assert written.kept == ()
+    (replaced,) = written.replaced
+    raised = f"{CATALOGUE}-init:9.9@sha256:{NEW}"
+    assert replaced.bundles == (OtherBundle(task="init", bundle=raised, shipped=shipped),)
+    assert shipped in (repository.root / COPY).read_text(encoding="utf-8")
+
+
+def test_a_new_body_around_the_same_bundles_leaves_those_that_were_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = make_site(tmp_path, "th09")
+    now = pipeline_file("universal-image-konflux")
+    with monkeypatch.context() as past:
+        past.setattr(
+            "factory.konflux.flavors_check.pipeline_file",
+            _then(now.replace(b'default: "docker"', b'default: "oci"')),
+        )
+        write_all(repository)
+    _raise_init(repository)
+    assert _codes(repository) == [("FAC502", COPY)]
+    written = write_all(repository)
+    assert (len(written.kept), written.replaced) == (1, ())
 
 
 @pytest.mark.parametrize("new", ["task-init:9.9", f"task-init-x:9.9@sha256:{NEW}"])
