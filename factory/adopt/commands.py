@@ -8,9 +8,9 @@ from typing import Literal
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from factory.adopt.dockerfile import expand
 from factory.check.installs import fetched, is_remote, operands, pip_call
 from factory.dockerfile.shell import Command, commands
+from factory.dockerfile.stages import expand
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_system_package
 

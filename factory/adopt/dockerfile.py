@@ -5,12 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from factory.dockerfile.instructions import Instruction, read_instructions
+from factory.dockerfile.stages import FROM, assign, expand
 from factory.downstream.blocks import Block, find_blocks
 from factory.errors import MarkerError
-
-_FROM = re.compile(r"(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<stage>\S+))?\s*", re.IGNORECASE)
-_REFERENCE = re.compile(r"\$\{(\w+)(?::?-([^${}]*))?\}|\$(\w+)")
-_ASSIGNED = re.compile(r"(\w+)(?:=(?:\"([^\"]*)\"|'([^']*)'|(\S*)))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,18 +107,8 @@ def read_dockerfile(path: str, content: bytes) -> Dockerfile:
             scope = {}
         steps.append(_step(path, instruction, lines, blocks, stage=len(stages) - 1, variables=dict(scope)))
         if instruction.name in {"ARG", "ENV"}:
-            _assign(instruction, scope, outer)
+            assign(instruction, scope, outer)
     return Dockerfile(path=path, steps=tuple(steps), stages=tuple(stages), problem=problem)
-
-
-def expand(text: str, variables: dict[str, str]) -> str:
-    """A text with the variables that are known put in; the others stay as they are."""
-
-    def value(match: re.Match[str]) -> str:
-        name = match[1] or match[3]
-        return variables.get(name, match[0] if match[2] is None else match[2])
-
-    return _REFERENCE.sub(value, text)
 
 
 def references(text: str) -> frozenset[str]:
@@ -130,7 +117,7 @@ def references(text: str) -> frozenset[str]:
 
 
 def _stage(text: str, outer: dict[str, str]) -> Stage:
-    match = _FROM.fullmatch(text)
+    match = FROM.fullmatch(text)
     if match is None:
         return Stage(name=None, image=expand(text, outer))
     return Stage(name=match["stage"].lower() if match["stage"] else None, image=expand(match["image"], outer))
@@ -170,16 +157,3 @@ def _comment_above(lines: Sequence[str], start: int) -> str:
         found.insert(0, text)
     whole = len(found) == start or not lines[start - len(found) - 1].strip().startswith("#")
     return "\n".join(found) if whole else ""
-
-
-def _assign(instruction: Instruction, scope: dict[str, str], outer: dict[str, str]) -> None:
-    if instruction.name == "ENV" and "=" not in instruction.text.partition(" ")[0]:
-        name, _, value = instruction.text.partition(" ")
-        scope[name] = expand(value.strip().strip("\"'"), scope)
-        return
-    for match in _ASSIGNED.finditer(instruction.text):
-        values = [value for value in match.groups()[1:] if value is not None]
-        if values:
-            scope[match[1]] = expand(values[0], scope)
-        elif match[1] in outer:
-            scope[match[1]] = outer[match[1]]

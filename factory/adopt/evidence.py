@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from factory.adopt.asked import AskedFor
-from factory.adopt.dockerfile import Dockerfile, expand
+from factory.adopt.dockerfile import Dockerfile
 from factory.adopt.folder import Folder
 from factory.adopt.further import FurtherLock
 from factory.adopt.old_lock import Named, OldLock
@@ -18,6 +18,7 @@ from factory.adopt.old_project import OldProject
 from factory.adopt.pairs import read_pairs
 from factory.adopt.repositories import base_urls
 from factory.adopt.settings import INDEX_VARIABLES
+from factory.dockerfile.stages import expand
 
 _ACCELERATOR = re.compile(r"(?<![a-z])(cuda|rocm|cpu)(?![a-z])", re.IGNORECASE)
 _DOTTED = re.compile(r"(?<![a-z])(cuda|rocm)[-_/]?(\d{1,2})[.\-_](\d{1,2})(?!\d)", re.IGNORECASE)

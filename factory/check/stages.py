@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from factory.dockerfile.instructions import Instruction
+from factory.dockerfile.stages import FROM
 
-_FROM = re.compile(r"(?:--\S+\s+)*(?P<image>\S+)(?:\s+AS\s+(?P<stage>\S+))?\s*", re.IGNORECASE)
 _COPIED = re.compile(r"--from=(?P<source>\S+)")
 _MOUNTED = re.compile(r"--mount=\S*?\bfrom=(?P<source>[^,\s]+)")
 
@@ -19,7 +19,7 @@ def final_stage(instructions: Sequence[Instruction]) -> tuple[Instruction, ...]:
     named: dict[str, list[Instruction]] = {}
     whole: list[Instruction] = []
     for start, stop in zip(starts, (*starts[1:], len(instructions)), strict=True):
-        match = _FROM.fullmatch(instructions[start].text)
+        match = FROM.fullmatch(instructions[start].text)
         below = named.get(match["image"].lower(), []) if match else []
         whole = [*below, *instructions[start:stop]]
         if match and match["stage"]:
@@ -34,11 +34,11 @@ def unpulled(instructions: Sequence[Instruction]) -> Iterator[tuple[Instruction,
     ``--pull=never``: an image that no FROM names is not there, with a digest or without.
     """
     lines = [item.text for item in instructions if item.name == "FROM"]
-    pulled = {match["image"] for text in lines if (match := _FROM.fullmatch(text))}
+    pulled = {match["image"] for text in lines if (match := FROM.fullmatch(text))}
     stages: list[str] = []
     for instruction in instructions:
         if instruction.name == "FROM":
-            match = _FROM.fullmatch(instruction.text)
+            match = FROM.fullmatch(instruction.text)
             stages.append((match["stage"] or "").lower() if match else "")
         for source in _sources(instruction):
             numbered = source.isdecimal() and int(source) < len(stages)

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, common
+from factory.downstream.base_images import base_images
 from factory.downstream.context import downstream_dockerfile, write_context
 from factory.downstream.strip import strip_file
 
@@ -17,15 +18,41 @@ from factory.downstream.strip import strip_file
     metavar="DIR",
     help="Write into this folder: the stripped file or, for a flavor, the whole downstream context.",
 )
+@click.option(
+    "--base-images", "list_images", is_flag=True, help="Print what the FROMs name instead, one image a line."
+)
+@click.option(
+    "--base-image",
+    metavar="REF",
+    help="With --base-images: the build argument BASE_IMAGE, where the build gets another.",
+)
 @common
-def command(invocation: Invocation, *, target: str, output: Path | None) -> None:
+def command(
+    invocation: Invocation, *, target: str, output: Path | None, list_images: bool, base_image: str | None
+) -> None:
     """Remove the MIDSTREAM ONLY blocks, and nothing else.
 
     A DOCKERFILE's stripped text goes to standard output. A FLAVOR gives its downstream Dockerfile
     there or, with --output, the whole downstream build context: the downstream base image, no
     repository files, everything else byte for byte.
+
+    --base-images prints what has to be pulled before a build without a network: the image of each FROM
+    that is no stage, without its tag where it has a digest, since no tool pulls by both.
     """
+    if base_image is not None and not list_images:
+        raise click.UsageError("--base-image goes with --base-images.")
+    if list_images and output is not None:
+        raise click.UsageError("--base-images writes no files: leave out --output.")
     console = invocation.console
+    if list_images:
+        dockerfile = (
+            strip_file(Path(target), None).content
+            if Path(target).is_file()
+            else downstream_dockerfile(invocation.repository_of(target).flavor(target))
+        )
+        found = base_images(dockerfile, base_image=base_image)
+        console.result(found, *found.images)
+        return
     if Path(target).exists() and not Path(target).is_dir():
         stripped = strip_file(Path(target), output)
         if output is not None:

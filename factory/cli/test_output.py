@@ -22,7 +22,8 @@ def command(invocation: Invocation, *, cases: tuple[str, ...], note: str) -> Non
     """Tell as TEST_OUTPUT how the steps of a task ended.
 
     Prints one line of JSON and exits with 0, whatever the cases ended with: a later `factory gate`
-    decides. A case whose EXITCODE is no number, as of a step that never ran, makes the result ERROR.
+    decides. EXITCODE is what Tekton wrote: -1 for a step that a signal ended, which has failed. One that
+    is no number, as of a step that never ran, makes the result ERROR.
     """
     invocation.console.json_output = False  # it is JSON as it is
     invocation.console.result(None, line(outcome_of_cases(read_cases(cases), note=note), now=now()))

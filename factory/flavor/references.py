@@ -119,6 +119,21 @@ def check_image(reference: str, *, of: str) -> str:
     return reference
 
 
+def check_pullable(reference: str, *, of: str) -> str:
+    """Return an image reference as tools pull it: where it has a digest, without its tag.
+
+    ``NAME:TAG@DIGEST`` is what MintMaker and Renovate write, and a FROM may have it; `buildah pull` and
+    skopeo refuse it. The digest says which image it is.
+
+    Raises:
+        SpecError: it cannot be parsed, or has neither tag nor digest.
+    """
+    match = _REFERENCE.fullmatch(check_image(reference, of=of))
+    if match is None or match["tag"] is None or match["digest"] is None:
+        return reference
+    return reference[: match.start("tag")] + match["digest"]
+
+
 def check_tag(reference: str) -> str:
     """Return the name that a built image gets: a reference with or without a tag, and no digest.
 

@@ -18,6 +18,8 @@ from factory.console import Failure
 MAX_LINE_BYTES = 1000
 _MAX_PART_BYTES = 240
 _ELLIPSIS = "..."
+BY_SIGNAL = -1
+"""The exit code that Tekton writes for a step whose program a signal ended: Go's `ProcessState.ExitCode`."""
 
 
 class Result(StrEnum):
@@ -49,7 +51,10 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A named case of a test. ``exit_code`` is None where it never came to have one."""
+    """A named case of a test.
+
+    ``exit_code`` is None where it never came to have one, and `BY_SIGNAL` where a signal ended it.
+    """
 
     name: str
     exit_code: int | None
@@ -95,13 +100,14 @@ def outcome_of_cases(cases: Sequence[Case], *, note: str = "") -> Outcome:
         summary=f"{len(cases) - len(wrong)} of {len(cases)} passed",
         successes=len(cases) - len(wrong),
         failures=len(wrong),
-        details=tuple(
-            f"{case.name} has no exit code"
-            if case.exit_code is None
-            else f"{case.name} ended with {case.exit_code}"
-            for case in wrong
-        ),
+        details=tuple(f"{case.name} {_ending(case.exit_code)}" for case in wrong),
     )
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "has no exit code"
+    return "was ended by a signal" if exit_code == BY_SIGNAL else f"ended with {exit_code}"
 
 
 def read_cases(texts: Sequence[str]) -> tuple[Case, ...]:
@@ -118,7 +124,7 @@ def _read_case(text: str) -> Case:
     code = code.strip()
     if not name.strip():
         return Case(name=text.strip() or "a case without a name", exit_code=None)
-    return Case(name=name.strip(), exit_code=int(code) if re.fullmatch("[0-9]{1,9}", code) else None)
+    return Case(name=name.strip(), exit_code=int(code) if re.fullmatch("[0-9]{1,9}|-1", code) else None)
 
 
 def _note(head: str, details: Sequence[str], shown: int) -> str:

@@ -125,7 +125,9 @@ def test_an_error_names_its_kind_and_its_reason() -> None:
         (["a"], "ERROR", (0, 1), "a has no exit code"),
         (["=0"], "ERROR", (0, 1), "=0 has no exit code"),
         ([""], "ERROR", (0, 1), "a case without a name has no exit code"),
-        (["a=-1"], "ERROR", (0, 1), "a has no exit code"),
+        # What Tekton has for a step that a signal ended.
+        (["a=-1"], "FAILURE", (0, 1), "0 of 1 passed; a was ended by a signal"),
+        (["a=-2"], "ERROR", (0, 1), "a has no exit code"),
         (["a=٣"], "ERROR", (0, 1), "a has no exit code"),
         (["a=" + "9" * 5000], "ERROR", (0, 1), "a has no exit code"),
         (["a=b=0\n"], "SUCCESS", (1, 0), "1 of 1 passed"),
