@@ -147,6 +147,12 @@ def cluster(factory_image: str, trusted_artifacts_image: str, cpu_torch: Path | 
     found.remove_pulled()
 
 
+@pytest.fixture
+def node(factory_image: str) -> Cluster:
+    """A cluster that adds nothing and runs containers as the image's user."""
+    return Cluster(tasks={}, network="none")
+
+
 @pytest.fixture(scope="session")
 def base_in_registry(workbench_base: str, registry: Registry) -> str:
     """The workbench base where a build can pull it."""

@@ -1,37 +1,14 @@
-"""The runner, with podman: what a step sees, and how steps and TaskRuns end, by Tekton's documentation."""
+"""The runner, with podman: what a step sees and hands on, by Tekton's documentation."""
 
-import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tekton.runner import Cluster, RefusedError, Run, run_pipeline, run_task
+from tekton.runner import Cluster, RefusedError, run_pipeline, run_task
+from tekton.tried import script, task
 
 pytestmark = pytest.mark.tekton
-
-
-def task(*steps: dict[str, Any], **spec: Any) -> dict[str, Any]:  # noqa: ANN401 # as YAML is
-    """A Task of these steps, each in the image that the parameter `image` names."""
-    params = [{"name": "image"}, *spec.pop("params", [])]
-    return {
-        "apiVersion": "tekton.dev/v1",
-        "kind": "Task",
-        "metadata": {"name": "tried"},
-        "spec": {"params": params, "steps": [{"image": "$(params.image)", **step} for step in steps], **spec},
-    }
-
-
-def script(text: str, **step: Any) -> dict[str, Any]:  # noqa: ANN401 # as YAML is
-    """A step with a bash script."""
-    return {"script": f"#!/usr/bin/env bash\nset -euo pipefail\n{textwrap.dedent(text)}", **step}
-
-
-@pytest.fixture
-def node(factory_image: str) -> Cluster:
-    """A cluster that adds nothing and runs containers as the image's user."""
-    return Cluster(tasks={}, network="none")
 
 
 def test_steps_share_results_volumes_and_workspaces(node: Cluster, factory_image: str, volume: Path) -> None:
@@ -72,50 +49,6 @@ def test_steps_share_results_volumes_and_workspaces(node: Cluster, factory_image
     assert outcome.succeeded, outcome.log
     assert outcome.results == {"seen": "kept from-first ", "many": ["$1", "b c"]}
     assert (volume / "a file").read_text() == "from-first\n"
-
-
-def test_a_failing_step_stops_the_rest_and_results_written_before_it_stay(
-    node: Cluster, factory_image: str
-) -> None:
-    tried = task(
-        script("printf x >$(results.early.path); exit 3", name="breaks"),
-        script("printf x >$(results.late.path)", name="after"),
-        results=[{"name": "early"}, {"name": "late"}],
-    )
-
-    outcome = run_task(tried, params={"image": factory_image}, workspaces={}, cluster=node)
-
-    assert (outcome.status, outcome.results) == ("Failed", {"early": "x"})
-    assert [(step.status, step.exit_code) for step in outcome.steps.values()] == [
-        ("Failed", 3),
-        ("Skipped", None),
-    ]
-
-
-def test_a_step_that_may_fail_leaves_its_exit_code(node: Cluster, factory_image: str) -> None:
-    tried = task(
-        script("exit 7", name="breaks", onError="continue"),
-        script("exit 0", name="works"),
-        script(
-            "cat $(steps.step-breaks.exitCode.path) $(steps.step-works.exitCode.path) >$(results.codes.path)",
-            name="reads",
-        ),
-        results=[{"name": "codes"}],
-    )
-
-    outcome = run_task(tried, params={"image": factory_image}, workspaces={}, cluster=node)
-
-    assert (outcome.status, outcome.results) == ("Succeeded", {"codes": "70"})
-
-
-def test_what_cannot_be_started_fails_the_task_whatever_on_error_says(
-    node: Cluster, factory_image: str
-) -> None:
-    tried = task({"name": "missing", "command": ["/no/such/program"], "onError": "continue"})
-
-    outcome = run_task(tried, params={"image": factory_image}, workspaces={}, cluster=node)
-
-    assert outcome.status == "Failed", outcome.log
 
 
 def test_arguments_alone_go_to_the_entrypoint_of_the_image(node: Cluster, factory_image: str) -> None:
@@ -169,24 +102,6 @@ def test_results_have_4096_bytes_together_as_json(
 
     assert outcome.succeeded == fits, outcome.log
     assert ("Termination message is above max allowed size" in outcome.reason) != fits
-
-
-def test_a_step_that_takes_too_long_fails_the_task(node: Cluster, factory_image: str) -> None:
-    tried = task(script("sleep 60", name="slow", timeout="1s", onError="continue"))
-
-    outcome = run_task(tried, params={"image": factory_image}, workspaces={}, cluster=node)
-
-    assert (outcome.status, outcome.steps["slow"].reason) == ("Failed", "TimeoutExceeded")
-
-
-def test_a_task_that_takes_too_long_fails(node: Cluster, factory_image: str) -> None:
-    tried = task(script("sleep 60", name="slow"), script("true"))
-
-    outcome = run_task(
-        tried, params={"image": factory_image}, workspaces={}, cluster=node, run=Run(timeout=1.0)
-    )
-
-    assert (outcome.status, outcome.reason) == ("Failed", "TaskRunTimeout")
 
 
 @pytest.mark.parametrize(
@@ -243,16 +158,6 @@ def test_the_capabilities_of_a_step(
     outcome = run_task(tried, params={"image": factory_image}, workspaces={}, cluster=node)
 
     assert outcome.results == {"set": effective}, outcome.log
-
-
-def test_an_image_that_is_not_to_be_had_fails_the_task(node: Cluster) -> None:
-    tried = task(script("true"))
-
-    outcome = run_task(
-        tried, params={"image": "registry.example.com/none@sha256:00"}, workspaces={}, cluster=node
-    )
-
-    assert outcome.reason.startswith("step unnamed-0: ImagePullBackOff"), outcome.log
 
 
 def test_a_script_that_names_what_is_not_there_is_refused(node: Cluster, factory_image: str) -> None:
@@ -322,35 +227,3 @@ def test_a_pipeline_hands_results_on_and_a_failure_still_runs_finally(
     assert outcome.tasks["after"].status == "Skipped"  # type: ignore[union-attr]
     assert outcome.tasks["tell"].results == {"said": "Failed Failed"}  # type: ignore[union-attr]
     assert (volume / "below" / "it" / "file").read_text() in {"wrong", "right"}
-
-
-def test_what_runs_beside_a_refused_task_is_ended(node: Cluster, factory_image: str) -> None:
-    slow = task(script("sleep 120", onError="continue"), script("sleep 120"))
-    wrong = task(script("echo $(params.nowhere)"))
-    image = [{"name": "image", "value": factory_image}]
-    pipeline = {
-        "apiVersion": "tekton.dev/v1",
-        "kind": "Pipeline",
-        "metadata": {"name": "tried"},
-        "spec": {
-            "tasks": [
-                {"name": "wrong", "taskSpec": wrong["spec"], "params": image, "runAfter": ["first"]},
-                {
-                    "name": "slow",
-                    "taskSpec": slow["spec"],
-                    "params": image,
-                    "retries": 3,
-                    "runAfter": ["first"],
-                },
-                {"name": "first", "taskSpec": task(script("true"))["spec"], "params": image},
-            ]
-        },
-    }
-
-    started = time.monotonic()
-
-    with pytest.raises(RefusedError):
-        run_pipeline(pipeline, params={}, workspaces={}, cluster=node)
-
-    # Not a test of speed: two minutes is what a container that goes on would take.
-    assert time.monotonic() - started < 120

@@ -21,8 +21,6 @@ _LOOPBACK = re.compile(r"^(localhost|127\.0\.0\.1):\d+/")
 _PODMAN_SECONDS = 300.0
 # How often a container is asked whether it was stopped.
 _LOOK_SECONDS = 0.2
-# What podman itself says of a container that could not be started.
-_NOT_STARTED = {125, 126, 127}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +38,15 @@ class Ended:
 
     status: int | None
     output: str
-    started: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """What an image says of itself: its USER, ENTRYPOINT and CMD."""
+
+    user: str
+    entrypoint: Sequence[str] = ()
+    command: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +61,7 @@ class Cluster:
     network: podman's network.
     parallel: how many TaskRuns run beside one another.
     folder: where emptyDir volumes and results lie while a TaskRun runs.
-    users: the USER of each image that was asked for.
+    configurations: of each image that was asked for.
     pulled, stopped, guard: what is to be removed at the end, whether it has come, and who may look.
     """
 
@@ -68,7 +74,7 @@ class Cluster:
     network: str = "host"
     parallel: int = 2
     folder: Path | None = None
-    users: dict[str, str] = field(default_factory=dict)
+    configurations: dict[str, Configuration] = field(default_factory=dict)
     pulled: set[str] = field(default_factory=set)
     stopped: threading.Event = field(default_factory=threading.Event)
     guard: threading.Lock = field(default_factory=threading.Lock)
@@ -81,11 +87,16 @@ class Cluster:
         """
         image = self.images.get(name.partition("@")[0], name)
         with self.guard:
-            if image not in self.users:
+            if image not in self.configurations:
                 self._pull(image)
-                done = _podman("image", "inspect", "--format", "{{json .Config.User}}", image)
+                done = _podman("image", "inspect", "--format", "{{json .Config}}", image)
                 assert done.returncode == 0, done.stdout
-                self.users[image] = str(json.loads(done.stdout))
+                told = json.loads(done.stdout)
+                self.configurations[image] = Configuration(
+                    user=told.get("User") or "",
+                    entrypoint=told.get("Entrypoint") or (),
+                    command=told.get("Cmd") or (),
+                )
         return image
 
     def _pull(self, image: str) -> None:
@@ -120,8 +131,7 @@ class Cluster:
                 if isinstance(error, subprocess.TimeoutExpired):
                     return Ended(status=None, output=output)
                 raise
-        refused = process.returncode in _NOT_STARTED and re.search(r"^Error: ", output, re.MULTILINE)
-        return Ended(status=process.returncode, output=output, started=not refused)
+        return Ended(status=process.returncode, output=output)
 
     def _output(self, process: "subprocess.Popen[str]", timeout: float | None) -> str:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -150,7 +160,7 @@ class Cluster:
         with self.guard:
             for image in sorted(self.pulled):
                 _podman("rmi", "--force", image)
-                self.users.pop(image, None)
+                self.configurations.pop(image, None)
             self.pulled.clear()
 
     @contextlib.contextmanager

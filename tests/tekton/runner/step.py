@@ -12,6 +12,8 @@ from tekton.runner.security import podman_options
 from tekton.runner.variables import Layers, kubernetes, text_of, texts_of
 
 SCRIPTS, RESULTS, STEPS = "/tekton/scripts", "/tekton/results", "/tekton/steps"
+# What Tekton puts before each step's command, and the folder of the file in which it tells how that ended.
+ENTRYPOINT, RUN = "/tekton/bin/entrypoint", "/tekton/run"
 # What Tekton puts before a script that names no interpreter.
 _DEFAULT_SHEBANG = "#!/bin/sh\nset -e\n"
 _MERGED_LISTS = {"env": "name", "volumeMounts": "mountPath"}
@@ -86,20 +88,29 @@ def container(step: Node, index: int, folders: Folders, layers: Layers, cluster:
     image = cluster.image(text_of(step["image"], layers))
     environment = _environment(step, layers)
     options = [f"--group-add={cluster.fs_group}"]
+    configuration = cluster.configurations[image]
     options += podman_options(
-        step.get("securityContext") or {}, user=cluster.user, image_user=cluster.users[image]
+        step.get("securityContext") or {}, user=cluster.user, image_user=configuration.user
     )
     options += [f"--env={name}={value}" for name, value in {**cluster.env, **environment}.items()]
-    options += _mounts(step, folders, layers, cluster)
+    options += _mounts(step, index, folders, layers, cluster)
     if working := text_of(step.get("workingDir", ""), layers):
         options.append(f"--workdir={working}")
     command = [kubernetes(word, environment) for word in texts_of(step.get("command") or (), layers)]
     arguments = [kubernetes(word, environment) for word in texts_of(step.get("args") or (), layers)]
     if "script" in step:
         command = [f"{SCRIPTS}/script-{index}"]
-    if command:
-        options.append(f"--entrypoint={json.dumps(command)}")
+    if not command:
+        # The image's own, whose CMD stands for arguments where there are none.
+        command, arguments = [*configuration.entrypoint], arguments or [*configuration.command]
+    first = ["python3", "-I", "-S", ENTRYPOINT, f"{RUN}/ended"]
+    options.append(f"--entrypoint={json.dumps([*first, *command])}")
     return [*options, image, *arguments]
+
+
+def ended_file(folders: Folders, index: int) -> Path:
+    """The file in which the step's first process tells how the step ended."""
+    return folders.room / "run" / str(index) / "ended"
 
 
 def _environment(step: Node, layers: Layers) -> dict[str, str]:
@@ -110,8 +121,10 @@ def _environment(step: Node, layers: Layers) -> dict[str, str]:
     return found
 
 
-def _mounts(step: Node, folders: Folders, layers: Layers, cluster: Cluster) -> list[str]:
+def _mounts(step: Node, index: int, folders: Folders, layers: Layers, cluster: Cluster) -> list[str]:
     found = {mount.target: (mount.source, mount.read_only) for mount in cluster.mounts}
+    found[ENTRYPOINT] = (Path(__file__).with_name("entrypoint.py"), True)
+    found[RUN] = (cluster.volume(ended_file(folders, index).parent, mode=0o2777), False)
     found |= folders.mounts
     for mount in listed(step, "volumeMounts", "mount", "step"):
         name = text_of(mount["name"], layers)

@@ -20,6 +20,7 @@ from tekton.runner.step import (
     Folders,
     check,
     container,
+    ended_file,
     merged,
     step_name,
     volume_names,
@@ -230,7 +231,7 @@ def _step(prepared: Prepared, step: Node, index: int, cluster: Cluster) -> StepO
     limits = [limit for limit in (own, left) if limit is not None]
     ended = cluster.run(arguments, timeout=min(limits, default=None))
     late = _TOO_LATE if own is None or (left is not None and left < own) else "TimeoutExceeded"
-    outcome = _judged(step, name, ended, late)
+    outcome = _judged(step, name, ended, _told(ended_file(prepared.folders, index)), late)
     try:
         check_room(
             prepared.folders.room / "results",
@@ -239,21 +240,28 @@ def _step(prepared: Prepared, step: Node, index: int, cluster: Cluster) -> StepO
         )
     except TooLargeError as error:
         return StepOutcome(
-            name=name, status=FAILED, exit_code=ended.status, output=ended.output, reason=str(error)
+            name=name, status=FAILED, exit_code=outcome.exit_code, output=ended.output, reason=str(error)
         )
     return outcome
 
 
-def _judged(step: Node, name: str, ended: Ended, late: str) -> StepOutcome:
+def _told(file: Path) -> int | None:
+    """How the step's own process ended; None where it never ran, or the whole container was ended."""
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    return int(text) if text.lstrip("-").isdecimal() else None
+
+
+def _judged(step: Node, name: str, ended: Ended, told: int | None, late: str) -> StepOutcome:
     if ended.status is None:
         return StepOutcome(name=name, status=FAILED, output=ended.output, reason=late)
     # What could not be started at all fails the Task, whatever onError says.
-    goes_on = step.get("onError") == "continue" and ended.started
-    status = SUCCEEDED if ended.status == 0 or goes_on else FAILED
+    goes_on = step.get("onError") == "continue" and told is not None
+    # Go's ExitCode is -1 for any signal; where nothing goes on, the container's own code is what is told.
+    exit_code = max(told, -1) if told is not None and goes_on else ended.status
     return StepOutcome(
         name=name,
-        status=status,
-        exit_code=ended.status,
+        status=SUCCEEDED if ended.status == 0 or goes_on else FAILED,
+        exit_code=exit_code,
         output=ended.output,
         reason="" if ended.status == 0 else "Continued" if goes_on else "Error",
     )
