@@ -5,9 +5,11 @@ repository. Equal bills give equal manifests, so that a second run changes nothi
 """
 
 import json
+import logging
 import re
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -16,12 +18,12 @@ from pathlib import Path
 import requests
 from oras.auth import AuthenticationException
 from oras.client import OrasClient
-from oras.logger import setup_logger
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+from oras.logger import logger
+from urllib3.exceptions import InsecureRequestWarning
 
 from factory.errors import SbomError
 from factory.sbom.registry_login import Login, login_for
+from factory.sbom.registry_session import certificates, restrained
 
 LAYER = "application/vnd.cyclonedx+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -35,15 +37,6 @@ _IMAGES = (
 _REFERENCE = re.compile(
     r"(?P<repository>(?P<host>[A-Za-z0-9.-]+(?::[0-9]+)?)/[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*)"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?@sha256:(?P<digest>[0-9a-f]{64})"
-)
-_CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
-# In all some seconds; after a refusal (4xx) there is nothing to wait for.
-_RETRIES = Retry(
-    total=3,
-    backoff_factor=0.5,
-    status_forcelist=(500, 502, 503, 504),
-    allowed_methods=None,
-    raise_on_status=False,
 )
 
 
@@ -101,51 +94,64 @@ def attach(bill: bytes, image: ImageReference, *, access: Access, environment: M
         SbomError: the image is not there, or the registry refused, failed or did not answer.
     """
     tag = f"{image.repository}:sha256-{image.digest}.sbom"
+    verify = certificates(environment) if access.tls_verify else False
+    login = login_for(image.repository, environment)
     try:
-        client = _client(image, access, login_for(image.repository, environment))
-        with client.session:
-            _require_image(client, image)
-            layer = _push_blob(client, tag, bill, media_type=LAYER)
-            config = _push_blob(client, tag, _config(layer), media_type=CONFIG)
-            manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
-            _check(client.upload_manifest(manifest, client.get_container(tag)), tag)
-    except (requests.RequestException, AuthenticationException, ValueError) as error:
+        with warnings.catch_warnings():
+            # Whoever turns it off knows.
+            warnings.simplefilter("ignore", InsecureRequestWarning)
+            client = _client(image, access, login, verify=verify)
+            with client.session:
+                return _attach(client, image, tag, bill)
+    except (OSError, AuthenticationException, ValueError) as error:
         # Not repeated: a message of these may hold the whole request.
         raise SbomError(
             f"{image.host} did not take the bill of materials ({type(error).__name__})",
             solution="Look at the network and the registry; --plain-http is for one on this machine, and "
             "`podman login` is how it gets to know you.",
         ) from error
+
+
+def _attach(client: OrasClient, image: ImageReference, tag: str, bill: bytes) -> Attached:
+    _require_image(client, image)
+    layer = _push_blob(client, tag, bill, media_type=LAYER)
+    config = _push_blob(client, tag, _config(layer), media_type=CONFIG)
+    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
+    _check(client.upload_manifest(manifest, client.get_container(tag)), tag)
     return Attached(blob_url=f"{image.repository}@{layer['digest']}", tag=tag)
 
 
-def _client(image: ImageReference, access: Access, login: Login | None) -> OrasClient:
+def _client(image: ImageReference, access: Access, login: Login | None, *, verify: str | bool) -> OrasClient:
     # It would print to standard error what it thinks of each request.
-    setup_logger(quiet=True)
+    logger.set_stream_handler(logging.NullHandler())
     scheme = "http" if access.plain_http else "https"
-    with _session(requests.Session()) as session:
-        asked = session.get(f"{scheme}://{image.host}/v2/", verify=access.tls_verify)
+    with restrained(requests.Session()) as session:
+        asked = session.get(f"{scheme}://{image.host}/v2/", verify=verify)
     basic = asked.headers.get("Www-Authenticate", "").lower().startswith("basic")
     if basic and login is None:
         _check(asked, image.host)
     client = OrasClient(
-        insecure=access.plain_http, tls_verify=access.tls_verify, auth_backend="basic" if basic else "token"
+        insecure=access.plain_http, tls_verify=verify, auth_backend="basic" if basic else "token"
     )
-    _session(client.session)
+    restrained(client.session)
     # Its own way to try again sleeps for two minutes, also where it was refused.
-    client.do_request = partial(type(client).do_request.__wrapped__, client)
+    once = partial(type(client).do_request.__wrapped__, client)
+    client.do_request = partial(_request, once, image.host)
     if login is not None:
         client.auth.set_basic_auth(login.user, login.password)
     return client
 
 
-def _session(session: requests.Session) -> requests.Session:
-    """A session whose every request has an end."""
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=_RETRIES))
-    limits = (_CONNECT_SECONDS, _READ_SECONDS)
-    session.request = partial(session.request, timeout=limits)  # type: ignore[method-assign]
-    return session
+def _request(
+    once: Callable[..., requests.Response], host: str, *positional: object, **named: object
+) -> requests.Response:
+    """What the client asks; that it was given no token is a refusal, which it has no error of its own for."""
+    try:
+        return once(*positional, **named)
+    except requests.RequestException:
+        raise
+    except ValueError as error:
+        raise _refused(host, "it gave no token") from error
 
 
 def _require_image(client: OrasClient, image: ImageReference) -> None:
@@ -176,10 +182,7 @@ def _config(layer: Mapping[str, str | int]) -> bytes:
 def _check(response: requests.Response, what: str) -> None:
     status = response.status_code
     if status in {requests.codes.unauthorized, requests.codes.forbidden}:
-        raise SbomError(
-            f"the registry refuses access to {what} (HTTP {status})",
-            solution="Log in as somebody who may push there: `podman login REGISTRY`, or REGISTRY_AUTH_FILE.",
-        )
+        raise _refused(what, f"HTTP {status}")
     if status == requests.codes.not_found:
         raise SbomError(
             f"{what} is not in the registry",
@@ -190,3 +193,10 @@ def _check(response: requests.Response, what: str) -> None:
             f"the registry answers HTTP {status} for {what}",
             solution="Look at what the registry logs, and run the same command again.",
         )
+
+
+def _refused(what: str, why: str) -> SbomError:
+    return SbomError(
+        f"the registry refuses access to {what} ({why})",
+        solution="Log in as somebody who may push there: `podman login REGISTRY`, or REGISTRY_AUTH_FILE.",
+    )
