@@ -3,9 +3,12 @@
 License-Expression (PEP 639) is the one field that says it in SPDX's terms; it goes first, and the
 others count only where it is not there. A License field, or a Trove classifier, that happens to be an
 expression or that stands for exactly one licence is given as such. Everything else is the name by
-which the package calls its licence, which is no SPDX identifier, and nothing is guessed from it.
+which the package calls its licence, which is no SPDX identifier, and nothing is guessed from it. Where
+a License field and the classifiers say different things, all of them are told.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
@@ -15,6 +18,9 @@ _MOST_NAME_CHARACTERS = 120
 # What build tools write where nobody said anything.
 _NOTHING = frozenset({"", "unknown", "none", "n/a"})
 _PREFIX = "License :: "
+_WORD = re.compile(r"(?:[^\W_]|\.(?=\w))+\+?")
+# Words that tell no licence from another.
+_FILLING = frozenset({"the", "license", "licence", "software"})
 _OSI = "OSI Approved"
 # The classifiers that stand for one licence in one version. "BSD License" and "Apache Software License"
 # stand for several each, and are names.
@@ -55,22 +61,48 @@ class Licence:
 def declared_licences(metadata: bytes) -> tuple[Licence, ...]:
     """What core metadata (METADATA of a wheel) declares; empty where it declares nothing.
 
-    Several names say nothing about how they combine.
+    Several say nothing about how they combine. Of a License field and a classifier one is left out only
+    where the other says all that it says.
     """
     fields, _ = parse_email(metadata)
     if expression := fields.get("license_expression", "").strip():
         return (_licence(expression),)
-    classifiers = fields.get("classifiers", [])
-    classified = tuple(dict.fromkeys(filter(None, map(_of_classifier, classifiers))))
+    classifiers = dict.fromkeys(filter(None, map(_classified_name, fields.get("classifiers", []))))
     text = fields.get("license", "").strip()
     if text.lower() in _NOTHING:
-        return classified
+        return _unique(map(_of_classifier, classifiers))
     named = _licence(text)
-    if named.is_expression or not classified:
-        return (named,)
-    # Names on both sides: the package's own word, but that a whole text is no name.
-    told = any(licence.is_expression for licence in classified) or "\n" in text
-    return classified if told else (named,)
+    others = [name for name in classifiers if not _is_told(name, named)]
+    if not named.is_expression and any(_is_spelling(named.text, name) for name in others):
+        return _unique(map(_of_classifier, others))
+    return _unique((named, *map(_of_classifier, others)))
+
+
+def _unique(licences: Iterable[Licence]) -> tuple[Licence, ...]:
+    return tuple(dict.fromkeys(licences))
+
+
+def _is_told(name: str, by: Licence) -> bool:
+    """Whether a License field says what a classifier says: its one licence, or its group and perhaps more."""
+    identifier = _CLASSIFIED.get(name)
+    if identifier is not None:
+        return by.is_expression and identifier in re.split(r"[\s()]+", by.text)
+    return any(words <= _words(by.text) for words in _spellings(name))
+
+
+def _is_spelling(text: str, name: str) -> bool:
+    """Whether a text is another way to write a classifier's one licence, and no word more."""
+    return name in _CLASSIFIED and _words(text) in (*_spellings(name), _words(_CLASSIFIED[name]))
+
+
+def _spellings(name: str) -> tuple[frozenset[str], ...]:
+    """A classifier's name in words: whole, without its brackets, and what stands in them."""
+    before, _, bracketed = name.partition("(")
+    return tuple(filter(None, map(_words, (name, before, bracketed))))
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(text.casefold())) - _FILLING
 
 
 def _licence(text: str) -> Licence:
@@ -82,12 +114,12 @@ def _licence(text: str) -> Licence:
         return Licence(text=line[:_MOST_NAME_CHARACTERS].rstrip(), is_expression=False)
 
 
-def _of_classifier(classifier: str) -> Licence | None:
-    """The licence of a Trove classifier; None for another kind, and for one that only says "approved"."""
-    if not classifier.startswith(_PREFIX):
-        return None
+def _classified_name(classifier: str) -> str | None:
+    """What a Trove classifier calls a licence; None for another kind, and for one that says "approved"."""
     name = classifier.rpartition(" :: ")[2]
-    if name == _OSI:
-        return None
+    return name if classifier.startswith(_PREFIX) and name != _OSI else None
+
+
+def _of_classifier(name: str) -> Licence:
     identifier = _CLASSIFIED.get(name)
     return Licence(text=identifier or name, is_expression=bool(identifier))

@@ -8,6 +8,8 @@ from factory.sbom.licences import Licence, declared_licences
 MIT_CLASSIFIER = "Classifier: License :: OSI Approved :: MIT License"
 BSD_CLASSIFIER = "Classifier: License :: OSI Approved :: BSD License"
 GPL_CLASSIFIER = "Classifier: License :: OSI Approved :: GNU General Public License v3 (GPLv3)"
+GPL2_CLASSIFIER = "Classifier: License :: OSI Approved :: GNU General Public License v2 (GPLv2)"
+APACHE_CLASSIFIER = "Classifier: License :: OSI Approved :: Apache Software License"
 WHOLE_TEXT = "License: \n        Copyright (c) 2020 Somebody\n        \n        Permission is hereby granted"
 
 
@@ -36,7 +38,8 @@ def _name(text: str) -> Licence:
         # The expression goes before all others, whatever they say.
         (["License-Expression: ISC", "License: MIT", GPL_CLASSIFIER], (_spdx("ISC"),)),
         (["License: MIT"], (_spdx("MIT"),)),
-        (["License: BSD-3-Clause", GPL_CLASSIFIER], (_spdx("BSD-3-Clause"),)),
+        (["License: MIT", MIT_CLASSIFIER], (_spdx("MIT"),)),
+        (["License: BSD-3-Clause", BSD_CLASSIFIER], (_spdx("BSD-3-Clause"),)),
         (["License: Apache 2.0"], (_name("Apache 2.0"),)),
         (["License: BSD"], (_name("BSD"),)),
         (["License: UNKNOWN"], ()),
@@ -52,8 +55,33 @@ def _name(text: str) -> Licence:
         (["Classifier: License :: OSI Approved"], ()),
         (["Classifier: License :: Other/Proprietary License"], (_name("Other/Proprietary License"),)),
         (["Classifier: Programming Language :: Python"], ()),
-        # A whole text is no name: the classifier is, or else the first line that says anything.
-        ([WHOLE_TEXT, BSD_CLASSIFIER], (_name("BSD License"),)),
+        # What else it is called is no second licence.
+        (["License: The MIT License (MIT)", MIT_CLASSIFIER], (_spdx("MIT"),)),
+        (["License: GPLv3", GPL_CLASSIFIER], (_spdx("GPL-3.0-only"),)),
+        (["License: Apache 2.0", APACHE_CLASSIFIER], (_name("Apache 2.0"),)),
+        (["License: MIT OR Apache-2.0", MIT_CLASSIFIER, APACHE_CLASSIFIER], (_spdx("MIT OR Apache-2.0"),)),
+        # Where the two contradict each other, or one says more, both are told.
+        (["License: Proprietary", MIT_CLASSIFIER], (_name("Proprietary"), _spdx("MIT"))),
+        (["License: BSD-3-Clause", GPL_CLASSIFIER], (_spdx("BSD-3-Clause"), _spdx("GPL-3.0-only"))),
+        (["License: Apache-2.0", MIT_CLASSIFIER], (_spdx("Apache-2.0"), _spdx("MIT"))),
+        (["License: MIT License", BSD_CLASSIFIER], (_name("MIT License"), _name("BSD License"))),
+        (["License: MIT, not BSD", MIT_CLASSIFIER], (_name("MIT, not BSD"), _spdx("MIT"))),
+        (
+            ["License: GPLv2 or later / commercial", GPL2_CLASSIFIER],
+            (_name("GPLv2 or later / commercial"), _spdx("GPL-2.0-only")),
+        ),
+        (["License: GPLv2+", GPL2_CLASSIFIER], (_name("GPLv2+"), _spdx("GPL-2.0-only"))),
+        (
+            ["License: GPL-2.0-or-later", GPL2_CLASSIFIER],
+            (_spdx("GPL-2.0-or-later"), _spdx("GPL-2.0-only")),
+        ),
+        (
+            ["License: Dual License", APACHE_CLASSIFIER, BSD_CLASSIFIER],
+            (_name("Dual License"), _name("Apache Software License"), _name("BSD License")),
+        ),
+        (["License: MIT License", MIT_CLASSIFIER, BSD_CLASSIFIER], (_spdx("MIT"), _name("BSD License"))),
+        # Of a whole text the first line that says anything stands for it.
+        ([WHOLE_TEXT, BSD_CLASSIFIER], (_name("Copyright (c) 2020 Somebody"), _name("BSD License"))),
         ([WHOLE_TEXT], (_name("Copyright (c) 2020 Somebody"),)),
         (["License: " + "word " * 100], (_name(("word " * 24).strip()),)),
         # What an import would run is a text like any other.
