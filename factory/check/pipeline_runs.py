@@ -8,8 +8,16 @@ from factory.check.subject import Subject
 from factory.errors import KonfluxError
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import FLAVORS_FOLDER, Repository
-from factory.konflux.settings import SETTINGS_FILE, Settings, read_settings
-from factory.konflux.wanted import Compared, compare, files_of, shared_files, strays, wanted_paths
+from factory.konflux.settings import DEFAULTS, SETTINGS_FILE, Settings, read_settings
+from factory.konflux.wanted import (
+    Compared,
+    compare,
+    files_of,
+    in_the_way,
+    shared_files,
+    strays,
+    wanted_paths,
+)
 
 _TO_ROOT = "../.."
 _ALL = "Run `factory konflux --all`"
@@ -40,7 +48,12 @@ def check_pipeline_runs(subject: Subject) -> Iterator[Problem]:
     except KonfluxError as error:
         yield _refused(PROJECT_FILE, error)
         return
-    for item in compare(folder.parents[1], files):
+    root = folder.parents[1]
+    blocked = in_the_way(root, subject.konflux)
+    if blocked is not None:
+        yield _blocked(f"{_TO_ROOT}/{blocked}", subject.konflux)
+        return
+    for item in compare(root, files):
         yield from _differing(
             item, f"{_TO_ROOT}/{item.file.path}", f"`factory konflux {subject.flavor.name}`"
         )
@@ -56,14 +69,20 @@ def check_shared_runs(repository: Repository, settings: Settings) -> tuple[Probl
         files = shared_files(repository, settings)
     except KonfluxError as error:
         return (_refused(SETTINGS_FILE, error),)
+    blocked = in_the_way(repository.root, settings)
+    if blocked is not None:
+        return (_blocked(blocked, settings),)
     found = [
         problem
         for item in compare(repository.root, files)
         for problem in _differing(item, item.file.path, "`factory konflux --all`")
     ]
     wanted = wanted_paths(repository, settings, files)
-    for path in strays(repository.root, settings, wanted):
+    # Pipelines as Code reads .tekton, whatever the settings say.
+    for path in strays(repository.root, (settings.out, DEFAULTS["out"]), wanted):
         message = "made by `factory konflux`, and nothing makes it any more: its flavor is gone"
+        if not path.startswith(f"{settings.out}/"):
+            message = f"made by `factory konflux`, which writes to {settings.out} now"
         found.append(
             Problem(code="FAC503", path=path, message=message, solution=f"{_ALL}: it removes the file.")
         )
@@ -85,6 +104,16 @@ def _differing(item: Compared, path: str, command: str) -> Iterator[Problem]:
         yield Problem(
             code="FAC502", path=path, message=message, solution=f"Move or remove it. Then run {command}."
         )
+
+
+def _blocked(path: str, settings: Settings) -> Problem:
+    message = f"is no folder, and {settings.out} is that of the PipelineRuns"
+    return Problem(
+        code="FAC502",
+        path=path,
+        message=message,
+        solution="Move or remove it. Then run `factory konflux --all`.",
+    )
 
 
 def _refused(path: str, error: KonfluxError) -> Problem:

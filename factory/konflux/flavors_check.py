@@ -66,6 +66,18 @@ def flavors_check_files(names: Sequence[str], settings: Settings) -> tuple[RunFi
     )
 
 
+def shared_names() -> tuple[str, ...]:
+    """The names of the Pipelines and Tasks that are copied into a repository.
+
+    Raises:
+        KonfluxError: the factory's Tekton files are not there.
+    """
+    # Late, as above.
+    import yaml  # noqa: PLC0415
+
+    return (PIPELINE, FLAVORS_CHECK, *_tasks_of(yaml.safe_load(pipeline_file(FLAVORS_CHECK))))
+
+
 def copied_pipeline(name: str, settings: Settings) -> RunFile:
     """A Pipeline of the factory as it is, with the line that says that it is ours.
 

@@ -1,5 +1,7 @@
 """Every file that `factory konflux` makes of a repository, and how those that are there differ from it."""
 
+import os
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,12 +10,22 @@ from typing import Literal
 from factory.errors import KonfluxError
 from factory.files import is_temporary, storage_error
 from factory.flavor.project import PROJECT_FILE
-from factory.flavor.repository import Flavor, Repository
+from factory.flavor.repository import FLAVORS_FOLDER, Flavor, Repository
 from factory.konflux.bundles import OtherBundle, keep_bundles
-from factory.konflux.flavors_check import copied_pipeline, flavors_check_files
-from factory.konflux.pipeline_run import EVENTS, MARK, PIPELINE, RunFile, file_path, flavor_files
+from factory.konflux.flavors_check import copied_pipeline, flavors_check_files, shared_names
+from factory.konflux.pipeline_run import (
+    EVENTS,
+    FLAVORS_CHECK,
+    MARK,
+    PIPELINE,
+    RunFile,
+    check_flavor_name,
+    file_path,
+    flavor_files,
+)
 from factory.konflux.settings import Settings
 
+_RUN_STEM = re.compile(r"(?P<name>.+)-(?:pull-request|push)")
 Kind = Literal["missing", "changed", "foreign", "same"]
 
 
@@ -44,13 +56,25 @@ def files_of(flavor: Flavor, settings: Settings) -> tuple[RunFile, ...]:
 def shared_files(repository: Repository, settings: Settings) -> tuple[RunFile, ...]:
     """The files that belong to no single flavor: the Pipelines and the runs that check every flavor.
 
+    A flavor of `left_out` is not among those that are checked.
+
     Raises:
-        KonfluxError: a flavor has a name that is not acceptable, or the Tekton files are not there.
+        KonfluxError: the Tekton files are not there.
     """
-    return (
-        copied_pipeline(PIPELINE, settings),
-        *flavors_check_files([flavor.name for flavor in in_repository(repository)], settings),
-    )
+    out = left_out(repository, settings)
+    names = [flavor.name for flavor in in_repository(repository) if flavor.name not in out]
+    return (copied_pipeline(PIPELINE, settings), *flavors_check_files(names, settings))
+
+
+def left_out(repository: Repository, settings: Settings) -> dict[str, str]:
+    """The flavors whose names cannot be in a PipelineRun, each with why."""
+    refused: dict[str, str] = {}
+    for flavor in in_repository(repository):
+        try:
+            check_flavor_name(flavor.name, settings)
+        except KonfluxError as error:
+            refused[flavor.name] = error.reason
+    return refused
 
 
 def in_repository(repository: Repository) -> Iterator[Flavor]:
@@ -74,19 +98,40 @@ def wanted_paths(repository: Repository, settings: Settings, shared: Iterable[Ru
     return frozenset((*own, *(file.path for file in shared)))
 
 
-def strays(root: Path, settings: Settings, wanted: Collection[str]) -> tuple[str, ...]:
-    """The paths of files of ours that are not among those wanted, such as a flavor's that is gone.
+def strays(root: Path, folders: Iterable[str], wanted: Collection[str]) -> tuple[str, ...]:
+    """The paths of files of ours in folders that are not among those wanted, such as a flavor's that is gone.
+
+    A file that somebody copied from one of ours is theirs, under whatever name. A folder that leads out of
+    the repository is not looked at.
 
     Raises:
+        KonfluxError: the Tekton files are not there.
         StorageError: the file system refused.
     """
-    folder = root / settings.out
-    if not folder.is_dir():
-        return ()
-    paths = (
-        f"{settings.out}/{path.name}" for path in sorted(folder.glob("*.yaml")) if not is_temporary(path)
-    )
-    return tuple(path for path in paths if path not in wanted and _is_ours(root / path))
+    # By the folders that they lead to: one of two may be a link to the other, or to itself.
+    real = {folder: Path(os.path.realpath(root / folder)) for folder in {*folders, *map(_folder_of, wanted)}}
+    kept = {real[_folder_of(path)] / path.rpartition("/")[2] for path in wanted}
+    found: dict[Path, str] = {}
+    for folder in folders:
+        if not real[folder].is_relative_to(root.resolve()) or not real[folder].is_dir():
+            continue
+        for path in sorted(real[folder].glob("*.yaml")):
+            if path not in kept and not is_temporary(path) and _was_written_here(path):
+                found.setdefault(path, f"{folder}/{path.name}")
+    return tuple(found.values())
+
+
+def _folder_of(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def in_the_way(root: Path, settings: Settings) -> str | None:
+    """The path of what stands in the place of the folder of PipelineRuns, or of one above it, and is none."""
+    folder = Path(settings.out)
+    for path in (*reversed(folder.parents), folder):
+        if os.path.lexists(root / path) and not (root / path).is_dir():
+            return str(path)
+    return None
 
 
 def is_of_others(folder: Path) -> bool:
@@ -123,6 +168,21 @@ def _compared(path: Path, file: RunFile) -> Compared:
 def _is_ours(path: Path) -> bool:
     found = None if path.is_symlink() else _content(path)
     return found is not None and found.startswith(MARK.encode())
+
+
+def _was_written_here(path: Path) -> bool:
+    """Whether a file is ours, and says of itself what its name says."""
+    if not _is_ours(path):
+        return False
+    content = _content(path) or b""
+    stem = path.name.removesuffix(".yaml")
+    run = _RUN_STEM.fullmatch(stem)
+    if run is None:
+        name = re.compile(rf'^  name: "?{re.escape(stem)}"?$'.encode(), re.MULTILINE)
+        return stem in shared_names() and name.search(content) is not None
+    own = f"{MARK} from {FLAVORS_FOLDER}/{run['name']}/{PROJECT_FILE} "
+    told = f"{MARK} from the flavors' folders " if run["name"] == FLAVORS_CHECK else own
+    return content.startswith(told.encode())
 
 
 def _content(path: Path) -> bytes | None:

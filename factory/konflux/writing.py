@@ -17,7 +17,9 @@ from factory.konflux.wanted import (
     check_in_repository,
     compare,
     files_of,
+    in_the_way,
     is_of_others,
+    left_out,
     shared_files,
     strays,
     wanted_paths,
@@ -49,6 +51,7 @@ class Written:
 
     ``kept`` has the bundles that differ from the factory's by tag or digest, and stay; ``replaced`` those
     that gave way to the factory's, since the file was written by a release that shipped others.
+    ``left_out`` has the flavors whose names are not acceptable, each with why: no run checks them.
     """
 
     flavors: tuple[str, ...]
@@ -57,6 +60,7 @@ class Written:
     files: tuple[FileChange, ...]
     kept: tuple[OtherBundles, ...]
     replaced: tuple[OtherBundles, ...]
+    left_out: Mapping[str, str]
     dry_run: bool
 
 
@@ -69,6 +73,8 @@ def write_runs(
     dry_run: bool = False,
 ) -> Written:
     """Write the files of flavors and those that all share; with ``every``, remove those of flavors gone.
+
+    Those in the folder of before are removed wherever ``out`` is another now.
 
     Everything is made and compared before the first byte is written. Files that differ are replaced whole,
     with the bundles that the repository has by another tag or digest.
@@ -85,12 +91,16 @@ def write_runs(
     with nullcontext() if dry_run else exclusive(root):
         proposal = settings_with(root, options)
         settings = proposal.settings
+        _refuse_in_the_way(root, settings)
         _check_out(root, settings)
         wanted = [file for flavor in chosen for file in files_of(flavor, settings)]
         shared = shared_files(repository, settings)
         compared = compare(root, (*wanted, *shared))
         _refuse_foreign(compared)
-        gone = strays(root, settings, wanted_paths(repository, settings, shared)) if every else ()
+        former = [change.old or DEFAULTS["out"] for change in proposal.changes if change.key == "out"]
+        # Pipelines as Code reads .tekton, whatever the settings say.
+        folders = (settings.out, *former, DEFAULTS["out"]) if every else former
+        gone = strays(root, folders, wanted_paths(repository, settings, shared))
         if not dry_run:
             _write(root, proposal, compared, gone)
     return Written(
@@ -105,6 +115,7 @@ def write_runs(
         replaced=tuple(
             OtherBundles(path=item.file.path, bundles=item.replaced) for item in compared if item.replaced
         ),
+        left_out=left_out(repository, settings),
         dry_run=dry_run,
     )
 
@@ -114,6 +125,15 @@ def _refuse_foreign(compared: Iterable[Compared]) -> None:
     if foreign:
         raise KonfluxError(
             f"{', '.join(foreign)}: not written by `factory konflux`, and in the place of what it writes",
+            solution="Move or remove what is there, and run the command again. Nothing was written.",
+        )
+
+
+def _refuse_in_the_way(root: Path, settings: Settings) -> None:
+    path = in_the_way(root, settings)
+    if path is not None:
+        raise KonfluxError(
+            f"{path} is no folder, and {settings.out} is that of the PipelineRuns",
             solution="Move or remove what is there, and run the command again. Nothing was written.",
         )
 

@@ -41,6 +41,8 @@ def _lines(written: Written) -> Iterator[str]:
         yield f"{kept.path}: {bundles}, by another tag or digest than the factory's"
     for file_replaced in written.replaced:
         yield from (f"{file_replaced.path}: {_replaced(item)}" for item in file_replaced.bundles)
+    for name, reason in written.left_out.items():
+        yield f"{name} is left out of the check of every flavor: {reason}"
     counts = Counter(file.change for file in written.files)
     flavors = f"{len(written.flavors)} flavor{'' if len(written.flavors) == 1 else 's'}"
     yield f"{flavors}, {sum(counts.values()) - counts['removed']} files: {counts['same']} as they have to be"
