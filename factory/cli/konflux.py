@@ -4,6 +4,7 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.konflux.prefetch_input import prefetch_input
+from factory.konflux.wanted import check_in_repository
 from factory.konflux.writing import write_runs
 from factory.konflux.written_text import as_text, left_behind
 
@@ -26,8 +27,13 @@ from factory.konflux.written_text import as_text, left_behind
 )
 @click.option(
     "--output-image",
+    metavar="PLACE",
+    help="Where the images are in a registry, such as quay.io/ORG/ ; the component's name follows.",
+)
+@click.option(
+    "--component-prefix",
     metavar="PREFIX",
-    help="What the images' names begin with, such as quay.io/ORG/ ; the flavor's name follows.",
+    help="What stands before the flavor's name in that of the component, such as v3-6- for a release.",
 )
 @click.option(
     "--prefetch-input",
@@ -51,16 +57,19 @@ def command(
 
     Each flavor gets one for pull requests and one for pushes, which start when its folder changes. With
     them come the Pipelines that they name, and a run that checks every flavor. All follows from the
-    flavors' specs and from [konflux] of factory.toml, into which --application, --target-branch,
-    --service-account, --output-image and --out are written; `factory check` keeps it current.
+    flavors' specs and from [konflux] of factory.toml, into which the options from --out to
+    --component-prefix are written; `factory check` keeps it current.
     """
     if every == bool(flavors):
         raise click.UsageError("give flavors or --all")
     if input_alone and len(flavors) != 1:
         raise click.UsageError("--prefetch-input takes one flavor")
+    if input_alone and (dry_run or any(value is not None for value in options.values())):
+        raise click.UsageError("--prefetch-input follows from the flavor's spec alone: give no other option")
     repository = invocation.repository_of(*flavors)
     if input_alone:
         flavor = repository.flavor(flavors[0])
+        check_in_repository(flavor, repository)
         invocation.console.json_output = False  # it is JSON as it is
         invocation.console.result(None, prefetch_input(flavor.name, flavor.project.spec))
         return

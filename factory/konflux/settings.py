@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from factory.errors import KonfluxError, SpecError
 from factory.files import storage_error
@@ -17,7 +18,7 @@ from factory.konflux.values import (
     check_expiry,
     check_factory_image,
     check_folder,
-    check_image_prefix,
+    check_image_folder,
     check_label,
     check_machine,
     check_prefix,
@@ -25,7 +26,7 @@ from factory.konflux.values import (
 
 SETTINGS_FILE = "factory.toml"
 TABLE = "konflux"
-DEFAULTS: Mapping[str, str] = {"target-branch": "main", "out": ".tekton"}
+DEFAULTS: Mapping[str, str] = {"target-branch": "main", "out": ".tekton", "component-prefix": ""}
 """What a key of the table is where it is not there, for those that an option gives as well."""
 
 # CUDA and ROCm images take hours to push and to scan; "check" is the run that checks every flavor.
@@ -39,11 +40,11 @@ _EXAMPLE = "docs/konflux.md shows a whole table"
 class Settings:
     """What a repository's PipelineRuns have in common.
 
-    ``output_image`` is what the names of the images begin with. ``service_account`` is None where each
-    component has the one that Konflux makes for it; ``namespace`` is None where the run is in that of its
-    Pipelines as Code Repository. ``netrc_secret`` is a Secret with a file ``.netrc``, None where the index
-    wants no login. ``timeouts`` are minutes, by accelerator, and that of ``check``;
-    ``platforms`` the cluster's names of platforms, by the spec's.
+    ``output_image`` is where the images are in a registry, and ends with a slash. ``service_account`` is
+    None where each component has the one that Konflux makes for it; ``namespace`` is None where the run is
+    in that of its Pipelines as Code Repository. ``netrc_secret`` is a Secret with a file
+    ``.netrc``, None where the index wants no login. ``timeouts`` are minutes, by accelerator, and that of
+    ``check``; ``platforms`` the cluster's names of platforms, by the spec's.
     """
 
     application: str
@@ -91,18 +92,27 @@ def read_settings_text(root: Path) -> str | None:
         raise storage_error(root / SETTINGS_FILE, error) from error
 
 
+def read_document(text: str) -> dict[str, Any]:
+    """The text of a ``factory.toml`` as data, whatever it says.
+
+    Raises:
+        KonfluxError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise KonfluxError(
+            f"{SETTINGS_FILE} is not TOML: {error}", solution="Mend the line that the message names."
+        ) from error
+
+
 def parse_settings(text: str) -> Settings | None:
     """The settings that the text of a ``factory.toml`` holds; None where it has no table for them.
 
     Raises:
         KonfluxError: it is not TOML, or a key is missing, unknown, of the wrong type or not acceptable.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise KonfluxError(
-            f"{SETTINGS_FILE} is not TOML: {error}", solution="Mend the line that the message names."
-        ) from error
+    document = read_document(text)
     unknown = sorted(set(document) - {TABLE})
     if unknown:
         raise KonfluxError(
@@ -124,12 +134,14 @@ def _settings(content: object) -> Settings:
     table = Table(content, where=SETTINGS_FILE, name=TABLE, example=_EXAMPLE)
     settings = Settings(
         application=check_label(table.text("application"), of="application"),
-        output_image=check_image_prefix(table.text("output-image")),
+        output_image=check_image_folder(table.text("output-image")),
         target_branch=check_branch(_text(table, "target-branch", DEFAULTS["target-branch"])),
         service_account=_optional_label(table, "service-account"),
         netrc_secret=_optional_label(table, "netrc-secret"),
         namespace=_optional_label(table, "namespace"),
-        component_prefix=check_prefix(_text(table, "component-prefix", ""), of="component-prefix"),
+        component_prefix=check_prefix(
+            _text(table, "component-prefix", DEFAULTS["component-prefix"]), of="component-prefix"
+        ),
         out=check_folder(_text(table, "out", DEFAULTS["out"])),
         image_expires_after=check_expiry(_text(table, "image-expires-after", "5d")),
         max_keep_runs=_at_least_one(table, "max-keep-runs", default=3),

@@ -16,10 +16,11 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9](?:[a-z0-9-]*)")
 # Fewer than git allows (git-check-ref-format): none that a shell, CEL, YAML or a template would read.
 _BRANCH = re.compile(r"[A-Za-z0-9._/+@#=,%-]+")
-_IMAGE_PREFIX = re.compile(r"[a-z0-9][a-z0-9.-]*(?::[0-9]+)?/(?:[a-z0-9._-]+/)*[a-z0-9._-]*")
+_IMAGE_FOLDER = re.compile(r"[a-z0-9][a-z0-9.-]*(?::[0-9]+)?/(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?/)*")
 _FOLDER = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*(?:/[A-Za-z0-9._][A-Za-z0-9._-]*)*")
 # Of the Repository's own: what Pipelines as Code brings, such as source_branch, is of whoever asks to merge.
 _PARAMETER = re.compile(r"\{\{ ?[a-z0-9_]+_image ?\}\}")
+_OTHER_FOLDERS = frozenset({".git", "flavors", "templates"})
 _EXPIRY = re.compile(r"[1-9][0-9]{0,3}[hdw]")
 _DURATION = re.compile(r"(?:(?P<hours>[0-9]{1,3})h)?(?:(?P<minutes>[0-9]{1,3})m)?")
 _MACHINE = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*/[a-z0-9_]+")
@@ -78,20 +79,24 @@ def check_branch(branch: str) -> str:
     return branch
 
 
-def check_image_prefix(prefix: str) -> str:
-    """Return what the names of the images begin with, such as ``quay.io/ORG/``; a component's name follows.
+def check_image_folder(place: str) -> str:
+    """Return where the images are in a registry, such as ``quay.io/ORG/``, with the slash before their names.
+
+    Without the slash at its end it means the same: what a name itself begins with is ``component-prefix``.
 
     Raises:
-        SpecError: with a name after it, it is no image reference, or it names no registry.
+        SpecError: with a slash and a name after it, it is no image reference, or it names no registry.
     """
-    host = prefix.partition("/")[0]
-    if not _IMAGE_PREFIX.fullmatch(prefix) or not (set(".:") & set(host) or host == "localhost"):
+    folder = place if place.endswith("/") else f"{place}/"
+    host = folder.partition("/")[0]
+    if not _IMAGE_FOLDER.fullmatch(folder) or not (set(".:") & set(host) or host == "localhost"):
         raise SpecError(
-            f"{prefix!r} is not what the name of an image can begin with (given for output-image)",
-            solution="Write registry and organization, such as quay.io/ORG/ ; the flavor's name follows.",
+            f"{place!r} is not where images are in a registry (given for output-image)",
+            solution="Write registry and organization, such as quay.io/ORG/ ; the component's name follows, "
+            "and what that name begins with is component-prefix.",
         )
-    check_image(f"{prefix}name:tag", of="output-image")
-    return prefix
+    check_image(f"{folder}name:tag", of="output-image")
+    return folder
 
 
 def check_factory_image(reference: str) -> str:
@@ -114,13 +119,14 @@ def check_folder(path: str) -> str:
     """Return the path of a folder in the repository, beside ``flavors/``.
 
     Raises:
-        SpecError: it leaves the repository, is no plain path, or lies where the flavors are.
+        SpecError: it leaves the repository, is no plain path, or lies where flavors or templates are.
     """
     parts = path.split("/")
-    if not _FOLDER.fullmatch(path) or {".", ".."} & set(parts) or parts[0] in {"flavors", ".git"}:
+    if not _FOLDER.fullmatch(path) or {".", ".."} & set(parts) or parts[0] in _OTHER_FOLDERS:
         raise SpecError(
             f"{path!r} is not a folder for PipelineRuns (given for out)",
-            solution="Give a path from the repository's root; Pipelines as Code reads .tekton alone.",
+            solution="Give a path from the repository's root that nothing else uses; Pipelines as Code "
+            "reads .tekton alone.",
         )
     return path
 

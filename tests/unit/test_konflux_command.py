@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.konflux_site import contents, make_site
+from support.small_flavors import make_flavor
 from support.workshop import Run
 
 from factory.cli.main import main
@@ -88,6 +89,15 @@ def test_the_prefetch_input_is_printed_alone(
     assert contents(root) == before
 
 
+def test_the_prefetch_input_of_a_flavor_that_is_not_in_the_repository_is_refused(
+    capsys: pytest.CaptureFixture[str], root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = make_flavor(tmp_path_factory.mktemp("other"), name="th11", index_url=None).folder
+    run = _run(capsys, root, "--prefetch-input", str(elsewhere))
+    assert (run.status, run.out) == (31, "")
+    assert "is not in" in run.err
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
@@ -95,6 +105,9 @@ def test_the_prefetch_input_is_printed_alone(
         (("--all", "th09"), 2, "give flavors or --all"),
         (("--all", "--prefetch-input"), 2, "takes one flavor"),
         (("th09", "th10", "--prefetch-input"), 2, "takes one flavor"),
+        (("th09", "--prefetch-input", "--dry-run"), 2, "give no other option"),
+        (("th09", "--prefetch-input", "--out", "x"), 2, "give no other option"),
+        (("th09", "--prefetch-input", "--application", ""), 2, "give no other option"),
         (("th11", *OPTIONS), 13, "there is no flavor 'th11'"),
         (("--all",), 31, "--application NAME"),
         (("--all", *OPTIONS, "--target-branch", "a b"), 31, "not the name of a branch"),

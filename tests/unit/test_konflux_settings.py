@@ -1,5 +1,6 @@
 """``[konflux]`` of ``factory.toml``: what is read, what is refused, and what options write there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def test_a_repository_without_the_file_does_not_use_konflux(tmp_path: Path) -> N
         ('image-expires-after = "5"', "how long an image is kept"),
         ('image-expires-after = "0d"', "how long an image is kept"),
         ('out = "flavors/x"', "not a folder for PipelineRuns"),
+        ('out = "templates"', "not a folder for PipelineRuns"),
         ('out = "../x"', "not a folder for PipelineRuns"),
         ('out = "/x"', "not a folder for PipelineRuns"),
         ('out = "a b"', "not a folder for PipelineRuns"),
@@ -105,6 +107,29 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 )
 def test_the_factorys_image_is_a_digest_or_a_parameter(image: str) -> None:
     assert settings_of(f'{SETTINGS}factory-image = "{image}"\n').factory_image == image
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ("quay.io/o", "quay.io/o/"),
+        ("quay.io/o/", "quay.io/o/"),
+        ("localhost:5000/a/b-c", "localhost:5000/a/b-c/"),
+        ("registry:5000", "registry:5000/"),
+    ],
+)
+def test_the_place_of_the_images_ends_with_a_slash_whether_it_was_written_or_not(
+    given: str, place: str
+) -> None:
+    text = f'[konflux]\napplication = "images"\noutput-image = "{given}"\n'
+    assert settings_of(text).output_image == place
+
+
+@pytest.mark.parametrize("given", ["quay.io/o/odh-", "quay.io/o//", "o", "o/", "/o", "", "quay.io/o:1"])
+def test_what_is_no_place_in_a_registry_is_refused(given: str) -> None:
+    with pytest.raises(KonfluxError, match="not where images are in a registry") as refused:
+        parse_settings(f'[konflux]\napplication = "images"\noutput-image = "{given}"\n')
+    assert "component-prefix" in refused.value.solution
 
 
 COMMENTED = """\
@@ -176,7 +201,7 @@ def test_a_repository_without_the_file_gets_one(tmp_path: Path) -> None:
     ("options", "says"),
     [
         ({}, "--application NAME"),
-        ({"application": "images"}, "--output-image PREFIX"),
+        ({"application": "images"}, "--output-image PLACE"),
         ({"output-image": "quay.io/example/"}, "--application NAME"),
     ],
 )
@@ -184,6 +209,59 @@ def test_what_has_to_be_there_is_asked_for(tmp_path: Path, options: dict[str, st
     with pytest.raises(KonfluxError) as refused:
         settings_with(tmp_path, options)
     assert says in refused.value.solution
+
+
+INLINE = 'konflux = {application = "images", output-image = "quay.io/example/", timeouts = {cuda = "9h"}}\n'
+DOTTED = """\
+konflux.application = "images"
+konflux.output-image = "quay.io/example/"
+konflux.timeouts.cuda = "9h"
+"""
+OUT_OF_ORDER = f"""\
+[konflux.timeouts]
+cuda = "9h"  # slow
+
+{SETTINGS}"""
+IN_QUOTES = """\
+["konflux"]
+"application" = "images"
+'output-image' = 'quay.io/example/'
+[ konflux . timeouts ]
+cuda = "9h"
+"""
+
+
+@pytest.mark.parametrize("text", [INLINE, DOTTED, OUT_OF_ORDER, IN_QUOTES])
+def test_every_way_of_toml_to_write_the_table_is_taken(tmp_path: Path, text: str) -> None:
+    (tmp_path / "factory.toml").write_text(text, encoding="utf-8")
+    as_it_is = settings_with(tmp_path, {"application": "images", "out": None})
+    assert (as_it_is.settings, as_it_is.text) == (read_settings(tmp_path), None)
+    changed = settings_with(tmp_path, {"application": "new", "target-branch": "next"})
+    assert changed.settings == replace(as_it_is.settings, application="new", target_branch="next")
+    assert changed.text is not None
+    assert parse_settings(changed.text) == changed.settings
+    assert ("# slow" in changed.text) == ("# slow" in text)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("target-branch", "a b"),
+        ("application", "A"),
+        ("application", ""),
+        ("service-account", "a_b"),
+        ("output-image", "here"),
+        ("out", "../x"),
+    ],
+)
+def test_an_option_that_is_not_acceptable_is_not_blamed_on_the_file(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    (tmp_path / "factory.toml").write_text(SETTINGS, encoding="utf-8")
+    with pytest.raises(KonfluxError) as refused:
+        settings_with(tmp_path, {key: value})
+    assert refused.value.reason.startswith(f"--{key}: ")
+    assert "factory.toml" not in refused.value.reason
 
 
 @pytest.mark.parametrize("text", ["[konflux", "konflux = 1\n", "[[konflux]]\n"])

@@ -135,9 +135,33 @@ def test_a_folder_that_leads_out_of_the_repository_is_refused(
 ) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (repository.root / ".tekton").symlink_to(outside)
-    with pytest.raises(KonfluxError, match="leads out of the repository"):
-        write_all(repository)
+    for dry_run in (True, False):
+        with pytest.raises(KonfluxError, match="leads out of the repository"):
+            write_runs(repository, repository.flavors(), options=NOTHING, every=True, dry_run=dry_run)
     assert contents(outside) == {}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_folder_of_somebody_else_is_refused_unless_pipelines_as_code_reads_it(
+    repository: Repository, *, dry_run: bool
+) -> None:
+    for name in ("docs", ".tekton", "empty"):
+        (repository.root / name).mkdir()
+    for name in ("docs", ".tekton"):
+        (repository.root / name / "page.md").write_text("a page\n", encoding="utf-8")
+    before = contents(repository.root)
+
+    def write(out: str) -> Written:
+        return write_runs(repository, repository.flavors(), options={"out": out}, every=True, dry_run=dry_run)
+
+    with pytest.raises(KonfluxError, match="docs holds what `factory konflux` did not write"):
+        write("docs")
+    assert contents(repository.root) == before
+    for out in (".tekton", "docs/tekton", "empty"):
+        write(out)
+    (repository.root / "empty" / "page.md").write_text("beside ours\n", encoding="utf-8")
+    if not dry_run:
+        write("empty")
 
 
 def test_a_flavor_outside_of_the_repository_is_refused(
