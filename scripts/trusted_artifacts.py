@@ -87,7 +87,7 @@ def trusted(task: Node, shape: Shape) -> Node:
         "volumes": [*spec.get("volumes", []), {"name": "workdir", "emptyDir": {}}],
         "stepTemplate": template
         | {"volumeMounts": [*template.get("volumeMounts", []), {"name": "workdir", "mountPath": WORKDIR}]},
-        "steps": [*_use(shape), *spec["steps"], *_create(shape)],
+        "steps": [*_use(shape), *map(_without_profile, spec["steps"]), *_create(shape)],
     }
     filled = _with_folders({key: value for key, value in made.items() if value}, moved)
     return {**task, "metadata": _metadata(task["metadata"]), "spec": filled}
@@ -187,9 +187,18 @@ def _step(name: str, **own: list[Any]) -> Node:
             "runAsNonRoot": True,
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
         },
     }
+
+
+def _without_profile(step: Node) -> Node:
+    """The step without a seccomp profile of its own.
+
+    OpenShift gives a pod in which a step fixes its user the SCC pipelines-scc, and that one refuses a pod
+    in which a step names a profile.
+    """
+    context = {key: value for key, value in step["securityContext"].items() if key != "seccompProfile"}
+    return {**step, "securityContext": context}
 
 
 def _with_folders(value: Any, workspaces: set[str]) -> Any:  # noqa: ANN401 - what YAML holds

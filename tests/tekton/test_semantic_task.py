@@ -478,6 +478,31 @@ CASES = (
         bad={f"{SECOND}.securityContext": {"runAsNonRoot": True, "privileged": True}},
         says="privileged",
     ),
+    Case(
+        name="a fixed user and a seccomp profile",
+        base=TASK,
+        bad={
+            f"{FIRST}.securityContext": {"runAsNonRoot": True, "runAsUser": 1001},
+            f"{SECOND}.securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        },
+        says="no SCC takes both",
+        good={
+            f"{FIRST}.securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        },
+    ),
+    Case(
+        name="an added capability and a seccomp profile",
+        base=TASK,
+        bad={
+            f"{SECOND}.securityContext": {
+                "runAsUser": 0,
+                "capabilities": {"add": ["SETFCAP"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            }
+        },
+        says="no SCC takes both",
+        good={f"{SECOND}.securityContext": {"runAsUser": 0, "capabilities": {"add": ["SETFCAP"]}}},
+    ),
     # scripts
     Case(
         name="another shell",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tekton.semantic.model import Interface, Node, Parameter, Problem, duplicates, interface, items
 from tekton.semantic.names import label, variable
 from tekton.semantic.references import WHOLE, Reference, alone, references, strings
-from tekton.semantic.steps import image_problems, step_problems
+from tekton.semantic.steps import environment_problems, image_problems, merged, step_problems
 
 CONTEXT = frozenset(
     {
@@ -21,6 +21,19 @@ CONTEXT = frozenset(
 STEP_FIELDS = frozenset(
     {"image", "imagePullPolicy", "command", "args", "script", "workingDir", "onError", "env", "envFrom"}
     | {"volumeMounts", "when", "params"}
+)
+# The volumes that Kubernetes' pod security allows at its level "restricted".
+VOLUMES = frozenset(
+    {
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+    }
 )
 # In these an array may stand alone as an element, and becomes as many elements.
 LISTS = frozenset({"command", "args"})
@@ -62,10 +75,12 @@ def task_problems(
     yield from duplicates(items(spec, "steps"), f"{path}.steps", "step name")
     yield from duplicates(items(spec, "volumes"), f"{path}.volumes", "volume")
     template: Node = spec.get("stepTemplate") or {}
+    yield from environment_problems(items(template, "env"), f"{path}.stepTemplate")
     for place, step in enumerate(items(spec, "steps")):
         yield from step_problems(step, template, taken.params, f"{path}.steps[{place}]")
     for place, sidecar in enumerate(items(spec, "sidecars")):
         yield from image_problems(sidecar.get("image", ""), taken.params, f"{path}.sidecars[{place}].image")
+    yield from _seccomp(spec, path)
     yield from _references(spec, scope, path)
     yield from _volumes(spec, path)
     yield from _for_nothing(spec, scope, path)
@@ -218,6 +233,27 @@ _CHECKS: Mapping[str, Callable[[Reference, Scope, str, int | None], Iterator[Pro
 }
 
 
+def _seccomp(spec: Node, path: str) -> Iterator[Problem]:
+    """A seccomp profile in a pod that OpenShift's `pipelines-scc` has to take.
+
+    `restricted-v2` takes no fixed user and no added capability, and `pipelines-scc`, which takes both,
+    lists no profiles: it refuses a pod in which a container names one.
+    """
+    template: Node = spec.get("stepTemplate") or {}
+    contexts: list[Node] = [
+        merged(step, template).get("securityContext") or {} for step in items(spec, "steps")
+    ]
+    fixed = any(
+        "runAsUser" in context or (context.get("capabilities") or {}).get("add") for context in contexts
+    )
+    for place, context in enumerate(contexts):
+        if fixed and "seccompProfile" in context:
+            yield Problem(
+                path=f"{path}.steps[{place}].securityContext",
+                message="a seccomp profile, and a step with a fixed user or a capability: no SCC takes both",
+            )
+
+
 def _volumes(spec: Node, path: str) -> Iterator[Problem]:
     declared = {volume["name"] for volume in items(spec, "volumes")}
     mounted = {
@@ -229,6 +265,9 @@ def _volumes(spec: Node, path: str) -> Iterator[Problem]:
         )
         for mount in items(container, "volumeMounts")
     }
+    for place, volume in enumerate(items(spec, "volumes")):
+        for kind in sorted(set(volume) - VOLUMES - {"name"}):
+            yield Problem(path=f"{path}.volumes[{place}]", message=f"{kind} is no volume for a step")
     for name, where in sorted(mounted):
         if name not in declared:
             yield Problem(path=f"{where}.volumeMounts", message=f"no volume {name!r} is declared")
