@@ -130,6 +130,7 @@ def require_lock(folder: Path) -> LockFile:
         raise LockFileError(
             f"{folder.name} is not locked: it has no {LOCK_FILE}",
             solution=f"Run `factory lock {folder.name}` first.",
+            not_locked=True,
         )
     return lock
 
