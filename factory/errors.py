@@ -53,9 +53,13 @@ class MarkerError(FactoryError):
 
 
 class LockFileError(FactoryError):
-    """A lock file is missing or cannot be read."""
+    """A lock file is missing or cannot be read. ``not_locked``: there is none at all."""
 
     exit_code = 16
+
+    def __init__(self, reason: str, *, solution: str, not_locked: bool = False) -> None:
+        super().__init__(reason, solution=solution)
+        self.not_locked = not_locked
 
 
 class ResolutionError(FactoryError):

@@ -38,7 +38,8 @@ class Verdict:
 def judge(words: Sequence[str]) -> Verdict:
     """Judge ``TEST_OUTPUT`` lines, each with the name of its task before it, ``NAME=JSON``, or bare.
 
-    FAILURE and ERROR hinder; SUCCESS, WARNING and SKIPPED do not. The format is that of Konflux's ADR 30.
+    FAILURE and ERROR hinder; SUCCESS, WARNING and SKIPPED do not, unless failures are counted: such a line
+    contradicts itself, and proves nothing. The format is that of Konflux's ADR 30.
     """
     outcomes = tuple(_judged(position, word) for position, word in enumerate(words, start=1))
     return Verdict(
@@ -97,7 +98,11 @@ def _problem(content: object) -> str | None:
     if not isinstance(content.get("timestamp"), str):
         return "no timestamp"
     wrong = [name for name in _COUNTS if not _is_count(content.get(name))]
-    return f"no number of {' and '.join(wrong)}" if wrong else None
+    if wrong:
+        return f"no number of {' and '.join(wrong)}"
+    if content["failures"] and content["result"] not in _HINDERING:
+        return f"it contradicts itself, {content['result']} with failures"
+    return None
 
 
 def _is_count(value: object) -> bool:

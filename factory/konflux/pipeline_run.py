@@ -27,6 +27,7 @@ DOCKERFILE = "Dockerfile.konflux"
 # What the end of a run has to itself, such as showing the bill of materials, when its tasks took all theirs.
 _LAST_MINUTES = 30
 _WORDS: Mapping[Event, str] = {"pull_request": "pull-request", "push": "push"}
+_ENDINGS: Mapping[Event, str] = {event: f"-on-{word}" for event, word in _WORDS.items()}
 EVENTS: tuple[Event, ...] = ("pull_request", "push")
 
 
@@ -60,9 +61,13 @@ def file_path(name: str, event: Event, settings: Settings) -> str:
     return f"{settings.out}/{name}-{_WORDS[event]}.yaml"
 
 
-def run_name(name: str, event: Event) -> str:
-    """The name of a PipelineRun, to which Kubernetes adds five characters a run."""
-    return f"{name}-on-{_WORDS[event]}"
+def run_name(name: str, event: Event, settings: Settings) -> str:
+    """The name of a PipelineRun, to which Kubernetes adds five characters a run.
+
+    It begins as the component's does: Pipelines as Code tells by it whose runs it keeps and ends, and those
+    of a release branch are not those of main.
+    """
+    return f"{settings.component_prefix}{name}{_ENDINGS[event]}"
 
 
 def check_flavor_name(name: str, settings: Settings) -> str:
@@ -72,7 +77,7 @@ def check_flavor_name(name: str, settings: Settings) -> str:
         KonfluxError: it cannot be one, or the files of another thing would have the same names.
     """
     component = f"{settings.component_prefix}{name}"
-    room = len(run_name("", "pull_request"))
+    room = max(map(len, _ENDINGS.values()))
     try:
         check_name(name)
         check_label(component, of=f"the component of flavor {name}", room=room)
@@ -109,9 +114,14 @@ def metadata(
     named: dict[str, Value] = {
         "annotations": annotations,
         "labels": {"appstudio.openshift.io/application": settings.application, **labels},
-        "name": run_name(name, event),
+        "name": run_name(name, event, settings),
     }
     return named if settings.namespace is None else {**named, "namespace": settings.namespace}
+
+
+def git_login() -> Value:
+    """The workspace with the login that Pipelines as Code makes for a run, to clone what it runs for."""
+    return _secret("git-auth", "{{ git_auth_secret }}")
 
 
 def index_login(settings: Settings) -> list[Value]:
@@ -147,7 +157,7 @@ def _pipeline_run(name: str, spec: Spec, settings: Settings, event: Event) -> di
             "taskRunTemplate": {
                 "serviceAccountName": settings.service_account or f"build-pipeline-{component}"
             },
-            "workspaces": [_secret("git-auth", "{{ git_auth_secret }}"), *index_login(settings)],
+            "workspaces": [git_login(), *index_login(settings)],
         },
     }
 

@@ -11,6 +11,8 @@ from factory.flavor.references import check_image
 
 MAX_NAME_LENGTH = 63
 _LEAST_MINUTES = 60
+# The longest name of a run that is no flavor's follows it: flavors-check-on-pull-request.
+_LONGEST_PREFIX = MAX_NAME_LENGTH - 29
 # RFC 1123, as Kubernetes asks for the names of most objects, and for labels more freely.
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _PREFIX = re.compile(r"[a-z0-9](?:[a-z0-9-]*)")
@@ -48,10 +50,10 @@ def check_prefix(text: str, *, of: str) -> str:
     Raises:
         SpecError: no such name can begin with it.
     """
-    if text and not _PREFIX.fullmatch(text):
+    if text and (not _PREFIX.fullmatch(text) or len(text) > _LONGEST_PREFIX):
         raise SpecError(
             f"{text!r} is not what a name can begin with (given for {of})",
-            solution="Use lower-case letters, digits and hyphens, such as odh- .",
+            solution=f"Use at most {_LONGEST_PREFIX} lower-case letters, digits and hyphens, such as odh- .",
         )
     return text
 

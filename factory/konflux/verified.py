@@ -5,7 +5,10 @@ from factory.lock.verify_report import VerifyReport, headline
 
 
 def outcome_of_verified(report: VerifyReport) -> Outcome:
-    """The outcome of a verification; its successes are the artifacts that are as they were locked."""
+    """The outcome of a verification; its successes are the artifacts that are as they were locked.
+
+    A flavor without a lock is nothing to verify: `factory check` warns of it, and what builds it fails.
+    """
     findings = [(flavor.flavor, item) for flavor in report.flavors for item in flavor.findings]
     wrong = [headline(item) for _, item in findings if not item.warning]
     doubts = [headline(item) for _, item in findings if item.warning]
@@ -14,18 +17,23 @@ def outcome_of_verified(report: VerifyReport) -> Outcome:
         for flavor in report.flavors
         for name in flavor.unverified
     ]
-    errors = [f"{error.kind}: {error.reason}" for error in report.errors.values()]
+    errors = [
+        f"{error.kind}: {error.reason}"
+        for name, error in report.errors.items()
+        if name not in report.not_locked
+    ]
+    skipped = [report.errors[name].reason for name in report.not_locked]
     verified = sum(flavor.verified for flavor in report.flavors)
     artifacts = sum(flavor.artifacts for flavor in report.flavors)
     summary = f"{verified} of {artifacts} artifacts are as they were locked"
     return Outcome(
-        result=_result(errors, wrong, doubts),
+        result=_result(errors, wrong, doubts) if report.flavors or errors else Result.SKIPPED,
         subject=", ".join((*report.errors, *(flavor.flavor for flavor in report.flavors))),
         summary=summary if report.flavors else "not verified",
         successes=verified,
         failures=len(wrong),
         warnings=len(doubts),
-        details=(*errors, *wrong, *doubts),
+        details=(*errors, *wrong, *doubts, *skipped),
     )
 
 

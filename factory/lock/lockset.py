@@ -198,6 +198,7 @@ def require_lock_set(folder: Path, spec: Spec) -> LockSet:
         raise LockFileError(
             f"{folder.name} is not locked: it has no {' and no '.join(missing)}",
             solution=f"Run `factory lock {folder.name}` first.",
+            not_locked=found is None,
         )
     if spec.indexes and not found.belongs_together:
         raise LockFileError(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from factory.errors import LockFileError
 from factory.lock.locking import Failed
 from factory.lock.report import ErrorBody, error_body
 from factory.lock.verify import Finding, Verified
@@ -12,10 +13,14 @@ _FINDINGS = 1
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyReport:
-    """Every flavor of the run; ``errors`` by the flavors that could not be verified."""
+    """Every flavor of the run; ``errors`` by the flavors that could not be verified.
+
+    ``not_locked`` are those of the latter that have no lock at all.
+    """
 
     flavors: tuple[Verified, ...]
     errors: dict[str, ErrorBody]
+    not_locked: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -31,6 +36,11 @@ def verify_report(outcomes: Sequence[Verified | Failed]) -> VerifyReport:
     return VerifyReport(
         flavors=tuple(item for item in outcomes if isinstance(item, Verified)),
         errors={item.flavor: error_body(item.error) for item in outcomes if isinstance(item, Failed)},
+        not_locked=tuple(
+            item.flavor
+            for item in outcomes
+            if isinstance(item, Failed) and isinstance(item.error, LockFileError) and item.error.not_locked
+        ),
     )
 
 

@@ -188,7 +188,22 @@ def test_every_parameter_is_one_of_the_pipelines_and_of_its_type() -> None:
 
 @pytest.mark.parametrize("event", ["pull_request", "push"])
 def test_a_name_is_that_of_its_file(event: Event) -> None:
-    assert run_name("th09", event) == f"th09-on-{event.replace('_', '-')}"
+    assert run_name("th09", event, settings_of()) == f"th09-on-{event.replace('_', '-')}"
+
+
+@pytest.mark.parametrize("event", ["pull_request", "push"])
+@pytest.mark.parametrize("name", ["th09", "flavors-check"])
+def test_the_runs_of_two_branches_do_not_share_a_name(event: Event, name: str) -> None:
+    release = settings_of(f'{SETTINGS}target-branch = "release-3.6"\ncomponent-prefix = "v3-6-"\n')
+    assert run_name(name, event, release) == f"v3-6-{run_name(name, event, settings_of())}"
+
+
+def test_every_run_of_a_site_with_a_prefix_is_called_by_it(tmp_path: Path) -> None:
+    repository = make_site(tmp_path, "th09", settings=f'{SETTINGS}component-prefix = "v3-6-"\n')
+    write_all(repository)
+    for name in ("th09", "flavors-check"):
+        for word in ("pull-request", "push"):
+            assert read_run(repository, f"{name}-{word}")["metadata"]["name"] == f"v3-6-{name}-on-{word}"
 
 
 def test_the_same_spec_gives_the_same_bytes() -> None:

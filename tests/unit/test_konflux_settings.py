@@ -8,6 +8,7 @@ from support.konflux_site import SETTINGS, settings_of
 
 from factory.errors import KonfluxError
 from factory.konflux.options import Changed, settings_with
+from factory.konflux.pipeline_run import run_name
 from factory.konflux.settings import parse_settings, read_settings
 
 
@@ -130,6 +131,17 @@ def test_what_is_no_place_in_a_registry_is_refused(given: str) -> None:
     with pytest.raises(KonfluxError, match="not where images are in a registry") as refused:
         parse_settings(f'[konflux]\napplication = "images"\noutput-image = "{given}"\n')
     assert "component-prefix" in refused.value.solution
+
+
+@pytest.mark.parametrize(("length", "fits"), [(34, True), (35, False)])
+def test_a_prefix_leaves_room_for_the_longest_name_after_it(length: int, *, fits: bool) -> None:
+    prefix = "a" * length
+    text = f'{SETTINGS}component-prefix = "{prefix}"\n'
+    if fits:
+        assert len(run_name("flavors-check", "pull_request", settings_of(text))) == 63
+        return
+    with pytest.raises(KonfluxError, match="not what a name can begin with"):
+        parse_settings(text)
 
 
 COMMENTED = """\

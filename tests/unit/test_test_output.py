@@ -218,6 +218,7 @@ def _verified(*kinds: str, unverified: tuple[str, ...] = ()) -> Verified:
     )  # fmt: skip
 
 
+LESS = ErrorBody(kind="LockFileError", reason="th10 is not locked", solution="lock it", exit_code=16)
 ERROR = ErrorBody(kind="IndexAccessError", reason="503 from the index", solution="wait", exit_code=19)
 
 
@@ -240,6 +241,25 @@ ERROR = ErrorBody(kind="IndexAccessError", reason="503 from the index", solution
             (4, 1, 0),
             "re-pushed: numpy.whl",
         ),
+        (
+            VerifyReport(flavors=(), errors={FLAVOR: LESS}, not_locked=(FLAVOR,)),
+            "SKIPPED",
+            (0, 0, 0),
+            "not verified; th10 is not locked",
+        ),
+        (
+            VerifyReport(flavors=(_verified(),), errors={"other": LESS}, not_locked=("other",)),
+            "SUCCESS",
+            (5, 0, 0),
+            "th10 is not locked",
+        ),
+        (
+            VerifyReport(flavors=(), errors={FLAVOR: LESS, "other": ERROR}, not_locked=(FLAVOR,)),
+            "ERROR",
+            (0, 0, 0),
+            "IndexAccessError: 503 from",
+        ),
+        (VerifyReport(flavors=(), errors={FLAVOR: LESS}), "ERROR", (0, 0, 0), "LockFileError: th10"),
     ],
 )
 def test_a_verification_is_an_error_where_an_index_could_not_be_asked(
@@ -266,6 +286,7 @@ def test_failures_and_errors_hinder_and_nothing_else(result: Result) -> None:
         '{"a":' * 50_000,
         _line("PASSED"), _line("success"), _line(result=None), _line(result=["SUCCESS"]),
         _line(timestamp=None),
+        _line(failures=5), _line("WARNING", failures=1), _line("SKIPPED", failures=1),
         _line(failures=None), _line(failures="0"), _line(successes=-1), _line(warnings=True),
     ],
     ids=lambda text: text[:30],

@@ -90,8 +90,16 @@ def test_an_error_is_told_in_the_line_with_its_exit_code(
     assert run.stderr
 
 
-def test_a_lock_that_is_missing_is_an_error_of_its_flavor(flavor: Flavor) -> None:
+def test_a_flavor_that_is_not_locked_is_nothing_to_verify(flavor: Flavor) -> None:
     (flavor.folder / "requirements.txt").unlink()
+    run = _factory(*VERIFY, NAME, cwd=flavor.folder)
+    told = _told(run.stdout)
+    assert (run.returncode, told["result"]) == (16, "SKIPPED")
+    assert told["note"].startswith(f"{NAME}: not verified; {NAME} is not locked")
+
+
+def test_a_lock_that_cannot_be_read_is_an_error_of_its_flavor(flavor: Flavor) -> None:
+    (flavor.folder / "requirements.txt").write_bytes(b"\xff")
     run = _factory(*VERIFY, NAME, cwd=flavor.folder)
     told = _told(run.stdout)
     assert (run.returncode, told["result"]) == (16, "ERROR")
