@@ -13,6 +13,7 @@ from factory.konflux.pipeline_run import (
     RunFile,
     check_flavor_name,
     file_path,
+    git_login,
     index_login,
     metadata,
     parameters,
@@ -184,7 +185,11 @@ def _run(
         "pipelineRef": {"name": FLAVORS_CHECK},
         "timeouts": timeouts(settings.timeouts["check"]),
         **({} if account is None else {"taskRunTemplate": {"serviceAccountName": account}}),
-        "workspaces": [{"name": "shared", "volumeClaimTemplate": claim}, *index_login(settings)],
+        "workspaces": [
+            {"name": "shared", "volumeClaimTemplate": claim},
+            git_login(),
+            *index_login(settings),
+        ],
     }
     labels = {"pipelines.appstudio.openshift.io/type": "test"}
     return {

@@ -29,14 +29,15 @@ def _bound(settings: Settings) -> dict[str, list[dict[str, Any]]]:
     return {path: run["spec"]["workspaces"] for path, run in runs.items() if run["kind"] == "PipelineRun"}
 
 
-def test_a_run_reads_the_login_from_the_secret_that_the_settings_name() -> None:
+def test_a_run_reads_its_logins_from_the_secret_of_its_event_and_that_of_the_settings() -> None:
     netrc = {"name": "netrc", "secret": {"secretName": "package-index"}}
     bound = _bound(_settings('netrc-secret = "package-index"\n'))
     assert len(bound) == 4
     assert [path for path, workspaces in bound.items() if netrc not in workspaces] == []
+    git = {"name": "git-auth", "secret": {"secretName": "{{ git_auth_secret }}"}}
+    assert [path for path, workspaces in bound.items() if git not in workspaces] == []
     without = [name["name"] for workspaces in _bound(_settings()).values() for name in workspaces]
     assert "netrc" not in without
-    assert "git-auth" in without
 
 
 @pytest.mark.parametrize("name", ["", "a b", "Upper", "a\\nb", "$(x)", "-a", "a" * 64])
