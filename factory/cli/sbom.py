@@ -60,7 +60,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 )
 @click.option("--plain-http", is_flag=True, help="With --attach-to: a registry without TLS, as on loopback.")
 @click.option(
-    "--tls-verify", type=bool, default=True, metavar="BOOL", help="With --attach-to: false trusts any."
+    "--tls-verify", type=bool, metavar="BOOL", help="With --attach-to: false trusts any; true is the rule."
 )
 @common
 def command(  # noqa: PLR0913 - one parameter per option of the command
@@ -75,7 +75,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     find_links: tuple[Path, ...],
     attach_to: str | None,
     plain_http: bool,
-    tls_verify: bool,
+    tls_verify: bool | None,
 ) -> int:
     """Write the bill of materials of an image, from its lock.
 
@@ -90,6 +90,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         raise click.UsageError("--output, --write and --attach-to are three places: give one of them.")
     if form != "cyclonedx" and (into_folder or attach_to):
         raise click.UsageError("--write and --attach-to are for CycloneDX: leave out --format.")
+    if attach_to is None and (plain_http or tls_verify is not None):
+        raise click.UsageError("--plain-http and --tls-verify are about the registry of --attach-to.")
     selected = invocation.repository_of(*flavors).select(flavors)
     folders = find_links if prefetched is None else (prefetched_wheels(prefetched), *find_links)
     sources = Sources(
@@ -101,7 +103,12 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         return _write(invocation, selected, sources)
     if attach_to is not None:
         return _attach(
-            invocation, selected[0], sources, attach_to, plain_http=plain_http, tls_verify=tls_verify
+            invocation,
+            selected[0],
+            sources,
+            attach_to,
+            plain_http=plain_http,
+            tls_verify=tls_verify is not False,
         )
     bill = _make(invocation, selected[0], sources, form)
     if output is None:

@@ -86,8 +86,7 @@ def _component(package: Package) -> Component:
 
 def _file(package: Package, file: File) -> ExternalReference:
     """A file on its project's page; by its name alone where no URL may or can be told."""
-    known = package.index_url is not None and not package.beside_index
-    page = f"{(package.index_url or '').rstrip('/')}/{package.name}/#" if known else ""
+    page = "" if package.index_url is None else f"{package.index_url.rstrip('/')}/{package.name}/#"
     return ExternalReference(
         type=ExternalReferenceType.DISTRIBUTION, url=XsUri(f"{page}{file.name}"), hashes=[_sha256(file)]
     )

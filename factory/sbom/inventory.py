@@ -27,7 +27,7 @@ class Package:
     """One pin of a lock. ``name`` is normalized (PEP 503).
 
     ``index_url`` is without credentials, and None for the public index. A package that is
-    ``beside_index`` came from a folder of wheels, and its index does not have these files.
+    ``beside_index`` came from a folder of wheels, and no index is said to have these files: None too.
     ``files`` stand by name, ``licences`` in the order of the files that tell them.
     """
 
@@ -40,8 +40,17 @@ class Package:
 
     @property
     def purl(self) -> PackageURL:
-        """Its package URL (purl-spec, type ``pypi``): without a repository_url it is the public index's."""
-        qualifiers = {"repository_url": self.index_url} if self.index_url is not None else {}
+        """Its package URL (purl-spec, type ``pypi``): without qualifiers it is the public index's.
+
+        One from a folder of wheels has the ``checksum`` of each file, which no index's file of its name
+        and version has to have. There is no qualifier for "on no index", and another type than ``pypi``
+        would hide it from scanners.
+        """
+        qualifiers = {}
+        if self.index_url is not None:
+            qualifiers["repository_url"] = self.index_url
+        if self.beside_index:
+            qualifiers["checksum"] = ",".join(sorted(f"sha256:{file.sha256}" for file in self.files))
         return PackageURL(type="pypi", name=self.name, version=self.version, qualifiers=qualifiers)
 
 

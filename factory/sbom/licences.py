@@ -20,7 +20,9 @@ _NOTHING = frozenset({"", "unknown", "none", "n/a"})
 _PREFIX = "License :: "
 _WORD = re.compile(r"(?:[^\W_]|\.(?=\w))+\+?")
 # Words that tell no licence from another.
-_FILLING = frozenset({"the", "license", "licence", "software"})
+_FILLING = frozenset({"the", "license", "licence", "software", "other"})
+# What SPDX calls a family of licences, where the classifier's name does not have it.
+_FAMILIES = {"Python Software Foundation License": "PSF", "Zope Public License": "ZPL"}
 _OSI = "OSI Approved"
 # The classifiers that stand for one licence in one version. "BSD License" and "Apache Software License"
 # stand for several each, and are names.
@@ -96,9 +98,9 @@ def _is_spelling(text: str, name: str) -> bool:
 
 
 def _spellings(name: str) -> tuple[frozenset[str], ...]:
-    """A classifier's name in words: whole, without its brackets, and what stands in them."""
+    """A classifier's name in words: whole, without its brackets, what stands in them, and SPDX's family."""
     before, _, bracketed = name.partition("(")
-    return tuple(filter(None, map(_words, (name, before, bracketed))))
+    return tuple(filter(None, map(_words, (name, before, bracketed, _FAMILIES.get(name, "")))))
 
 
 def _words(text: str) -> frozenset[str]:
@@ -110,7 +112,8 @@ def _licence(text: str) -> Licence:
     try:
         return Licence(text=str(canonicalize_license_expression(text)), is_expression=True)
     except InvalidLicenseExpression:
-        line = next(filter(None, (" ".join(line.split()) for line in text.splitlines())), "")
+        lines = (" ".join(line.split()) for line in text.splitlines())
+        line = next(filter(_WORD.search, lines), "") or " ".join(text.split())
         return Licence(text=line[:_MOST_NAME_CHARACTERS].rstrip(), is_expression=False)
 
 

@@ -95,7 +95,7 @@ def _image(inventory: Inventory) -> SpdxPackage:
 def _package(package: Package) -> SpdxPackage:
     expression, comment = _declared(package.licences)
     only = package.files[0] if len(package.files) == 1 else None
-    url = None if package.beside_index else package.index_url
+    url = package.index_url
     return SpdxPackage(
         spdx_id=_id(package),
         name=package.name,

@@ -38,8 +38,8 @@ class Wanted:
         return frozenset((item.file_name, item.sha256) for item in self.artifacts if item.file_name)
 
     def index_url(self, spec: Spec) -> str | None:
-        """Where its index is, without credentials; None for the public one."""
-        url = spec.url_of(self.index)
+        """Where its index is, without credentials; None for the public one, and for none at all."""
+        url = None if self.beside_index else spec.url_of(self.index)
         return None if url is None else shown(url)
 
     def may_be_called(self, file_name: str) -> bool:

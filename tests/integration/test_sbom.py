@@ -87,7 +87,7 @@ def test_every_file_of_the_lock_is_listed_with_where_it_is_from(place: Place) ->
     assert {name: item["purl"].partition("?")[2] for name, item in components.items()} == {
         "app": f"repository_url={place.workshop.index.url}",
         "native": f"repository_url={place.workshop.index.url}",
-        "own": f"repository_url={place.workshop.index.url}",
+        "own": f"checksum=sha256:{sha256(place.local / 'own-3.0-py3-none-any.whl')}",
         "flash": f"repository_url={place.extra.url}",
     }
     assert len(_files(components["native"])) == 2
@@ -304,6 +304,9 @@ def test_a_lock_that_does_not_say_what_it_installs_has_no_bill(
         ("{0}", "--write", "--output", "bill.json"),
         ("{0}", "--write", "--format", "spdx"),
         ("{0}", "--attach-to", "x", "--format", "spdx"),
+        ("{0}", "--plain-http"),
+        ("{0}", "--write", "--tls-verify", "false"),
+        ("{0}", "--tls-verify", "true"),
     ],
 )
 def test_what_cannot_be_meant_is_wrong_usage(workshop: Workshop, words: tuple[str, ...]) -> None:

@@ -147,6 +147,14 @@ def test_the_index_is_in_the_purl_where_it_is_a_private_one() -> None:
     assert purl.qualifiers == {"repository_url": INDEX}
 
 
+def test_a_package_from_a_folder_of_wheels_is_told_by_its_bytes_and_no_index() -> None:
+    by_name = {component["name"]: component for component in _cyclonedx()["components"]}
+    purl = PackageURL.from_string(by_name["iiiiiiiii"]["purl"])
+    assert purl.qualifiers == {"checksum": f"sha256:{'09' * 32}"}
+    two = replace(_package("i", files=2), beside_index=True)
+    assert two.purl.qualifiers == {"checksum": f"sha256:{'01' * 32},sha256:{'11' * 32}"}
+
+
 def test_each_file_has_its_own_hash_and_a_package_of_one_file_has_it_too() -> None:
     by_name = {component["name"]: component for component in _cyclonedx()["components"]}
     assert by_name["a"]["hashes"] == [{"alg": "SHA-256", "content": "01" * 32}]

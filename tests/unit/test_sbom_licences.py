@@ -60,6 +60,14 @@ def _name(text: str) -> Licence:
         (["License: GPLv3", GPL_CLASSIFIER], (_spdx("GPL-3.0-only"),)),
         (["License: Apache 2.0", APACHE_CLASSIFIER], (_name("Apache 2.0"),)),
         (["License: MIT OR Apache-2.0", MIT_CLASSIFIER, APACHE_CLASSIFIER], (_spdx("MIT OR Apache-2.0"),)),
+        (
+            ["License: PSF-2.0", "Classifier: License :: OSI Approved :: Python Software Foundation License"],
+            (_spdx("PSF-2.0"),),
+        ),
+        (
+            ["License: LicenseRef-Our-Proprietary", "Classifier: License :: Other/Proprietary License"],
+            (_spdx("LicenseRef-Our-Proprietary"),),
+        ),
         # Where the two contradict each other, or one says more, both are told.
         (["License: Proprietary", MIT_CLASSIFIER], (_name("Proprietary"), _spdx("MIT"))),
         (["License: BSD-3-Clause", GPL_CLASSIFIER], (_spdx("BSD-3-Clause"), _spdx("GPL-3.0-only"))),
@@ -83,6 +91,8 @@ def _name(text: str) -> Licence:
         # Of a whole text the first line that says anything stands for it.
         ([WHOLE_TEXT, BSD_CLASSIFIER], (_name("Copyright (c) 2020 Somebody"), _name("BSD License"))),
         ([WHOLE_TEXT], (_name("Copyright (c) 2020 Somebody"),)),
+        (["License: =====", "        Our terms", "        ====="], (_name("Our terms"),)),
+        (["License: ?"], (_name("?"),)),
         (["License: " + "word " * 100], (_name(("word " * 24).strip()),)),
         # What an import would run is a text like any other.
         (["License: __import__('os').system('true')"], (_name("__import__('os').system('true')"),)),
