@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from tekton.semantic import Node
+from tekton.semantic import Interface, Known, Node, Parameter
 
 DIGEST = f"quay.io/example/tool@sha256:{'a' * 64}"
 GONE = object()  # as a new value: the place is taken away
@@ -56,6 +56,8 @@ spec:
     imagePullPolicy: IfNotPresent
     securityContext:
       runAsNonRoot: true
+      allowPrivilegeEscalation: false
+      capabilities: {{drop: [ALL]}}
     env:
       - name: WHO
         value: $(params.who)
@@ -228,6 +230,17 @@ spec:
       persistentVolumeClaim:
         claimName: shared
 """)
+
+KNOWN = Known(
+    tasks={"greet": TASK},
+    pipelines={"greetings": PIPELINE},
+    catalogue={
+        "init": Interface(
+            params={"image-url": Parameter(type="string", required=True)},
+            results={"build": "string", "at": "object"},
+        )
+    },
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from tekton.semantic.flow import Flow, given_problems, text_problems, value_kind
+from tekton.semantic.folders import one_folder_problems
+from tekton.semantic.limits import limit_problems
 from tekton.semantic.matrix import Values, matrix_names, matrix_problems
 from tekton.semantic.model import Interface, Known, Node, Parameter, Problem, duplicates, interface, items
 from tekton.semantic.names import label
@@ -81,6 +83,7 @@ def _task(task: Node, flow: Flow, known: Known, path: str, *, last: bool) -> Ite
                     yield Problem(path=where, message=f"{found.text} stays as it is here")
     yield from duplicates(items(task, "params"), f"{path}.params", "parameter")
     yield from duplicates(items(task, "workspaces"), f"{path}.workspaces", "workspace")
+    yield from limit_problems(task, path)
     yield from _workspaces(task, flow, path)
     yield from _given(task, flow, known, path)
 
@@ -123,6 +126,11 @@ def bound_problems(bound: set[str], taken: Interface, path: str) -> Iterator[Pro
 
 
 def _workspaces(task: Node, flow: Flow, path: str) -> Iterator[Problem]:
+    bound = (
+        (each["name"], each.get("workspace") or each["name"], each.get("subPath", ""))
+        for each in items(task, "workspaces")
+    )
+    yield from one_folder_problems(bound, f"{path}.workspaces")
     for place, binding in enumerate(items(task, "workspaces")):
         name = binding.get("workspace") or binding["name"]
         flow.used.add(("workspaces", name))

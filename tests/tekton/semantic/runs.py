@@ -1,21 +1,20 @@
 """A TaskRun or a PipelineRun: what it gives to what it runs."""
 
-import re
 from collections.abc import Iterator, Mapping
 
 from tekton.semantic.flow import given_problems
+from tekton.semantic.folders import one_folder_problems
 from tekton.semantic.model import Known, Node, Parameter, Problem, duplicates, items, value_type
 from tekton.semantic.pipeline import bound_problems, pipeline_problems
 from tekton.semantic.references import references, strings
 from tekton.semantic.resolve import reference_problems, target
 from tekton.semantic.task import task_problems
+from tekton.semantic.timeouts import run_timeouts
 
 # What the API server makes a volume of, one to each workspace.
 SOURCES = frozenset(
     {"persistentVolumeClaim", "volumeClaimTemplate", "emptyDir", "configMap", "secret", "projected", "csi"}
 )
-DEFAULT_TIMEOUT = 3600  # default-timeout-minutes of Tekton's config-defaults
-_DURATION = re.compile(r"(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s)?|0")
 RUN_CONTEXT = frozenset(
     {("pipelineRun", "name"), ("pipelineRun", "namespace"), ("pipelineRun", "uid")}
     | {("taskRun", "name"), ("taskRun", "namespace"), ("taskRun", "uid")}
@@ -53,7 +52,13 @@ def run_problems(document: Node, known: Known) -> Iterator[Problem]:
     yield from _what_runs(spec, kind, known, given)
     if found_target.spec is not None:
         yield from _of_tasks(spec, found_target.spec)
-    yield from _timeouts(spec)
+    yield from run_timeouts(spec, found_target.spec if kind == "pipeline" else None)
+    claims = (
+        (each["name"], each["persistentVolumeClaim"].get("claimName", ""), each.get("subPath", ""))
+        for each in items(spec, "workspaces")
+        if "persistentVolumeClaim" in each
+    )
+    yield from one_folder_problems(claims, "spec.workspaces")
 
 
 def _of_tasks(spec: Node, pipeline: Node) -> Iterator[Problem]:
@@ -65,25 +70,6 @@ def _of_tasks(spec: Node, pipeline: Node) -> Iterator[Problem]:
                 path=f"spec.taskRunSpecs[{place}]",
                 message=f"there is no task {each['pipelineTaskName']!r} in the Pipeline",
             )
-
-
-def _timeouts(spec: Node) -> Iterator[Problem]:
-    """Tekton refuses a run whose tasks and finally may take longer than the whole; 0 is without an end."""
-    seconds = {name: duration(text) for name, text in (spec.get("timeouts") or {}).items()}
-    whole = seconds.get("pipeline", DEFAULT_TIMEOUT)
-    parts = seconds.get("tasks", 0) + seconds.get("finally", 0)
-    if whole and parts > whole:
-        yield Problem(
-            path="spec.timeouts", message=f"tasks and finally take {parts} s, the whole run {whole} s"
-        )
-
-
-def duration(text: str) -> int:
-    """The seconds of one of Go's durations in whole hours, minutes and seconds: ``6h0m0s``, ``90m``."""
-    match = _DURATION.fullmatch(text)
-    if match is None or not text:
-        raise ValueError(f"{text!r} is no duration")
-    return sum(int(match[unit] or 0) * seconds for unit, seconds in (("h", 3600), ("m", 60), ("s", 1)))
 
 
 def _what_runs(spec: Node, kind: str, known: Known, given: Mapping[str, object]) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from tekton.semantic.limits import limit_problems
 from tekton.semantic.model import Node, Parameter, Problem, duplicates, items
 from tekton.semantic.names import environment, label
 from tekton.semantic.quantity import quantity
@@ -13,16 +14,20 @@ SCRIPT_START = ("#!/usr/bin/env bash", "set -euo pipefail")
 _SHELLS = re.compile(r"(?:.*/)?(?:ba|da|z|k)?sh")
 # buildah needs it to keep the file capabilities of what it installs; nothing here needs more.
 CAPABILITIES = frozenset({"SETFCAP"})
+_BUILDAH = re.compile(r"^\s*(?!#).*\bbuildah (?:build|pull|push)\b", re.MULTILINE)
 RESOURCES = ("cpu", "memory")
 
 
 def merged(step: Node, template: Node) -> Node:
-    """The step as Tekton runs it: its own fields before the template's, env and mounts of both."""
+    """The step as Tekton runs it: its own fields before the template's; env, mounts, security of both."""
     own_env = {each["name"] for each in items(step, "env")}
     own_mounts = {each["mountPath"] for each in items(step, "volumeMounts")}
+    ours, theirs = step.get("securityContext") or {}, template.get("securityContext") or {}
+    capabilities = {**(theirs.get("capabilities") or {}), **(ours.get("capabilities") or {})}
     return {
         **template,
         **step,
+        "securityContext": {**theirs, **ours, "capabilities": capabilities},
         "env": [each for each in items(template, "env") if each["name"] not in own_env]
         + list(items(step, "env")),
         "volumeMounts": [
@@ -43,10 +48,11 @@ def step_problems(
         return
     yield from _image(whole, params, path)
     yield from _program(whole, path)
-    yield from _environment(items(step, "env"), path)
+    yield from environment_problems(items(step, "env"), path)
+    yield from limit_problems(step, path)
     yield from _mounts(whole, path)
     yield from _resources(whole.get("computeResources") or {}, path)
-    yield from _security(whole.get("securityContext") or {}, path)
+    yield from _security(whole["securityContext"], str(whole.get("script", "")), path)
     if whole.get("imagePullPolicy") != "IfNotPresent":
         yield Problem(path=path, message="imagePullPolicy is not IfNotPresent")
 
@@ -106,7 +112,8 @@ def _harmless(reference: Reference) -> bool:
     return reference.root == "step" and last == "path"
 
 
-def _environment(variables: Sequence[Node], path: str) -> Iterator[Problem]:
+def environment_problems(variables: Sequence[Node], path: str) -> Iterator[Problem]:
+    """Problems of the ``env`` of a step or of a stepTemplate: one twice, no name, two values."""
     yield from duplicates(variables, f"{path}.env", "variable")
     for place, variable in enumerate(variables):
         where = f"{path}.env[{place}]"
@@ -148,29 +155,35 @@ def _resources(resources: Node, path: str) -> Iterator[Problem]:
             yield Problem(path=where, message=f"{name}: {requests[name]} requested, {limits[name]} the limit")
 
 
-def _security(context: Node, path: str) -> Iterator[Problem]:
+def _security(context: Node, script: str, path: str) -> Iterator[Problem]:
+    """Nobody special without any capability; or root, which buildah alone may be."""
     where = f"{path}.securityContext"
-    added = set((context.get("capabilities") or {}).get("add") or ())
-    root = context.get("runAsUser") == 0
+    added = set(context["capabilities"].get("add") or ())
     if context.get("privileged"):
         yield Problem(path=where, message="the step is privileged")
+    if context.get("allowPrivilegeEscalation") is not False:
+        yield Problem(path=where, message="the step may gain privileges: allowPrivilegeEscalation false")
+    if (context.get("seccompProfile") or {}).get("type") == "Unconfined":
+        yield Problem(path=where, message="seccomp is Unconfined, which pod security forbids")
     if added - CAPABILITIES:
         yield Problem(path=where, message=f"the step gets {', '.join(sorted(added - CAPABILITIES))}")
-    if not root and context.get("runAsNonRoot") is not True and not _powerless(context):
+    yield from _user(context, added, script, where)
+
+
+def _user(context: Node, added: set[str], script: str, where: str) -> Iterator[Problem]:
+    if context.get("runAsUser") == 0:
+        if not _BUILDAH.search(script):
+            yield Problem(path=where, message="the step is root and does not run buildah")
+        if not added:
+            yield Problem(
+                path=where, message="the step is root and needs no capability: let it be nobody special"
+            )
+        return
+    if context.get("runAsNonRoot") is not True:
         yield Problem(
             path=where, message="the step may be root: say runAsNonRoot, or runAsUser 0 for buildah"
         )
-    if root and not added:
-        yield Problem(
-            path=where, message="the step is root and needs no capability: let it be nobody special"
-        )
-
-
-def _powerless(context: Node) -> bool:
-    """Whether even root could do nothing more: for others' images, whose user only they know."""
-    capabilities: Node = context.get("capabilities") or {}
-    return (
-        context.get("allowPrivilegeEscalation") is False
-        and capabilities.get("drop") == ["ALL"]
-        and not capabilities.get("add")
-    )
+    if added:
+        yield Problem(path=where, message="the step is not root and gets a capability that has no effect")
+    if context["capabilities"].get("drop") != ["ALL"]:
+        yield Problem(path=where, message="the step keeps capabilities: drop ALL")
