@@ -105,7 +105,7 @@ def test_a_build_that_fails_pushes_nothing(bench: Bench, site: Site) -> None:
 def test_a_mode_that_fails_ends_at_the_last_gate_and_its_repair_passes_on_the_same_volume(
     bench: Bench, site: Site
 ) -> None:
-    """On a volume with a space in its path. The first base image is by tag and digest, as MintMaker writes."""
+    """On a volume with a space in its path. The first base image is by tag and digest, as of MintMaker."""
     flavor = site.flavor(more=NO_WORKBENCH)
     broken = site.commit()
     by_both = f"{bench.base_image}@{inspected(bench.base_image)['Digest']}"
