@@ -272,6 +272,20 @@ def test_a_flavor_that_is_not_locked_has_no_bill(workshop: Workshop) -> None:
     assert f"factory lock {folder.name}" in run.err
 
 
+def test_a_flavor_that_is_not_locked_keeps_no_other_from_its_bill(workshop: Workshop) -> None:
+    make_wheel(workshop.pushed, "app", "1.0")
+    unlocked = workshop.flavor("app", name="th08-cpu-torch2110-py312")
+    folder = workshop.flavor("app")
+    workshop.locked(folder)
+    run = workshop.run("sbom", "--all", "--write", "--json")
+    assert run.status == _LOCK
+    assert f"factory lock {unlocked.name}" in run.err
+    assert [item["flavor"] for item in run.data["flavors"]] == [folder.name]
+    assert list(run.data["errors"]) == [unlocked.name]
+    assert (folder / SBOM_FILE).is_file()
+    assert not (unlocked / SBOM_FILE).exists()
+
+
 @pytest.mark.parametrize(
     ("edit", "says"),
     [

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from support.bills import inventory_of, put_bill
-from support.clean_flavor import NAME, make_flavor, make_repository
+from support.clean_flavor import NAME, lock_text, make_flavor, make_repository
 
 from factory.check.check import check_flavor
 from factory.flavor.repository import Flavor
+from factory.lock.inputs import inputs_digest
+from factory.lock.lockfile import LOCK_FILE, format_lock, parse_lock
 from factory.render.drift import SBOM_FILE
 from factory.sbom.cyclonedx import to_cyclonedx
 from factory.sbom.inventory import File, Inventory, Package
@@ -126,6 +128,29 @@ def test_a_bill_that_was_edited_is_found(
 def test_what_is_no_bill_is_found(flavor: Flavor, content: bytes) -> None:
     (flavor.folder / SBOM_FILE).write_bytes(content)
     assert "is no bill of materials that `factory sbom` wrote" in _found(flavor)["FAC336"]
+
+
+def test_a_package_that_a_folder_of_wheels_gave_is_listed_so(tmp_path: Path) -> None:
+    flavor = make_flavor(make_repository(tmp_path), locked=False)
+    parsed = flavor.project
+    content = format_lock(
+        parse_lock(lock_text()).pins,
+        index_url=parsed.spec.index_url,
+        inputs=inputs_digest(parsed),
+        command="factory lock",
+        platforms=parsed.spec.platforms,
+        beside_index=["numpy"],
+    )
+    (flavor.folder / LOCK_FILE).write_text(content, encoding="utf-8")
+    put_bill(flavor)
+    assert "FAC336" not in _found(flavor)
+    bill = inventory_of(Flavor(flavor.folder))
+    assert bill.packages[0].index_url is None
+    # As it was told before: the index, and not from it.
+    put_bill(flavor, _first(bill, index_url=parsed.spec.index_url))
+    assert "numpy is locked from another place" in _found(flavor)["FAC336"]
+    put_bill(flavor, _first(bill, index_url=parsed.spec.index_url, beside_index=False))
+    assert "numpy is locked from another place" in _found(flavor)["FAC336"]
 
 
 def test_how_the_same_words_are_spaced_is_no_matter(flavor: Flavor) -> None:
