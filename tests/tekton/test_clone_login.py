@@ -38,13 +38,14 @@ class _Private(SimpleHTTPRequestHandler):
 def host(tmp_path: Path) -> Iterator[str]:
     """A server with one repository, private.git; its host and port."""
     work = tmp_path / "work"
-    for command in (
+    commands: list[list[str | Path]] = [
         ["git", "init", "--quiet", "--initial-branch=main", work],
         ["git", "-C", work, "-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "--quiet",
          "--allow-empty", "--message", "First"],
         ["git", "clone", "--quiet", "--bare", work, tmp_path / "served" / "private.git"],
         ["git", "-C", tmp_path / "served" / "private.git", "update-server-info"],
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for command in commands:
         subprocess.run(command, check=True, capture_output=True)
     handler = partial(_Private, directory=str(tmp_path / "served"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
