@@ -3,6 +3,7 @@
 import click
 
 from factory.cli.options import Invocation, common
+from factory.konflux.buildable import describe_unbuildable
 from factory.konflux.prefetch_input import prefetch_input
 from factory.konflux.wanted import check_in_repository
 from factory.konflux.writing import write_runs
@@ -81,6 +82,5 @@ def command(
         dry_run=dry_run,
     )
     invocation.console.result(written, as_text(written))
-    note = left_behind(written, every=every)
-    if note is not None:
+    for note in (*describe_unbuildable(written.unbuildable), *left_behind(written, every=every)):
         invocation.console.warning(note)

@@ -9,6 +9,7 @@ from typing import Literal
 from factory.errors import KonfluxError
 from factory.files import exclusive, storage_error, write_whole
 from factory.flavor.repository import Flavor, Repository
+from factory.konflux.buildable import Unbuildable, unbuildable
 from factory.konflux.bundles import OtherBundle
 from factory.konflux.options import Changed, Proposal, settings_with
 from factory.konflux.settings import DEFAULTS, SETTINGS_FILE, Settings
@@ -52,6 +53,7 @@ class Written:
     ``kept`` has the bundles that differ from the factory's by tag or digest, and stay; ``replaced`` those
     that gave way to the factory's, since the file was written by a release that shipped others.
     ``left_out`` has the flavors whose names are not acceptable, each with why: no run checks them.
+    ``unbuildable`` are those of ``flavors`` whose runs are written and will fail.
     """
 
     flavors: tuple[str, ...]
@@ -61,6 +63,7 @@ class Written:
     kept: tuple[OtherBundles, ...]
     replaced: tuple[OtherBundles, ...]
     left_out: Mapping[str, str]
+    unbuildable: tuple[Unbuildable, ...]
     dry_run: bool
 
 
@@ -116,6 +119,7 @@ def write_runs(
             OtherBundles(path=item.file.path, bundles=item.replaced) for item in compared if item.replaced
         ),
         left_out=left_out(repository, settings),
+        unbuildable=unbuildable(chosen),
         dry_run=dry_run,
     )
 

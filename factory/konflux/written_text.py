@@ -60,8 +60,7 @@ def _version(reference: str) -> str:
     return f"{name.rpartition(':')[2]}@sha256:{digest[:_DIGITS]}"
 
 
-def left_behind(written: Written, *, every: bool) -> str | None:
-    """What to do after settings changed and only some flavors' files with them; None where all is well."""
-    if not written.settings or every:
-        return None
-    return "the settings are those of every flavor: run `factory konflux --all` as well"
+def left_behind(written: Written, *, every: bool) -> Iterator[str]:
+    """What to do after settings changed and only some flavors' files with them; nothing where all is well."""
+    if written.settings and not every:
+        yield "the settings are those of every flavor: run `factory konflux --all` as well"

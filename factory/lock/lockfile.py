@@ -154,7 +154,7 @@ def parse_lock(text: str) -> LockFile:
         options=tuple(options),
         pins=tuple(pins),
         unreadable=tuple(unreadable),
-        beside_index=_beside_index(text),
+        beside_index=named_beside_index(text),
         index=match[1] if (match := _INDEX.search(text)) else None,
         together=match[1] if (match := _TOGETHER.search(text)) else None,
     )
@@ -196,7 +196,8 @@ def format_lock(
     )
 
 
-def _beside_index(text: str) -> tuple[str, ...]:
+def named_beside_index(text: str) -> tuple[str, ...]:
+    """The packages that the text of a lock says came from a folder of wheels, without reading all of it."""
     match = _BESIDE.search(text)
     return tuple(match[1].split(", ")) if match else ()
 

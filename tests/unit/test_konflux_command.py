@@ -5,17 +5,20 @@ from pathlib import Path
 
 import pytest
 from support.konflux_site import contents, make_site
-from support.small_flavors import make_flavor
+from support.small_flavors import make_flavor, write_lock
 from support.workshop import Run
 
 from factory.cli.main import main
+from factory.lock.lockfile import format_lock
 
 OPTIONS = ("--application", "images", "--output-image", "quay.io/example/")
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    make_site(tmp_path, "th09", "th10", settings=None)
+    repository = make_site(tmp_path, "th09", "th10", settings=None)
+    for flavor in repository.flavors():
+        write_lock(flavor, [], index_url=None)
     return tmp_path
 
 
@@ -59,6 +62,35 @@ def test_new_settings_for_some_flavors_say_that_the_others_need_them_too(
     assert run.status == 0
     assert "run `factory konflux --all`" in run.err
     assert _run(capsys, root, "th10").err == ""
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_a_flavor_that_konflux_cannot_build_is_warned_of(
+    capsys: pytest.CaptureFixture[str], root: Path, words: tuple[str, ...]
+) -> None:
+    (root / "flavors" / "th09" / "requirements.txt").unlink()
+    lock = root / "flavors" / "th10" / "requirements.txt"
+    lock.write_text(
+        format_lock(
+            [], index_url=None, inputs="", command="", platforms=["linux/amd64"], beside_index=["torch"]
+        ),
+        encoding="utf-8",
+    )
+    run = _run(capsys, root, "--all", *OPTIONS, *words)
+    assert run.status == 0
+    first, second = run.err.splitlines()
+    assert first.startswith(
+        "warning: th09 is not locked: it has no requirements.txt; its build in Konflux will"
+    )
+    assert first.endswith("fail until `factory lock th09` has locked it")
+    assert second.startswith(
+        "warning: th10 has torch from a folder of wheels; its build in Konflux will fail"
+    )
+    told = json.loads(_run(capsys, root, "--all", *OPTIONS, *words, "--json").out)["unbuildable"]
+    assert told == [
+        {"flavor": "th09", "missing": "requirements.txt", "beside_index": []},
+        {"flavor": "th10", "missing": None, "beside_index": ["torch"]},
+    ]
 
 
 def test_the_result_is_data_with_json(capsys: pytest.CaptureFixture[str], root: Path) -> None:
