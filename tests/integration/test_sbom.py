@@ -280,8 +280,9 @@ def test_a_flavor_that_is_not_locked_keeps_no_other_from_its_bill(workshop: Work
     run = workshop.run("sbom", "--all", "--write", "--json")
     assert run.status == _LOCK
     assert f"factory lock {unlocked.name}" in run.err
-    assert [item["flavor"] for item in run.data["flavors"]] == [folder.name]
-    assert list(run.data["errors"]) == [unlocked.name]
+    report = json.loads(run.out)
+    assert [item["flavor"] for item in report["flavors"]] == [folder.name]
+    assert list(report["errors"]) == [unlocked.name]
     assert (folder / SBOM_FILE).is_file()
     assert not (unlocked / SBOM_FILE).exists()
 
