@@ -37,6 +37,17 @@ _EXAMPLES = {
     "ociStorage": "registry.example.com/team/artifacts:run-1",
     "url": "https://git.example.com/team/universal-images.git",
 }
+# `$(params.image).source` of an image without a tag would be another repository, and pushed to.
+_CHECK_STORAGE = r"""#!/usr/bin/env bash
+set -euo pipefail
+
+reference='^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)+:[A-Za-z0-9_][[:alnum:]_.-]{0,127}$'
+if [[ ! "$OCI_STORAGE" =~ $reference ]]; then
+    echo "error: the parameter ociStorage is no image with its tag: '$OCI_STORAGE'" >&2
+    echo "  what to do: give registry, repository and a tag (128 characters at most)" >&2
+    exit 1
+fi
+"""
 _LONG = 70
 _SAME = """\
 The same as [{source}](../{source}/README.md), which tells more, with trusted artifacts in place of
@@ -87,7 +98,7 @@ def trusted(task: Node, shape: Shape) -> Node:
         "volumes": [*spec.get("volumes", []), {"name": "workdir", "emptyDir": {}}],
         "stepTemplate": template
         | {"volumeMounts": [*template.get("volumeMounts", []), {"name": "workdir", "mountPath": WORKDIR}]},
-        "steps": [*_use(shape), *map(_without_profile, spec["steps"]), *_create(shape)],
+        "steps": [*_check(shape), *_use(shape), *map(_without_profile, spec["steps"]), *_create(shape)],
     }
     filled = _with_folders({key: value for key, value in made.items() if value}, moved)
     return {**task, "metadata": _metadata(task["metadata"]), "spec": filled}
@@ -146,6 +157,29 @@ def _results(shape: Shape) -> list[Node]:
             "description": f"The trusted artifact with what the workspace {name} holds in the other shape.",
         }
         for name in shape.writes
+    ]
+
+
+def _check(shape: Shape) -> list[Node]:
+    """The very first step: whether there is a place to store to, before anything is done for it."""
+    if not shape.writes:
+        return []
+    return [
+        {
+            "name": "check-oci-storage",
+            "image": "$(params.factory-image)",
+            "env": [{"name": "OCI_STORAGE", "value": "$(params.ociStorage)"}],
+            "script": _CHECK_STORAGE,
+            "computeResources": {
+                "requests": {"cpu": "50m", "memory": "64Mi"},
+                "limits": {"memory": "128Mi"},
+            },
+            "securityContext": {
+                "runAsNonRoot": True,
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            },
+        }
     ]
 
 

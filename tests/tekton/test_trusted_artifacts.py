@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import trusted_artifacts
 import yaml
+from tekton.scripts import run_step
 from trusted_artifacts import SHAPES, TASKS, WORKDIR, generated, to_yaml, trusted
 
 TEKTON = TASKS.parent
@@ -63,9 +64,11 @@ def test_artifacts_are_parameters_and_results(name: str, shape: trusted_artifact
 def test_unpacking_is_the_first_step_and_storing_the_last(name: str, shape: trusted_artifacts.Shape) -> None:
     steps = names(task(f"{name}-oci-ta")["spec"]["steps"])
     between = names(task(name)["spec"]["steps"])
+    # But for a look at where it is going to be stored.
+    check = ["check-oci-storage"] if shape.writes else []
     first = ["use-trusted-artifact"] if shape.reads else []
     last = ["create-trusted-artifact"] if shape.writes else []
-    assert steps == [*first, *between, *last]
+    assert steps == [*check, *first, *between, *last]
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -74,12 +77,36 @@ def test_scripts_are_the_same_and_stand_in_blocks(name: str) -> None:
     after = {each["name"]: each.get("script") for each in task(f"{name}-oci-ta")["spec"]["steps"]}
     assert before.items() <= after.items()
     text = (TASKS / f"{name}-oci-ta" / f"{name}-oci-ta.yaml").read_text(encoding="utf-8")
-    assert text.count("script: |\n") == len([script for script in before.values() if script])
+    assert text.count("script: |\n") == len([script for script in after.values() if script])
 
 
 def test_a_workspace_of_neither_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="is context read or written"):
         trusted(task("factory-strip"), trusted_artifacts.Shape(reads=("source",)))
+
+
+@pytest.mark.parametrize("name", ["factory-clone", "factory-strip", "factory-prefetch"])
+@pytest.mark.parametrize(
+    ("storage", "status"),
+    [
+        ("registry.example.com:5000/team/image:cpu.source", 0),
+        ("localhost/image:" + "t" * 128, 0),
+        ("localhost/image:" + "t" * 129, 1),
+        # An image without a tag, and what the Pipeline puts behind it.
+        ("registry.example.com/team/image.source", 1),
+        ("registry.example.com/team/image:.source", 1),
+        ("--store=x", 1),
+        ("", 1),
+    ],
+)
+def test_what_is_no_place_to_store_to_is_refused_first(
+    name: str, storage: str, status: int, tmp_path: Path
+) -> None:
+    spec = task(f"{name}-oci-ta")["spec"]
+    assert spec["steps"][0]["name"] == "check-oci-storage"
+    ran = run_step(spec, "check-oci-storage", tmp_path / "run", {"ociStorage": storage}, {})
+    assert ran.status == status
+    assert ("the parameter ociStorage is no image" in ran.stderr) == (status == 1)
 
 
 @pytest.mark.parametrize(
