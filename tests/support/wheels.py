@@ -49,9 +49,10 @@ def make_wheel(  # noqa: PLR0913 - a wheel has as many sides
     if payload:
         files[f"{stem}/payload.bin"] = random.Random(f"{name} {version} {tag} {salt}").randbytes(payload)
     info = f"{stem}-{version}.dist-info"
-    files[f"{info}/METADATA"] = metadata(
-        name, version, requires=requires, extras=extras, requires_python=requires_python, salt=salt
-    ) + "".join(f"{line}\n" for line in headers).encode()
+    files[f"{info}/METADATA"] = (
+        metadata(name, version, requires=requires, extras=extras, requires_python=requires_python, salt=salt)
+        + "".join(f"{line}\n" for line in headers).encode()
+    )
     pure = "true" if tag.endswith("-any") else "false"
     tag_lines = "".join(f"Tag: {single}\n" for single in _single_tags(tag))
     files[f"{info}/WHEEL"] = (
