@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from factory.process import Stop
@@ -19,12 +20,19 @@ def in_parallel(
 ) -> list[_Result]:
     """The function's results in the order of the items, at most ``jobs`` running at a time.
 
-    An exception ends it: what has not begun never does, and ``stop`` ends what has.
+    An exception ends it: what has not begun never does, and ``stop`` ends what has. What governs the
+    calling thread (`factory.process.governor`) governs these as well.
     """
+    # A thread begins with an empty context, in which nobody would stop what it waits for.
+    context = copy_context()
+
+    def within(item: _Item) -> _Result:
+        return context.copy().run(function, item)
+
     pool = ThreadPoolExecutor(max_workers=max(1, jobs))
     done = False
     try:
-        results = list(pool.map(function, items))
+        results = list(pool.map(within, items))
         done = True
     finally:
         if stop is not None and not done:

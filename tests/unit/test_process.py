@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from factory.errors import ProgramError
-from factory.process import Stop, run
+from factory.index.parallel import in_parallel
+from factory.process import Stop, governor, run
 
 
 def _sleeper(beside: Path) -> tuple[str, ...]:
@@ -80,3 +81,10 @@ def test_stop_leaves_alone_what_it_does_not_govern() -> None:
     with stop.governing(), pytest.raises(ProgramError, match="interrupted"):
         run((sys.executable, "-c", ""))
     assert run((sys.executable, "-c", "")).status == 0
+
+
+def test_what_governs_a_thread_governs_the_threads_that_it_starts() -> None:
+    stop = Stop()
+    with stop.governing():
+        governors = in_parallel(lambda _: governor(), range(3), jobs=3)
+    assert [found is stop for found in governors] == [True, True, True]
