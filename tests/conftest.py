@@ -1,8 +1,21 @@
-"""How hypothesis runs here: no test fails for being slow, since the machine may be busy."""
+"""How the tests run here, whatever machine and shell they are started from."""
 
+import signal
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
+# No test fails for being slow, since the machine may be busy.
 settings.register_profile(
     "factory", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("factory")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> Iterator[None]:
+    """A shell's background job ignores SIGINT, and so would every program that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

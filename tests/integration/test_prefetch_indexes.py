@@ -132,7 +132,7 @@ def test_the_downstream_context_holds_every_file_of_the_lock(place: Place, tmp_p
 
 def test_the_dockerfile_installs_each_file_by_itself(place: Place) -> None:
     text = (place.folder / "Dockerfile").read_text()
-    assert f"COPY --chmod=0644 {LOCK_FILE} {_EXTRA_FILE} /usr/share/factory/\n" in text
+    assert f"COPY --chmod=0644 {LOCK_FILE} {_EXTRA_FILE} sbom.cdx.jso[n] /usr/share/factory/\n" in text
     assert text.count("uv pip install") == 2
     for name in (LOCK_FILE, _EXTRA_FILE):
         assert text.count(f'"$@" -r /usr/share/factory/{name}') == 1
