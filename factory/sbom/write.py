@@ -8,7 +8,6 @@ from factory.console import Progress
 from factory.errors import FactoryError, SbomError
 from factory.files import exclusive, write_whole
 from factory.flavor.repository import Flavor
-from factory.lock.lockfile import LOCK_FILE
 from factory.render.drift import SBOM_FILE
 from factory.sbom.collect import Known, Sources, known_packages, take_inventory
 from factory.sbom.committed import committed_bytes, parse_bill
@@ -86,7 +85,7 @@ class Kept:
 
 
 def keep_bills(flavors: Iterable[Flavor], sources: Sources) -> tuple[Kept, ...]:
-    """Bring the bills of flavors up to date after their locks were written, where they have one.
+    """Bring the bills of flavors up to date after their locks were written (`factory.sbom.kept.with_bill`).
 
     A bill that agrees with its lock is not touched and nothing is asked. Of one that does not, what it
     says of files that are still locked is kept, and only the new ones are looked at; one that does not
@@ -95,13 +94,8 @@ def keep_bills(flavors: Iterable[Flavor], sources: Sources) -> tuple[Kept, ...]:
     Returns:
         The flavors whose bill was written, and those where that failed: their locks stay as they are.
     """
-    kept = (_keep(Flavor(flavor.folder), sources) for flavor in flavors if has_bill(flavor))
+    kept = (_keep(Flavor(flavor.folder), sources) for flavor in flavors)
     return tuple(one for one in kept if one is not None)
-
-
-def has_bill(flavor: Flavor) -> bool:
-    """Whether a flavor has a bill and a lock that it can be of."""
-    return (flavor.folder / SBOM_FILE).is_file() and (flavor.folder / LOCK_FILE).is_file()
 
 
 def _keep(flavor: Flavor, sources: Sources) -> Kept | None:
