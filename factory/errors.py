@@ -158,3 +158,21 @@ class KonfluxError(FactoryError):
     """What goes into a PipelineRun is not acceptable: a setting, a name, a branch."""
 
     exit_code = 31
+
+
+class RegistryError(FactoryError):
+    """A container registry did not answer, refused, or does not hold what it was given."""
+
+    exit_code = 32
+
+
+class ImageTestError(FactoryError):
+    """The tests of an image could not be run; a test that fails is a result and no error."""
+
+    exit_code = 33
+
+
+class ImageError(FactoryError):
+    """An image cannot be built as it is defined: a missing input, an unknown parent, a circle of parents."""
+
+    exit_code = 34

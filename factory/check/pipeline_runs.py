@@ -8,7 +8,7 @@ from factory.check.subject import Subject
 from factory.errors import KonfluxError
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import FLAVORS_FOLDER, Repository
-from factory.konflux.settings import DEFAULTS, SETTINGS_FILE, Settings, read_settings
+from factory.konflux.settings import DEFAULTS, Settings, read_settings
 from factory.konflux.wanted import (
     Compared,
     compare,
@@ -18,6 +18,7 @@ from factory.konflux.wanted import (
     strays,
     wanted_paths,
 )
+from factory.settings import SETTINGS_FILE
 
 _TO_ROOT = "../.."
 _ALL = "Run `factory konflux --all`"

@@ -19,9 +19,10 @@ from factory.konflux.pipeline_run import (
     parameters,
     timeouts,
 )
-from factory.konflux.settings import SETTINGS_FILE, Settings
+from factory.konflux.settings import Settings
 from factory.konflux.tekton_files import pipeline_file, task_file
 from factory.konflux.yaml_text import Value, to_yaml
+from factory.settings import SETTINGS_FILE
 
 MAX_COMBINATIONS = 256
 """What Tekton takes of one matrix, where nobody set default-max-matrix-combinations-count."""

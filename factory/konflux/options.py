@@ -11,7 +11,6 @@ import tomlkit
 from factory.errors import KonfluxError, SpecError
 from factory.konflux.settings import (
     DEFAULTS,
-    SETTINGS_FILE,
     TABLE,
     Settings,
     parse_settings,
@@ -19,6 +18,7 @@ from factory.konflux.settings import (
     read_settings_text,
 )
 from factory.konflux.values import check_branch, check_folder, check_image_folder, check_label, check_prefix
+from factory.settings import SETTINGS_FILE
 
 _NEW_FILE = """\
 # What this repository's flavors have in common. docs/konflux.md of the factory explains every key.

@@ -1,13 +1,12 @@
 """The table ``[konflux]`` of ``factory.toml`` at the repository's root, as a value."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from factory import settings
 from factory.errors import KonfluxError, SpecError
-from factory.files import storage_error
 from factory.flavor.references import check_platform
 from factory.flavor.spec import ACCELERATORS
 from factory.flavor.table import Table
@@ -23,8 +22,8 @@ from factory.konflux.values import (
     check_machine,
     check_prefix,
 )
+from factory.settings import SETTINGS_FILE, read_text
 
-SETTINGS_FILE = "factory.toml"
 TABLE = "konflux"
 DEFAULTS: Mapping[str, str] = {"target-branch": "main", "out": ".tekton", "component-prefix": ""}
 """What a key of the table is where it is not there, for those that an option gives as well."""
@@ -83,13 +82,9 @@ def read_settings_text(root: Path) -> str | None:
         StorageError: the file system refused.
     """
     try:
-        return (root / SETTINGS_FILE).read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        return None
-    except UnicodeDecodeError as error:
-        raise KonfluxError(f"{SETTINGS_FILE} is not UTF-8", solution="Save it as UTF-8.") from error
-    except OSError as error:
-        raise storage_error(root / SETTINGS_FILE, error) from error
+        return read_text(root)
+    except SpecError as error:
+        raise KonfluxError(error.reason, solution=error.solution) from error
 
 
 def read_document(text: str) -> dict[str, Any]:
@@ -99,11 +94,9 @@ def read_document(text: str) -> dict[str, Any]:
         KonfluxError: it is not TOML.
     """
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise KonfluxError(
-            f"{SETTINGS_FILE} is not TOML: {error}", solution="Mend the line that the message names."
-        ) from error
+        return settings.read_document(text)
+    except SpecError as error:
+        raise KonfluxError(error.reason, solution=error.solution) from error
 
 
 def parse_settings(text: str) -> Settings | None:
@@ -113,11 +106,10 @@ def parse_settings(text: str) -> Settings | None:
         KonfluxError: it is not TOML, or a key is missing, unknown, of the wrong type or not acceptable.
     """
     document = read_document(text)
-    unknown = sorted(set(document) - {TABLE})
-    if unknown:
+    if unknown := settings.unknown_tables(document):
         raise KonfluxError(
             f"{SETTINGS_FILE} has unknown tables or keys: {', '.join(unknown)}",
-            solution=f"It holds [{TABLE}] alone; {_EXAMPLE}.",
+            solution=f"Known tables: {', '.join(f'[{table}]' for table in settings.TABLES)}; {_EXAMPLE}.",
         )
     try:
         return _settings(document[TABLE]) if TABLE in document else None
@@ -132,7 +124,7 @@ def _settings(content: object) -> Settings:
     if not isinstance(content, dict):
         raise SpecError(f"{TABLE} is not a table", solution=f"Write it as [{TABLE}]; {_EXAMPLE}.")
     table = Table(content, where=SETTINGS_FILE, name=TABLE, example=_EXAMPLE)
-    settings = Settings(
+    found = Settings(
         application=check_label(table.text("application"), of="application"),
         output_image=check_image_folder(table.text("output-image")),
         target_branch=check_branch(_text(table, "target-branch", DEFAULTS["target-branch"])),
@@ -153,7 +145,7 @@ def _settings(content: object) -> Settings:
         platforms=_platforms(table),
     )
     table.refuse_the_rest()
-    return settings
+    return found
 
 
 def _text(table: Table, key: str, default: str) -> str:

@@ -12,7 +12,7 @@ from factory.flavor.repository import Flavor, Repository
 from factory.konflux.buildable import Unbuildable, unbuildable
 from factory.konflux.bundles import OtherBundle
 from factory.konflux.options import Changed, Proposal, settings_with
-from factory.konflux.settings import DEFAULTS, SETTINGS_FILE, Settings
+from factory.konflux.settings import DEFAULTS, Settings
 from factory.konflux.wanted import (
     Compared,
     check_in_repository,
@@ -25,6 +25,7 @@ from factory.konflux.wanted import (
     strays,
     wanted_paths,
 )
+from factory.settings import SETTINGS_FILE
 
 Change = Literal["added", "changed", "removed", "same"]
 _CHANGES: Mapping[str, Change] = {"missing": "added", "changed": "changed", "same": "same"}

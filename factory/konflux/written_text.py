@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from factory.konflux.bundles import OtherBundle
-from factory.konflux.settings import DEFAULTS, SETTINGS_FILE
+from factory.konflux.settings import DEFAULTS
 from factory.konflux.writing import Change, Written
+from factory.settings import SETTINGS_FILE
 
 _DIGITS = 12
 _DID: dict[Change, str] = {

@@ -24,16 +24,21 @@ CHAIN = (
     "render",
     "index",
     "lock",
+    "layers",
+    "registry",
     "sbom",
     "upkeep",
     "downstream",
     "hermetic",
     "image",
+    "pages",
+    "image_tests",
+    "overview",
     "konflux",
     "check",
     "adopt",
 )
-SHARED = frozenset({"errors", "process", "files", "console", "clock"})
+SHARED = frozenset({"errors", "process", "files", "console", "clock", "settings"})
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 SOURCES = sorted(PACKAGE.rglob("*.py"))

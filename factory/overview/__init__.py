@@ -1,0 +1,1 @@
+"""Where each flavor and image stands: locked, built, tested, pushed."""

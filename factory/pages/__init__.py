@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: templates, charts, and how they are filled."""

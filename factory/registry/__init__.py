@@ -1,0 +1,1 @@
+"""Container registries: which there are, what they hold, and the chores of keeping them."""

@@ -1,0 +1,68 @@
+"""The text of ``factory.toml`` at a repository's root, and which tables it may hold.
+
+Who owns a table reads it: ``[konflux]`` is read in `factory.konflux.settings`, ``[registries]`` in
+`factory.registry.declared`, ``[flavors]`` and ``[images]`` in `factory.image.definitions`.
+"""
+
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from factory.errors import SpecError
+from factory.files import storage_error
+
+SETTINGS_FILE = "factory.toml"
+TABLES = ("konflux", "registries", "flavors", "images")
+
+
+def read_text(root: Path) -> str | None:
+    """The text of ``factory.toml``, its line ends as they are; None where there is no such file.
+
+    Raises:
+        SpecError: it is not UTF-8.
+        StorageError: the file system refused.
+    """
+    try:
+        return (root / SETTINGS_FILE).read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{SETTINGS_FILE} is not UTF-8", solution="Save it as UTF-8.") from error
+    except OSError as error:
+        raise storage_error(root / SETTINGS_FILE, error) from error
+
+
+def read_document(text: str) -> dict[str, Any]:
+    """The text of a ``factory.toml`` as data, whatever it says.
+
+    Raises:
+        SpecError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(
+            f"{SETTINGS_FILE} is not TOML: {error}", solution="Mend the line that the message names."
+        ) from error
+
+
+def unknown_tables(document: Collection[str]) -> tuple[str, ...]:
+    """What stands in a ``factory.toml`` and belongs to nobody, by name."""
+    return tuple(sorted(set(document) - set(TABLES)))
+
+
+def read_settings(root: Path) -> dict[str, Any]:
+    """All of a repository's ``factory.toml`` as data; empty where there is none.
+
+    Raises:
+        SpecError: it is not UTF-8, not TOML, or holds a table that belongs to nobody.
+        StorageError: the file system refused.
+    """
+    document = read_document(read_text(root) or "")
+    if unknown := unknown_tables(document):
+        raise SpecError(
+            f"{SETTINGS_FILE} has unknown tables or keys: {', '.join(unknown)}",
+            solution=f"Known tables: {', '.join(f'[{table}]' for table in TABLES)}.",
+        )
+    return document
