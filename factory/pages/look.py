@@ -1,0 +1,61 @@
+"""One look for every page: the Jinja2 environment, and how sizes and times are written."""
+
+import datetime as dt
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from factory.console import human_size
+
+_HERE = Path(__file__).parent
+_MINUTE, _HOUR = 60, 3600
+_DAYS_AS_HOURS = 2
+
+
+def render_page(folder: Path, template: str, values: Mapping[str, object]) -> str:
+    """One self-contained HTML page: no file beside it, nothing from a network, no script.
+
+    Args:
+        folder: where the template lies; it extends ``base.html.j2``.
+        template: its file name.
+        values: what it shows. Every text is escaped: it may come from an image.
+    """
+    return _environment(folder).get_template(template).render(**values)
+
+
+def duration(seconds: float) -> str:
+    """A time for people: ``0.3 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 10:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+
+
+def age(moment: dt.datetime, *, now: dt.datetime) -> str:
+    """How long ago that was, in one unit: ``4 minutes``, ``30 hours``, ``12 days``."""
+    seconds = max((now - moment).total_seconds(), 0)
+    minutes, hours, days = int(seconds // _MINUTE), int(seconds // _HOUR), int(seconds // (24 * _HOUR))
+    if hours < 1:
+        return f"{minutes} minute{'' if minutes == 1 else 's'}"
+    if days < _DAYS_AS_HOURS:
+        return f"{hours} hour{'' if hours == 1 else 's'}"
+    return f"{days} days"
+
+
+@cache
+def _environment(folder: Path) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader([folder, _HERE]),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"size": human_size, "duration": duration}
+    return environment

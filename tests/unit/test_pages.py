@@ -1,0 +1,147 @@
+"""The pages: self-contained, nothing of an image's output gets out of its place, the chart adds up."""
+
+import datetime as dt
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from factory.image_tests.outcome import Finding, Layer, Package, Report, TestOutcome
+from factory.image_tests.page import layer_slices, report_page
+from factory.pages.look import age, duration
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&"
+NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
+
+
+class _Reader(HTMLParser):
+    """The tags of a page, what they refer to, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.references: list[str] = []
+        self.text = ""
+        self.open_tests: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.references += [given[key] or "" for key in ("src", "href", "action", "data") if key in given]
+        if tag == "details" and "open" in given:
+            self.open_tests.append(given["id"] or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def _read(page: str) -> _Reader:
+    reader = _Reader()
+    reader.feed(page)
+    reader.close()
+    return reader
+
+
+def _layer(size: int, created_by: str = "RUN x") -> Layer:
+    return Layer(digest=f"sha256:{size:064x}", size=size, created_by=created_by)
+
+
+def _report(*outcomes: TestOutcome, layers: tuple[Layer, ...] = (_layer(10), _layer(30))) -> Report:
+    return Report(
+        image="localhost/image:latest",
+        image_id="a" * 64,
+        identity=None,
+        flavor=None,
+        level="full",
+        engine="podman 4.3.1",
+        started="2026-11-22T12:00:00Z",
+        seconds=3.0,
+        outcomes=outcomes,
+        packages=(Package(name="torch", version="2.13.0", size=10, locked=True),),
+        layers=layers,
+    )
+
+
+def _hostile_outcome() -> TestOutcome:
+    return TestOutcome(
+        name="broken",
+        title=HOSTILE,
+        level="quick",
+        tags=("any",),
+        status="failed",
+        seconds=1.0,
+        reason=HOSTILE,
+        output=HOSTILE,
+        findings=(Finding(subject=HOSTILE, problem=HOSTILE, cause=HOSTILE, fix=HOSTILE),),
+        advice=(Finding(subject=HOSTILE, problem=HOSTILE),),
+    )
+
+
+def test_what_an_image_prints_stays_text() -> None:
+    page = _read(report_page(_report(_hostile_outcome(), layers=(_layer(5, HOSTILE),))))
+    assert "script" not in page.tags
+    assert "img" not in page.tags
+    assert HOSTILE in page.text
+
+
+def test_page_needs_no_file_and_no_network() -> None:
+    text = report_page(_report(_hostile_outcome()))
+    assert [reference for reference in _read(text).references if not reference.startswith("#")] == []
+    assert not re.search(r"@import|url\(", text)
+    assert "default-src 'none'" in text
+
+
+def test_failed_and_broken_tests_are_open_and_others_are_not() -> None:
+    outcomes = [
+        TestOutcome(name=status, title="t", level="quick", tags=(), status=status, seconds=0.0)
+        for status in ("passed", "failed", "skipped", "error")
+    ]
+    assert _read(report_page(_report(*outcomes))).open_tests == ["failed", "error"]
+
+
+def test_every_reference_on_the_page_leads_somewhere() -> None:
+    text = report_page(_report(_hostile_outcome()))
+    targets = set(re.findall(r'id="([^"]+)"', text))
+    assert {reference.removeprefix("#") for reference in _read(text).references} <= targets
+
+
+def test_report_of_nothing_is_a_page() -> None:
+    assert "localhost/image:latest" in _read(report_page(_report(layers=()))).text
+
+
+def test_slices_lie_side_by_side_and_fill_the_chart() -> None:
+    slices = layer_slices([_layer(100), _layer(300), _layer(600)])
+    assert [(one.number, one.start, one.width) for one in slices] == [
+        (1, 0.0, 10.0),
+        (2, 10.0, 30.0),
+        (3, 40.0, 60.0),
+    ]
+
+
+def test_layer_too_thin_to_be_seen_still_takes_its_place() -> None:
+    slices = layer_slices([_layer(500), _layer(1), _layer(499)])
+    assert [one.number for one in slices] == [1, 3]
+    assert slices[1].start == pytest.approx(50.1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
+)
+def test_duration_in_words(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        (dt.timedelta(seconds=61), "1 minute"),
+        (dt.timedelta(minutes=59), "59 minutes"),
+        (dt.timedelta(hours=1), "1 hour"),
+        (dt.timedelta(hours=30), "30 hours"),
+        (dt.timedelta(days=12, hours=3), "12 days"),
+        (dt.timedelta(seconds=-5), "0 minutes"),
+    ],
+)
+def test_age_in_one_unit(before: dt.timedelta, said: str) -> None:
+    assert age(NOW - before, now=NOW) == said
