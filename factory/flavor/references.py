@@ -9,9 +9,10 @@ from factory.errors import SpecError
 
 # The grammar of image references: a registry with an optional port, path components, and a tag
 # or a digest (the OCI distribution specification and the reference grammar of its implementations).
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+PATH_COMPONENT = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+"""One component of a repository's path in a registry, as a pattern: an image's name has to be one."""
 _REFERENCE = re.compile(
-    rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_COMPONENT}(?:/{_COMPONENT})*"
+    rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{PATH_COMPONENT}(?:/{PATH_COMPONENT})*"
     r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
 )
 # RFC 3986's characters, without those that mean something to a shell or end a string.

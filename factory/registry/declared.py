@@ -1,10 +1,35 @@
 """The registries that a repository names: the table ``[registries]`` of its ``factory.toml``, as values."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
 from typing import Literal
+
+from factory.errors import NotFoundError, SpecError
+from factory.flavor.references import PATH_COMPONENT
+from factory.flavor.table import Table
+from factory.settings import SETTINGS_FILE, read_settings
+
+TABLE = "registries"
 
 RegistryClass = Literal["persistent", "disposable"]
 DriverName = Literal["oci", "ecr", "artifact-registry"]
+
+_EXAMPLE = "docs/registries.md shows a whole table"
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+# A first component without a dot and a port would be taken for a path on Docker's own registry.
+_URL = re.compile(
+    rf"(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|[a-z0-9-]+(?=:))(?::[0-9]{{1,5}})?(?:/{PATH_COMPONENT})*"
+)
+_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}")
+_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+# On loopback something else may stand in for the service.
+_HOSTS = {
+    "ecr": (re.compile(r"[0-9]{12}\.dkr[.-]ecr.+"), "ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
+    "artifact-registry": (re.compile(r".+-docker\.pkg\.dev|(?:.+\.)?gcr\.io"), "REGION-docker.pkg.dev"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,3 +62,165 @@ class Registry:
     def reference(self, image: str, tag: str) -> str:
         """An image as an engine is told: ``HOST/PATH/IMAGE:TAG``."""
         return f"{self.url}/{image}:{tag}"
+
+
+def read_registries(root: Path) -> dict[str, Registry]:
+    """The registries of the repository at root, by name, in the order of its ``factory.toml``.
+
+    Raises:
+        SpecError: the file or its table ``[registries]`` says what is not acceptable.
+        StorageError: the file system refused.
+    """
+    return parse_registries(read_settings(root))
+
+
+def parse_registries(document: Mapping[str, object]) -> dict[str, Registry]:
+    """The registries that a ``factory.toml`` names, which is given as data.
+
+    Raises:
+        SpecError: a key is missing, unknown, of the wrong type or not acceptable, or two registries are
+            one place, or one lies in another that has a different class.
+    """
+    content = document.get(TABLE, {})
+    if not isinstance(content, dict):
+        raise SpecError(
+            f"{SETTINGS_FILE}: {TABLE} is not a table", solution=f"Write [{TABLE}.NAME]; {_EXAMPLE}."
+        )
+    found = {name: _registry(name, table) for name, table in content.items()}
+    for one, other in combinations(found.values(), 2):
+        _refuse_overlap(one, other)
+    return found
+
+
+def find_registry(registries: Mapping[str, Registry], name: str) -> Registry:
+    """The registry of a name.
+
+    Raises:
+        NotFoundError: no registry is declared under it.
+    """
+    if name in registries:
+        return registries[name]
+    known = ", ".join(registries) or "none yet"
+    raise NotFoundError(
+        f"there is no registry {name!r} in {SETTINGS_FILE}",
+        solution=f"Name one that is declared ({known}), or declare it as [{TABLE}.{name}]; {_EXAMPLE}.",
+    )
+
+
+def _registry(name: str, content: object) -> Registry:
+    if not isinstance(content, dict):
+        raise SpecError(
+            f"{SETTINGS_FILE}: [{TABLE}] {name} is not a table",
+            solution=f"Write it as [{TABLE}.{name}] with url and class; {_EXAMPLE}.",
+        )
+    if not _NAME.fullmatch(name):
+        raise SpecError(
+            f"{SETTINGS_FILE}: [{TABLE}] {name!r} is not a name for a registry",
+            solution="Use lower-case letters, digits and hyphens between them, such as release.",
+        )
+    table = Table(content, where=SETTINGS_FILE, name=f"{TABLE}.{name}", example=_EXAMPLE)
+    driver = _driver(table)
+    registry = Registry(
+        name=name,
+        url=_url(table, driver),
+        kind=_class(table),
+        driver=driver,
+        keep=_at_least(table, "keep", 1, default=Registry.keep),
+        keep_days=_at_least(table, "keep-days", 0, default=Registry.keep_days),
+        tls_verify=table.flag("tls-verify", default=Registry.tls_verify),
+    )
+    table.refuse_the_rest()
+    return registry
+
+
+def _class(table: Table) -> RegistryClass:
+    match table.optional_text("class"):
+        case "persistent":
+            return "persistent"
+        case "disposable":
+            return "disposable"
+        case given:
+            problem = "is not there, and it has no default" if given is None else f"{given!r} is not a class"
+            raise table.refuse(
+                "class",
+                problem,
+                'Write class = "persistent", from which the factory never deletes anything, or '
+                'class = "disposable", which prune and teardown may empty.',
+            )
+
+
+def _driver(table: Table) -> DriverName:
+    match table.optional_text("driver"):
+        case None | "oci":
+            return "oci"
+        case "ecr":
+            return "ecr"
+        case "artifact-registry":
+            return "artifact-registry"
+        case given:
+            raise table.refuse(
+                "driver",
+                f"{given!r} is not a driver",
+                "Use oci, which serves every registry, ecr or artifact-registry.",
+            )
+
+
+def _url(table: Table, driver: DriverName) -> str:
+    url = table.text("url")
+    if not _URL.fullmatch(url):
+        raise table.refuse(
+            "url",
+            f"{url!r} is not the address of a registry",
+            "Write HOST[:PORT][/PATH] in lower case, such as quay.io/universal-images: no scheme, no tag, no "
+            "slash at its end; the image's name follows.",
+        )
+    host, _, path = url.partition("/")
+    name = host.partition(":")[0]
+    if driver in _HOSTS and not _LOOPBACK.fullmatch(name):
+        pattern, example = _HOSTS[driver]
+        if not pattern.fullmatch(name):
+            raise table.refuse(
+                "url", f"{host} is no host of {driver}", f'Write {example}/…, or driver = "oci".'
+            )
+    if driver == "artifact-registry" and "gcr.io" not in host and path.count("/") < 1:
+        raise table.refuse(
+            "url", f"{url} names no repository", "Write REGION-docker.pkg.dev/PROJECT/REPOSITORY."
+        )
+    return url
+
+
+def _at_least(table: Table, key: str, least: int, *, default: int) -> int:
+    number = table.number(key, default=default)
+    if number < least:
+        raise table.refuse(key, f"{number} is less than {least}", f"Write a whole number from {least} on.")
+    return number
+
+
+def _refuse_overlap(one: Registry, other: Registry) -> None:
+    """Two classes in one place would let a chore of the one delete what the other is to keep."""
+    first, second = _place(one), _place(other)
+    if first == second:
+        raise SpecError(
+            f"{SETTINGS_FILE}: the registries {one.name} and {other.name} are one place: {one.url}",
+            solution="Declare it once, or give each a path of its own.",
+        )
+    inside = first[: len(second)] == second or second[: len(first)] == first
+    if inside and one.kind != other.kind:
+        raise SpecError(
+            f"{SETTINGS_FILE}: the registries {one.name} ({one.kind}, {one.url}) and {other.name} "
+            f"({other.kind}, {other.url}) lie one in the other, and their classes differ",
+            solution="Give each a path that is not in the other's, so that what one may delete is nothing "
+            "that the other has to keep.",
+        )
+
+
+def _place(registry: Registry) -> tuple[str, ...]:
+    """Where a registry is, the same for every way to write it: host and port, then the path's components."""
+    host, *path = registry.url.split("/")
+    name, _, port = host.partition(":")
+    if _LOOPBACK.fullmatch(name):
+        name = "localhost"
+    elif name in _DOCKER_HUB:
+        name = _DOCKER_HUB[0]
+    standard = "443" if registry.tls_verify else "80"
+    return (name if port in {"", standard} else f"{name}:{port}", *path)
