@@ -116,6 +116,7 @@ def run(
     *,
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    given: str | None = None,
     stream: bool = False,
     accept_failure: bool = False,
     timeout: float | None = None,
@@ -126,6 +127,7 @@ def run(
         arguments: the program and its arguments; no shell is involved.
         cwd: the folder to run in.
         environment: the whole environment; the caller's own where it is None.
+        given: what it reads from its standard input; nothing where it is None.
         stream: let both outputs through to standard error, so that standard output stays for results.
         accept_failure: return a non-zero status instead of raising.
         timeout: seconds after which the program is ended.
@@ -136,9 +138,12 @@ def run(
     words = tuple(os.fspath(argument) for argument in arguments)
     stop = governor()
     stop.check()
-    with _started(words, cwd, environment, stream=stream) as process, _in_charge(stop, process):
+    with (
+        _started(words, cwd, environment, stream=stream, reads=given is not None) as process,
+        _in_charge(stop, process),
+    ):
         try:
-            stdout, stderr = process.communicate(timeout=timeout)
+            stdout, stderr = process.communicate(given, timeout=timeout)
         except subprocess.TimeoutExpired as error:
             raise ProgramError(
                 f"{words[0]} did not end within {timeout:.0f} seconds and was stopped",
@@ -155,14 +160,19 @@ def run(
 
 
 def _started(
-    words: tuple[str, ...], cwd: Path | None, environment: Mapping[str, str] | None, *, stream: bool
+    words: tuple[str, ...],
+    cwd: Path | None,
+    environment: Mapping[str, str] | None,
+    *,
+    stream: bool,
+    reads: bool,
 ) -> "subprocess.Popen[str]":
     try:
         return subprocess.Popen(
             words,
             cwd=cwd,
             env=None if environment is None else dict(environment),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
             stdout=2 if stream else subprocess.PIPE,
             stderr=None if stream else subprocess.PIPE,
             text=True,

@@ -13,15 +13,21 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-def open_client(*, connections: int) -> httpx.Client:
+def open_client(*, connections: int, verified: bool = True, proxied: bool = True) -> httpx.Client:
     """A client that follows no redirect of its own, with so many connections at a time.
+
+    Args:
+        connections: how many.
+        verified: whether servers show by a certificate who they are.
+        proxied: whether the proxies of the environment are used.
 
     Raises:
         IndexAccessError: a proxy or the certificates that the environment names cannot be used.
     """
     try:
         return httpx.Client(
-            verify=certificates(),
+            verify=certificates() if verified else False,
+            trust_env=proxied,
             follow_redirects=False,
             headers={"User-Agent": f"universal-image-factory/{__version__}"},
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),

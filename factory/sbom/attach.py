@@ -22,8 +22,8 @@ from oras.logger import logger
 from urllib3.exceptions import InsecureRequestWarning
 
 from factory.errors import SbomError
-from factory.sbom.registry_login import Login, login_for
-from factory.sbom.registry_session import certificates, restrained
+from factory.registry.login import Login, login_for
+from factory.registry.session import certificates, restrained
 
 LAYER = "application/vnd.cyclonedx+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -88,7 +88,7 @@ def attach(bill: bytes, image: ImageReference, *, access: Access, environment: M
         image: what it is of; it has to be there.
         access: how to reach the registry.
         environment: where the container engine's and docker's files of logins are looked up
-            (`factory.sbom.registry_login`).
+            (`factory.registry.login`).
 
     Raises:
         SbomError: the image is not there, or the registry refused, failed or did not answer.

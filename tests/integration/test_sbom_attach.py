@@ -13,10 +13,10 @@ from support.registry import PASSWORD, USER, Registry, registry
 from support.wheels import make_wheel
 from support.workshop import Run, Workshop
 
-from factory.errors import SbomError
+from factory.errors import RegistryError, SbomError
 from factory.render.drift import SBOM_FILE
 from factory.sbom.attach import CONFIG, LAYER, MANIFEST, read_reference
-from factory.sbom.registry_login import login_for
+from factory.registry.login import login_for
 
 pytestmark = pytest.mark.integration
 
@@ -277,6 +277,6 @@ def test_the_login_that_fits_best_is_taken(tmp_path: Path) -> None:
 def test_a_file_of_logins_that_cannot_be_read_is_told_and_not_repeated(tmp_path: Path, content: str) -> None:
     path = tmp_path / "auth.json"
     path.write_text(content)
-    with pytest.raises(SbomError, match=r"auth\.json cannot be read") as caught:
+    with pytest.raises(RegistryError, match=r"auth\.json cannot be read") as caught:
         login_for("quay.io/x", {"REGISTRY_AUTH_FILE": str(path)})
     assert "§" not in caught.value.reason

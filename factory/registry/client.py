@@ -1,0 +1,392 @@
+"""One client for all container registries: the OCI distribution specification (1.1), and no more.
+
+`open_registry` gives it. Repositories are named without the host (`Registry.repository` gives the name
+of an image's); a reference is a tag or a digest (``sha256:`` and 64 hex digits). What is not there is
+None; what a registry refuses, or does not do, is a `RegistryError`.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Self
+from urllib.parse import quote, urljoin
+
+import httpx
+
+from factory.errors import RegistryError
+from factory.index.parallel import in_parallel
+from factory.index.patience import Patience
+from factory.registry.credentials import Credentials
+from factory.registry.declared import Registry
+from factory.registry.transport import Answer, Transport
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
+_ACCEPT = {"Accept": f"{OCI_MANIFEST}, {OCI_INDEX}, {DOCKER_MANIFEST}, {DOCKER_LIST}"}
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
+_PAGE, _MOST_PAGES = 1000, 10_000
+_CONNECTIONS = 16
+PATIENCE = Patience(whole_seconds=120.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A manifest or an index as a registry has it: its media type and its bytes, whose SHA-256 names it."""
+
+    media_type: str
+    content: bytes = field(repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:`` and 64 hex digits."""
+        return f"sha256:{sha256(self.content).hexdigest()}"
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """What it says (OCI image-spec); empty where it is no JSON object."""
+        try:
+            document = json.loads(self.content)
+        except ValueError:
+            return {}
+        return document if isinstance(document, dict) else {}
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it names manifests for several platforms, and no layers."""
+        return self.media_type in INDEXES
+
+    @property
+    def blobs(self) -> dict[str, int]:
+        """The digests that it names, of its configuration and its layers, with their sizes in bytes."""
+        named = [self.document.get("config"), *(self.document.get("layers") or ())]
+        return {item["digest"]: item.get("size", 0) for item in named if item}
+
+    @property
+    def config_digest(self) -> str | None:
+        """The digest of the image's configuration, which an engine calls its ID; None for an index."""
+        config = self.document.get("config")
+        return config.get("digest") if isinstance(config, dict) else None
+
+    @property
+    def children(self) -> tuple[str, ...]:
+        """The digests of the manifests that an index names."""
+        return tuple(item["digest"] for item in self.document.get("manifests") or ())
+
+
+class RegistryClient:
+    """Reads and changes what a registry holds; safe to use from several threads, closed at the end."""
+
+    def __init__(self, registry: Registry, transport: Transport) -> None:
+        self.registry = registry
+        self._transport = transport
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    @property
+    def plain_http(self) -> bool:
+        """Whether the registry speaks plain HTTP, which other programs have to be told.
+
+        Raises:
+            RegistryError: it does not answer.
+        """
+        return self._transport.plain_http
+
+    def check(self) -> None:
+        """Ask whether anybody answers, and speaks the protocol (``GET /v2/``); 401 is an answer.
+
+        Raises:
+            RegistryError: nobody does.
+        """
+        _ = self._transport.base
+
+    def digest(self, repository: str, reference: str) -> str | None:
+        """The digest of a manifest or an index; None where there is none (``HEAD …/manifests/…``).
+
+        Raises:
+            RegistryError: the registry refused, failed, or did not answer.
+        """
+        answer = self._manifest_request("HEAD", repository, reference)
+        if answer is None:
+            return None
+        told: str = answer.headers.get("Docker-Content-Digest", "")
+        if _DIGEST.fullmatch(told):
+            return told
+        # The header is only recommended.
+        manifest = self.manifest(repository, reference)
+        return None if manifest is None else manifest.digest
+
+    def digests(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
+        """The digests of many (repository, reference), asked for at once.
+
+        Raises:
+            RegistryError: as `digest`.
+        """
+        pairs = list(dict.fromkeys(wanted))
+        found = in_parallel(lambda pair: self.digest(*pair), pairs, jobs=_CONNECTIONS)
+        return dict(zip(pairs, found, strict=True))
+
+    def manifest(self, repository: str, reference: str) -> Manifest | None:
+        """A manifest or an index; None where there is none (``GET …/manifests/…``).
+
+        Raises:
+            RegistryError: the registry refused, failed, or gave something else than its digest says.
+        """
+        answer = self._manifest_request("GET", repository, reference)
+        if answer is None:
+            return None
+        manifest = Manifest(media_type=_media_type(answer), content=answer.content)
+        said = reference if _DIGEST.fullmatch(reference) else answer.headers.get("Docker-Content-Digest", "")
+        if _DIGEST.fullmatch(said) and manifest.digest != said:
+            raise _damaged(self._name(repository, reference), said, manifest.digest)
+        return manifest
+
+    def image_manifest(
+        self, repository: str, reference: str, *, platform: str = "linux/amd64"
+    ) -> Manifest | None:
+        """The manifest of one image: of an index the one for a platform, else its first.
+
+        Raises:
+            RegistryError: as `manifest`.
+        """
+        manifest = self.manifest(repository, reference)
+        if manifest is None or not manifest.is_index:
+            return manifest
+        named = manifest.document.get("manifests") or []
+        chosen = next((item for item in named if _platform(item) == platform), None)
+        chosen = chosen or next((item for item in named if _platform(item) != "unknown/unknown"), None)
+        return None if chosen is None else self.manifest(repository, chosen["digest"])
+
+    def config(
+        self, repository: str, reference: str, *, platform: str = "linux/amd64"
+    ) -> dict[str, Any] | None:
+        """An image's configuration (OCI image-spec), through an index where there is one; None without one.
+
+        Raises:
+            RegistryError: as `manifest`; the configuration is not there, or is none.
+        """
+        manifest = self.image_manifest(repository, reference, platform=platform)
+        digest = None if manifest is None else manifest.config_digest
+        if digest is None:
+            return None
+        content = self.blob(repository, digest)
+        try:
+            document = json.loads(content or b"")
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise RegistryError(
+                f"{self._name(repository, reference)} has no configuration that can be read",
+                solution="Push the image again; what is there is damaged, or no image.",
+            )
+        return document
+
+    def labels(self, repository: str, reference: str) -> dict[str, str] | None:
+        """The labels of an image; None where there is none.
+
+        Raises:
+            RegistryError: as `config`.
+        """
+        config = self.config(repository, reference)
+        if config is None:
+            return None
+        return dict((config.get("config") or {}).get("Labels") or {})
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """Whether a repository has a layer or a configuration (``HEAD …/blobs/…``).
+
+        Raises:
+            RegistryError: the registry refused, failed, or did not answer.
+        """
+        answer = self._transport.request("HEAD", _path(repository, "blobs", digest), repository=repository)
+        return self._there(answer, self._name(repository, digest))
+
+    def blob(self, repository: str, digest: str) -> bytes | None:
+        """A small blob, such as a configuration, whole and compared with its digest; None without one.
+
+        Raises:
+            RegistryError: as `manifest`; or it is larger than such things are.
+        """
+        answer = self._transport.request("GET", _path(repository, "blobs", digest), repository=repository)
+        if not self._there(answer, self._name(repository, digest)):
+            return None
+        found = f"sha256:{sha256(answer.content).hexdigest()}"
+        if found != digest:
+            raise _damaged(self._name(repository, digest), digest, found)
+        return answer.content
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """All tags of a repository, sorted; none where there is no such repository (``GET …/tags/list``).
+
+        Raises:
+            RegistryError: the registry refused, failed, or gave pages without an end.
+        """
+        pages = self._pages(f"/v2/{repository}/tags/list?n={_PAGE}", "tags", repository=repository)
+        return tuple(sorted(set(pages)))
+
+    def repositories(self) -> tuple[str, ...]:
+        """All repositories, sorted, where the registry tells (``GET /v2/_catalog``, which not all have).
+
+        Raises:
+            RegistryError: the registry refused, failed, or gave pages without an end.
+        """
+        return tuple(sorted(set(self._pages(f"/v2/_catalog?n={_PAGE}", "repositories"))))
+
+    def delete(self, repository: str, digest: str) -> bool:
+        """Delete a manifest, and with it all tags that it has; False where it was not there.
+
+        Raises:
+            RegistryError: the registry does not delete, refused, failed, or did not answer.
+        """
+        if not _DIGEST.fullmatch(digest):
+            raise RegistryError(
+                f"{digest!r} is no digest, and by a tag nothing is deleted",
+                solution="Give sha256:… as `factory registry status` shows it.",
+            )
+        answer = self._transport.request(
+            "DELETE", _path(repository, "manifests", digest), repository=repository
+        )
+        if answer.status == httpx.codes.NOT_FOUND:
+            return False
+        if answer.status not in {httpx.codes.ACCEPTED, httpx.codes.OK, httpx.codes.NO_CONTENT}:
+            raise self._unexpected(answer, self._name(repository, digest), doing="deleting")
+        return True
+
+    def put_tag(self, repository: str, tag: str, manifest: Manifest) -> None:
+        """Give a manifest, whose blobs are there, a tag (or its digest) as its name (``PUT …/manifests/…``).
+
+        What the tag named before is overwritten: whether it may be is the caller's matter.
+
+        Raises:
+            RegistryError: the registry refused, failed, or says that it took something else.
+        """
+        answer = self._transport.request(
+            "PUT",
+            _path(repository, "manifests", tag),
+            repository=repository,
+            headers={"Content-Type": manifest.media_type},
+            content=manifest.content,
+        )
+        if answer.status not in {httpx.codes.CREATED, httpx.codes.OK, httpx.codes.ACCEPTED}:
+            raise self._unexpected(answer, self._name(repository, tag), doing="taking")
+        told = answer.headers.get("Docker-Content-Digest", manifest.digest)
+        if told != manifest.digest:
+            raise _damaged(self._name(repository, tag), manifest.digest, told)
+
+    def _manifest_request(self, method: str, repository: str, reference: str) -> Answer | None:
+        answer = self._transport.request(
+            method, _path(repository, "manifests", reference), repository=repository, headers=_ACCEPT
+        )
+        return answer if self._there(answer, self._name(repository, reference)) else None
+
+    def _there(self, answer: Answer, name: str) -> bool:
+        if answer.status == httpx.codes.NOT_FOUND:
+            return False
+        if answer.status != httpx.codes.OK:
+            raise self._unexpected(answer, name, doing="giving")
+        return True
+
+    def _pages(self, path: str, key: str, *, repository: str = "") -> Iterable[str]:
+        for _ in range(_MOST_PAGES):
+            answer = self._transport.request("GET", path, repository=repository)
+            if not self._there(answer, f"the {key} of {self._name(repository, '')}"):
+                return
+            yield from _strings(answer, key)
+            onward = _NEXT.search(answer.headers.get("Link", ""))
+            if onward is None:
+                return
+            path = urljoin(answer.url, onward[1])
+        raise RegistryError(
+            f"{self.registry.host} gives pages of {key} without an end",
+            solution="Ask the owners of the registry what stands before it.",
+        )
+
+    def _name(self, repository: str, reference: str) -> str:
+        joint = "@" if _DIGEST.fullmatch(reference) else ":"
+        name = "/".join(part for part in (self.registry.host, repository) if part)
+        return f"{name}{joint}{reference}" if reference else name
+
+    def _unexpected(self, answer: Answer, name: str, *, doing: str) -> RegistryError:
+        """An error for an answer that nothing can be done with; its code is the specification's."""
+        said = _error_code(answer)
+        unsupported = answer.status == httpx.codes.METHOD_NOT_ALLOWED or said == "UNSUPPORTED"
+        status = f"HTTP {answer.status}{f' ({said})' if said else ''}"
+        return RegistryError(
+            f"{self.registry.host} answers {status} for {doing} {name}",
+            solution="The registry does not do this: its owners have to allow it."
+            if unsupported
+            else "Look at what the registry logs, and run the same command again.",
+        )
+
+
+def open_registry(
+    registry: Registry, *, environment: Mapping[str, str] | None = None, patience: Patience = PATIENCE
+) -> RegistryClient:
+    """A client for a registry. Nothing is asked yet.
+
+    Args:
+        registry: which; its driver says where logins come from.
+        environment: where logins are looked up (`factory.registry.credentials`); the caller's own by default.
+        patience: how long it is waited for.
+    """
+    credentials = Credentials(registry, os.environ if environment is None else environment)
+    transport = Transport(registry, credentials, patience=patience, connections=_CONNECTIONS)
+    return RegistryClient(registry, transport)
+
+
+def _path(repository: str, kind: str, reference: str) -> str:
+    return f"/v2/{quote(repository)}/{kind}/{quote(reference, safe=':')}"
+
+
+def _media_type(answer: Answer) -> str:
+    media_type: str = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+    return media_type
+
+
+def _platform(item: Mapping[str, Any]) -> str:
+    platform = item.get("platform") or {}
+    return f"{platform.get('os', '')}/{platform.get('architecture', '')}"
+
+
+def _strings(answer: Answer, key: str) -> list[str]:
+    try:
+        listed = json.loads(answer.content).get(key) or []
+    except (ValueError, AttributeError):
+        listed = None
+    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+        raise RegistryError(
+            f"what was read as a page of {key} of a registry is none",
+            solution="Look at the address of the registry: something else may answer there.",
+        )
+    return listed
+
+
+def _error_code(answer: Answer) -> str:
+    """The first of the specification's error codes; its message is not repeated."""
+    try:
+        code = json.loads(answer.content)["errors"][0]["code"]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return code if isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code) else ""
+
+
+def _damaged(name: str, wanted: str, found: str) -> RegistryError:
+    return RegistryError(
+        f"{name} is not what it is said to be: {found} in the place of {wanted}",
+        solution="Push it again; if it happens again, ask the owners of the registry.",
+    )

@@ -1,0 +1,216 @@
+"""Whom a registry is told is asking: auth files, their helper programs, and the drivers' own ways.
+
+A helper is asked as docker asks it (docker-credential-helpers): the program ``docker-credential-NAME``
+with the word ``get``, the registry on its standard input, and JSON on its standard output, which is
+shown nowhere.
+"""
+
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from factory.errors import ProgramError, RegistryError
+from factory.process import run
+from factory.registry.declared import Registry
+from factory.registry.login import Login, login_for
+
+_HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_HELPER_SECONDS = 60.0
+# Amazon gives a login for registries of its own; to another host it would be a gift.
+_AMAZON = re.compile(
+    r"[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)"
+)
+_GOOGLE = re.compile(r"(?:[a-z0-9-]+-docker\.pkg\.dev|(?:[a-z]+\.)?gcr\.io)")
+_LOOPBACK = re.compile(r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?")
+# The user whose password is an access token of Google's.
+_TOKEN_USER = "oauth2accesstoken"  # noqa: S105 - a user name
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``HOST[:PORT]`` is this machine."""
+    return _LOOPBACK.fullmatch(host) is not None
+
+
+class Credentials:
+    """The logins for one registry; helpers and services are asked when a login is needed, and once.
+
+    Args:
+        registry: whose logins.
+        environment: where auth files, helper programs and AWS's settings are looked up.
+    """
+
+    def __init__(self, registry: Registry, environment: Mapping[str, str]) -> None:
+        self._registry = registry
+        self._environment = environment
+        self._guard = threading.Lock()
+        self._asked: dict[str, Login | None] = {}
+
+    def of(self, repository: str) -> Login | None:
+        """The login for a repository of the registry (without the host); None where nobody has one.
+
+        Raises:
+            RegistryError: a file cannot be read, a helper is missing or failed. No output is repeated.
+        """
+        with self._guard:
+            if self._registry.driver == "oci":
+                name = f"{self._registry.host}/{repository}"
+                return login_for(name, self._environment, helper=self._helper)
+            if self._registry.driver not in self._asked:
+                self._asked[self._registry.driver] = _DRIVERS[self._registry.driver](
+                    self._registry, self._environment
+                )
+            return self._asked[self._registry.driver]
+
+    def _helper(self, name: str, server: str) -> Login | None:
+        key = f"{name} {server}"
+        if key not in self._asked:
+            self._asked[key] = ask_helper(name, server, self._environment)
+        return self._asked[key]
+
+
+def ask_helper(name: str, server: str, environment: Mapping[str, str]) -> Login | None:
+    """What a credential helper knows of a registry; None where it knows nothing.
+
+    Raises:
+        RegistryError: it is not there, or answers something else. Its output is not repeated.
+    """
+    if not _HELPER_NAME.fullmatch(name):
+        raise RegistryError(
+            f"{name!r} is not the name of a credential helper",
+            solution="Mend credHelpers or credsStore in the file of registry logins.",
+        )
+    program = _program(f"docker-credential-{name}", environment)
+    if program is None:
+        raise RegistryError(
+            f"the login for {server} is kept by docker-credential-{name}, which is not on PATH",
+            solution=f"Install docker-credential-{name}, or log in with `podman login {server}`.",
+        )
+    stdout = _output([program, "get"], environment, given=server)
+    if stdout is None:
+        return None
+    try:
+        document = json.loads(stdout)
+        return Login(user=document["Username"], password=document["Secret"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RegistryError(
+            f"docker-credential-{name} gives no login for {server}",
+            solution=f"Try `echo {server} | docker-credential-{name} get` by hand; its output is secret.",
+        ) from error
+
+
+def login_of_amazon(registry: Registry, environment: Mapping[str, str]) -> Login:
+    """The login for Amazon's registry (ECR's GetAuthorizationToken, twelve hours) by boto3.
+
+    Raises:
+        RegistryError: boto3 is not installed, the host is not Amazon's, or AWS refused.
+    """
+    client = amazon_client(registry, environment)
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the extra "aws"
+
+    try:
+        (data, *_) = client.get_authorization_token()["authorizationData"]
+        return Login.decoded(data["authorizationToken"])
+    except (BotoCoreError, ClientError, ValueError, KeyError) as error:
+        raise RegistryError(
+            f"AWS gives no login for {registry.host} ({_amazon_reason(error)})",
+            solution="Look at AWS's own settings (AWS_PROFILE, `aws sts get-caller-identity`) and at the "
+            "permission ecr:GetAuthorizationToken.",
+        ) from error
+
+
+def amazon_client(registry: Registry, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - boto3 has no types
+    """boto3's client for the ECR that a registry is in, in the region that its host names.
+
+    Raises:
+        RegistryError: boto3 is not installed, the host is not Amazon's, or no region is known.
+    """
+    try:
+        import boto3  # noqa: PLC0415 - the extra "aws", which few need
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    except ImportError as error:
+        raise RegistryError(
+            f"the registry {registry.name} is Amazon's, and boto3 is not installed",
+            solution="Install the extra: pip install 'universal-image-factory[aws]'.",
+        ) from error
+    match = _AMAZON.fullmatch(registry.host)
+    if match is None and not is_loopback(registry.host):
+        raise RegistryError(
+            f"{registry.host} is no registry of Amazon's, and gets none of its logins",
+            solution="Write its url as ACCOUNT.dkr.ecr.REGION.amazonaws.com/PATH, or leave out driver.",
+        )
+    region = (
+        match["region"] if match else environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    )
+    try:
+        return boto3.client("ecr", region_name=region)
+    except (BotoCoreError, ValueError) as error:
+        raise RegistryError(
+            f"boto3 cannot be used for {registry.host} ({type(error).__name__})",
+            solution="Look at AWS's own settings: the region (AWS_REGION), the profile (AWS_PROFILE).",
+        ) from error
+
+
+def login_of_google(registry: Registry, environment: Mapping[str, str]) -> Login:
+    """The login for Artifact Registry: of ``docker-credential-gcr``, else gcloud's access token.
+
+    Raises:
+        RegistryError: the host is not Google's, neither program is there, or neither is logged in.
+    """
+    host = registry.host
+    if not (_GOOGLE.fullmatch(host) or is_loopback(host)):
+        raise RegistryError(
+            f"{host} is no registry of Google's, and gets none of its logins",
+            solution="Write its url as LOCATION-docker.pkg.dev/PROJECT/REPOSITORY, or leave out driver.",
+        )
+    helpers = [name for name in ("gcr", "gcloud") if _program(f"docker-credential-{name}", environment)]
+    for name in helpers:
+        if login := ask_helper(name, host, environment):
+            return login
+    gcloud = _program("gcloud", environment)
+    token = _output([gcloud, "auth", "print-access-token"], environment) if gcloud else None
+    if token and token.strip():
+        return Login(user=_TOKEN_USER, password=token.strip())
+    found = [f"docker-credential-{name}" for name in helpers] + (["gcloud"] if gcloud else [])
+    raise RegistryError(
+        f"no login for {host}: "
+        + (
+            f"{' and '.join(found)} gave none"
+            if found
+            else "neither docker-credential-gcr nor gcloud is on PATH"
+        ),
+        solution="Log in with `gcloud auth login`, or install docker-credential-gcr and log in with "
+        "`docker-credential-gcr gcr-login`.",
+    )
+
+
+_DRIVERS: Mapping[str, Callable[[Registry, Mapping[str, str]], Login]] = {
+    "ecr": login_of_amazon,
+    "artifact-registry": login_of_google,
+}
+
+
+def _program(name: str, environment: Mapping[str, str]) -> str | None:
+    return shutil.which(name, path=environment.get("PATH"))
+
+
+def _output(words: list[str], environment: Mapping[str, str], *, given: str | None = None) -> str | None:
+    """What a program printed; None where it failed, whose words may be as secret as what it was to tell."""
+    try:
+        finished = run(
+            words, environment=environment, given=given, accept_failure=True, timeout=_HELPER_SECONDS
+        )
+    except ProgramError as error:
+        raise RegistryError(
+            f"{words[0]} could not be asked for a login: {error.reason}", solution=error.solution
+        ) from error
+    return finished.stdout if finished.status == 0 else None
+
+
+def _amazon_reason(error: Exception) -> str:
+    """AWS's code for a refusal, or the kind of error: its text may hold a request."""
+    response = getattr(error, "response", None)
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    return code if isinstance(code, str) else type(error).__name__

@@ -1,0 +1,121 @@
+"""Whom a container registry is told is asking: the logins of the container engine, then docker's.
+
+The files and their order are containers-auth.json(5)'s: keys are a registry, or a part of its
+repositories, and the longest that fits goes first. In each file the helper program for a registry
+(``credHelpers``) goes before what the file itself says (``auths``), and the one for all
+(``credsStore``) after it.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from factory.errors import RegistryError
+from factory.index.home import home_folder
+
+# A helper's name and a registry; what it knows of it.
+Helper = Callable[[str, str], "Login | None"]
+# What docker calls its public registry in its own file.
+_DOCKER_KEY, _DOCKER_HOST = "index.docker.io/v1", "docker.io"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """A user name and a password; neither is shown where the value is printed."""
+
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+
+    @classmethod
+    def decoded(cls, encoded: str) -> Self:
+        """A login from ``USER:PASSWORD`` in base64.
+
+        Raises:
+            ValueError: it is none.
+        """
+        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        return cls(user=user, password=password)
+
+    @property
+    def encoded(self) -> str:
+        """``USER:PASSWORD`` in base64, as RFC 7617 and auth files have it."""
+        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+
+def login_for(
+    repository: str, environment: Mapping[str, str], *, helper: Helper | None = None
+) -> Login | None:
+    """The login for ``REGISTRY/REPOSITORY``, of the first file that has one; None where none has.
+
+    Args:
+        repository: where something is to be pushed.
+        environment: where ``REGISTRY_AUTH_FILE``, ``XDG_RUNTIME_DIR``, ``XDG_CONFIG_HOME``,
+            ``DOCKER_CONFIG`` and ``HOME`` are looked up.
+        helper: asks a helper program that a file names; without it none is asked.
+
+    Raises:
+        RegistryError: a file is there and cannot be read. The message does not repeat it.
+    """
+    for path in _files(environment):
+        try:
+            document = json.loads(path.read_bytes())
+            found = _in_file(document, repository, helper)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError, AttributeError, TypeError, binascii.Error) as error:
+            raise RegistryError(
+                f"{path} cannot be read as a file of registry logins ({type(error).__name__})",
+                solution="Log in again with `podman login`, which writes it, or name another file in "
+                "REGISTRY_AUTH_FILE.",
+            ) from error
+        if found is not None:
+            return found
+    return None
+
+
+def _in_file(document: Mapping[str, Any], repository: str, helper: Helper | None) -> Login | None:
+    helpers = document.get("credHelpers") or {}
+    if helper is not None:
+        for key in _keys(repository, helpers):
+            if (login := helper(helpers[key], key)) is not None:
+                return login
+    logins = document.get("auths", {})
+    for key in _keys(repository, logins):
+        # A login that a helper program keeps has an entry, and nothing in it.
+        if encoded := logins[key].get("auth"):
+            return Login.decoded(encoded)
+    store = document.get("credsStore")
+    if helper is None or not store:
+        return None
+    host = repository.partition("/")[0]
+    return helper(store, f"https://{_DOCKER_KEY}/" if host == _DOCKER_HOST else host)
+
+
+def _files(environment: Mapping[str, str]) -> Iterator[Path]:
+    named = environment.get("REGISTRY_AUTH_FILE")
+    if named:
+        yield Path(named)
+        return
+    home = home_folder(environment)
+    folders = (
+        (environment.get("XDG_RUNTIME_DIR"), None, "containers/auth.json"),
+        (environment.get("XDG_CONFIG_HOME"), ".config", "containers/auth.json"),
+        (environment.get("DOCKER_CONFIG"), ".docker", "config.json"),
+    )
+    for given, below_home, name in folders:
+        if given:
+            yield Path(given) / name
+        elif below_home is not None and home is not None:
+            yield home / below_home / name
+
+
+def _keys(repository: str, logins: Mapping[str, object]) -> list[str]:
+    """The entries that are for a repository, the longest first."""
+    plain = {key: key.removeprefix("https://").removeprefix("http://").rstrip("/") for key in logins}
+    named = {key: _DOCKER_HOST if name == _DOCKER_KEY else name for key, name in plain.items()}
+    fitting = [key for key, name in named.items() if f"{repository}/".startswith(f"{name}/")]
+    return sorted(fitting, key=lambda key: len(named[key]), reverse=True)

@@ -1,0 +1,374 @@
+"""Requests to one container registry: with the login that is its own, bounded, and tried again.
+
+A registry says in its first answer (``GET /v2/``) how it wants to be told who asks. A login or a token
+goes to the registry's own scheme, host and port alone; what it sends on to another host goes there
+without. Plain HTTP is spoken on loopback, and where nobody verifies TLS.
+"""
+
+import contextlib
+import datetime as dt
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from factory.errors import IndexAccessError, RegistryError
+from factory.index.connections import open_client
+from factory.index.credentials import shown
+from factory.index.exchange import answer_of, interruptible
+from factory.index.patience import Again, Deadline, Patience, asked_pause, patiently
+from factory.process import governor
+from factory.registry.authorization import Challenge, Tokens, check_realm, read_challenge, read_token
+from factory.registry.credentials import Credentials, is_loopback
+from factory.registry.declared import Registry
+
+_TRANSIENT = frozenset({408, 425, 429})
+_SERVER_ERRORS = range(500, 600)
+_MOST_REDIRECTS = 5
+# The specification asks registries to take manifests of 4 MiB at least; a page of tags is smaller.
+MOST_BYTES = 8 << 20
+# What docker calls its public registry, and where that answers.
+_API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a registry answered, whole."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+    url: str
+
+
+class Transport:
+    """Sends requests to one registry; safe to use from several threads.
+
+    Args:
+        registry: where to.
+        credentials: whom the registry is told.
+        patience: timeouts and retries.
+        connections: how many at a time.
+    """
+
+    def __init__(
+        self, registry: Registry, credentials: Credentials, *, patience: Patience, connections: int
+    ) -> None:
+        self.registry = registry
+        self._credentials = credentials
+        self._patience = patience
+        self._connections = connections
+        self._stop = governor()
+        self._tokens = Tokens()
+        self._opening = threading.Lock()
+        self._connecting = threading.Lock()
+        self._clients: dict[str, httpx.Client] = {}
+        self._base: str | None = None
+        self._challenge: Challenge | None = None
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients.values():
+            client.close()
+
+    @property
+    def base(self) -> str:
+        """The registry's URL, with the scheme that it speaks; asked for at the first use.
+
+        Raises:
+            RegistryError: it does not answer.
+        """
+        with self._opening:
+            if self._base is None:
+                self._base, self._challenge = self._first_contact()
+            return self._base
+
+    @property
+    def plain_http(self) -> bool:
+        """Whether the registry speaks plain HTTP."""
+        return self.base.startswith("http://")
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        repository: str = "",
+        headers: Mapping[str, str] | None = None,
+        content: bytes = b"",
+        most_bytes: int = MOST_BYTES,
+    ) -> Answer:
+        """What the registry answers, whatever its status; but for those that may pass, which are tried again.
+
+        Args:
+            method: GET, HEAD, PUT, DELETE; each may be sent twice.
+            path: from the registry's root, or a URL on it.
+            repository: what a token is asked for; the catalogue where it is empty.
+            headers: beside the one that says who asks.
+            content: the body.
+            most_bytes: how large the answer may be.
+
+        Raises:
+            RegistryError: it refuses access (401, 403), fails, or does not answer, again and again.
+            ProgramError: the work was stopped.
+        """
+        url = urljoin(self.base, path)
+        if _origin(url) != _origin(self.base):
+            raise RegistryError(
+                f"{self.registry.host} names {shown(url)} as its own, which is another host",
+                solution="Ask the owners of the registry what stands before it.",
+            )
+        deadline = Deadline(self._patience.whole_seconds)
+
+        def attempt() -> Answer | Again:
+            answer = self._sent(method, url, headers or {}, content, repository, deadline, most_bytes)
+            return _transient(answer) or answer
+
+        answer = self._patiently(url, attempt, deadline)
+        if answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            raise self._refused(repository, answer.status)
+        return answer
+
+    def _patiently(self, url: str, attempt: Callable[[], Answer | Again], deadline: Deadline) -> Answer:
+        try:
+            return patiently(url, attempt, patience=self._patience, stop=self._stop, deadline=deadline)
+        except IndexAccessError as error:
+            # Patience and connections are the index's, and say what they say of it.
+            raise RegistryError(
+                error.reason,
+                solution="Look at the address of the registry, the network and the registry itself, then run "
+                "the same command again: what arrived is not sent twice.",
+            ) from error
+
+    def _first_contact(self) -> tuple[str, Challenge | None]:
+        """The URL at which the registry answers, and what it wants to be told.
+
+        Nothing is told yet. A registry that takes no encryption shows it by a refused handshake, one that
+        wants it by a refused request; so either order finds out, and on loopback plain HTTP is likely.
+        """
+        host = _API_HOSTS.get(self.registry.host, self.registry.host)
+        bases = [f"https://{host}"]
+        if is_loopback(self.registry.host):
+            bases.insert(0, f"http://{host}")
+        elif not self.registry.tls_verify:
+            bases.append(f"http://{host}")
+        deadline = Deadline(self._patience.whole_seconds)
+        answered = {}
+
+        def attempt() -> Answer | Again:
+            base, answer = self._first_answer(bases, deadline)
+            answered[answer.url] = base
+            return _transient(answer) or answer
+
+        answer = self._patiently(f"{bases[0]}/v2/", attempt, deadline)
+        return answered[answer.url], _challenge_of(answer)
+
+    def _first_answer(self, bases: list[str], deadline: Deadline) -> tuple[str, Answer]:
+        failed: httpx.TransportError | None = None
+        for base in bases:
+            try:
+                answer = self._once("GET", f"{base}/v2/", {}, b"", deadline, MOST_BYTES)
+            except httpx.TransportError as error:
+                failed = failed or error
+                continue
+            # So a server for TLS alone answers a request without.
+            if base == bases[-1] or answer.status != httpx.codes.BAD_REQUEST:
+                return base, answer
+        raise failed or httpx.TransportError("no answer")
+
+    def _sent(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        repository: str,
+        deadline: Deadline,
+        most_bytes: int,
+    ) -> Answer:
+        """One request with who asks; a second where the first is told that the token is another's."""
+        challenge = self._challenge
+        scope = _scope(method, repository)
+        told = {**headers, **self._authorization(challenge, scope, repository)}
+        answer = self._once(method, url, told, content, deadline, most_bytes)
+        if answer.status != httpx.codes.UNAUTHORIZED:
+            return answer
+        asked = _challenge_of(answer)
+        if asked is None or (asked.scheme == "basic" and "Authorization" in told):
+            return answer
+        self._challenge = asked
+        self._tokens.forget(asked.scope or scope)
+        told = {**headers, **self._authorization(asked, asked.scope or scope, repository)}
+        return self._once(method, url, told, content, deadline, most_bytes)
+
+    def _authorization(self, challenge: Challenge | None, scope: str, repository: str) -> dict[str, str]:
+        if challenge is None:
+            return {}
+        if challenge.scheme == "basic":
+            login = self._credentials.of(repository)
+            return {"Authorization": f"Basic {login.encoded}"} if login else {}
+        token = self._tokens.get(scope)
+        if token is None:
+            token, seconds = self._new_token(challenge, scope, repository)
+            self._tokens.put(scope, token, seconds)
+        return {"Authorization": f"Bearer {token}"}
+
+    def _new_token(self, challenge: Challenge, scope: str, repository: str) -> tuple[str, float]:
+        """A token, by the specification of token authentication: for the login, or for anybody."""
+        verified = self.registry.tls_verify and not self.plain_http
+        realm = check_realm(challenge.realm, base=self.base, verified=verified)
+        asked = {"service": challenge.service, "scope": scope}
+        url = str(httpx.URL(realm).copy_merge_params({name: value for name, value in asked.items() if value}))
+        login = self._credentials.of(repository)
+        told = {"Authorization": f"Basic {login.encoded}"} if login else {}
+        deadline = Deadline(self._patience.whole_seconds)
+
+        def attempt() -> Answer | Again:
+            answer = self._once("GET", url, told, b"", deadline, MOST_BYTES, follow=False)
+            return _transient(answer) or answer
+
+        answer = self._patiently(url, attempt, deadline)
+        if answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.BAD_REQUEST}:
+            raise self._refused(repository, answer.status)
+        return read_token(answer.content, host=self.registry.host)
+
+    def _once(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes,
+        deadline: Deadline,
+        most_bytes: int,
+        *,
+        follow: bool = True,
+    ) -> Answer:
+        """One request and its redirects, of which reading ones alone are followed."""
+        target, told = url, dict(headers)
+        for _ in range(_MOST_REDIRECTS):
+            with self._response(method, target, told, content, deadline) as response:
+                if not (follow and response.has_redirect_location and method in {"GET", "HEAD"}):
+                    return Answer(
+                        status=response.status_code,
+                        headers=response.headers,
+                        content=_read(response, most_bytes, deadline),
+                        url=target,
+                    )
+                onward = _onward(target, response.headers["Location"])
+            if _origin(onward) != _origin(url):
+                told.pop("Authorization", None)
+            target = onward
+        raise _unfollowed(url, "is sent on and on")
+
+    @contextlib.contextmanager
+    def _response(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes, deadline: Deadline
+    ) -> Iterator[httpx.Response]:
+        deadline.check()
+        client = self._client(url)
+        request = client.build_request(
+            method,
+            url,
+            headers=dict(headers),
+            content=content or None,
+            timeout=httpx.Timeout(
+                self._patience.read_seconds, connect=self._patience.connect_seconds, pool=None
+            ),
+        )
+        # httpx.Auth() is nobody: else a URL that somebody sends on to would say who asks.
+        response = answer_of(
+            lambda: client.send(request, stream=True, auth=httpx.Auth()),
+            seconds=deadline.left,
+            stop=self._stop,
+        )
+        try:
+            with interruptible(response, self._stop):
+                yield response
+        finally:
+            response.close()
+
+    def _client(self, url: str) -> httpx.Client:
+        """The connections of a scheme; certificates are read where they are needed, which takes a while."""
+        scheme = urlsplit(url).scheme
+        with self._connecting:
+            if scheme not in self._clients:
+                verified = scheme == "https" and self.registry.tls_verify
+                self._clients[scheme] = open_client(
+                    connections=self._connections,
+                    verified=verified,
+                    # As other tools have it: what is on this machine is not asked through a proxy.
+                    proxied=not is_loopback(self.registry.host),
+                )
+            return self._clients[scheme]
+
+    def _refused(self, repository: str, status: int) -> RegistryError:
+        name = f"{self.registry.host}/{repository}" if repository else self.registry.host
+        return RegistryError(
+            f"the registry refuses access to {name} (HTTP {status})",
+            solution=f"Log in as somebody who may: `podman login {self.registry.host}`, or name a file of "
+            "logins in REGISTRY_AUTH_FILE.",
+        )
+
+
+def _transient(answer: Answer) -> Again | None:
+    """Whether the answer may be another one later."""
+    if answer.status not in _TRANSIENT and answer.status not in _SERVER_ERRORS:
+        return None
+    wait = asked_pause(answer.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
+    return Again(reason=f"answers HTTP {answer.status}", wait_seconds=wait)
+
+
+def _challenge_of(answer: Answer) -> Challenge | None:
+    if answer.status != httpx.codes.UNAUTHORIZED:
+        return None
+    return read_challenge(answer.headers.get_list("WWW-Authenticate"))
+
+
+def _scope(method: str, repository: str) -> str:
+    """What a token has to allow, in the words of the token specification."""
+    if not repository:
+        return "registry:catalog:*"
+    actions = {"GET": "pull", "HEAD": "pull", "DELETE": "pull,delete"}.get(method, "pull,push")
+    return f"repository:{repository}:{actions}"
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    try:
+        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return "", None, None
+
+
+def _onward(url: str, location: str) -> str:
+    """Where a request is sent on to: never from encryption to none."""
+    try:
+        target = urljoin(url, location)
+        parts = urlsplit(target)
+    except ValueError as error:
+        raise _unfollowed(url, "is sent on to what is no URL") from error
+    if parts.scheme not in {"http", "https"} or (parts.scheme == "http" and url.startswith("https:")):
+        raise _unfollowed(url, "is sent on without encryption")
+    return target
+
+
+def _unfollowed(url: str, reason: str) -> RegistryError:
+    return RegistryError(
+        f"{shown(url)} cannot be read: it {reason}",
+        solution="Ask the owners of the registry what stands before it.",
+    )
+
+
+def _read(response: httpx.Response, most_bytes: int, deadline: Deadline) -> bytes:
+    content = bytearray()
+    for chunk in response.iter_bytes():
+        content += chunk
+        if len(content) > most_bytes:
+            raise RegistryError(
+                f"{shown(str(response.url))} is larger than {most_bytes:,} bytes",
+                solution="Ask the owners of the registry what it serves there.",
+            )
+        deadline.check()
+    return bytes(content)
