@@ -1,5 +1,6 @@
 """The images of a repository: flavors, and what ``[images]`` of its ``factory.toml`` defines."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,8 +27,8 @@ class ImageDefinition:
     """One image: the folder that it is built from, whose name it has, and all that decides what comes of it.
 
     ``dockerfile`` is a file name in ``folder``; ``inputs`` are patterns relative to it (`Path.glob`), which
-    together with the Dockerfile are all that may change the image; ``parents`` are at least one, the
-    one of the final stage first. ``registry`` is the name of a registry of the repository, None where
+    together with the Dockerfile are all that may change the image; None is what the Dockerfile copies.
+    ``parents`` are at least one, the one of the final stage first. ``registry`` is the name of a registry of the repository, None where
     the image stays in the engine. ``flavor`` is there for a flavor alone.
     """
 
@@ -36,9 +37,27 @@ class ImageDefinition:
     folder: Path
     dockerfile: str
     parents: tuple[Parent, ...]
-    inputs: tuple[str, ...]
+    inputs: tuple[str, ...] | None = None
     build_args: tuple[tuple[str, str], ...] = ()
     registry: str | None = None
     tests: TestLevel = "quick"
     moving_tag: str = "latest"
     flavor: Flavor | None = None
+
+
+def changed(
+    definition: ImageDefinition,
+    *,
+    base_image: str | None = None,
+    downstream: bool | None = None,
+    build_args: Iterable[tuple[str, str]] = (),
+) -> ImageDefinition:
+    """The same image, built otherwise: on another base, downstream (a flavor), with further arguments.
+
+    ``base_image`` takes the place of the first parent. A flavor that is built downstream by this and not
+    by its definition has the moving tag ``downstream``.
+
+    Raises:
+        SpecError: the base image is not an image reference, or the image has no downstream build.
+    """
+    raise NotImplementedError
