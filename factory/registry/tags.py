@@ -1,0 +1,211 @@
+"""Which tags an image is pushed under: the rules of ``--tags``, and which tags may be overwritten.
+
+A *moving* tag is one that is meant to name another image tomorrow (``latest``, and an image's
+``moving-tag`` of factory.toml). Every other tag names one image for ever.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from factory.errors import RegistryError, SpecError
+
+Part = Literal["major", "minor", "patch"]
+
+LATEST = "latest"
+FIRST_VERSION = "0.1.0"
+IDENTITY_DIGITS, COMMIT_DIGITS = 16, 12
+# The OCI distribution specification's grammar of a tag.
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+# Semantic Versioning 2.0.0, of which a tag cannot hold the build part; a v before it is a custom of many.
+_VERSION = re.compile(r"(?P<prefix>v?)(?P<numbers>(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*)){2})")
+_FIELD = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tag:
+    """A tag, and whether it may be taken from the image that has it."""
+
+    name: str
+    moving: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagFacts:
+    """What tags are made of.
+
+    ``identity`` is the image's (64 hex digits), None where it has none; ``commit`` the one that is checked
+    out (40 hex digits), None where there is none, and ``dirty`` whether there are changes that are in none;
+    ``fields`` are further ones for a template, such as a flavor's versions.
+    """
+
+    identity: str | None
+    moving_tag: str = LATEST
+    commit: str | None = None
+    dirty: bool = False
+    moment: dt.datetime
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Versions:
+    """What ``semver`` rests on: the tags that registries have now, and which part of the newest is raised.
+
+    ``kept`` is the version that the image has already, None where it has none.
+    """
+
+    existing: tuple[str, ...] = ()
+    raised: Part = "patch"
+    kept: str | None = None
+
+
+def wanted_tags(
+    rules: Sequence[str], facts: TagFacts, versions: Versions, *, allow_dirty: bool = False
+) -> tuple[Tag, ...]:
+    """The tags that the rules give, each once; those that never move come first.
+
+    A rule is ``auto`` (the image's identity and its moving tag), ``semver``, ``latest``, ``git-sha``, or a
+    template such as ``{identity}-{date}``; a word that is none of these is the tag itself.
+
+    Raises:
+        SpecError: a template has an unknown field, a fact is not known, or what comes out is no tag.
+    """
+    found = (tag for rule in rules for tag in _of_rule(rule, facts, versions, allow_dirty=allow_dirty))
+    unique = {tag.name: tag for tag in found}
+    return tuple(sorted(unique.values(), key=lambda tag: tag.moving))
+
+
+def next_version(versions: Versions) -> str:
+    """The version after the newest of the tags (Semantic Versioning 2.0.0); the first is 0.1.0.
+
+    It counts the image, and is no version of what the image holds, of which there are several. Tags that
+    are no ``X.Y.Z`` are passed over, pre-releases too; a ``v`` before the newest stays.
+    """
+    newest = newest_version(versions.existing)
+    if newest is None:
+        return FIRST_VERSION
+    match = _VERSION.fullmatch(newest)
+    major, minor, patch = _numbers(newest)
+    raised = {
+        "major": (major + 1, 0, 0),
+        "minor": (major, minor + 1, 0),
+        "patch": (major, minor, patch + 1),
+    }[versions.raised]
+    return f"{match['prefix'] if match else ''}{'.'.join(map(str, raised))}"
+
+
+def newest_version(tags: Iterable[str]) -> str | None:
+    """The tag with the highest ``X.Y.Z``; None where no tag is one."""
+    return max(filter(_VERSION.fullmatch, tags), key=_numbers, default=None)
+
+
+def identity_tag(identity: str) -> str:
+    """The tag of an identity: its first 16 hex digits."""
+    return identity[:IDENTITY_DIGITS]
+
+
+def check_unmoved(tag: Tag, *, place: str, there: str, wanted: str) -> None:
+    """That a tag may be given to an image, where another has it.
+
+    Args:
+        tag: the tag.
+        place: its repository, for the message.
+        there: the digest that it names now.
+        wanted: the digest that it is to name; an empty one is not known yet, and another.
+
+    Raises:
+        RegistryError: it names another image and is not moving.
+    """
+    if tag.moving or there == wanted:
+        return
+    raise RegistryError(
+        f"{place}:{tag.name} is there already and names another image ({there})",
+        solution="A tag that is not moving is never overwritten. Push under another tag (--tags), or make it "
+        "the image's moving-tag in factory.toml.",
+    )
+
+
+def _of_rule(rule: str, facts: TagFacts, versions: Versions, *, allow_dirty: bool) -> Iterable[Tag]:
+    match rule:
+        case "auto":
+            yield _fixed(identity_tag(_identity(facts, rule)), facts)
+            yield Tag(name=facts.moving_tag, moving=True)
+        case "latest":
+            yield Tag(name=LATEST, moving=True)
+        case "semver":
+            yield _fixed(versions.kept or next_version(versions), facts)
+        case "git-sha":
+            # What is in no commit can be anything, the next time too.
+            yield Tag(name=_commit(facts, allow_dirty=allow_dirty), moving=facts.dirty)
+        case _:
+            yield _filled(rule, facts, versions, allow_dirty=allow_dirty)
+
+
+def _filled(template: str, facts: TagFacts, versions: Versions, *, allow_dirty: bool) -> Tag:
+    """The tag that a template gives."""
+    given = {
+        "identity": lambda: identity_tag(_identity(facts, template)),
+        "git-sha": lambda: _commit(facts, allow_dirty=allow_dirty),
+        "semver": lambda: versions.kept or next_version(versions),
+        "date": lambda: f"{facts.moment:%Y%m%d}",
+        "time": lambda: f"{facts.moment:%H%M%S}",
+    }
+    known = sorted({*given, *facts.fields})
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in given:
+            return given[name]()
+        if name in facts.fields:
+            return facts.fields[name]
+        raise SpecError(
+            f"--tags {template}: there is no field {{{name}}}",
+            solution=f"Known fields: {', '.join(f'{{{name}}}' for name in known)}; or one of the rules auto, "
+            "semver, latest, git-sha.",
+        )
+
+    return _fixed(_FIELD.sub(value, template), facts, of=template)
+
+
+def _fixed(name: str, facts: TagFacts, *, of: str = "") -> Tag:
+    """A tag of that name, which moves only where it is the image's moving one."""
+    if not _TAG.fullmatch(name):
+        raise SpecError(
+            f"{name!r} is not a tag{f' (from --tags {of})' if of != name and of else ''}",
+            solution="A tag has up to 128 letters, digits, underscores, dots and hyphens, and begins with "
+            "none of the last two.",
+        )
+    return Tag(name=name, moving=name in {LATEST, facts.moving_tag})
+
+
+def _identity(facts: TagFacts, rule: str) -> str:
+    if facts.identity is None:
+        raise SpecError(
+            f"--tags {rule}: the image has no identity: no label of `factory build`",
+            solution="Build it with `factory build`, or give its tag with --tags.",
+        )
+    return facts.identity
+
+
+def _commit(facts: TagFacts, *, allow_dirty: bool) -> str:
+    if facts.commit is None:
+        raise SpecError(
+            "a tag after the commit is asked for, and the repository has no commit",
+            solution="Commit what the image was built from, or choose another tag with --tags.",
+        )
+    if not facts.dirty:
+        return facts.commit[:COMMIT_DIGITS]
+    if not allow_dirty:
+        raise SpecError(
+            "a tag after the commit is asked for, and there are changes that are in no commit",
+            solution="Commit them first. --allow-dirty pushes all the same, under COMMIT-dirty.",
+        )
+    return f"{facts.commit[:COMMIT_DIGITS]}-dirty"
+
+
+def _numbers(tag: str) -> tuple[int, int, int]:
+    match = _VERSION.fullmatch(tag)
+    major, minor, patch = (match["numbers"] if match else "0.0.0").split(".")
+    return int(major), int(minor), int(patch)
