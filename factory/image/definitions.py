@@ -1,14 +1,22 @@
-"""The images of a repository: flavors, and what ``[images]`` of its ``factory.toml`` defines."""
+"""What an image of a repository is: a value, whatever it was read from."""
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from factory.errors import SpecError
+from factory.flavor.references import check_image
 from factory.flavor.repository import Flavor
 
 Kind = Literal["flavor", "pytorch-base", "stack", "trainer", "launcher"]
 TestLevel = Literal["quick", "standard", "full"]
+BASE_IMAGE = "BASE_IMAGE"
+"""The build argument that names the image which the final stage stands on."""
+DOCKERFILE, DOWNSTREAM_DOCKERFILE = "Dockerfile", "Dockerfile.konflux"
+DOWNSTREAM_TAG = "downstream"
+_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +29,11 @@ class Parent:
     argument: str
     image: str
 
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is somebody else's: a reference has a tag or a digest, and a name has neither."""
+        return ":" in self.image or "@" in self.image
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageDefinition:
@@ -28,8 +41,9 @@ class ImageDefinition:
 
     ``dockerfile`` is a file name in ``folder``; ``inputs`` are patterns relative to it (`Path.glob`), which
     together with the Dockerfile are all that may change the image; None is what the Dockerfile copies.
-    ``parents`` are at least one, the one of the final stage first. ``registry`` is the name of a registry of the repository, None where
-    the image stays in the engine. ``flavor`` is there for a flavor alone.
+    ``parents`` are at least one, the one of the final stage first. ``registry`` is the name of a
+    registry of the repository, None where the image stays in the engine. ``flavor`` is there for a
+    flavor alone.
     """
 
     name: str
@@ -44,20 +58,74 @@ class ImageDefinition:
     moving_tag: str = "latest"
     flavor: Flavor | None = None
 
+    @property
+    def downstream(self) -> bool:
+        """Whether it is a flavor's downstream build."""
+        return self.dockerfile == DOWNSTREAM_DOCKERFILE
+
+
+def check_argument(name: str) -> str:
+    """Return the name of a build argument.
+
+    Raises:
+        SpecError: no ARG could have it.
+    """
+    if not _ARGUMENT.fullmatch(name):
+        raise SpecError(
+            f"{name!r} is not the name of a build argument",
+            solution="Use letters, digits and underscores, and no digit first, such as PYTORCH_VERSION.",
+        )
+    return name
+
 
 def changed(
     definition: ImageDefinition,
     *,
     base_image: str | None = None,
-    downstream: bool | None = None,
+    downstream: bool = False,
     build_args: Iterable[tuple[str, str]] = (),
 ) -> ImageDefinition:
     """The same image, built otherwise: on another base, downstream (a flavor), with further arguments.
 
-    ``base_image`` takes the place of the first parent. A flavor that is built downstream by this and not
-    by its definition has the moving tag ``downstream``.
+    ``base_image`` takes the place of the first parent; a build argument that names a parent takes that
+    one's. A flavor that is built downstream by this and not by its definition has the moving tag
+    ``downstream``.
 
     Raises:
-        SpecError: the base image is not an image reference, or the image has no downstream build.
+        SpecError: a parent is not an image reference, an argument has no name, or the image has no
+            downstream build.
     """
-    raise NotImplementedError
+    result = _downstream(definition) if downstream and not definition.downstream else definition
+    parents = {parent.argument: parent.image for parent in result.parents}
+    if base_image is not None:
+        parents[result.parents[0].argument] = check_image(base_image, of="the base image")
+    arguments = dict(result.build_args)
+    for name, value in build_args:
+        if check_argument(name) in parents:
+            parents[name] = check_image(value, of=f"the build argument {name}")
+        else:
+            arguments[name] = value
+    return replace(
+        result,
+        parents=tuple(Parent(argument=argument, image=image) for argument, image in parents.items()),
+        build_args=tuple(arguments.items()),
+    )
+
+
+def _downstream(definition: ImageDefinition) -> ImageDefinition:
+    if definition.flavor is None:
+        raise SpecError(
+            f"{definition.name} has no downstream build: it is a {definition.kind}",
+            solution="Build it without --downstream and --hermetic, which are for flavors.",
+        )
+    spec = definition.flavor.project.spec
+    first, *others = definition.parents
+    if first.image == spec.base_image:
+        # A parent that factory.toml gives it stays.
+        first = replace(first, image=spec.downstream_base_image)
+    return replace(
+        definition,
+        dockerfile=DOWNSTREAM_DOCKERFILE,
+        parents=(first, *others),
+        moving_tag=DOWNSTREAM_TAG,
+    )

@@ -4,10 +4,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from factory.image.definitions import ImageDefinition
+from factory.image.inputs import InputFile, read_inputs
 
 TAG_LENGTH = 16
+# Counts in every identity: raised where the same inputs are to give another image.
 _VERSION = 1
 
 
@@ -27,17 +30,6 @@ class ParentState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputFile:
-    """A file that goes into an image: the SHA-256 of its content in hex, and whether it can be executed.
-
-    Of a link it is the SHA-256 of where it points to and what is there.
-    """
-
-    sha256: str
-    executable: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that an identity is made of.
 
@@ -49,15 +41,20 @@ class Manifest:
     build_args: Mapping[str, str]
     parents: tuple[ParentState, ...]
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The manifest as canonical JSON: keys sorted, no white space, ASCII."""
-        raise NotImplementedError
+        return json.dumps(_as_data(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """The SHA-256 of `text` in hex."""
         return hashlib.sha256(self.text.encode("ascii")).hexdigest()
+
+    @property
+    def tag(self) -> str:
+        """The tag that an image of this identity has: its first digits."""
+        return identity_tag(self.identity)
 
 
 def identity_tag(identity: str) -> str:
@@ -69,17 +66,51 @@ def read_manifest(definition: ImageDefinition, parents: Iterable[ParentState]) -
     """Read what an image would be built from now.
 
     Raises:
-        ImageError: an input is missing, lies outside the folder, or is copied without being declared.
-        StorageError: a file cannot be read.
+        ImageError, StorageError: as `factory.image.inputs.read_inputs`.
     """
-    raise NotImplementedError
+    return Manifest(
+        dockerfile=definition.dockerfile,
+        inputs=read_inputs(definition),
+        build_args=dict(definition.build_args),
+        parents=tuple(parents),
+    )
 
 
 def parse_manifest(text: str) -> Manifest | None:
     """A manifest from the label of an image; None where it is none that the factory wrote."""
-    raise NotImplementedError
+    try:
+        data = json.loads(text)
+        return Manifest(
+            dockerfile=data["dockerfile"],
+            inputs={
+                path: InputFile(sha256=digest, executable=executable)
+                for path, (digest, executable) in data["inputs"].items()
+            },
+            build_args=dict(data["build-args"]),
+            parents=tuple(
+                ParentState(
+                    argument=argument,
+                    image=parent["image"],
+                    identity=parent.get("identity"),
+                    digest=parent.get("digest"),
+                )
+                for argument, parent in data["parents"].items()
+            ),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _as_data(manifest: Manifest) -> dict[str, object]:
-    del manifest
-    return {"version": _VERSION, "text": json.dumps({})}
+    return {
+        "version": _VERSION,
+        "dockerfile": manifest.dockerfile,
+        "inputs": {path: [file.sha256, file.executable] for path, file in manifest.inputs.items()},
+        "build-args": dict(manifest.build_args),
+        "parents": {parent.argument: _parent(parent) for parent in manifest.parents},
+    }
+
+
+def _parent(parent: ParentState) -> dict[str, str]:
+    told = {"image": parent.image, "identity": parent.identity, "digest": parent.digest}
+    return {key: value for key, value in told.items() if value is not None}

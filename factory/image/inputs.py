@@ -1,0 +1,203 @@
+"""The files of an image's folder that go into the image: what it declares, which is all that it copies."""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from factory.dockerfile.ignore import IGNORE_FILES, Pattern, is_ignored, read_ignored
+from factory.dockerfile.instructions import Instruction, read_instructions
+from factory.dockerfile.sources import Source, arguments, context_sources
+from factory.errors import ImageError
+from factory.files import is_temporary, storage_error
+from factory.image.definitions import ImageDefinition
+
+_MAGIC = re.compile(r"[*?\[]")
+_FEW = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFile:
+    """A file that goes into an image: the SHA-256 of its content in hex, and whether it can be executed.
+
+    Of a link it is the SHA-256 of where it points to and what is there.
+    """
+
+    sha256: str
+    executable: bool
+
+
+def read_inputs(definition: ImageDefinition) -> dict[str, InputFile]:
+    """The files that go into an image, by their paths in its folder, sorted; the Dockerfile is one of them.
+
+    What a ``.containerignore`` or ``.dockerignore`` keeps out of the build is none of it.
+
+    Raises:
+        ImageError: a file that is declared or copied is not there, lies outside the folder, or is copied
+            without being declared; or the Dockerfile does not take an argument that it is given.
+        StorageError: a file cannot be read.
+    """
+    instructions = _instructions(definition)
+    _refuse_untaken(definition, instructions)
+    context = _Context(folder=definition.folder, ignored=_ignored(definition.folder))
+    copied = _copied(definition, instructions, context)
+    declared: Collection[str] = copied
+    if definition.inputs is not None:
+        declared = _declared(definition, context)
+        if undeclared := sorted(copied.difference(declared)):
+            raise ImageError(
+                f"{definition.name}: a declared input is missing from `inputs`: no pattern covers "
+                f"{_few(undeclared)}, which {definition.dockerfile} copies",
+                solution="Add it to `inputs` in factory.toml (leave `inputs` out to declare all that the "
+                "Dockerfile copies), or keep it out with a .containerignore.",
+            )
+    return {path: _read(definition, path) for path in sorted({definition.dockerfile, *declared})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Context:
+    folder: Path
+    ignored: tuple[Pattern, ...]
+
+    def matching(self, pattern: str) -> set[str]:
+        """The files that a path or a pattern names; of a folder all that is below it."""
+        if pattern == ".":
+            found: Iterable[Path] = (self.folder,)
+        elif _MAGIC.search(pattern):
+            # `**` at the end names folders alone, to Python before 3.13.
+            found = self.folder.glob(pattern)
+        else:
+            found = (self.folder / pattern,)
+        return {path for place in found for path in self._files(place)}
+
+    def _files(self, place: Path) -> Iterator[str]:
+        if place.is_dir() and not (place.is_symlink() and place != self.folder):
+            for entry in os.scandir(place):
+                yield from self._files(place / entry.name)
+        elif (place.is_file() or place.is_symlink()) and not is_temporary(place):
+            path = place.relative_to(self.folder).as_posix()
+            if not is_ignored(path, self.ignored):
+                yield path
+
+
+def _instructions(definition: ImageDefinition) -> tuple[Instruction, ...]:
+    path = definition.folder / definition.dockerfile
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        solution = f"Write it; `inputs` and docs/images.md say what goes into {definition.name}."
+        if definition.flavor is not None:
+            solution = f"Run `factory sync {definition.name}`, which writes it."
+        raise ImageError(
+            f"{definition.name}: a declared input is missing: {path} is not there", solution=solution
+        ) from error
+    except OSError as error:
+        raise storage_error(path, error) from error
+    # Split as bytes: str.splitlines would break lines at characters that Dockerfiles do not.
+    return read_instructions([line.decode("utf-8", "replace") for line in content.splitlines()])
+
+
+def _refuse_untaken(definition: ImageDefinition, instructions: tuple[Instruction, ...]) -> None:
+    """An argument that nothing takes would count in the identity and change nothing."""
+    given = (*(parent.argument for parent in definition.parents), *dict(definition.build_args))
+    untaken = sorted(set(given) - arguments(instructions))
+    if untaken:
+        raise ImageError(
+            f"{definition.name}: no ARG of {definition.dockerfile} takes {', '.join(untaken)}",
+            solution=f"Write `ARG {untaken[0]}` before the FROM or in the stage that uses it, or take the "
+            "argument out of factory.toml or the command.",
+        )
+
+
+def _ignored(folder: Path) -> tuple[Pattern, ...]:
+    for name in IGNORE_FILES:
+        path = folder / name
+        try:
+            return read_ignored(path.read_text(encoding="utf-8", errors="replace"))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise storage_error(path, error) from error
+    return ()
+
+
+def _copied(
+    definition: ImageDefinition, instructions: tuple[Instruction, ...], context: _Context
+) -> frozenset[str]:
+    given = {parent.argument: parent.image for parent in definition.parents} | dict(definition.build_args)
+    copied: set[str] = set()
+    for source in context_sources(instructions, given):
+        _refuse_source(definition, source)
+        found = context.matching(source.pattern)
+        if not found and not _MAGIC.search(source.pattern) and not (context.folder / source.pattern).is_dir():
+            raise ImageError(
+                f"{definition.name}: a declared input is missing: {context.folder / source.pattern} is not "
+                f"there, and line {source.line} of {definition.dockerfile} copies it",
+                solution=_put_back(definition, source.pattern),
+            )
+        copied |= found
+    return frozenset(copied)
+
+
+def _refuse_source(definition: ImageDefinition, source: Source) -> None:
+    where = f"{definition.name}: line {source.line} of {definition.dockerfile}"
+    if "$" in source.pattern:
+        raise ImageError(
+            f"{where} copies {source.pattern}, and nothing tells what that is",
+            solution="Give the variable a value with ARG, ENV or build-args, or write the path out.",
+        )
+    if ".." in PurePosixPath(source.pattern).parts:
+        raise ImageError(
+            f"{where} copies {source.pattern}, which leaves the folder",
+            solution=f"Copy it into {definition.folder} first: a build sees nothing outside its folder.",
+        )
+
+
+def _declared(definition: ImageDefinition, context: _Context) -> set[str]:
+    declared: set[str] = set()
+    for pattern in definition.inputs or ():
+        found = context.matching(pattern)
+        if not found and not _MAGIC.search(pattern):
+            raise ImageError(
+                f"{definition.name}: a declared input is missing: {context.folder / pattern} is not there",
+                solution=_put_back(definition, pattern),
+            )
+        declared |= found
+    return declared
+
+
+def _put_back(definition: ImageDefinition, path: str) -> str:
+    if definition.flavor is None:
+        return f"Put {path} there, or take it out of `inputs` and the Dockerfile."
+    command = "lock" if path.startswith("requirements") else "sync"
+    return f"Run `factory {command} {definition.name}`; a file of the flavor's own is for you to put back."
+
+
+def _read(definition: ImageDefinition, path: str) -> InputFile:
+    place = definition.folder / path
+    try:
+        target = place.resolve(strict=False)
+        root = definition.folder.resolve()
+        if not target.is_relative_to(root):
+            raise ImageError(
+                f"{definition.name}: the input {path} is a link that leaves the folder, to {target}",
+                solution="Put the file itself there: a build sees nothing outside its folder.",
+            )
+        digest = hashlib.sha256()
+        if place.is_symlink():
+            digest.update(b"link\0" + os.fsencode(place.readlink()) + b"\0")
+        if not place.is_file():
+            return InputFile(sha256=digest.hexdigest(), executable=False)
+        digest.update(place.read_bytes())
+        executable = bool(place.stat().st_mode & stat.S_IXUSR)
+    except OSError as error:
+        raise storage_error(place, error) from error
+    return InputFile(sha256=digest.hexdigest(), executable=executable)
+
+
+def _few(paths: list[str]) -> str:
+    more = len(paths) - _FEW
+    return ", ".join(paths[:_FEW]) + (f" and {more} more" if more > 0 else "")
