@@ -21,6 +21,7 @@ from factory.files import storage_error
 # The order is that of the job: make, look, lock, prove, build.
 COMMANDS = {
     "new-flavor": "new_flavor",
+    "new-image": "new_image",
     "list": "list_",
     "show": "show",
     "sync": "sync",
@@ -38,7 +39,10 @@ COMMANDS = {
     "strip": "strip",
     "check": "check",
     "prefetch": "prefetch",
+    "plan": "plan",
     "build": "build",
+    "test": "test",
+    "push": "push",
     "konflux": "konflux",
     "test-output": "test_output",
     "gate": "gate",

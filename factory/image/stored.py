@@ -1,0 +1,63 @@
+"""What an engine has in its storage, many references at once: starting an engine for each takes too long."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from factory.errors import EngineError
+from factory.image.engine import Engine
+from factory.process import run
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredImage:
+    """An image in an engine's storage: its ID in hex, and its labels."""
+
+    id: str
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def find_stored(engine: Engine, references: Iterable[str]) -> dict[str, StoredImage]:
+    """Those of the references, each with its tag, that an engine has. Nothing is pulled.
+
+    Raises:
+        EngineError: the engine does not work.
+    """
+    wanted = list(dict.fromkeys(references))
+    if not wanted:
+        return {}
+    found = run([engine.program, "image", "inspect", *wanted], accept_failure=True)
+    documents = _documents(found.stdout)
+    if found.status != 0 and not documents:
+        _require_working(engine, wanted[0], found.stderr)
+    tagged = {
+        tag: StoredImage(id=document["Id"].removeprefix("sha256:"), labels=_labels(document))
+        for document in documents
+        for tag in document.get("RepoTags") or ()
+    }
+    return {reference: tagged[reference] for reference in wanted if reference in tagged}
+
+
+def _documents(text: str) -> list[dict[str, Any]]:
+    try:
+        documents = json.loads(text)
+    except ValueError:
+        return []
+    return documents if isinstance(documents, list) else []
+
+
+def _labels(document: dict[str, Any]) -> dict[str, str]:
+    return dict((document.get("Config") or {}).get("Labels") or {})
+
+
+def _require_working(engine: Engine, reference: str, said: str) -> None:
+    """An image that is not there, and an engine that does not work, give the same status."""
+    # podman answers 1 for what is not there and 125 for a failure; docker's client, 1 without its server.
+    question = ("image", "exists", reference) if engine.kind == "podman" else ("version",)
+    asked = run([engine.program, *question], accept_failure=True)
+    if asked.status > (engine.kind == "podman"):
+        raise EngineError(
+            f"{engine.kind} does not work: {asked.stderr.strip() or said.strip()}",
+            solution=f"See to it that `{engine.kind} image ls` works, then run the same command again.",
+        )
