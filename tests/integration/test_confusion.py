@@ -233,6 +233,7 @@ ATTEMPTS = (
     _attempt(f"prefetch {CUDA} --output {{elsewhere}}/prefetched", says="artifacts"),
     _attempt(f"prefetch {CUDA} --output {{elsewhere}}/prefetched --dry-run", says="flash_attn-2.8.3"),
     _attempt(f"prefetch {CUDA} --output {{elsewhere}}/prefetched", says="flash", status=20, prepare=_lose),
+    _attempt(f"plan {CUDA} --offline", says=CUDA),
     Attempt(
         words=("build", CUDA, "--hermetic", "--dry-run"),
         says="",
