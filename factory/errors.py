@@ -167,9 +167,16 @@ class RegistryError(FactoryError):
 
 
 class ImageTestError(FactoryError):
-    """The tests of an image could not be run; a test that fails is a result and no error."""
+    """The tests of an image could not be run; a test that fails is a result and no error.
+
+    ``out_of_time``: what runs in a container took longer than its test may take.
+    """
 
     exit_code = 33
+
+    def __init__(self, reason: str, *, solution: str, out_of_time: bool = False) -> None:
+        super().__init__(reason, solution=solution)
+        self.out_of_time = out_of_time
 
 
 class ImageError(FactoryError):

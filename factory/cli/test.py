@@ -1,0 +1,84 @@
+"""``factory test``: the tests of an image, in containers of it."""
+
+from pathlib import Path
+
+import click
+
+from factory.cli.options import Invocation, common
+from factory.console import Table
+from factory.image.engine import ENGINE_VARIABLE, ENGINES, find_engine
+from factory.image_tests.definition import Selection
+from factory.image_tests.lineage import foreign_lineage
+from factory.image_tests.outcome import LEVELS, Level
+from factory.image_tests.report import line, summary, write_reports
+from factory.image_tests.running import Watcher, exit_code, run_tests, tests_of
+from factory.image_tests.subject import find_lineage, find_subject, repository_here
+
+
+@click.command(short_help="Test a built image: in containers of it, at three levels.")
+@click.argument("image", metavar="IMAGE", required=False)
+@click.option(
+    "--level",
+    type=click.Choice(LEVELS),
+    help="How much: a higher level has those below it. Default: the image's in factory.toml, else quick.",
+)
+@click.option(
+    "--report",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where report.json, junit.xml and report.html go. Default: .work/reports/NAME/IDENTITY.",
+)
+@click.option("--flavor", metavar="NAME", help="Which flavor the image is, where its labels do not tell.")
+@click.option(
+    "--only", multiple=True, metavar="TEST", help="Run this test alone, whatever its level; may be repeated."
+)
+@click.option("--skip", multiple=True, metavar="TEST", help="Leave this test out; may be repeated.")
+@click.option(
+    "--list", "list_tests", is_flag=True, help="Show the tests, and run none; without IMAGE: a flavor's."
+)
+@click.option(
+    "--engine", type=click.Choice(ENGINES), help=f"Default: {ENGINE_VARIABLE}, then podman, docker."
+)
+@common
+def command(  # noqa: PLR0913 - one parameter per option of the command
+    invocation: Invocation,
+    *,
+    image: str | None,
+    level: Level | None,
+    folder: Path | None,
+    flavor: str | None,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    list_tests: bool,
+    engine: str | None,
+) -> int:
+    """Test a built image, in containers of it.
+
+    IMAGE is the name of a flavor or of another image of the repository, as it was built last, or any
+    reference that the engine has. Nothing is pulled, and no container is left behind.
+
+    Exits with 0 where every test passed or was skipped, with 1 where one failed, and with 33 where none
+    failed and one could not be run. docs/testing-images.md tells what is tested and how to add tests.
+    """
+    console = invocation.console
+    if image is None and not list_tests:
+        raise click.UsageError("name an image, or give --list.")
+    repository = repository_here(invocation.root, Path.cwd(), image or ".")
+    if list_tests:
+        lineage = find_lineage(repository, flavor or image) or foreign_lineage()
+        tests = tests_of(lineage)
+        rows = tuple((test.name, test.level, ", ".join(test.tags) or "any", test.title) for test in tests)
+        listed = [{"name": name, "level": at, "tags": tags, "title": title} for name, at, tags, title in rows]
+        console.result(listed, Table(headings=("TEST", "LEVEL", "TAGS", "WHAT HOLDS"), rows=rows))
+        return 0
+    found = find_engine(engine)
+    subject = find_subject(found, image or "", repository=repository, flavor=flavor)
+    default = subject.definition.tests if subject.definition else "quick"
+    selection = Selection(level=level or default, only=only, skip=skip)
+    watcher = Watcher(ended=lambda outcome: console.note(line(outcome)))
+    report = run_tests(found, subject, selection, watcher=watcher)
+    work = (repository.root if repository else Path.cwd()) / ".work" / "reports"
+    written = write_reports(report, folder or work / subject.report_folder)
+    console.result(report, *summary(report), f"Page: {written[-1]}")
+    return exit_code(report)

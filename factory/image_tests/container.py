@@ -1,0 +1,228 @@
+"""Containers that a test starts: short commands, one in the background, and none that stays behind.
+
+Through the engine's command line and not through testcontainers, which talks to a service: with podman a
+daemon that somebody has to start, and the factory starts none. What testcontainers gives beyond that
+(waiting, removing) are the few lines here.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
+
+from factory.errors import ImageTestError, ProgramError
+from factory.image.engine import Engine
+from factory.process import Finished, run
+
+# OpenShift runs images as some UID of group 0 without an entry in /etc/passwd. Below 65536: a rootless
+# podman has no more of them.
+ARBITRARY_USER = "54321:0"
+CONTAINER_LABEL = "io.universal-image-factory.test"
+_ENGINE_SECONDS = 60.0
+# The engine's own statuses of `run`: it failed itself, the command cannot be run, there is no such command.
+_ENGINE_FAILED = 125
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What a container is run with. The defaults are the hardest that an image has to bear."""
+
+    user: str | None = ARBITRARY_USER
+    read_only: bool = True
+    # Docker's default forbids to run files in it, podman's does not.
+    tmpfs: tuple[str, ...] = ("/tmp:rw,exec,nosuid,nodev,mode=1777",)  # noqa: S108 - in the container
+    network: str = "none"
+    environment: tuple[tuple[str, str], ...] = ()
+    options: tuple[str, ...] = ()
+
+    def arguments(self) -> tuple[str, ...]:
+        """The engine's options."""
+        words = ["--network", self.network, *(() if self.user is None else ("--user", self.user))]
+        words += ["--read-only"] if self.read_only else []
+        words += [word for place in self.tmpfs for word in ("--tmpfs", place)]
+        words += [word for name, value in self.environment for word in ("--env", f"{name}={value}")]
+        return (*words, *self.options)
+
+
+STRICT = Conditions()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """A command that has ended in a container: its exit status and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def output(self) -> str:
+        """Both outputs, one below the other."""
+        return "\n".join(text.rstrip() for text in (self.stdout, self.stderr) if text.strip())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Background:
+    """A container that runs in the background."""
+
+    name: str
+    containers: "Containers"
+
+    def execute(
+        self, command: Sequence[str], *, given: str | None = None, seconds: float = _ENGINE_SECONDS
+    ) -> Ran:
+        """Run a command in it, as its user; ``given`` is what the command reads."""
+        interactive = () if given is None else ("--interactive",)
+        return self.containers.engine_run(("exec", *interactive, self.name, *command), given, seconds)
+
+    def logs(self) -> str:
+        """What it has printed so far, both outputs."""
+        return self.containers.engine_run(("logs", self.name), None, _ENGINE_SECONDS).output
+
+    def running(self) -> bool:
+        """Whether its first process has not ended."""
+        return self._state("{{.State.Running}}") == "true"
+
+    def exit_code(self) -> int:
+        """The exit status of its first process, which has ended."""
+        return int(self._state("{{.State.ExitCode}}"))
+
+    def signal(self, name: str) -> None:
+        """Send a signal, such as ``SIGTERM``, to its first process."""
+        self.containers.engine_run(("kill", "--signal", name, self.name), None, _ENGINE_SECONDS)
+
+    def _state(self, form: str) -> str:
+        asked = self.containers.engine_run(("inspect", "--format", form, self.name), None, _ENGINE_SECONDS)
+        if asked.status != 0:
+            raise ImageTestError(
+                f"{self.containers.engine.kind} does not tell of {self.name}: {asked.output.strip()}",
+                solution="Look at whether something else removed the container, then run the test again.",
+            )
+        return asked.stdout.strip()
+
+
+@dataclass
+class Containers:
+    """The containers of one image under test. At the end of the block none of them is left."""
+
+    engine: Engine
+    image: str
+    _left: set[str] = field(default_factory=set)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in tuple(self._left):
+            self.remove(name)
+
+    def of(self, image: str) -> "Containers":
+        """The same for another image; what it leaves behind is removed with the rest."""
+        return replace(self, image=image)
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        conditions: Conditions = STRICT,
+        entrypoint: str | None = None,
+        given: str | None = None,
+        seconds: float = _ENGINE_SECONDS,
+    ) -> Ran:
+        """Run a command in a container of its own, to its end.
+
+        ``entrypoint`` takes the place of the image's; ``given`` is what the command reads.
+
+        Raises:
+            ImageTestError: it took longer than ``seconds``, or the engine could not start it.
+        """
+        name = self._new_name()
+        words = self._run_words(name, command, conditions, entrypoint)
+        interactive = () if given is None else ("--interactive",)
+        ran = self.engine_run(("run", "--rm", *interactive, *words), given, seconds, name=name)
+        if ran.status == _ENGINE_FAILED:
+            raise ImageTestError(
+                f"{self.engine.kind} could not run {self.image}: {ran.stderr.strip()}",
+                solution=f"See to it that `{self.engine.kind} run --rm {self.image} true` works.",
+            )
+        return ran
+
+    @contextmanager
+    def background(
+        self,
+        command: Sequence[str] = (),
+        *,
+        conditions: Conditions = STRICT,
+        entrypoint: str | None = None,
+    ) -> Iterator[Background]:
+        """A container that runs while the block does.
+
+        Raises:
+            ImageTestError: the engine could not start it.
+        """
+        name = self._new_name()
+        words = self._run_words(name, command, conditions, entrypoint)
+        try:
+            ran = self.engine_run(("run", "--detach", *words), None, _ENGINE_SECONDS, name=name)
+            if ran.status != 0:
+                raise ImageTestError(
+                    f"{self.engine.kind} could not start {self.image}: {ran.output.strip()}",
+                    solution=f"See to it that `{self.engine.kind} run --rm {self.image} true` works.",
+                )
+            self._left.add(name)
+            yield Background(name=name, containers=self)
+        finally:
+            self.remove(name)
+
+    def engine_run(
+        self, arguments: Sequence[str], given: str | None, seconds: float, *, name: str | None = None
+    ) -> Ran:
+        """Run the engine; the container ``name`` that this starts is removed where it does not end itself."""
+        if name is not None:
+            self._left.add(name)
+        start = time.monotonic()
+        try:
+            finished: Finished = run(
+                [self.engine.program, *arguments], given=given, accept_failure=True, timeout=seconds
+            )
+        except ProgramError:
+            if time.monotonic() - start < seconds:
+                raise
+            if name is not None:
+                self.remove(name)
+            raise ImageTestError(
+                f"it did not end within {seconds:.0f} seconds and was stopped",
+                solution="Look at what it waits for; run it by hand in the image to see more.",
+                out_of_time=True,
+            ) from None
+        if name is not None:
+            self._left.discard(name)
+        return Ran(
+            status=finished.status,
+            stdout=finished.stdout,
+            stderr=finished.stderr,
+            seconds=time.monotonic() - start,
+        )
+
+    def remove(self, name: str) -> None:
+        """Remove one of these containers, whatever it does; one that is gone is no error."""
+        # podman would give it ten seconds to end; docker gives none.
+        at_once = ("--time", "0") if self.engine.kind == "podman" else ()
+        run([self.engine.program, "rm", "--force", *at_once, name], accept_failure=True)
+        self._left.discard(name)
+
+    def _run_words(
+        self, name: str, command: Sequence[str], conditions: Conditions, entrypoint: str | None
+    ) -> tuple[str, ...]:
+        instead = () if entrypoint is None else ("--entrypoint", entrypoint)
+        ours = ("--name", name, "--label", CONTAINER_LABEL, "--pull", "never")
+        return (*ours, *conditions.arguments(), *instead, self.image, *command)
+
+    def _new_name(self) -> str:
+        return f"factory-test-{os.urandom(6).hex()}"

@@ -1,0 +1,118 @@
+"""A user's own tests: files in a folder, run inside the image."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+from factory.errors import ImageTestError
+from factory.files import storage_error
+from factory.image_tests.container import Ran
+from factory.image_tests.context import Context
+from factory.image_tests.definition import DEFAULT_SECONDS, TAGS, ImageTest, Result, failed, passed, skipped
+from factory.image_tests.outcome import LEVELS, Finding, Level
+
+SUFFIXES = (".py", ".sh")
+_HEADER = re.compile(r"#\s*(level|tags|title|seconds):\s*(.*?)\s*", re.IGNORECASE)
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_SKIPPED = 77
+# The script is read whole before the shell begins with it, so that no command in it reads on in it.
+_SHELL = 'script=$(cat) && exec </dev/null && eval "$script"'
+
+
+def drop_in_tests(folders: Iterable[Path], *, taken: Iterable[str]) -> tuple[ImageTest, ...]:
+    """The tests in folders, the nearest first; one takes the place of another of its name further away.
+
+    Raises:
+        ImageTestError: a header is not acceptable, or a name is that of another test (``taken``).
+        StorageError: a file cannot be read.
+    """
+    found: dict[str, ImageTest] = {}
+    own = set(taken)
+    for folder in folders:
+        here: dict[str, ImageTest] = {}
+        for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+            if path.suffix not in SUFFIXES or path.name.startswith(("_", ".")):
+                continue
+            test = read_test(path)
+            if test.name in own or test.name in here:
+                raise ImageTestError(
+                    f"{path}: there is another test {test.name!r}", solution="Give the file another name."
+                )
+            here[test.name] = test
+        found = here | found
+    return tuple(found.values())
+
+
+def read_test(path: Path) -> ImageTest:
+    """A test from a file: its comments before the first other line may give title, level, tags and seconds.
+
+    Raises:
+        ImageTestError: one of them is not acceptable.
+        StorageError: the file cannot be read.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ImageTestError(f"{path} is not UTF-8", solution="Save it as UTF-8.") from error
+    except OSError as error:
+        raise storage_error(path, error) from error
+    header = read_header(text)
+    level, tags = header.get("level", "quick"), tuple(re.findall(r"[^\s,]+", header.get("tags", "")))
+    seconds = header.get("seconds", str(DEFAULT_SECONDS))
+    problem = None
+    if not _NAME.fullmatch(path.stem):
+        problem = "the file's name is the test's: lower case letters, digits, dashes"
+    elif level not in LEVELS:
+        problem = f"level is {level!r}, and has to be one of {', '.join(LEVELS)}"
+    elif unknown := sorted(set(tags) - {*TAGS, "any"}):
+        problem = f"tags has {', '.join(unknown)}, and may have {', '.join((*TAGS, 'any'))}"
+    elif not re.fullmatch(r"\d+(\.\d+)?", seconds) or float(seconds) <= 0:
+        problem = f"seconds is {seconds!r}, and has to be a number above 0"
+    if problem:
+        raise ImageTestError(f"{path}: {problem}", solution="Mend it; docs/testing-images.md has an example.")
+    return ImageTest(
+        name=path.stem,
+        title=header.get("title") or f"{path.parent.name}/{path.name} ends well",
+        level=cast("Level", level),
+        tags=tuple(tag for tag in tags if tag != "any"),
+        function=lambda context: _run(context, path, text),
+        seconds=float(seconds),
+        origin=str(path),
+    )
+
+
+def read_header(text: str) -> dict[str, str]:
+    """The headers of a test: ``# level: standard`` and the like, in the comments that it begins with."""
+    header: dict[str, str] = {}
+    for line in text.splitlines():
+        if line.strip() and not line.startswith("#"):
+            break
+        if match := _HEADER.fullmatch(line):
+            header.setdefault(match[1].lower(), match[2])
+    return header
+
+
+def _run(context: Context, path: Path, text: str) -> Result:
+    if path.suffix == ".py":
+        ran = context.run("-", entrypoint="python3", given=text)
+    else:
+        shell = "bash" if "bash" in text.partition("\n")[0] and text.startswith("#!") else "sh"
+        ran = context.run("-c", _SHELL, entrypoint=shell, given=text)
+    return verdict(ran, path)
+
+
+def verdict(ran: Ran, path: Path) -> Result:
+    """Passed with status 0, skipped with 77 (automake's) for the last line as the reason, else failed."""
+    last = (ran.output.strip().rpartition("\n")[2]) or "it said nothing"
+    if ran.status == 0:
+        return passed(ran.output)
+    if ran.status == _SKIPPED:
+        return skipped(last)
+    finding = Finding(
+        subject=path.name,
+        problem=f"ended with status {ran.status}",
+        cause=last,
+        fix=f"Read its output, and {path.name} itself.",
+    )
+    return failed(f"it ended with status {ran.status}: {last}", finding, output=ran.output)

@@ -1,0 +1,214 @@
+"""Runs in an image, as root: its packages, its lock files, and what should not be in an image."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMPILER = re.compile(
+    r"(?:[\w.]+-)*"
+    r"(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+|amdclang|amdclang\+\+|gfortran|nvcc|hipcc|rustc|cargo|go|javac"
+    r"|make|gmake|cmake|ninja)"
+    r"(?:-?[\d.]+)?"
+)
+# Filled while it runs, or not files at all.
+NOT_LOOKED_INTO = ("/proc", "/sys", "/dev", "/run/.containerenv")
+STRAY_FOLDERS = ("/tmp", "/var/tmp", "/cachi2", "/layers", "/prepared", "/build", "/builder")
+PACKAGE_CACHES = ("/var/cache/dnf", "/var/cache/yum", "/var/cache/apt/archives", "/var/lib/apt/lists")
+# Where an operating system keeps the wheels of its own Python.
+BUNDLED = re.compile(r"/ensurepip/_bundled/|/usr/share/python\S*-wheels/")
+INSTALLED = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python3[\d.]*/|^/usr/(?:share|lib|lib64)/")
+SECRET_NAMES = frozenset({".netrc", "_netrc", ".git-credentials", ".pypirc"})
+SECRET_PLACES = re.compile(
+    r"/containers/auth\.json$|/\.docker/config\.json$|/\.aws/credentials$|/uv/credentials/.*\.toml$"
+    r"|/huggingface/(?:stored_tokens|token)$|/gcloud/.*credentials.*|/\.kube/config$"
+)
+SETTINGS = re.compile(
+    r"/(?:pip\.conf|pip\.ini|uv\.toml|\.npmrc|\.condarc|\.gitconfig|gitconfig)$|\.repo$|/sources\.list(?:\.d/.*)?$"
+    r"|/usr/share/factory/.*\.txt$"
+)
+LOGIN_IN_URL = re.compile(
+    r"://[^/\s:@\"']+:[^/\s@\"'$]+@|_authToken\s*=\s*\S|^\s*(?:password|token)\s*[=:]\s*\S", re.MULTILINE
+)
+KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+LARGEST_SETTING = 4 << 20
+LOCKS = "/usr/share/factory"
+# Of a line of RECORD: path, hash, size.
+COLUMNS = 3
+
+
+def text_of(path: str) -> str:
+    try:
+        if os.path.getsize(path) > LARGEST_SETTING:
+            return ""
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def size_of(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
+
+
+def records(distribution: importlib.metadata.Distribution) -> Iterator[tuple[str, int]]:
+    """Path and size of each file, as the RECORD tells; the size of one that it does not tell is looked up."""
+    text = distribution.read_text("RECORD") or ""
+    for row in csv.reader(text.splitlines()):
+        if len(row) == COLUMNS:
+            path, _, told = row
+            yield path, int(told) if told.isdigit() else size_of(str(distribution.locate_file(path)))
+
+
+def packages() -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Every distribution that Python finds, and which of them bring a compiler's program."""
+    found: list[dict[str, Any]] = []
+    owners: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = distribution.metadata["Name"]
+        if not name:
+            continue
+        size = 0
+        for path, bytes_ in records(distribution):
+            size += bytes_
+            base = path.rpartition("/")[2]
+            if "/bin/" in path and COMPILER.fullmatch(base):
+                owners[os.path.normpath(str(distribution.locate_file(path)))] = name
+        found.append(
+            {
+                "name": name,
+                "version": distribution.version,
+                "requires": distribution.requires or [],
+                "python": distribution.metadata["Requires-Python"],
+                "place": str(getattr(distribution, "_path", "")),
+                "size": size,
+            }
+        )
+    return found, owners
+
+
+def environment() -> dict[str, str]:
+    """The variables of environment markers (PEP 508)."""
+    version = sys.implementation.version
+    kind = "" if version.releaselevel == "final" else version.releaselevel[0] + str(version.serial)
+    return {
+        "implementation_name": sys.implementation.name,
+        "implementation_version": f"{version.major}.{version.minor}.{version.micro}{kind}",
+        "os_name": os.name,
+        "platform_machine": platform.machine(),
+        "platform_python_implementation": platform.python_implementation(),
+        "platform_release": platform.release(),
+        "platform_system": platform.system(),
+        "platform_version": platform.version(),
+        "python_full_version": platform.python_version(),
+        "python_version": ".".join(platform.python_version_tuple()[:2]),
+        "sys_platform": sys.platform,
+    }
+
+
+def compilers(owners: dict[str, str]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    seen: set[str] = set()
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            path = os.path.join(folder, name)
+            if path not in seen and COMPILER.fullmatch(name) and os.access(path, os.X_OK):
+                seen.add(path)
+                found.append({"path": path, "owner": owners.get(os.path.normpath(path), "")})
+    return found
+
+
+def cache_kind(folder: str, names: list[str]) -> str | None:
+    """Whether a folder is the cache of a package installer, by what is in it."""
+    if "CACHEDIR.TAG" in names and any(
+        re.fullmatch(r"(?:archive|wheels|simple|sdists)-v\d+", name) for name in names
+    ):
+        return "uv's cache"
+    if folder.endswith("/.cache/uv"):
+        return "uv's cache"
+    if folder.endswith("/.cache/pip") or ("selfcheck" in names and ({"http", "http-v2"} & set(names))):
+        return "pip's cache"
+    return None
+
+
+def secret_kind(path: str, name: str) -> str | None:
+    """What of a file is a credential; None where nothing is."""
+    if name in SECRET_NAMES or SECRET_PLACES.search(path):
+        text = text_of(path).strip()
+        return "holds logins" if text not in {"", "{}"} else None
+    if SETTINGS.search(path) and LOGIN_IN_URL.search(text_of(path)):
+        return "names a login"
+    in_place = "/.ssh/" in path or name.endswith((".pem", ".key")) or name.startswith("id_")
+    if in_place and not INSTALLED.search(path) and not path.startswith("/etc/") and KEY.search(text_of(path)):
+        return "is a private key"
+    return None
+
+
+def stray_kind(path: str, name: str) -> str | None:
+    """Why a file looks as if a build had left it; None where it does not."""
+    for folder in STRAY_FOLDERS:
+        if path.startswith(folder + "/"):
+            return "lies in " + folder
+    for folder in PACKAGE_CACHES:
+        if path.startswith(folder + "/") and name != "lock" and size_of(path):
+            return "is of a package manager's cache"
+    if name.endswith(".whl") and not BUNDLED.search(path):
+        return "is a wheel"
+    if name.endswith(".pyc") and not INSTALLED.search(path):
+        return "is byte-compiled beside what is installed"
+    return None
+
+
+def leftovers() -> list[dict[str, str]]:
+    """What should not be in an image: its kind (cache, credential, stray), its path, and what it is."""
+    found = []
+    for folder, folders, names in os.walk("/"):
+        whole = "" if folder == "/" else folder
+        folders[:] = sorted(name for name in folders if f"{whole}/{name}" not in NOT_LOOKED_INTO)
+        what = cache_kind(folder, folders + names)
+        if what:
+            found.append({"kind": "cache", "path": folder, "what": "is " + what})
+            folders[:] = []
+            continue
+        for name in sorted(names):
+            path = f"{whole}/{name}"
+            secret = secret_kind(path, name)
+            if secret:
+                found.append({"kind": "credential", "path": path, "what": secret})
+            stray = stray_kind(path, name)
+            if stray:
+                found.append({"kind": "stray", "path": path, "what": stray})
+    return found
+
+
+def locks() -> dict[str, str]:
+    names = sorted(os.listdir(LOCKS)) if os.path.isdir(LOCKS) else ()
+    return {name: text_of(f"{LOCKS}/{name}") for name in names if re.fullmatch(r"requirements.*\.txt", name)}
+
+
+def main() -> None:
+    found, owners = packages()
+    told = {
+        "packages": found,
+        "environment": environment(),
+        "locks": locks(),
+        "compilers": compilers(owners),
+        "leftovers": leftovers(),
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""What an image inherits its tests from: itself and its parents in the repository, and their kinds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.flavor.repository import Repository
+from factory.image.definitions import ImageDefinition, Kind
+
+# A flavor is the whole of it: it brings its own PyTorch, and runs a user's training.
+_KINDS_OF_A_FLAVOR: tuple[Kind, ...] = ("flavor", "pytorch-base", "stack", "trainer")
+TESTS_FOLDER = "tests"
+SHARED_TESTS_FOLDER = Path("tests", "images")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """An image's line: ``definitions`` and ``kinds`` of itself first, then of its parents, upwards.
+
+    ``folders`` hold drop-in tests, the nearest first and what the repository has for every image last.
+    """
+
+    definitions: tuple[ImageDefinition, ...]
+    kinds: tuple[Kind, ...]
+    folders: tuple[Path, ...]
+
+
+def lineage_of(repository: Repository, name: str) -> Lineage | None:
+    """The line of an image of the repository, by its name or a flavor's path; None where it has no such.
+
+    Raises:
+        SpecError: ``factory.toml`` says what is not acceptable.
+    """
+    definitions = {definition.name: definition for definition in _definitions(repository)}
+    if (Path(name) / "pyproject.toml").is_file():
+        name = Path(name).resolve().name
+    if name not in definitions:
+        return None
+    line = line_of(definitions, name)
+    kinds = tuple(kind for one in line for kind in _kinds(one))
+    return Lineage(
+        definitions=line,
+        kinds=tuple(dict.fromkeys(kinds)),
+        folders=(*(one.folder / TESTS_FOLDER for one in line), repository.root / SHARED_TESTS_FOLDER),
+    )
+
+
+def foreign_lineage() -> Lineage:
+    """That of an image that nobody has defined: it is tested as a universal training image."""
+    return Lineage(definitions=(), kinds=_KINDS_OF_A_FLAVOR, folders=())
+
+
+def line_of(definitions: dict[str, ImageDefinition], name: str) -> tuple[ImageDefinition, ...]:
+    """An image and, upwards, the parents of its final stage that the repository defines.
+
+    A circle, which the settings refuse, ends where it began.
+    """
+    line: list[ImageDefinition] = []
+    while name in definitions and definitions[name] not in line:
+        line.append(definitions[name])
+        name = line[-1].parents[0].image if line[-1].parents else ""
+    return tuple(line)
+
+
+def _kinds(definition: ImageDefinition) -> tuple[Kind, ...]:
+    return _KINDS_OF_A_FLAVOR if definition.kind == "flavor" else (definition.kind,)
+
+
+def _definitions(repository: Repository) -> tuple[ImageDefinition, ...]:
+    return tuple(
+        ImageDefinition(
+            name=flavor.name,
+            kind="flavor",
+            folder=flavor.folder,
+            dockerfile="Dockerfile",
+            parents=(),
+            flavor=flavor,
+        )
+        for flavor in repository.flavors()
+    )

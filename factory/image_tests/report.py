@@ -1,0 +1,129 @@
+"""The reports of a run: JSON, JUnit's XML, and the page; and what the terminal shows."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from factory.console import Table, to_plain
+from factory.files import storage_error, write_together
+from factory.image_tests.outcome import Finding, Report, TestOutcome
+from factory.image_tests.page import report_page
+
+REPORT_FILE = "report.json"
+JUNIT_FILE = "junit.xml"
+PAGE_FILE = "report.html"
+# What XML 1.0 cannot hold, not even escaped: https://www.w3.org/TR/xml/#charsets
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_WORDS = {"passed": "passed", "failed": "FAILED", "skipped": "skipped", "error": "BROKE"}
+
+
+def write_reports(report: Report, folder: Path) -> tuple[Path, ...]:
+    """Write the three reports into a folder, which is made where it is not there; gives their paths.
+
+    Raises:
+        StorageError: the file system refused; what was there before is still there.
+    """
+    contents = {
+        folder / REPORT_FILE: json.dumps(to_plain(report), indent=2, ensure_ascii=False) + "\n",
+        folder / JUNIT_FILE: junit(report),
+        folder / PAGE_FILE: report_page(report),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    write_together({path: text.encode("utf-8", "replace") for path, text in contents.items()})
+    return tuple(contents)
+
+
+def junit(report: Report) -> str:
+    """The outcomes as JUnit's XML, in the form that Jenkins, GitLab and Azure read."""
+    counts = {
+        "tests": str(len(report.outcomes)),
+        "failures": str(report.count("failed")),
+        "errors": str(report.count("error")),
+        "skipped": str(report.count("skipped")),
+        "time": f"{report.seconds:.2f}",
+    }
+    suites = ET.Element("testsuites", counts)
+    suite = ET.SubElement(suites, "testsuite", counts | {"name": report.image, "timestamp": report.started})
+    properties = ET.SubElement(suite, "properties")
+    facts = {
+        "image-id": report.image_id,
+        "identity": report.identity,
+        "flavor": report.flavor,
+        "level": report.level,
+        "engine": report.engine,
+    }
+    for name, value in facts.items():
+        if value:
+            ET.SubElement(properties, "property", name=name, value=value)
+    for outcome in report.outcomes:
+        suite.append(_case(outcome, report.image))
+    ET.indent(suites)
+    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def line(outcome: TestOutcome) -> str:
+    """One test that has ended, in a line."""
+    reason = f": {outcome.reason.splitlines()[0]}" if outcome.reason and outcome.status != "passed" else ""
+    return f"{_WORDS[outcome.status]:7} {outcome.name} ({outcome.seconds:.1f} s){reason}"
+
+
+def summary(report: Report) -> tuple[str | Table, ...]:
+    """What the terminal shows at the end: a table, and what to do about each failure."""
+    table = Table(
+        headings=("TEST", "LEVEL", "OUTCOME", "SECONDS"),
+        rows=tuple(
+            (outcome.name, outcome.level, outcome.status, f"{outcome.seconds:.1f}")
+            for outcome in report.outcomes
+        ),
+        right_aligned=frozenset({"SECONDS"}),
+    )
+    broken = [outcome for outcome in report.outcomes if outcome.status in {"failed", "error"}]
+    counted = [f"{report.count('passed')} passed", f"{report.count('failed')} failed"]
+    counted += [f"{report.count('error')} could not be run"] if report.count("error") else []
+    counted += [f"{report.count('skipped')} skipped"] if report.count("skipped") else []
+    advice = sum(len(outcome.advice) for outcome in report.outcomes)
+    counted += [f"{advice} worth knowing (in the page)"] if advice else []
+    told = f"{report.image}: {', '.join(counted)}; {report.seconds:.1f} s with {report.engine}"
+    return (table, *(_told(outcome) for outcome in broken), told)
+
+
+def _told(outcome: TestOutcome) -> str:
+    lines = [f"{outcome.name}: {outcome.reason}"]
+    for finding in outcome.findings:
+        lines += [f"  {finding.subject}: {finding.problem}"]
+        lines += [f"    why: {finding.cause}"] if finding.cause else []
+        lines += [f"    what to do: {finding.fix}"] if finding.fix else []
+    return "\n".join(lines)
+
+
+def _case(outcome: TestOutcome, image: str) -> ET.Element:
+    case = ET.Element(
+        "testcase", name=outcome.name, classname=f"{image}.{outcome.level}", time=f"{outcome.seconds:.2f}"
+    )
+    if outcome.status == "skipped":
+        ET.SubElement(case, "skipped", message=_xml(outcome.reason))
+    elif outcome.status != "passed":
+        kind = "failure" if outcome.status == "failed" else "error"
+        told = ET.SubElement(case, kind, message=_xml(outcome.reason), type=kind)
+        told.text = _xml("\n".join(_finding(finding) for finding in outcome.findings))
+    if outcome.advice or outcome.output:
+        advice = "".join(f"worth knowing: {_finding(finding)}\n" for finding in outcome.advice)
+        ET.SubElement(case, "system-out").text = _xml(advice + outcome.output)
+    return case
+
+
+def _finding(finding: Finding) -> str:
+    parts = (
+        finding.problem,
+        finding.cause and f"why: {finding.cause}",
+        finding.fix and f"what to do: {finding.fix}",
+    )
+    return f"{finding.subject}: " + "; ".join(part for part in parts if part)
+
+
+def _xml(text: str) -> str:
+    return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,131 @@
+"""Runs the tests of an image, one after the other, and gathers what is known of the image."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from factory.clock import now
+from factory.errors import FactoryError, ImageTestError
+from factory.image.engine import Engine
+from factory.image_tests.catalogue import TESTS
+from factory.image_tests.container import Containers
+from factory.image_tests.context import Context
+from factory.image_tests.definition import GPU_TAG, ImageTest, Result, Selection, failed, skipped
+from factory.image_tests.dropin import drop_in_tests
+from factory.image_tests.gpu import missing_gpu
+from factory.image_tests.inventory import layers_of, packages_of
+from factory.image_tests.lineage import Lineage
+from factory.image_tests.outcome import Finding, Report, TestOutcome
+from factory.image_tests.select import inherited, select
+from factory.image_tests.subject import Subject, base_at_hand
+from factory.process import run
+
+_FAILED, _COULD_NOT = 1, 33
+_OUTPUT_CHARACTERS = 12_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watcher:
+    """Who is told, as the tests are run: what came of each."""
+
+    ended: Callable[[TestOutcome], None]
+
+
+def tests_of(lineage: Lineage) -> tuple[ImageTest, ...]:
+    """Every test that an image has: by its kind, by those of its parents, and the drop-in ones.
+
+    Raises:
+        ImageTestError: a drop-in test is not acceptable.
+    """
+    own = inherited(TESTS, lineage.kinds)
+    return (*own, *drop_in_tests(lineage.folders, taken=[test.name for test in own]))
+
+
+def run_tests(engine: Engine, subject: Subject, selection: Selection, *, watcher: Watcher) -> Report:
+    """Run the tests that are selected, and say what came of them.
+
+    No container of theirs is left behind, however this ends.
+
+    Raises:
+        ImageTestError: there is no test of a name that was given, or a drop-in test is not acceptable.
+        EngineError, ProgramError: the engine does not work.
+    """
+    tests = select(tests_of(subject.lineage), selection, accelerator=subject.accelerator)
+    started, start = now(), time.monotonic()
+    with Containers(engine=engine, image=subject.image_id) as containers:
+        context = Context(subject=subject, containers=containers, base=base_at_hand(engine, subject))
+        outcomes = tuple(_watched(test, context, watcher) for test in tests)
+        packages = packages_of(context)
+    return Report(
+        image=subject.reference,
+        image_id=subject.image_id,
+        identity=subject.identity,
+        flavor=subject.flavor.name if subject.flavor else None,
+        level=selection.level,
+        engine=_engine_name(engine),
+        started=started.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - start, 2),
+        outcomes=outcomes,
+        packages=packages,
+        layers=layers_of(engine, subject),
+    )
+
+
+def exit_code(report: Report) -> int:
+    """What the command ends with: 0 all passed, 1 a test failed, 33 none did and one could not be run."""
+    if report.count("failed"):
+        return _FAILED
+    return _COULD_NOT if report.count("error") else 0
+
+
+def run_test(test: ImageTest, context: Context) -> TestOutcome:
+    """Run one test; what goes wrong in it is its outcome."""
+    start = time.monotonic()
+    context.deadline = start + test.seconds
+    result = _result(test, context)
+    return TestOutcome(
+        name=test.name,
+        title=test.title,
+        level=test.level,
+        tags=test.tags,
+        status=result.status,
+        seconds=round(time.monotonic() - start, 2),
+        reason=result.reason,
+        output=shortened(result.output),
+        findings=result.findings,
+        advice=result.advice,
+    )
+
+
+def shortened(text: str, limit: int = _OUTPUT_CHARACTERS) -> str:
+    """A text, cut in the middle where it is longer than ``limit`` characters."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters are left out ...\n{text[-half:]}"
+
+
+def _watched(test: ImageTest, context: Context, watcher: Watcher) -> TestOutcome:
+    outcome = run_test(test, context)
+    watcher.ended(outcome)
+    return outcome
+
+
+def _result(test: ImageTest, context: Context) -> Result:
+    if test.needs_flavor and context.subject.flavor is None:
+        return skipped("it is not known which flavor this image is: say so with --flavor NAME")
+    if GPU_TAG in test.tags and (reason := missing_gpu(context.subject.accelerator)):
+        return skipped(reason)
+    try:
+        return test.function(context)
+    except FactoryError as error:
+        if isinstance(error, ImageTestError) and error.out_of_time:
+            problem = f"took more than {test.seconds:.0f} seconds"
+            return failed(f"it {problem}", Finding(subject=test.name, problem=problem, fix=error.solution))
+        finding = Finding(subject=test.name, problem="could not be run", fix=error.solution)
+        return replace(failed(error.reason, finding), status="error")
+
+
+def _engine_name(engine: Engine) -> str:
+    said = run([engine.program, "--version"], accept_failure=True).stdout.split(",")[0].split()
+    return f"{engine.kind} {said[-1]}" if said else engine.kind

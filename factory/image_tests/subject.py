@@ -1,0 +1,187 @@
+"""The image under test: what the engine has of it, and what the repository knows of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from factory.errors import ImageTestError, NotFoundError
+from factory.flavor.repository import Flavor, Repository, find_repository
+from factory.flavor.spec import Spec
+from factory.image.definitions import ImageDefinition, Kind
+from factory.image.engine import Engine, find_image
+from factory.image.identity import identity_tag
+from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL
+from factory.image_tests.lineage import Lineage, foreign_lineage, lineage_of
+from factory.process import run
+
+TITLE_LABEL = "org.opencontainers.image.title"
+BASE_LABEL = "org.opencontainers.image.base.name"
+_MOVING_TAGS = ("latest", "downstream")
+_ID_LENGTH = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """What an image is started with (OCI image-spec, config)."""
+
+    environment: Mapping[str, str]
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    user: str
+    folder: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """An image that is to be tested.
+
+    ``reference`` is what the engine knows it by, ``name`` what people call it; ``layers`` are the digests
+    of the uncompressed layers. ``lineage`` has what it inherits its tests from; ``flavor`` is None where it
+    is none, or nobody knows which.
+    """
+
+    reference: str
+    name: str
+    image_id: str
+    layers: tuple[str, ...]
+    size: int
+    configuration: Configuration
+    lineage: Lineage
+    flavor: Flavor | None
+
+    @property
+    def identity(self) -> str | None:
+        """The identity that it was built with (64 hex digits), None where its labels do not tell."""
+        return self.configuration.labels.get(IDENTITY_LABEL) or None
+
+    @property
+    def definition(self) -> ImageDefinition | None:
+        """The image's definition in the repository."""
+        return self.lineage.definitions[0] if self.lineage.definitions else None
+
+    @property
+    def kind(self) -> Kind:
+        """What it is tested as."""
+        return self.lineage.kinds[0]
+
+    @property
+    def spec(self) -> Spec | None:
+        """The spec of the flavor; raises as `read_project` does."""
+        return None if self.flavor is None else self.flavor.project.spec
+
+    @property
+    def accelerator(self) -> str | None:
+        """cpu, cuda or rocm; None where that is not known."""
+        return None if self.spec is None else self.spec.accelerator
+
+    @property
+    def report_folder(self) -> Path:
+        """Where its reports belong, below a folder for reports: its name and its identity's tag."""
+        tag = self.image_id[:_ID_LENGTH] if self.identity is None else identity_tag(self.identity)
+        return Path(self.name, tag)
+
+
+def repository_here(root: Path | None, start: Path, image: str) -> Repository | None:
+    """The repository that an image is tested for; None where there is none, which a reference does not need.
+
+    Raises:
+        NotFoundError: ``root`` is none.
+    """
+    try:
+        return find_repository(root, start=start, flavors=(image,))
+    except NotFoundError:
+        if root is not None:
+            raise
+        return None
+
+
+def find_lineage(repository: Repository | None, name: str | None) -> Lineage | None:
+    """What an image of the repository inherits its tests from; None where it has none of this name.
+
+    Raises:
+        SpecError: ``factory.toml`` says what is not acceptable.
+    """
+    return None if repository is None or name is None else lineage_of(repository, name)
+
+
+def find_subject(engine: Engine, image: str, *, repository: Repository | None, flavor: str | None) -> Subject:
+    """The image that is meant: the name of one of the repository's, or any reference.
+
+    Raises:
+        ImageTestError: the engine does not have it.
+        NotFoundError: there is no flavor of the name that was given.
+        SpecError: ``factory.toml`` says what is not acceptable.
+    """
+    lineage = None if repository is None else lineage_of(repository, image)
+    references = (image,) if lineage is None else _references(lineage.definitions[0])
+    reference, found = _first(engine, references, image)
+    configuration = _configuration(found)
+    if repository is not None and flavor is not None:
+        known = repository.flavor(flavor)
+        lineage = lineage or lineage_of(repository, known.name)
+    elif repository is not None and lineage is None:
+        labels = configuration.labels
+        named = (labels.get(IMAGE_LABEL), labels.get(TITLE_LABEL))
+        lineage = next((made for name in named if name and (made := lineage_of(repository, name))), None)
+    lineage = lineage or foreign_lineage()
+    return Subject(
+        reference=reference,
+        name=_name(lineage, reference),
+        image_id=found["Id"].removeprefix("sha256:"),
+        layers=tuple(found["RootFS"]["Layers"]),
+        size=found["Size"],
+        configuration=configuration,
+        lineage=lineage,
+        flavor=lineage.definitions[0].flavor if lineage.definitions else None,
+    )
+
+
+def base_at_hand(engine: Engine, subject: Subject) -> str | None:
+    """The image that this one stands on, where the engine has it: its layers are the lowest of this one's."""
+    parents = subject.definition.parents if subject.definition else ()
+    named = (subject.configuration.labels.get(BASE_LABEL), *(parent.image for parent in parents[:1]))
+    for reference in (reference for reference in named if reference):
+        base = find_image(engine, reference)
+        if base is not None and base.layers == subject.layers[: len(base.layers)]:
+            return base.id
+    return None
+
+
+def _references(definition: ImageDefinition) -> tuple[str, ...]:
+    tags = dict.fromkeys((definition.moving_tag, *_MOVING_TAGS))
+    return tuple(f"localhost/{definition.name}:{tag}" for tag in tags)
+
+
+def _first(engine: Engine, references: tuple[str, ...], asked: str) -> tuple[str, dict[str, Any]]:
+    for reference in references:
+        if find_image(engine, reference) is not None:
+            shown = run([engine.program, "image", "inspect", reference])
+            return reference, json.loads(shown.stdout)[0]
+    tried = "" if references == (asked,) else f" (looked for {', '.join(references)})"
+    raise ImageTestError(
+        f"{engine.kind} does not have the image {asked}{tried}",
+        solution=f"Build it with `factory build {asked}`, or get it with `{engine.kind} pull`: nothing is "
+        "pulled for a test.",
+    )
+
+
+def _configuration(document: Mapping[str, Any]) -> Configuration:
+    config = document["Config"]
+    return Configuration(
+        environment=dict(entry.partition("=")[::2] for entry in config.get("Env") or ()),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        user=config.get("User") or "",
+        folder=config.get("WorkingDir") or "/",
+        labels=config.get("Labels") or {},
+    )
+
+
+def _name(lineage: Lineage, reference: str) -> str:
+    """The name of the definition, else the last part of the reference without tag and digest."""
+    if lineage.definitions:
+        return lineage.definitions[0].name
+    return reference.partition("@")[0].rpartition("/")[2].partition(":")[0] or "image"
