@@ -13,15 +13,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import Any, Self
-from urllib.parse import quote, urljoin
+from urllib.parse import urljoin
 
 import httpx
 
 from factory.errors import RegistryError
 from factory.index.parallel import in_parallel
 from factory.index.patience import Patience
+from factory.registry.answers import damaged, error_code_of, media_type_of, path_of, platform_of, strings_of
 from factory.registry.credentials import Credentials
 from factory.registry.declared import Registry
+from factory.registry.login import Login
 from factory.registry.transport import Answer, Transport
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -107,6 +109,14 @@ class RegistryClient:
         """
         return self._transport.plain_http
 
+    def login(self, repository: str) -> Login | None:
+        """Whom the registry is told is asking for a repository, for another program; None for nobody.
+
+        Raises:
+            RegistryError: it cannot be told (`Credentials.of`).
+        """
+        return self._transport.credentials.of(repository)
+
     def check(self) -> None:
         """Ask whether anybody answers, and speaks the protocol (``GET /v2/``); 401 is an answer.
 
@@ -150,10 +160,10 @@ class RegistryClient:
         answer = self._manifest_request("GET", repository, reference)
         if answer is None:
             return None
-        manifest = Manifest(media_type=_media_type(answer), content=answer.content)
+        manifest = Manifest(media_type=media_type_of(answer), content=answer.content)
         said = reference if _DIGEST.fullmatch(reference) else answer.headers.get("Docker-Content-Digest", "")
         if _DIGEST.fullmatch(said) and manifest.digest != said:
-            raise _damaged(self._name(repository, reference), said, manifest.digest)
+            raise damaged(self._name(repository, reference), said, manifest.digest)
         return manifest
 
     def image_manifest(
@@ -168,8 +178,8 @@ class RegistryClient:
         if manifest is None or not manifest.is_index:
             return manifest
         named = manifest.document.get("manifests") or []
-        chosen = next((item for item in named if _platform(item) == platform), None)
-        chosen = chosen or next((item for item in named if _platform(item) != "unknown/unknown"), None)
+        chosen = next((item for item in named if platform_of(item) == platform), None)
+        chosen = chosen or next((item for item in named if platform_of(item) != "unknown/unknown"), None)
         return None if chosen is None else self.manifest(repository, chosen["digest"])
 
     def config(
@@ -213,7 +223,7 @@ class RegistryClient:
         Raises:
             RegistryError: the registry refused, failed, or did not answer.
         """
-        answer = self._transport.request("HEAD", _path(repository, "blobs", digest), repository=repository)
+        answer = self._transport.request("HEAD", path_of(repository, "blobs", digest), repository=repository)
         return self._there(answer, self._name(repository, digest))
 
     def blob(self, repository: str, digest: str) -> bytes | None:
@@ -222,12 +232,12 @@ class RegistryClient:
         Raises:
             RegistryError: as `manifest`; or it is larger than such things are.
         """
-        answer = self._transport.request("GET", _path(repository, "blobs", digest), repository=repository)
+        answer = self._transport.request("GET", path_of(repository, "blobs", digest), repository=repository)
         if not self._there(answer, self._name(repository, digest)):
             return None
         found = f"sha256:{sha256(answer.content).hexdigest()}"
         if found != digest:
-            raise _damaged(self._name(repository, digest), digest, found)
+            raise damaged(self._name(repository, digest), digest, found)
         return answer.content
 
     def tags(self, repository: str) -> tuple[str, ...]:
@@ -259,7 +269,7 @@ class RegistryClient:
                 solution="Give sha256:… as `factory registry status` shows it.",
             )
         answer = self._transport.request(
-            "DELETE", _path(repository, "manifests", digest), repository=repository
+            "DELETE", path_of(repository, "manifests", digest), repository=repository
         )
         if answer.status == httpx.codes.NOT_FOUND:
             return False
@@ -277,7 +287,7 @@ class RegistryClient:
         """
         answer = self._transport.request(
             "PUT",
-            _path(repository, "manifests", tag),
+            path_of(repository, "manifests", tag),
             repository=repository,
             headers={"Content-Type": manifest.media_type},
             content=manifest.content,
@@ -286,11 +296,11 @@ class RegistryClient:
             raise self._unexpected(answer, self._name(repository, tag), doing="taking")
         told = answer.headers.get("Docker-Content-Digest", manifest.digest)
         if told != manifest.digest:
-            raise _damaged(self._name(repository, tag), manifest.digest, told)
+            raise damaged(self._name(repository, tag), manifest.digest, told)
 
     def _manifest_request(self, method: str, repository: str, reference: str) -> Answer | None:
         answer = self._transport.request(
-            method, _path(repository, "manifests", reference), repository=repository, headers=_ACCEPT
+            method, path_of(repository, "manifests", reference), repository=repository, headers=_ACCEPT
         )
         return answer if self._there(answer, self._name(repository, reference)) else None
 
@@ -306,7 +316,7 @@ class RegistryClient:
             answer = self._transport.request("GET", path, repository=repository)
             if not self._there(answer, f"the {key} of {self._name(repository, '')}"):
                 return
-            yield from _strings(answer, key)
+            yield from strings_of(answer, key)
             onward = _NEXT.search(answer.headers.get("Link", ""))
             if onward is None:
                 return
@@ -323,7 +333,7 @@ class RegistryClient:
 
     def _unexpected(self, answer: Answer, name: str, *, doing: str) -> RegistryError:
         """An error for an answer that nothing can be done with; its code is the specification's."""
-        said = _error_code(answer)
+        said = error_code_of(answer)
         unsupported = answer.status == httpx.codes.METHOD_NOT_ALLOWED or said == "UNSUPPORTED"
         status = f"HTTP {answer.status}{f' ({said})' if said else ''}"
         return RegistryError(
@@ -347,46 +357,3 @@ def open_registry(
     credentials = Credentials(registry, os.environ if environment is None else environment)
     transport = Transport(registry, credentials, patience=patience, connections=_CONNECTIONS)
     return RegistryClient(registry, transport)
-
-
-def _path(repository: str, kind: str, reference: str) -> str:
-    return f"/v2/{quote(repository)}/{kind}/{quote(reference, safe=':')}"
-
-
-def _media_type(answer: Answer) -> str:
-    media_type: str = answer.headers.get("Content-Type", "").partition(";")[0].strip()
-    return media_type
-
-
-def _platform(item: Mapping[str, Any]) -> str:
-    platform = item.get("platform") or {}
-    return f"{platform.get('os', '')}/{platform.get('architecture', '')}"
-
-
-def _strings(answer: Answer, key: str) -> list[str]:
-    try:
-        listed = json.loads(answer.content).get(key) or []
-    except (ValueError, AttributeError):
-        listed = None
-    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
-        raise RegistryError(
-            f"what was read as a page of {key} of a registry is none",
-            solution="Look at the address of the registry: something else may answer there.",
-        )
-    return listed
-
-
-def _error_code(answer: Answer) -> str:
-    """The first of the specification's error codes; its message is not repeated."""
-    try:
-        code = json.loads(answer.content)["errors"][0]["code"]
-    except (ValueError, LookupError, TypeError):
-        return ""
-    return code if isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code) else ""
-
-
-def _damaged(name: str, wanted: str, found: str) -> RegistryError:
-    return RegistryError(
-        f"{name} is not what it is said to be: {found} in the place of {wanted}",
-        solution="Push it again; if it happens again, ask the owners of the registry.",
-    )

@@ -14,6 +14,7 @@ from factory.errors import RegistryError, SpecError
 
 Part = Literal["major", "minor", "patch"]
 
+PARTS: Mapping[str, Part] = {"major": "major", "minor": "minor", "patch": "patch"}
 LATEST = "latest"
 FIRST_VERSION = "0.1.0"
 IDENTITY_DIGITS, COMMIT_DIGITS = 16, 12

@@ -57,7 +57,7 @@ class Transport:
         self, registry: Registry, credentials: Credentials, *, patience: Patience, connections: int
     ) -> None:
         self.registry = registry
-        self._credentials = credentials
+        self.credentials = credentials
         self._patience = patience
         self._connections = connections
         self._stop = governor()
@@ -207,7 +207,7 @@ class Transport:
         if challenge is None:
             return {}
         if challenge.scheme == "basic":
-            login = self._credentials.of(repository)
+            login = self.credentials.of(repository)
             return {"Authorization": f"Basic {login.encoded}"} if login else {}
         token = self._tokens.get(scope)
         if token is None:
@@ -221,7 +221,7 @@ class Transport:
         realm = check_realm(challenge.realm, base=self.base, verified=verified)
         asked = {"service": challenge.service, "scope": scope}
         url = str(httpx.URL(realm).copy_merge_params({name: value for name, value in asked.items() if value}))
-        login = self._credentials.of(repository)
+        login = self.credentials.of(repository)
         told = {"Authorization": f"Basic {login.encoded}"} if login else {}
         deadline = Deadline(self._patience.whole_seconds)
 

@@ -100,6 +100,7 @@ OFFLINE = [
     (f"konflux --prefetch-input {CUDA}", 0, '"py_version":312'),
     (f"plan {CUDA} --offline", 0, CUDA),
     (f"plan {ROCM} --offline", 16, f"factory lock {ROCM}"),
+    ("push oci:{elsewhere}/no-layout --to 127.0.0.1:1/team", 13, "no-layout is not there"),
     ("konflux --all", 0, "14 files: 14 as they have to be"),
     (f"konflux {CPU} --target-branch next --dry-run", 0, f"{CPU}-push.yaml: would be written anew"),
     (f"test-output --case {CUDA}=0", 0, '"SUCCESS"'),

@@ -1,0 +1,268 @@
+"""What is pushed: an image of the engine or of an OCI layout, and the layout that it is sent from.
+
+A layout has the image compressed once, so that its digest is known before anything is sent, and is the
+same in every registry (OCI image-spec, image-layout.md).
+"""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from factory.errors import ImageError, NotFoundError
+from factory.files import exclusive, staged_folder, storage_error
+from factory.image.engine import Engine, find_engine
+from factory.image.labels import IMAGE_LABEL
+from factory.process import run
+from factory.registry.client import INDEXES, OCI_MANIFEST, Manifest
+
+LAYOUT_PREFIX = "oci:"
+_REFERENCE_NAME = "org.opencontainers.image.ref.name"
+_STAGED_NAME = "image"
+# Another run may be sending the same image, which takes what it takes.
+_WAIT_SECONDS = 3600.0
+_PLAIN_LAYERS = (".tar", ".rootfs.diff")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """An image in an OCI layout: the folder, and the digest of its manifest or index there."""
+
+    folder: Path
+    name: str | None
+    manifest: Manifest
+
+    @property
+    def reference(self) -> str:
+        """As skopeo is told."""
+        return f"{LAYOUT_PREFIX}{self.folder}" + (f":{self.name}" if self.name else "")
+
+    @cached_property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """The manifests of images in it: the one, or those that its index names."""
+        if not self.manifest.is_index:
+            return (self.manifest,)
+        return tuple(
+            _manifest(self.folder, item["digest"], item.get("mediaType", OCI_MANIFEST))
+            for item in self.manifest.document.get("manifests") or ()
+        )
+
+    @property
+    def blobs(self) -> dict[str, int]:
+        """The digests of all configurations and layers, with their sizes in bytes."""
+        return {digest: size for one in self.manifests for digest, size in one.blobs.items()}
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether each layer is compressed, as registries want it."""
+        layers = (layer for one in self.manifests for layer in one.document.get("layers") or ())
+        return not any(str(layer.get("mediaType", "")).endswith(_PLAIN_LAYERS) for layer in layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """An image that can be pushed.
+
+    ``engine`` is None for one of a layout, ``layout`` for one of an engine. ``config`` is the digest of its
+    configuration, by which it is known again without being compressed; None where an engine writes it anew
+    for a layout, or where there are several. ``size`` is that of its layers in bytes.
+    """
+
+    reference: str
+    name: str
+    size: int
+    engine: Engine | None = None
+    layout: Layout | None = None
+    config: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """A layout that can be sent from; ``own`` is its folder where it was made for that alone."""
+
+    layout: Layout
+    own: Path | None
+
+    def discard(self) -> None:
+        """Remove what was made for the sending."""
+        if self.own is not None:
+            shutil.rmtree(self.own, ignore_errors=True)
+
+
+def find_source(reference: str, *, name: str | None = None, engine: str | None = None) -> Source:
+    """An image by its name in the engine, or ``oci:FOLDER[:NAME]``.
+
+    Args:
+        reference: which image.
+        name: what it is called there; by default as its label says or, without one, its reference.
+        engine: podman or docker; by default as `find_engine` finds it.
+
+    Raises:
+        NotFoundError: there is no such image.
+        ImageError: the folder is no layout, or has several images and none is named.
+        EngineError: the engine is missing, or does not work.
+    """
+    if reference.startswith(LAYOUT_PREFIX):
+        return _of_layout(reference, name)
+    return _of_engine(reference, name, find_engine(engine))
+
+
+@contextmanager
+def staged(source: Source, work: Path) -> Iterator[Staged]:
+    """The layout that a source is sent from; a compressed one of its own where it has none.
+
+    It is made under ``work/push``, once, and stays until it is discarded, so that a run after one that failed
+    goes on from there.
+
+    Raises:
+        BusyError: another run sends the same image, and does not end.
+        ProgramError: the engine, or skopeo, failed.
+        StorageError: the file system refused.
+    """
+    if source.layout is not None and source.layout.is_compressed:
+        yield Staged(layout=source.layout, own=None)
+        return
+    known = source.config or (source.layout.manifest.digest if source.layout else source.reference)
+    folder = work / "push" / known.removeprefix("sha256:").replace("/", "_")
+    layout = folder / "layout"
+    with exclusive(made(folder), wait_seconds=_WAIT_SECONDS):
+        if source.config is None and source.layout is None:
+            # Under a name there may be another image by now.
+            shutil.rmtree(layout, ignore_errors=True)
+        if not layout.exists():
+            with staged_folder(layout) as temporary:
+                run(_staging(source, temporary))
+        yield Staged(layout=read_layout(layout, _STAGED_NAME), own=layout)
+
+
+def made(folder: Path) -> Path:
+    """A folder that is there.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    return folder
+
+
+def read_layout(folder: Path, name: str | None) -> Layout:
+    """The image of a name in a layout, or its only one.
+
+    Raises:
+        NotFoundError: the folder is not there, or has no such image.
+        ImageError: it is no layout, or has several images and none is named.
+    """
+    if not folder.is_dir():
+        raise NotFoundError(
+            f"{folder} is not there", solution="Give the folder of an OCI layout: oci:FOLDER."
+        )
+    index = _json(folder / "index.json")
+    entries = [item for item in index.get("manifests") or () if isinstance(item, dict)]
+    named = [item for item in entries if (item.get("annotations") or {}).get(_REFERENCE_NAME) == name]
+    chosen = named if name else entries
+    if len(chosen) != 1:
+        names = sorted(
+            filter(None, ((item.get("annotations") or {}).get(_REFERENCE_NAME) for item in entries))
+        )
+        raise ImageError(
+            f"{folder} has {len(chosen) or 'no'} images{f' of the name {name}' if name else ''}",
+            solution=f"Name one of them as oci:{folder}:NAME ({', '.join(names) or 'it names none'}).",
+        )
+    (entry,) = chosen
+    media_type = entry.get("mediaType", OCI_MANIFEST)
+    return Layout(folder=folder, name=name, manifest=_manifest(folder, entry["digest"], media_type))
+
+
+def _of_layout(reference: str, name: str | None) -> Source:
+    path, colon, inner = reference.removeprefix(LAYOUT_PREFIX).rpartition(":")
+    # A folder's name may have a colon of its own.
+    folder, inner_name = (
+        (Path(path), inner) if colon and not Path(path + colon + inner).is_dir() else (None, None)
+    )
+    layout = read_layout(folder or Path(reference.removeprefix(LAYOUT_PREFIX)), inner_name)
+    first = next(iter(layout.manifests), None)
+    config_digest = None if first is None else first.config_digest
+    config = {} if config_digest is None else _json(_blob(layout.folder, config_digest))
+    labels = (config.get("config") or {}).get("Labels") or {}
+    return Source(
+        reference=reference,
+        name=name or labels.get(IMAGE_LABEL) or layout.folder.absolute().name,
+        size=sum(layout.blobs.values()),
+        layout=layout,
+        config=None if layout.manifest.media_type in INDEXES else config_digest,
+        labels=labels,
+    )
+
+
+def _of_engine(reference: str, name: str | None, engine: Engine) -> Source:
+    found = run([engine.program, "image", "inspect", reference], accept_failure=True)
+    if found.status != 0:
+        raise NotFoundError(
+            f"{engine.kind} has no image {reference}",
+            solution=f"Build it first (`factory build`); `{engine.kind} image ls` shows what there is.",
+        )
+    document = json.loads(found.stdout)[0]
+    # docker's images are written anew for a layout, with another configuration.
+    config = f"sha256:{document['Id'].removeprefix('sha256:')}" if engine.kind == "podman" else None
+    labels = (document.get("Config") or {}).get("Labels") or {}
+    return Source(
+        reference=reference,
+        name=name or labels.get(IMAGE_LABEL) or _last_part(reference),
+        size=document["Size"],
+        engine=engine,
+        config=config,
+        labels=labels,
+    )
+
+
+def _last_part(reference: str) -> str:
+    return reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+
+
+def _staging(source: Source, folder: Path) -> list[str | Path]:
+    """The command that writes a source into a layout, compressed in the one way that is always the same."""
+    target = f"{LAYOUT_PREFIX}{folder}:{_STAGED_NAME}"
+    if source.engine is not None and source.engine.kind == "podman":
+        return [source.engine.program, "push", "--compression-format", "gzip", source.reference, target]
+    origin = source.layout.reference if source.layout else f"docker-daemon:{source.reference}"
+    return ["skopeo", "copy", "--all", "--quiet", origin, target]
+
+
+def _manifest(folder: Path, digest: str, media_type: str) -> Manifest:
+    try:
+        content = _blob(folder, digest).read_bytes()
+    except OSError as error:
+        raise _damaged(folder) from error
+    return Manifest(media_type=media_type, content=content)
+
+
+def _blob(folder: Path, digest: str) -> Path:
+    algorithm, _, hexadecimal = digest.partition(":")
+    if not (algorithm.isalnum() and hexadecimal.isalnum()):
+        raise _damaged(folder)
+    return folder / "blobs" / algorithm / hexadecimal
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _damaged(path.parent) from error
+    if not isinstance(document, dict):
+        raise _damaged(path.parent)
+    return document
+
+
+def _damaged(folder: Path) -> ImageError:
+    return ImageError(
+        f"{folder} is no OCI layout that can be read",
+        solution="Write it again: `factory build --layout`, or `skopeo copy … oci:FOLDER`.",
+    )
