@@ -12,7 +12,7 @@ from factory.dockerfile.ignore import IGNORE_FILES, Pattern, is_ignored, read_ig
 from factory.dockerfile.instructions import Instruction, read_instructions
 from factory.dockerfile.sources import Source, arguments, context_sources
 from factory.errors import ImageError
-from factory.files import is_temporary, storage_error
+from factory.files import TEMPORARY_SUFFIX, storage_error
 from factory.image.definitions import ImageDefinition
 
 _MAGIC = re.compile(r"[*?\[]")
@@ -54,7 +54,8 @@ def read_inputs(definition: ImageDefinition) -> dict[str, InputFile]:
                 solution="Add it to `inputs` in factory.toml (leave `inputs` out to declare all that the "
                 "Dockerfile copies), or keep it out with a .containerignore.",
             )
-    return {path: _read(definition, path) for path in sorted({definition.dockerfile, *declared})}
+    links: dict[str, bool] = {}
+    return {path: _read(definition, path, links) for path in sorted({definition.dockerfile, *declared})}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +75,25 @@ class _Context:
         return {path for place in found for path in self._files(place)}
 
     def _files(self, place: Path) -> Iterator[str]:
-        if place.is_dir() and not (place.is_symlink() and place != self.folder):
-            for entry in os.scandir(place):
-                yield from self._files(place / entry.name)
-        elif (place.is_file() or place.is_symlink()) and not is_temporary(place):
-            path = place.relative_to(self.folder).as_posix()
-            if not is_ignored(path, self.ignored):
-                yield path
+        path = place.relative_to(self.folder).as_posix()
+        if place.is_dir() and (place == self.folder or not place.is_symlink()):
+            found = _below(f"{self.folder}/", "" if path == "." else f"{path}/")
+        else:
+            found = iter([path] if place.is_file() or place.is_symlink() else [])
+        for name in found:
+            if not name.endswith(TEMPORARY_SUFFIX) and not is_ignored(name, self.ignored):
+                yield name
+
+
+def _below(root: str, folder: str) -> Iterator[str]:
+    """The files and links below a folder; what is behind a link to a folder is not below it."""
+    # No Path for each of them: a trainer's sources may be thousands.
+    with os.scandir(root + folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(root, f"{folder}{entry.name}/")
+            elif entry.is_file() or entry.is_symlink():
+                yield folder + entry.name
 
 
 def _instructions(definition: ImageDefinition) -> tuple[Instruction, ...]:
@@ -176,26 +189,44 @@ def _put_back(definition: ImageDefinition, path: str) -> str:
     return f"Run `factory {command} {definition.name}`; a file of the flavor's own is for you to put back."
 
 
-def _read(definition: ImageDefinition, path: str) -> InputFile:
-    place = definition.folder / path
+def _read(definition: ImageDefinition, path: str, links: dict[str, bool]) -> InputFile:
+    """A file; ``links`` keeps which of the paths that were looked at are links."""
+    place = f"{definition.folder}/{path}"
     try:
-        target = place.resolve(strict=False)
-        root = definition.folder.resolve()
-        if not target.is_relative_to(root):
-            raise ImageError(
-                f"{definition.name}: the input {path} is a link that leaves the folder, to {target}",
-                solution="Put the file itself there: a build sees nothing outside its folder.",
-            )
-        digest = hashlib.sha256()
-        if place.is_symlink():
-            digest.update(b"link\0" + os.fsencode(place.readlink()) + b"\0")
-        if not place.is_file():
-            return InputFile(sha256=digest.hexdigest(), executable=False)
-        digest.update(place.read_bytes())
-        executable = bool(place.stat().st_mode & stat.S_IXUSR)
+        if _goes_over_a_link(f"{definition.folder}/", path, links):
+            return _read_link(definition, path)
+        with os.fdopen(os.open(place, os.O_RDONLY), "rb") as file:
+            executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
+            return InputFile(sha256=hashlib.sha256(file.read()).hexdigest(), executable=executable)
     except OSError as error:
-        raise storage_error(place, error) from error
-    return InputFile(sha256=digest.hexdigest(), executable=executable)
+        raise storage_error(Path(place), error) from error
+
+
+def _goes_over_a_link(root: str, path: str, links: dict[str, bool]) -> bool:
+    ends = (index for index, letter in enumerate(f"{path}/") if letter == "/")
+    for part in (path[:end] for end in ends):
+        if part not in links:
+            links[part] = stat.S_ISLNK(os.lstat(root + part).st_mode)
+        if links[part]:
+            return True
+    return False
+
+
+def _read_link(definition: ImageDefinition, path: str) -> InputFile:
+    place = definition.folder / path
+    target = place.resolve()
+    if not target.is_relative_to(definition.folder.resolve()):
+        raise ImageError(
+            f"{definition.name}: the input {path} is a link that leaves the folder, to {target}",
+            solution="Put the file itself there: a build sees nothing outside its folder.",
+        )
+    digest = hashlib.sha256()
+    if place.is_symlink():
+        digest.update(b"link\0" + os.fsencode(place.readlink()) + b"\0")
+    if not place.is_file():
+        return InputFile(sha256=digest.hexdigest(), executable=False)
+    digest.update(place.read_bytes())
+    return InputFile(sha256=digest.hexdigest(), executable=bool(place.stat().st_mode & stat.S_IXUSR))
 
 
 def _few(paths: list[str]) -> str:
