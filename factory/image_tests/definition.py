@@ -14,6 +14,7 @@ ACCELERATOR_TAGS = frozenset({"cpu", "cuda", "rocm"})
 GPU_TAG = "gpu"
 TAGS = (*sorted(ACCELERATOR_TAGS), GPU_TAG)
 DEFAULT_SECONDS = 120.0
+_OUTPUT_CHARACTERS = 12_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,3 +86,11 @@ def judged(
     if findings:
         return failed(reason, *findings, output=output, advice=advice)
     return passed(output, advice=advice)
+
+
+def shortened(text: str, limit: int = _OUTPUT_CHARACTERS) -> str:
+    """A text, cut in the middle where it is longer than ``limit`` characters."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters are left out ...\n{text[-half:]}"

@@ -1,18 +1,15 @@
 """What is in an image: its Python packages and its layers."""
 
-import json
 from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from factory.errors import FactoryError
-from factory.image.engine import Engine
+from factory.errors import FactoryError, ImageTestError
 from factory.image_tests.container import Conditions
 from factory.image_tests.context import Context
+from factory.image_tests.history import Step
 from factory.image_tests.outcome import Layer, Package
-from factory.image_tests.subject import Subject
 from factory.lock.lockset import LockSet, parse_lock_set, read_lock_set
-from factory.process import run
 
 # As root and without a temporary file system over what is there: it only looks, and sees everything.
 LOOKING = Conditions(user="0:0", tmpfs=())
@@ -23,6 +20,18 @@ def contents(context: Context, *, base: bool = False) -> dict[str, Any]:
     """What ``inside/contents.py`` tells of the image, or of its base image."""
     found: dict[str, Any] = context.probe("contents.py", conditions=LOOKING, base=base)
     return found
+
+
+def base_contents(context: Context) -> dict[str, Any] | None:
+    """The same of the base image; None where that is not at hand, or has no Python to ask."""
+    if context.base is None:
+        return None
+    try:
+        return contents(context, base=True)
+    except ImageTestError as error:
+        if error.out_of_time:
+            raise
+        return None
 
 
 def locks_of(context: Context) -> LockSet | None:
@@ -57,40 +66,17 @@ def packages_of(context: Context) -> tuple[Package, ...]:
     )
 
 
-def layers_of(engine: Engine, subject: Subject) -> tuple[Layer, ...]:
+def match_layers(digests: tuple[str, ...], steps: tuple[Step, ...]) -> tuple[Layer, ...]:
     """The layers from the bottom up, each with its size and its instruction as the engine's history tells.
 
     History also has steps without a layer (OCI image-spec, empty_layer), which are those of no size;
     where the two do not agree, the layers stand there without.
     """
-    form = ("--format", "json") if engine.kind == "podman" else ("--no-trunc", "--format", "{{json .}}")
-    said = run([engine.program, "history", *form, subject.image_id], accept_failure=True)
-    steps = _history(said.stdout) if said.status == 0 else []
-    return match_layers(subject.layers, steps)
-
-
-def match_layers(digests: tuple[str, ...], steps: list[tuple[int, str]]) -> tuple[Layer, ...]:
-    """Layers with the steps that made them, each its size in bytes and its text, both from the bottom up."""
-    made = [step for step in steps if step[0]]
+    made = [step for step in steps if step.size]
     # A layer may be empty and still be one: then only as many steps as layers can be told apart.
-    told = made if len(made) == len(digests) else steps if len(steps) == len(digests) else []
-    told = told or [(0, "")] * len(digests)
+    told = made if len(made) == len(digests) else steps if len(steps) == len(digests) else ()
+    told = told or [Step(size=0, text="")] * len(digests)
     return tuple(
-        Layer(digest=digest, size=size, created_by=text)
-        for digest, (size, text) in zip(digests, told, strict=True)
+        Layer(digest=digest, size=step.size, created_by=step.text)
+        for digest, step in zip(digests, told, strict=True)
     )
-
-
-def _history(text: str) -> list[tuple[int, str]]:
-    """Size and text of each step, from the bottom up, of podman's JSON or of docker's lines."""
-    if text.startswith("["):
-        return [(step.get("size") or 0, step.get("CreatedBy") or "") for step in reversed(json.loads(text))]
-    steps = [json.loads(line) for line in text.splitlines() if line.strip()]
-    return [(_bytes(step.get("Size", "0B")), step.get("CreatedBy", "")) for step in reversed(steps)]
-
-
-def _bytes(shown: str) -> int:
-    """Docker shows sizes for people (``1.46GB``), in decimal units."""
-    units = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1}
-    unit = next((unit for unit in units if shown.endswith(unit)), None)
-    return int(float(shown.removesuffix(unit)) * units[unit]) if unit else 0

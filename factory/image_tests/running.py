@@ -10,10 +10,10 @@ from factory.image.engine import Engine
 from factory.image_tests.catalogue import TESTS
 from factory.image_tests.container import Containers
 from factory.image_tests.context import Context
-from factory.image_tests.definition import GPU_TAG, ImageTest, Result, Selection, failed, skipped
+from factory.image_tests.definition import GPU_TAG, ImageTest, Result, Selection, failed, shortened, skipped
 from factory.image_tests.dropin import drop_in_tests
 from factory.image_tests.gpu import missing_gpu
-from factory.image_tests.inventory import layers_of, packages_of
+from factory.image_tests.inventory import match_layers, packages_of
 from factory.image_tests.lineage import Lineage
 from factory.image_tests.outcome import Finding, Report, TestOutcome
 from factory.image_tests.select import inherited, select
@@ -21,7 +21,6 @@ from factory.image_tests.subject import Subject, base_at_hand
 from factory.process import run
 
 _FAILED, _COULD_NOT = 1, 33
-_OUTPUT_CHARACTERS = 12_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +66,7 @@ def run_tests(engine: Engine, subject: Subject, selection: Selection, *, watcher
         seconds=round(time.monotonic() - start, 2),
         outcomes=outcomes,
         packages=packages,
-        layers=layers_of(engine, subject),
+        layers=match_layers(subject.layers, subject.history),
     )
 
 
@@ -95,14 +94,6 @@ def run_test(test: ImageTest, context: Context) -> TestOutcome:
         findings=result.findings,
         advice=result.advice,
     )
-
-
-def shortened(text: str, limit: int = _OUTPUT_CHARACTERS) -> str:
-    """A text, cut in the middle where it is longer than ``limit`` characters."""
-    if len(text) <= limit:
-        return text
-    half = limit // 2
-    return f"{text[:half]}\n... {len(text) - 2 * half} characters are left out ...\n{text[-half:]}"
 
 
 def _watched(test: ImageTest, context: Context, watcher: Watcher) -> TestOutcome:

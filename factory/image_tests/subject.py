@@ -13,6 +13,7 @@ from factory.image.definitions import ImageDefinition, Kind
 from factory.image.engine import Engine, find_image
 from factory.image.identity import identity_tag
 from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL
+from factory.image_tests.history import Step, history_of
 from factory.image_tests.lineage import Lineage, foreign_lineage, lineage_of
 from factory.process import run
 
@@ -49,6 +50,7 @@ class Subject:
     layers: tuple[str, ...]
     size: int
     configuration: Configuration
+    history: tuple[Step, ...]
     lineage: Lineage
     flavor: Flavor | None
 
@@ -134,6 +136,7 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
         layers=tuple(found["RootFS"]["Layers"]),
         size=found["Size"],
         configuration=configuration,
+        history=history_of(engine, reference),
         lineage=lineage,
         flavor=lineage.definitions[0].flavor if lineage.definitions else None,
     )

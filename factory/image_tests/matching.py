@@ -1,0 +1,190 @@
+"""The quick tests of an image against what is written of it: its spec, its labels, its lock."""
+
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from factory.dockerfile.instructions import read_instructions
+from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL
+from factory.image_tests.context import Context
+from factory.image_tests.definition import Result, judged, skipped
+from factory.image_tests.dependencies import conflicts
+from factory.image_tests.inventory import base_contents, contents, locks_of
+from factory.image_tests.outcome import Finding
+from factory.image_tests.subject import TITLE_LABEL
+
+_NAME_LABELS = ("name", TITLE_LABEL)
+_REBUILD = "Build the image again: `factory build`."
+
+
+def versions(context: Context) -> Result:
+    """Python, torch and training-hub have the versions of the spec."""
+    spec = context.subject.spec
+    if spec is None:
+        return skipped("it is not known which flavor this image is")
+    told = contents(context)
+    installed: dict[str, str] = {
+        canonicalize_name(package["name"]): package["version"] for package in told["packages"]
+    }
+    pairs = (
+        ("Python", spec.python, told["environment"]["python_version"]),
+        ("torch", spec.torch, installed.get("torch")),
+        ("training-hub", spec.training_hub, installed.get("training-hub")),
+    )
+    findings = tuple(
+        Finding(
+            subject=name,
+            problem=f"the spec says {wanted}, and the image has {found or 'none'}",
+            fix=f"Lock again where the spec was changed. {_REBUILD}",
+        )
+        for name, wanted, found in pairs
+        if found is None or not same_version(found, wanted)
+    )
+    shown = ", ".join(f"{name} {found}" for name, _, found in pairs)
+    return judged(findings, "the versions are not those of the spec", output=shown)
+
+
+def labels(context: Context) -> Result:
+    """The labels are those of the Dockerfile, and say which image this is."""
+    subject = context.subject
+    found = subject.configuration.labels
+    findings: list[Finding] = []
+    definition = subject.definition
+    if definition is not None:
+        wanted = labels_of(definition.folder / definition.dockerfile)
+        findings += _differing(found, wanted)
+        named = {label: found[label] for label in (*_NAME_LABELS, IMAGE_LABEL) if label in found}
+        findings += [
+            _label(label, f"says {value}, and the image is {definition.name}")
+            for label, value in named.items()
+            if value != definition.name and label not in {finding.subject for finding in findings}
+        ]
+    elif not any(found.get(label) for label in _NAME_LABELS):
+        findings.append(_label(TITLE_LABEL, "is missing, and so nothing says what this image is"))
+    if IMAGE_LABEL in found and not re.fullmatch("[0-9a-f]{64}", found.get(IDENTITY_LABEL, "")):
+        findings.append(_label(IDENTITY_LABEL, "is missing or no identity"))
+    advice: tuple[Finding, ...] = ()
+    if IDENTITY_LABEL not in found:
+        advice = (
+            Finding(
+                subject=IDENTITY_LABEL,
+                problem="is missing: nobody can tell what the image was built from",
+                fix="Build it with `factory build`, which labels it.",
+            ),
+        )
+    return judged(tuple(findings), "the labels are not as they should be", advice=advice)
+
+
+def dependencies(context: Context) -> Result:
+    """Every installed package has what it requires, as ``pip check`` says it."""
+    told, base = contents(context), base_contents(context)
+    flavor = context.subject.flavor
+    overridden = _names(flavor.project.overrides) if flavor else frozenset[str]()
+    before = set(conflicts(base["packages"], base["environment"])) if base else set()
+    findings: list[Finding] = []
+    advice: list[Finding] = []
+    for conflict in conflicts(told["packages"], told["environment"]):
+        deliberate = conflict.wanted in overridden
+        cause = "The spec overrides this requirement." if deliberate else ""
+        cause = cause or ("It is so in the base image." if conflict in before else "")
+        finding = Finding(
+            subject=conflict.package,
+            problem=conflict.problem,
+            cause=cause,
+            fix=""
+            if deliberate
+            else f"Add what fits of {conflict.wanted} to the dependencies, and lock again.",
+        )
+        (advice if cause else findings).append(finding)
+    shown = f"{len(told['packages'])} packages"
+    return judged(tuple(findings), "packages do not fit together", output=shown, advice=tuple(advice))
+
+
+def locked_packages(context: Context) -> Result:
+    """Each locked package is installed once, in its locked version."""
+    locks = locks_of(context)
+    if locks is None:
+        return skipped("the image has no lock file in it, and it is not known which flavor it is")
+    pinned = locks.versions()
+    installed: dict[str, list[str]] = defaultdict(list)
+    for package in contents(context)["packages"]:
+        installed[canonicalize_name(package["name"])].append(package["version"])
+    findings = []
+    for name, version in pinned.items():
+        there = installed.get(name, [])
+        if len(there) == 1 and same_version(there[0], version):
+            continue
+        problem = f"is locked as {version}, and " + (
+            f"the image has {' and '.join(there)}" if there else "the image has none"
+        )
+        cause = "The base image's is still there beside it." if len(there) > 1 else ""
+        findings.append(Finding(subject=name, problem=problem, cause=cause, fix=_REBUILD))
+    advice = tuple(
+        Finding(subject=name, problem=f"is installed {len(there)} times: {', '.join(there)}", fix="")
+        for name, there in sorted(installed.items())
+        if len(there) > 1 and name not in pinned
+    )
+    shown = f"{len(pinned)} locked packages"
+    return judged(tuple(findings), "packages are not as they are locked", output=shown, advice=advice)
+
+
+def same_version(found: str, wanted: str) -> bool:
+    """Whether a version is the one that is wanted, whatever its local part where none is wanted (PEP 440).
+
+    ``3.11`` is Python's 3.11; ``2.13.0`` is torch's ``2.13.0+cpu``.
+    """
+    try:
+        there, asked = Version(found), Version(wanted)
+    except InvalidVersion:
+        return found == wanted
+    return there == asked if asked.local else Version(there.public) == asked
+
+
+def labels_of(dockerfile: Path) -> dict[str, str | None]:
+    """The labels that a Dockerfile's last stage sets; None for a value that a build argument decides.
+
+    Empty where there is no such file.
+    """
+    try:
+        text = dockerfile.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    found: dict[str, str | None] = {}
+    for instruction in read_instructions(text.splitlines()):
+        if instruction.name == "FROM":
+            found.clear()
+        elif instruction.name == "LABEL":
+            for pair in shlex.split(instruction.text):
+                name, _, value = pair.partition("=")
+                found[name] = None if "$" in value else value
+    return found
+
+
+def _differing(found: Mapping[str, str], wanted: Mapping[str, str | None]) -> list[Finding]:
+    findings = []
+    for label, value in wanted.items():
+        if label not in found:
+            findings.append(_label(label, "is missing, and the Dockerfile sets it"))
+        elif value is not None and found[label] != value:
+            findings.append(_label(label, f"is {found[label]!r}, and the Dockerfile says {value!r}"))
+    return findings
+
+
+def _label(label: str, problem: str) -> Finding:
+    return Finding(subject=label, problem=problem, fix=_REBUILD)
+
+
+def _names(requirements: tuple[str, ...]) -> frozenset[str]:
+    found = set()
+    for text in requirements:
+        try:
+            found.add(canonicalize_name(Requirement(text).name))
+        except InvalidRequirement:
+            continue
+    return frozenset(found)

@@ -1,0 +1,100 @@
+"""The quick tests of what should not be in an image: compilers, caches, credentials, what a build left."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from factory.image_tests.context import Context
+from factory.image_tests.definition import Result, judged
+from factory.image_tests.inventory import base_contents, contents
+from factory.image_tests.outcome import Finding
+
+_LOGIN_IN_URL = re.compile(r"://[^/\s:@\"']+:(?!\$)[^/\s@\"'$]+@")
+_SECRET_NAME = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
+# A value, and not the name of a variable or of a file that a secret is mounted at.
+_SECRET_IN_HISTORY = re.compile(
+    r"\b(\w*(?:TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY)\w*)=(?![\"']?(?:\$|/|[\"'\s]|$))\S",
+    re.IGNORECASE,
+)
+_FIXES = {
+    "cache": "Install with --no-cache, or remove it in the same RUN: a later layer only hides it.",
+    "credential": "Take it out of every layer, and revoke it: who can pull the image can read it. Give a "
+    "build what it needs by --secret.",
+    "stray": "Remove it in the RUN that makes it, or make it in the builder stage.",
+}
+
+
+def compilers(context: Context) -> Result:
+    """No compiler or build tool is on PATH, but for what a locked package or the base image brings."""
+    in_base = {found["path"] for found in (base_contents(context) or {}).get("compilers", ())}
+    findings, advice = [], []
+    for found in contents(context)["compilers"]:
+        path, owner = found["path"], found["owner"]
+        if owner or path in in_base:
+            brings = f"the package {owner}" if owner else "the base image"
+            advice.append(
+                Finding(
+                    subject=path,
+                    problem=f"a build tool that {brings} brings",
+                    fix="Do without it where nothing needs it at run time.",
+                )
+            )
+        else:
+            findings.append(
+                Finding(
+                    subject=path,
+                    problem="a compiler or build tool is in the final image",
+                    cause="It was installed in the final stage.",
+                    fix="Install it in the builder stage, and copy from there what it makes.",
+                )
+            )
+    return judged(tuple(findings), "there are compilers in the image", advice=tuple(advice))
+
+
+def caches(context: Context) -> Result:
+    """No cache of a package installer is left."""
+    return _without(context, "cache", "a cache was left in the image")
+
+
+def stray_files(context: Context) -> Result:
+    """Nothing is left of the build."""
+    return _without(context, "stray", "files of the build were left in the image")
+
+
+def credentials(context: Context) -> Result:
+    """No login, token or private key is in the image's files, environment or history; none is shown."""
+    findings, advice = _leftovers(context, "credential")
+    configuration = context.subject.configuration
+    for name, value in sorted(configuration.environment.items()):
+        if value and (_SECRET_NAME.search(name) or _LOGIN_IN_URL.search(value)):
+            findings.append(_credential(f"environment variable {name}", "looks like a credential"))
+    for step in context.subject.history:
+        if match := _SECRET_IN_HISTORY.search(step.text):
+            findings.append(_credential(f"history: {match[1]}", "a build argument or command has its value"))
+        elif _LOGIN_IN_URL.search(step.text):
+            findings.append(_credential("history: a URL with a login", "a command of the build shows it"))
+    return judged(tuple(findings), "there are credentials in the image", advice=tuple(advice))
+
+
+def _without(context: Context, kind: str, reason: str) -> Result:
+    findings, advice = _leftovers(context, kind)
+    return judged(tuple(findings), reason, advice=tuple(advice))
+
+
+def _leftovers(context: Context, kind: str) -> tuple[list[Finding], list[Finding]]:
+    """What of a kind the image has over its base image, and what the base image has already."""
+    in_base = {found["path"] for found in _of_kind((base_contents(context) or {}).get("leftovers", ()), kind)}
+    findings: list[Finding] = []
+    advice: list[Finding] = []
+    for found in _of_kind(contents(context)["leftovers"], kind):
+        told = Finding(subject=found["path"], problem=found["what"], fix=_FIXES[kind])
+        (advice if found["path"] in in_base else findings).append(told)
+    return findings, advice
+
+
+def _of_kind(leftovers: Iterable[dict[str, Any]], kind: str) -> Iterable[dict[str, Any]]:
+    return (found for found in leftovers if found["kind"] == kind)
+
+
+def _credential(subject: str, problem: str) -> Finding:
+    return Finding(subject=subject, problem=problem, fix=_FIXES["credential"])
