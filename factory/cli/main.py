@@ -43,6 +43,7 @@ COMMANDS = {
     "build": "build",
     "test": "test",
     "push": "push",
+    "status": "status",
     "konflux": "konflux",
     "test-output": "test_output",
     "gate": "gate",

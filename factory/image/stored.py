@@ -12,10 +12,15 @@ from factory.process import run
 
 @dataclass(frozen=True, kw_only=True)
 class StoredImage:
-    """An image in an engine's storage: its ID in hex, and its labels."""
+    """An image in an engine's storage: its ID in hex, its labels, its size in bytes, when it was created.
+
+    ``created`` is as the image's configuration has it: RFC 3339, empty where it does not tell.
+    """
 
     id: str
     labels: dict[str, str] = field(default_factory=dict)
+    size: int = 0
+    created: str = ""
 
 
 def find_stored(engine: Engine, references: Iterable[str]) -> dict[str, StoredImage]:
@@ -32,7 +37,12 @@ def find_stored(engine: Engine, references: Iterable[str]) -> dict[str, StoredIm
     if found.status != 0 and not documents:
         _require_working(engine, wanted[0], found.stderr)
     tagged = {
-        tag: StoredImage(id=document["Id"].removeprefix("sha256:"), labels=_labels(document))
+        tag: StoredImage(
+            id=document["Id"].removeprefix("sha256:"),
+            labels=_labels(document),
+            size=document.get("Size") or 0,
+            created=document.get("Created") or "",
+        )
         for document in documents
         for tag in document.get("RepoTags") or ()
     }

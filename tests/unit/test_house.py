@@ -33,9 +33,9 @@ CHAIN = (
     "image",
     "pages",
     "image_tests",
-    "overview",
     "konflux",
     "check",
+    "overview",
     "adopt",
 )
 SHARED = frozenset({"errors", "process", "files", "console", "clock", "settings"})

@@ -1,0 +1,180 @@
+"""The overview: what each cell says, the tree of images, and the page."""
+
+import datetime as dt
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from factory.console import Table
+from factory.overview import words
+from factory.overview.built import Built
+from factory.overview.page import status_page
+from factory.overview.pushed import AskedRegistry, Pushed
+from factory.overview.standing import ImageStanding, Overview, _as_tree
+from factory.overview.tested import Tested, last_test
+from factory.overview.text import overview_parts
+from factory.overview.words import age_text, built_word, pushed_words, summary
+
+NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
+BARE = ImageStanding(
+    name="base",
+    kind="stack",
+    depth=0,
+    parents=("quay.io/somebody/image:1",),
+    lock="",
+    rendering="",
+    identity=None,
+    tag=None,
+    built=None,
+    tested=None,
+    pushed=(),
+    problem="",
+)
+
+
+def _built(*, current: bool, created: str = "2026-11-20T12:00:00Z") -> Built:
+    return Built(reference="localhost/base:x", current=current, size=1_500_000_000, created=created)
+
+
+def _pushed(*, current: bool, registry: str = "release") -> Pushed:
+    return Pushed(registry=registry, reference="r/base:x", current=current, size=500, created="")
+
+
+def _tested(*, passed: bool = True, current: bool = True) -> Tested:
+    return Tested(level="standard", passed=passed, started="2026-11-21T00:00:00Z", current=current)
+
+
+@pytest.mark.parametrize(
+    ("image", "said", "tone"),
+    [
+        (BARE, "no", "calm"),
+        (replace(BARE, built=_built(current=True)), "current", "good"),
+        (replace(BARE, built=_built(current=False)), "older", "warn"),
+    ],
+)
+def test_built_says_whether_it_is_the_image_as_it_is_now(image: ImageStanding, said: str, tone: str) -> None:
+    assert (built_word(image).text, built_word(image).tone) == (said, tone)
+
+
+@pytest.mark.parametrize(
+    ("tested", "said", "tone"),
+    [
+        (None, "no", "calm"),
+        (_tested(), "standard passed", "good"),
+        (_tested(passed=False), "standard failed", "bad"),
+        (_tested(current=False), "standard passed, older", "warn"),
+        (_tested(passed=False, current=False), "standard failed, older", "warn"),
+    ],
+)
+def test_tests_of_an_older_image_never_count_as_passed(tested: Tested | None, said: str, tone: str) -> None:
+    word = words.tested_word(replace(BARE, tested=tested))
+    assert (word.text, word.tone) == (said, tone)
+
+
+def test_every_registry_that_has_it_is_named() -> None:
+    image = replace(BARE, pushed=(_pushed(current=True), _pushed(current=False, registry="scratch")))
+    assert [(word.text, word.tone) for word in pushed_words(image)] == [
+        ("release", "good"),
+        ("scratch, older", "warn"),
+    ]
+    assert [word.text for word in pushed_words(BARE)] == ["no"]
+
+
+@pytest.mark.parametrize(
+    ("created", "said"),
+    [
+        ("2026-11-20T12:00:00.123456789Z", "2 days"),
+        ("2026-11-22T11:30:00Z", "30 minutes"),
+        ("2026-11-22T12:00:00.5+01:00", "1 hour"),
+        ("nonsense", "—"),
+        ("", "—"),
+    ],
+)
+def test_age_reads_the_times_that_engines_write(created: str, said: str) -> None:
+    image = replace(BARE, built=_built(current=True, created=created))
+    # An hour before noon UTC is noon one zone further east; half a second takes nothing away.
+    assert age_text(image, NOW + dt.timedelta(seconds=1)) == said
+
+
+def test_engine_size_counts_before_that_of_a_registry() -> None:
+    assert replace(BARE, built=_built(current=True), pushed=(_pushed(current=True),)).size == 1_500_000_000
+    assert replace(BARE, pushed=(_pushed(current=True),)).size == 500
+    assert BARE.size is None
+
+
+def _tree() -> list[ImageStanding]:
+    return [
+        replace(BARE, name="trainer", depth=2, parents=("stack",)),
+        replace(BARE, name="launcher"),
+        replace(BARE, name="stack", depth=1, parents=("base",)),
+        BARE,
+        replace(BARE, name="another", depth=1, parents=("base",)),
+    ]
+
+
+def test_each_image_stands_below_its_parent_and_none_is_lost() -> None:
+    names = [image.name for image in _as_tree(_tree())]
+    assert names == ["base", "another", "stack", "trainer", "launcher"]
+
+
+def test_image_whose_parent_was_not_asked_for_is_still_there() -> None:
+    assert [image.name for image in _as_tree(_tree()[:1])] == ["trainer"]
+
+
+def _overview(*images: ImageStanding) -> Overview:
+    asked = AskedRegistry(name="scratch", url="127.0.0.1:1/x", kind="disposable", problem="nobody answers")
+    return Overview(repository="repo", images=images, registries=(asked,))
+
+
+def test_table_counts_what_is_current_and_names_every_problem() -> None:
+    done = replace(
+        BARE, name="done", built=_built(current=True), tested=_tested(), pushed=(_pushed(current=True),)
+    )
+    old = replace(BARE, name="old", built=_built(current=False), pushed=(_pushed(current=False),))
+    broken = replace(BARE, name="flavor", lock="stale", rendering="drifted", problem="it is not locked")
+    overview = _overview(done, old, broken)
+    assert summary(overview) == {"images": 3, "built": 1, "tested": 1, "pushed": 1, "to mend": 1}
+    table, *rest = overview_parts(overview, now=NOW)
+    assert isinstance(table, Table)
+    assert [row[0] for row in table.rows] == ["done", "old", "flavor"]
+    assert "flavor: it is not locked" in rest
+    assert "scratch (127.0.0.1:1/x): nobody answers" in rest
+
+
+def test_repository_without_images_says_how_to_begin() -> None:
+    parts = overview_parts(Overview(repository="repo", images=(), registries=()), now=NOW)
+    assert parts == ("no images yet: make a flavor with `factory new-flavor`",)
+
+
+def test_page_shows_every_image_escapes_and_refers_to_nothing_outside() -> None:
+    images = [replace(image, problem="<script>alert(1)</script>") for image in _tree()]
+    page = status_page(_overview(*images), now=NOW)
+    for image in images:
+        assert image.name in page
+    assert "<script" not in page
+    assert "nobody answers" in page
+    assert not re.search(r"(?:src|href)=|@import|url\(", page)
+
+
+def _report(folder: Path, *, level: str, started: str, statuses: list[str]) -> None:
+    folder.mkdir(parents=True)
+    outcomes = [{"status": status} for status in statuses]
+    (folder / "report.json").write_text(
+        json.dumps({"level": level, "started": started, "outcomes": outcomes})
+    )
+
+
+def test_last_test_is_that_of_the_identity_and_else_the_newest(tmp_path: Path) -> None:
+    reports = tmp_path / ".work" / "reports" / "image"
+    assert last_test(tmp_path, "image", "aaaa") is None
+    _report(reports / "bbbb", level="full", started="2026-11-21T00:00:00Z", statuses=["passed", "skipped"])
+    _report(reports / "cccc", level="quick", started="2026-11-20T00:00:00Z", statuses=["error"])
+    (reports / "dddd").mkdir()
+    (reports / "dddd" / "report.json").write_text("cut sh")
+    newest = last_test(tmp_path, "image", "aaaa")
+    assert newest == Tested(level="full", passed=True, started="2026-11-21T00:00:00Z", current=False)
+    own = last_test(tmp_path, "image", "cccc")
+    assert own == Tested(level="quick", passed=False, started="2026-11-20T00:00:00Z", current=True)
