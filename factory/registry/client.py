@@ -345,15 +345,15 @@ class RegistryClient:
 
 
 def open_registry(
-    registry: Registry, *, environment: Mapping[str, str] | None = None, patience: Patience = PATIENCE
+    registry: Registry, *, environment: Mapping[str, str] | None = None, patience: Patience | None = None
 ) -> RegistryClient:
     """A client for a registry. Nothing is asked yet.
 
     Args:
         registry: which; its driver says where logins come from.
         environment: where logins are looked up (`factory.registry.credentials`); the caller's own by default.
-        patience: how long it is waited for.
+        patience: how long it is waited for; `PATIENCE` by default.
     """
     credentials = Credentials(registry, os.environ if environment is None else environment)
-    transport = Transport(registry, credentials, patience=patience, connections=_CONNECTIONS)
+    transport = Transport(registry, credentials, patience=patience or PATIENCE, connections=_CONNECTIONS)
     return RegistryClient(registry, transport)

@@ -1,90 +1,37 @@
 """`factory push` into real registries: content by digest, tags last, what is there already not sent."""
 
-import json
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from support.layouts import MANIFEST, SmallImage, indexed, small_image
-from support.registry import Registry, registry
+from support.layouts import MANIFEST, SmallImage, indexed
+from support.push_site import REGISTRY_ERROR, TAG, Site, push_site
+from support.registry import registry
 
 from factory.cli.main import main
-from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL
 
 pytestmark = pytest.mark.integration
 
-_REGISTRY, _SPEC = 32, 11
-_IDENTITY = "0123456789abcdef" * 4
-_TAG = _IDENTITY[:16]
-
-
-@dataclass
-class Site:
-    """A repository that declares a registry called near, which runs, and what `factory` says there."""
-
-    root: Path
-    server: Registry
-    capsys: pytest.CaptureFixture[str]
-    err: str = ""
-
-    def push(self, *arguments: str, status: int = 0) -> dict[str, Any]:
-        with pytest.raises(SystemExit) as ended:
-            main(["--root", str(self.root), "push", *arguments, "--json"])
-        out, self.err = self.capsys.readouterr()
-        assert ended.value.code == status, out + self.err
-        document: dict[str, Any] = json.loads(out)
-        return document
-
-    def image(self, name: str = "trainer", **arguments: Any) -> SmallImage:  # noqa: ANN401 - as small_image
-        labels = {IDENTITY_LABEL: _IDENTITY, IMAGE_LABEL: "trainer"}
-        return small_image(self.root / "made" / name, **{"labels": labels, **arguments})
-
-    def tags(self, repository: str = "team/trainer", server: Registry | None = None) -> dict[str, str]:
-        """The tags of a repository, and the digest of each."""
-        base = f"http://{(server or self.server).host}/v2/{repository}"
-        listed = httpx.get(f"{base}/tags/list").json().get("tags") or []
-        accept = {"Accept": f"{MANIFEST}, application/vnd.oci.image.index.v1+json"}
-        return {
-            tag: httpx.head(f"{base}/manifests/{tag}", headers=accept).headers["Docker-Content-Digest"]
-            for tag in listed
-        }
-
-    def uploads(self) -> int:
-        """How many requests of the registry's log began to upload a blob."""
-        return self.server.log.read_text().count('"POST /v2/')
+_SPEC = 11
 
 
 @pytest.fixture
 def site(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Site]:
-    if shutil.which("skopeo") is None:
-        pytest.skip("no skopeo here: scripts/engine.sh installs it")
-    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    root = tmp_path / "repository"
-    (root / "flavors").mkdir(parents=True)
-    with registry(tmp_path / "registry") as server:
-        (root / "factory.toml").write_text(
-            f'[registries.near]\nurl = "{server.host}/team"\nclass = "persistent"\n'
-        )
-        yield Site(root=root, server=server, capsys=capsys)
+    with push_site(tmp_path, monkeypatch, capsys) as site:
+        yield site
 
 
 def test_an_image_has_its_tags_after_a_push_and_the_digest_of_its_layout(site: Site) -> None:
     image = site.image()
     report = site.push(image.reference, "--to", "near")
-    assert site.tags() == {_TAG: image.digest, "latest": image.digest}
+    assert site.tags() == {TAG: image.digest, "latest": image.digest}
     (outcome,) = report["outcomes"]
     assert outcome["error"] is None
     assert [(tag["tag"], tag["state"], tag["digest"]) for tag in outcome["tags"]] == [
-        (_TAG, "sent", image.digest),
+        (TAG, "sent", image.digest),
         ("latest", "sent", image.digest),
     ]
     manifest_bytes = len((image.folder / "blobs" / "sha256" / image.digest[7:]).read_bytes())
@@ -107,7 +54,7 @@ def test_an_image_that_is_there_gets_another_tag_without_being_sent(site: Site) 
     before = site.uploads()
     (outcome,) = site.push(image.reference, "--to", "near", "--tags", "stable", "--tags", "auto")["outcomes"]
     states = {tag["tag"]: tag["state"] for tag in outcome["tags"]}
-    assert states == {"stable": "tagged", _TAG: "already there", "latest": "already there"}
+    assert states == {"stable": "tagged", TAG: "already there", "latest": "already there"}
     assert site.tags()["stable"] == image.digest
     assert site.uploads() == before
 
@@ -127,7 +74,7 @@ def test_a_moving_tag_moves_and_any_other_tag_never(site: Site) -> None:
     site.push(first.reference, "--to", "near", "--tags", "latest", "--tags", "1.0.0")
     before = site.uploads()
     report = site.push(
-        second.reference, "--to", "near", "--tags", "latest", "--tags", "1.0.0", status=_REGISTRY
+        second.reference, "--to", "near", "--tags", "latest", "--tags", "1.0.0", status=REGISTRY_ERROR
     )
     (outcome,) = report["outcomes"]
     assert "1.0.0 is there already and names another image" in outcome["error"]["reason"]
@@ -165,7 +112,7 @@ def test_two_destinations_have_one_digest(site: Site, tmp_path: Path) -> None:
     with registry(tmp_path / "far") as far:
         report = site.push(image.reference, "--to", "near", "--to", f"{far.host}/elsewhere")
         assert (
-            site.tags() == site.tags("elsewhere/trainer", far) == {_TAG: image.digest, "latest": image.digest}
+            site.tags() == site.tags("elsewhere/trainer", far) == {TAG: image.digest, "latest": image.digest}
         )
     assert [outcome["error"] for outcome in report["outcomes"]] == [None, None]
 
@@ -174,13 +121,13 @@ def test_a_destination_that_is_down_does_not_stop_the_other(site: Site, tmp_path
     with registry(tmp_path / "far") as far:
         gone = far.host
     image = site.image()
-    report = site.push(image.reference, "--to", f"{gone}/team", "--to", "near", status=_REGISTRY)
+    report = site.push(image.reference, "--to", f"{gone}/team", "--to", "near", status=REGISTRY_ERROR)
     down, near = report["outcomes"]
     assert down["error"]["kind"] == "RegistryError"
     assert "cannot be reached" in down["error"]["reason"]
     assert down["tags"] == []
     assert near["error"] is None
-    assert site.tags() == {_TAG: image.digest, "latest": image.digest}
+    assert site.tags() == {TAG: image.digest, "latest": image.digest}
     assert "cannot be reached" in site.err
 
 
@@ -238,7 +185,7 @@ def test_a_dry_run_tells_and_changes_nothing(site: Site) -> None:
         "outcomes"
     ]
     states = {tag["tag"]: tag["state"] for tag in outcome["tags"]}
-    assert states == {_TAG: "already there", "latest": "already there", "x": "would be tagged"}
+    assert states == {TAG: "already there", "latest": "already there", "x": "would be tagged"}
 
 
 @pytest.mark.parametrize(
@@ -267,6 +214,6 @@ def test_text_for_people_has_a_row_for_each_tag(site: Site) -> None:
     rows = [line.split() for line in out.splitlines()]
     place = f"{site.server.host}/team/trainer"
     assert [row[:4] for row in rows[1:]] == [
-        [place, _TAG, image.digest, "sent"],
+        [place, TAG, image.digest, "sent"],
         [place, "latest", image.digest, "sent"],
     ]
