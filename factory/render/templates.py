@@ -63,7 +63,11 @@ def load_template_set(name: str) -> TemplateSet:
             f"there is no template set {name!r}", solution=f"Use one of: {', '.join(known)}."
         ) from error
     return TemplateSet(
-        name=name, folder=folder, files=files, accelerators=accelerators, environment=_environment(folder)
+        name=name,
+        folder=folder,
+        files=files,
+        accelerators=accelerators,
+        environment=template_environment(folder),
     )
 
 
@@ -96,7 +100,8 @@ def templates_folder() -> Path:
     )
 
 
-def _environment(folder: Path) -> Environment:
+def template_environment(folder: Path) -> Environment:
+    """What renders the templates of a folder: an undefined name is an error, line ends stay as they are."""
     return Environment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,

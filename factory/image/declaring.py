@@ -1,0 +1,73 @@
+"""Adding an image to ``factory.toml``: its table goes to the end of the file, and the rest stays as it is."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import tomlkit
+
+from factory.errors import SpecError
+from factory.settings import SETTINGS_FILE, read_document
+
+TABLE = "images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What ``[images.NAME]`` is to say. ``parents`` maps a build argument to an image."""
+
+    name: str
+    kind: str
+    parents: Mapping[str, str]
+    inputs: Sequence[str]
+    build_args: Mapping[str, str]
+    registry: str | None = None
+
+
+def declaration_text(declaration: Declaration) -> str:
+    """The table as text; a single parent under BASE_IMAGE is written as ``parent``."""
+    lines = [f"[{TABLE}.{declaration.name}]", f"kind = {_quoted(declaration.kind)}"]
+    if list(declaration.parents) == ["BASE_IMAGE"]:
+        lines.append(f"parent = {_quoted(declaration.parents['BASE_IMAGE'])}")
+    else:
+        lines += [f"parents.{argument} = {_quoted(image)}" for argument, image in declaration.parents.items()]
+    lines.append(f"inputs = [{', '.join(_quoted(pattern) for pattern in declaration.inputs)}]")
+    lines += [
+        f"build-args.{argument} = {_quoted(value)}" for argument, value in declaration.build_args.items()
+    ]
+    if declaration.registry is not None:
+        lines.append(f"registry = {_quoted(declaration.registry)}")
+    return "\n".join(lines) + "\n"
+
+
+def with_declaration(text: str, declaration: Declaration) -> str:
+    """The text of a ``factory.toml`` with one more image at its end; comments and line ends are kept.
+
+    Raises:
+        SpecError: the text is not TOML, or the table of images is written such that none can follow.
+    """
+    before = read_document(text)
+    newline = "\r\n" if "\r\n" in text else "\n"
+    gap = newline if text.strip() else ""
+    head = text if not text or text.endswith("\n") else text + newline
+    after = head + gap + declaration_text(declaration).replace("\n", newline)
+    try:
+        changed = tomllib.loads(after)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(
+            f"[{TABLE}.{declaration.name}] cannot be added to {SETTINGS_FILE}: {error}",
+            solution=f"Write each image as a table of its own, [{TABLE}.NAME], and run the command again.",
+        ) from error
+    added = changed[TABLE].pop(declaration.name)
+    if not changed[TABLE] and TABLE not in before:
+        del changed[TABLE]
+    if changed != before or not added:
+        raise SpecError(
+            f"[{TABLE}.{declaration.name}] cannot be added to {SETTINGS_FILE} without changing other tables",
+            solution=f"Add it by hand:\n{declaration_text(declaration)}",
+        )
+    return after
+
+
+def _quoted(text: str) -> str:
+    return tomlkit.item(text).as_string()

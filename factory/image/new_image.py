@@ -1,0 +1,208 @@
+"""Starting an image that is no flavor: its folder under ``images/``, and its table in ``factory.toml``."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from factory.errors import FlavorExistsError, ImageError, SpecError
+from factory.files import exclusive, staged_folder, storage_error, write_whole
+from factory.flavor.name import check_name
+from factory.flavor.references import check_image
+from factory.flavor.repository import Repository
+from factory.image.declaring import TABLE, Declaration, declaration_text, with_declaration
+from factory.image.pytorch import PyTorchRequest, pytorch_base
+from factory.registry.declared import find_registry, parse_registries
+from factory.render.image_templates import ImageTemplate, load_image_template, render_image
+from factory.render.render import RenderedFile
+from factory.settings import SETTINGS_FILE, read_document, read_text
+
+IMAGES_FOLDER = "images"
+_PYTORCH = "pytorch-base"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRequest:
+    """What a new image is asked to be. ``pytorch`` and ``devel_image`` are for a pytorch-base alone."""
+
+    name: str
+    kind: str
+    parent: str | None = None
+    devel_image: str | None = None
+    registry: str | None = None
+    pytorch: PyTorchRequest | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewImage:
+    """An image that was started, or would be: its files with their sizes, its parents, its table as text."""
+
+    name: str
+    kind: str
+    folder: Path
+    parents: dict[str, str]
+    files: tuple[tuple[str, int], ...]
+    table: str
+    written: bool
+
+
+def new_image(repository: Repository, request: ImageRequest, *, dry_run: bool = False) -> NewImage:
+    """Start an image: the folder and its table, both or neither.
+
+    A run that was killed between the two is completed by the next one that asks for the same.
+
+    Raises:
+        SpecError: something asked for is not acceptable, or ``factory.toml`` is not; nothing was written.
+        FlavorExistsError: the name is taken; nothing was written.
+        ImageError: the parent is no image of the repository and no reference; nothing was written.
+        NotFoundError: the registry is not declared; nothing was written.
+        TemplateError: there is no template for the kind.
+        StorageError, BusyError: the file system refused, or another run holds the folder.
+    """
+    text = read_text(repository.root) or ""
+    settings = read_document(text)
+    _check_free(repository, settings, _checked_name(request.name))
+    if request.registry is not None:
+        find_registry(parse_registries(settings), request.registry)
+    template = load_image_template(request.kind)
+    declaration, values = _declared(template, request)
+    for image in declaration.parents.values():
+        _check_parent(repository, settings, image, name=request.name)
+    files = render_image(template, values)
+    with_declaration(text, declaration)
+    folder = repository.root / IMAGES_FOLDER / request.name
+    _check_folder(folder, files)
+    if not dry_run:
+        _write(repository, folder, files, declaration)
+    return NewImage(
+        name=request.name,
+        kind=request.kind,
+        folder=folder,
+        parents=dict(declaration.parents),
+        files=tuple(sorted((file.path, len(file.content)) for file in files)),
+        table=declaration_text(declaration),
+        written=not dry_run,
+    )
+
+
+def _declared(template: ImageTemplate, request: ImageRequest) -> tuple[Declaration, dict[str, object]]:
+    """What factory.toml is to say of the image, and what its templates ask for."""
+    values: dict[str, object] = {"name": request.name}
+    build_args: Mapping[str, str] = {}
+    images = [request.parent, request.devel_image]
+    if request.kind == _PYTORCH:
+        if request.pytorch is None:
+            raise SpecError(
+                f"an image of the kind {_PYTORCH} has to know which PyTorch to compile, and what for",
+                solution="Give --accelerator, --accelerator-version, --pytorch-version and --pytorch-commit.",
+            )
+        base = pytorch_base(template, request.pytorch)
+        images = [request.parent or base.base_image, request.devel_image or base.devel_image]
+        build_args = base.build_args
+        values |= {
+            "accelerator": base.accelerator,
+            "arch_list": base.default_arch_list,
+            "python": base.python,
+            "summary": f"PyTorch compiled from source for {base.title}, Python {base.python}",
+        }
+    elif request.pytorch is not None or request.devel_image is not None:
+        raise SpecError(
+            f"a {request.kind} compiles no PyTorch",
+            solution=f"Leave out what is for a {_PYTORCH}: the accelerator, PyTorch, the devel image.",
+        )
+    elif request.parent is None:
+        raise SpecError(f"a {request.kind} stands on another image", solution="Name it with --parent.")
+    parents = {argument: str(image) for argument, image in zip(template.arguments, images, strict=False)}
+    return Declaration(
+        name=request.name,
+        kind=request.kind,
+        parents=parents,
+        inputs=template.inputs,
+        build_args=build_args,
+        registry=request.registry,
+    ), values | {"parent": parents[template.arguments[0]]}
+
+
+def _checked_name(name: str) -> str:
+    try:
+        return check_name(name)
+    except SpecError as error:
+        raise SpecError(
+            f"the name {name!r} cannot be that of an image and of its folder under {IMAGES_FOLDER}/",
+            solution="Use lower-case letters, digits and hyphens between them, at most 63.",
+        ) from error
+
+
+def _images(settings: Mapping[str, Any]) -> Mapping[str, object]:
+    images = settings.get(TABLE, {})
+    return images if isinstance(images, dict) else {}
+
+
+def _check_free(repository: Repository, settings: Mapping[str, Any], name: str) -> None:
+    taken = (
+        f"[{TABLE}.{name}] is in {SETTINGS_FILE} already"
+        if name in _images(settings)
+        else f"a flavor is named {name} already"
+        if (repository.flavors_folder / name).exists()
+        else None
+    )
+    if taken:
+        raise FlavorExistsError(taken, solution="Choose another name: an image's name is its folder's.")
+
+
+def _check_parent(repository: Repository, settings: Mapping[str, Any], image: str, *, name: str) -> None:
+    known = sorted({*_images(settings), *(flavor.name for flavor in repository.flavors())})
+    if image in known:
+        return
+    try:
+        check_image(image, of=f"the parent of {name}")
+    except SpecError as error:
+        raise ImageError(
+            f"{image!r} is neither an image of this repository nor a reference to another: {error.reason}",
+            solution=f"Name one that is there ({', '.join(known) or 'none yet'}), or give registry/path:tag.",
+        ) from error
+
+
+def _check_folder(folder: Path, files: tuple[RenderedFile, ...]) -> None:
+    """Pass where the folder is not there, or is what a killed run made of the same request."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    wanted = {file.path: file.content for file in files}
+    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    if there.keys() != wanted.keys() or any(there[name].read_bytes() != wanted[name] for name in wanted):
+        raise FlavorExistsError(
+            f"{folder} is there already", solution="Choose another name, or remove the folder first."
+        )
+
+
+def _write(
+    repository: Repository, folder: Path, files: tuple[RenderedFile, ...], declaration: Declaration
+) -> None:
+    with exclusive(repository.root):
+        # Again, now that nobody else writes: another run may have been faster.
+        text = read_text(repository.root) or ""
+        _check_free(repository, read_document(text), declaration.name)
+        changed = with_declaration(text, declaration)
+        _check_folder(folder, files)
+        try:
+            folder.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise storage_error(folder.parent, error) from error
+        try:
+            with exclusive(folder.parent):
+                if not folder.exists():
+                    _write_folder(folder, files)
+            write_whole(repository.root / SETTINGS_FILE, changed.encode())
+        finally:
+            # Not empty where all went well.
+            with suppress(OSError):
+                folder.parent.rmdir()
+
+
+def _write_folder(folder: Path, files: tuple[RenderedFile, ...]) -> None:
+    with staged_folder(folder) as staged:
+        for file in files:
+            path = staged / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, file.content, executable=file.executable)

@@ -1,0 +1,94 @@
+"""What an image folder is started from: the templates of the kinds of images that are no flavors."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError as JinjaError
+
+from factory.errors import TemplateError
+from factory.render.render import RenderedFile
+from factory.render.templates import template_environment, templates_folder
+
+_TEMPLATE_FILE = "image-template.toml"
+_RENDERED = ".j2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTemplate:
+    """The templates of one kind of image.
+
+    ``inputs`` are the patterns that decide an image's identity, beside its Dockerfile; ``arguments`` the
+    build arguments that name its parents, that of the final stage first; ``accelerators`` the data of
+    each, by name.
+    """
+
+    kind: str
+    folder: Path
+    inputs: tuple[str, ...]
+    arguments: tuple[str, ...]
+    accelerators: Mapping[str, Mapping[str, Any]]
+
+
+@cache
+def load_image_template(kind: str) -> ImageTemplate:
+    """Read the templates of a kind once a run.
+
+    Raises:
+        TemplateError: there are none, or their description is not whole.
+    """
+    folder = templates_folder() / kind
+    try:
+        description = tomllib.loads((folder / _TEMPLATE_FILE).read_text(encoding="utf-8"))
+        return ImageTemplate(
+            kind=kind,
+            folder=folder,
+            inputs=tuple(description["inputs"]),
+            arguments=tuple(description["arguments"]),
+            accelerators=description.get("accelerators", {}),
+        )
+    except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+        raise TemplateError(
+            f"the template {kind!r} cannot be read: {error}", solution=f"Mend its {_TEMPLATE_FILE}."
+        ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise TemplateError(
+            f"there is no template for images of the kind {kind!r}",
+            solution=f"Use one of: {', '.join(image_kinds())}.",
+        ) from error
+
+
+@cache
+def image_kinds() -> tuple[str, ...]:
+    """The kinds of images that there are templates for, by name."""
+    return tuple(sorted(path.parent.name for path in templates_folder().glob(f"*/{_TEMPLATE_FILE}")))
+
+
+def render_image(template: ImageTemplate, values: Mapping[str, object]) -> tuple[RenderedFile, ...]:
+    """Every file of a new image folder, by path. Pure: the same values give the same bytes.
+
+    Raises:
+        TemplateError: a template asks for a value that is not there.
+    """
+    environment = template_environment(template.folder)
+    files = []
+    for path in sorted(template.folder.rglob("*")):
+        name = path.relative_to(template.folder).as_posix()
+        if not path.is_file() or name == _TEMPLATE_FILE or "__pycache__" in path.parts:
+            continue
+        try:
+            content = (
+                environment.get_template(name).render(values).encode()
+                if name.endswith(_RENDERED)
+                else path.read_bytes()
+            )
+        except JinjaError as error:
+            raise TemplateError(
+                f"{name} of the template {template.kind} cannot be rendered: {error}",
+                solution="Mend the template, or the value that it asks for.",
+            ) from error
+        files.append(RenderedFile(path=name.removesuffix(_RENDERED), content=content, executable=False))
+    return tuple(files)

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Put the locked wheels of a requirements file into a folder: download.sh PYTHON REQUIREMENTS FOLDER
+# A prefetched folder (Hermeto's layout, mounted at /cachi2) is used where it is there, the package index where not.
+set -euo pipefail
+
+python=$1 requirements=$2 folder=$3
+options=()
+for file in /cachi2/cachi2.env /cachi2/prefetch.env; do
+    if [ -f "$file" ]; then
+        # shellcheck source=/dev/null
+        . "$file"
+        options=(--no-index --find-links "$PIP_FIND_LINKS")
+    fi
+done
+mkdir -p "$folder"
+"$python" -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes \
+    --only-binary :all: "${options[@]}" --dest "$folder" --requirement "$requirements"

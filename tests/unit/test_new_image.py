@@ -1,0 +1,392 @@
+"""new-image: a folder and a table that appear together, or a refusal that leaves nothing behind."""
+
+import importlib.util
+import subprocess
+import sys
+import threading
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from support.clean_flavor import NAME, make_flavor, make_repository
+
+from factory.dockerfile.instructions import read_instructions
+from factory.dockerfile.stages import FROM
+from factory.errors import (
+    FactoryError,
+    FlavorExistsError,
+    ImageError,
+    NotFoundError,
+    SpecError,
+    TemplateError,
+)
+from factory.flavor.repository import Repository
+from factory.image.declaring import Declaration, with_declaration
+from factory.image.new_image import ImageRequest, NewImage, new_image
+from factory.image.pytorch import PyTorchRequest
+from factory.lock.lockfile import parse_lock
+from factory.render.image_templates import image_kinds, load_image_template
+from factory.render.templates import load_template_set, templates_folder
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CUDA = PyTorchRequest(
+    accelerator="cuda", accelerator_version="13.0", version="2.11.0", commit=COMMIT, python="3.12"
+)
+ROCM = replace(CUDA, accelerator="rocm", accelerator_version="7.1")
+BASE = ImageRequest(name="torch-cu130", kind="pytorch-base", pytorch=CUDA)
+STACK = ImageRequest(name="stack", kind="stack", parent="registry.example.com/base:1")
+TIERS = (
+    BASE,
+    ImageRequest(name="torch-rocm71", kind="pytorch-base", pytorch=ROCM),
+    replace(STACK, parent="torch-cu130"),
+    ImageRequest(name="trainer", kind="trainer", parent="stack"),
+    ImageRequest(name="launcher", kind="launcher", parent="registry.example.com/python@sha256:" + "0" * 64),
+)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return make_repository(tmp_path)
+
+
+def _table(repository: Repository, name: str) -> dict[str, Any]:
+    document = tomllib.loads((repository.root / "factory.toml").read_text(encoding="utf-8"))
+    table: dict[str, Any] = document["images"][name]
+    return table
+
+
+def _everything(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_every_tier_and_a_separate_lineage_are_started_one_after_the_other(repository: Repository) -> None:
+    for request in TIERS:
+        made = new_image(repository, request)
+        assert dict(made.files) == {
+            path.removeprefix(f"images/{request.name}/"): len(content)
+            for path, content in _everything(repository.root).items()
+            if path.startswith(f"images/{request.name}/")
+        }
+    assert _table(repository, "stack") == {
+        "kind": "stack", "parent": "torch-cu130", "inputs": ["requirements.txt"]
+    }  # fmt: skip
+    assert _table(repository, "trainer")["parent"] == "stack"
+    assert _table(repository, "launcher")["parent"].startswith("registry.example.com/python@")
+
+
+def test_a_source_built_base_says_in_factory_toml_what_it_compiles_and_from_what(
+    repository: Repository,
+) -> None:
+    new_image(repository, replace(BASE, registry=None))
+    table = _table(repository, BASE.name)
+    assert table["build-args"] == {
+        "PYTORCH_VERSION": "2.11.0",
+        "PYTORCH_COMMIT": COMMIT,
+        "TORCH_CUDA_ARCH_LIST": "7.5;8.0;8.6;8.9;9.0",
+    }
+    assert "13.0.0-cudnn-devel" in table["parents"]["DEVEL_IMAGE"]
+    assert "13.0.0-cudnn-runtime" in table["parents"]["BASE_IMAGE"]
+
+
+@pytest.mark.parametrize(
+    ("version", "architectures"), [("6.4", "gfx90a;gfx942"), ("7.1.1", "gfx90a;gfx942;gfx950")]
+)
+def test_rocm_has_the_architectures_that_its_version_knows(
+    repository: Repository, version: str, architectures: str
+) -> None:
+    new_image(repository, replace(BASE, pytorch=replace(ROCM, accelerator_version=version)))
+    table = _table(repository, BASE.name)
+    assert table["build-args"]["PYTORCH_ROCM_ARCH"] == architectures
+    assert version in table["parents"]["DEVEL_IMAGE"]
+    assert "rocm-py312" in table["parents"]["BASE_IMAGE"]
+
+
+def test_the_architectures_and_the_parents_are_those_that_were_given(repository: Repository) -> None:
+    asked = replace(BASE, parent="registry.example.com/a:1", devel_image="registry.example.com/b:1")
+    new_image(repository, replace(asked, pytorch=replace(CUDA, arch_list="8.0 9.0a;10.0+PTX")))
+    table = _table(repository, BASE.name)
+    assert table["build-args"]["TORCH_CUDA_ARCH_LIST"] == "8.0;9.0a;10.0+PTX"
+    assert table["parents"] == {
+        "BASE_IMAGE": "registry.example.com/a:1", "DEVEL_IMAGE": "registry.example.com/b:1"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "says"),
+    [
+        (replace(STACK, name="../elsewhere"), SpecError, "'../elsewhere' cannot be that of an image"),
+        (replace(STACK, name="UPPER"), SpecError, "'UPPER' cannot be that of an image"),
+        (replace(STACK, name=NAME), FlavorExistsError, "a flavor is named"),
+        (replace(STACK, parent=None), SpecError, "stands on another image"),
+        (replace(STACK, parent="no-such-image"), ImageError, "neither an image of this repository"),
+        (replace(STACK, parent="registry.example.com/base"), ImageError, "neither a tag nor a digest"),
+        (replace(STACK, registry="nowhere"), NotFoundError, "no registry 'nowhere'"),
+        (replace(STACK, pytorch=CUDA), SpecError, "compiles no PyTorch"),
+        (replace(STACK, devel_image="registry.example.com/b:1"), SpecError, "compiles no PyTorch"),
+        (replace(STACK, kind="universal"), TemplateError, "no template"),
+        (replace(STACK, kind="../.."), TemplateError, "no template"),
+        (replace(BASE, pytorch=None), SpecError, "which PyTorch"),
+        (replace(BASE, pytorch=replace(CUDA, accelerator="cpu")), SpecError, "not compiled for 'cpu'"),
+        (replace(BASE, pytorch=replace(CUDA, commit="v2.11.0")), SpecError, "is not a commit"),
+        (replace(BASE, pytorch=replace(CUDA, commit=COMMIT[:12])), SpecError, "is not a commit"),
+        (replace(BASE, pytorch=replace(CUDA, version="v2.11.0")), SpecError, "v2.11.0"),
+        (replace(BASE, pytorch=replace(CUDA, python="3.12.1")), SpecError, "3.12.1"),
+        (replace(BASE, pytorch=replace(CUDA, accelerator_version="13")), SpecError, "'13'"),
+        (replace(BASE, pytorch=replace(CUDA, arch_list="")), SpecError, "is not an architecture of cuda"),
+        (replace(BASE, pytorch=replace(CUDA, arch_list="8.0;Hopper")), SpecError, "'Hopper'"),
+        (replace(BASE, pytorch=replace(CUDA, arch_list='8.0" && rm')), SpecError, "is not an architecture"),
+        (replace(BASE, pytorch=replace(ROCM, arch_list="9.0")), SpecError, "is not an architecture of rocm"),
+    ],
+    ids=str,
+)
+def test_a_refusal_says_why_and_leaves_nothing_behind(
+    repository: Repository, request_: ImageRequest, error: type[FactoryError], says: str
+) -> None:
+    make_flavor(repository)
+    before = _everything(repository.root)
+    with pytest.raises(error, match=says.replace("(", r"\(")):
+        new_image(repository, request_)
+    assert _everything(repository.root) == before
+    assert not (repository.root / "images").exists()
+
+
+def test_a_dry_run_tells_the_same_and_writes_nothing(repository: Repository) -> None:
+    dry = new_image(repository, BASE, dry_run=True)
+    assert list(repository.root.iterdir()) == [repository.flavors_folder]
+    assert replace(dry, written=True) == new_image(repository, BASE)
+
+
+def test_a_name_that_is_declared_and_a_folder_that_is_there_are_refused_and_stay(
+    repository: Repository,
+) -> None:
+    new_image(repository, STACK)
+    before = _everything(repository.root)
+    with pytest.raises(FlavorExistsError, match=r"\[images.stack\]"):
+        new_image(repository, STACK)
+    other = repository.root / "images" / "other"
+    other.mkdir()
+    with pytest.raises(FlavorExistsError, match="is there already"):
+        new_image(repository, replace(STACK, name="other"))
+    (other / "mine.txt").write_text("mine")
+    with pytest.raises(FlavorExistsError, match="is there already"):
+        new_image(repository, replace(STACK, name="other"))
+    assert _everything(repository.root) == before | {"images/other/mine.txt": b"mine"}
+
+
+def test_what_a_killed_run_left_is_completed_by_the_next(repository: Repository) -> None:
+    made = new_image(repository, STACK)
+    # As after a kill between the two renames: the folder is there, and its table is not.
+    (repository.root / "factory.toml").unlink()
+    assert new_image(repository, STACK) == made
+    assert _table(repository, "stack")["kind"] == "stack"
+
+
+def test_of_many_at_once_each_is_there_in_the_end(repository: Repository) -> None:
+    names = [f"stack-{number}" for number in range(6)]
+    outcomes: list[NewImage | FactoryError] = []
+
+    def start(name: str) -> None:
+        try:
+            outcomes.append(new_image(repository, replace(STACK, name=name)))
+        except FactoryError as error:
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=start, args=(name,)) for name in [*names, *names]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (
+        sorted(type(outcome).__name__ for outcome in outcomes) == ["FlavorExistsError"] * 6 + ["NewImage"] * 6
+    )
+    assert {name: _table(repository, name)["kind"] for name in names} == dict.fromkeys(names, "stack")
+
+
+DECLARED = Declaration(name="new", kind="stack", parents={"BASE_IMAGE": "base"}, inputs=["a"], build_args={})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# alone",
+        '[images.old]  # kept\nkind = "stack"\n\n\n[konflux]\napplication = "x" # and this',
+        "[images]\n",
+        'images.old.kind = "stack"\n',
+        '[konflux]\r\napplication = "x"\r\n',
+    ],
+)
+def test_an_image_is_added_at_the_end_and_the_rest_stays_byte_for_byte(text: str) -> None:
+    after = with_declaration(text, DECLARED)
+    assert after.startswith(text)
+    assert after.count("\r\n") == (after.count("\n") if "\r" in text else 0)
+    new = tomllib.loads(after)["images"].pop("new")
+    assert new == {"kind": "stack", "parent": "base", "inputs": ["a"]}
+
+
+def test_a_table_of_images_that_is_closed_is_refused(repository: Repository) -> None:
+    path = repository.root / "factory.toml"
+    path.write_text("images = {}\n")
+    with pytest.raises(SpecError, match="cannot be added"):
+        new_image(repository, STACK)
+    assert path.read_text() == "images = {}\n"
+    assert not (repository.root / "images").exists()
+
+
+def test_the_templates_of_images_are_no_template_sets_for_flavors() -> None:
+    assert image_kinds() == ("launcher", "pytorch-base", "stack", "trainer")
+    for kind in image_kinds():
+        with pytest.raises(TemplateError, match="no template set"):
+            load_template_set(kind)
+
+
+def _instructions(repository: Repository, name: str) -> list[tuple[str, str]]:
+    text = (repository.root / "images" / name / "Dockerfile").read_text(encoding="utf-8")
+    return [(found.name, found.text) for found in read_instructions(text.splitlines())]
+
+
+@pytest.mark.parametrize("request_", TIERS, ids=lambda request: request.name)
+def test_a_dockerfile_ends_as_a_user_that_is_not_root_and_names_its_parents_as_arguments(
+    repository: Repository, request_: ImageRequest
+) -> None:
+    for request in TIERS:
+        new_image(repository, request)
+    found = _instructions(repository, request_.name)
+    assert [text for name, text in found if name == "USER"][-1] == "1001"
+    first = next(index for index, (name, _) in enumerate(found) if name == "FROM")
+    # Without a default: factory.toml alone says what an image stands on.
+    assert [text for _, text in found[:first]] == list(load_image_template(request_.kind).arguments)
+    stages = [FROM.fullmatch(text) for name, text in found if name == "FROM"]
+    names = {match["stage"] for match in stages if match}
+    parents = {"${BASE_IMAGE}", "${DEVEL_IMAGE}", "scratch"}
+    assert all(match and match["image"] in names | parents for match in stages)
+
+
+@pytest.mark.parametrize("request_", TIERS, ids=lambda request: request.name)
+def test_every_file_that_a_dockerfile_copies_is_an_input_and_there(
+    repository: Repository, request_: ImageRequest
+) -> None:
+    for request in TIERS:
+        new_image(repository, request)
+    folder = repository.root / "images" / request_.name
+    copied = {
+        word.rstrip("/")
+        for name, text in _instructions(repository, request_.name)
+        if name == "COPY" and "--from=" not in text
+        for word in [word for word in text.split() if not word.startswith("--")][:-1]
+    }
+    inputs = {
+        path for pattern in _table(repository, request_.name)["inputs"] for path in folder.glob(pattern)
+    }
+    assert copied
+    for word in copied:
+        path = folder / word
+        assert path.exists()
+        assert path in inputs or any(path in found.parents for found in inputs)
+
+
+def test_no_compiler_and_no_sources_reach_the_final_stage(repository: Repository) -> None:
+    new_image(repository, BASE)
+    found = _instructions(repository, BASE.name)
+    last = max(index for index, (name, _) in enumerate(found) if name == "FROM")
+    assert found[last][1] == "runtime"
+    origins = {
+        word.removeprefix("--from=")
+        for name, text in found[last:]
+        if name == "COPY"
+        for word in text.split()
+        if word.startswith("--from=")
+    }
+    assert origins == {"install", "wheel"}
+
+
+@pytest.mark.parametrize(
+    "lock",
+    sorted(path for kind in image_kinds() for path in (templates_folder() / kind).glob("*.txt")),
+    ids=lambda path: f"{path.parent.name}-{path.name}",
+)
+def test_every_requirement_of_a_template_is_pinned_and_hashed_and_none_is_torch(lock: Path) -> None:
+    pins = parse_lock(lock.read_text(encoding="utf-8")).pins
+    assert pins
+    wanted = [
+        line.split(";")[0].strip()
+        for line in lock.with_suffix(".in").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
+    names = {pin.name for pin in pins}
+    assert all(any(line.startswith(name) for name in names) for line in wanted)
+    assert all(pin.version and pin.artifacts for pin in pins)
+    assert "torch" not in names
+
+
+@pytest.mark.parametrize("request_", TIERS, ids=lambda request: request.name)
+def test_hadolint_and_shellcheck_have_nothing_to_say(repository: Repository, request_: ImageRequest) -> None:
+    for request in TIERS:
+        new_image(repository, request)
+    folder = repository.root / "images" / request_.name
+    linters = [["hadolint", "--no-color", "Dockerfile"]]
+    if scripts := sorted(path.name for path in folder.glob("*.sh")):
+        linters.append(["shellcheck", *scripts])
+    for program, *words in linters:
+        done = subprocess.run(
+            [Path(sys.executable).with_name(program), *words],
+            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("kind", image_kinds())
+def test_the_python_of_a_template_is_fit_to_lint(tmp_path: Path, kind: str) -> None:
+    rules = "E,F,W,B,I,SIM,PIE"
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length", "120", "--select", rules,
+         "--no-cache", str(templates_folder() / kind)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _script(kind: str, path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("script", templates_folder() / kind / path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+HERE = {"python": "3.12", "machine": "x86_64", "libc": "glibc", "libc_version": "2.34"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({}, None),
+        ({"libc_version": "2.39"}, None),
+        ({"libc_version": "2.9"}, "glibc 2.34, which is newer than BASE_IMAGE's 2.9"),
+        ({"python": "3.11"}, "python is 3.12 in DEVEL_IMAGE and 3.11 in BASE_IMAGE"),
+        ({"machine": "aarch64"}, "machine is x86_64"),
+    ],
+)
+def test_a_wheel_that_would_not_load_is_known_before_it_is_compiled(
+    changed: dict[str, str], says: str | None
+) -> None:
+    found = list(_script("pytorch-base", "facts.py").differences(HERE, HERE | changed))
+    assert len(found) == (0 if says is None else 1)
+    assert says is None or says in found[0]
+
+
+@pytest.mark.parametrize(
+    ("arch_list", "architectures"),
+    [
+        ("7.5;8.0;8.6;8.9;9.0", ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90"]),
+        ("8.0 9.0+PTX", ["sm_80", "sm_90", "compute_90"]),
+        ("9.0a;10.0;12.0+PTX", ["sm_90a", "sm_100", "sm_120", "compute_120"]),
+        ("gfx90a:xnack-;gfx942", ["gfx90a", "gfx942"]),
+    ],
+)
+def test_architectures_are_what_torch_calls_them(arch_list: str, architectures: list[str]) -> None:
+    assert _script("pytorch-base", "check_torch.py").wanted_architectures(arch_list) == architectures
