@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Repository
+from factory.image.catalogue import Catalogue, read_catalogue
 from factory.image.definitions import ImageDefinition, Kind
 
 # A flavor is the whole of it: it brings its own PyTorch, and runs a user's training.
@@ -28,14 +30,12 @@ def lineage_of(repository: Repository, name: str) -> Lineage | None:
     """The line of an image of the repository, by its name or a flavor's path; None where it has no such.
 
     Raises:
-        SpecError: ``factory.toml`` says what is not acceptable.
+        SpecError: ``factory.toml`` or a flavor says what is not acceptable.
     """
-    definitions = {definition.name: definition for definition in _definitions(repository)}
-    if (Path(name) / "pyproject.toml").is_file():
-        name = Path(name).resolve().name
-    if name not in definitions:
+    catalogue = read_catalogue(repository)
+    if name not in catalogue.names and not (Path(name) / PROJECT_FILE).is_file():
         return None
-    line = line_of(definitions, name)
+    line = line_of(catalogue, name)
     kinds = tuple(kind for one in line for kind in _kinds(one))
     return Lineage(
         definitions=line,
@@ -49,31 +49,13 @@ def foreign_lineage() -> Lineage:
     return Lineage(definitions=(), kinds=_KINDS_OF_A_FLAVOR, folders=())
 
 
-def line_of(definitions: dict[str, ImageDefinition], name: str) -> tuple[ImageDefinition, ...]:
-    """An image and, upwards, the parents of its final stage that the repository defines.
-
-    A circle, which the settings refuse, ends where it began.
-    """
-    line: list[ImageDefinition] = []
-    while name in definitions and definitions[name] not in line:
-        line.append(definitions[name])
-        name = line[-1].parents[0].image if line[-1].parents else ""
+def line_of(catalogue: Catalogue, name: str) -> tuple[ImageDefinition, ...]:
+    """An image and, upwards, the parents of its final stage that the repository defines."""
+    line = [catalogue.definition(name)]
+    while (parent := line[-1].parents[0].image) in catalogue.names:
+        line.append(catalogue.definition(parent))
     return tuple(line)
 
 
 def _kinds(definition: ImageDefinition) -> tuple[Kind, ...]:
     return _KINDS_OF_A_FLAVOR if definition.kind == "flavor" else (definition.kind,)
-
-
-def _definitions(repository: Repository) -> tuple[ImageDefinition, ...]:
-    return tuple(
-        ImageDefinition(
-            name=flavor.name,
-            kind="flavor",
-            folder=flavor.folder,
-            dockerfile="Dockerfile",
-            parents=(),
-            flavor=flavor,
-        )
-        for flavor in repository.flavors()
-    )

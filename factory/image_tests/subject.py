@@ -144,12 +144,16 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
 
 def base_at_hand(engine: Engine, subject: Subject) -> str | None:
     """The image that this one stands on, where the engine has it: its layers are the lowest of this one's."""
-    parents = subject.definition.parents if subject.definition else ()
-    named = (subject.configuration.labels.get(BASE_LABEL), *(parent.image for parent in parents[:1]))
-    for reference in (reference for reference in named if reference):
-        base = find_image(engine, reference)
-        if base is not None and base.layers == subject.layers[: len(base.layers)]:
-            return base.id
+    candidates = [subject.configuration.labels.get(BASE_LABEL, "")]
+    for definition in subject.lineage.definitions[1:2]:
+        candidates += _references(definition)
+    if subject.definition is not None:
+        candidates.append(subject.definition.parents[0].image)
+    for reference in dict.fromkeys(candidates):
+        document = _inspect(engine, reference) if reference else None
+        layers = tuple(document["RootFS"]["Layers"]) if document else ()
+        if document and layers and layers == subject.layers[: len(layers)]:
+            return str(document["Id"]).removeprefix("sha256:")
     return None
 
 
@@ -160,15 +164,23 @@ def _references(definition: ImageDefinition) -> tuple[str, ...]:
 
 def _first(engine: Engine, references: tuple[str, ...], asked: str) -> tuple[str, dict[str, Any]]:
     for reference in references:
-        if find_image(engine, reference) is not None:
-            shown = run([engine.program, "image", "inspect", reference])
-            return reference, json.loads(shown.stdout)[0]
+        if (document := _inspect(engine, reference)) is not None:
+            return reference, document
+    find_image(engine, references[0])  # tells an engine that does not work from an image that is not there
     tried = "" if references == (asked,) else f" (looked for {', '.join(references)})"
     raise ImageTestError(
         f"{engine.kind} does not have the image {asked}{tried}",
         solution=f"Build it with `factory build {asked}`, or get it with `{engine.kind} pull`: nothing is "
         "pulled for a test.",
     )
+
+
+def _inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
+    shown = run([engine.program, "image", "inspect", reference], accept_failure=True)
+    if shown.status != 0:
+        return None
+    document: dict[str, Any] = json.loads(shown.stdout)[0]
+    return document
 
 
 def _configuration(document: Mapping[str, Any]) -> Configuration:
