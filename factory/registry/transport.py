@@ -171,7 +171,8 @@ class Transport:
             try:
                 answer = self._once("GET", f"{base}/v2/", {}, b"", deadline, MOST_BYTES)
             except httpx.TransportError as error:
-                failed = failed or error
+                # A certificate that was looked at says more than how another scheme was refused.
+                failed = error if failed is None or "CERTIFICATE" in str(error) else failed
                 continue
             # So a server for TLS alone answers a request without.
             if base == bases[-1] or answer.status != httpx.codes.BAD_REQUEST:
