@@ -10,6 +10,7 @@ setting (immutable tags); two runs on one machine wait for each other.
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from factory.console import Progress, human_size
 from factory.errors import FactoryError, RegistryError
 from factory.files import exclusive
 from factory.image.push_source import Layout, Source, made, staged
-from factory.image.skopeo import Delivery, send
+from factory.image.skopeo import Delivery, Stored, send
 from factory.index.parallel import in_parallel
 from factory.process import Stop
 from factory.registry.client import Manifest, RegistryClient, open_registry
@@ -203,11 +204,19 @@ def _with_content(place: _Destination, source: Source, progress: Progress) -> tu
             login=client.login(repository),
             tls_verify=verified,
         )
-        send(layout, delivery, missing=lambda: _missing_bytes(place, layout))
+        missing = partial(_missing_bytes, place, layout)
+        send(layout, delivery, stored=_stored(place, source), missing=missing)
     there = client.manifest(repository, wanted)
     if there is None or there.content != layout.manifest.content:
         raise _unlike(place, "nothing" if there is None else there.digest)
     return there, lacking + len(there.content) if lacking else 0
+
+
+def _stored(place: _Destination, source: Source) -> Stored | None:
+    if source.engine is None or source.engine.kind != "podman":
+        return None
+    first = place.named[0][0].name
+    return Stored(engine=source.engine, reference=source.reference, tag=first)
 
 
 def _missing_bytes(place: _Destination, layout: Layout) -> int:

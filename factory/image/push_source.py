@@ -21,6 +21,8 @@ from factory.process import run
 from factory.registry.client import INDEXES, OCI_MANIFEST, Manifest
 
 LAYOUT_PREFIX = "oci:"
+# podman's options for what skopeo does by itself, whatever this machine's settings say.
+GZIP = ("--compression-format", "gzip")
 _REFERENCE_NAME = "org.opencontainers.image.ref.name"
 _STAGED_NAME = "image"
 # Another run may be sending the same image, which takes what it takes.
@@ -231,7 +233,7 @@ def _staging(source: Source, folder: Path) -> list[str | Path]:
     """The command that writes a source into a layout, compressed in the one way that is always the same."""
     target = f"{LAYOUT_PREFIX}{folder}:{_STAGED_NAME}"
     if source.engine is not None and source.engine.kind == "podman":
-        return [source.engine.program, "push", "--compression-format", "gzip", source.reference, target]
+        return [source.engine.program, "push", *GZIP, source.reference, target]
     origin = source.layout.reference if source.layout else f"docker-daemon:{source.reference}"
     return ["skopeo", "copy", "--all", "--quiet", origin, target]
 

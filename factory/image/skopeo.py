@@ -1,16 +1,21 @@
-"""Send an image from an OCI layout into a registry by skopeo: by digest, tried again, and with no tag yet."""
+"""Send an image into a registry by skopeo: from an OCI layout, by digest, tried again, with no tag yet.
+
+Where there is no skopeo podman sends it, which knows no other name for it than a tag: the first one.
+"""
 
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from factory.errors import ProgramError, RegistryError
 from factory.flavor.secrets import masked
-from factory.image.push_source import Layout
+from factory.image.engine import Engine
+from factory.image.push_source import GZIP, Layout
 from factory.process import Finished, governor, run
 from factory.registry.declared import Registry
 from factory.registry.login import Login
@@ -40,7 +45,16 @@ class Delivery:
         return f"{self.registry.host}/{self.repository}"
 
 
-def send(layout: Layout, delivery: Delivery, *, missing: Callable[[], int]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """An image in podman's storage, and the tag that it is sent under where there is no skopeo."""
+
+    engine: Engine
+    reference: str
+    tag: str
+
+
+def send(layout: Layout, delivery: Delivery, *, stored: Stored | None, missing: Callable[[], int]) -> None:
     """Send the image's blobs that are not there, then its manifest under its digest.
 
     A try that fails is made again after a pause; what has arrived is not sent again, and a try that brought
@@ -49,15 +63,17 @@ def send(layout: Layout, delivery: Delivery, *, missing: Callable[[], int]) -> N
     Args:
         layout: the image.
         delivery: where to.
+        stored: the same image where podman has it, and the tag to send it under without skopeo.
         missing: how many bytes are not there yet.
 
     Raises:
         RegistryError: it failed again and again, or was refused.
-        ProgramError: skopeo is not there, or the work was stopped.
+        ProgramError: there is no program that could, or the work was stopped.
     """
+    command = _command(layout, delivery, stored)
     failures, left = 0, missing()
     while True:
-        finished = _copied(layout, delivery, seconds=_LEAST_SECONDS + left / _LEAST_BYTES_A_SECOND)
+        finished = _sent(command, layout, delivery, seconds=_LEAST_SECONDS + left / _LEAST_BYTES_A_SECOND)
         if finished.status == 0:
             return
         said = _said(finished, delivery.login)
@@ -73,31 +89,27 @@ def send(layout: Layout, delivery: Delivery, *, missing: Callable[[], int]) -> N
         governor().pause(min(_PAUSE_SECONDS * 2.0**failures, _LONGEST_PAUSE_SECONDS))
 
 
-def _copied(layout: Layout, delivery: Delivery, *, seconds: float) -> Finished:
+def _command(layout: Layout, delivery: Delivery, stored: Stored | None) -> list[str | Path]:
+    """The program and what it is told; its options for logins, digest and TLS follow."""
+    if shutil.which(PROGRAM) is None and stored is not None:
+        names = [stored.reference, f"docker://{delivery.place}:{stored.tag}"]
+        verify = f"--tls-verify={'true' if delivery.tls_verify else 'false'}"
+        return [stored.engine.program, "push", *GZIP, verify, *names]
+    verify = f"--dest-tls-verify={'true' if delivery.tls_verify else 'false'}"
+    target = f"docker://{delivery.place}@{layout.manifest.digest}"
+    return [PROGRAM, "copy", "--all", "--preserve-digests", verify, layout.reference, target]
+
+
+def _sent(command: Sequence[str | Path], layout: Layout, delivery: Delivery, *, seconds: float) -> Finished:
     digest = layout.manifest.digest
     with _auth_file(delivery) as auth_file:
         told = auth_file.with_name("digest")
-        finished = run(
-            [
-                PROGRAM,
-                "copy",
-                "--all",
-                "--preserve-digests",
-                "--authfile",
-                auth_file,
-                "--digestfile",
-                told,
-                f"--dest-tls-verify={'true' if delivery.tls_verify else 'false'}",
-                layout.reference,
-                f"docker://{delivery.place}@{digest}",
-            ],
-            accept_failure=True,
-            timeout=seconds,
-        )
+        words = [*command, "--authfile", auth_file, "--digestfile", told]
+        finished = run(words, accept_failure=True, timeout=seconds)
         if finished.status == 0 and (sent := told.read_text(encoding="ascii").strip()) != digest:
             raise ProgramError(
-                f"skopeo sent {sent} in the place of {digest}",
-                solution="Run it again; if it happens again, look at skopeo's own settings.",
+                f"{Path(command[0]).name} sent {sent} in the place of {digest}",
+                solution="Run it again; if it happens again, look at the program's own settings.",
             )
     return finished
 
