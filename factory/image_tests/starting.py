@@ -3,6 +3,7 @@
 from factory.image_tests.container import ARBITRARY_USER, Conditions
 from factory.image_tests.context import Context, document, inside_script
 from factory.image_tests.definition import Result, failed, judged, passed, shortened
+from factory.image_tests.inventory import contents
 from factory.image_tests.outcome import Finding
 
 # Words that a shell in between would change, and a status that nothing gives by chance.
@@ -16,8 +17,17 @@ _START_SECONDS = 90.0
 
 def arbitrary_user(context: Context) -> Result:
     """The image's Python starts as OpenShift runs it, and has a place for temporary files."""
-    user = context.probe("user.py")
+    user, as_root = context.probe("user.py"), contents(context)
     findings = []
+    if user["python"] != as_root["python"]:
+        findings.append(
+            Finding(
+                subject=as_root["python"],
+                problem=f"cannot be read: Python is that of {user['python']}",
+                cause="Group 0 may not read or search it.",
+                fix="Set umask 002 where it is made, or run fix-permissions on it in the same RUN.",
+            )
+        )
     if f"{user['uid']}:{user['gid']}" != ARBITRARY_USER:
         findings.append(
             Finding(

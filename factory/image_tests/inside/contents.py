@@ -202,6 +202,7 @@ def main() -> None:
     found, owners = packages()
     told = {
         "packages": found,
+        "python": sys.prefix,
         "environment": environment(),
         "locks": locks(),
         "compilers": compilers(owners),

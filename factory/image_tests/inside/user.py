@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import sys
 import tempfile
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     told = {
         "uid": os.getuid(),
         "gid": os.getgid(),
-        "root": can_write("/"),
+        "python": sys.prefix,
         "temporary": can_write(tempfile.gettempdir()),
         "name": user_name(),
     }
