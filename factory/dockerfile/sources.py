@@ -12,7 +12,6 @@ from factory.dockerfile.shell import exec_form
 from factory.dockerfile.stages import FROM, assign, expand
 
 _FLAGS = re.compile(r"(?:--\S+\s+)*")
-_ARGUMENT = re.compile(r"([A-Za-z_]\w*)(?:=|\s|$)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +27,7 @@ class Source:
 
 def arguments(instructions: Sequence[Instruction]) -> frozenset[str]:
     """The names of the build arguments that a Dockerfile takes."""
-    return frozenset(
-        name for item in instructions if item.name == "ARG" for name in _ARGUMENT.findall(item.text)
-    )
+    return frozenset(name for item in instructions if item.name == "ARG" for name in _names(item))
 
 
 def context_sources(instructions: Sequence[Instruction], given: Mapping[str, str]) -> tuple[Source, ...]:
@@ -52,12 +49,16 @@ def context_sources(instructions: Sequence[Instruction], given: Mapping[str, str
         elif item.name in {"ARG", "ENV"}:
             assign(item, scope, outer)
             if item.name == "ARG":
-                scope |= {name: given[name] for name in _ARGUMENT.findall(item.text) if name in given}
+                scope |= {name: given[name] for name in _names(item) if name in given}
         else:
             found += [
                 Source(line=item.line, pattern=_in_context(expand(text, scope))) for text in _sources(item)
             ]
     return tuple(found)
+
+
+def _names(item: Instruction) -> tuple[str, ...]:
+    return tuple(word.partition("=")[0] for word in _words(item.text))
 
 
 def _sources(item: Instruction) -> Iterator[str]:

@@ -46,7 +46,7 @@ def read_inputs(definition: ImageDefinition) -> dict[str, InputFile]:
     copied = _copied(definition, instructions, context)
     declared: Collection[str] = copied
     if definition.inputs is not None:
-        declared = _declared(definition, context)
+        declared = {definition.dockerfile, *_declared(definition, context)}
         if undeclared := sorted(copied.difference(declared)):
             raise ImageError(
                 f"{definition.name}: a declared input is missing from `inputs`: no pattern covers "

@@ -47,9 +47,11 @@ def origin_of(reference: str) -> Origin:
     name, tag = _untagged(reference), digest_in(reference)
     tag = tag or reference.removeprefix(name).removeprefix(":")
     host, slash, path = name.partition("/")
-    if slash and ("." in host or ":" in host or host == "localhost"):
-        return Origin(host=host, repository=path, tag=tag)
-    return Origin(host=_HUB, repository=name if slash else f"{_HUB_LIBRARY}/{name}", tag=tag)
+    if not slash or not ("." in host or ":" in host or host == "localhost"):
+        host, path = _HUB, name
+    if host == _HUB and "/" not in path:
+        path = f"{_HUB_LIBRARY}/{path}"
+    return Origin(host=host, repository=path, tag=tag)
 
 
 def read_recorded(root: Path) -> dict[str, str]:

@@ -1,0 +1,280 @@
+"""What is built, in which order and why, where neither an engine nor a registry is there."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.clean_flavor import NAME, make_flavor, make_repository
+from support.tiers import BASE, four_tiers, make_image, table
+
+from factory.errors import EngineError, ImageError, LockFileError, NotFoundError, SpecError
+from factory.flavor.repository import Repository
+from factory.image.definitions import changed
+from factory.image.identity import Manifest, ParentState
+from factory.image.inputs import InputFile
+from factory.image.parents import Origin, origin_of, pinned, read_recorded, record
+from factory.image.plan import Plan, PlanRequest, plan_images
+from factory.image.plan_text import plan_parts, report_plan
+from factory.image.reasons import differences
+
+DIGEST, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+PARENT = ParentState(argument="BASE_IMAGE", image=BASE)
+OWN = ParentState(argument="BASE_IMAGE", image="base", identity="1" * 64)
+MANIFEST = Manifest(
+    dockerfile="Dockerfile",
+    inputs={
+        "Dockerfile": InputFile(sha256="d", executable=False),
+        "a.txt": InputFile(sha256="a", executable=False),
+    },
+    build_args={"A": "1"},
+    parents=(PARENT,),
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("FACTORY_ENGINE", raising=False)
+
+
+def _plan(repository: Repository, *names: str, pull: bool = False, force: bool = False) -> Plan:
+    return plan_images(repository, PlanRequest(names=names, pull=pull, force=force))
+
+
+def _identities(repository: Repository) -> dict[str, str | None]:
+    return {step.name: step.identity for step in _plan(repository).steps}
+
+
+def _inputs(**files: InputFile) -> dict[str, InputFile]:
+    return {**MANIFEST.inputs, **{name.replace("_", "."): file for name, file in files.items()}}
+
+
+@pytest.mark.parametrize(
+    ("now", "reasons"),
+    [
+        (MANIFEST, ()),
+        (
+            replace(MANIFEST, inputs=_inputs(a_txt=InputFile(sha256="b", executable=False))),
+            ("a.txt changed",),
+        ),
+        (
+            replace(MANIFEST, inputs=_inputs(a_txt=InputFile(sha256="a", executable=True))),
+            ("a.txt can be executed now",),
+        ),
+        (replace(MANIFEST, inputs=_inputs(b_txt=InputFile(sha256="b", executable=False))), ("b.txt is new",)),
+        (replace(MANIFEST, inputs={"Dockerfile": MANIFEST.inputs["Dockerfile"]}), ("a.txt is gone",)),
+        (
+            replace(MANIFEST, inputs=_inputs(Dockerfile=InputFile(sha256="e", executable=False))),
+            ("Dockerfile changed",),
+        ),
+        (
+            replace(
+                MANIFEST,
+                dockerfile="Dockerfile.konflux",
+                inputs={
+                    "Dockerfile.konflux": InputFile(sha256="k", executable=False),
+                    "a.txt": MANIFEST.inputs["a.txt"],
+                },
+            ),
+            ("built with Dockerfile.konflux instead of Dockerfile",),
+        ),
+        (replace(MANIFEST, build_args={"A": "2"}), ("build argument A changed",)),
+        (replace(MANIFEST, build_args={}), ("build argument A is gone",)),
+        (replace(MANIFEST, build_args={"A": "1", "B": "1"}), ("build argument B is new",)),
+        (
+            replace(MANIFEST, parents=(replace(PARENT, image="x:2"),)),
+            (f"parent BASE_IMAGE is x:2, and was {BASE}",),
+        ),
+        (
+            replace(MANIFEST, parents=(replace(PARENT, digest=DIGEST),)),
+            (f"the digest of parent {BASE} counts now: sha256:111111111111",),
+        ),
+        (replace(MANIFEST, parents=()), (f"parent {BASE} (BASE_IMAGE) is gone",)),
+        (
+            replace(MANIFEST, parents=(PARENT, replace(PARENT, argument="DEVEL_IMAGE"))),
+            (f"parent {BASE} (DEVEL_IMAGE) is new",),
+        ),
+        (
+            replace(MANIFEST, build_args={"A": "2"}, inputs={}),
+            ("Dockerfile is gone", "a.txt is gone", "build argument A changed"),
+        ),
+    ],
+)
+def test_what_has_changed_is_told(now: Manifest, reasons: tuple[str, ...]) -> None:
+    assert differences(MANIFEST, now) == reasons
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "reason"),
+    [
+        (OWN, replace(OWN, identity="2" * 64), "parent base changed"),
+        (OWN, OWN, None),
+        (
+            replace(PARENT, digest=DIGEST),
+            replace(PARENT, digest=OTHER),
+            f"parent {BASE} moved at its origin: sha256:111111111111 -> sha256:222222222222",
+        ),
+        (
+            replace(PARENT, digest=DIGEST),
+            PARENT,
+            f"the digest of parent {BASE} is no longer recorded; it was sha256:111111111111",
+        ),
+        (
+            replace(PARENT, image="localhost/b:1", digest="1" * 64),
+            replace(PARENT, image="localhost/b:1", digest="2" * 64),
+            "parent localhost/b:1 was built anew: 111111111111 -> 222222222222",
+        ),
+    ],
+)
+def test_a_parent_that_is_another_now_is_told(
+    before: ParentState, now: ParentState, reason: str | None
+) -> None:
+    found = differences(replace(MANIFEST, parents=(before,)), replace(MANIFEST, parents=(now,)))
+    assert found == (() if reason is None else (reason,))
+
+
+def test_parents_come_before_what_stands_on_them(tmp_path: Path) -> None:
+    plan = _plan(four_tiers(tmp_path))
+    names = [step.name for step in plan.steps]
+    assert sorted(names) == ["base", "launcher", "stack", "trainer"]
+    assert names.index("base") < names.index("stack") < names.index("trainer")
+    assert {step.reasons for step in plan.steps} == {("never built",)}
+    assert plan.to_build == plan.steps
+
+
+def test_the_parents_of_what_is_asked_for_come_along_and_nothing_else(tmp_path: Path) -> None:
+    repository = four_tiers(tmp_path)
+    assert [step.name for step in _plan(repository, "stack").steps] == ["base", "stack"]
+    assert [step.name for step in _plan(repository, "launcher").steps] == ["launcher"]
+    assert [step.name for step in _plan(repository, "stack", "base", "stack").steps] == ["base", "stack"]
+
+
+def test_a_step_says_what_to_build_from(tmp_path: Path) -> None:
+    repository = four_tiers(tmp_path)
+    record(tmp_path, {BASE: DIGEST})
+    base, stack = _plan(repository, "stack").steps
+    (outside,), (own,) = base.parents, stack.parents
+    assert (outside.reference, outside.image) == (BASE, None)
+    assert outside.pinned == f"registry.example.com/vendor/base@{DIGEST}"
+    assert (own.reference, own.image, own.registry) == (base.local, "base", None)
+    assert base.local == f"localhost/base:{base.tag}"
+
+
+@pytest.mark.parametrize(
+    ("change", "touched"),
+    [
+        (lambda root: (root / "images/base/requirements.txt").write_text("x"), {"base", "stack", "trainer"}),
+        (lambda root: (root / "images/stack/requirements.txt").write_text("x"), {"stack", "trainer"}),
+        (lambda root: (root / "images/trainer/config.yaml").write_text("x"), {"trainer"}),
+        (lambda root: (root / "images/launcher/launch.sh").chmod(0o755), {"launcher"}),
+        (lambda root: (root / "images/base/notes.md").write_text("x"), set()),
+        (lambda root: record(root, {BASE: DIGEST}), {"base", "stack", "trainer"}),
+        (lambda root: record(root, {"registry.example.com/unused:1": DIGEST}), set()),
+    ],
+)
+def test_a_change_cascades_to_what_stands_on_it(
+    tmp_path: Path, change: Callable[[Path], object], touched: set[str]
+) -> None:
+    repository = four_tiers(tmp_path)
+    before = _identities(repository)
+    change(tmp_path)
+    after = _identities(repository)
+    assert {name for name in before if before[name] != after[name]} == touched
+
+
+def test_a_change_for_one_build_is_made_to_what_is_named_alone(tmp_path: Path) -> None:
+    repository = four_tiers(tmp_path)
+    other = PlanRequest(names=("stack",), change=lambda image: changed(image, base_image="x.example/y:1"))
+    (step,) = plan_images(repository, other).steps
+    assert [parent.image for parent in step.definition.parents] == ["x.example/y:1"]
+    assert step.identity != _identities(repository)["stack"]
+
+
+def test_a_flavor_that_is_not_locked_is_blocked_until_somebody_asks_for_it(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path)
+    make_flavor(repository, locked=False)
+    make_image(tmp_path, "stack", {"a": ""})
+    (tmp_path / "factory.toml").write_text(table("stack", "stack", NAME))
+    plan = _plan(repository)
+    assert [(step.name, step.action) for step in plan.steps] == [(NAME, "blocked"), ("stack", "blocked")]
+    assert [step.reasons for step in plan.steps] == [
+        (f"not locked: run `factory lock {NAME}`",),
+        (f"parent {NAME} cannot be built yet",),
+    ]
+    assert plan.to_build == ()
+    for name in (NAME, "stack"):
+        with pytest.raises(LockFileError) as raised:
+            _plan(repository, name)
+        assert raised.value.not_locked
+        assert f"factory lock {NAME}" in raised.value.solution
+
+
+def test_a_missing_input_is_an_error_even_where_nobody_named_the_image(tmp_path: Path) -> None:
+    repository = four_tiers(tmp_path)
+    (tmp_path / "images/trainer/config.yaml").unlink()
+    with pytest.raises(ImageError, match=r"trainer: a declared input is missing: .*config\.yaml"):
+        _plan(repository)
+
+
+def test_an_image_that_is_not_there_and_an_engine_that_is_not_there_are_errors(tmp_path: Path) -> None:
+    repository = four_tiers(tmp_path)
+    with pytest.raises(NotFoundError):
+        _plan(repository, "nothing")
+    with pytest.raises(EngineError):
+        plan_images(repository, PlanRequest(engine="podman"))
+
+
+def test_a_parent_of_this_machine_that_the_engine_lacks_is_an_error(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path)
+    make_image(tmp_path, "stack", {"a": ""})
+    (tmp_path / "factory.toml").write_text(table("stack", "stack", "localhost/base:1"))
+    with pytest.raises(ImageError, match="localhost/base:1"):
+        _plan(repository)
+
+
+def test_a_plan_for_people_and_as_data(tmp_path: Path) -> None:
+    assert plan_parts(report_plan(_plan(make_repository(tmp_path / "none")))) == (
+        "no images yet: make a flavor with `factory new-flavor`",
+    )
+    report = report_plan(_plan(four_tiers(tmp_path / "four")))
+    assert report.summary == "4 of 4 to build, in this order"
+    assert {*report.to_build} == {"base", "launcher", "stack", "trainer"}
+    assert {image.where for image in report.images} == {"nowhere"}
+
+
+@pytest.mark.parametrize(
+    ("reference", "origin"),
+    [
+        ("quay.io/x/y:1", Origin(host="quay.io", repository="x/y", tag="1")),
+        ("127.0.0.1:5000/y:1", Origin(host="127.0.0.1:5000", repository="y", tag="1")),
+        (f"quay.io/x/y:1@{DIGEST}", Origin(host="quay.io", repository="x/y", tag=DIGEST)),
+        ("ubuntu:24.04", Origin(host="docker.io", repository="library/ubuntu", tag="24.04")),
+        ("docker.io/ubuntu:24.04", Origin(host="docker.io", repository="library/ubuntu", tag="24.04")),
+        ("rocm/dev:6", Origin(host="docker.io", repository="rocm/dev", tag="6")),
+        ("docker.io/nvidia/cuda:13", Origin(host="docker.io", repository="nvidia/cuda", tag="13")),
+    ],
+)
+def test_where_a_reference_leads(reference: str, origin: Origin) -> None:
+    assert origin_of(reference) == origin
+
+
+def test_a_digest_takes_the_place_of_a_tag() -> None:
+    assert pinned("127.0.0.1:5000/y:1", DIGEST) == f"127.0.0.1:5000/y@{DIGEST}"
+
+
+def test_digests_are_recorded_beside_those_that_are_there(tmp_path: Path) -> None:
+    assert read_recorded(tmp_path) == {}
+    assert record(tmp_path, {"b:1": DIGEST})
+    assert record(tmp_path, {"a:1": OTHER})
+    assert not record(tmp_path, {"a:1": OTHER})
+    assert read_recorded(tmp_path) == {"a:1": OTHER, "b:1": DIGEST}
+    text = (tmp_path / "parents.json").read_text()
+    assert text == f'{{\n  "a:1": "{OTHER}",\n  "b:1": "{DIGEST}"\n}}\n'
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a:1": "latest"}', '{"a:1": 1}', "{"])
+def test_a_record_that_the_factory_did_not_write_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "parents.json").write_text(text)
+    with pytest.raises(SpecError, match=r"parents\.json"):
+        read_recorded(tmp_path)
