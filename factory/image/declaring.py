@@ -1,15 +1,15 @@
 """Adding an image to ``factory.toml``: its table goes to the end of the file, and the rest stays as it is."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import tomlkit
 
 from factory.errors import SpecError
+from factory.image.definitions import BASE_IMAGE
+from factory.image.tables import IMAGES_TABLE
 from factory.settings import SETTINGS_FILE, read_document
-
-TABLE = "images"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,19 +19,21 @@ class Declaration:
     name: str
     kind: str
     parents: Mapping[str, str]
-    inputs: Sequence[str]
     build_args: Mapping[str, str]
     registry: str | None = None
 
 
 def declaration_text(declaration: Declaration) -> str:
-    """The table as text; a single parent under BASE_IMAGE is written as ``parent``."""
-    lines = [f"[{TABLE}.{declaration.name}]", f"kind = {_quoted(declaration.kind)}"]
-    if list(declaration.parents) == ["BASE_IMAGE"]:
-        lines.append(f"parent = {_quoted(declaration.parents['BASE_IMAGE'])}")
+    """The table as text; a single parent under ``BASE_IMAGE`` is written as ``parent``."""
+    # A name with a dot in it has to be quoted.
+    lines = [
+        f"[{IMAGES_TABLE}.{tomlkit.key(declaration.name).as_string()}]",
+        f"kind = {_quoted(declaration.kind)}",
+    ]
+    if list(declaration.parents) == [BASE_IMAGE]:
+        lines.append(f"parent = {_quoted(declaration.parents[BASE_IMAGE])}")
     else:
         lines += [f"parents.{argument} = {_quoted(image)}" for argument, image in declaration.parents.items()]
-    lines.append(f"inputs = [{', '.join(_quoted(pattern) for pattern in declaration.inputs)}]")
     lines += [
         f"build-args.{argument} = {_quoted(value)}" for argument, value in declaration.build_args.items()
     ]
@@ -47,6 +49,7 @@ def with_declaration(text: str, declaration: Declaration) -> str:
         SpecError: the text is not TOML, or the table of images is written such that none can follow.
     """
     before = read_document(text)
+    where = f"[{IMAGES_TABLE}.{declaration.name}] cannot be added to {SETTINGS_FILE}"
     newline = "\r\n" if "\r\n" in text else "\n"
     gap = newline if text.strip() else ""
     head = text if not text or text.endswith("\n") else text + newline
@@ -55,15 +58,15 @@ def with_declaration(text: str, declaration: Declaration) -> str:
         changed = tomllib.loads(after)
     except tomllib.TOMLDecodeError as error:
         raise SpecError(
-            f"[{TABLE}.{declaration.name}] cannot be added to {SETTINGS_FILE}: {error}",
-            solution=f"Write each image as a table of its own, [{TABLE}.NAME], and run the command again.",
+            f"{where}: {error}",
+            solution=f"Write each image as a table of its own, [{IMAGES_TABLE}.NAME], and run it again.",
         ) from error
-    added = changed[TABLE].pop(declaration.name)
-    if not changed[TABLE] and TABLE not in before:
-        del changed[TABLE]
+    added = changed[IMAGES_TABLE].pop(declaration.name)
+    if not changed[IMAGES_TABLE] and IMAGES_TABLE not in before:
+        del changed[IMAGES_TABLE]
     if changed != before or not added:
         raise SpecError(
-            f"[{TABLE}.{declaration.name}] cannot be added to {SETTINGS_FILE} without changing other tables",
+            f"{where} without changing other tables",
             solution=f"Add it by hand:\n{declaration_text(declaration)}",
         )
     return after

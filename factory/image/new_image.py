@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from factory.errors import FlavorExistsError, ImageError, SpecError
+from factory.errors import FlavorExistsError, SpecError
 from factory.files import exclusive, staged_folder, storage_error, write_whole
-from factory.flavor.name import check_name
-from factory.flavor.references import check_image
 from factory.flavor.repository import Repository
-from factory.image.declaring import TABLE, Declaration, declaration_text, with_declaration
+from factory.image.catalogue import IMAGES_FOLDER
+from factory.image.declaring import Declaration, declaration_text, with_declaration
 from factory.image.pytorch import PyTorchRequest, pytorch_base
-from factory.registry.declared import find_registry, parse_registries
+from factory.image.tables import IMAGES_TABLE, check_image_name, read_images_table
+from factory.registry.declared import parse_registries
 from factory.render.image_templates import ImageTemplate, load_image_template, render_image
 from factory.render.render import RenderedFile
 from factory.settings import SETTINGS_FILE, read_document, read_text
 
-IMAGES_FOLDER = "images"
 _PYTORCH = "pytorch-base"
 
 
@@ -53,24 +52,20 @@ def new_image(repository: Repository, request: ImageRequest, *, dry_run: bool = 
     A run that was killed between the two is completed by the next one that asks for the same.
 
     Raises:
-        SpecError: something asked for is not acceptable, or ``factory.toml`` is not; nothing was written.
+        SpecError: something asked for is not acceptable, such as a parent or a registry that nobody knows,
+            or ``factory.toml`` is not; nothing was written.
         FlavorExistsError: the name is taken; nothing was written.
-        ImageError: the parent is no image of the repository and no reference; nothing was written.
-        NotFoundError: the registry is not declared; nothing was written.
         TemplateError: there is no template for the kind.
         StorageError, BusyError: the file system refused, or another run holds the folder.
     """
     text = read_text(repository.root) or ""
     settings = read_document(text)
-    _check_free(repository, settings, _checked_name(request.name))
-    if request.registry is not None:
-        find_registry(parse_registries(settings), request.registry)
+    _check_tables(repository, text)
+    _check_free(repository, settings, check_image_name(request.name, of="the new image"))
     template = load_image_template(request.kind)
     declaration, values = _declared(template, request)
-    for image in declaration.parents.values():
-        _check_parent(repository, settings, image, name=request.name)
     files = render_image(template, values)
-    with_declaration(text, declaration)
+    _check_tables(repository, with_declaration(text, declaration))
     folder = repository.root / IMAGES_FOLDER / request.name
     _check_folder(folder, files)
     if not dry_run:
@@ -118,31 +113,15 @@ def _declared(template: ImageTemplate, request: ImageRequest) -> tuple[Declarati
         name=request.name,
         kind=request.kind,
         parents=parents,
-        inputs=template.inputs,
         build_args=build_args,
         registry=request.registry,
     ), values | {"parent": parents[template.arguments[0]]}
 
 
-def _checked_name(name: str) -> str:
-    try:
-        return check_name(name)
-    except SpecError as error:
-        raise SpecError(
-            f"the name {name!r} cannot be that of an image and of its folder under {IMAGES_FOLDER}/",
-            solution="Use lower-case letters, digits and hyphens between them, at most 63.",
-        ) from error
-
-
-def _images(settings: Mapping[str, Any]) -> Mapping[str, object]:
-    images = settings.get(TABLE, {})
-    return images if isinstance(images, dict) else {}
-
-
 def _check_free(repository: Repository, settings: Mapping[str, Any], name: str) -> None:
     taken = (
-        f"[{TABLE}.{name}] is in {SETTINGS_FILE} already"
-        if name in _images(settings)
+        f"[{IMAGES_TABLE}.{name}] is in {SETTINGS_FILE} already"
+        if name in settings.get(IMAGES_TABLE, {})
         else f"a flavor is named {name} already"
         if (repository.flavors_folder / name).exists()
         else None
@@ -151,17 +130,11 @@ def _check_free(repository: Repository, settings: Mapping[str, Any], name: str) 
         raise FlavorExistsError(taken, solution="Choose another name: an image's name is its folder's.")
 
 
-def _check_parent(repository: Repository, settings: Mapping[str, Any], image: str, *, name: str) -> None:
-    known = sorted({*_images(settings), *(flavor.name for flavor in repository.flavors())})
-    if image in known:
-        return
-    try:
-        check_image(image, of=f"the parent of {name}")
-    except SpecError as error:
-        raise ImageError(
-            f"{image!r} is neither an image of this repository nor a reference to another: {error.reason}",
-            solution=f"Name one that is there ({', '.join(known) or 'none yet'}), or give registry/path:tag.",
-        ) from error
+def _check_tables(repository: Repository, text: str) -> None:
+    """Pass where what factory.toml is going to say of images can be read: parents and registry are there."""
+    document = read_document(text)
+    flavors = [flavor.name for flavor in repository.flavors()]
+    read_images_table(document, registries=parse_registries(document), flavors=flavors)
 
 
 def _check_folder(folder: Path, files: tuple[RenderedFile, ...]) -> None:

@@ -21,14 +21,12 @@ _RENDERED = ".j2"
 class ImageTemplate:
     """The templates of one kind of image.
 
-    ``inputs`` are the patterns that decide an image's identity, beside its Dockerfile; ``arguments`` the
-    build arguments that name its parents, that of the final stage first; ``accelerators`` the data of
-    each, by name.
+    ``arguments`` are the build arguments that name the parents of such an image, that of the final stage
+    first; ``accelerators`` the data of each, by name.
     """
 
     kind: str
     folder: Path
-    inputs: tuple[str, ...]
     arguments: tuple[str, ...]
     accelerators: Mapping[str, Mapping[str, Any]]
 
@@ -46,7 +44,6 @@ def load_image_template(kind: str) -> ImageTemplate:
         return ImageTemplate(
             kind=kind,
             folder=folder,
-            inputs=tuple(description["inputs"]),
             arguments=tuple(description["arguments"]),
             accelerators=description.get("accelerators", {}),
         )

@@ -128,6 +128,7 @@ ATTEMPTS = (
     ),
     _attempt(f"new-flavor --accelerator cuda --accelerator-version 13.0 --torch 2.11.0 --python 3.12 "
              f"--training-hub 0.9.1 --from {CUDA} --name other", says="Next: factory lock"),
+    _attempt(f"new-image stack --kind stack --parent {CUDA}", says="images/stack"),
     _attempt("list", says=CUDA),
     _attempt(f"show {CUDA}", says="flash-attn"),
     _attempt("sync", says=""),

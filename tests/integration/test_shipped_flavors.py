@@ -98,6 +98,7 @@ OFFLINE = [
     ("drift-report", 1, "numpy"),
     (f"check {CUDA} --format test-output", 0, f'"note": "{CUDA}: '),
     (f"konflux --prefetch-input {CUDA}", 0, '"py_version":312'),
+    (f"new-image stack --kind stack --parent {CUDA} --dry-run", 0, "Would make"),
     (f"plan {CUDA} --offline", 0, CUDA),
     (f"plan {ROCM} --offline", 16, f"factory lock {ROCM}"),
     ("push oci:{elsewhere}/no-layout --to 127.0.0.1:1/team", 13, "no-layout is not there"),

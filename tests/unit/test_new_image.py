@@ -15,16 +15,11 @@ from support.clean_flavor import NAME, make_flavor, make_repository
 
 from factory.dockerfile.instructions import read_instructions
 from factory.dockerfile.stages import FROM
-from factory.errors import (
-    FactoryError,
-    FlavorExistsError,
-    ImageError,
-    NotFoundError,
-    SpecError,
-    TemplateError,
-)
+from factory.errors import FactoryError, FlavorExistsError, SpecError, TemplateError
 from factory.flavor.repository import Repository
+from factory.image.catalogue import read_catalogue
 from factory.image.declaring import Declaration, with_declaration
+from factory.image.inputs import read_inputs
 from factory.image.new_image import ImageRequest, NewImage, new_image
 from factory.image.pytorch import PyTorchRequest
 from factory.lock.lockfile import parse_lock
@@ -70,11 +65,29 @@ def test_every_tier_and_a_separate_lineage_are_started_one_after_the_other(repos
             for path, content in _everything(repository.root).items()
             if path.startswith(f"images/{request.name}/")
         }
-    assert _table(repository, "stack") == {
-        "kind": "stack", "parent": "torch-cu130", "inputs": ["requirements.txt"]
-    }  # fmt: skip
+    assert _table(repository, "stack") == {"kind": "stack", "parent": "torch-cu130"}
     assert _table(repository, "trainer")["parent"] == "stack"
     assert _table(repository, "launcher")["parent"].startswith("registry.example.com/python@")
+    catalogue = read_catalogue(repository)
+    assert set(catalogue.names) == {request.name for request in TIERS}
+    assert [parent.argument for parent in catalogue.definition(BASE.name).parents] == [
+        "BASE_IMAGE",
+        "DEVEL_IMAGE",
+    ]
+
+
+def test_all_that_a_dockerfile_copies_is_there_and_decides_the_identity(repository: Repository) -> None:
+    for request in TIERS:
+        new_image(repository, request)
+    catalogue = read_catalogue(repository)
+    inputs = {name: set(read_inputs(catalogue.definition(name))) for name in catalogue.names}
+    assert inputs["stack"] == {"Dockerfile", "requirements.txt"}
+    assert inputs["trainer"] == {"Dockerfile", "src/train.py"}
+    assert inputs["launcher"] == {"Dockerfile", "src/launch.py"}
+    # What a lock is made from changes nothing until it is locked again.
+    folder = repository.root / "images" / BASE.name
+    there = {path.name for path in folder.iterdir()}
+    assert inputs[BASE.name] == there - {"requirements-build.in", "requirements-runtime.in"}
 
 
 def test_a_source_built_base_says_in_factory_toml_what_it_compiles_and_from_what(
@@ -117,13 +130,17 @@ def test_the_architectures_and_the_parents_are_those_that_were_given(repository:
 @pytest.mark.parametrize(
     ("request_", "error", "says"),
     [
-        (replace(STACK, name="../elsewhere"), SpecError, "'../elsewhere' cannot be that of an image"),
-        (replace(STACK, name="UPPER"), SpecError, "'UPPER' cannot be that of an image"),
+        (replace(STACK, name="../elsewhere"), SpecError, "'../elsewhere' is a path"),
+        (replace(STACK, name="UPPER"), SpecError, "'UPPER' cannot be the name"),
         (replace(STACK, name=NAME), FlavorExistsError, "a flavor is named"),
         (replace(STACK, parent=None), SpecError, "stands on another image"),
-        (replace(STACK, parent="no-such-image"), ImageError, "neither an image of this repository"),
-        (replace(STACK, parent="registry.example.com/base"), ImageError, "neither a tag nor a digest"),
-        (replace(STACK, registry="nowhere"), NotFoundError, "no registry 'nowhere'"),
+        (replace(STACK, parent="no-such-image"), SpecError, "no image of this repository"),
+        (
+            replace(STACK, parent="registry.example.com/base"),
+            SpecError,
+            "no reference with a tag or a digest",
+        ),
+        (replace(STACK, registry="nowhere"), SpecError, "'nowhere' is not declared"),
         (replace(STACK, pytorch=CUDA), SpecError, "compiles no PyTorch"),
         (replace(STACK, devel_image="registry.example.com/b:1"), SpecError, "compiles no PyTorch"),
         (replace(STACK, kind="universal"), TemplateError, "no template"),
@@ -205,7 +222,7 @@ def test_of_many_at_once_each_is_there_in_the_end(repository: Repository) -> Non
     assert {name: _table(repository, name)["kind"] for name in names} == dict.fromkeys(names, "stack")
 
 
-DECLARED = Declaration(name="new", kind="stack", parents={"BASE_IMAGE": "base"}, inputs=["a"], build_args={})
+DECLARED = Declaration(name="new", kind="stack", parents={"BASE_IMAGE": "base"}, build_args={})
 
 
 @pytest.mark.parametrize(
@@ -224,7 +241,7 @@ def test_an_image_is_added_at_the_end_and_the_rest_stays_byte_for_byte(text: str
     assert after.startswith(text)
     assert after.count("\r\n") == (after.count("\n") if "\r" in text else 0)
     new = tomllib.loads(after)["images"].pop("new")
-    assert new == {"kind": "stack", "parent": "base", "inputs": ["a"]}
+    assert new == {"kind": "stack", "parent": "base"}
 
 
 def test_a_table_of_images_that_is_closed_is_refused(repository: Repository) -> None:
@@ -234,6 +251,22 @@ def test_a_table_of_images_that_is_closed_is_refused(repository: Repository) -> 
         new_image(repository, STACK)
     assert path.read_text() == "images = {}\n"
     assert not (repository.root / "images").exists()
+
+
+def test_tables_that_are_wrong_already_are_told_before_anything_is_done(repository: Repository) -> None:
+    path = repository.root / "factory.toml"
+    path.write_text("images = 5\n")
+    with pytest.raises(SpecError, match="images is not a table"):
+        new_image(repository, STACK)
+    path.write_text('[images.old]\nkind = "stack"\nparent = "gone"\n')
+    with pytest.raises(SpecError, match="'gone' is no image"):
+        new_image(repository, STACK)
+    assert not (repository.root / "images").exists()
+
+
+def test_a_name_may_have_a_version_in_it(repository: Repository) -> None:
+    new_image(repository, replace(STACK, name="stack-1.2"))
+    assert read_catalogue(repository).names == ("stack-1.2",)
 
 
 def test_the_templates_of_images_are_no_template_sets_for_flavors() -> None:
@@ -263,29 +296,6 @@ def test_a_dockerfile_ends_as_a_user_that_is_not_root_and_names_its_parents_as_a
     names = {match["stage"] for match in stages if match}
     parents = {"${BASE_IMAGE}", "${DEVEL_IMAGE}", "scratch"}
     assert all(match and match["image"] in names | parents for match in stages)
-
-
-@pytest.mark.parametrize("request_", TIERS, ids=lambda request: request.name)
-def test_every_file_that_a_dockerfile_copies_is_an_input_and_there(
-    repository: Repository, request_: ImageRequest
-) -> None:
-    for request in TIERS:
-        new_image(repository, request)
-    folder = repository.root / "images" / request_.name
-    copied = {
-        word.rstrip("/")
-        for name, text in _instructions(repository, request_.name)
-        if name == "COPY" and "--from=" not in text
-        for word in [word for word in text.split() if not word.startswith("--")][:-1]
-    }
-    inputs = {
-        path for pattern in _table(repository, request_.name)["inputs"] for path in folder.glob(pattern)
-    }
-    assert copied
-    for word in copied:
-        path = folder / word
-        assert path.exists()
-        assert path in inputs or any(path in found.parents for found in inputs)
 
 
 def test_no_compiler_and_no_sources_reach_the_final_stage(repository: Repository) -> None:
