@@ -15,6 +15,7 @@ from factory.adopt.run import Around, is_install, only_installs, place_builder_r
 from factory.adopt.settings import CREDENTIALS, place_env, place_label
 from factory.check.dockerfiles import check_instruction
 from factory.check.indexes import second_indexes
+from factory.check.installs import pip_call
 from factory.dockerfile.instructions import read_instructions
 from factory.dockerfile.shell import commands, exec_form
 from factory.errors import SpecError
@@ -123,7 +124,13 @@ def _standing(dockerfile: Dockerfile) -> Iterator[tuple[int, Step, Step | None, 
 
 
 def _installs(step: Step) -> bool:
-    return is_install(step) or copies_packages(step)
+    return is_install(step) or copies_packages(step) or _installs_a_lock(step)
+
+
+def _installs_a_lock(step: Step) -> bool:
+    """Whether a lock is installed among other things, as the template does."""
+    calls = [pip_call(command) for command in commands(step.text)] if step.name == "RUN" else []
+    return any(call is not None and call.locks for call in calls)
 
 
 def _hook(step: Step, install: Step | None) -> HookName:

@@ -9,6 +9,7 @@ from packaging.utils import canonicalize_name
 from factory.errors import SpecError
 from factory.flavor.hooks import NO_HOOKS, Hooks, read_hooks
 from factory.flavor.indexes import MAIN_INDEX, FurtherIndex, read_further_indexes
+from factory.flavor.layers import PackageLayer, default_layers, read_layers
 from factory.flavor.name import check_name, derive_name
 from factory.flavor.references import (
     check_accelerator_version,
@@ -51,6 +52,8 @@ class Spec:
     ``accelerator_version`` is None for cpu; ``index_url`` is None where the flavor is locked
     against the public index; ``name`` is None where the folder has the derived name. ``indexes`` are
     those beside the main one, ``redirect_hosts`` the hosts that an index may send a request on to.
+    ``layers`` are those of packages that it names, empty for the default; ``bytecode`` is whether what they
+    install is compiled.
     """
 
     accelerator: str
@@ -70,11 +73,18 @@ class Spec:
     redirect_hosts: tuple[str, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     hooks: Hooks = NO_HOOKS
+    layers: tuple[PackageLayer, ...] = ()
+    bytecode: bool = False
 
     @property
     def folder_name(self) -> str:
         """The name that the flavor's folder has to have."""
         return self.name or self.derived_name
+
+    @property
+    def package_layers(self) -> tuple[PackageLayer, ...]:
+        """The layers of packages without the last, ``rest``, which takes what they leave."""
+        return self.layers or default_layers(self.accelerator)
 
     @property
     def index_names(self) -> tuple[str, ...]:
@@ -131,6 +141,8 @@ def parse_spec(table: Mapping[str, object], *, where: str) -> Spec:
         redirect_hosts=reader.texts("redirect-hosts"),
         waivers=read_waivers(reader),
         hooks=read_hooks(reader),
+        layers=read_layers(reader),
+        bytecode=reader.flag("bytecode", default=False),
     )
     reader.refuse_the_rest()
     try:

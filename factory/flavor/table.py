@@ -30,6 +30,11 @@ class Table:
         self._example = example
         self._read: set[str] = set()
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What stands in the table, in its order."""
+        return tuple(self._content)
+
     def text(self, key: str) -> str:
         """A string that has to be there, and is not blank."""
         value = self.optional_text(key)

@@ -88,10 +88,12 @@ def test_every_hook_stands_in_its_place() -> None:
             r'ENV SAID="say \"\$5\" to #1"',
             "USER 0",
             "RUN touch /before && true",
-            "COPY --chmod=0644 requirements.txt",
+            "COPY --from=builder /layers/accelerator/",
             "RUN umask 002",
+            "COPY --from=builder /layers/rest/",
             "COPY --chmod=0644 own.py conf/own.cfg /opt/own/",
-            "COPY --from=builder",
+            "COPY --chmod=0644 requirements.txt",
+            "COPY --from=builder /prepared/",
         )
         if not start.startswith("USER")
     ]

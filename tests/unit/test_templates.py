@@ -98,17 +98,18 @@ def test_every_label_is_there_once_and_says_something(case: str, path: str) -> N
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("path", DOCKERFILES)
-def test_packages_are_installed_once_as_user_1001_with_umask_002(case: str, path: str) -> None:
+def test_each_layer_of_packages_is_installed_once_as_user_1001_with_umask_002(case: str, path: str) -> None:
     user, installs = "", []
     for line in instructions(text(case, path)):
         word, _, rest = line.partition(" ")
         user = rest if word == "USER" else user
         if word == "RUN" and re.search(r"\b(uv )?pip install\b", rest):
             installs.append((user, rest))
-    ((installer, install),) = installs
-    assert installer == "1001"
-    assert install.startswith("umask 002 &&")
-    assert {"--no-cache", "--no-deps", "--require-hashes"} <= set(install.split())
+    assert [installer for installer, _ in installs] == ["1001", "1001"]
+    for (_, install), layer in zip(installs, ("accelerator", "rest"), strict=True):
+        assert install.startswith("umask 002 &&")
+        assert {"--no-cache", "--no-deps", "--require-hashes"} <= set(install.split())
+        assert re.findall(r"-r (/\S+)", install) == [f"/usr/share/factory/layers/{layer}/requirements.txt"]
     assert user == "1001"
 
 
