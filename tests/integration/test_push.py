@@ -9,7 +9,9 @@ from support.layouts import MANIFEST, SmallImage, indexed
 from support.push_site import REGISTRY_ERROR, TAG, Site, push_site
 from support.registry import registry
 
+import factory.registry.client
 from factory.cli.main import main
+from factory.index.patience import Patience
 
 pytestmark = pytest.mark.integration
 
@@ -117,10 +119,14 @@ def test_two_destinations_have_one_digest(site: Site, tmp_path: Path) -> None:
     assert [outcome["error"] for outcome in report["outcomes"]] == [None, None]
 
 
-def test_a_destination_that_is_down_does_not_stop_the_other(site: Site, tmp_path: Path) -> None:
+def test_a_destination_that_is_down_does_not_stop_the_other(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with registry(tmp_path / "far") as far:
         gone = far.host
     image = site.image()
+    # How long it is waited for is not what is tested.
+    monkeypatch.setattr(factory.registry.client, "PATIENCE", Patience(pause_seconds=0.01))
     report = site.push(image.reference, "--to", f"{gone}/team", "--to", "near", status=REGISTRY_ERROR)
     down, near = report["outcomes"]
     assert down["error"]["kind"] == "RegistryError"

@@ -1,8 +1,10 @@
 """`factory push` where the registry or the network fails: nothing half-tagged, nothing lost."""
 
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,6 +113,18 @@ def test_the_moving_tag_stays_where_another_tag_could_not_be_set(site: Site, pro
     assert site.tags() == {"latest": old.digest}
 
 
+@pytest.mark.parametrize("lost", ["sha256:", TAG, "latest"])
+def test_what_a_registry_says_to_have_taken_is_read_back(site: Site, proxy: FaultProxy, lost: str) -> None:
+    image, old = site.image(), site.image("old", content="old")
+    site.push(old.reference, "--to", "near", "--tags", "latest")
+    proxy.faults.append(Fault(kind="lost", method="PUT", path=f"/manifests/{lost}", times=-1))
+    report = site.push(image.reference, "--to", f"{proxy.host}/team", status=REGISTRY_ERROR)
+    (outcome,) = report["outcomes"]
+    assert "was read back and is not what was pushed" in outcome["error"]["reason"]
+    assert lost not in [tag["tag"] for tag in outcome["tags"]]
+    assert site.tags()["latest"] == old.digest
+
+
 def test_one_destination_that_fails_does_not_hold_up_the_other(site: Site, proxy: FaultProxy) -> None:
     image = site.image()
     proxy.faults.append(Fault(kind="reset", method="PATCH", path=_UPLOADS, times=-1))
@@ -161,3 +175,22 @@ def test_of_two_images_that_want_one_tag_at_once_exactly_one_gets_it(site: Site)
     (loser,) = (name for name, status in statuses.items() if status != 0)
     assert re.search("1.0.0 is there already and names another image", said[loser][1])
     assert site.tags() == {"1.0.0": images[winner].digest, "latest": images[winner].digest}
+
+
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
+def test_a_push_that_is_interrupted_ends_at_once_and_leaves_no_tag_and_no_login(
+    site: Site, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, word: signal.Signals
+) -> None:
+    temporary = site.root / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    proxy.faults.append(Fault(kind="slow", method="PATCH", path=_UPLOADS, times=-1, seconds=60))
+    run = _started(site, site.image().reference, "--to", f"{proxy.host}/team")
+    while not proxy.hit and run.poll() is None:
+        time.sleep(0.02)
+    assert list(temporary.rglob("auth.json"))
+    run.send_signal(word)
+    out, err = run.communicate(timeout=20)
+    assert run.returncode == 130, out + err
+    assert not list(temporary.iterdir())
+    assert site.tags() == {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Kind = Literal["unavailable", "reset", "slow"]
+Kind = Literal["unavailable", "reset", "slow", "lost"]
 _CHUNK = 16 << 10
 _HOP_HEADERS = frozenset({"connection", "transfer-encoding", "keep-alive", "content-length"})
 
@@ -22,7 +22,8 @@ class Fault:
     """What happens to requests of a method whose path fits, so many times (a negative number: always).
 
     ``unavailable`` answers 503. ``reset`` passes on half of the request's body, or of the answer's where
-    the request has none, and then resets the connection. ``slow`` waits before it answers.
+    the request has none, and then resets the connection. ``slow`` waits before it answers. ``lost`` says
+    that all was taken (201), and passes nothing on.
     """
 
     kind: Kind
@@ -98,6 +99,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.state.seen.append((self.command, self.path, len(body)))
         if fault is not None and fault.kind == "unavailable":
             self._send(503, {}, b"")
+            return
+        if fault is not None and fault.kind == "lost":
+            self._send(201, {}, b"")
             return
         if fault is not None and fault.kind == "slow":
             time.sleep(fault.seconds)
