@@ -129,9 +129,9 @@ def read_catalogue(repository: Repository) -> Catalogue:
     """
     document = read_settings(repository.root)
     registries = parse_registries(document)
-    flavors = {
-        flavor.name: flavor for flavor in repository.flavors() if (flavor.folder / PROJECT_FILE).is_file()
-    }
+    # A flavor that is given as a path may stand alone, in no repository.
+    found = repository.flavors() if repository.flavors_folder.is_dir() else ()
+    flavors = {flavor.name: flavor for flavor in found if (flavor.folder / PROJECT_FILE).is_file()}
     tables = read_images_table(document, registries=registries, flavors=flavors)
     for name, table in tables.items():
         _require_folder(repository, name, table, flavors)

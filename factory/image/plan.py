@@ -113,8 +113,8 @@ class _Scene:
     standing: Standing
 
 
-def plan_images(repository: Repository, request: PlanRequest) -> Plan:
-    """Say what has to be built.
+def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Catalogue | None = None) -> Plan:
+    """Say what has to be built; ``catalogue`` is that of the repository, where it was read already.
 
     Raises:
         SpecError: ``factory.toml`` or a flavor says what is not acceptable.
@@ -125,7 +125,7 @@ def plan_images(repository: Repository, request: PlanRequest) -> Plan:
         EngineError: the engine is not there or does not work, and is needed.
         StorageError: a file cannot be read.
     """
-    catalogue = read_catalogue(repository)
+    catalogue = catalogue or read_catalogue(repository)
     images, asked = _chosen(catalogue, request)
     blocked = _blocked(images)
     if request.names:

@@ -9,7 +9,7 @@ from support.clean_flavor import NAME, make_flavor, make_repository
 from support.tiers import BASE, four_tiers, make_image, table
 
 from factory.errors import EngineError, ImageError, LockFileError, NotFoundError, SpecError
-from factory.flavor.repository import Repository
+from factory.flavor.repository import Repository, find_repository
 from factory.image.definitions import changed
 from factory.image.identity import Manifest, ParentState
 from factory.image.inputs import InputFile
@@ -231,6 +231,27 @@ def test_a_parent_of_this_machine_that_the_engine_lacks_is_an_error(tmp_path: Pa
     (tmp_path / "factory.toml").write_text(table("stack", "stack", "localhost/base:1"))
     with pytest.raises(ImageError, match="localhost/base:1"):
         _plan(repository)
+
+
+@pytest.mark.parametrize("kind", ["podman", "docker"])
+def test_an_engine_that_does_not_work_is_an_error_and_not_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    program = tmp_path / "bin" / kind
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'no space for the storage' >&2\nexit 125\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/bin:/usr/bin")
+    with pytest.raises(EngineError, match="no space for the storage"):
+        plan_images(four_tiers(tmp_path), PlanRequest(engine=kind))
+
+
+def test_a_flavor_that_stands_in_no_repository_is_planned_by_its_path(tmp_path: Path) -> None:
+    flavor = make_flavor(make_repository(tmp_path / "elsewhere"))
+    alone = flavor.folder.rename(tmp_path / flavor.name)
+    repository = find_repository(None, start=tmp_path, flavors=(str(alone),))
+    (step,) = _plan(repository, str(alone)).steps
+    assert (step.name, step.action) == (NAME, "build")
 
 
 def test_a_plan_for_people_and_as_data(tmp_path: Path) -> None:
