@@ -1,4 +1,4 @@
-"""``factory build``: build a flavor's image."""
+"""``factory build``: build the images that have to be built."""
 
 import os
 from pathlib import Path
@@ -6,15 +6,17 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, common
-from factory.console import Table, human_size
 from factory.hermetic.plan import Fetching
-from factory.image.build import BuildRequest, BuiltImage, build_flavor, plan_build, shell_command
-from factory.image.engine import ENGINE_VARIABLE, ENGINES
+from factory.image.build import BuildRequest, plan_build
+from factory.image.build_all import build_images
+from factory.image.build_text import dry_run, dry_run_parts, report_data, report_parts
+from factory.image.engine import ENGINE_VARIABLE, ENGINES, find_engine
+from factory.image.segment_cache import prune
 from factory.lock.find_links import folders_in_environment
 
 
-@click.command(short_help="Build a flavor's image with podman, or docker.")
-@click.argument("flavor", metavar="FLAVOR")
+@click.command(short_help="Build the images that have to be built, parents first.")
+@click.argument("images", metavar="[IMAGE]...", nargs=-1)
 @click.option("--downstream", is_flag=True, help="Build Dockerfile.konflux, on the downstream base image.")
 @click.option(
     "--hermetic",
@@ -23,7 +25,11 @@ from factory.lock.find_links import folders_in_environment
     "system packages.",
 )
 @click.option("--base-image", metavar="REF", help="Another base image than the flavor's, with tag or digest.")
-@click.option("--tag", metavar="TAG", help="Default: localhost/FLAVOR:latest, or :downstream.")
+@click.option(
+    "--tag",
+    metavar="TAG",
+    help="In place of the moving tag, which is localhost/IMAGE:latest, or :downstream.",
+)
 @click.option(
     "--prefetched",
     type=click.Path(path_type=Path, file_okay=False),
@@ -36,54 +42,89 @@ from factory.lock.find_links import folders_in_environment
     help="With --hermetic, as for `factory prefetch`.",
 )
 @click.option(
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Images built at a time, at most.",
+)
+@click.option("--force", is_flag=True, help="Build what is named whatever is there, and from nothing.")
+@click.option(
+    "--pull",
+    is_flag=True,
+    help="Ask the origins of parents for their digests, record them in parents.json, and build on those.",
+)
+@click.option(
+    "--verify-reproducible",
+    "verify",
+    is_flag=True,
+    help="Build twice from nothing and compare layer by layer. Exit with 1, and move no tag, where "
+    "they differ.",
+)
+@click.option(
+    "--prune-cache",
+    is_flag=True,
+    help="Build nothing: remove what is kept of single layers (localhost/factory-layer) from the engine.",
+)
+@click.option(
     "--engine", type=click.Choice(ENGINES), help=f"Default: {ENGINE_VARIABLE}, then podman, docker."
 )
-@click.option("--dry-run", is_flag=True, help="Check, and say what would be run.")
+@click.option("--dry-run", "dry", is_flag=True, help="Check, and say what would be done.")
 @common
 def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation: Invocation,
     *,
-    flavor: str,
+    images: tuple[str, ...],
     downstream: bool,
     hermetic: bool,
     base_image: str | None,
     tag: str | None,
     prefetched: Path | None,
     find_links: tuple[Path, ...],
+    jobs: int,
+    force: bool,
+    pull: bool,
+    verify: bool,
+    prune_cache: bool,
     engine: str | None,
-    dry_run: bool,
-) -> None:
-    """Build a flavor's image with podman, or docker."""
-    repository = invocation.repository_of(flavor)
+    dry: bool,
+) -> int:
+    """Build the images that have to be built, parents first.
+
+    An IMAGE is a flavor, or is defined in factory.toml; every image where none is named. `factory plan` says
+    which have to be built: those whose identity neither their registry nor the engine has. Each gets the
+    tag of its identity and then its moving tag. Interrupted, the next run goes on behind the last layer that
+    was finished.
+    """
+    if prune_cache:
+        removed = prune(find_engine(engine), dry_run=dry)
+        would = "would be removed" if dry else "removed"
+        invocation.console.result({"removed": removed}, f"{len(removed)} layers {would}")
+        return 0
+    repository = invocation.repository_of(*images)
     request = BuildRequest(
         work=repository.root / ".work",
+        names=images,
         downstream=downstream,
         hermetic=hermetic,
         base_image=base_image,
         tag=tag,
         prefetched=prefetched,
         engine=engine,
+        jobs=jobs,
+        force=force,
+        pull=pull,
+        verify=verify,
     )
-    plan = plan_build(repository.flavor(flavor), request)
-    if dry_run:
-        invocation.console.result({"command": shell_command(plan)}, shell_command(plan))
-        return
+    plan = plan_build(repository, request)
+    if dry:
+        found = dry_run(plan)
+        invocation.console.result(found, *dry_run_parts(found))
+        return 0
     fetching = Fetching(
         find_links=find_links, public_find_links=() if find_links else folders_in_environment(os.environ)
     )
     with invocation.console.progress("prefetch", total=0, unit="bytes") as progress:
-        built = build_flavor(plan, fetching=fetching, progress=progress)
-    invocation.console.result(built, _table(built))
-
-
-def _table(built: BuiltImage) -> Table:
-    added = "" if built.added is None else f", {human_size(built.added)} over its base image"
-    return Table(
-        headings=("IMAGE", built.tag),
-        rows=(
-            ("id", built.id[:12]),
-            ("size", human_size(built.size) + added),
-            ("base image", built.base_image),
-            ("built in", f"{built.seconds:.1f} s"),
-        ),
-    )
+        report = build_images(plan, fetching=fetching, progress=progress, say=invocation.console.note)
+    invocation.console.result(report_data(plan, report), *report_parts(plan, report))
+    return 0 if report.reproducible else 1

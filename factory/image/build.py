@@ -1,105 +1,138 @@
-"""Build a flavor's image with the container engine."""
+"""What `factory build` is going to do: which images, from what, under which names. Nothing changes here."""
 
 import shlex
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.console import Progress
-from factory.errors import DriftError, EngineError, LockFileError
-from factory.flavor.references import check_image, check_tag
-from factory.flavor.repository import Flavor
+from factory.errors import DriftError, EngineError, LockFileError, SpecError
+from factory.flavor.references import check_tag
+from factory.flavor.repository import Flavor, Repository
 from factory.hermetic.layout import MOUNT_POINT
-from factory.hermetic.plan import Fetching
-from factory.hermetic.prefetch import Prefetched, prefetch_flavor
-from factory.image.dockerfile import mount_in_every_run
-from factory.image.engine import Engine, find_engine, find_image, run_engine
+from factory.image.catalogue import read_catalogue
+from factory.image.definitions import ImageDefinition, changed
+from factory.image.engine import Engine, find_engine, find_image
+from factory.image.plan import ParentReference, PlanRequest, Step, plan_images
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockset import require_lock_set
+from factory.registry.declared import Registry
 from factory.render.drift import find_drift
-
-_MIDSTREAM, _DOWNSTREAM = "Dockerfile", "Dockerfile.konflux"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
-    """What to build. None means the default.
+    """What to build. None means the default; no ``names`` are all images of the repository.
 
     ``hermetic``: from a prefetched folder, without a network, which is a downstream build always: the
     midstream one installs system packages. ``prefetched`` is that folder, by default one for the
-    flavor under ``work``.
+    flavor under ``work``. ``force``: whatever is there already, and from nothing. ``verify``: twice from
+    nothing, and compared. ``jobs`` is how many images may be built at a time.
     """
 
     work: Path
+    names: tuple[str, ...] = ()
     downstream: bool = False
     hermetic: bool = False
     base_image: str | None = None
     tag: str | None = None
     prefetched: Path | None = None
     engine: str | None = None
+    jobs: int = 1
+    force: bool = False
+    pull: bool = False
+    verify: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One image of a build: what is to be done, and the moving name that it gets last.
+
+    ``hermetic``: without a network; ``prefetched`` is the folder to build from then, None where there is
+    nothing to prefetch. ``asked``: it was asked for, and did not come along as a parent.
+    """
+
+    step: Step
+    moving: str
+    asked: bool
+    hermetic: bool
+    prefetched: Path | None
+
+    @property
+    def name(self) -> str:
+        """The image's name."""
+        return self.step.name
+
+    @property
+    def dockerfile(self) -> Path:
+        """Its Dockerfile."""
+        return self.step.definition.folder / self.step.definition.dockerfile
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """Its build arguments, its parents among them."""
+        parents = {parent.argument: parent.reference for parent in self.step.parents}
+        return {**dict(self.step.definition.build_args), **parents}
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildPlan:
-    """A build that can be started. ``prefetched`` is None where the build has a network."""
+    """A build that can be started: parents first. ``digests`` are to be recorded in ``parents.json``."""
 
-    flavor: Flavor
+    root: Path
+    request: BuildRequest
     engine: Engine
-    dockerfile: Path
-    base_image: str
-    tag: str
-    prefetched: Path | None
+    targets: tuple[Target, ...]
+    registries: Mapping[str, Registry]
+    digests: Mapping[str, str]
+
+    @property
+    def asked(self) -> tuple[Target, ...]:
+        """What was asked for."""
+        return tuple(target for target in self.targets if target.asked)
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuiltImage:
-    """An image that was built.
-
-    ``size`` is that of its layers in bytes, uncompressed, and ``added`` what it has over its base image,
-    None where that is not at hand; ``seconds`` are the engine's alone.
-    """
-
-    flavor: str
-    tag: str
-    id: str
-    base_image: str
-    prefetched: Prefetched | None
-    size: int
-    added: int | None
-    seconds: float
-
-
-def plan_build(flavor: Flavor, request: BuildRequest) -> BuildPlan:
+def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
     """Check that a build can be started. Nothing is built or written.
 
     Raises:
-        LockFileError: the flavor is not locked, or its lock is older than its pyproject.toml.
+        LockFileError: a flavor is not locked, or its lock is older than its pyproject.toml.
         DriftError: its folder is not as rendered.
-        SpecError: the base image or the tag is not an image reference.
+        SpecError: ``factory.toml``, the base image or the tag is not acceptable.
         EngineError: there is no engine, or it lacks what a build without a network needs.
+        ImageError, NotFoundError, RegistryError: as for `plan_images`.
     """
-    spec = flavor.project.spec
-    hermetic = request.hermetic or request.prefetched is not None
-    downstream = request.downstream or hermetic
-    default_base = spec.downstream_base_image if downstream else spec.base_image
-    default_tag = f"localhost/{flavor.name}:{'downstream' if downstream else 'latest'}"
-    folder = request.prefetched or request.work / "prefetched" / flavor.name
-    plan = BuildPlan(
-        flavor=flavor,
-        engine=find_engine(request.engine),
-        dockerfile=flavor.folder / (_DOWNSTREAM if downstream else _MIDSTREAM),
-        base_image=check_image(request.base_image or default_base, of="the base image"),
-        tag=check_tag(request.tag or default_tag),
-        prefetched=folder.absolute() if hermetic else None,
+    _refuse_unclear(request)
+    engine = find_engine(request.engine)
+    catalogue = read_catalogue(repository)
+    named = catalogue.select(request.names) if request.names else ()
+    for image in named:
+        _require_rendered(image)
+    plan = plan_images(
+        repository,
+        PlanRequest(
+            names=request.names,
+            change=lambda image: _changed(image, request),
+            pull=request.pull,
+            force=request.force or request.verify,
+            engine=request.engine,
+        ),
     )
-    require_buildable(flavor)
-    if plan.prefetched is not None:
-        _require_mountable(plan, plan.prefetched)
-        _require_base_image(plan)
-    return plan
+    names = {image.name for image in named}
+    steps = [step for step in plan.steps if step.action != "blocked"]
+    targets = tuple(_target(step, request, asked=not names or step.name in names) for step in steps)
+    for target in targets:
+        if target.step.action == "build":
+            if target.name not in names:
+                _require_rendered(target.step.definition)
+            _require_possible(engine, target)
+    return BuildPlan(
+        root=repository.root,
+        request=request,
+        engine=engine,
+        targets=targets,
+        registries=catalogue.registries,
+        digests=plan.digests,
+    )
 
 
 def require_buildable(flavor: Flavor) -> None:
@@ -122,96 +155,95 @@ def require_buildable(flavor: Flavor) -> None:
         )
 
 
-def build_flavor(plan: BuildPlan, *, fetching: Fetching, progress: Progress) -> BuiltImage:
-    """Build an image, from a complete prefetched folder where the plan has one.
+def build_arguments(target: Target, engine: Engine, *, dockerfile: Path, context: Path) -> tuple[str, ...]:
+    """The engine's arguments for one build of a whole Dockerfile: docker's build, and podman's by hand."""
+    arguments = ["build", "--file", str(dockerfile), "--tag", target.step.local or target.moving]
+    for name, value in target.arguments.items():
+        arguments += ["--build-arg", f"{name}={value}"]
+    if target.hermetic:
+        arguments += ["--network", "none"]
+        arguments += ["--pull=never"] if engine.kind == "podman" else []
+    if target.prefetched is not None and engine.kind == "podman":
+        # z: where SELinux is on, the container may not read the folder otherwise.
+        arguments += ["--volume", f"{target.prefetched}:{MOUNT_POINT}:ro,z"]
+    elif target.prefetched is not None:
+        arguments += ["--build-context", f"prefetched={target.prefetched}"]
+    return (*arguments, str(context))
 
-    The engine's output goes to standard error.
 
-    Raises:
-        EngineError: the engine failed.
-        PrefetchError, IndexAccessError, StorageError, BusyError: as for `prefetch_flavor`.
-    """
-    prefetched = None
-    if plan.prefetched is not None:
-        prefetched = prefetch_flavor(plan.flavor, plan.prefetched, fetching=fetching, progress=progress)
-    start = time.monotonic()
-    with _dockerfile(plan) as dockerfile:
-        run_engine(plan.engine, build_arguments(plan, dockerfile), solution=_solution(plan))
-    seconds = time.monotonic() - start
-    image = find_image(plan.engine, plan.tag)
-    if image is None:
-        raise EngineError(
-            f"{plan.engine.kind} ended well and does not have {plan.tag}",
-            solution="Look at what it said above, and at its storage settings.",
-        )
-    base = find_image(plan.engine, plan.base_image)
-    return BuiltImage(
-        flavor=plan.flavor.name,
-        tag=plan.tag,
-        id=image.id,
-        base_image=plan.base_image,
-        prefetched=prefetched,
-        size=image.size,
-        added=None if base is None else image.size - base.size,
-        seconds=round(seconds, 1),
+def shell_command(target: Target, engine: Engine) -> str:
+    """The command of a build as it would be typed: what the factory does part by part, in one."""
+    arguments = build_arguments(
+        target, engine, dockerfile=target.dockerfile, context=target.step.definition.folder
+    )
+    return shlex.join((engine.kind, *arguments))
+
+
+def pull_command(target: Target, engine: Engine) -> str | None:
+    """The command that gets an image from its registry; None where it is not there."""
+    step = target.step
+    return f"{engine.kind} pull {step.remote}" if step.in_registry and step.remote else None
+
+
+def _refuse_unclear(request: BuildRequest) -> None:
+    for option, value, most in (
+        ("--tag", request.tag, 1),
+        ("--prefetched", request.prefetched, 1),
+        ("--base-image", request.base_image, len(request.names)),
+    ):
+        if value is not None and not 0 < len(request.names) <= most:
+            raise SpecError(
+                f"{option} does not say for which image it is", solution="Name one IMAGE with it."
+            )
+    if request.tag is not None:
+        check_tag(request.tag)
+
+
+def _changed(image: ImageDefinition, request: BuildRequest) -> ImageDefinition:
+    wanted = request.downstream or _is_hermetic(request)
+    # Where all are asked for, what has no downstream build is built as ever.
+    downstream = wanted and (image.flavor is not None or bool(request.names))
+    return changed(image, base_image=request.base_image, downstream=downstream)
+
+
+def _is_hermetic(request: BuildRequest) -> bool:
+    return request.hermetic or request.prefetched is not None
+
+
+def _require_rendered(image: ImageDefinition) -> None:
+    if image.flavor is not None:
+        require_buildable(image.flavor)
+
+
+def _target(step: Step, request: BuildRequest, *, asked: bool) -> Target:
+    definition = step.definition
+    hermetic = asked and _is_hermetic(request) and definition.flavor is not None
+    folder = request.prefetched or request.work / "prefetched" / step.name
+    moving = f"localhost/{step.name}:{definition.moving_tag}"
+    return Target(
+        step=step,
+        moving=request.tag if request.tag is not None and asked else moving,
+        asked=asked,
+        hermetic=hermetic,
+        prefetched=folder.absolute() if hermetic else None,
     )
 
 
-def build_arguments(plan: BuildPlan, dockerfile: Path) -> tuple[str, ...]:
-    """The engine's arguments for a build of ``dockerfile``."""
-    arguments = ["build", "--file", str(dockerfile), "--tag", plan.tag]
-    arguments += ["--build-arg", f"BASE_IMAGE={plan.base_image}"]
-    if plan.prefetched is not None:
-        arguments += ["--network", "none"]
-        if plan.engine.kind == "podman":
-            # z: where SELinux is on, the container may not read the folder otherwise.
-            arguments += ["--pull=never", "--volume", f"{plan.prefetched}:{MOUNT_POINT}:ro,z"]
-        else:
-            arguments += ["--build-context", f"prefetched={plan.prefetched}"]
-    return (*arguments, str(plan.flavor.folder))
-
-
-def shell_command(plan: BuildPlan) -> str:
-    """The command of a build as it would be typed."""
-    return shlex.join((plan.engine.kind, *build_arguments(plan, plan.dockerfile)))
-
-
-@contextmanager
-def _dockerfile(plan: BuildPlan) -> Iterator[Path]:
-    """The Dockerfile as the engine needs it."""
-    if plan.prefetched is None or plan.engine.kind == "podman":
-        yield plan.dockerfile
-        return
-    text = plan.dockerfile.read_text(encoding="utf-8")
-    mount = f"type=bind,from=prefetched,target={MOUNT_POINT}"
-    with tempfile.TemporaryDirectory() as folder:
-        rewritten = Path(folder) / plan.dockerfile.name
-        rewritten.write_text(mount_in_every_run(text, mount), encoding="utf-8")
-        yield rewritten
-
-
-def _require_mountable(plan: BuildPlan, folder: Path) -> None:
-    if plan.engine.kind == "podman" and ":" in str(folder):
+def _require_possible(engine: Engine, target: Target) -> None:
+    if target.prefetched is not None and engine.kind == "podman" and ":" in str(target.prefetched):
         raise EngineError(
-            f"podman cannot mount {folder}: a colon ends a path in its --volume",
+            f"podman cannot mount {target.prefetched}: a colon ends a path in its --volume",
             solution="Prefetch into a folder without a colon in its path, and name it with --prefetched.",
         )
+    for parent in target.step.parents if target.hermetic else ():
+        _require_here(engine, parent)
 
 
-def _require_base_image(plan: BuildPlan) -> None:
-    if find_image(plan.engine, plan.base_image) is None:
+def _require_here(engine: Engine, parent: ParentReference) -> None:
+    reference = parent.pinned or parent.reference
+    if parent.image is None and find_image(engine, reference) is None:
         raise EngineError(
-            f"{plan.engine.kind} does not have the base image {plan.base_image}, and a build without a "
+            f"{engine.kind} does not have the base image {reference}, and a build without a "
             "network pulls nothing",
-            solution=f"Run `{plan.engine.kind} pull {plan.base_image}` first, or name another with "
-            "--base-image.",
+            solution=f"Run `{engine.kind} pull {reference}` first, or name another with --base-image.",
         )
-
-
-def _solution(plan: BuildPlan) -> str:
-    if plan.prefetched is not None:
-        return f"Mend what it names, and run it by hand to see more: {shell_command(plan)}"
-    return (
-        "Where the base image cannot be pulled, name another with --base-image; where the index cannot be "
-        f"reached, build with --hermetic. By hand: {shell_command(plan)}"
-    )

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from factory.process import run
 
 ENGINES = ("podman", "docker")
 ENGINE_VARIABLE = "FACTORY_ENGINE"
+# podman's words and docker's; in others, the answer is the same and takes longer.
+_NOT_THERE = ("image not known", "No such image")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,10 @@ def find_image(engine: Engine, reference: str) -> Image | None:
     )
     if found.status == 0:
         return _image(json.loads(found.stdout)[0])
-    # An image that is not there, and an engine that does not work, give the same status.
+    if any(words in found.stderr for words in _NOT_THERE):
+        return None
+    # An image that is not there, and an engine that does not work, give the same status. Listing takes
+    # seconds where there are many images.
     listed = run([engine.program, "image", "ls", "--quiet"], accept_failure=True)
     if listed.status != 0:
         raise EngineError(
@@ -79,18 +84,55 @@ def find_image(engine: Engine, reference: str) -> Image | None:
     return None
 
 
-def run_engine(engine: Engine, arguments: Sequence[str | Path], *, solution: str) -> None:
-    """Let the engine do something, with its output on standard error.
+def run_engine(
+    engine: Engine,
+    arguments: Sequence[str | Path],
+    *,
+    solution: str,
+    environment: Mapping[str, str] | None = None,
+    log: Path | None = None,
+) -> None:
+    """Let the engine do something, with its output on standard error, or at the end of the file ``log``.
+
+    Raises:
+        EngineError: it failed; ``solution`` says what to do then. What it said into a file is repeated.
+    """
+    finished = run(
+        [engine.program, *arguments], stream=log is None, accept_failure=True, environment=environment
+    )
+    said = finished.stdout + finished.stderr
+    if log is not None:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(said)
+    if finished.status != 0:
+        where = (
+            "; what it said stands above" if log is None else f" (its output is in {log}):\n{said.strip()}"
+        )
+        raise EngineError(
+            f"{engine.kind} {arguments[0]} ended with status {finished.status}{where}", solution=solution
+        )
+
+
+def pull_image(
+    engine: Engine, reference: str, *, verified: bool, solution: str, log: Path | None = None
+) -> None:
+    """Pull an image; ``verified`` is whether the registry has to prove who it is (TLS).
 
     Raises:
         EngineError: it failed; ``solution`` says what to do then.
     """
-    finished = run([engine.program, *arguments], stream=True, accept_failure=True)
-    if finished.status != 0:
-        raise EngineError(
-            f"{engine.kind} {arguments[0]} ended with status {finished.status}; what it said stands above",
-            solution=solution,
-        )
+    options = [] if verified or engine.kind == "docker" else ["--tls-verify=false"]
+    run_engine(engine, ["pull", "--quiet", *options, reference], solution=solution, log=log)
+
+
+def tag_image(engine: Engine, image: str, *names: str) -> None:
+    """Give an image names, one after the other.
+
+    Raises:
+        ProgramError: the engine failed.
+    """
+    for name in names:
+        run([engine.program, "tag", image, name])
 
 
 def _image(document: dict[str, Any]) -> Image:

@@ -1,18 +1,21 @@
 """Planning a build: what is refused, and what the engine is told."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from support.clean_flavor import NAME, PROJECT, lock_text, make_flavor, make_repository
 
 from factory.errors import DriftError, EngineError, FactoryError, LockFileError, SpecError
-from factory.flavor.repository import Flavor
-from factory.image.build import BuildPlan, BuildRequest, build_arguments, plan_build, shell_command
+from factory.flavor.repository import Flavor, Repository
+from factory.image.build import BuildPlan, BuildRequest, Target, build_arguments, plan_build, shell_command
+from factory.image.building import Recipe, part_arguments
 from factory.image.dockerfile import mount_in_every_run
 from factory.image.engine import ENGINE_VARIABLE, Engine, find_engine
 
 MOUNT = "type=bind,from=prefetched,target=/cachi2"
 FLAG = f" --mount={MOUNT}"
+IMAGE = '[{"Id": "sha256:1", "Size": 1, "RepoTags": ["localhost/b:1"], "RootFS": {"Layers": []}}]'
 
 
 def program(folder: Path, name: str, script: str = "exit 1") -> Path:
@@ -38,19 +41,20 @@ def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def request(tmp_path: Path, **changes: object) -> BuildRequest:
-    return BuildRequest(work=tmp_path / "work", **changes)  # type: ignore[arg-type]
+def planned(flavor: Flavor, tmp_path: Path, **changes: object) -> BuildPlan:
+    wanted = {"work": tmp_path / "work", "names": (flavor.name,), **changes}
+    return plan_build(Repository(flavor.folder.parents[1]), BuildRequest(**wanted))  # type: ignore[arg-type]
 
 
-def plan(flavor: Flavor, *, engine: str = "podman", prefetched: Path | None = None) -> BuildPlan:
-    return BuildPlan(
-        flavor=flavor,
-        engine=Engine(kind=engine, program=Path("/usr/bin") / engine),
-        dockerfile=flavor.folder / "Dockerfile.konflux",
-        base_image="localhost/base:1",
-        tag="localhost/image:1",
-        prefetched=prefetched,
-    )
+def target_of(flavor: Flavor, tmp_path: Path, **changes: object) -> tuple[Target, Engine]:
+    plan = planned(flavor, tmp_path, **changes)
+    (target,) = plan.targets
+    return target, plan.engine
+
+
+def arguments_of(target: Target, engine: Engine) -> tuple[str, ...]:
+    folder = target.step.definition.folder
+    return build_arguments(target, engine, dockerfile=target.dockerfile, context=folder)
 
 
 @pytest.mark.parametrize(
@@ -103,20 +107,20 @@ def test_an_engine_that_does_not_work_is_not_taken_for_one_without_the_image(
 ) -> None:
     program(engines, "podman", "echo no storage >&2; exit 125")
     with pytest.raises(EngineError, match="podman does not work: no storage"):
-        plan_build(flavor, request(tmp_path, hermetic=True))
+        planned(flavor, tmp_path, hermetic=True)
 
 
 def test_a_hermetic_build_wants_its_base_image_here(engines: Path, flavor: Flavor, tmp_path: Path) -> None:
     program(engines, "podman", '[ "$2" = ls ]')
     with pytest.raises(EngineError, match="does not have the base image") as caught:
-        plan_build(flavor, request(tmp_path, hermetic=True))
+        planned(flavor, tmp_path, hermetic=True)
     assert "podman pull quay.io/example/product-base:1" in caught.value.solution
 
 
 def test_podman_cannot_mount_a_path_with_a_colon(engines: Path, flavor: Flavor, tmp_path: Path) -> None:
     program(engines, "podman")
     with pytest.raises(EngineError, match="colon"):
-        plan_build(flavor, request(tmp_path, prefetched=tmp_path / "a:b"))
+        planned(flavor, tmp_path, prefetched=tmp_path / "a:b")
 
 
 def unlocked(flavor: Flavor) -> None:
@@ -153,7 +157,7 @@ def test_a_folder_that_is_not_as_its_project_says_is_not_built(
     assert callable(spoil)
     spoil(flavor)
     with pytest.raises(error, match=reason) as caught:
-        plan_build(flavor, request(tmp_path))
+        planned(flavor, tmp_path)
     assert solution in caught.value.solution
 
 
@@ -163,7 +167,7 @@ def test_a_reference_that_names_no_image_is_refused(
 ) -> None:
     program(engines, "podman")
     with pytest.raises(SpecError):
-        plan_build(flavor, request(tmp_path, **changes))
+        planned(flavor, tmp_path, **changes)
 
 
 @pytest.mark.parametrize(
@@ -203,36 +207,87 @@ def test_a_build_is_planned_from_the_spec(
     tag: str,
     prefetched: str | None,
 ) -> None:
-    image = '[{"Id": "sha256:1", "Size": 1, "RootFS": {"Layers": []}}]'
-    program(engines, "podman", f"echo '{image}'")
-    planned = plan_build(flavor, request(tmp_path, **changes))
-    assert planned.dockerfile == flavor.folder / dockerfile
-    assert (planned.base_image, planned.tag) == (base, tag)
-    assert planned.prefetched == (None if prefetched is None else tmp_path / prefetched)
+    program(engines, "podman", f"echo '{IMAGE}'")
+    target, _ = target_of(flavor, tmp_path, **changes)
+    assert target.dockerfile == flavor.folder / dockerfile
+    assert (target.arguments["BASE_IMAGE"], target.moving) == (base, tag)
+    assert target.prefetched == (None if prefetched is None else tmp_path / prefetched)
+    assert target.hermetic == (prefetched is not None)
+    assert target.step.local == f"localhost/{NAME}:{target.step.tag}"
 
 
-def test_podman_gets_the_prefetched_folder_as_a_volume_and_no_network(flavor: Flavor) -> None:
-    folder = Path("/with space/prefetched")
-    planned = plan(flavor, prefetched=folder)
-    arguments = build_arguments(planned, planned.dockerfile)
+def test_podman_gets_the_prefetched_folder_as_a_volume_and_no_network(
+    engines: Path, flavor: Flavor, tmp_path: Path
+) -> None:
+    program(engines, "podman", f"echo '{IMAGE}'")
+    target, engine = target_of(flavor, tmp_path, prefetched=Path("/with space/prefetched"))
+    arguments = arguments_of(target, engine)
     assert arguments[arguments.index("--volume") + 1] == "/with space/prefetched:/cachi2:ro,z"
     assert arguments[arguments.index("--network") + 1] == "none"
     assert "--pull=never" in arguments
     assert arguments[-1] == str(flavor.folder)
-    assert "'/with space/prefetched:/cachi2:ro,z'" in shell_command(planned)
+    assert "'/with space/prefetched:/cachi2:ro,z'" in shell_command(target, engine)
 
 
-def test_docker_gets_it_as_a_named_context_and_no_network(flavor: Flavor) -> None:
-    planned = plan(flavor, engine="docker", prefetched=Path("/prefetched"))
-    arguments = build_arguments(planned, planned.dockerfile)
+def test_docker_gets_it_as_a_named_context_and_no_network(
+    engines: Path, flavor: Flavor, tmp_path: Path
+) -> None:
+    program(engines, "docker", f"echo '{IMAGE}'")
+    arguments = arguments_of(*target_of(flavor, tmp_path, prefetched=Path("/prefetched")))
     assert arguments[arguments.index("--build-context") + 1] == "prefetched=/prefetched"
     assert arguments[arguments.index("--network") + 1] == "none"
     assert "--volume" not in arguments
 
 
-def test_a_build_with_a_network_has_no_prefetched_folder(flavor: Flavor) -> None:
-    arguments = build_arguments(plan(flavor), flavor.folder / "Dockerfile")
+def test_a_build_with_a_network_has_no_prefetched_folder(
+    engines: Path, flavor: Flavor, tmp_path: Path
+) -> None:
+    program(engines, "podman")
+    arguments = arguments_of(*target_of(flavor, tmp_path))
     assert not {"--network", "--volume", "--pull=never", "--build-context"} & set(arguments)
+
+
+@pytest.mark.parametrize("hermetic", [False, True])
+def test_every_part_of_a_build_has_its_time_and_the_network_of_the_whole(*, hermetic: bool) -> None:
+    recipe = Recipe(
+        name="image",
+        engine=Engine(kind="podman", program=Path("podman")),
+        dockerfile="",
+        arguments={"TAKEN": "1", "OTHER": "2"},
+        bases={},
+        labels={},
+        inputs={},
+        context=Path("context"),
+        epoch=0,
+        network=not hermetic,
+        prefetched=Path("/prefetched") if hermetic else None,
+    )
+    text = "FROM base\nARG TAKEN\nARG SOURCE_DATE_EPOCH\nRUN true\n"
+    arguments = part_arguments(recipe, text, epoch=7, labels={"a": "b"})
+    assert arguments[:5] == ["build", "--layers=false", "--pull=never", "--timestamp", "7"]
+    pairs = list(pairwise(arguments))
+    given = [value for name, value in pairs if name == "--build-arg"]
+    assert sorted(given) == ["SOURCE_DATE_EPOCH=7", "TAKEN=1"]
+    assert ("--label", "a=b") in pairs
+    assert (("--network", "none") in pairs) == hermetic
+    assert (("--volume", "/prefetched:/cachi2:ro,z") in pairs) == hermetic
+
+
+@pytest.mark.parametrize(
+    ("changes", "option"),
+    [
+        ({"names": (), "tag": "localhost/a:1"}, "--tag"),
+        ({"names": (NAME, "other"), "tag": "localhost/a:1"}, "--tag"),
+        ({"names": (), "base_image": "localhost/a:1"}, "--base-image"),
+        ({"names": (NAME, "other"), "prefetched": Path("/a")}, "--prefetched"),
+    ],
+)
+def test_an_option_for_one_image_wants_its_name(
+    engines: Path, flavor: Flavor, tmp_path: Path, changes: dict[str, object], option: str
+) -> None:
+    program(engines, "podman")
+    with pytest.raises(SpecError, match=option):
+        planned(flavor, tmp_path, **changes)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,100 @@
+"""All images of a build, parents before children, several side by side."""
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from dataclasses import dataclass
+
+from factory.console import Progress
+from factory.errors import EngineError, FactoryError
+from factory.hermetic.plan import Fetching
+from factory.image.build import BuildPlan, Target
+from factory.image.making import BuiltImage, Workplace, make_image
+from factory.image.parents import record
+from factory.process import Stop
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildReport:
+    """What came of a build, in its order."""
+
+    images: tuple[BuiltImage, ...]
+
+    @property
+    def reproducible(self) -> bool:
+        """Whether no image came out otherwise when it was built a second time."""
+        return all(image.difference is None for image in self.images)
+
+
+def build_images(
+    plan: BuildPlan, *, fetching: Fetching, progress: Progress, say: Callable[[str], None]
+) -> BuildReport:
+    """Build what has to be built; of an interrupted run, what it had made is used.
+
+    The engine's output goes to standard error where images are built one at a time, else into a file for
+    each, which is repeated where it failed.
+
+    Raises:
+        EngineError: the engine failed; the moving names of what failed are where they were.
+        PrefetchError, IndexAccessError, StorageError, BusyError: as for `prefetch_flavor`.
+    """
+    if plan.request.verify and plan.engine.kind != "podman":
+        raise EngineError(
+            f"{plan.engine.kind} cannot build twice alike: it has no --timestamp",
+            solution="Verify with --engine podman.",
+        )
+    if plan.request.pull and plan.digests:
+        record(plan.root, plan.digests)
+    place = Workplace(plan=plan, fetching=fetching, progress=progress, say=say, logged=plan.request.jobs > 1)
+    done = _side_by_side(place)
+    return BuildReport(images=tuple(done[target.name] for target in plan.targets))
+
+
+def _side_by_side(place: Workplace) -> dict[str, BuiltImage]:
+    """Build in threads, each image when its parents are there. After a failure nothing new begins."""
+    waiting = {target.name: target for target in place.plan.targets}
+    done: dict[str, BuiltImage] = {}
+    running: dict[Future[BuiltImage], str] = {}
+    failures: list[FactoryError] = []
+    stop, pool = Stop(), ThreadPoolExecutor(max_workers=max(1, place.plan.request.jobs))
+    ended = False
+    try:
+        while (waiting and not failures) or running:
+            for name in [
+                name for name, target in waiting.items() if not failures and _ready(target, done, place)
+            ]:
+                running[_begun(pool, stop, place, waiting.pop(name))] = name
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                name = running.pop(future)
+                error = future.exception()
+                if error is None:
+                    done[name] = future.result()
+                elif isinstance(error, FactoryError):
+                    place.say(f"{name}: failed")
+                    failures.append(error)
+                else:
+                    raise error
+        ended = True
+    finally:
+        if not ended:
+            # Interrupted: the engines end, and what they had finished stays.
+            stop.stop()
+        pool.shutdown(cancel_futures=True)
+    if failures:
+        raise failures[0]
+    return done
+
+
+def _ready(target: Target, done: dict[str, BuiltImage], place: Workplace) -> bool:
+    planned = {other.name for other in place.plan.targets}
+    return all(parent.image not in planned or parent.image in done for parent in target.step.parents)
+
+
+def _begun(pool: ThreadPoolExecutor, stop: Stop, place: Workplace, target: Target) -> "Future[BuiltImage]":
+    context = copy_context()
+
+    def within() -> BuiltImage:
+        with stop.governing():
+            return make_image(place, target)
+
+    return pool.submit(context.run, within)

@@ -1,0 +1,62 @@
+"""Digests of what an image has at some paths: whether what is copied out of a stage has changed."""
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from factory.image.engine import Engine
+from factory.process import run
+
+LAYERS = "/layers"
+
+
+def content_digests(engine: Engine, image: str, paths: Iterable[str]) -> dict[str, str]:
+    """The SHA-256 over names, modes and contents below each path of an image.
+
+    A path that is not there, or cannot be read here, has the image's ID instead.
+
+    Raises:
+        ProgramError: the engine failed.
+    """
+    container = run([engine.program, "create", "--pull=never", image, "true"]).stdout.split()[-1]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return _copied(engine, container, image, tuple(paths), Path(folder))
+    finally:
+        run([engine.program, "rm", container], accept_failure=True)
+
+
+def _copied(
+    engine: Engine, container: str, image: str, paths: tuple[str, ...], folder: Path
+) -> dict[str, str]:
+    digests = {}
+    copies: dict[str, Path | None] = {}
+    for number, path in enumerate(paths):
+        # All package layers are small files under one folder: one copy for all of them.
+        top = LAYERS if path.startswith(f"{LAYERS}/") else path
+        if top not in copies:
+            copy = folder / str(number)
+            done = run([engine.program, "cp", f"{container}:{top}", copy], accept_failure=True)
+            copies[top] = copy if done.status == 0 else None
+        found = copies[top]
+        place = None if found is None else found / path.removeprefix(top).strip("/")
+        digests[path] = image if place is None or not os.path.lexists(place) else tree_digest(place)
+    return digests
+
+
+def tree_digest(place: Path) -> str:
+    """The SHA-256 over a file, a link or a folder with all below it: names, modes and contents."""
+    digest = hashlib.sha256()
+    for path in (place, *sorted(place.rglob("*"))) if place.is_dir() else (place,):
+        status = path.lstat()
+        content = b""
+        if path.is_symlink():
+            content = os.fsencode(path.readlink())
+        elif stat.S_ISREG(status.st_mode):
+            content = hashlib.sha256(path.read_bytes()).digest()
+        name = os.fsencode(path.relative_to(place))
+        digest.update(b"%d:%s:%o:%d:%s;" % (len(name), name, status.st_mode, len(content), content))
+    return digest.hexdigest()

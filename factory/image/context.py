@@ -1,0 +1,61 @@
+"""The build context: a temporary folder with the declared inputs of an image, and nothing else."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from factory.errors import ImageError
+from factory.files import storage_error, temporary_sibling
+from factory.image.inputs import InputFile
+
+
+@contextmanager
+def build_context(folder: Path, inputs: Mapping[str, InputFile], work: Path) -> Iterator[Path]:
+    """A folder in ``work`` with the inputs of an image, gone when the block ends.
+
+    A file that is not declared cannot get into the image this way. Modes are 755 and 644 whatever they are in
+    ``folder``: whether a file can be executed is all that its identity knows.
+
+    Raises:
+        ImageError: a file has changed since the identity was read.
+        StorageError: the file system refused.
+    """
+    context = temporary_sibling(work / "context")
+    try:
+        context.mkdir()
+        for path, wanted in inputs.items():
+            _copy(folder, path, wanted, context)
+        yield context
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    finally:
+        shutil.rmtree(context, ignore_errors=True)
+
+
+def _copy(folder: Path, path: str, wanted: InputFile, context: Path) -> None:
+    source, copy = folder / path, context / path
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_symlink():
+        copy.symlink_to(source.readlink())
+        target = source.resolve()
+        if target.is_file() and not (context / target.relative_to(folder.resolve())).exists():
+            # What a link shows is an input as well.
+            _put(target, context / target.relative_to(folder.resolve()), executable=wanted.executable)
+        return
+    content = _put(source, copy, executable=wanted.executable)
+    if hashlib.sha256(content).hexdigest() != wanted.sha256:
+        raise ImageError(
+            f"{source} was changed while its image was being planned",
+            solution="Run the same command again.",
+        )
+
+
+def _put(source: Path, copy: Path, *, executable: bool) -> bytes:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    content = source.read_bytes()
+    copy.write_bytes(content)
+    os.chmod(copy, 0o755 if executable else 0o644)  # noqa: PTH101 - one call for both
+    return content
