@@ -21,6 +21,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class IndexFile:
     """A file of a project: SHA-256 in hex and size in bytes are None where the index does not tell.
 
+    ``uploaded`` is when it was published (PEP 700), in seconds since 1970; None likewise.
+
     ``metadata_url`` is where its metadata is served (PEP 658, PEP 714), None where it is not, and
     ``metadata_sha256`` is that file's digest.
     """
@@ -33,6 +35,7 @@ class IndexFile:
     requires_python: str | None = None
     metadata_url: str | None = None
     metadata_sha256: str | None = None
+    uploaded: int | None = None
 
 
 def every(file_name: str) -> bool:
@@ -132,6 +135,7 @@ def _file(package: pypi_simple.DistributionPackage, page_url: str) -> IndexFile:
         url=package.url,
         sha256=_sha256(package.digests, package.filename, page_url),
         size=package.size,
+        uploaded=None if package.upload_time is None else int(package.upload_time.timestamp()),
         yanked=package.is_yanked,
         requires_python=package.requires_python,
         metadata_url=package.metadata_url if package.has_metadata else None,

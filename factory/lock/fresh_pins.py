@@ -82,7 +82,10 @@ def fresh_pin(spec: Spec, pin: Pin, page: Page) -> FreshPin | Lacking:
 
 def _fresh(pin: Pin, chosen: dict[str, IndexFile], page: Page) -> FreshPin:
     known = {artifact.sha256 for artifact in pin.artifacts}
-    artifacts = tuple(Artifact(sha256=file.sha256 or "", file_name=name) for name, file in chosen.items())
+    artifacts = tuple(
+        Artifact(sha256=file.sha256 or "", file_name=name, size=file.size, uploaded=file.uploaded)
+        for name, file in chosen.items()
+    )
     return FreshPin(
         pin=replace(pin, artifacts=artifacts),
         new=tuple(

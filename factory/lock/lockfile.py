@@ -1,23 +1,26 @@
 r"""The lock file: ``requirements.txt`` as the factory writes it, and as it finds it.
 
 One package an entry, each artifact's SHA-256 on a line, and below them, as comments that pip, uv
-and Hermeto pass over, the artifacts' file names in the same order::
+and Hermeto pass over, the artifacts' file names in the same order, with their sizes and the times when they
+were published where the index tells these (PEP 700)::
 
     --index-url https://packages.example.com/simple/
 
     attrs==26.1.0 \
         --hash=sha256:c647…
-        # attrs-26.1.0-py3-none-any.whl
+        # attrs-26.1.0-py3-none-any.whl, 67519 bytes, 2026-03-19T14:22:25Z
 
 The format is pip's requirements file, of which Hermeto accepts a part (docs/downstream.md).
 Reading is tolerant: what a person broke is kept as it stands, for the rules to report.
 """
 
+import datetime as dt
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -33,7 +36,11 @@ _INDEX = re.compile(r"^# index: ([a-z0-9-]+)$", re.MULTILINE)
 _TOGETHER = re.compile(r"^# together: (sha256:[0-9a-f]{64})$", re.MULTILINE)
 _INPUTS = re.compile(r"#\s*inputs:\s*(sha256:[0-9a-f]{64})\s*")
 _HASH = re.compile(r"--hash[= ](?P<algorithm>[a-z0-9]+):(?P<digest>[0-9a-fA-F]+)")
-_FILE_NAME = re.compile(r"\s+#\s+(\S+\.(?:whl|tar\.gz|zip))\s*")
+_FILE_NAME = re.compile(
+    r"\s+#\s+(?P<name>\S+\.(?:whl|tar\.gz|zip))"
+    r"(?:, (?P<size>\d{1,15}) bytes)?(?:, (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ))?\s*"
+)
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _HASH_OPTION = re.compile(r"\s--hash[= ].*", re.DOTALL)
 # A long option with a space or = before its value, or a short one with a space or nothing (optparse).
 _OPTION = re.compile(r"(?P<name>--[A-Za-z0-9-]+|-[A-Za-z])(?:\s*=\s*|\s*)(?P<value>.*?)\s*")
@@ -47,10 +54,16 @@ _TRAILING_COMMENT = re.compile(r"\s+#.*")
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """One file of a package: its SHA-256 in hex, and its name where the lock tells it."""
+    """One file of a package: its SHA-256 in hex, and its name where the lock tells it.
+
+    ``size`` is in bytes and ``uploaded`` in seconds since 1970, of a wheel of a folder the time of its newest
+    member; None where the lock does not tell. Neither makes it another artifact.
+    """
 
     sha256: str
     file_name: str | None = None
+    size: int | None = field(default=None, compare=False)
+    uploaded: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +194,7 @@ def format_lock(
         artifacts = sorted(pin.artifacts, key=lambda artifact: artifact.sha256)
         hashes = [f"    --hash=sha256:{artifact.sha256}" for artifact in artifacts]
         lines += [" \\\n".join((f"{pin.name}=={pin.version}", *hashes))]
-        lines += [f"    # {artifact.file_name}" for artifact in artifacts if artifact.file_name]
+        lines += [_described(artifact) for artifact in artifacts if artifact.file_name]
     contents = "\n".join(lines) + "\n"
     beside = f"# not from the index: {', '.join(sorted(beside_index))}\n" if beside_index else ""
     several = f"# index: {index}\n# together: {together}\n" if index is not None else ""
@@ -194,6 +207,14 @@ def format_lock(
         f"# contents: {_digest(contents)}\n"
         f"{contents}"
     )
+
+
+def _described(artifact: Artifact) -> str:
+    size = "" if artifact.size is None else f", {artifact.size} bytes"
+    time = ""
+    if artifact.uploaded is not None:
+        time = f", {dt.datetime.fromtimestamp(artifact.uploaded, dt.UTC).strftime(_TIME)}"
+    return f"    # {artifact.file_name}{size}{time}"
 
 
 def named_beside_index(text: str) -> tuple[str, ...]:
@@ -247,9 +268,9 @@ def _pin(number: int, entry: str, comments: list[str]) -> Pin | None:
         return None
     name, version, marker = read
     digests = [match["digest"] for match in _HASH.finditer(entry) if match["algorithm"] == "sha256"]
-    names: list[str | None] = [match[1] for line in comments if (match := _FILE_NAME.fullmatch(line))]
-    if len(names) != len(digests):
-        names = [None] * len(digests)
+    files = [_file(match) for line in comments if (match := _FILE_NAME.fullmatch(line))]
+    if len(files) != len(digests):
+        files = [{}] * len(digests)
     return Pin(
         line=number,
         text=text,
@@ -257,10 +278,26 @@ def _pin(number: int, entry: str, comments: list[str]) -> Pin | None:
         version=version,
         marker=marker,
         artifacts=tuple(
-            Artifact(sha256=digest.lower(), file_name=name)
-            for digest, name in zip(digests, names, strict=True)
+            replace(Artifact(sha256=digest.lower()), **file)
+            for digest, file in zip(digests, files, strict=True)
         ),
     )
+
+
+def _file(match: re.Match[str]) -> dict[str, Any]:
+    """What a comment says of an artifact, as fields of `Artifact`."""
+    return {
+        "file_name": match["name"],
+        "size": None if match["size"] is None else int(match["size"]),
+        "uploaded": None if match["time"] is None else _seconds(match["time"]),
+    }
+
+
+def _seconds(time: str) -> int | None:
+    try:
+        return int(dt.datetime.strptime(time, _TIME).replace(tzinfo=dt.UTC).timestamp())
+    except ValueError:
+        return None  # such as the 31st of April: not ours
 
 
 def _read_requirement(text: str) -> tuple[str, str | None, str | None] | None:

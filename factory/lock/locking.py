@@ -303,7 +303,7 @@ def _narrowed(
             wheel = _best(package, best_wheel((wheel.file_name for wheel in package.wheels), ranks), platform)
             if wheel.local is not None:
                 from_folders[package.name] = str(folder_of(wheel.local, folders).source)
-            artifact = Artifact(sha256=_digest(wheel, folders), file_name=wheel.file_name)
+            artifact = _artifact(wheel, folders)
             artifacts.setdefault((package.name, package.version), {})[artifact.sha256] = artifact
     _refuse_two_versions(artifacts)
     pins = tuple(
@@ -318,6 +318,13 @@ def _narrowed(
         for (name, version), found in sorted(artifacts.items())
     )
     return pins, dict(sorted(from_folders.items()))
+
+
+def _artifact(wheel: Wheel, folders: tuple[WheelFolder, ...]) -> Artifact:
+    size, uploaded = wheel.size, wheel.uploaded
+    if wheel.local is not None:
+        size, uploaded = folder_of(wheel.local, folders).size_and_time(wheel.file_name)
+    return Artifact(sha256=_digest(wheel, folders), file_name=wheel.file_name, size=size, uploaded=uploaded)
 
 
 def _refuse_two_versions(pinned: Collection[tuple[str, str]]) -> None:

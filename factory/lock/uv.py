@@ -1,5 +1,6 @@
 """uv as a resolver: requirements in, packages and their wheels out, for one platform."""
 
+import datetime as dt
 import json
 import os
 import re
@@ -45,11 +46,17 @@ _UNREACHED = re.compile(r"Failed to fetch|Failed to download|error sending reque
 
 @dataclass(frozen=True, kw_only=True)
 class Wheel:
-    """A wheel that uv found; ``local`` is its path where it lies in a folder."""
+    """A wheel that uv found; ``local`` is its path where it lies in a folder.
+
+    ``size`` is in bytes and ``uploaded`` in seconds since 1970, as the index tells them (PEP 700); None
+    where it does not, and for a wheel of a folder.
+    """
 
     file_name: str
     sha256: str | None
     local: Path | None = None
+    size: int | None = None
+    uploaded: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -324,10 +331,15 @@ def _wheel(entry: Mapping[str, object]) -> Wheel:
     parts = urlsplit(str(url or ""))
     location = Path(unquote(parts.path) if url else str(path))
     digest = hashes.get("sha256") if isinstance(hashes, dict) else None
+    local = location if parts.scheme in {"", "file"} else None
+    size, uploaded = entry.get("size"), entry.get("upload-time")
     return Wheel(
         file_name=location.name,
         sha256=digest if isinstance(digest, str) else None,
-        local=location if parts.scheme in {"", "file"} else None,
+        local=local,
+        # Of a wheel of a folder uv sees a stand-in (`factory.lock.find_links`).
+        size=size if isinstance(size, int) and local is None else None,
+        uploaded=int(uploaded.timestamp()) if isinstance(uploaded, dt.datetime) and local is None else None,
     )
 
 
