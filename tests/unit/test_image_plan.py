@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support.clean_flavor import NAME, make_flavor, make_repository
 from support.tiers import BASE, four_tiers, make_image, table
 
@@ -181,6 +184,35 @@ def test_a_change_cascades_to_what_stands_on_it(
     change(tmp_path)
     after = _identities(repository)
     assert {name for name in before if before[name] != after[name]} == touched
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_exactly_what_stands_on_a_changed_image_is_another_image_now(data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        repository = make_repository(Path(folder))
+        # Each stands on one that was made before it, or on somebody else's: no circles, all trees.
+        parents = data.draw(st.lists(st.integers(min_value=-1, max_value=7), min_size=1, max_size=8))
+        below = {number: parent for number, parent in enumerate(parents) if 0 <= parent < number}
+        tables = []
+        for number in range(len(parents)):
+            make_image(repository.root, f"image-{number}", {"a.txt": str(number)})
+            tables.append(
+                table(f"image-{number}", "stack", f"image-{below[number]}" if number in below else BASE)
+            )
+        (repository.root / "factory.toml").write_text("".join(data.draw(st.permutations(tables))))
+        before = _identities(repository)
+        chosen = data.draw(st.integers(min_value=0, max_value=len(parents) - 1))
+        (repository.root / f"images/image-{chosen}/a.txt").write_text("changed")
+        after = _identities(repository)
+        above = {chosen}
+        for number in range(len(parents)):
+            above |= {number} if below.get(number) in above else set()
+        assert {name for name in before if before[name] != after[name]} == {
+            f"image-{number}" for number in above
+        }
+        order = [step.name for step in _plan(repository).steps]
+        assert all(order.index(f"image-{low}") < order.index(f"image-{high}") for high, low in below.items())
 
 
 def test_a_change_for_one_build_is_made_to_what_is_named_alone(tmp_path: Path) -> None:
