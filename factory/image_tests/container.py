@@ -20,6 +20,7 @@ from factory.process import Finished, run
 # OpenShift runs images as some UID of group 0 without an entry in /etc/passwd. Below 65536: a rootless
 # podman has no more of them.
 ARBITRARY_USER = "54321:0"
+# Its value is the process ID of the run, so that people see whether a container is still somebody's.
 CONTAINER_LABEL = "io.universal-image-factory.test"
 _ENGINE_SECONDS = 60.0
 # The engine's own statuses of `run`: it failed itself, the command cannot be run, there is no such command.
@@ -221,7 +222,7 @@ class Containers:
         self, name: str, command: Sequence[str], conditions: Conditions, entrypoint: str | None
     ) -> tuple[str, ...]:
         instead = () if entrypoint is None else ("--entrypoint", entrypoint)
-        ours = ("--name", name, "--label", CONTAINER_LABEL, "--pull", "never")
+        ours = ("--name", name, "--label", f"{CONTAINER_LABEL}={os.getpid()}", "--pull", "never")
         return (*ours, *conditions.arguments(), *instead, self.image, *command)
 
     def _new_name(self) -> str:

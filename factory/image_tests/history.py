@@ -1,18 +1,32 @@
 """How an image was made, step by step, as the engine tells it."""
 
 import json
+import re
 from dataclasses import dataclass
 
 from factory.image.engine import Engine
 from factory.process import run
 
+LOGIN_IN_URL = re.compile(r"(?<=://)[^/\s:@\"']+:(?!\$)[^/\s@\"'$]+(?=@)")
+# A value, and not the name of a variable or of a file that a secret is mounted at.
+_SECRET = re.compile(
+    r"\b(\w*(?:TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY)\w*)=(?![\"']?[$/]|[\"']{2}|\s|$)"
+    r"(?:\"[^\"]*\"|'[^']*'|\S+)",
+    re.IGNORECASE,
+)
+_HIDDEN = "****"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A step of a build: the bytes that it added, and its instruction."""
+    """A step of a build: the bytes that it added, its instruction, and the credentials that stand in that.
+
+    In the text there are stars in the place of each credential; ``credentials`` say what each is.
+    """
 
     size: int
     text: str
+    credentials: tuple[str, ...] = ()
 
 
 def history_of(engine: Engine, image: str) -> tuple[Step, ...]:
@@ -25,13 +39,19 @@ def history_of(engine: Engine, image: str) -> tuple[Step, ...]:
 def parse_history(text: str) -> tuple[Step, ...]:
     """The steps of podman's JSON array, or of docker's lines of JSON; both have the last step first."""
     if text.startswith("["):
-        steps = [
-            Step(size=step.get("size") or 0, text=step.get("CreatedBy") or "") for step in json.loads(text)
-        ]
+        steps = [step_of(step.get("size") or 0, step.get("CreatedBy") or "") for step in json.loads(text)]
     else:
         lines = [json.loads(line) for line in text.splitlines() if line.strip()]
-        steps = [Step(size=_bytes(step.get("Size", "0B")), text=step.get("CreatedBy", "")) for step in lines]
+        steps = [step_of(_bytes(step.get("Size", "0B")), step.get("CreatedBy", "")) for step in lines]
     return tuple(reversed(steps))
+
+
+def step_of(size: int, text: str) -> Step:
+    """A step, with what looks like a credential taken out of its instruction."""
+    found = [f"the value of {match[1]}" for match in _SECRET.finditer(text)]
+    found += ["the login of a URL"] if LOGIN_IN_URL.search(text) else []
+    hidden = LOGIN_IN_URL.sub(_HIDDEN, _SECRET.sub(rf"\1={_HIDDEN}", text))
+    return Step(size=size, text=hidden, credentials=tuple(dict.fromkeys(found)))
 
 
 def _bytes(shown: str) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.flavor.project import PROJECT_FILE
-from factory.flavor.repository import Repository
+from factory.flavor.repository import Flavor, Repository
 from factory.image.catalogue import Catalogue, read_catalogue
 from factory.image.definitions import ImageDefinition, Kind
 
@@ -24,6 +24,16 @@ class Lineage:
     definitions: tuple[ImageDefinition, ...]
     kinds: tuple[Kind, ...]
     folders: tuple[Path, ...]
+
+    @property
+    def flavor(self) -> Flavor | None:
+        """The flavor that the image is; None where it is none, or nobody knows which."""
+        return self.definitions[0].flavor if self.definitions else None
+
+    @property
+    def accelerator(self) -> str | None:
+        """cpu, cuda or rocm; None where that is not known. Raises as `read_project` does."""
+        return None if self.flavor is None else self.flavor.project.spec.accelerator
 
 
 def lineage_of(repository: Repository, name: str) -> Lineage | None:

@@ -16,7 +16,7 @@ from factory.image_tests.gpu import missing_gpu
 from factory.image_tests.inventory import match_layers, packages_of
 from factory.image_tests.lineage import Lineage
 from factory.image_tests.outcome import Finding, Report, TestOutcome
-from factory.image_tests.select import inherited, select
+from factory.image_tests.select import applies, inherited, select
 from factory.image_tests.subject import Subject, base_at_hand
 from factory.process import run
 
@@ -33,11 +33,14 @@ class Watcher:
 def tests_of(lineage: Lineage) -> tuple[ImageTest, ...]:
     """Every test that an image has: by its kind, by those of its parents, and the drop-in ones.
 
+    A test for another accelerator is none of its; where the accelerator is not known, none is left out.
+
     Raises:
         ImageTestError: a drop-in test is not acceptable.
     """
     own = inherited(TESTS, lineage.kinds)
-    return (*own, *drop_in_tests(lineage.folders, taken=[test.name for test in own]))
+    found = (*own, *drop_in_tests(lineage.folders, taken=[test.name for test in own]))
+    return tuple(test for test in found if applies(test, lineage.accelerator))
 
 
 def run_tests(engine: Engine, subject: Subject, selection: Selection, *, watcher: Watcher) -> Report:
@@ -49,7 +52,7 @@ def run_tests(engine: Engine, subject: Subject, selection: Selection, *, watcher
         ImageTestError: there is no test of a name that was given, or a drop-in test is not acceptable.
         EngineError, ProgramError: the engine does not work.
     """
-    tests = select(tests_of(subject.lineage), selection, accelerator=subject.accelerator)
+    tests = select(tests_of(subject.lineage), selection)
     started, start = now(), time.monotonic()
     with Containers(engine=engine, image=subject.image_id) as containers:
         context = Context(subject=subject, containers=containers, base=base_at_hand(engine, subject))

@@ -24,18 +24,13 @@ def inherited(catalogue: Mapping[str, tuple[ImageTest, ...]], kinds: Iterable[st
     return tuple(sorted(found.values(), key=lambda test: LEVELS.index(test.level)))
 
 
-def select(
-    tests: Iterable[ImageTest], selection: Selection, *, accelerator: str | None
-) -> tuple[ImageTest, ...]:
-    """The tests that are to be run, in their order.
-
-    A name that is asked for is run whatever its level. A test for another accelerator is none of this
-    image's; where the accelerator is not known, none is left out.
+def select(tests: Iterable[ImageTest], selection: Selection) -> tuple[ImageTest, ...]:
+    """The tests that are to be run, in their order; a name that is asked for, whatever its level.
 
     Raises:
         ImageTestError: there is no test of a name that was given.
     """
-    there = tuple(test for test in tests if applies(test, accelerator))
+    there = tuple(tests)
     names = [test.name for test in there]
     for name in (*selection.only, *selection.skip):
         if name not in names:

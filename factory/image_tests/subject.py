@@ -40,8 +40,7 @@ class Subject:
     """An image that is to be tested.
 
     ``reference`` is what the engine knows it by, ``name`` what people call it; ``layers`` are the digests
-    of the uncompressed layers. ``lineage`` has what it inherits its tests from; ``flavor`` is None where it
-    is none, or nobody knows which.
+    of the uncompressed layers. ``lineage`` has what it inherits its tests from.
     """
 
     reference: str
@@ -52,7 +51,6 @@ class Subject:
     configuration: Configuration
     history: tuple[Step, ...]
     lineage: Lineage
-    flavor: Flavor | None
 
     @property
     def identity(self) -> str | None:
@@ -63,6 +61,11 @@ class Subject:
     def definition(self) -> ImageDefinition | None:
         """The image's definition in the repository."""
         return self.lineage.definitions[0] if self.lineage.definitions else None
+
+    @property
+    def flavor(self) -> Flavor | None:
+        """The flavor that it is; None where it is none, or nobody knows which."""
+        return self.lineage.flavor
 
     @property
     def kind(self) -> Kind:
@@ -77,7 +80,7 @@ class Subject:
     @property
     def accelerator(self) -> str | None:
         """cpu, cuda or rocm; None where that is not known."""
-        return None if self.spec is None else self.spec.accelerator
+        return self.lineage.accelerator
 
     @property
     def report_folder(self) -> Path:
@@ -138,7 +141,6 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
         configuration=configuration,
         history=history_of(engine, reference),
         lineage=lineage,
-        flavor=lineage.definitions[0].flavor if lineage.definitions else None,
     )
 
 

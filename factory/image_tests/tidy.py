@@ -6,16 +6,11 @@ from typing import Any
 
 from factory.image_tests.context import Context
 from factory.image_tests.definition import Result, judged
+from factory.image_tests.history import LOGIN_IN_URL
 from factory.image_tests.inventory import base_contents, contents
 from factory.image_tests.outcome import Finding
 
-_LOGIN_IN_URL = re.compile(r"://[^/\s:@\"']+:(?!\$)[^/\s@\"'$]+@")
 _SECRET_NAME = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
-# A value, and not the name of a variable or of a file that a secret is mounted at.
-_SECRET_IN_HISTORY = re.compile(
-    r"\b(\w*(?:TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY)\w*)=(?![\"']?(?:\$|/|[\"'\s]|$))\S",
-    re.IGNORECASE,
-)
 _FIXES = {
     "cache": "Install with --no-cache, or remove it in the same RUN: a later layer only hides it.",
     "credential": "Take it out of every layer, and revoke it: who can pull the image can read it. Give a "
@@ -66,13 +61,12 @@ def credentials(context: Context) -> Result:
     findings, advice = _leftovers(context, "credential")
     configuration = context.subject.configuration
     for name, value in sorted(configuration.environment.items()):
-        if value and (_SECRET_NAME.search(name) or _LOGIN_IN_URL.search(value)):
+        if value and (_SECRET_NAME.search(name) or LOGIN_IN_URL.search(value)):
             findings.append(_credential(f"environment variable {name}", "looks like a credential"))
-    for step in context.subject.history:
-        if match := _SECRET_IN_HISTORY.search(step.text):
-            findings.append(_credential(f"history: {match[1]}", "a build argument or command has its value"))
-        elif _LOGIN_IN_URL.search(step.text):
-            findings.append(_credential("history: a URL with a login", "a command of the build shows it"))
+    for what in dict.fromkeys(what for step in context.subject.history for what in step.credentials):
+        findings.append(
+            _credential(f"history: {what}", "a build argument or a command of the build shows it")
+        )
     return judged(tuple(findings), "there are credentials in the image", advice=tuple(advice))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from factory.image_tests.dependencies import conflicts
-from factory.image_tests.history import Step, parse_history
+from factory.image_tests.history import Step, parse_history, step_of
 from factory.image_tests.inside import contents, listening
 from factory.image_tests.inventory import match_layers
 from factory.image_tests.matching import labels_of, same_version
@@ -179,3 +179,24 @@ def test_layers_and_steps_are_told_apart_by_their_number(
     steps = tuple(Step(size=size, text="RUN x") for size in sizes)
     layers = match_layers(tuple(f"sha256:{number}" for number in range(digests)), steps)
     assert [layer.size for layer in layers] == told
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "what"),
+    [
+        (
+            "RUN |1 HF_TOKEN=abc pip install x",
+            "RUN |1 HF_TOKEN=**** pip install x",
+            ["the value of HF_TOKEN"],
+        ),
+        ('ENV A_PASSWORD="a b" C=d', "ENV A_PASSWORD=**** C=d", ["the value of A_PASSWORD"]),
+        ("RUN TOKEN=$(cat /run/secrets/t) x", "RUN TOKEN=$(cat /run/secrets/t) x", []),
+        ("RUN TOKEN=/run/secrets/t x", "RUN TOKEN=/run/secrets/t x", []),
+        ("RUN get https://me:it@host/x", "RUN get https://****@host/x", ["the login of a URL"]),
+        ("RUN get https://me:$IT@host/x", "RUN get https://me:$IT@host/x", []),
+        ("ARG TOKEN", "ARG TOKEN", []),
+    ],
+)
+def test_a_credential_in_a_step_is_told_and_not_shown(text: str, shown: str, what: list[str]) -> None:
+    step = step_of(1, text)
+    assert (step.text, list(step.credentials)) == (shown, what)
