@@ -54,10 +54,11 @@ def plan_push(repository: Repository, words: PushWords) -> Push:
     """
     catalogue = read_catalogue(repository)
     definition = None if _is_reference(words.image) else catalogue.definition(words.image)
-    reference = words.image
+    reference, name = words.image, words.name
     if definition is not None:
         reference = f"localhost/{definition.name}:{definition.moving_tag}"
-    source = find_source(reference, name=words.name, engine=words.engine)
+        name = name or definition.name
+    source = find_source(reference, name=name, engine=words.engine)
     if definition is None and source.name in catalogue.names:
         definition = catalogue.definition(source.name)
     request = PushRequest(

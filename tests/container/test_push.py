@@ -45,6 +45,23 @@ def test_an_image_of_podman_has_one_digest_in_all_registries_and_is_sent_once(
         assert site.tags(server=far) == tags
 
 
+def test_an_image_of_the_repository_goes_to_its_registry_under_its_moving_tag(site: Site) -> None:
+    name = "universal-image-tests-push"
+    folder = site.root / "images" / name
+    folder.mkdir(parents=True)
+    (folder / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n")
+    settings = site.root / "factory.toml"
+    settings.write_text(
+        f'{settings.read_text()}\n[images.{name}]\nkind = "launcher"\nparent = "quay.io/x/base:1"\n'
+        'registry = "near"\nmoving-tag = "current"\n'
+    )
+    podman("tag", _NAME, f"localhost/{name}:current")
+    # Its label calls it a trainer; its definition's name is what counts.
+    report = site.push(name)
+    assert [tag["tag"] for tag in report["outcomes"][0]["tags"]] == [TAG, "current"]
+    assert set(site.tags(f"team/{name}")) == {TAG, "current"}
+
+
 def test_a_dry_run_compresses_nothing(site: Site) -> None:
     (outcome,) = site.push(_NAME, "--to", "near", "--dry-run")["outcomes"]
     assert [tag["state"] for tag in outcome["tags"]] == ["would be sent", "would be sent"]

@@ -1,5 +1,6 @@
 """`factory push` into real registries: content by digest, tags last, what is there already not sent."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -210,6 +211,30 @@ def test_what_cannot_be_pushed_is_told_before_anything_is_sent(
     document = site.push(site.image().reference, *arguments, status=status)
     assert says in document["error"]["reason"]
     assert site.uploads() == 0
+
+
+def test_the_commit_is_a_tag_where_nothing_is_changed_since(site: Site) -> None:
+    image = site.image()
+    (site.root / ".gitignore").write_text("made/\n.work/\n")
+
+    def git(*words: str) -> str:
+        known = ("-c", "user.name=x", "-c", "user.email=x@example.com")
+        done = subprocess.run(
+            ["git", "-C", site.root, *known, *words], check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "all")
+    commit = git("rev-parse", "HEAD")[:12]
+    site.push(image.reference, "--to", "near", "--tags", "git-sha")
+    assert site.tags() == {commit: image.digest}
+    (site.root / "new").write_text("x")
+    document = site.push(image.reference, "--to", "near", "--tags", "git-sha", status=_SPEC)
+    assert "in no commit" in document["error"]["reason"]
+    site.push(image.reference, "--to", "near", "--tags", "git-sha", "--allow-dirty")
+    assert site.tags() == {commit: image.digest, f"{commit}-dirty": image.digest}
 
 
 def test_text_for_people_has_a_row_for_each_tag(site: Site) -> None:
