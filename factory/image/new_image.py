@@ -11,6 +11,7 @@ from factory.files import exclusive, staged_folder, storage_error, write_whole
 from factory.flavor.repository import Repository
 from factory.image.catalogue import IMAGES_FOLDER
 from factory.image.declaring import Declaration, declaration_text, with_declaration
+from factory.image.definitions import Parent
 from factory.image.pytorch import PyTorchRequest, pytorch_base
 from factory.image.tables import IMAGES_TABLE, check_image_name, read_images_table
 from factory.registry.declared import parse_registries
@@ -64,6 +65,7 @@ def new_image(repository: Repository, request: ImageRequest, *, dry_run: bool = 
     _check_free(repository, settings, check_image_name(request.name, of="the new image"))
     template = load_image_template(request.kind)
     declaration, values = _declared(template, request)
+    _check_parents(repository, settings, declaration)
     files = render_image(template, values)
     _check_tables(repository, with_declaration(text, declaration))
     folder = repository.root / IMAGES_FOLDER / request.name
@@ -128,6 +130,17 @@ def _check_free(repository: Repository, settings: Mapping[str, Any], name: str) 
     )
     if taken:
         raise FlavorExistsError(taken, solution="Choose another name: an image's name is its folder's.")
+
+
+def _check_parents(repository: Repository, settings: Mapping[str, Any], declaration: Declaration) -> None:
+    known = {*settings.get(IMAGES_TABLE, {}), *(flavor.name for flavor in repository.flavors())}
+    for argument, image in declaration.parents.items():
+        if image not in known and not Parent(argument=argument, image=image).is_reference:
+            raise SpecError(
+                f"the parent {image!r} is no image of this repository, and no reference with a tag or digest",
+                solution=f"Name one that is there ({', '.join(sorted(known)) or 'none yet'}), or give "
+                "registry/path:tag.",
+            )
 
 
 def _check_tables(repository: Repository, text: str) -> None:

@@ -49,7 +49,9 @@ if [ "$accelerator" = rocm ] && [ -f tools/amd_build/build_amd.py ]; then
     python tools/amd_build/build_amd.py
 fi
 echo "compiling PyTorch $PYTORCH_VERSION for $architectures, $MAX_JOBS jobs at once" >&2
-pip wheel --disable-pip-version-check --no-index --no-deps --no-build-isolation --wheel-dir "$made" .
+# Checked before hours go by: what this release asks for to be built is in requirements-build.txt.
+pip wheel --disable-pip-version-check --no-index --no-deps --no-build-isolation --check-build-dependencies \
+    --wheel-dir "$made" .
 
 triton=.ci/docker/triton_version.txt
 python - "$made" "$architectures" "$([ -f $triton ] && cat $triton)" <<'PYTHON'

@@ -31,6 +31,7 @@ PAGES = (
     "update-dependencies.md",
     "sbom.md",
     "konflux.md",
+    "pytorch-base.md",
 )
 BY_HAND_DOCKERFILE = """\
 FROM quay.io/opendatahub/odh-workbench-jupyter-minimal-cpu-py312-ubi9:3.6_ea2-v1.49 AS builder
