@@ -7,15 +7,22 @@ To add one: write its function (it takes a `Context` and gives a `Result`), and 
 
 from collections.abc import Callable, Mapping
 
-from factory.image_tests import matching, starting, tidy
+from factory.image_tests import importing, libraries, matching, serving, starting, tidy
 from factory.image_tests.context import Context
-from factory.image_tests.definition import ImageTest, Result
+from factory.image_tests.definition import DEFAULT_SECONDS, ImageTest, Result
+from factory.image_tests.importing import IMPORT_SECONDS
 
 
 def _quick(
     name: str, title: str, function: Callable[[Context], Result], *, needs_flavor: bool = False
 ) -> ImageTest:
     return ImageTest(name=name, title=title, level="quick", function=function, needs_flavor=needs_flavor)
+
+
+def _standard(
+    name: str, title: str, function: Callable[[Context], Result], *, seconds: float = DEFAULT_SECONDS
+) -> ImageTest:
+    return ImageTest(name=name, title=title, level="standard", function=function, seconds=seconds)
 
 
 _ANY = (
@@ -27,11 +34,25 @@ _ANY = (
     _quick("stray-files", "The build left no files behind", tidy.stray_files),
     _quick("dependencies", "Installed packages fit together (pip check)", matching.dependencies),
     _quick("locked-packages", "Each locked package is there once, as locked", matching.locked_packages),
+    _standard(
+        "imports", "Every module of every locked package imports", importing.imports, seconds=IMPORT_SECONDS
+    ),
+    _standard(
+        "no-network", "Nothing needs a network to be imported", importing.no_network, seconds=IMPORT_SECONDS
+    ),
+    _standard("shared-libraries", "Every ELF file finds its libraries", libraries.shared_libraries),
+    _standard(
+        "openssl", "OpenSSL is the system's; FIPS as advice", libraries.openssl, seconds=IMPORT_SECONDS
+    ),
 )
 _COMMAND = (
     _quick(
         "entrypoint-command", "A command runs as given, its status comes back", starting.entrypoint_command
     ),
+)
+_TRAINING = (
+    _standard("sigterm-command", "SIGTERM reaches the command, which ends in time", serving.stops_command),
+    _standard("torchrun", "torchrun: two processes reduce on gloo, end on SIGTERM", serving.torchrun),
 )
 _FLAVOR = (
     _quick(
@@ -40,13 +61,15 @@ _FLAVOR = (
     _quick(
         "versions", "Python, torch, training-hub: the spec's versions", matching.versions, needs_flavor=True
     ),
+    _standard("notebook", "JupyterLab runs a cell, saves, ends on SIGTERM", serving.notebook),
+    _standard("ipv6-only", "torchrun and JupyterLab work with IPv6 alone", serving.ipv6),
 )
 
 TESTS: Mapping[str, tuple[ImageTest, ...]] = {
     "any": _ANY,
-    "pytorch-base": _COMMAND,
+    "pytorch-base": (*_COMMAND, *_TRAINING),
     "stack": (),
     "trainer": (),
     "launcher": (),
-    "flavor": (*_COMMAND, *_FLAVOR),
+    "flavor": (*_COMMAND, *_TRAINING, *_FLAVOR),
 }

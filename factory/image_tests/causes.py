@@ -1,0 +1,235 @@
+"""Why a module does not import, or a library is not found, and what would mend it: told from the message."""
+
+import re
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+# Modules whose package has another name.
+PACKAGE_OF_MODULE = {
+    "attr": "attrs",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python-headless",
+    "dateutil": "python-dateutil",
+    "flash_attn": "flash-attn",
+    "git": "GitPython",
+    "google.protobuf": "protobuf",
+    "jwt": "PyJWT",
+    "OpenSSL": "pyOpenSSL",
+    "PIL": "pillow",
+    "pkg_resources": "setuptools<82",
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "yaml": "PyYAML",
+    "zmq": "pyzmq",
+}
+# Libraries by the beginning of their name: Red Hat's package, Debian's.
+PACKAGE_OF_LIBRARY = {
+    "libGL.so": ("mesa-libGL", "libgl1"),
+    "libaio.so": ("libaio", "libaio1"),
+    "libcrypt.so.1": ("libxcrypt-compat", "libcrypt1"),
+    "libcrypto.so.3": ("openssl-libs", "libssl3"),
+    "libgfortran.so": ("libgfortran", "libgfortran5"),
+    "libglib-2.0.so": ("glib2", "libglib2.0-0"),
+    "libgomp.so": ("libgomp", "libgomp1"),
+    "libibverbs.so": ("libibverbs", "libibverbs1"),
+    "libmlx5.so": ("libibverbs", "ibverbs-providers"),
+    "libmpi.so": ("openmpi", "libopenmpi3"),
+    "libnuma.so": ("numactl-libs", "libnuma1"),
+    "libopenblas.so": ("openblas", "libopenblas0"),
+    "libpq.so": ("libpq", "libpq5"),
+    "librdmacm.so": ("librdmacm", "librdmacm1"),
+    "libsndfile.so": ("libsndfile", "libsndfile1"),
+    "libSM.so": ("libSM", "libsm6"),
+    "libssl.so.3": ("openssl-libs", "libssl3"),
+    "libstdc++.so": ("libstdc++", "libstdc++6"),
+    "libtbb.so": ("tbb", "libtbb12"),
+    "libXext.so": ("libXext", "libxext6"),
+    "libz.so": ("zlib", "zlib1g"),
+}
+DRIVER_LIBRARIES = ("libcuda.so", "libnvidia-", "libnvcuvid.so")
+# Libraries that packages of NVIDIA and AMD bring, by the beginning of their name.
+_PACKAGED = {
+    "libcublas": "nvidia-cublas",
+    "libcudart": "nvidia-cuda-runtime",
+    "libcudnn": "nvidia-cudnn",
+    "libcufft": "nvidia-cufft",
+    "libcupti": "nvidia-cuda-cupti",
+    "libcusparse": "nvidia-cusparse",
+    "libnccl": "nvidia-nccl",
+    "libnvrtc": "nvidia-cuda-nvrtc",
+    "libtorch": "torch",
+    "libc10": "torch",
+}
+_SIGNALS = {
+    signal.SIGSEGV: "native code reads what is not its own (segmentation fault)",
+    signal.SIGILL: "native code uses an instruction that this processor lacks",
+    signal.SIGABRT: "native code gave up (abort)",
+    signal.SIGBUS: "native code reads a file that is cut short, or /dev/shm is too small",
+    signal.SIGKILL: "it was killed, as the kernel does where memory is out",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """Why something fails, and what would mend it."""
+
+    cause: str
+    fix: str
+
+
+def why_no_import(failure: Mapping[str, str | None], package: str) -> Cause:
+    """The cause of a failed import, of which ``inside/imports.py`` tells ``kind`` and ``message``."""
+    kind, message = failure.get("kind") or "", failure.get("message") or ""
+    if kind == "signal":
+        return _by_signal(message, package)
+    if kind == "timeout":
+        return Cause(
+            cause="its import does not end",
+            fix=f"Look at what {package} waits for, such as a network or a device; see to another version.",
+        )
+    if kind in ("exit", "SystemExit"):
+        return Cause(
+            cause=f"its import ends the program (status {message or '0'})",
+            fix=f"Read what it prints; {package} may be a program that is not meant to be imported.",
+        )
+    for pattern, tell in _MESSAGES:
+        if found := re.search(pattern, message):
+            return tell(found, package)
+    return Cause(
+        cause=f"{kind}: {message.splitlines()[0] if message else 'without a message'}",
+        fix=f"Look for another version of {package} (constraint-dependencies), or read its notes.",
+    )
+
+
+def why_no_library(library: str, package: str) -> Cause:
+    """Why a library is not found, and which package has it."""
+    if library.startswith(DRIVER_LIBRARIES):
+        return Cause(
+            cause=f"{library} is part of NVIDIA's driver, which the host brings with the GPU",
+            fix="Run the test where there is a GPU, with the engine's option for it.",
+        )
+    if name := next((name for start, name in _PACKAGED.items() if library.startswith(start)), None):
+        return Cause(
+            cause=f"missing shared library {library}, which {name} brings",
+            fix=f"Lock {package} for the accelerator and version that the flavor has, so that {name} fits.",
+        )
+    if names := next(
+        (names for start, names in PACKAGE_OF_LIBRARY.items() if library.startswith(start)), None
+    ):
+        return Cause(
+            cause=f"missing shared library {library}",
+            fix=f"Install it in the image: `dnf install {names[0]}` (Debian: `apt-get install {names[1]}`).",
+        )
+    return Cause(
+        cause=f"missing shared library {library}",
+        fix=f"Find its package (`dnf provides '*/{library}'`; Debian: `apt-file search {library}`) and "
+        f"install it in the image, or leave {package} out.",
+    )
+
+
+def _by_signal(number: str, package: str) -> Cause:
+    name = signal.Signals(int(number)) if number.isdigit() else None
+    told = _SIGNALS.get(name, "native code crashed") if name else "native code crashed"
+    shown = name.name if name else f"signal {number}"
+    return Cause(
+        cause=f"{shown}: {told}",
+        fix=f"Look for a build of {package} for this Python, torch and processor; try another version.",
+    )
+
+
+def _no_module(found: re.Match[str], package: str) -> Cause:
+    module = found[1]
+    top = module.partition(".")[0]
+    name = PACKAGE_OF_MODULE.get(module) or PACKAGE_OF_MODULE.get(top) or top.replace("_", "-")
+    return Cause(
+        cause=f"missing module {module}",
+        fix=f"Add {name} to the dependencies and lock again, or, where {package} does without, enter it as "
+        "known.",
+    )
+
+
+def _no_library(found: re.Match[str], package: str) -> Cause:
+    return why_no_library(found[1].rpartition("/")[2], package)
+
+
+def _no_name(found: re.Match[str], package: str) -> Cause:
+    return _lacking(found[1], found[2], package)
+
+
+def _no_attribute(found: re.Match[str], package: str) -> Cause:
+    return _lacking(found[2], found[1], package)
+
+
+def _lacking(name: str, module: str, package: str) -> Cause:
+    return Cause(
+        cause=f"{module} of this version has no {name}",
+        fix=f"{package} is for another version of {module.partition('.')[0]}: constrain one of the two "
+        "(constraint-dependencies), and lock again.",
+    )
+
+
+def _said(cause: str, fix: str) -> Callable[[re.Match[str], str], Cause]:
+    return lambda found, package: Cause(cause=cause.format(*found.groups()), fix=fix.format(package=package))
+
+
+_NETWORK = (
+    r"Name or service not known|Temporary failure in name resolution|Network is unreachable"
+    r"|Max retries exceeded|Connection refused|ConnectTimeout|LocalEntryNotFoundError"
+)
+_MESSAGES: tuple[tuple[str, Callable[[re.Match[str], str], Cause]], ...] = (
+    (r"No module named '([\w.]+)'", _no_module),
+    (
+        r"version `((?:GLIBC|GLIBCXX|CXXABI)_[\d.]+)' not found",
+        _said(
+            "it needs {0}, which is newer than the image's",
+            "Take a build of {package} for an older system (a lower manylinux tag), or a newer base image.",
+        ),
+    ),
+    (
+        r"wrong ELF class|Exec format error|invalid ELF header",
+        _said(
+            "it was built for another processor, or is broken (wrong architecture)",
+            "Lock {package} for the image's platform, and look at the platforms in pyproject.toml.",
+        ),
+    ),
+    (r"(\S+\.so[\w.]*): cannot open shared object file", _no_library),
+    (
+        r"undefined symbol: (\S+)",
+        _said(
+            "it was built against another version of a library: undefined symbol {0}",
+            "Take a build of {package} for the torch, Python and accelerator of the flavor.",
+        ),
+    ),
+    (
+        r"numpy\.dtype size changed|compiled using NumPy 1\.x|numpy\.core\.multiarray failed to import",
+        _said(
+            "it was built against another NumPy",
+            "Take a newer {package}, or constrain numpy to the version that it was built against.",
+        ),
+    ),
+    (
+        r"no NVIDIA driver|CUDA driver|No CUDA GPUs|No HIP GPUs|not compiled with CUDA|0 active drivers",
+        _said(
+            "the driver of a GPU is absent",
+            "Run the test with a GPU, or enter {package} as known: its import asks for the device.",
+        ),
+    ),
+    (r"cannot import name '([^']+)' from (?:partially initialized module )?'([^']+)'", _no_name),
+    (r"module '([^']+)' has no attribute '([^']+)'", _no_attribute),
+    (
+        _NETWORK,
+        _said(
+            "its import uses the network",
+            "Set {package} to work offline, or fetch what it wants when the image is built.",
+        ),
+    ),
+    (
+        r"Read-only file system|Permission denied",
+        _said(
+            "its import writes where it may not",
+            "Give {package} a folder for what it writes by its environment variable (see its notes): the "
+            "root is read-only and the user any.",
+        ),
+    ),
+)

@@ -1,0 +1,81 @@
+"""Runs in an image: whose OpenSSL Python uses, and which copies of it packages bring along."""
+
+from __future__ import annotations
+
+import _hashlib
+import json
+import os
+import re
+import ssl
+import sys
+from typing import Any
+
+LIBRARY = re.compile(r"lib(?:crypto|ssl)(?:[-.].*)?\.so[\d.]*|lib(?:crypto|ssl)-[0-9a-f]{8}.*\.so.*")
+# What a file has that was linked with one of them: their own words. Sought as they are, which is much faster
+# in a gigabyte than a pattern; the pattern then reads the version.
+NEEDLES = (b"OpenSSL ", b"BoringSSL", b"AWS-LC", b"LibreSSL ")
+WORDS = re.compile(rb"(?:OpenSSL|LibreSSL) [0-4]\.\d+\.\d+[a-z]?(?= )|BoringSSL|AWS-LC")
+
+
+def loaded() -> list[str]:
+    """The libcrypto and libssl that this process has in its memory."""
+    with open("/proc/self/maps", encoding="utf-8") as file:
+        paths = {line.split(maxsplit=5)[5].strip() for line in file if line.count("/")}
+    return sorted(path for path in paths if LIBRARY.fullmatch(os.path.basename(path)))
+
+
+def linked(path: str) -> str:
+    """The cryptographic library that is linked into a file, as it names itself; empty where none is."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"\x7fELF":
+            return ""
+        data = file.read()
+    for needle in NEEDLES:
+        place = data.find(needle)
+        while place >= 0:
+            found = WORDS.match(data[place : place + 40])
+            if found:
+                return found[0].decode()
+            place = data.find(needle, place + 1)
+    return ""
+
+
+def bundled(root: str) -> list[dict[str, str]]:
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if os.path.islink(path) or not (".so" in name or os.access(path, os.X_OK)):
+                continue
+            try:
+                if LIBRARY.fullmatch(name):
+                    found.append({"path": path, "what": "library", "version": linked(path)})
+                elif version := linked(path):
+                    found.append({"path": path, "what": "linked", "version": version})
+            except OSError:
+                continue
+    return found
+
+
+def fips() -> dict[str, Any]:
+    """Whether the kernel asks for FIPS mode, and whether Python's OpenSSL is in it."""
+    try:
+        with open("/proc/sys/crypto/fips_enabled", encoding="ascii") as file:
+            kernel = file.read().strip() == "1"
+    except OSError:
+        kernel = False
+    return {"kernel": kernel, "openssl": bool(_hashlib.get_fips_mode())}
+
+
+print(
+    json.dumps(
+        {
+            "version": ssl.OPENSSL_VERSION,
+            "loaded": loaded(),
+            "prefix": sys.prefix,
+            "fips": fips(),
+            "bundled": bundled(sys.prefix),
+        }
+    )
+)
