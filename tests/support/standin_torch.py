@@ -60,7 +60,9 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     return name
 """
 _FILES = {
-    "pyproject.toml": '[build-system]\nrequires = ["standin-ninja"]\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+    "pyproject.toml": (
+        '[build-system]\nrequires = ["standin-ninja"]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    ),
     "torch/__init__.py": "from torch import _C, cuda\nfrom torch.version import __version__\n",
     "torch/cuda.py": (
         "def is_available():\n    return False\n\n\ndef get_arch_list():\n"

@@ -138,7 +138,7 @@ def test_the_architectures_and_the_parents_are_those_that_were_given(repository:
         (
             replace(STACK, parent="registry.example.com/base"),
             SpecError,
-            "no reference with a tag or a digest",
+            "no reference with a tag or digest",
         ),
         (replace(STACK, registry="nowhere"), SpecError, "'nowhere' is not declared"),
         (replace(STACK, pytorch=CUDA), SpecError, "compiles no PyTorch"),
