@@ -66,7 +66,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         raise click.UsageError("name an image, or give --list.")
     repository = repository_here(invocation.root, Path.cwd(), image or ".")
     if list_tests:
-        lineage = find_lineage(repository, flavor or image) or foreign_lineage()
+        lineage = find_lineage(repository, flavor or image) or foreign_lineage(repository)
         tests = tests_of(lineage)
         rows = tuple((test.name, test.level, ", ".join(test.tags) or "any", test.title) for test in tests)
         listed = [{"name": name, "level": at, "tags": tags, "title": title} for name, at, tags, title in rows]

@@ -54,9 +54,10 @@ def lineage_of(repository: Repository, name: str) -> Lineage | None:
     )
 
 
-def foreign_lineage() -> Lineage:
+def foreign_lineage(repository: Repository | None = None) -> Lineage:
     """That of an image that nobody has defined: it is tested as a universal training image."""
-    return Lineage(definitions=(), kinds=_KINDS_OF_A_FLAVOR, folders=())
+    folders = () if repository is None else (repository.root / SHARED_TESTS_FOLDER,)
+    return Lineage(definitions=(), kinds=_KINDS_OF_A_FLAVOR, folders=folders)
 
 
 def line_of(catalogue: Catalogue, name: str) -> tuple[ImageDefinition, ...]:

@@ -131,7 +131,7 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
         labels = configuration.labels
         named = (labels.get(IMAGE_LABEL), labels.get(TITLE_LABEL))
         lineage = next((made for name in named if name and (made := lineage_of(repository, name))), None)
-    lineage = lineage or foreign_lineage()
+    lineage = lineage or foreign_lineage(repository)
     return Subject(
         reference=reference,
         name=_name(lineage, reference),

@@ -229,6 +229,7 @@ ATTEMPTS = (
     _attempt(f"lock {CUDA} --verify --format test-output", says='"SUCCESS"'),
     _attempt(f"lock {CUDA} --verify --format test-output", says="re-pushed", status=1, prepare=_push_again),
     _attempt("konflux --all --application images --output-image quay.io/example/", says="written"),
+    _attempt(f"test {CUDA} --list", says="arbitrary-user"),
     _attempt(f"test-output --case {CUDA}=1", says=f"{CUDA} ended with 1"),
     _attempt(f"gate {CUDA}=", says="1 of 1 did not pass", status=1),
     _attempt(f"prefetch {CUDA} --output {{elsewhere}}/prefetched", says="artifacts"),

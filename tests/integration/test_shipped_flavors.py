@@ -104,6 +104,7 @@ OFFLINE = [
     ("push oci:{elsewhere}/no-layout --to 127.0.0.1:1/team", 13, "no-layout is not there"),
     ("konflux --all", 0, "14 files: 14 as they have to be"),
     (f"konflux {CPU} --target-branch next --dry-run", 0, f"{CPU}-push.yaml: would be written anew"),
+    (f"test {CPU} --list", 0, "arbitrary-user"),
     (f"test-output --case {CUDA}=0", 0, '"SUCCESS"'),
     (f"gate {CUDA}=", 1, CUDA),
     ("adopt {elsewhere}/by-hand --accelerator cuda --accelerator-version 13.0 --name adopted", 0, "adopted"),

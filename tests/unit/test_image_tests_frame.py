@@ -142,6 +142,10 @@ def test_an_image_of_somebody_else_is_tested_as_a_universal_one() -> None:
     assert "pytorch-base" in foreign_lineage().kinds
 
 
+def test_what_a_repository_has_for_every_image_is_for_somebody_else_s_too(repository: Repository) -> None:
+    assert foreign_lineage(repository).folders == (repository.root / "tests" / "images",)
+
+
 @pytest.mark.parametrize(
     ("text", "header"),
     [
