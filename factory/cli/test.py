@@ -16,7 +16,7 @@ from factory.image_tests.subject import find_lineage, find_subject, repository_h
 
 
 @click.command(short_help="Test a built image: in containers of it, at three levels.")
-@click.argument("image", metavar="IMAGE", required=False)
+@click.argument("image", metavar="[IMAGE]", required=False)
 @click.option(
     "--level",
     type=click.Choice(LEVELS),
