@@ -1,0 +1,155 @@
+"""The layers of a flavor as they are and as the rule gives them, written into its ``pyproject.toml``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from factory.files import exclusive, write_whole
+from factory.flavor.layers import ACCELERATOR, REST, PackageLayer, default_layers, layer_of
+from factory.flavor.project import PROJECT_FILE
+from factory.flavor.repository import Flavor
+from factory.layers.choose import SHARE, SizedPackage, choose_layers
+from factory.layers.epochs import layer_epochs
+from factory.layers.sizes import installed_sizes, wheel_sizes
+from factory.lock.lockset import LockSet, require_lock_set
+from factory.render.sync import sync_flavor
+
+# Wheels shrink what they hold by different amounts: where only their sizes are known, a layer keeps clear of
+# the limit.
+_SHARE_OF_WHEELS = 0.05
+_LINE = 100
+_COMMENT = (
+    "The layers of packages; what none names goes into the last one, `rest`. Chosen by `factory layers",
+    "--write`, and yours to change: a package goes into the first layer that names it (* fits anything).",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizedLayer:
+    """A layer of packages: its packages, their bytes together, its share of all, its newest upload.
+
+    ``newest_upload`` is in seconds since 1970, None where the lock does not tell.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    size: int
+    share: float
+    newest_upload: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlavorLayers:
+    """The layers of a flavor. ``installed``: the sizes are of what is installed, else of the wheels.
+
+    ``differs`` is whether the rule gave others than the flavor had, ``written`` whether they were written.
+    """
+
+    flavor: str
+    installed: bool
+    layers: tuple[SizedLayer, ...]
+    differs: bool = False
+    written: bool = False
+
+
+def show_layers(flavor: Flavor, *, wheels: Path | None = None) -> FlavorLayers:
+    """The layers of a flavor as they are.
+
+    Args:
+        flavor: one that is locked.
+        wheels: a folder with its wheels, for the sizes of what they install.
+
+    Raises:
+        SpecError, LockFileError, PrefetchError: as for `write_layers`.
+    """
+    spec = flavor.project.spec
+    locks = require_lock_set(flavor.folder, spec)
+    return FlavorLayers(
+        flavor=flavor.name,
+        installed=wheels is not None,
+        layers=_sized(locks, _sizes(flavor, locks, wheels), spec.package_layers),
+    )
+
+
+def write_layers(flavor: Flavor, *, wheels: Path | None = None, dry_run: bool = False) -> FlavorLayers:
+    """Choose the layers of a flavor by the rule, record them in its ``pyproject.toml``, and render it.
+
+    A package that the flavor has in a layer stays there as long as that keeps within its share.
+
+    Raises:
+        SpecError: ``pyproject.toml`` is not acceptable.
+        LockFileError: the flavor is not locked, or its lock tells no sizes and ``wheels`` is None.
+        PrefetchError: a wheel is not in the folder.
+        BusyError, StorageError: as their names say; every file is whole.
+    """
+    spec = flavor.project.spec
+    locks = require_lock_set(flavor.folder, spec)
+    sizes = _sizes(flavor, locks, wheels)
+    stack = next(layer for layer in default_layers(spec.accelerator) if layer.name == ACCELERATOR)
+    share = SHARE if wheels is not None else _SHARE_OF_WHEELS
+    chosen = choose_layers(sizes, stack=stack, before=spec.layers, share=share)
+    differs = chosen != spec.layers
+    if differs and not dry_run:
+        with exclusive(flavor.folder):
+            path = flavor.folder / PROJECT_FILE
+            write_whole(path, with_layers(path.read_bytes().decode(), chosen).encode())
+        sync_flavor(Flavor(flavor.folder))
+    return FlavorLayers(
+        flavor=flavor.name,
+        installed=wheels is not None,
+        layers=_sized(locks, sizes, chosen),
+        differs=differs,
+        written=differs and not dry_run,
+    )
+
+
+def with_layers(text: str, layers: Sequence[PackageLayer]) -> str:
+    """The ``pyproject.toml`` of a flavor with these layers, and nothing else changed."""
+    document = tomlkit.parse(text)
+    tool: Any = document["tool"]
+    table: Any = tool["factory"].get("layers")
+    if table is None:
+        table = tomlkit.table()
+        for line in _COMMENT:
+            table.add(tomlkit.comment(line))
+        tool["factory"]["layers"] = table
+    for name in list(table):
+        del table[name]
+    for layer in layers:
+        array = tomlkit.array()
+        array.extend(layer.patterns)
+        table[layer.name] = array.multiline(len(str(layer.patterns)) > _LINE)
+    return tomlkit.dumps(document)
+
+
+def _sizes(flavor: Flavor, locks: LockSet, wheels: Path | None) -> tuple[SizedPackage, ...]:
+    if wheels is not None:
+        return installed_sizes(locks.pins, wheels)
+    return wheel_sizes(locks.pins, flavor=flavor.name)
+
+
+def _sized(
+    locks: LockSet, sizes: Sequence[SizedPackage], layers: Sequence[PackageLayer]
+) -> tuple[SizedLayer, ...]:
+    whole = sum(package.size for package in sizes) or 1
+    epochs = layer_epochs(locks, layers)
+    found = []
+    for name in (*(layer.name for layer in layers), REST):
+        inside = sorted(
+            (package for package in sizes if layer_of(package.name, layers) == name),
+            key=lambda package: (-package.size, package.name),
+        )
+        size = sum(package.size for package in inside)
+        found.append(
+            SizedLayer(
+                name=name,
+                packages=tuple(package.name for package in inside),
+                size=size,
+                share=round(size / whole, 4),
+                newest_upload=epochs[name],
+            )
+        )
+    return tuple(found)
