@@ -130,12 +130,12 @@ def test_what_a_build_left(path: str, stray: bool) -> None:  # noqa: FBT001
 @pytest.mark.parametrize(
     ("folder", "names", "kind"),
     [
-        ("/root/.cache/uv", [], "uv's cache"),
+        ("/opt/app-root/src/.cache/uv", [], "uv's cache"),
         ("/var/elsewhere", ["CACHEDIR.TAG", "archive-v0", "wheels-v5"], "uv's cache"),
         ("/var/elsewhere", ["CACHEDIR.TAG"], None),
-        ("/root/.cache/pip", [], "pip's cache"),
+        ("/opt/app-root/src/.cache/pip", [], "pip's cache"),
         ("/var/elsewhere", ["selfcheck", "http-v2"], "pip's cache"),
-        ("/root/.cache/huggingface", ["hub"], None),
+        ("/opt/app-root/src/.cache/huggingface", ["hub"], None),
     ],
 )
 def test_what_a_cache_is_known_by(folder: str, names: list[str], kind: str | None) -> None:
