@@ -7,9 +7,9 @@ To add one: write its function (it takes a `Context` and gives a `Result`), and 
 
 from collections.abc import Callable, Mapping
 
-from factory.image_tests import importing, libraries, matching, serving, starting, tidy
+from factory.image_tests import importing, libraries, matching, serving, starting, tidy, training
 from factory.image_tests.context import Context
-from factory.image_tests.definition import DEFAULT_SECONDS, ImageTest, Result
+from factory.image_tests.definition import DEFAULT_SECONDS, GPU_TAG, ImageTest, Result
 from factory.image_tests.importing import IMPORT_SECONDS
 
 
@@ -23,6 +23,14 @@ def _standard(
     name: str, title: str, function: Callable[[Context], Result], *, seconds: float = DEFAULT_SECONDS
 ) -> ImageTest:
     return ImageTest(name=name, title=title, level="standard", function=function, seconds=seconds)
+
+
+def _full(
+    name: str, title: str, function: Callable[[Context], Result], *, tags: tuple[str, ...] = ()
+) -> ImageTest:
+    return ImageTest(
+        name=name, title=title, level="full", function=function, tags=tags, seconds=training.MODEL_SECONDS
+    )
 
 
 _ANY = (
@@ -54,6 +62,10 @@ _TRAINING = (
     _standard("sigterm-command", "SIGTERM reaches the command, which ends in time", serving.stops_command),
     _standard("torchrun", "torchrun: two processes reduce on gloo, end on SIGTERM", serving.torchrun),
 )
+_GPU = (
+    _full("gpu", "PyTorch sees each GPU and reckons on it", training.device, tags=(GPU_TAG,)),
+    _full("collectives", "NCCL or RCCL adds up over every GPU", training.collectives, tags=(GPU_TAG,)),
+)
 _FLAVOR = (
     _quick(
         "entrypoint-notebook", "JupyterLab starts where no command is given", starting.entrypoint_notebook
@@ -63,13 +75,15 @@ _FLAVOR = (
     ),
     _standard("notebook", "JupyterLab runs a cell, saves, ends on SIGTERM", serving.notebook),
     _standard("ipv6-only", "torchrun and JupyterLab work with IPv6 alone", serving.ipv6),
+    _full("model", "A small model learns, is saved and loaded the same", training.model),
+    _full("training-hub", "A training-hub run on made data saves a checkpoint", training.training_hub),
 )
 
 TESTS: Mapping[str, tuple[ImageTest, ...]] = {
     "any": _ANY,
-    "pytorch-base": (*_COMMAND, *_TRAINING),
+    "pytorch-base": (*_COMMAND, *_TRAINING, *_GPU),
     "stack": (),
     "trainer": (),
     "launcher": (),
-    "flavor": (*_COMMAND, *_TRAINING, *_FLAVOR),
+    "flavor": (*_COMMAND, *_TRAINING, *_FLAVOR, *_GPU),
 }
