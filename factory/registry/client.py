@@ -109,6 +109,11 @@ class RegistryClient:
         """
         return self._transport.plain_http
 
+    @property
+    def transport(self) -> Transport:
+        """What sends requests, for those that are about no image."""
+        return self._transport
+
     def login(self, repository: str) -> Login | None:
         """Whom the registry is told is asking for a repository, for another program; None for nobody.
 
@@ -249,13 +254,14 @@ class RegistryClient:
         pages = self._pages(f"/v2/{repository}/tags/list?n={_PAGE}", "tags", repository=repository)
         return tuple(sorted(set(pages)))
 
-    def repositories(self) -> tuple[str, ...]:
+    def repositories(self, *, most_pages: int = _MOST_PAGES) -> tuple[str, ...]:
         """All repositories, sorted, where the registry tells (``GET /v2/_catalog``, which not all have).
 
         Raises:
             RegistryError: the registry refused, failed, or gave pages without an end.
         """
-        return tuple(sorted(set(self._pages(f"/v2/_catalog?n={_PAGE}", "repositories"))))
+        pages = self._pages(f"/v2/_catalog?n={_PAGE}", "repositories", most=most_pages)
+        return tuple(sorted(set(pages)))
 
     def delete(self, repository: str, digest: str) -> bool:
         """Delete a manifest, and with it all tags that it has; False where it was not there.
@@ -311,8 +317,8 @@ class RegistryClient:
             raise self._unexpected(answer, name, doing="giving")
         return True
 
-    def _pages(self, path: str, key: str, *, repository: str = "") -> Iterable[str]:
-        for _ in range(_MOST_PAGES):
+    def _pages(self, path: str, key: str, *, repository: str = "", most: int = _MOST_PAGES) -> Iterable[str]:
+        for _ in range(most):
             answer = self._transport.request("GET", path, repository=repository)
             if not self._there(answer, f"the {key} of {self._name(repository, '')}"):
                 return

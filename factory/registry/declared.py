@@ -10,6 +10,7 @@ from typing import Literal
 from factory.errors import NotFoundError, SpecError
 from factory.flavor.references import PATH_COMPONENT
 from factory.flavor.table import Table
+from factory.registry.place import lies_in, place
 from factory.settings import SETTINGS_FILE, read_settings
 
 TABLE = "registries"
@@ -24,7 +25,6 @@ _URL = re.compile(
     rf"(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|[a-z0-9-]+(?=:))(?::[0-9]{{1,5}})?(?:/{PATH_COMPONENT})*"
 )
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}")
-_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 # On loopback something else may stand in for the service.
 _HOSTS = {
     "ecr": (re.compile(r"[0-9]{12}\.dkr[.-]ecr.+"), "ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
@@ -198,29 +198,16 @@ def _at_least(table: Table, key: str, least: int, *, default: int) -> int:
 
 def _refuse_overlap(one: Registry, other: Registry) -> None:
     """Two classes in one place would let a chore of the one delete what the other is to keep."""
-    first, second = _place(one), _place(other)
+    first, second = place(one.url), place(other.url)
     if first == second:
         raise SpecError(
             f"{SETTINGS_FILE}: the registries {one.name} and {other.name} are one place: {one.url}",
             solution="Declare it once, or give each a path of its own.",
         )
-    inside = first[: len(second)] == second or second[: len(first)] == first
-    if inside and one.kind != other.kind:
+    if (lies_in(first, second) or lies_in(second, first)) and one.kind != other.kind:
         raise SpecError(
             f"{SETTINGS_FILE}: the registries {one.name} ({one.kind}, {one.url}) and {other.name} "
             f"({other.kind}, {other.url}) lie one in the other, and their classes differ",
             solution="Give each a path that is not in the other's, so that what one may delete is nothing "
             "that the other has to keep.",
         )
-
-
-def _place(registry: Registry) -> tuple[str, ...]:
-    """Where a registry is, the same for every way to write it: host and port, then the path's components."""
-    host, *path = registry.url.split("/")
-    name, _, port = host.partition(":")
-    if _LOOPBACK.fullmatch(name):
-        name = "localhost"
-    elif name in _DOCKER_HUB:
-        name = _DOCKER_HUB[0]
-    standard = "443" if registry.tls_verify else "80"
-    return (name if port in {"", standard} else f"{name}:{port}", *path)

@@ -102,6 +102,7 @@ OFFLINE = [
     (f"plan {CUDA} --offline", 0, CUDA),
     (f"plan {ROCM} --offline", 16, f"factory lock {ROCM}"),
     ("push oci:{elsewhere}/no-layout --to 127.0.0.1:1/team", 13, "no-layout is not there"),
+    ("registry teardown", 11, "declares no registry"),
     ("konflux --all", 0, "14 files: 14 as they have to be"),
     (f"konflux {CPU} --target-branch next --dry-run", 0, f"{CPU}-push.yaml: would be written anew"),
     (f"test {CPU} --list", 0, "arbitrary-user"),

@@ -1,0 +1,34 @@
+"""Which driver serves a registry."""
+
+import os
+from collections.abc import Callable, Mapping
+
+from factory.registry.client import open_registry
+from factory.registry.declared import DriverName, Registry
+from factory.registry.drivers.artifact_registry import open_artifact_registry
+from factory.registry.drivers.driver import Driver
+from factory.registry.drivers.ecr import open_ecr
+from factory.registry.drivers.oci import OciDriver
+from factory.registry.holdings import Reader
+
+Environment = Mapping[str, str]
+
+
+def _open_oci(registry: Registry, made_of: Reader, environment: Environment) -> Driver:
+    return OciDriver(client=open_registry(registry, environment=environment), made_of=made_of)
+
+
+DRIVERS: Mapping[DriverName, Callable[[Registry, Reader, Environment], Driver]] = {
+    "oci": _open_oci,
+    "ecr": open_ecr,
+    "artifact-registry": open_artifact_registry,
+}
+
+
+def open_driver(registry: Registry, made_of: Reader) -> Driver:
+    """The driver of a registry, with the logins and settings of the environment; close it at the end.
+
+    Raises:
+        RegistryError: what the driver needs is not installed, or the host is not of its kind.
+    """
+    return DRIVERS[registry.driver](registry, made_of, os.environ)

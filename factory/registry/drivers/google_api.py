@@ -1,0 +1,179 @@
+"""Requests to Artifact Registry's REST API (v1), with an access token of Google's own programs."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from factory.errors import IndexAccessError, RegistryError
+from factory.index.connections import open_client
+from factory.index.patience import Again, Patience, asked_pause, patiently
+from factory.process import governor
+from factory.registry.credentials import is_loopback, login_of_google
+from factory.registry.declared import Registry
+
+# gcloud's own name for it.
+ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY"
+_ENDPOINT = "https://artifactregistry.googleapis.com/"
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_PAGE = 500
+_PATIENCE = Patience(whole_seconds=120.0)
+_OPERATION_SECONDS, _OPERATION_POLLS = 1.0, 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoogleApi:
+    """Sends requests below ``v1/``; what is not there is None. Safe to use from several threads."""
+
+    endpoint: str
+    token: str = field(repr=False)
+    client: httpx.Client
+    polling_seconds: float = _OPERATION_SECONDS
+
+    def get(self, path: str, **query: str | int) -> dict[str, Any] | None:
+        """A resource; None where there is none.
+
+        Raises:
+            RegistryError: Google refused, failed, or did not answer.
+        """
+        return self._asked("GET", path, query=query)
+
+    def listed(self, path: str, key: str) -> Iterator[dict[str, Any]]:
+        """All items of a list, page by page.
+
+        Raises:
+            RegistryError: as `get`.
+        """
+        token = ""
+        while True:
+            query: dict[str, str | int] = {"pageSize": _PAGE, **({"pageToken": token} if token else {})}
+            answer = self.get(path, **query) or {}
+            yield from answer.get(key) or ()
+            token = answer.get("nextPageToken") or ""
+            if not token:
+                return
+
+    def post(self, path: str, body: Mapping[str, object], **query: str) -> bool:
+        """Create something and wait until it is there; False where it was there already.
+
+        Raises:
+            RegistryError: as `get`; or the operation failed.
+        """
+        answer = self._asked("POST", path, body=body, query=query, there=True)
+        return answer is not None and self._finished(answer)
+
+    def delete(self, path: str, **query: str) -> bool:
+        """Delete something and wait until it is gone; False where it was gone already.
+
+        Raises:
+            RegistryError: as `get`; or the operation failed.
+        """
+        answer = self._asked("DELETE", path, query=query)
+        return answer is not None and self._finished(answer)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    def _finished(self, operation: Mapping[str, Any]) -> bool:
+        """Wait for a long-running operation (google.longrunning)."""
+        stop = governor()
+        for _ in range(_OPERATION_POLLS):
+            if "name" not in operation or operation.get("done"):
+                break
+            stop.pause(self.polling_seconds)
+            operation = self.get(str(operation["name"])) or {}
+        else:
+            raise RegistryError(
+                f"{operation['name']} does not come to an end at {self._host}",
+                solution="Look at it in the console, and run the same command again.",
+            )
+        failed = operation.get("error")
+        if not failed:
+            return True
+        code = failed.get("code") if isinstance(failed, dict) else None
+        if code in {5, 6}:  # google.rpc.Code: NOT_FOUND, ALREADY_EXISTS
+            return False
+        raise self._refused(f"operation failed (code {code})")
+
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int],
+        body: Mapping[str, object] | None = None,
+        there: bool = False,
+    ) -> dict[str, Any] | None:
+        url = f"{self.endpoint.rstrip('/')}/v1/{path}"
+
+        def attempt() -> httpx.Response | Again:
+            answer = self.client.request(
+                method,
+                url,
+                params=dict(query),
+                json=body,
+                headers={"Authorization": f"Bearer {self.token}"},
+                timeout=httpx.Timeout(_PATIENCE.read_seconds, connect=_PATIENCE.connect_seconds),
+                auth=httpx.Auth(),
+            )
+            if answer.status_code not in _TRANSIENT:
+                return answer
+            wait = asked_pause(answer.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
+            return Again(reason=f"answers HTTP {answer.status_code}", wait_seconds=wait)
+
+        try:
+            answer = patiently(url, attempt, patience=_PATIENCE, stop=governor())
+        except IndexAccessError as error:
+            raise RegistryError(
+                error.reason, solution="Look at the network, then run the same command again."
+            ) from error
+        if answer.status_code == httpx.codes.NOT_FOUND or (
+            there and answer.status_code == httpx.codes.CONFLICT
+        ):
+            return None
+        if answer.status_code != httpx.codes.OK:
+            raise self._refused(f"HTTP {answer.status_code}")
+        return self._document(answer)
+
+    def _document(self, answer: httpx.Response) -> dict[str, Any]:
+        try:
+            document = json.loads(answer.content or b"{}")
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise self._refused("no JSON object")
+        return document
+
+    def _refused(self, reason: str) -> RegistryError:
+        return RegistryError(
+            f"Artifact Registry refuses or fails at {self._host}: {reason}",
+            solution="Look at the login (`gcloud auth list`) and at its role: Artifact Registry Repository "
+            "Administrator creates and deletes, Reader looks.",
+        )
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.endpoint).netloc
+
+
+def open_google(registry: Registry, environment: Mapping[str, str]) -> GoogleApi:
+    """The API for a registry of Google's.
+
+    Raises:
+        RegistryError: nobody is logged in, or the environment names an endpoint that a token is not sent to.
+    """
+    endpoint = environment.get(ENDPOINT_VARIABLE) or _ENDPOINT
+    parts = urlsplit(endpoint)
+    if parts.scheme != "https" and not is_loopback(parts.netloc):
+        raise RegistryError(
+            f"{ENDPOINT_VARIABLE} names an endpoint that no token is sent to without encryption",
+            solution="Give it as https://…, or leave it out.",
+        )
+    login = login_of_google(registry, environment)
+    client = open_client(connections=8, proxied=not is_loopback(parts.netloc))
+    return GoogleApi(endpoint=endpoint, token=login.password, client=client)

@@ -1,0 +1,132 @@
+"""Any registry that speaks the OCI distribution specification, and no more than that.
+
+It tells no times: an image is as old as it says that it was created. A repository begins with the first
+push and stays when it is empty; a manifest is deleted by its digest, with all its tags.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urljoin
+
+import httpx
+
+from factory.errors import RegistryError
+from factory.registry.client import RegistryClient
+from factory.registry.credentials import is_loopback
+from factory.registry.drivers.driver import Finding, Repositories
+from factory.registry.holdings import Reader, StoredImage
+from factory.registry.reading import Listed, read_images, tag_digests
+
+# On a large public registry the catalogue is everybody's.
+_MOST_PAGES = 20
+# A digest of nothing that is anywhere: whether deleting is allowed is asked with it.
+_NOWHERE = f"sha256:{'0' * 64}"
+_NOT_ALLOWED = (
+    "Allow it at the registry (Distribution: storage.delete.enabled), or in the rights of the login."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OciDriver:
+    """A registry of the specification (`Driver`)."""
+
+    client: RegistryClient
+    made_of: Reader = field(repr=False)
+
+    def check(self, images: Collection[str]) -> tuple[Finding, ...]:
+        """Whether it answers, who is asking, whether it gives and, where it may be emptied, deletes."""
+        registry = self.client.registry
+        self.client.check()
+        scheme = "plain HTTP" if self.client.plain_http else "HTTPS"
+        repository = registry.repository(next(iter(sorted(images)), "image"))
+        login = self.client.login(repository)
+        findings = [
+            Finding(what="answers", state="ok", detail=scheme),
+            Finding(
+                what="login", state="ok", detail="one is there" if login else "none: nobody is logged in"
+            ),
+            _tried("reads", lambda: f"{len(self.client.tags(repository))} tags in {repository}"),
+        ]
+        if registry.kind == "disposable":
+            findings.append(_tried("deletes", lambda: self._may_delete(repository)))
+        else:
+            findings.append(Finding(what="deletes", state="not checked", detail="persistent: never asked to"))
+        return tuple(findings)
+
+    def create(self, images: Collection[str]) -> tuple[Finding, ...]:
+        """Nothing has to be created; whether it takes something is tried with an upload that is cancelled."""
+        repository = self.client.registry.repository(next(iter(sorted(images)), "image"))
+        return (_tried("takes", lambda: self._may_push(repository)),)
+
+    def repositories(self, images: Collection[str]) -> Repositories:
+        """Those of the registry's catalogue in its path; without a catalogue those of the images."""
+        registry = self.client.registry
+        named = {registry.repository(image) for image in images}
+        inside = registry.repository("")
+        try:
+            listed = self.client.repositories(most_pages=_MOST_PAGES)
+        except RegistryError:
+            return Repositories(
+                names=tuple(sorted(named)),
+                partial="the registry does not list its repositories: those of this repository's images "
+                "were looked at",
+            )
+        return Repositories(names=tuple(name for name in listed if name.startswith(inside)))
+
+    def images(self, repository: str) -> tuple[StoredImage, ...]:
+        """What has a tag, and what is attached to that: the specification lists nothing else."""
+        tags: dict[str, list[str]] = {}
+        for tag, digest in tag_digests(self.client, repository).items():
+            tags.setdefault(digest, []).append(tag)
+        listed = [Listed(digest=digest, tags=tuple(sorted(names))) for digest, names in tags.items()]
+        return read_images(self.client, repository, listed, self.made_of)
+
+    def tags(self, repository: str) -> Mapping[str, str]:
+        """The tags of a repository, and the digest of each."""
+        return tag_digests(self.client, repository)
+
+    def delete(self, repository: str, digest: str) -> bool:
+        """Delete a manifest; the space is free when the registry collects its garbage."""
+        return self.client.delete(repository, digest)
+
+    def delete_repository(self, repository: str) -> bool:
+        """The specification has no way to: an empty repository stays."""
+        del repository
+        return False
+
+    def by_hand(self, repository: str, digest: str) -> str:
+        """The command of skopeo, which deletes by the digest and so with all tags."""
+        registry = self.client.registry
+        verified = registry.tls_verify and not is_loopback(registry.host)
+        insecure = "" if verified else " --tls-verify=false"
+        return f"skopeo delete{insecure} docker://{registry.host}/{repository}@{digest}"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    def _may_delete(self, repository: str) -> str:
+        self.client.delete(repository, _NOWHERE)
+        return "allowed"
+
+    def _may_push(self, repository: str) -> str:
+        transport = self.client.transport
+        begun = transport.request("POST", f"/v2/{repository}/blobs/uploads/", repository=repository)
+        if begun.status != httpx.codes.ACCEPTED:
+            raise RegistryError(
+                f"{self.client.registry.host} answers HTTP {begun.status} when an upload begins",
+                solution="Give the login the right to push, or create the repository at the registry.",
+            )
+        place = urljoin(begun.url, begun.headers.get("Location", ""))
+        # Where it does not cancel, it forgets by itself.
+        transport.request("DELETE", place, repository=repository)
+        return f"an upload to {repository} was begun and cancelled"
+
+
+def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+    """What came of an attempt; where the registry refuses, the others are made all the same."""
+    try:
+        return Finding(what=what, state="ok", detail=attempt())
+    except RegistryError as error:
+        solution = _NOT_ALLOWED if what == "deletes" else error.solution
+        return Finding(what=what, state="wrong", detail=error.reason, solution=solution)

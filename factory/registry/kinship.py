@@ -1,0 +1,142 @@
+"""Which images belong together: parents and children, indexes and parts, images and their attachments."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+
+from factory.registry.holdings import Holding, StandsOn, StoredImage
+from factory.registry.place import place
+
+_Key = tuple[str, str, str]
+
+
+class Kinship:
+    """The relations between all that some registries hold.
+
+    A parent is found by what the label of the image that stands on it tells: an identity, a digest, the
+    engine's ID of it, or a reference. Of an image that does not tell, whatever has the first of its
+    layers, and only those, is a parent.
+    """
+
+    def __init__(self, holdings: Sequence[Holding]) -> None:
+        self._images = {
+            (holding.registry.name, image.repository, image.digest): image
+            for holding in holdings
+            for image in holding.images
+        }
+        self._indexes: dict[_Key, set[_Key]] = defaultdict(set)
+        self._attached: dict[_Key, set[_Key]] = defaultdict(set)
+        self._children: dict[_Key, set[_Key]] = defaultdict(set)
+        for key, image in self._images.items():
+            registry, repository, _ = key
+            for part in image.parts:
+                self._indexes[registry, repository, part].add(key)
+            for subject in image.subjects:
+                self._attached[registry, repository, subject].add(key)
+        for key, parents in self._parents(holdings):
+            for parent in parents - {key}:
+                self._children[parent].add(key)
+
+    def is_attachment(self, image: StoredImage) -> bool:
+        """Whether it is attached to another, and no image of the factory's itself."""
+        return bool(image.subjects) and image.made is None
+
+    def is_bound(self, key: _Key) -> bool:
+        """Whether it stays and goes with others: an attachment, or a part of an index without a tag."""
+        image = self._images[key]
+        return self.is_attachment(image) or (key in self._indexes and not image.tags)
+
+    def before(self, key: _Key) -> set[_Key]:
+        """What has to be gone before this: what is attached to it, names it, or stands on it."""
+        registry, repository, _ = key
+        image = self._images[key]
+        parts = ((registry, repository, part) for part in image.parts)
+        attached = [self._attached.get(one, set()) for one in (key, *parts)]
+        return set().union(*attached, self._indexes.get(key, set()), self._children.get(key, set())) - {key}
+
+    def loose_parts(self, key: _Key, kept: Mapping[_Key, str]) -> tuple[str, ...]:
+        """The parts of an index that are on no list, and that no index which stays names."""
+        registry, repository, _ = key
+        parts = [(registry, repository, part) for part in self._images[key].parts]
+        loose = (one for one in parts if one not in self._images and not self._indexes[one] & kept.keys())
+        return tuple(digest for _, _, digest in loose)
+
+    def bound(self, kept: Mapping[_Key, str]) -> dict[_Key, str]:
+        """What stays because of others that stay, beside those that are ``kept``, and why."""
+        found: dict[_Key, str] = {}
+        rest = [key for key in self._images if key not in kept]
+        while True:
+            staying = kept.keys() | found.keys()
+            further = {key: reason for key in rest if (reason := self._reason(key, staying))}
+            if not further:
+                return found
+            found.update(further)
+            rest = [key for key in rest if key not in further]
+
+    def _reason(self, key: _Key, staying: Iterable[_Key]) -> str:
+        stays = set(staying)
+        image = self._images[key]
+        for child in sorted(self._children.get(key, set()) & stays):
+            return f"{_shown(self._images[child], child)} stands on it, and stays"
+        for index in sorted(self._indexes.get(key, set()) & stays):
+            return f"the index {_shown(self._images[index], index)} names it, and stays"
+        registry, repository, _ = key
+        for subject in image.subjects:
+            if subject in image.gone or not self.is_attachment(image):
+                continue
+            if self._remains((registry, repository, subject), stays):
+                return f"it belongs to {subject[:19]}, which stays"
+        return ""
+
+    def _remains(self, subject: _Key, stays: set[_Key]) -> bool:
+        """Whether a manifest stays: by itself, as a part of one that stays, or as one that is on no list."""
+        if subject in self._images:
+            return subject in stays
+        indexes = self._indexes.get(subject, set())
+        return not indexes or bool(indexes & stays)
+
+    def _parents(self, holdings: Sequence[Holding]) -> Iterable[tuple[_Key, set[_Key]]]:
+        by_name = self._names(holdings)
+        by_layers: dict[tuple[str, ...], set[_Key]] = defaultdict(set)
+        for key, image in self._images.items():
+            if image.layers:
+                by_layers[image.layers].add(key)
+        for key, image in self._images.items():
+            told = image.made.parents if image.made else None
+            if told is None:
+                beginnings = list(accumulate(((layer,) for layer in image.layers), lambda a, b: a + b))[:-1]
+                yield key, set().union(*(by_layers.get(layers, set()) for layers in beginnings))
+            else:
+                named = (name for parent in told for name in _names_of(parent))
+                yield key, set().union(*(by_name.get(name, set()) for name in named))
+
+    def _names(self, holdings: Sequence[Holding]) -> dict[object, set[_Key]]:
+        """All by which a label may name a parent."""
+        found: dict[object, set[_Key]] = defaultdict(set)
+        for holding in holdings:
+            for image in holding.images:
+                key = (holding.registry.name, image.repository, image.digest)
+                names: list[object] = [image.digest, image.config_digest, *image.parts]
+                names += [(holding.place_of(image), tag) for tag in image.tags]
+                names += [image.made.identity] if image.made else []
+                for name in names:
+                    found[name].add(key)
+        found.pop(None, None)
+        return found
+
+
+def _names_of(parent: StandsOn) -> list[object]:
+    if parent.identity is not None:
+        return [parent.identity]
+    if parent.digest is not None:
+        return [parent.digest]
+    name, _, digest = parent.image.partition("@")
+    if digest:
+        return [digest]
+    repository, _, tag = name.rpartition(":")
+    return [(place(repository), tag)]
+
+
+def _shown(image: StoredImage, key: _Key) -> str:
+    tag = next(iter(image.own_tags), image.digest[:19])
+    return f"{key[0]}: {image.image}:{tag}" if image.tags else f"{key[0]}: {image.image}@{tag}"

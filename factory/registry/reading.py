@@ -1,0 +1,175 @@
+"""A manifest of a registry read as a stored image: its labels, its parts, and what it is attached to."""
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from factory.errors import RegistryError
+from factory.index.parallel import in_parallel
+from factory.registry.answers import path_of
+from factory.registry.client import Manifest, RegistryClient
+from factory.registry.holdings import Reader, StoredImage, attached_to
+
+_AT_ONCE = 16
+# Whoever builds reproducibly and knows no time writes the beginning of some count of time.
+_NO_TIME = dt.datetime(1981, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """What a list of a registry says of one manifest; ``pushed`` is None where it does not tell."""
+
+    digest: str
+    tags: tuple[str, ...]
+    pushed: dt.datetime | None = None
+
+
+def tag_digests(client: RegistryClient, repository: str) -> dict[str, str]:
+    """The tags of a repository and the digest of each; one that went meanwhile is left out.
+
+    Raises:
+        RegistryError: the registry refused, failed, or did not answer.
+    """
+    found = client.digests((repository, tag) for tag in client.tags(repository))
+    return {tag: digest for (_, tag), digest in found.items() if digest is not None}
+
+
+def read_images(
+    client: RegistryClient, repository: str, listed: Iterable[Listed], made_of: Reader
+) -> tuple[StoredImage, ...]:
+    """The manifests that a list names, in its order, and those that are attached to them.
+
+    One that went meanwhile is left out; one that cannot be read says why.
+
+    Raises:
+        RegistryError: the registry refused, failed, or did not answer.
+    """
+    own = client.registry.url.partition("/")[2]
+    image = repository.removeprefix(f"{own}/") if own else repository
+    reading = _Reading(client=client, repository=repository, image=image, made_of=made_of)
+    found = in_parallel(reading.read, listed, jobs=_AT_ONCE)
+    there = {stored.digest: stored for stored in found if stored is not None}
+    new = _digests(there.values())
+    while new:
+        # What is attached may have something attached to it in turn.
+        attached = [digest for digest in _referrers(client, repository, new) if digest not in there]
+        unlisted = (Listed(digest=digest, tags=()) for digest in dict.fromkeys(attached))
+        read = in_parallel(reading.read, unlisted, jobs=_AT_ONCE)
+        further = {stored.digest: stored for stored in read if stored is not None}
+        there.update(further)
+        new = _digests(further.values())
+    return _with_gone(client, repository, tuple(there.values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    client: RegistryClient
+    repository: str
+    image: str
+    made_of: Reader
+
+    def read(self, listed: Listed) -> StoredImage | None:
+        known = StoredImage(
+            repository=self.repository,
+            image=self.image,
+            digest=listed.digest,
+            tags=listed.tags,
+            moment=listed.pushed,
+        )
+        try:
+            manifest = self.client.manifest(self.repository, listed.digest)
+            if manifest is None:
+                return None
+            return self._read(manifest, known)
+        except (RegistryError, LookupError, TypeError, ValueError, AttributeError) as error:
+            # One damaged image must not hide the others; it is kept, and this is said of it.
+            reason = error.reason if isinstance(error, RegistryError) else "its manifest is none"
+            return replace(known, problem=reason)
+
+    def _read(self, manifest: Manifest, known: StoredImage) -> StoredImage:
+        parts = [self._part(digest) for digest in manifest.children] if manifest.is_index else []
+        blobs = dict(manifest.blobs)
+        for part in parts:
+            blobs.update(part.blobs)
+        subject = manifest.document.get("subject") or {}
+        subjects = {attached_to(tag) for tag in known.tags} | {subject.get("digest")}
+        config = self._config(manifest, parts)
+        labels = (config.get("config") or {}).get("Labels") or {}
+        return replace(
+            known,
+            moment=known.moment or _created(config),
+            blobs=blobs,
+            layers=tuple(item["digest"] for item in manifest.document.get("layers") or ()),
+            config_digest=manifest.config_digest,
+            parts=manifest.children if manifest.is_index else (),
+            subjects=tuple(sorted(filter(None, subjects))),
+            made=self.made_of({str(key): str(value) for key, value in labels.items()}),
+        )
+
+    def _part(self, digest: str) -> Manifest:
+        """A part of an index; one that is not there (an index may name more than was pushed) is empty."""
+        part = self.client.manifest(self.repository, digest)
+        return part or Manifest(media_type="", content=b"{}")
+
+    def _config(self, manifest: Manifest, parts: list[Manifest]) -> dict[str, Any]:
+        chosen = next((part for part in parts if part.config_digest), None) if parts else manifest
+        if chosen is None or chosen.config_digest is None:
+            return {}
+        document = json.loads(self.client.blob(self.repository, chosen.config_digest) or b"null")
+        return document if isinstance(document, dict) else {}
+
+
+def _digests(images: Iterable[StoredImage]) -> list[str]:
+    """The images' own digests, and those of their parts."""
+    return [digest for image in images for digest in (image.digest, *image.parts)]
+
+
+def _with_gone(
+    client: RegistryClient, repository: str, images: tuple[StoredImage, ...]
+) -> tuple[StoredImage, ...]:
+    """The same images, with which of their subjects are there no more; what has no tag is on no list."""
+    known = set(_digests(images))
+    unknown = {digest for image in images for digest in image.subjects if digest not in known}
+    asked = client.digests((repository, digest) for digest in sorted(unknown))
+    gone = {digest for (_, digest), found in asked.items() if found is None}
+    return tuple(
+        replace(image, gone=frozenset(gone.intersection(image.subjects))) if image.subjects else image
+        for image in images
+    )
+
+
+def _referrers(client: RegistryClient, repository: str, digests: list[str]) -> list[str]:
+    """The digests of what is attached to manifests by its ``subject`` (OCI distribution-spec 1.1).
+
+    A registry of before that version has no such list, and a tag in its place, which is on the list of tags.
+    """
+
+    def ask(digest: str) -> list[str] | None:
+        path = path_of(repository, "referrers", digest)
+        answer = client.transport.request("GET", path, repository=repository)
+        if answer.status != httpx.codes.OK:
+            return None
+        try:
+            return [item["digest"] for item in json.loads(answer.content).get("manifests") or ()]
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return None
+
+    first = ask(digests[0])
+    if first is None:
+        return []
+    found = in_parallel(ask, digests[1:], jobs=_AT_ONCE)
+    return [*first, *(digest for named in found for digest in named or ())]
+
+
+def _created(config: Mapping[str, Any]) -> dt.datetime | None:
+    """When an image says that it was created (RFC 3339); None where it does not tell."""
+    try:
+        moment = dt.datetime.fromisoformat(config.get("created") or "")
+    except (ValueError, TypeError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return None if moment < _NO_TIME else moment

@@ -1,0 +1,124 @@
+"""Deleting what was decided to go: in order, each by its digest, and none whose tags changed meanwhile."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from factory.console import Progress
+from factory.errors import RegistryError
+from factory.registry.drivers.driver import Driver
+from factory.registry.retention import Key, Verdict
+
+State = Literal["deleted", "gone already", "failed", "kept"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """What became of a manifest that was to go; ``reason`` says why it is there still."""
+
+    state: State
+    reason: str = ""
+    error: RegistryError | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is there no more."""
+        return self.state in {"deleted", "gone already"}
+
+
+@dataclass(kw_only=True)
+class _Run:
+    drivers: Mapping[str, Driver]
+    verdicts: Mapping[Key, Verdict]
+    progress: Progress
+    done: dict[Key, Removed] = field(default_factory=dict)
+    begun: set[Key] = field(default_factory=set)
+    tags: dict[tuple[str, str], Mapping[str, str] | RegistryError] = field(default_factory=dict)
+
+
+def remove(
+    verdicts: Iterable[Verdict], drivers: Mapping[str, Driver], *, progress: Progress
+) -> dict[Key, Removed]:
+    """Delete what goes; what failed does not stop the others.
+
+    What is attached to an image goes before it, and what stands on it too, so that an interruption leaves
+    nothing alone; the next run finds the rest. Right before, the tags of a repository are read again: a
+    manifest that has got or lost one stays, since a delete takes all its tags with it.
+
+    Args:
+        verdicts: of `decide`; those that stay are passed over.
+        drivers: by the name of their registry.
+        progress: is told of each.
+    """
+    run = _Run(
+        drivers=drivers,
+        verdicts={verdict.key: verdict for verdict in verdicts if verdict.goes},
+        progress=progress,
+    )
+    for key in run.verdicts:
+        _remove(run, key)
+    _remove_parts(run)
+    return run.done
+
+
+def _remove(run: _Run, key: Key) -> None:
+    if key in run.begun:
+        return
+    run.begun.add(key)
+    verdict = run.verdicts[key]
+    for need in verdict.needs:
+        if need in run.verdicts:
+            _remove(run, need)
+    run.done[key] = _outcome(run, verdict)
+    run.progress.advance(message=f"{run.done[key].state} {key[1]}@{key[2]}")
+
+
+def _outcome(run: _Run, verdict: Verdict) -> Removed:
+    for need in verdict.needs:
+        # One that is not done yet names this one in turn: labels can say so, digests cannot.
+        if need in run.done and not run.done[need].is_gone:
+            return Removed(state="kept", reason=f"{need[1]}@{need[2][:19]} is there still, and needs it")
+    name, repository, digest = verdict.key
+    try:
+        now = _tags(run, name, repository)
+        tags = {tag for tag, there in now.items() if there == digest}
+        if tags != set(verdict.image.tags) and tags:
+            return Removed(state="kept", reason="its tags changed meanwhile: run it again")
+        deleted = run.drivers[name].delete(repository, digest)
+    except RegistryError as error:
+        return Removed(state="failed", reason=error.reason, error=error)
+    return Removed(state="deleted" if deleted else "gone already")
+
+
+def _tags(run: _Run, name: str, repository: str) -> Mapping[str, str]:
+    """The tags of a repository as they are when the first of it is deleted.
+
+    Raises:
+        RegistryError: they cannot be read.
+    """
+    if (name, repository) not in run.tags:
+        try:
+            run.tags[name, repository] = run.drivers[name].tags(repository)
+        except RegistryError as error:
+            run.tags[name, repository] = error
+    found = run.tags[name, repository]
+    if isinstance(found, RegistryError):
+        raise found
+    return found
+
+
+def _remove_parts(run: _Run) -> None:
+    """Delete the parts of indexes that are gone, where they are on no list and no other index names them."""
+    gone: dict[tuple[str, str], set[str]] = defaultdict(set)
+    there: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for (name, repository, digest), verdict in run.verdicts.items():
+        removed = run.done[name, repository, digest]
+        (gone if removed.is_gone else there)[name, repository].update(verdict.loose_parts)
+    for (name, repository), digests in gone.items():
+        for digest in sorted(digests - there[name, repository]):
+            try:
+                if digest not in _tags(run, name, repository).values():
+                    run.drivers[name].delete(repository, digest)
+            except RegistryError as error:
+                run.done[name, repository, digest] = Removed(state="failed", reason=error.reason, error=error)
