@@ -170,6 +170,8 @@ def test_every_error_has_an_exit_code_of_its_own() -> None:
 
 def test_every_error_of_the_package_stands_in_errors() -> None:
     for path in SOURCES:
+        if path.parent == INSIDE:
+            continue
         importlib.import_module(
             ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         )
