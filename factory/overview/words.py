@@ -12,6 +12,8 @@ Tone = Literal["good", "warn", "bad", "calm"]
 NOTHING = "—"
 # Go writes nanoseconds; Python reads microseconds.
 _FRACTION_DIGITS = 6
+# 1970 and 1980, the first that clocks and zip archives know, are how reproducible builds say no time at all.
+_NO_YEAR = 1980
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ def size_text(image: ImageStanding) -> str:
 def age_text(image: ImageStanding, now: dt.datetime) -> str:
     """How long ago it was made; an image with a fixed time has that of what went into it."""
     moment = _moment(image.created)
-    return NOTHING if moment is None else age(moment, now=now)
+    return NOTHING if moment is None or moment.year <= _NO_YEAR else age(moment, now=now)
 
 
 def summary(overview: Overview) -> dict[str, int]:
