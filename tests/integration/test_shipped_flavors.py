@@ -100,6 +100,7 @@ OFFLINE = [
     (f"konflux --prefetch-input {CUDA}", 0, '"py_version":312'),
     (f"new-image stack --kind stack --parent {CUDA} --dry-run", 0, "Would make"),
     (f"plan {CUDA} --offline", 0, CUDA),
+    ("status --offline", 0, f"{ROCM}: not locked"),
     (f"plan {ROCM} --offline", 16, f"factory lock {ROCM}"),
     ("push oci:{elsewhere}/no-layout --to 127.0.0.1:1/team", 13, "no-layout is not there"),
     ("registry teardown", 11, "declares no registry"),
