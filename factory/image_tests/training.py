@@ -17,7 +17,7 @@ _RUN_SECONDS = 280.0
 # What PyTorch says where there is no device.
 _NO_GPU = re.compile(
     r"[^\n]*(?:not compiled with CUDA|No CUDA GPUs|No HIP GPUs|no NVIDIA driver|accelerator support: None"
-    r"|_cuda_setDevice|invalid device ordinal)[^\n]*"
+    r"|has no attribute '_cuda_setDevice'|invalid device ordinal)[^\n]*"
 )
 # Single precision over 256 products of numbers around 1: what the order of adding up makes of it.
 _DIFFERENCE = 1e-2
@@ -47,13 +47,13 @@ def training_hub(context: Context) -> Result:
         subject=f"training-hub {told['version']}: {told['step'] or 'checkpoint'}",
         problem=told["problem"] or "the run ended well and saved no checkpoint",
         cause=_last_error(told["said"]),
-        fix="Read its output; lock versions of training-hub, its backend and transformers that fit.",
+        fix="Read its output; lock versions of training-hub, its backend, transformers that fit.",
     )
     return failed("a training-hub run on made data does not end well", finding, output=output)
 
 
 def device(context: Context) -> Result:
-    """PyTorch sees each GPU, was built for it, and reckons on it as on the CPU; the model learns there too."""
+    """PyTorch sees each GPU, was built for it, and reckons on it as on the CPU; a model learns there."""
     conditions = _with_gpu(context)
     told = context.probe("device.py", conditions=conditions)
     if not told["available"]:
