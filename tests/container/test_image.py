@@ -9,6 +9,7 @@ from packaging.utils import canonicalize_name
 from support.built import BuiltFlavor
 from support.podman import podman
 
+from factory.flavor.repository import Flavor
 from factory.lock.lockfile import require_lock
 
 pytestmark = pytest.mark.container
@@ -50,6 +51,14 @@ def test_nothing_else_is_left_in_the_image(cpu_flavor: BuiltFlavor) -> None:
     changes = podman("image", "diff", cpu_flavor.tag, cpu_flavor.base).splitlines()
     added = {line.split(maxsplit=1)[1] for line in changes if line.startswith("A ")}
     outside = {path for path in added if not path.startswith("/opt/app-root/")}
+    # The part of the lock that each layer was installed from.
+    locks = {path for path in outside if path.startswith("/usr/share/factory/layers")}
+    layers = {path.split("/")[5] for path in locks if path.endswith("/requirements.txt")}
+    assert layers == {layer.name for layer in Flavor(cpu_flavor.folder).project.spec.package_layers} | {
+        "rest"
+    }
+    assert len(locks) == 2 * len(layers) + 1
+    outside -= locks
     assert outside == {
         "/cachi2",  # where the prefetched folder was mounted
         "/licenses",
