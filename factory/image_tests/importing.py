@@ -19,7 +19,7 @@ WORKING = Conditions(
         ("PYTHONPYCACHEPREFIX", "/tmp/bytecode"),  # noqa: S108 - in the container
     )
 )
-IMPORT_SECONDS = 300.0
+IMPORT_SECONDS = 900.0
 
 
 def imported(context: Context) -> dict[str, Any]:
