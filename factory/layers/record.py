@@ -96,6 +96,8 @@ def write_layers(flavor: Flavor, *, wheels: Path | None = None, dry_run: bool = 
         with exclusive(flavor.folder):
             path = flavor.folder / PROJECT_FILE
             write_whole(path, with_layers(path.read_bytes().decode(), chosen).encode())
+    if not dry_run:
+        # Also where nothing differs: a run that was killed may have recorded them and rendered nothing.
         sync_flavor(Flavor(flavor.folder))
     return FlavorLayers(
         flavor=flavor.name,

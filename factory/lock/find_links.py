@@ -44,30 +44,30 @@ class WheelFolder:
         write_whole(known, digest.encode("ascii"))
         return digest
 
-    def size_and_time(self, file_name: str) -> tuple[int, int | None]:
-        """The size of a wheel in bytes, and the time of its newest member in seconds since 1970.
 
-        The time is part of the wheel, so that it is the same wherever the wheel lies; it is None where
-        a member has none that is one.
+def size_and_time(path: Path) -> tuple[int, int | None]:
+    """The size of a wheel in bytes, and the time of its newest member in seconds since 1970.
 
-        Raises:
-            StorageError: the wheel cannot be read.
-        """
-        path = self.source / file_name
-        try:
-            with zipfile.ZipFile(path) as wheel:
-                newest = max((member.date_time for member in wheel.infolist()), default=(1980, 1, 1, 0, 0, 0))
-            size = path.stat().st_size
-        except zipfile.BadZipFile as error:
-            raise StorageError(
-                f"{path} is not a wheel: {error}", solution="Fetch it again, or take it out of the folder."
-            ) from error
-        except OSError as error:
-            raise storage_error(path, error) from error
-        try:
-            return size, int(dt.datetime(*newest, tzinfo=dt.UTC).timestamp())
-        except ValueError:
-            return size, None
+    The time is part of the wheel, so that it is the same wherever the wheel lies; it is None where
+    a member has none that is one.
+
+    Raises:
+        StorageError: the wheel cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            newest = max((member.date_time for member in wheel.infolist()), default=(1980, 1, 1, 0, 0, 0))
+        size = path.stat().st_size
+    except zipfile.BadZipFile as error:
+        raise StorageError(
+            f"{path} is not a wheel: {error}", solution="Fetch it again, or take it out of the folder."
+        ) from error
+    except OSError as error:
+        raise storage_error(path, error) from error
+    try:
+        return size, int(dt.datetime(*newest, tzinfo=dt.UTC).timestamp())
+    except ValueError:
+        return size, None
 
 
 def folders_in_environment(environment: Mapping[str, str]) -> tuple[Path, ...]:

@@ -17,10 +17,17 @@ from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.index.cache import cache_folder
 from factory.lock.changes import Changes, compare, compare_form
-from factory.lock.find_links import WheelFolder, open_wheel_folder
+from factory.lock.find_links import WheelFolder, open_wheel_folder, size_and_time
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import Artifact, Pin
-from factory.lock.lockset import LockSet, format_lock_set, orphans, parse_lock_set, read_lock_set
+from factory.lock.lockset import (
+    LockSet,
+    format_lock_set,
+    keep_told,
+    orphans,
+    parse_lock_set,
+    read_lock_set,
+)
 from factory.lock.narrow import best_wheel, tag_ranks
 from factory.lock.proving import Proving, open_proving
 from factory.lock.resolution import Disagreement, Refused, folder_of, resolve_project
@@ -32,13 +39,17 @@ _LEAST_JOBS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class LockOptions:
-    """How to lock. ``public_find_links`` serve flavors without an index URL, ``find_links`` all of them."""
+    """How to lock. ``public_find_links`` serve flavors without an index URL, ``find_links`` all of them.
+
+    ``only_told``: sizes and times that the lock before does not tell are no change, and stay untold.
+    """
 
     upgrade: bool = False
     upgrade_packages: tuple[str, ...] = ()
     find_links: tuple[Path, ...] = ()
     public_find_links: tuple[Path, ...] = ()
     dry_run: bool = False
+    only_told: bool = False
     cache: Path = field(default_factory=cache_folder)
 
 
@@ -221,6 +232,7 @@ def make_lock(
     with nullcontext(proving) if proving else open_proving() as shared:
         shared.expect(project.spec)
         pins, from_folders = _pins(asked, before, options)
+        pins = keep_told(pins, before, only_told=options.only_told)
         shared.prove(project.spec, pins, from_folders=from_folders)
     files = format_lock_set(
         name, project.spec, pins, inputs=inputs_digest(project), beside_index=from_folders
@@ -323,7 +335,7 @@ def _narrowed(
 def _artifact(wheel: Wheel, folders: tuple[WheelFolder, ...]) -> Artifact:
     size, uploaded = wheel.size, wheel.uploaded
     if wheel.local is not None:
-        size, uploaded = folder_of(wheel.local, folders).size_and_time(wheel.file_name)
+        size, uploaded = size_and_time(folder_of(wheel.local, folders).source / wheel.file_name)
     return Artifact(sha256=_digest(wheel, folders), file_name=wheel.file_name, size=size, uploaded=uploaded)
 
 

@@ -8,7 +8,7 @@ of all of them (``# together:``): files of two runs beside each other are seen w
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factory.errors import LockFileError
@@ -16,7 +16,7 @@ from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec
 from factory.lock.inputs import inputs_digest
-from factory.lock.lockfile import LOCK_FILE, LOCKED_BY, LockFile, Pin, format_lock, parse_lock
+from factory.lock.lockfile import LOCK_FILE, LOCKED_BY, Artifact, LockFile, Pin, format_lock, parse_lock
 
 _FURTHER_FILES = "requirements-*.txt"
 
@@ -121,6 +121,32 @@ def is_stale(locks: LockSet, project: Project) -> bool:
     """Whether a lock says that it was made from something else than the project says now."""
     now = inputs_digest(project)
     return any(lock.inputs is not None and lock.inputs != now for lock in locks.files.values())
+
+
+def keep_told(pins: Iterable[Pin], before: LockSet | None, *, only_told: bool = False) -> tuple[Pin, ...]:
+    """The pins of a new lock with the sizes and times that the lock before tells of the same artifacts.
+
+    They say something about bytes that are the same, so that an index, or a mirror of it, that tells another
+    time or none changes nothing. A lock that somebody edited tells nothing. With ``only_told``, what the lock
+    before does not tell of an artifact that it has stays untold.
+    """
+    if before is None or not before.as_locked:
+        return tuple(pins)
+    known = {artifact.sha256: artifact for pin in before.pins for artifact in pin.artifacts}
+
+    def told(artifact: Artifact) -> Artifact:
+        old = known.get(artifact.sha256)
+        if old is None:
+            return artifact
+        if only_told:
+            return replace(artifact, size=old.size, uploaded=old.uploaded)
+        return replace(
+            artifact,
+            size=artifact.size if old.size is None else old.size,
+            uploaded=artifact.uploaded if old.uploaded is None else old.uploaded,
+        )
+
+    return tuple(replace(pin, artifacts=tuple(map(told, pin.artifacts))) for pin in pins)
 
 
 def together_digest(pins: Mapping[str, Iterable[Pin]]) -> str:

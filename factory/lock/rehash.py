@@ -17,14 +17,15 @@ from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.index.parallel import in_parallel
 from factory.lock.clients import CONNECTIONS, open_clients
-from factory.lock.find_links import file_sha256, find_wheel
+from factory.lock.find_links import file_sha256, find_wheel, size_and_time
 from factory.lock.fresh_pins import Lacking, NewFile, fresh_pin
-from factory.lock.lockfile import LOCKED_BY, Pin
+from factory.lock.lockfile import LOCKED_BY, Artifact, Pin
 from factory.lock.locking import Failed, LockOptions, NewLock, differing_files, make_lock, write_lock
 from factory.lock.lockset import (
     LockSet,
     format_lock_set,
     is_stale,
+    keep_told,
     lock_file_name,
     misplaced,
     require_lock_set,
@@ -202,14 +203,20 @@ def _anew(subject: _Subject, pages: PinnedPages, folders: Sequence[Path]) -> New
         raise _gap_error(subject.flavor, lacking)
     in_parallel(NewFile.prove, new, jobs=CONNECTIONS)
     beside = dict.fromkeys(sorted(locks.beside_index), "a folder of wheels")
-    files = format_lock_set(subject.flavor.name, spec, pins, inputs=locks.inputs or "", beside_index=beside)
-    return NewLock(pins=tuple(pins), files=files, from_folders=beside)
+    told = keep_told(pins, locks)
+    files = format_lock_set(subject.flavor.name, spec, told, inputs=locks.inputs or "", beside_index=beside)
+    return NewLock(pins=told, files=files, from_folders=beside)
 
 
 def _from_folders(pin: Pin, folders: Sequence[Path]) -> Pin:
     found = [(artifact, find_wheel(artifact.file_name, folders)) for artifact in pin.artifacts]
-    hashed = (replace(item, sha256=file_sha256(path)) if path is not None else item for item, path in found)
+    hashed = (_hashed(item, path) if path is not None else item for item, path in found)
     return replace(pin, artifacts=tuple(hashed))
+
+
+def _hashed(artifact: Artifact, path: Path) -> Artifact:
+    size, uploaded = size_and_time(path)
+    return replace(artifact, sha256=file_sha256(path), size=size, uploaded=uploaded)
 
 
 def _proved(subject: _Subject, options: LockOptions) -> NewLock:

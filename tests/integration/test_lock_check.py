@@ -27,6 +27,27 @@ def test_a_lock_that_is_what_its_index_gives_passes_and_is_left_alone(workshop: 
     assert _content(folder) == before
 
 
+def test_a_lock_that_tells_no_sizes_is_no_other_and_gets_them_when_it_is_locked_again(
+    workshop: Workshop,
+) -> None:
+    size = make_wheel(workshop.pushed, "aa", "1.0").stat().st_size
+    folder = workshop.flavor("aa")
+    workshop.index.sizes = False
+    assert workshop.locked(folder).pins[0].artifacts[0].size is None
+    workshop.index.sizes = True
+    before = _content(folder)
+    assert workshop.lock(folder.name, "--check").status == 0
+    assert _content(folder) == before
+    assert workshop.locked(folder).pins[0].artifacts[0].size == size
+
+    # A mirror that does not tell them takes nothing away.
+    workshop.index.sizes = False
+    before = _content(folder)
+    for words in (("lock", "--check"), ("lock",), ("rehash",)):
+        assert workshop.run(words[0], folder.name, *words[1:]).status == 0
+        assert _content(folder) == before
+
+
 def test_a_version_that_has_to_move_is_a_difference(workshop: Workshop) -> None:
     make_wheel(workshop.pushed, "aa", "1.0")
     make_wheel(workshop.pushed, "bb", "1.0")

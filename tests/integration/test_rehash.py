@@ -207,7 +207,9 @@ def test_what_came_from_a_folder_keeps_its_hash_unless_the_folder_is_given(
     assert len(workshop.index.requested("/simple/tt/")) == asked
     again = make_wheel(tmp_path / "wheels", "tt", "2.0+cpu", salt="again")
     assert workshop.run("rehash", folder.name, "--find-links", str(tmp_path / "wheels")).status == 0
-    assert hashes(require_lock(folder), "tt") == {sha256(again)}
+    rehashed = require_lock(folder)
+    assert hashes(rehashed, "tt") == {sha256(again)}
+    assert {item.size for item in rehashed.pins[-1].artifacts} == {again.stat().st_size}
 
 
 def test_one_flavor_that_is_refused_does_not_keep_the_others(workshop: Workshop, locked: Path) -> None:

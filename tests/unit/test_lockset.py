@@ -17,6 +17,7 @@ from factory.lock.lockset import (
     LockSet,
     format_lock_set,
     is_stale,
+    keep_told,
     lock_file_names,
     misplaced,
     orphans,
@@ -75,6 +76,42 @@ def test_an_index_without_pins_has_its_file(project: Project) -> None:
     locks = _read(_made(project, _pin("numpy")))
     assert locks.files[_EXTRA].pins == ()
     assert locks.belongs_together
+
+
+def _telling(pin: Pin, size: int | None, uploaded: int | None) -> Pin:
+    (artifact,) = pin.artifacts
+    return replace(pin, artifacts=(replace(artifact, size=size, uploaded=uploaded),))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "only_told", "kept"),
+    [
+        ((10, 100), (10, 200), False, (10, 100)),
+        ((10, 100), (None, None), False, (10, 100)),
+        ((None, None), (10, 200), False, (10, 200)),
+        ((10, None), (10, 200), False, (10, 200)),
+        ((None, None), (10, 200), True, (None, None)),
+    ],
+)
+def test_what_a_lock_tells_of_an_artifact_stays(
+    project: Project,
+    before: tuple[int | None, int | None],
+    now: tuple[int | None, int | None],
+    *,
+    only_told: bool,
+    kept: tuple[int | None, int | None],
+) -> None:
+    locks = _read(_made(project, _telling(_pin("numpy"), *before)))
+    new, other = _telling(_pin("numpy"), *now), _telling(_pin("flash", digest="b"), *now)
+    told = [pin.artifacts[0] for pin in keep_told((new, other), locks, only_told=only_told)]
+    assert [(one.size, one.uploaded) for one in told] == [kept, now]
+
+
+def test_an_edited_lock_tells_nothing_of_an_artifact(project: Project) -> None:
+    files = _made(project, _telling(_pin("numpy"), 10, 100))
+    edited = _read({name: content.replace(b", 10 bytes", b", 99 bytes") for name, content in files.items()})
+    (pin,) = keep_told([_telling(_pin("numpy"), 10, 200)], edited)
+    assert (pin.artifacts[0].size, pin.artifacts[0].uploaded) == (10, 200)
 
 
 def test_the_order_of_the_pins_makes_no_difference(project: Project) -> None:
