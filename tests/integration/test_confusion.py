@@ -235,6 +235,7 @@ ATTEMPTS = (
     _attempt(f"prefetch {CUDA} --output {{elsewhere}}/prefetched", says="artifacts"),
     _attempt(f"prefetch {CUDA} --output {{elsewhere}}/prefetched --dry-run", says="flash_attn-2.8.3"),
     _attempt(f"prefetch {CUDA} --output {{elsewhere}}/prefetched", says="flash", status=20, prepare=_lose),
+    _attempt(f"layers {CUDA} --write", says="torch"),
     _attempt(f"plan {CUDA} --offline", says=CUDA),
     _attempt(f"status {CUDA} --offline", says=CUDA),
     _attempt("push oci:{elsewhere}/no-layout --to 127.0.0.1:1/team", says="is not there", status=13),

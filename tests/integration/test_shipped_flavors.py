@@ -99,6 +99,8 @@ OFFLINE = [
     (f"check {CUDA} --format test-output", 0, f'"note": "{CUDA}: '),
     (f"konflux --prefetch-input {CUDA}", 0, '"py_version":312'),
     (f"new-image stack --kind stack --parent {CUDA} --dry-run", 0, "Would make"),
+    (f"layers {CPU}", 0, "accelerator"),
+    (f"layers {CUDA} --write", 0, "as they were"),
     (f"plan {CUDA} --offline", 0, CUDA),
     ("status --offline", 0, f"{ROCM}: not locked"),
     (f"plan {ROCM} --offline", 16, f"factory lock {ROCM}"),
