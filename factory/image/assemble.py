@@ -2,7 +2,7 @@
 
 `podman build` stores each layer in its storage and hashes it about five times on the way (measured on podman
 4.3). Here the RUN of each layer of packages is run in a container of the same engine, and what it changed
-is written from the container's upper folder straight into a blob. All else in the Dockerfile is built by the
+is written from the container's own folders straight into a blob. All else in the Dockerfile is built by the
 engine as ever: it is small. A layer that is in the layout already, made from the same, is taken from there.
 """
 
@@ -10,61 +10,71 @@ import datetime as dt
 import hashlib
 import json
 import os
+import re
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from factory.console import Progress
-from factory.errors import EngineError, ImageError
-from factory.files import exclusive, write_whole
-from factory.hermetic.layout import MOUNT_POINT
+from factory.errors import EngineError
+from factory.files import exclusive
+from factory.image.building import PartBuilder, PartBuilt, Recipe
 from factory.image.engine import Engine, find_image
-from factory.image.layer_making import Site, make_layer, remove_left_behind
-from factory.image.layer_tar import LayerBlob
-from factory.image.layout import Inserted, LaidOut, blobs_folder, has_blob, insert_layers, remove_unused
+from factory.image.layer_making import MadeLayer, Site, make_layer, remove_left_behind
+from factory.image.layer_tar import write_removals
+from factory.image.layout import (
+    Inserted,
+    LaidOut,
+    blobs_folder,
+    insert_layers,
+    prepare_layout,
+    remove_unused,
+)
+from factory.image.made_layers import MadeLayers
 from factory.image.package_layers import PackageLayer, TakenApart, take_apart
+from factory.image.segments import cut
 from factory.index.parallel import in_parallel
 from factory.process import governor, run
 
-_KNOWN = "factory-layers.json"
+_LAYERS = "/layers"
+# Counted in the key of each layer: what is made here in another way is made anew.
+_VERSION = 1
+_COMMENTED_SIZE = re.compile(r"#.*, (\d+) bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AssemblyRequest:
-    """What to assemble: a Dockerfile with its context, from a prefetched folder, into an OCI layout.
+    """What to assemble: an image by its recipe, which has a prefetched folder, under a name in a layout.
 
-    ``epochs`` are the modification times of the layers of packages by name, in seconds, and ``epoch`` that of
-    all else; ``tag`` is the image's name in the layout.
+    ``fresh``: every layer is made, whatever is there.
     """
 
-    engine: Engine
-    dockerfile: Path
-    context: Path
-    base_image: str
-    prefetched: Path
+    recipe: Recipe
     layout: Path
     tag: str
-    epochs: Mapping[str, int]
-    epoch: int
-    labels: Mapping[str, str]
+    fresh: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assembled:
-    """An image in a layout. ``made`` are the layers of packages that were installed now."""
+    """An image in a layout.
+
+    ``made`` are the layers of packages that were installed now, ``taken`` those that were there. ``parts``
+    are what the engine built of it, or had; ``seconds`` is what all of it took.
+    """
 
     layout: Path
     tag: str
     image: LaidOut
     made: tuple[str, ...]
+    taken: tuple[str, ...]
+    parts: tuple[PartBuilt, ...]
     seconds: float
 
 
-def assemble(request: AssemblyRequest, progress: Progress) -> Assembled:
+def assemble(request: AssemblyRequest, *, say: Callable[[str], None]) -> Assembled:
     """Assemble an image. Of an interrupted run the layers that were made stay for the next one.
 
     Raises:
@@ -73,148 +83,180 @@ def assemble(request: AssemblyRequest, progress: Progress) -> Assembled:
         BusyError: another run is working on the layout.
         ProgramError, StorageError: as their names say.
     """
-    _require_root_podman(request.engine)
+    require_possible(request.recipe.engine, request.layout)
     start = time.monotonic()
-    parts = take_apart(request.dockerfile.read_text(encoding="utf-8"))
-    blobs_folder(request.layout).mkdir(parents=True, exist_ok=True)
+    prepare_layout(request.layout)
     with exclusive(request.layout), tempfile.TemporaryDirectory() as folder:
-        locks = Path(folder) / "layers"
-        ground = _prepare(request, parts, locks)
-        keys = {layer.name: _key(request, layer, ground, locks) for layer in parts.layers}
-        kept = _Kept(layout=request.layout, blobs=_read_known(request.layout, keys))
-        missing = [layer for layer in parts.layers if keys[layer.name] not in kept.blobs]
-        _make(request, missing, keys, kept, _site(request, ground, locks), progress)
-        progress.begin("the rest of the image")
-        rest = _build_text(request, parts.without, labelled=True)
-        _copy(request, rest)
-        image = insert_layers(
-            request.layout,
-            request.tag,
-            [
-                Inserted(blob=kept.blobs[keys[layer.name]], created_by=f"RUN {layer.run}")
-                for layer in parts.layers
-            ],
-            after=_layer_count(request.engine, ground),
-            created=dt.datetime.fromtimestamp(request.epoch, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        )
-        remove_unused(request.layout, keep=[blob.digest for blob in kept.blobs.values()])
-    made = tuple(layer.name for layer in missing)
-    seconds = round(time.monotonic() - start, 1)
-    return Assembled(layout=request.layout, tag=request.tag, image=image, made=made, seconds=seconds)
+        work = _Work(request=request, say=say, folder=Path(folder), made=MadeLayers.read(request.layout))
+        image = work.assemble()
+        remove_unused(request.layout)
+        work.made.forget_gone()
+    return Assembled(
+        layout=request.layout,
+        tag=request.tag,
+        image=image,
+        made=tuple(layer.name for layer in work.missing),
+        taken=tuple(layer.name for layer in work.apart.layers if layer not in work.missing),
+        parts=tuple(work.parts),
+        seconds=round(time.monotonic() - start, 1),
+    )
 
 
-@dataclass
-class _Kept:
-    """The layers of packages that are in a layout, by key; each is written down as it comes."""
+def require_possible(engine: Engine, layout: Path) -> None:
+    """Check that a layout can be assembled here.
 
-    layout: Path
-    blobs: dict[str, LayerBlob]
-    guard: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, key: str, blob: LayerBlob) -> None:
-        with self.guard:
-            self.blobs[key] = blob
-            content = {key: {"digest": one.digest, "size": one.size} for key, one in self.blobs.items()}
-            write_whole(self.layout / _KNOWN, json.dumps(content, indent=2, sort_keys=True).encode())
-
-
-def _require_root_podman(engine: Engine) -> None:
+    Raises:
+        EngineError: the engine is not podman run by root, or a path cannot be told to it.
+    """
     if engine.kind != "podman" or os.geteuid() != 0:
         raise EngineError(
             "a layout is written from a container's own folders, which podman tells and only root can read",
             solution="Run it as root with podman, as a CI runner does, or build without --layout.",
         )
+    if ":" in str(layout):
+        raise EngineError(
+            f"a layout cannot be in {layout}: a colon ends its path in what skopeo and podman are told",
+            solution="Name a folder without a colon in its path.",
+        )
 
 
-def _prepare(request: AssemblyRequest, parts: TakenApart, locks: Path) -> str:
-    """Build what the layers stand on, and bring out what they copy; give the ID of the image below them."""
-    builder = _build(request, request.dockerfile, "--target", parts.builder)
-    with _created(request.engine, builder) as container:
-        run([request.engine.program, "cp", f"{container}:/layers", locks])
-    return _build_text(request, parts.below)
+@dataclass
+class _Work:
+    """One image under way."""
 
+    request: AssemblyRequest
+    say: Callable[[str], None]
+    folder: Path
+    made: MadeLayers
+    parts: list[PartBuilt] = field(default_factory=list)
+    missing: list[PackageLayer] = field(default_factory=list)
 
-def _make(
-    request: AssemblyRequest,
-    layers: list[PackageLayer],
-    keys: Mapping[str, str],
-    kept: _Kept,
-    site: Site,
-    progress: Progress,
-) -> None:
-    """Make layers, as many at a time as there are CPUs."""
-    if not layers:
-        return
-    remove_left_behind(request.engine, site.mark)
+    def __post_init__(self) -> None:
+        found = cut(self.request.recipe.dockerfile)
+        self.apart: TakenApart = take_apart(found)
+        self.builder = PartBuilder(
+            recipe=self.request.recipe, found=found, fresh=self.request.fresh, named=True, say=self.say
+        )
+        self.mark = f"io.universal-image-factory.layout={self.request.layout}"
 
-    def make(layer: PackageLayer) -> None:
-        progress.begin(layer.name)
-        kept.add(keys[layer.name], make_layer(site, layer, epoch=_epoch(request, layer)))
-        progress.advance()
-
-    in_parallel(make, layers, jobs=os.cpu_count() or 1, stop=governor())
-
-
-def _site(request: AssemblyRequest, ground: str, locks: Path) -> Site:
-    return Site(
-        engine=request.engine,
-        ground=ground,
-        prefetched=request.prefetched,
-        locks=locks,
-        blobs=blobs_folder(request.layout),
-        mark=f"io.universal-image-factory.layout={request.layout}",
-    )
-
-
-def _build(request: AssemblyRequest, dockerfile: Path, *options: str) -> str:
-    """Build with the engine; give the image's ID. ``--timestamp`` makes what is small reproducible too."""
-    finished = run(
-        [
-            request.engine.program, "build", "--quiet", "--layers", "--pull=never", "--network", "none",
-            "--timestamp", str(request.epoch), "--build-arg", f"BASE_IMAGE={request.base_image}",
-            "--volume", f"{request.prefetched}:{MOUNT_POINT}:ro,z", "--file", dockerfile,
-            *options, request.context,
+    def assemble(self) -> LaidOut:
+        """All of it, in order; the layers and what stands on them beside each other."""
+        recipe, layers = self.request.recipe, self.apart.layers
+        remove_left_behind(recipe.engine, self.mark)
+        self.parts.extend(self.builder.stages())
+        locks = self._bring_out_locks()
+        ground = self._ground()
+        keys = {layer.name: _key(recipe, layer, ground, locks) for layer in layers}
+        self.missing = [
+            layer for layer in layers if self.request.fresh or self.made.find(keys[layer.name]) is None
         ]
-    )  # fmt: skip
-    return finished.stdout.split()[-1]
+        site = self._site(ground, locks)
+        staged = self.folder / "image"
+        self._make(site, keys, staged)
+        return self._insert([self.made.known[keys[layer.name]] for layer in layers], staged, ground)
+
+    def _bring_out_locks(self) -> Path:
+        """What the layers copy from the builder stage."""
+        engine = self.request.recipe.engine
+        run(
+            [
+                engine.program, "run", "--rm", "--pull=never", "--network", "none", "--user", "0",
+                "--label", self.mark, "--volume", f"{self.folder}:/out:z", "--entrypoint", "/bin/cp",
+                self.builder.images[self.apart.builder], "-r", _LAYERS, "/out/",
+            ]
+        )  # fmt: skip
+        return self.folder / Path(_LAYERS).name
+
+    def _ground(self) -> str:
+        """The image that the layers stand on."""
+        base = self.builder.base(self.builder.found.final)
+        if self.apart.below is None:
+            return base
+        epoch = _epoch(self.request.recipe, self.apart.layers[0])
+        part = self.builder.build(self.apart.below, title="below the packages", base=base, epoch=epoch)
+        self.parts.append(part)
+        return part.image
+
+    def _make(self, site: Site, keys: Mapping[str, str], staged: Path) -> None:
+        """Make the layers, as many at a time as there are CPUs: the one that takes longest first."""
+        recipe = self.request.recipe
+
+        def make(layer: PackageLayer) -> None:
+            self.say(f"{recipe.name}: layer {layer.name}")
+            self.made.add(keys[layer.name], make_layer(site, layer, epoch=_epoch(recipe, layer)))
+
+        by_size = sorted(self.missing, key=lambda layer: -_size(site.locks / layer.name))
+        tasks: list[Callable[[], None]] = [partial(make, layer) for layer in by_size]
+        tasks.insert(1, partial(self._build_above, site.ground, staged))
+        in_parallel(lambda task: task(), tasks, jobs=os.cpu_count() or 1, stop=governor())
+
+    def _build_above(self, ground: str, staged: Path) -> None:
+        """Build what stands on the packages, without them, and put it beside the layers."""
+        recipe = self.request.recipe
+        part = self.builder.build(
+            self.apart.above,
+            title="above the packages",
+            base=ground,
+            epoch=recipe.epoch,
+            labels=recipe.labels,
+        )
+        self.parts.append(part)
+        run(
+            [
+                "skopeo", "copy", "--quiet", "--dest-oci-accept-uncompressed-layers",
+                "--dest-shared-blob-dir", blobs_folder(self.request.layout).parent,
+                f"containers-storage:{part.image}", f"oci:{staged}:image",
+            ]
+        )  # fmt: skip
+
+    def _insert(self, made: list[MadeLayer], staged: Path, ground: str) -> LaidOut:
+        recipe, layout = self.request.recipe, self.request.layout
+        removed = {path: above for layer in made for path, above in layer.removed.items()}
+        inserted = [
+            Inserted(blob=layer.blob, created_by=f"RUN {package.run}")
+            for layer, package in zip(made, self.apart.layers, strict=True)
+        ]
+        if removed:
+            epoch = _epoch(recipe, self.apart.layers[0])
+            gone = write_removals(removed, blobs_folder(layout), epoch=epoch)
+            inserted.insert(0, Inserted(blob=gone, created_by="what the layers of packages replace"))
+        return insert_layers(
+            layout,
+            self.request.tag,
+            staged,
+            inserted,
+            after=_layer_count(recipe.engine, ground),
+            created=dt.datetime.fromtimestamp(recipe.epoch, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+
+    def _site(self, ground: str, locks: Path) -> Site:
+        recipe = self.request.recipe
+        return Site(
+            engine=recipe.engine,
+            ground=ground,
+            prefetched=recipe.prefetched or self.folder,
+            locks=locks,
+            blobs=blobs_folder(self.request.layout),
+            mark=self.mark,
+        )
 
 
-def _build_text(request: AssemblyRequest, text: str, *, labelled: bool = False) -> str:
-    options = [f"--label={key}={value}" for key, value in request.labels.items()] if labelled else []
-    with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder) / "Dockerfile"
-        written.write_text(text, encoding="utf-8")
-        return _build(request, written, *options)
-
-
-@contextmanager
-def _created(engine: Engine, image: str) -> Iterator[str]:
-    container = run([engine.program, "create", "--network", "none", image]).stdout.strip()
-    try:
-        yield container
-    finally:
-        run([engine.program, "rm", container], accept_failure=True)
-
-
-def _key(request: AssemblyRequest, layer: PackageLayer, ground: str, locks: Path) -> str:
+def _key(recipe: Recipe, layer: PackageLayer, ground: str, locks: Path) -> str:
     """The digest of all that decides what comes of a layer."""
     files = {path.name: path.read_text() for path in sorted((locks / layer.name).iterdir())}
-    content = [ground, layer.user, layer.run, layer.target, files, _epoch(request, layer)]
+    content = [_VERSION, ground, layer.user, layer.run, layer.target, files, _epoch(recipe, layer)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _epoch(request: AssemblyRequest, layer: PackageLayer) -> int:
-    return request.epochs.get(layer.name, request.epoch)
+def _epoch(recipe: Recipe, layer: PackageLayer) -> int:
+    epoch = recipe.layer_epochs.get(layer.name)
+    return recipe.epoch if epoch is None else epoch
 
 
-def _copy(request: AssemblyRequest, image: str) -> None:
-    destination = f"oci:{request.layout}:{request.tag}"
-    run(
-        [
-            "skopeo", "copy", "--quiet", "--dest-oci-accept-uncompressed-layers",
-            f"containers-storage:{image}", destination,
-        ]
-    )  # fmt: skip
+def _size(locks: Path) -> int:
+    """How large the wheels of a layer are: what their lock tells, or how long it is."""
+    texts = [path.read_text() for path in locks.iterdir()]
+    return sum(sum(map(int, _COMMENTED_SIZE.findall(text))) or len(text) for text in texts)
 
 
 def _layer_count(engine: Engine, image: str) -> int:
@@ -222,17 +264,3 @@ def _layer_count(engine: Engine, image: str) -> int:
     if found is None:
         raise EngineError(f"podman lost the image {image[:12]} that it just built", solution="Build again.")
     return len(found.layers)
-
-
-def _read_known(layout: Path, keys: Mapping[str, str]) -> dict[str, LayerBlob]:
-    """The layers of these keys that are in a layout whole."""
-    try:
-        content = json.loads((layout / _KNOWN).read_bytes())
-        known = {key: LayerBlob(digest=blob["digest"], size=blob["size"]) for key, blob in content.items()}
-    except FileNotFoundError:
-        return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ImageError(
-            f"{layout / _KNOWN} is damaged: {error}", solution="Remove it; every layer is made anew."
-        ) from error
-    return {key: known[key] for key in keys.values() if key in known and has_blob(layout, known[key])}

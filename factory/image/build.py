@@ -13,6 +13,7 @@ from factory.image.catalogue import read_catalogue
 from factory.image.definitions import ImageDefinition, changed
 from factory.image.engine import Engine, find_engine, find_image
 from factory.image.plan import ParentReference, PlanRequest, Step, plan_images
+from factory.image.stored import StoredImage
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockset import require_lock_set
 from factory.registry.declared import Registry
@@ -26,7 +27,8 @@ class BuildRequest:
     ``hermetic``: from a prefetched folder, without a network, which is a downstream build always: the
     midstream one installs system packages. ``prefetched`` is that folder, by default one for the
     flavor under ``work``. ``force``: whatever is there already, and from nothing. ``verify``: twice from
-    nothing, and compared. ``jobs`` is how many images may be built at a time.
+    nothing, and compared. ``jobs`` is how many images may be built at a time. ``layout``: the
+    folder of an OCI layout that the image is assembled in, without a network, instead of the engine.
     """
 
     work: Path
@@ -41,6 +43,7 @@ class BuildRequest:
     force: bool = False
     pull: bool = False
     verify: bool = False
+    layout: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,10 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildPlan:
-    """A build that can be started: parents first. ``digests`` are to be recorded in ``parents.json``."""
+    """A build that can be started: parents first. ``digests`` are to be recorded in ``parents.json``.
+
+    ``stored`` is what the engine had when it was planned.
+    """
 
     root: Path
     request: BuildRequest
@@ -84,6 +90,7 @@ class BuildPlan:
     targets: tuple[Target, ...]
     registries: Mapping[str, Registry]
     digests: Mapping[str, str]
+    stored: Mapping[str, StoredImage | None]
 
     @property
     def asked(self) -> tuple[Target, ...]:
@@ -113,7 +120,7 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
             names=request.names,
             change=lambda image: _changed(image, request),
             pull=request.pull,
-            force=request.force or request.verify,
+            force=request.force or request.verify or request.layout is not None,
             engine=request.engine,
         ),
     )
@@ -132,6 +139,7 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
         targets=targets,
         registries=catalogue.registries,
         digests=plan.digests,
+        stored=plan.stored,
     )
 
 
@@ -190,6 +198,7 @@ def _refuse_unclear(request: BuildRequest) -> None:
         ("--tag", request.tag, 1),
         ("--prefetched", request.prefetched, 1),
         ("--base-image", request.base_image, len(request.names)),
+        ("--layout", request.layout, 1),
     ):
         if value is not None and not 0 < len(request.names) <= most:
             raise SpecError(
@@ -207,7 +216,7 @@ def _changed(image: ImageDefinition, request: BuildRequest) -> ImageDefinition:
 
 
 def _is_hermetic(request: BuildRequest) -> bool:
-    return request.hermetic or request.prefetched is not None
+    return request.hermetic or request.prefetched is not None or request.layout is not None
 
 
 def _require_rendered(image: ImageDefinition) -> None:

@@ -85,11 +85,8 @@ def build_parts(
         ProgramError: the engine is gone, or the run was interrupted.
     """
     found = cut(recipe.dockerfile)
-    work = _Work(recipe=recipe, found=found, fresh=fresh, named=named, say=say)
-    for stage in found.stages:
-        part = work.build(stage, title=f"stage {stage.names[-1]}", base=work.base(stage), epoch=STAGE_EPOCH)
-        yield part
-        work.images |= dict.fromkeys(stage.names, part.image)
+    work = PartBuilder(recipe=recipe, found=found, fresh=fresh, named=named, say=say)
+    yield from work.stages()
     base = work.base(found.final)
     for number, segment in enumerate(found.segments):
         part = work.build(
@@ -121,7 +118,7 @@ def _epoch(recipe: Recipe, segments: tuple[Segment, ...]) -> int:
 
 
 @dataclass
-class _Work:
+class PartBuilder:
     """One build under way: the images of the stages that are there, by name."""
 
     recipe: Recipe
@@ -131,6 +128,15 @@ class _Work:
     say: Callable[[str], None]
     images: dict[str, str] = field(default_factory=dict)
     contents: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def stages(self) -> Iterator[PartBuilt]:
+        """Build the stages that the final one needs, in order."""
+        for stage in self.found.stages:
+            part = self.build(
+                stage, title=f"stage {stage.names[-1]}", base=self.base(stage), epoch=STAGE_EPOCH
+            )
+            self.images |= dict.fromkeys(stage.names, part.image)
+            yield part
 
     def base(self, stage: Stage) -> str:
         """The image that a stage stands on: that of another stage, an image of the engine, or none."""

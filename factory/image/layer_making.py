@@ -1,12 +1,14 @@
 """Make one layer of packages: run its RUN in a container, and write what that changed as a blob.
 
 Each layer has a container of its own on the same image, so that several are made at a time: what they install
-is disjoint, and what a container's upper folder holds afterwards is the layer.
+is disjoint, and what a container's upper folder holds afterwards is the layer. What of the image below they
+replaced is told apart: it is removed below all of them, so that no layer hides what another installs.
 """
 
+import json
 import os
-import time
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +16,16 @@ from pathlib import Path
 from factory.errors import EngineError
 from factory.hermetic.layout import MOUNT_POINT
 from factory.image.engine import Engine
-from factory.image.layer_tar import LayerBlob, write_layer
+from factory.image.layer_changes import Overlay, changes_since, states
+from factory.image.layer_tar import LayerBlob, Ownership, folders_above, write_layer
 from factory.image.package_layers import PackageLayer
-from factory.process import run
+from factory.process import Stop, run
 
 _LOCKS = "/factory-layers"
 # What the COPY of a layer does, and then the layer's RUN as another user: two calls, as in a Dockerfile.
 _COPY = 'mkdir -p "$1" && cp -r "$2". "$1" && chown -R 0:0 "$1" && chmod 0755 "$1" && chmod 0644 "$1"*'
+# A container whose run was killed, and that no later run comes to remove, ends by itself.
+_MOST_SECONDS = 6 * 3600
 _LAST_WORDS = 3000
 
 
@@ -40,18 +45,31 @@ class Site:
     mark: str
 
 
-def make_layer(site: Site, layer: PackageLayer, *, epoch: int) -> LayerBlob:
+@dataclass(frozen=True, kw_only=True)
+class MadeLayer:
+    """A layer's blob, and what it took away of the image below: paths with the folders above each."""
+
+    blob: LayerBlob
+    removed: Mapping[str, Mapping[str, Ownership]]
+
+
+def make_layer(site: Site, layer: PackageLayer, *, epoch: int) -> MadeLayer:
     """Install a layer and write it into the blobs of a layout.
 
     Raises:
         EngineError: its RUN failed, or podman's storage driver is not overlay.
         ProgramError, StorageError: as their names say.
     """
-    with _container(site) as (container, upper):
-        begun = time.time()
+    with _container(site) as container:
+        overlay = _overlay(site.engine, container)
+        before = states(overlay)
         _exec(site.engine, container, "0", _COPY, layer, layer.target, f"{_LOCKS}/{layer.name}/")
         _exec(site.engine, container, layer.user, layer.run, layer)
-        return write_layer(upper, _changed_since(upper, begun), site.blobs, epoch=epoch)
+        changes = changes_since(overlay, before)
+        # Not from the upper folder: with overlay's metacopy a file there may have no content of its own.
+        blob = write_layer(overlay.merged, changes.made, site.blobs, epoch=epoch)
+        removed = {path: _owned(overlay.merged, folders_above(path)) for path in changes.removed}
+        return MadeLayer(blob=blob, removed=removed)
 
 
 def remove_left_behind(engine: Engine, mark: str) -> None:
@@ -62,40 +80,67 @@ def remove_left_behind(engine: Engine, mark: str) -> None:
     """
     found = run([engine.program, "ps", "--all", "--quiet", "--filter", f"label={mark}"])
     for container in found.stdout.split():
+        remove_container(engine, container)
+
+
+def remove_container(engine: Engine, container: str) -> None:
+    """Remove a container if it is there, also when the run was interrupted.
+
+    Raises:
+        ProgramError: the engine does not work.
+    """
+    with Stop().governing():
         run([engine.program, "rm", "--force", "--time", "0", container], accept_failure=True)
 
 
 @contextmanager
-def _container(site: Site) -> Iterator[tuple[str, Path]]:
-    """A container that waits, with no network, and the folder that holds what it changes."""
+def _container(site: Site) -> Iterator[str]:
+    """A container that waits, with no network."""
     program = site.engine.program
     container = f"factory-layer-{os.urandom(6).hex()}"
-    started = run(
-        [
-            # With --rm podman mounts the container volatile (overlayfs): nothing is flushed when it ends.
-            program, "run", "--rm", "--detach", "--name", container, "--network", "none", "--user", "0",
-            "--entrypoint", "/bin/sh",
-            "--volume", f"{site.prefetched}:{MOUNT_POINT}:ro,z", "--volume", f"{site.locks}:{_LOCKS}:ro,z",
-            "--label", site.mark, site.ground, "-c", "while :; do sleep 1000; done",
-        ],
-        accept_failure=True,
-    )  # fmt: skip
     try:
+        started = run(
+            [
+                # With --rm podman mounts the container volatile (overlayfs): nothing is flushed when it ends.
+                program, "run", "--rm", "--detach", "--pull=never", "--name", container, "--network", "none",
+                "--user", "0", "--entrypoint", "/bin/sh", "--label", site.mark,
+                "--volume", f"{site.prefetched}:{MOUNT_POINT}:ro,z",
+                "--volume", f"{site.locks}:{_LOCKS}:ro,z",
+                site.ground, "-c", f"exec sleep {_MOST_SECONDS}",
+            ],
+            accept_failure=True,
+        )  # fmt: skip
         if started.status != 0:
             raise EngineError(
                 f"podman could not start a container: {started.stderr.strip()}",
                 solution=f"See to it that `podman run --rm {site.ground[:12]} true` works.",
             )
-        told = run([program, "inspect", "--format", "{{.GraphDriver.Data.UpperDir}}", container])
-        upper = told.stdout.strip()
-        if not upper.startswith("/"):
-            raise EngineError(
-                "podman's storage driver is not overlay, and has no folder of what a container changed",
-                solution="Build it with the engine: without --layout.",
-            )
-        yield container, Path(upper)
+        yield container
     finally:
-        run([program, "rm", "--force", "--time", "0", container], accept_failure=True)
+        remove_container(site.engine, container)
+
+
+def _overlay(engine: Engine, container: str) -> Overlay:
+    told = run([engine.program, "inspect", "--format", "{{json .GraphDriver}}", container])
+    driver = json.loads(told.stdout)
+    data = driver.get("Data") or {}
+    if driver.get("Name") != "overlay" or not {"UpperDir", "MergedDir", "LowerDir"} <= set(data):
+        raise EngineError(
+            "podman's storage driver is not overlay, and has no folder of what a container changed",
+            solution="Build it with the engine: without --layout.",
+        )
+    return Overlay(
+        upper=Path(data["UpperDir"]),
+        merged=Path(data["MergedDir"]),
+        lowers=tuple(Path(lower) for lower in data["LowerDir"].split(":")),
+    )
+
+
+def _owned(tree: Path, folders: tuple[str, ...]) -> dict[str, Ownership]:
+    found = {folder: (tree / folder).lstat() for folder in folders}
+    return {
+        path: (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) for path, status in found.items()
+    }
 
 
 def _exec(
@@ -111,19 +156,3 @@ def _exec(
             f"the layer {layer.name} could not be made:\n{finished.stderr.strip()[-_LAST_WORDS:]}",
             solution="Mend what it names; layers that were made are kept for the next run.",
         )
-
-
-def _changed_since(upper: Path, moment: float) -> Iterator[str]:
-    """What was made in a container after its start: files, links, and folders that hold nothing.
-
-    What the engine itself put there, such as the mount points, is older.
-    """
-    for folder, folders, files in os.walk(upper):
-        inside = os.path.relpath(folder, upper)
-        prefix = "" if inside == "." else f"{inside}/"
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        for name in (*files, *links):
-            if Path(folder, name).lstat().st_ctime >= moment:
-                yield prefix + name
-        if not files and not folders and prefix and Path(folder).lstat().st_ctime >= moment:
-            yield inside

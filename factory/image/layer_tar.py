@@ -1,15 +1,15 @@
 """One layer of an image as a tar archive whose bytes follow from the files alone.
 
 The archive is what the OCI image-spec calls a layer changeset: entries sorted by path, owners and modes as
-they stand, one modification time for all, removed files as whiteouts. It is hashed while it is
-written, so that each byte is read once.
+they stand, one modification time for all. It is hashed while it is written, so that each byte is read once.
+Extended attributes are left out: no wheel can bring any.
 """
 
+import errno
 import hashlib
-import os
 import stat
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,10 +17,10 @@ from typing import BinaryIO
 from factory.files import storage_error, temporary_sibling
 
 WHITEOUT = ".wh."
-OPAQUE = ".wh..wh..opq"
-# Of overlayfs, by which kind of mount: a folder that hides the one below it.
-_OPAQUE_ATTRIBUTES = ("trusted.overlay.opaque", "user.overlay.opaque")
 _BUFFER_BYTES = 1 << 20
+
+Ownership = tuple[int, int, int]
+"""Mode, user and group of a folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,11 @@ class LayerBlob:
     size: int
 
 
-def write_layer(upper: Path, paths: Iterable[str], folder: Path, *, epoch: int) -> LayerBlob:
+def write_layer(tree: Path, paths: Iterable[str], folder: Path, *, epoch: int) -> LayerBlob:
     """Write the files at ``paths`` as a layer into a folder of blobs, under its SHA-256.
 
     Args:
-        upper: the upper folder of an overlay mount: what a container changed (its whiteouts are devices).
+        tree: where they are.
         paths: relative to it; the folders above each come along, since a layer without them changes theirs.
         folder: where the blob comes to lie, ``blobs/sha256`` of an OCI layout.
         epoch: the modification time of every entry, in seconds.
@@ -43,20 +43,98 @@ def write_layer(upper: Path, paths: Iterable[str], folder: Path, *, epoch: int) 
     Raises:
         StorageError: the file system refused; no half-written blob is left under its name.
     """
+    wanted = sorted(_with_folders(paths))
+    return _written(folder, lambda archive: _add_all(archive, tree, wanted, epoch))
+
+
+def write_removals(removed: Mapping[str, Mapping[str, Ownership]], folder: Path, *, epoch: int) -> LayerBlob:
+    """Write a layer that takes paths of the layers below away: whiteouts.
+
+    Args:
+        removed: the paths, each with the folders above it, which come along as they are.
+        folder: as for `write_layer`.
+        epoch: as for `write_layer`.
+
+    Raises:
+        StorageError: as for `write_layer`.
+    """
+    gone = [path for path in removed if not any(above in removed for above in removed[path])]
+    folders = {above: owned for path in gone for above, owned in removed[path].items()}
+
+    def add(archive: _Archive) -> None:
+        for path in sorted((*gone, *folders)):
+            entry = tarfile.TarInfo(path)
+            entry.mtime = epoch
+            if path in folders:
+                entry.type = tarfile.DIRTYPE
+                entry.mode, entry.uid, entry.gid = folders[path]
+            else:
+                above, slash, name = path.rpartition("/")
+                entry.name = f"{above}{slash}{WHITEOUT}{name}"
+            archive.add(entry)
+
+    return _written(folder, add)
+
+
+def folders_above(path: str) -> tuple[str, ...]:
+    """The folders above a relative path, the nearest first."""
+    parts = path.split("/")
+    return tuple("/".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
+
+
+class _Archive:
+    """A tar archive (POSIX.1-2001, pax) that knows the digest and the number of its bytes.
+
+    tarfile gives the headers; its own writing copies each byte several times.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._pending = bytearray()
+        self.size = 0
+
+    def add(self, entry: tarfile.TarInfo, source: Path | None = None) -> None:
+        """Add an entry, and with ``source`` the content of a file, which has the size that the entry says."""
+        self._pending += entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        if source is not None and entry.size:
+            left = entry.size
+            with source.open("rb", buffering=0) as file:
+                while left and (data := file.read(min(left, _BUFFER_BYTES))):
+                    self._pending += data
+                    left -= len(data)
+                    self._write_some()
+            if left:
+                raise OSError(errno.EIO, f"{source} became shorter while it was read")
+            self._pad(tarfile.BLOCKSIZE)
+        self._write_some()
+
+    def finish(self) -> LayerBlob:
+        """Write the end of the archive, and what is pending."""
+        self._pending += bytes(2 * tarfile.BLOCKSIZE)
+        self._pad(tarfile.RECORDSIZE)
+        self._write_some(least=0)
+        return LayerBlob(digest=f"sha256:{self._hash.hexdigest()}", size=self.size)
+
+    def _pad(self, multiple: int) -> None:
+        self._pending += bytes(-(self.size + len(self._pending)) % multiple)
+
+    def _write_some(self, least: int = _BUFFER_BYTES) -> None:
+        if len(self._pending) >= least:
+            self._hash.update(self._pending)
+            self._file.write(self._pending)
+            self.size += len(self._pending)
+            self._pending.clear()
+
+
+def _written(folder: Path, add: Callable[[_Archive], None]) -> LayerBlob:
     temporary = temporary_sibling(folder / "layer")
     try:
         with temporary.open("wb") as file:
-            written = _Hashed(file)
-            with tarfile.open(
-                fileobj=written,  # type: ignore[call-overload]  # needs no more than write()
-                mode="w|",
-                format=tarfile.PAX_FORMAT,
-                bufsize=_BUFFER_BYTES,
-                copybufsize=_BUFFER_BYTES,
-            ) as archive:
-                _add_all(archive, upper, paths, epoch)
-        blob = LayerBlob(digest=f"sha256:{written.digest}", size=written.size)
-        temporary.replace(folder / written.digest)
+            archive = _Archive(file)
+            add(archive)
+            blob = archive.finish()
+        temporary.replace(folder / blob.digest.removeprefix("sha256:"))
     except OSError as error:
         raise storage_error(folder, error) from error
     finally:
@@ -64,91 +142,33 @@ def write_layer(upper: Path, paths: Iterable[str], folder: Path, *, epoch: int) 
     return blob
 
 
-class _Hashed:
-    """A file to write to that knows the digest and the number of its bytes."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        self.size += len(data)
-        return self._file.write(data)
-
-    @property
-    def digest(self) -> str:
-        return self._hash.hexdigest()
-
-
-def _add_all(archive: tarfile.TarFile, upper: Path, paths: Iterable[str], epoch: int) -> None:
+def _add_all(archive: _Archive, tree: Path, paths: Iterable[str], epoch: int) -> None:
     linked: dict[tuple[int, int], str] = {}
-    for path in sorted(_with_folders(paths)):
-        status = (upper / path).lstat()
-        entry = _entry(path, status, epoch)
+    for path in paths:
+        source = tree / path
+        status = source.lstat()
+        entry = tarfile.TarInfo(path)
+        entry.mode, entry.mtime = stat.S_IMODE(status.st_mode), epoch
+        entry.uid, entry.gid = status.st_uid, status.st_gid
         if stat.S_ISDIR(status.st_mode):
-            archive.addfile(entry)
-            if _is_opaque(upper / path):
-                archive.addfile(_empty(f"{path}/{OPAQUE}", epoch))
-        elif _is_whiteout(status):
-            archive.addfile(_empty(_whiteout_name(path), epoch))
+            entry.type = tarfile.DIRTYPE
+            archive.add(entry)
         elif stat.S_ISLNK(status.st_mode):
-            entry.type, entry.linkname = tarfile.SYMTYPE, str((upper / path).readlink())
-            archive.addfile(entry)
+            entry.type, entry.linkname = tarfile.SYMTYPE, str(source.readlink())
+            archive.add(entry)
         elif not stat.S_ISREG(status.st_mode):
             continue  # a socket or a pipe that something left behind is no file of an image
         elif status.st_nlink > 1 and (status.st_dev, status.st_ino) in linked:
             entry.type, entry.linkname = tarfile.LNKTYPE, linked[status.st_dev, status.st_ino]
-            archive.addfile(entry)
+            archive.add(entry)
         else:
             linked[status.st_dev, status.st_ino] = path
             entry.size = status.st_size
-            with (upper / path).open("rb") as file:
-                archive.addfile(entry, file)
+            archive.add(entry, source)
 
 
 def _with_folders(paths: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for path in paths:
-        above = path
-        while above and above not in found:
-            found.add(above)
-            above = above.rpartition("/")[0]
+        found.update((path, *folders_above(path)))
     return found
-
-
-def _entry(path: str, status: os.stat_result, epoch: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(path)
-    entry.mode = stat.S_IMODE(status.st_mode)
-    entry.uid, entry.gid = status.st_uid, status.st_gid
-    entry.mtime = epoch
-    if stat.S_ISDIR(status.st_mode):
-        entry.type = tarfile.DIRTYPE
-    return entry
-
-
-def _empty(path: str, epoch: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(path)
-    entry.mtime = epoch
-    return entry
-
-
-def _whiteout_name(path: str) -> str:
-    above, slash, name = path.rpartition("/")
-    return f"{above}{slash}{WHITEOUT}{name}"
-
-
-def _is_whiteout(status: os.stat_result) -> bool:
-    """Whether overlayfs says with this that the file below is gone: a character device 0/0."""
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
-def _is_opaque(folder: Path) -> bool:
-    for attribute in _OPAQUE_ATTRIBUTES:
-        try:
-            if os.getxattr(folder, attribute) == b"y":
-                return True
-        except OSError:
-            continue  # no such attribute, or none on this file system
-    return False

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import ImageError
-from factory.files import storage_error, write_whole
+from factory.files import is_temporary, storage_error, write_whole
 from factory.image.layer_tar import LayerBlob
 
 INDEX = "index.json"
+_MARKER = "oci-layout"
 _BLOBS = Path("blobs") / "sha256"
 _NAME = "org.opencontainers.image.ref.name"
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
@@ -44,27 +44,48 @@ def blobs_folder(layout: Path) -> Path:
     return layout / _BLOBS
 
 
-def insert_layers(
-    layout: Path, name: str, inserted: Sequence[Inserted], *, after: int, created: str
-) -> LaidOut:
-    """Put layers into the image ``name`` of a layout, above its first ``after`` layers.
+def prepare_layout(layout: Path) -> None:
+    """Make a folder a layout, unless it is one.
 
-    The new manifest takes the old one's place in the index in one step; the old blobs stay until
-    `remove_unused`.
+    Raises:
+        ImageError: it holds something else.
+        StorageError: the file system refused.
+    """
+    try:
+        layout.mkdir(parents=True, exist_ok=True)
+        if not (layout / INDEX).exists() and any(not is_temporary(path) for path in layout.iterdir()):
+            raise ImageError(
+                f"{layout} holds something else than an OCI image layout",
+                solution="Name a folder that is empty or not there yet.",
+            )
+        blobs_folder(layout).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise storage_error(layout, error) from error
+    if not (layout / INDEX).exists():
+        write_whole(layout / _MARKER, json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
+        write_whole(layout / INDEX, json.dumps({"schemaVersion": 2, "manifests": []}).encode())
+
+
+def insert_layers(
+    layout: Path, name: str, source: Path, inserted: Sequence[Inserted], *, after: int, created: str
+) -> LaidOut:
+    """Give a layout the image ``name``: that of ``source``, with layers put above its first ``after`` ones.
+
+    The index changes in one step; the blobs of what had the name before stay until `remove_unused`.
 
     Args:
         layout: the folder.
         name: the image's name in it.
+        source: another layout that has one image, whose blobs lie in this one.
         inserted: the layers, the lowest first; their blobs are in the layout already.
         after: how many layers of the image stay below them.
         created: the time of their history entries, RFC 3339.
 
     Raises:
-        ImageError: the layout has no such image, or is none.
+        ImageError: ``source`` or the layout is none.
         StorageError: the file system refused.
     """
-    index = read_index(layout)
-    entry = _entry(index, name, layout)
+    (entry,) = read_index(source)["manifests"]
     manifest = _read(layout, entry["digest"])
     config = _read(layout, manifest["config"]["digest"])
     descriptors = [
@@ -77,6 +98,10 @@ def insert_layers(
     config.setdefault("history", [])[at:at] = history
     manifest["config"] |= _add(layout, config)
     entry |= _add(layout, manifest)
+    entry["annotations"] = {_NAME: name}
+    index = read_index(layout)
+    others = [one for one in index["manifests"] if (one.get("annotations") or {}).get(_NAME) != name]
+    index["manifests"] = [*others, entry]
     write_whole(layout / INDEX, json.dumps(index, indent=2).encode())
     return LaidOut(
         digest=entry["digest"],
@@ -118,10 +143,15 @@ def remove_unused(layout: Path, keep: Iterable[str] = ()) -> int:
         StorageError: the file system refused.
     """
     used = set(keep)
-    for entry in read_index(layout)["manifests"]:
-        manifest = _read(layout, entry["digest"])
-        used |= {entry["digest"], manifest["config"]["digest"]}
-        used |= {layer["digest"] for layer in manifest["layers"]}
+    pending = [entry["digest"] for entry in read_index(layout)["manifests"]]
+    while pending:
+        digest = pending.pop()
+        used.add(digest)
+        document = _read(layout, digest)
+        # What is no manifest is an index, and names manifests, or has something else's form.
+        pending += [entry["digest"] for entry in document.get("manifests", ())]
+        parts = [document.get("config"), *document.get("layers", ())]
+        used |= {part["digest"] for part in parts if part}
     freed = 0
     for path in blobs_folder(layout).iterdir():
         if f"sha256:{path.name}" not in used:
@@ -134,14 +164,6 @@ def remove_unused(layout: Path, keep: Iterable[str] = ()) -> int:
 
 
 _ANEW = "Remove the folder, or name another, and build again."
-
-
-def _entry(index: Mapping[str, Any], name: str, layout: Path) -> dict[str, Any]:
-    for entry in index.get("manifests", []):
-        if entry.get("annotations", {}).get(_NAME) == name and entry.get("mediaType") == _MANIFEST:
-            found: dict[str, Any] = entry
-            return found
-    raise ImageError(f"{layout} holds no image {name}", solution=_ANEW)
 
 
 def _read(layout: Path, digest: str) -> dict[str, Any]:

@@ -104,22 +104,23 @@ def make_image(place: Workplace, target: Target) -> BuiltImage:
 def _found(place: Workplace, target: Target) -> BuiltImage:
     """An image that is there: the moving name follows to it, since an earlier run may have ended before."""
     engine, step = place.plan.engine, target.step
-    # One call for all: starting the engine is most of the time of a run that has nothing to do.
     names = (step.local or "", target.moving, step.parents[0].reference)
-    here, moving, base = (find_stored(engine, names).get(name) for name in names)
+    known = place.plan.stored
+    if known.get(names[0]) is None:
+        # Another run has built it since, or it is in the registry alone.
+        known = {}
+    if any(name not in known for name in names):
+        # One call for all: starting the engine is most of the time of a run that has nothing to do.
+        known = {**dict.fromkeys(names), **find_stored(engine, names)}
+    here, moving, base = (known[name] for name in names)
     if here is not None and target.asked and (moving is None or moving.id != here.id):
         tag_image(engine, here.id, target.moving)
     return _report(target, here, base, action="nothing", seconds=0.0)
 
 
 def _made(place: Workplace, target: Target, work: Path, *, fresh: bool, twice: bool) -> BuiltImage:
-    prefetched = None
-    flavor = target.step.definition.flavor
-    if target.prefetched is not None and flavor is not None:
-        prefetched = prefetch_flavor(
-            flavor, target.prefetched, fetching=place.fetching, progress=place.progress
-        )
-    bases = _bases(place, target, work)
+    prefetched = prefetch(place, target)
+    bases = bases_at_hand(place, target, work)
     manifest = target.step.manifest
     inputs = manifest.inputs if manifest is not None else {}
     with build_context(target.step.definition.folder, inputs, work) as context:
@@ -129,7 +130,7 @@ def _made(place: Workplace, target: Target, work: Path, *, fresh: bool, twice: b
             parts: list[PartBuilt] = []
             difference = None
         else:
-            recipe = _recipe(place, target, bases, context, work)
+            recipe = make_recipe(place, target, bases, context, work)
             parts = _parts(place, recipe, work, fresh=fresh)
             difference = _built_again(place, recipe, parts) if twice else None
         seconds = time.monotonic() - start
@@ -149,6 +150,18 @@ def _made(place: Workplace, target: Target, work: Path, *, fresh: bool, twice: b
         target, image, base, action=action, seconds=seconds, prefetched=prefetched, parts=built,
         difference=difference,
     )  # fmt: skip
+
+
+def prefetch(place: Workplace, target: Target) -> Prefetched | None:
+    """Prefetch what a build without a network takes; None where the build has one.
+
+    Raises:
+        PrefetchError, IndexAccessError, StorageError: as for `prefetch_flavor`.
+    """
+    flavor = target.step.definition.flavor
+    if target.prefetched is None or flavor is None:
+        return None
+    return prefetch_flavor(flavor, target.prefetched, fetching=place.fetching, progress=place.progress)
 
 
 def _parts(place: Workplace, recipe: Recipe, work: Path, *, fresh: bool) -> list[PartBuilt]:
@@ -201,7 +214,13 @@ def _difference(place: Workplace, one: Image, other: Image, parts: list[PartBuil
     return f"{where}: {file.path} differs in its {file.kind}: {file.first} and {file.second}"
 
 
-def _recipe(place: Workplace, target: Target, bases: dict[str, str], context: Path, work: Path) -> Recipe:
+def make_recipe(place: Workplace, target: Target, bases: dict[str, str], context: Path, work: Path) -> Recipe:
+    """What the build of an image takes, whose inputs are in ``context``.
+
+    Raises:
+        LockFileError: the flavor is not locked.
+        ImageError: SOURCE_DATE_EPOCH is no time.
+    """
     definition, step = target.step.definition, target.step
     newest, layers = package_epochs(definition, os.environ)
     text = (context / definition.dockerfile).read_text(encoding="utf-8")
@@ -232,8 +251,12 @@ def _log(place: Workplace, work: Path) -> Path | None:
     return work / "build.log" if place.logged else None
 
 
-def _bases(place: Workplace, target: Target, work: Path) -> dict[str, str]:
-    """The IDs of all images of others that the Dockerfile names; what is missing is pulled."""
+def bases_at_hand(place: Workplace, target: Target, work: Path) -> dict[str, str]:
+    """The IDs of all images of others that the Dockerfile names; what is missing is pulled.
+
+    Raises:
+        EngineError: the engine failed, or an image cannot be had.
+    """
     if place.plan.engine.kind == "docker":
         return {}
     parents = {parent.reference: parent for parent in target.step.parents}

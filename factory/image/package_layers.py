@@ -1,27 +1,24 @@
-"""A flavor's Dockerfile taken apart at its layers of packages: what stands below, beside and above them.
+"""A flavor's Dockerfile taken apart at its layers of packages: below them, they, above them.
 
 The shape is that of ``templates/universal/Dockerfile.j2``: in the final stage, for each layer, a COPY of what
 it installs from the builder stage and one RUN that installs it.
 """
 
-import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn
 
-from factory.dockerfile.instructions import Instruction, read_instructions
-from factory.dockerfile.stages import FROM
+from factory.dockerfile.instructions import Instruction
 from factory.errors import ImageError
-
-_LAYER_COPY = re.compile(
-    r"--from=(?P<stage>\S+)\s+(?:--\S+\s+)*(?P<source>/layers/(?P<name>[a-z0-9-]+)/)\s+(?P<target>\S+)"
-)
-_BY_THE_ENGINE = "Build it with the engine: without --layout."
+from factory.image.segments import Cut, Segment, copied_paths, stage_references
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackageLayer:
     """One layer of packages: what it copies from the builder stage, and the RUN that installs it.
 
-    ``user`` is the one of the last USER above it, None where there is none; ``run`` the text of the RUN.
+    ``source`` is the folder in the stage and ``target`` the one in the image, both absolute; ``user`` is
+    the one of the last USER above, None where there is none; ``run`` the text of the RUN.
     """
 
     name: str
@@ -33,78 +30,76 @@ class PackageLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class TakenApart:
-    """The parts of a Dockerfile.
+    """The parts of a final stage.
 
-    ``builder`` is the stage that the layers copy from; ``below`` a Dockerfile that ends before the first
-    layer, ``without`` one that has all but the layers.
+    ``builder`` is the stage that the layers copy from; ``below`` what the layers stand on, None where that is
+    the base image itself; ``above`` what stands on them.
     """
 
     builder: str
+    below: Segment | None
     layers: tuple[PackageLayer, ...]
-    below: str
-    without: str
+    above: Segment
 
 
-def take_apart(text: str) -> TakenApart:
-    """Take a Dockerfile apart at its layers of packages.
+def take_apart(found: Cut) -> TakenApart:
+    """Take the final stage apart at its layers of packages.
 
     Raises:
-        ImageError: it has none, or a RUN above them, which would run where no package is.
+        ImageError: it has none, something stands between them, or a RUN above them, which would run where no
+            package is.
     """
-    lines = text.splitlines()
-    instructions = read_instructions(lines)
-    final = max((index for index, one in enumerate(instructions) if one.name == "FROM"), default=0)
-    layers: list[PackageLayer] = []
-    builder, first, user = "", 0, None
-    taken: set[int] = set()
-    pending: re.Match[str] | None = None
-    for instruction in instructions[final + 1 :]:
-        if instruction.name == "USER":
-            user = instruction.text
-        elif instruction.name == "COPY" and (found := _LAYER_COPY.search(instruction.text)):
-            pending, builder = found, found["stage"]
-            first = first or instruction.line
-            taken |= _lines_of(instruction)
-        elif instruction.name == "RUN" and first:
-            if pending is None:
-                raise ImageError(
-                    f"line {instruction.line} of the Dockerfile runs a command after the packages",
-                    solution=_BY_THE_ENGINE,
-                )
-            layers.append(_layer(pending, user, instruction))
-            taken |= _lines_of(instruction)
-            pending = None
-    if not layers:
-        raise ImageError("the Dockerfile has no layers of packages", solution=_BY_THE_ENGINE)
+    instructions = found.final.instructions
+    layered = [segment for segment in found.segments if segment.layer is not None]
+    above = found.segments[-1]
+    if not layered:
+        _refuse("the Dockerfile has no layers of packages")
+    if above.layer is not None:
+        _refuse("nothing in the Dockerfile follows the layers of packages")
+    for instruction in above.instructions:
+        if instruction.name == "RUN":
+            _refuse(f"line {instruction.line} of the Dockerfile runs a command after the packages")
+    if any(line.upper().startswith("SHELL") for line in above.carried):
+        _refuse("the Dockerfile has a shell of its own")
+    first = next(one for one in layered[0].instructions if copied_paths(one) and stage_references(one))
+    below = tuple(one for one in instructions if one.line < first.line)
+    user = next((one.text for one in reversed(below) if one.name == "USER"), None)
     return TakenApart(
-        builder=_stage(builder, instructions),
-        layers=tuple(layers),
-        below="\n".join(lines[: first - 1]) + "\n",
-        without="\n".join(line for number, line in enumerate(lines, 1) if number not in taken) + "\n",
+        builder=stage_references(first)[0].lower(),
+        below=_below(found, below, until=first.line),
+        layers=tuple(_layer(segment, user, first) for segment in layered),
+        above=above,
     )
 
 
-def _layer(copy: re.Match[str], user: str | None, run: Instruction) -> PackageLayer:
+def _below(found: Cut, instructions: tuple[Instruction, ...], *, until: int) -> Segment | None:
+    if not instructions:
+        return None
+    lines = found.final.text.split("\n")[: until - found.final.first_line]
+    whole = found.segments[0]
+    return replace(whole, layer=None, text="\n".join(lines), instructions=instructions)
+
+
+def _layer(segment: Segment, user: str | None, first: Instruction) -> PackageLayer:
+    own = [one for one in segment.instructions if one.line >= first.line]
+    match [one.name for one in own]:
+        case ["COPY", "RUN"]:
+            copy, install = own
+        case _:
+            _refuse(f"the layer {segment.layer} is more than a COPY and a RUN (line {own[0].line})")
     return PackageLayer(
-        name=copy["name"], source=copy["source"], target=copy["target"], user=user, run=run.text
+        name=segment.layer or "",
+        source=copied_paths(copy)[0],
+        target=_target(copy.text.split()),
+        user=user,
+        run=install.text,
     )
 
 
-def _lines_of(instruction: Instruction) -> set[int]:
-    """The lines from the first to the last of an instruction, and so the comments in between."""
-    numbers = [number for number, _ in instruction.pieces]
-    return set(range(numbers[0], numbers[-1] + 1))
+def _target(words: Sequence[str]) -> str:
+    """Where a COPY puts a folder's content; written as that of a folder."""
+    return f"{words[-1].rstrip('/')}/"
 
 
-def _stage(name: str, instructions: tuple[Instruction, ...]) -> str:
-    stages = [
-        match["stage"]
-        for one in instructions
-        if one.name == "FROM" and (match := FROM.fullmatch(one.text)) and match["stage"]
-    ]
-    if name not in stages:
-        raise ImageError(
-            f"the layers of packages copy from {name}, which is no stage of the Dockerfile",
-            solution=_BY_THE_ENGINE,
-        )
-    return name
+def _refuse(why: str) -> NoReturn:
+    raise ImageError(why, solution="Build it with the engine: without --layout.")

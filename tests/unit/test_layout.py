@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,24 @@ from typing import Any
 import pytest
 
 from factory.errors import ImageError
-from factory.image.layer_tar import LayerBlob, write_layer
+from factory.image.layer_changes import Overlay, changes_since, states
+from factory.image.layer_making import MadeLayer
+from factory.image.layer_tar import LayerBlob, write_layer, write_removals
 from factory.image.layout import (
     Inserted,
+    LaidOut,
     blobs_folder,
     has_blob,
     insert_layers,
+    prepare_layout,
     read_index,
     remove_unused,
 )
+from factory.image.made_layers import MadeLayers
 from factory.image.package_layers import take_apart
+from factory.image.segments import cut
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 DOCKERFILE = """\
 ARG BASE
@@ -29,8 +38,8 @@ RUN make /layers
 FROM ${BASE}
 ENV A=b
 # the stack
-COPY --from=builder /layers/accelerator/ /usr/share/factory/layers/accelerator/
 USER 1001
+COPY --from=builder /layers/accelerator/ /usr/share/factory/layers/accelerator/
 RUN umask 002 && \\
     # a comment inside
     install accelerator
@@ -116,41 +125,38 @@ def _blob(layout: Path, content: bytes) -> LayerBlob:
     return LayerBlob(digest=f"sha256:{digest}", size=len(content))
 
 
-def _layout(tmp_path: Path) -> Path:
-    """An image of two layers, the history of which has an instruction without a layer between them."""
-    layout = tmp_path / "layout"
-    blobs_folder(layout).mkdir(parents=True)
+def _layout(tmp_path: Path) -> tuple[Path, Path]:
+    """A layout, and one beside it whose image, of two layers, has its blobs there.
+
+    The history has an instruction without a layer between the two.
+    """
+    layout, source = tmp_path / "layout", tmp_path / "source"
+    prepare_layout(layout)
     layers = [_blob(layout, b"base"), _blob(layout, b"top")]
     history = [{"created_by": "base"}, {"created_by": "ENV", "empty_layer": True}, {"created_by": "top"}]
-    config = _blob(
+    diff_ids = [layer.digest for layer in layers]
+    config = _json_blob(layout, {"rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": history})
+    manifest = _json_blob(
         layout,
-        json.dumps(
-            {
-                "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
-                "history": history,
-            }
-        ).encode(),
+        {
+            "schemaVersion": 2,
+            "config": {"mediaType": "x", "digest": config.digest, "size": config.size},
+            "layers": [{"mediaType": "y", "digest": one.digest, "size": one.size} for one in layers],
+        },
     )
-    manifest = _blob(
-        layout,
-        json.dumps(
-            {
-                "schemaVersion": 2,
-                "config": {"mediaType": "x", "digest": config.digest, "size": config.size},
-                "layers": [
-                    {"mediaType": "y", "digest": layer.digest, "size": layer.size} for layer in layers
-                ],
-            }
-        ).encode(),
-    )
-    entry = {
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "digest": manifest.digest,
-        "size": manifest.size,
-        "annotations": {"org.opencontainers.image.ref.name": "image:1"},
-    }
-    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    return layout
+    source.mkdir()
+    entry = {"mediaType": MANIFEST, "digest": manifest.digest, "size": manifest.size}
+    (source / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    return layout, source
+
+
+def _json_blob(layout: Path, document: object) -> LayerBlob:
+    return _blob(layout, json.dumps(document).encode())
+
+
+def _insert(layout: Path, source: Path, name: str, content: bytes) -> LaidOut:
+    inserted = Inserted(blob=_blob(layout, content), created_by="RUN middle")
+    return insert_layers(layout, name, source, [inserted], after=1, created="T")
 
 
 def _document(layout: Path, digest: str) -> Any:  # noqa: ANN401 - JSON
@@ -158,57 +164,92 @@ def _document(layout: Path, digest: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def test_inserted_layer_stands_at_its_place_in_manifest_config_and_history(tmp_path: Path) -> None:
-    layout = _layout(tmp_path)
-    middle = _blob(layout, b"middle")
-    done = insert_layers(
-        layout, "image:1", [Inserted(blob=middle, created_by="RUN middle")], after=1, created="T"
-    )
-    entry = read_index(layout)["manifests"][0]
+    layout, source = _layout(tmp_path)
+    done = _insert(layout, source, "1", b"middle")
+    (entry,) = read_index(layout)["manifests"]
     manifest = _document(layout, entry["digest"])
     config = _document(layout, manifest["config"]["digest"])
     assert (done.digest, done.config) == (entry["digest"], manifest["config"]["digest"])
     assert [layer["digest"] for layer in manifest["layers"]] == config["rootfs"]["diff_ids"]
-    assert config["rootfs"]["diff_ids"][1] == middle.digest
+    assert config["rootfs"]["diff_ids"][1] == f"sha256:{hashlib.sha256(b'middle').hexdigest()}"
     made = [one["created_by"] for one in config["history"] if not one.get("empty_layer")]
     assert made == ["base", "RUN middle", "top"]
-    assert done.layers[1] == middle
 
 
-def test_unused_blobs_go_and_what_an_image_has_stays(tmp_path: Path) -> None:
-    layout = _layout(tmp_path)
-    kept, unused = _blob(layout, b"kept"), _blob(layout, b"unused")
+def test_an_image_takes_the_place_of_the_one_that_had_its_name_and_of_no_other(tmp_path: Path) -> None:
+    layout, source = _layout(tmp_path)
+    old, other = _insert(layout, source, "1", b"old"), _insert(layout, source, "2", b"other")
+    new = _insert(layout, source, "1", b"new")
+    names = {
+        entry["annotations"]["org.opencontainers.image.ref.name"]: entry["digest"]
+        for entry in read_index(layout)["manifests"]
+    }
+    assert names == {"1": new.digest, "2": other.digest}
+    remove_unused(layout)
+    assert not has_blob(layout, old.layers[1])
+    assert all(has_blob(layout, layer) for layer in (*new.layers, *other.layers))
+
+
+def test_what_an_index_inside_the_index_names_stays(tmp_path: Path) -> None:
+    layout, source = _layout(tmp_path)
+    done = _insert(layout, source, "1", b"middle")
+    inner = _json_blob(layout, {"schemaVersion": 2, "manifests": read_index(layout)["manifests"]})
+    index = {"schemaVersion": 2, "manifests": [{"digest": inner.digest, "size": inner.size}]}
+    (layout / "index.json").write_text(json.dumps(index))
+    unused = _blob(layout, b"unused")
     before = {path.name for path in blobs_folder(layout).iterdir()}
-    assert remove_unused(layout, keep=[kept.digest]) == unused.size
-    after = {path.name for path in blobs_folder(layout).iterdir()}
-    assert before - after == {unused.digest.removeprefix("sha256:")}
+    assert remove_unused(layout) >= unused.size
+    assert has_blob(layout, inner)
+    assert all(has_blob(layout, layer) for layer in done.layers)
+    assert unused.digest.removeprefix("sha256:") in before
+    assert not has_blob(layout, unused)
 
 
 def test_blob_cut_short_is_not_there(tmp_path: Path) -> None:
-    layout = _layout(tmp_path)
+    layout, _ = _layout(tmp_path)
     blob = _blob(layout, b"content")
     assert has_blob(layout, blob)
     (blobs_folder(layout) / blob.digest.removeprefix("sha256:")).write_bytes(b"cont")
     assert not has_blob(layout, blob)
 
 
-def test_layout_without_the_image_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="holds no image other"):
-        insert_layers(_layout(tmp_path), "other", [], after=0, created="T")
+def test_a_folder_with_something_else_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ImageError, match="something else than an OCI image layout"):
+        prepare_layout(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     with pytest.raises(ImageError, match="no OCI image layout"):
         read_index(tmp_path)
 
 
+def test_layers_that_were_made_are_found_while_their_blobs_are_there(tmp_path: Path) -> None:
+    layout, _ = _layout(tmp_path)
+    removed = {"opt/old": {"opt": (0o775, 1001, 0)}}
+    made = MadeLayer(blob=_blob(layout, b"made"), removed=removed)
+    MadeLayers.read(layout).add("key", made)
+    MadeLayers.read(layout).add("other", MadeLayer(blob=_blob(layout, b"other"), removed={}))
+    assert MadeLayers.read(layout).find("key") == made
+    (blobs_folder(layout) / made.blob.digest.removeprefix("sha256:")).unlink()
+    assert list(MadeLayers.read(layout).known) == ["other"]
+
+
 def test_dockerfile_is_taken_apart_at_its_layers() -> None:
-    parts = take_apart(DOCKERFILE)
+    parts = take_apart(cut(DOCKERFILE))
     assert parts.builder == "builder"
     assert [(layer.name, layer.user) for layer in parts.layers] == [("accelerator", "1001"), ("rest", "1001")]
     assert parts.layers[0].run == "umask 002 && install accelerator"
+    assert parts.layers[1].source == "/layers/rest/"
     assert parts.layers[1].target == "/usr/share/factory/layers/rest/"
-    assert parts.below.endswith("ENV A=b\n# the stack\n")
-    assert "install" not in parts.without
-    assert "COPY --from" not in parts.without
-    assert parts.without.endswith('COPY requirements.txt /usr/share/factory/\nLABEL name="x"\n')
-    assert "USER 1001" in parts.without
+    assert parts.below is not None
+    assert parts.below.text == "ENV A=b\n# the stack\nUSER 1001"
+    assert [one.name for one in parts.above.instructions] == ["COPY", "LABEL"]
+
+
+def test_layers_may_stand_on_the_base_image_itself() -> None:
+    text = DOCKERFILE.replace("ENV A=b\n", "").replace("USER 1001\n", "")
+    parts = take_apart(cut(text))
+    assert parts.below is None
+    assert [layer.user for layer in parts.layers] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -216,9 +257,99 @@ def test_dockerfile_is_taken_apart_at_its_layers() -> None:
     [
         ("FROM scratch\nRUN true\n", "no layers of packages"),
         (f"{DOCKERFILE}RUN python -c 'import torch'\n", "line 16 of the Dockerfile runs a command"),
-        (DOCKERFILE.replace("AS builder", "AS other"), "copy from builder, which is no stage"),
+        (DOCKERFILE.replace("RUN install rest", "USER 0\nRUN install rest"), "more than a COPY and a RUN"),
+        (DOCKERFILE.replace("ENV A=b", 'SHELL ["/bin/bash", "-c"]'), "a shell of its own"),
+        (DOCKERFILE.partition("COPY requirements")[0], "nothing in the Dockerfile follows"),
     ],
 )
 def test_dockerfile_that_cannot_be_assembled_is_told(text: str, problem: str) -> None:
     with pytest.raises(ImageError, match=problem):
-        take_apart(text)
+        take_apart(cut(text))
+
+
+def _overlay(tmp_path: Path, *lowers: str) -> Overlay:
+    """Folders as of a mount, of which nothing is mounted: the test writes into the upper one."""
+    names = ("upper", *lowers)
+    for name in names:
+        (tmp_path / name).mkdir()
+    return Overlay(
+        upper=tmp_path / "upper",
+        merged=tmp_path / "upper",
+        lowers=tuple(tmp_path / name for name in lowers),
+    )
+
+
+def _made_opaque(folder: Path) -> None:
+    try:
+        os.setxattr(folder, "user.overlay.opaque", b"y")
+    except OSError:
+        pytest.skip("this file system keeps no extended attributes")
+
+
+def test_what_was_there_at_the_start_is_no_change_and_what_changed_is(tmp_path: Path) -> None:
+    overlay = _overlay(tmp_path, "base")
+    for name in ("cachi2", "etc"):
+        (overlay.upper / name).mkdir()
+    for name in ("hosts", "mtab"):
+        (overlay.upper / "etc" / name).write_text("engine's")
+    before = states(overlay)
+    (overlay.upper / "etc" / "hosts").unlink()
+    (overlay.upper / "etc" / "hosts").write_text("changed!")
+    (overlay.upper / "new" / "empty").mkdir(parents=True)
+    assert set(changes_since(overlay, before).made) == {"etc/hosts", "new", "new/empty"}
+
+
+def test_a_folder_that_is_as_it_is_below_is_no_change(tmp_path: Path) -> None:
+    overlay = _overlay(tmp_path, "base")
+    for top in (overlay.upper, overlay.lowers[0]):
+        for name in ("tmp", "mode"):
+            (top / name).mkdir()
+    (overlay.upper / "mode").chmod(0o700)
+    assert changes_since(overlay, {}).made == ("mode",)
+
+
+def test_a_folder_hides_only_what_is_below_it(tmp_path: Path) -> None:
+    overlay = _overlay(tmp_path, "top", "base")
+    top, base = overlay.lowers
+    (base / "google" / "old").mkdir(parents=True)
+    (base / "hidden" / "old").mkdir(parents=True)
+    (top / "hidden").mkdir()
+    _made_opaque(top / "hidden")
+    for path in ("google", "hidden", "hidden/old", "new"):
+        (overlay.upper / path).mkdir()
+    for path in ("google", "hidden/old", "new"):
+        _made_opaque(overlay.upper / path)
+    changes = changes_since(overlay, {})
+    assert changes.removed == ("google",)
+    assert set(changes.made) == {"google", "hidden/old", "new"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
+def test_a_device_of_overlayfs_is_a_file_that_is_gone(tmp_path: Path) -> None:
+    overlay = _overlay(tmp_path, "top", "base")
+    top, base = overlay.lowers
+    (base / "opt" / "gone").mkdir(parents=True)
+    (top / "opt").mkdir()
+    os.mknod(top / "opt" / "gone", stat.S_IFCHR | 0o600, 0)
+    (overlay.upper / "opt" / "gone").mkdir(parents=True)
+    _made_opaque(overlay.upper / "opt" / "gone")
+    os.mknod(overlay.upper / "opt" / "old", stat.S_IFCHR | 0o600, 0)
+    assert changes_since(overlay, {}).removed == ("opt/old",)
+
+
+def test_removals_are_whiteouts_with_the_folders_above_as_they_are(tmp_path: Path, blobs: Path) -> None:
+    owned = {"opt": (0o755, 0, 0), "opt/site": (0o775, 1001, 0)}
+    removed = {
+        "opt/site/a.py": owned,
+        "opt/site/old": owned,
+        "opt/site/old/b.py": owned | {"opt/site/old": (0o700, 1, 1)},
+    }
+    entries = _entries(write_removals(removed, blobs, epoch=7), blobs)
+    assert [(entry.name, entry.isdir()) for entry in entries] == [
+        ("opt", True),
+        ("opt/site", True),
+        ("opt/site/.wh.a.py", False),
+        ("opt/site/.wh.old", False),
+    ]
+    assert [(entry.mode, entry.uid, entry.gid) for entry in entries[:2]] == list(owned.values())
+    assert {entry.mtime for entry in entries} == {7}
