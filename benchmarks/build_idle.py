@@ -6,6 +6,7 @@ both sides: whatever else the machine does can only add to a time. Exits 1 where
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -38,12 +39,13 @@ def main() -> int:
         root = Path(folder)
         flavor = locked_flavor(root)
         mine, podmans = commands(root, flavor, base)
+        made = ""
         try:
-            for command in (mine, podmans):
-                output(*command)
+            made = json.loads(output(*mine, "--force"))["identity_tag"]
+            output(*podmans)
             taken = [(timed(*mine), timed(*podmans)) for _ in range(options.rounds)]
         finally:
-            clean(root, flavor)
+            clean(root, flavor, made)
     idle, cached = (min(times) for times in zip(*taken, strict=True))
     print(f"best of {options.rounds} rounds that took turns, {PACKAGES} package layers")
     print(f"factory build, nothing to do:  {idle:.2f} s")
@@ -101,10 +103,10 @@ def timed(*command: str) -> float:
     return time.monotonic() - start
 
 
-def clean(root: Path, flavor: Flavor) -> None:
+def clean(root: Path, flavor: Flavor, made: str) -> None:
     """Remove the names that came of this."""
     record = root / ".work" / "images" / flavor.name / "segments"
-    names = ["localhost/build-idle:podman", f"localhost/{flavor.name}:downstream"]
+    names = ["localhost/build-idle:podman", f"localhost/{flavor.name}:downstream", *([made] if made else [])]
     if record.exists():
         names += [f"localhost/factory-layer:{key}" for key in record.read_text().split()]
     subprocess.run(["podman", "image", "rm", "--force", *names], capture_output=True, check=False)

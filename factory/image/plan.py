@@ -2,7 +2,7 @@
 
 import graphlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from factory.errors import ImageError, LockFileError
@@ -13,6 +13,7 @@ from factory.image.identity import Manifest, ParentState, read_manifest
 from factory.image.parents import ask_origins, digest_in, is_local, pinned, read_recorded
 from factory.image.reasons import differences
 from factory.image.standing import Standing, Stores, find_standing, last_builts, local_reference
+from factory.image.stored import StoredImage
 from factory.lock.lockset import lock_file_names
 
 Action = Literal["build", "nothing", "blocked"]
@@ -84,11 +85,13 @@ class Step:
 class Plan:
     """The images that were asked for and those parents of theirs that have to be built, parents first.
 
-    ``digests`` are those of external parents that the origins gave (``pull``), by reference.
+    ``digests`` are those of external parents that the origins gave (``pull``), by reference; ``stored`` is
+    what the engine said that it has, by name, None for what it has not.
     """
 
     steps: tuple[Step, ...]
     digests: dict[str, str]
+    stored: Mapping[str, StoredImage | None] = field(default_factory=dict)
 
     @property
     def to_build(self) -> tuple[Step, ...]:
@@ -149,7 +152,7 @@ def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Cata
     steps = tuple(
         _step(scene, name, to_build, reasons) for name in images if name in asked or name in to_build
     )
-    return Plan(steps=steps, digests=origins)
+    return Plan(steps=steps, digests=origins, stored=stores.known)
 
 
 def _chosen(catalogue: Catalogue, request: PlanRequest) -> tuple[dict[str, ImageDefinition], frozenset[str]]:
@@ -211,7 +214,9 @@ def _origins(catalogue: Catalogue, images: Mapping[str, ImageDefinition]) -> dic
 def _local_digests(images: Mapping[str, ImageDefinition], stores: Stores) -> dict[str, str]:
     """The IDs of parents of this machine, which have no origin that could be asked."""
     wanted = [reference for reference in _external(images) if is_local(reference)]
-    stored = stores.stored(wanted)
+    # The moving tags come along: what carries one may have the tag of its identity as well.
+    moving = [local_reference(image.name, image.moving_tag) for image in images.values()] if wanted else []
+    stored = stores.stored((*wanted, *moving))
     for reference in wanted:
         if reference not in stored:
             raise ImageError(

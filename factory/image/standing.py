@@ -1,7 +1,7 @@
 """Where images are that need not be built again, and what those before them were built from."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from factory.errors import EngineError
 from factory.image.definitions import ImageDefinition
@@ -9,7 +9,7 @@ from factory.image.engine import Engine, find_engine
 from factory.image.identity import Manifest, parse_manifest
 from factory.image.labels import INPUTS_LABEL
 from factory.image.published import Place, find_published, published_labels
-from factory.image.stored import StoredImage, find_stored
+from factory.image.stored import StoredImage, find_all_names
 from factory.registry.declared import Registry
 
 
@@ -17,11 +17,13 @@ from factory.registry.declared import Registry
 class Stores:
     """Where it is looked: the registries of a repository, none of them where it is offline, and an engine.
 
-    ``engine`` is its kind, None for the one that is there; without any, nothing is in it.
+    ``engine`` is its kind, None for the one that is there; without any, nothing is in it. ``known`` is what
+    the engine has said: starting it takes longer than all else of a run that has nothing to do.
     """
 
     registries: Mapping[str, Registry]
     engine: str | None
+    known: dict[str, StoredImage | None] = field(default_factory=dict)
 
     def find_engine(self) -> Engine | None:
         """The engine; None where none is installed and nobody named one.
@@ -43,8 +45,12 @@ class Stores:
             EngineError: the engine that is named is not there, or the engine does not work.
         """
         wanted = tuple(references)
-        engine = self.find_engine() if wanted else None
-        return {} if engine is None else find_stored(engine, wanted)
+        unknown = tuple(reference for reference in wanted if reference not in self.known)
+        engine = self.find_engine() if unknown else None
+        if engine is not None:
+            self.known.update(dict.fromkeys(unknown) | find_all_names(engine, unknown))
+        found = {reference: self.known.get(reference) for reference in wanted}
+        return {reference: image for reference, image in found.items() if image is not None}
 
     def place(self, definition: ImageDefinition, tag: str) -> Place | None:
         """A tag of an image in its registry; None where it has none, or that is not asked."""
@@ -90,7 +96,9 @@ def find_standing(
         for name, manifest in manifests.items()
         if name in missing or name in below
     }
-    found = stores.stored(wanted.values())
+    # The moving tags come along: a build is going to look where they are.
+    moving = [local_reference(name, definitions[name].moving_tag) for name in wanted]
+    found = stores.stored((*wanted.values(), *moving))
     stored = {name: wanted[name] in found if name in wanted else None for name in manifests}
     return Standing(published=published, stored=stored)
 

@@ -29,6 +29,17 @@ def find_stored(engine: Engine, references: Iterable[str]) -> dict[str, StoredIm
     Raises:
         EngineError: the engine does not work.
     """
+    wanted = tuple(references)
+    named = find_all_names(engine, wanted)
+    return {reference: named[reference] for reference in wanted if reference in named}
+
+
+def find_all_names(engine: Engine, references: Iterable[str]) -> dict[str, StoredImage]:
+    """The images that the references name, by every name that each of them has. Nothing is pulled.
+
+    Raises:
+        EngineError: the engine does not work.
+    """
     wanted = list(dict.fromkeys(references))
     if not wanted:
         return {}
@@ -36,7 +47,7 @@ def find_stored(engine: Engine, references: Iterable[str]) -> dict[str, StoredIm
     documents = _documents(found.stdout)
     if found.status != 0 and not documents:
         _require_working(engine, wanted[0], found.stderr)
-    tagged = {
+    return {
         tag: StoredImage(
             id=document["Id"].removeprefix("sha256:"),
             labels=_labels(document),
@@ -46,7 +57,6 @@ def find_stored(engine: Engine, references: Iterable[str]) -> dict[str, StoredIm
         for document in documents
         for tag in document.get("RepoTags") or ()
     }
-    return {reference: tagged[reference] for reference in wanted if reference in tagged}
 
 
 def _documents(text: str) -> list[dict[str, Any]]:
