@@ -81,14 +81,39 @@ def _outcome(run: _Run, verdict: Verdict) -> Removed:
             return Removed(state="kept", reason=f"{need[1]}@{need[2][:19]} is there still, and needs it")
     name, repository, digest = verdict.key
     try:
-        now = _tags(run, name, repository)
-        tags = {tag for tag, there in now.items() if there == digest}
-        if tags != set(verdict.image.tags) and tags:
+        if _is_changed(run, verdict):
             return Removed(state="kept", reason="its tags changed meanwhile: run it again")
+        if _is_of_changed(run, verdict):
+            return Removed(
+                state="kept", reason="the tags of what it belongs to changed meanwhile: run it again"
+            )
         deleted = run.drivers[name].delete(repository, digest)
     except RegistryError as error:
         return Removed(state="failed", reason=error.reason, error=error)
     return Removed(state="deleted" if deleted else "gone already")
+
+
+def _is_changed(run: _Run, verdict: Verdict) -> bool:
+    """Whether a manifest has got or lost a tag, and has one."""
+    name, repository, digest = verdict.key
+    tags = {tag for tag, there in _tags(run, name, repository).items() if there == digest}
+    return bool(tags) and tags != set(verdict.image.tags)
+
+
+def _is_of_changed(run: _Run, verdict: Verdict, seen: frozenset[Key] = frozenset()) -> bool:
+    """Whether what a manifest is attached to stays because its tags changed: it would lose its bill.
+
+    ``seen`` are those on the way here: tags can say of two that each belongs to the other.
+    """
+    way = seen | {verdict.key}
+    subjects = set(verdict.image.subjects)
+    return any(
+        _is_changed(run, other) or _is_of_changed(run, other, way)
+        for other in run.verdicts.values()
+        if other.key[:2] == verdict.key[:2]
+        and other.key not in way
+        and subjects.intersection((other.image.digest, *other.image.parts))
+    )
 
 
 def _tags(run: _Run, name: str, repository: str) -> Mapping[str, str]:

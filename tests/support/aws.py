@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
@@ -23,6 +24,8 @@ def amazon(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     _, port = server.get_host_and_port()
     url = f"http://127.0.0.1:{port}"
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    # What it has is the process's: what an earlier server was told would be there still.
+    httpx.post(f"{url}/moto-api/reset", trust_env=False).raise_for_status()
     try:
         yield url
     finally:

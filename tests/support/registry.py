@@ -34,14 +34,17 @@ class Registry:
 
 
 @contextmanager
-def registry(folder: Path, *, login: bool = False) -> Iterator[Registry]:
-    """Serve while the block runs; with ``login`` to `USER` and `PASSWORD` alone. Skips without a program."""
+def registry(folder: Path, *, login: bool = False, deletes: bool = True) -> Iterator[Registry]:
+    """Serve while the block runs; with ``login`` to `USER` and `PASSWORD` alone. Skips without a program.
+
+    Without ``deletes`` it refuses to delete, which is what it does by default.
+    """
     program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     if program is None:
         pytest.skip("no docker-registry here: scripts/engine.sh installs it")
     folder.mkdir(parents=True, exist_ok=True)
     configuration, log = folder / "config.yml", folder / "registry.log"
-    configuration.write_text(_configuration(folder, login=login))
+    configuration.write_text(_configuration(folder, login=login, deletes=deletes))
     with (
         log.open("w") as output,
         subprocess.Popen(
@@ -54,11 +57,13 @@ def registry(folder: Path, *, login: bool = False) -> Iterator[Registry]:
             process.terminate()
 
 
-def _configuration(folder: Path, *, login: bool) -> str:
+def _configuration(folder: Path, *, login: bool, deletes: bool) -> str:
     lines = [
         "version: 0.1",
         "log: {level: info, formatter: text}",
-        f"storage: {{filesystem: {{rootdirectory: '{folder / 'data'}'}}, delete: {{enabled: true}}}}",
+        "storage:",
+        f"  filesystem: {{rootdirectory: '{folder / 'data'}'}}",
+        f"  delete: {{enabled: {str(deletes).lower()}}}",
         # Port 0: the kernel chooses a free one, and the log says which.
         "http: {addr: '127.0.0.1:0'}",
     ]

@@ -22,7 +22,8 @@ _ENDPOINT = "https://artifactregistry.googleapis.com/"
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PAGE = 500
 _PATIENCE = Patience(whole_seconds=120.0)
-_OPERATION_SECONDS, _OPERATION_POLLS = 1.0, 120
+# Most operations are done at once, and some take minutes.
+_FIRST_PAUSE, _LONGEST_PAUSE, _MOST_POLLS = 0.1, 5.0, 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,6 @@ class GoogleApi:
     endpoint: str
     token: str = field(repr=False)
     client: httpx.Client
-    polling_seconds: float = _OPERATION_SECONDS
 
     def get(self, path: str, **query: str | int) -> dict[str, Any] | None:
         """A resource; None where there is none.
@@ -82,10 +82,10 @@ class GoogleApi:
     def _finished(self, operation: Mapping[str, Any]) -> bool:
         """Wait for a long-running operation (google.longrunning)."""
         stop = governor()
-        for _ in range(_OPERATION_POLLS):
+        for poll in range(_MOST_POLLS):
             if "name" not in operation or operation.get("done"):
                 break
-            stop.pause(self.polling_seconds)
+            stop.pause(min(_FIRST_PAUSE * 2.0**poll, _LONGEST_PAUSE))
             operation = self.get(str(operation["name"])) or {}
         else:
             raise RegistryError(
@@ -175,5 +175,7 @@ def open_google(registry: Registry, environment: Mapping[str, str]) -> GoogleApi
             solution="Give it as https://…, or leave it out.",
         )
     login = login_of_google(registry, environment)
-    client = open_client(connections=8, proxied=not is_loopback(parts.netloc))
+    client = open_client(
+        connections=8, verified=parts.scheme == "https", proxied=not is_loopback(parts.netloc)
+    )
     return GoogleApi(endpoint=endpoint, token=login.password, client=client)

@@ -55,6 +55,7 @@ class OciDriver:
 
     def create(self, images: Collection[str]) -> tuple[Finding, ...]:
         """Nothing has to be created; whether it takes something is tried with an upload that is cancelled."""
+        self.client.check()
         repository = self.client.registry.repository(next(iter(sorted(images)), "image"))
         return (_tried("takes", lambda: self._may_push(repository)),)
 
