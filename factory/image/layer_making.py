@@ -61,7 +61,7 @@ def make_layer(site: Site, layer: PackageLayer, *, epoch: int) -> MadeLayer:
         ProgramError, StorageError: as their names say.
     """
     with _container(site) as container:
-        overlay = _overlay(site.engine, container)
+        overlay = mounted_overlay(site.engine, container)
         before = states(overlay)
         _exec(site.engine, container, "0", _COPY, layer, layer.target, f"{_LOCKS}/{layer.name}/")
         _exec(site.engine, container, layer.user, layer.run, layer)
@@ -120,7 +120,13 @@ def _container(site: Site) -> Iterator[str]:
         remove_container(site.engine, container)
 
 
-def _overlay(engine: Engine, container: str) -> Overlay:
+def mounted_overlay(engine: Engine, container: str) -> Overlay:
+    """The folders of a running container's mount.
+
+    Raises:
+        EngineError: podman's storage driver is not overlay.
+        ProgramError: the container is not there.
+    """
     told = run([engine.program, "inspect", "--format", "{{json .GraphDriver}}", container])
     driver = json.loads(told.stdout)
     data = driver.get("Data") or {}

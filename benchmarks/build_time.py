@@ -1,0 +1,199 @@
+"""How long an image takes: `factory build` against what it cannot do without, on one set of wheels.
+
+The baseline is `uv pip install` of the same wheels in a fresh container on the same base, with the same
+options, and one pass that writes what this changed as a tar and hashes it: GNU tar and sha256sum, or our own
+writer where that is faster. Against it stand `factory build --layout` from nothing, in turns, and once the
+build by the engine. The best of the rounds counts on both sides. Exits 1 where the bound is not reached.
+"""
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.flavor.repository import Repository
+from factory.hermetic.plan import Fetching
+from factory.hermetic.prefetch import prefetch_flavor
+from factory.image.engine import Engine, find_engine
+from factory.image.layer_changes import Changes, Overlay, changes_since, states
+from factory.image.layer_making import mounted_overlay
+from factory.image.layer_tar import folders_above, write_layer
+from factory.lock.find_links import folders_in_environment
+from factory.process import run
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+WORK = REPOSITORY / ".work" / "benchmarks"
+MOST_RATIO = 1.5
+INSTALL = (
+    'umask 002 && . /cachi2/cachi2.env && set -- --offline --no-index --find-links "$PIP_FIND_LINKS" && '
+    "uv pip install --python /opt/app-root/bin/python --no-cache --no-deps --require-hashes "
+    '--only-binary :all: "$@" -r /flavor/requirements.txt'
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What both sides have in common."""
+
+    engine: Engine
+    base: str
+    flavor: Path
+    prefetched: Path
+    scratch: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """Seconds of the install, and of the two ways to write and hash what it changed."""
+
+    install: float
+    gnu: float
+    own: float
+
+    @property
+    def seconds(self) -> float:
+        """With the faster of the two."""
+        return self.install + min(self.gnu, self.own)
+
+
+def main() -> int:
+    """Take turns, print each time with the load of the machine, and both ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--flavor", default="th011-cpu-torch2130-py311", help="a flavor that is locked")
+    parser.add_argument("--base-image", help="default: the stand-in")
+    parser.add_argument("--prefetched", type=Path, help="default: prefetched first")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument(
+        "--without-engine", action="store_true", help="leave out the slow build by the engine"
+    )
+    options = parser.parse_args()
+    flavor = Repository(REPOSITORY).flavor(options.flavor)
+    fetching = Fetching(public_find_links=folders_in_environment(os.environ))
+    folder = options.prefetched or WORK / "prefetched" / flavor.name
+    prefetched = prefetch_flavor(flavor, folder.absolute(), fetching=fetching)
+    print(f"{flavor.name}: {prefetched.artifacts} wheels, {prefetched.size / 1e6:.0f} MB")
+    WORK.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=WORK) as scratch:
+        setting = Setting(
+            engine=find_engine("podman"),
+            base=options.base_image or stand_in(),
+            flavor=flavor.folder,
+            prefetched=prefetched.folder,
+            scratch=Path(scratch),
+        )
+        baselines, layouts = [], []
+        for number in range(options.rounds):
+            said = baseline(setting)
+            baselines.append(said)
+            shown(
+                f"round {number + 1}, baseline",
+                said.seconds,
+                f"install {said.install:.1f}, tar and sha256sum {said.gnu:.1f}, our writer {said.own:.1f}",
+            )
+            layouts.append(layout_build(setting))
+            shown(f"round {number + 1}, factory build --layout", layouts[-1])
+        engine = None if options.without_engine else engine_build(setting)
+    least = min(one.seconds for one in baselines)
+    if engine is not None:
+        shown("factory build by podman", engine)
+        print(f"the build by podman takes {engine / least:.2f} times the baseline")
+    ratio = min(layouts) / least
+    reached = ratio <= MOST_RATIO
+    verdict = "pass" if reached else "FAIL"
+    print(f"{verdict}: --layout takes {ratio:.2f} times the baseline, at most {MOST_RATIO}")
+    return 0 if reached else 1
+
+
+def shown(what: str, seconds: float, more: str = "") -> None:
+    """Print a time, and what else the machine does."""
+    load = os.getloadavg()[0]
+    print(f"{what}: {seconds:.1f} s{f' ({more})' if more else ''}; load {load:.1f}", flush=True)
+
+
+def baseline(setting: Setting) -> Baseline:
+    """Install into a fresh container, and write and hash what that changed, in both ways."""
+    program = setting.engine.program
+    start = time.monotonic()
+    container = run(
+        [
+            program, "run", "--rm", "--detach", "--network", "none", "--entrypoint", "/bin/sh",
+            "--volume", f"{setting.prefetched}:/cachi2:ro,z", "--volume", f"{setting.flavor}:/flavor:ro,z",
+            setting.base, "-c", "exec sleep 3600",
+        ]
+    ).stdout.strip()  # fmt: skip
+    try:
+        overlay = mounted_overlay(setting.engine, container)
+        before = states(overlay)
+        run([program, "exec", "--user", "1001", container, "/bin/sh", "-c", INSTALL])
+        install = time.monotonic() - start
+        changes = changes_since(overlay, before)
+        gnu, own = gnu_pass(setting, overlay, changes), own_pass(setting, overlay, changes)
+    finally:
+        run([program, "rm", "--force", "--time", "0", container])
+    return Baseline(install=install, gnu=gnu, own=own)
+
+
+def gnu_pass(setting: Setting, overlay: Overlay, changes: Changes) -> float:
+    """Seconds of GNU tar, which also writes the archive, and sha256sum over the same stream."""
+    names, archive = setting.scratch / "names", setting.scratch / "archive.tar"
+    wanted = sorted({above for path in changes.made for above in (path, *folders_above(path))})
+    names.write_text("".join(f"{name}\n" for name in wanted))
+    words = ["tar", "-C", str(overlay.upper), "--no-recursion", "--format=pax", "-cf", "-", "-T", str(names)]
+    start = time.monotonic()
+    run(["sh", "-c", f"{shlex.join(words)} | tee {shlex.quote(str(archive))} | sha256sum"])
+    seconds = time.monotonic() - start
+    archive.unlink()
+    return seconds
+
+
+def own_pass(setting: Setting, overlay: Overlay, changes: Changes) -> float:
+    """Seconds of our own writer."""
+    folder = setting.scratch / "own"
+    folder.mkdir()
+    start = time.monotonic()
+    write_layer(overlay.merged, changes.made, folder, epoch=0)
+    seconds = time.monotonic() - start
+    shutil.rmtree(folder)
+    return seconds
+
+
+def layout_build(setting: Setting) -> float:
+    """Seconds of `factory build --layout` from nothing, all of the command."""
+    layout = setting.scratch / "layout"
+    seconds = factory_build(setting, "--layout", str(layout))
+    shutil.rmtree(layout)
+    return seconds
+
+
+def engine_build(setting: Setting) -> float:
+    """Seconds of `factory build` by podman from nothing; its image is removed."""
+    tag = "localhost/benchmark-build-time:1"
+    seconds = factory_build(setting, "--hermetic", "--tag", tag)
+    run([setting.engine.program, "image", "rm", "--force", tag])
+    return seconds
+
+
+def factory_build(setting: Setting, *words: str) -> float:
+    """Seconds of `factory build --force`."""
+    start = time.monotonic()
+    run(
+        [
+            sys.executable, "-m", "factory", "build", "--root", REPOSITORY, setting.flavor.name, "--force",
+            "--base-image", setting.base, "--prefetched", setting.prefetched, *words,
+        ]
+    )  # fmt: skip
+    return time.monotonic() - start
+
+
+def stand_in() -> str:
+    """The stand-in for the vendor's base image, made if it is not there."""
+    return run([REPOSITORY / "scripts" / "standin-base.sh"]).stdout.split()[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
