@@ -142,7 +142,8 @@ def _of_image(holding: Holding, image: StoredImage, policy: Policy, kinship: Kin
     elif image.made is None:
         yield "it has no label of the factory's: somebody else made it"
     elif image.made.image != image.image:
-        yield f"its label says that it is {image.made.image}"
+        # Whoever pushed it wrote the label: it may hold anything.
+        yield f"its label says that it is {image.made.image!r}"
     elif image.made.parents is None:
         yield "its label cannot be read: what it stands on is not known"
 

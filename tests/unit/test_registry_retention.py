@@ -78,7 +78,7 @@ def test_an_old_image_that_nothing_protects_goes() -> None:
         (replace(_image("x"), problem="HTTP 500"), "it cannot be read: HTTP 500"),
         (
             replace(_image("x"), made=Made(image="base", identity="x", parents=())),
-            "its label says that it is base",
+            "its label says that it is 'base'",
         ),
         (
             replace(_image("x"), made=Made(image="stack", identity="x", parents=None)),

@@ -5,6 +5,7 @@ REST API's, in which an image is a package and a manifest a version of it.
 """
 
 import datetime as dt
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,7 +121,8 @@ class ArtifactRegistryDriver:
     def by_hand(self, repository: str, digest: str) -> str:
         """The command of gcloud."""
         host = self.client.registry.host
-        return f"gcloud artifacts docker images delete {host}/{repository}@{digest} --delete-tags"
+        name = shlex.quote(f"{host}/{repository}@{digest}")
+        return f"gcloud artifacts docker images delete {name} --delete-tags"
 
     def close(self) -> None:
         """Close the connections."""

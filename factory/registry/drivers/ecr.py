@@ -6,6 +6,7 @@ Labels and layers are read through the registry's own OCI interface; lists, time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 from factory.errors import RegistryError
@@ -108,8 +109,8 @@ class EcrDriver:
         """AWS's own command line."""
         account = f" --registry-id {self.account}" if self.account else ""
         return (
-            f"aws ecr batch-delete-image --region {self.region}{account} --repository-name {repository} "
-            f"--image-ids imageDigest={digest}"
+            f"aws ecr batch-delete-image --region {self.region}{account} "
+            f"--repository-name {quote(repository)} --image-ids {quote(f'imageDigest={digest}')}"
         )
 
     def close(self) -> None:

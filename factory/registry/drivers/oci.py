@@ -6,6 +6,7 @@ push and stays when it is empty; a manifest is deleted by its digest, with all i
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from shlex import quote
 from urllib.parse import urljoin
 
 import httpx
@@ -100,7 +101,7 @@ class OciDriver:
         registry = self.client.registry
         verified = registry.tls_verify and not is_loopback(registry.host)
         insecure = "" if verified else " --tls-verify=false"
-        return f"skopeo delete{insecure} docker://{registry.host}/{repository}@{digest}"
+        return f"skopeo delete{insecure} {quote(f'docker://{registry.host}/{repository}@{digest}')}"
 
     def close(self) -> None:
         """Close the connections."""
