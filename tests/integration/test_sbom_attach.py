@@ -14,9 +14,9 @@ from support.wheels import make_wheel
 from support.workshop import Run, Workshop
 
 from factory.errors import RegistryError, SbomError
+from factory.registry.login import login_for
 from factory.render.drift import SBOM_FILE
 from factory.sbom.attach import CONFIG, LAYER, MANIFEST, read_reference
-from factory.registry.login import login_for
 
 pytestmark = pytest.mark.integration
 
