@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ class Context:
     containers: Containers
     base: str | None = None
     deadline: float = math.inf
-    _known: dict[tuple[object, ...], Any] = field(default_factory=dict)
+    _known: dict[tuple[object, ...], dict[str, Any]] = field(default_factory=dict)
 
     def run(
         self,
@@ -74,14 +75,14 @@ class Context:
         conditions: Conditions = STRICT,
         base: bool = False,
         seconds: float | None = None,
-    ) -> Any:  # noqa: ANN401 - whatever the script prints
+    ) -> dict[str, Any]:
         """What ``inside/SCRIPT`` tells when the image's Python runs it, without the image's entry point.
 
         Asked once: a second test that asks the same under the same conditions gets the same answer.
         ``base``: in the base image, which is at hand (`Context.base`).
 
         Raises:
-            ImageTestError: it did not end in time, failed, or printed no JSON document.
+            ImageTestError: it did not end in time, failed, or printed no JSON object.
         """
         key = (script, arguments, conditions, base)
         if key not in self._known:
@@ -96,7 +97,7 @@ class Context:
         *,
         base: bool,
         seconds: float | None,
-    ) -> Any:  # noqa: ANN401
+    ) -> dict[str, Any]:
         containers = self.containers.of(self.base) if base and self.base is not None else self.containers
         ran = containers.run(
             ("-", *arguments),
@@ -130,20 +131,46 @@ def inside_script(name: str) -> str:
     return (files(__package__) / _INSIDE / name).read_text(encoding="utf-8")
 
 
-def document(ran: Ran, *, what: str) -> Any:  # noqa: ANN401
-    """The JSON document that a command printed as the last line of its output.
+def document(ran: Ran, *, what: str) -> dict[str, Any]:
+    """The JSON object that a command printed as the last line of its output.
 
     Raises:
         ImageTestError: it failed, or printed none.
     """
-    last = ran.stdout.strip().rpartition("\n")[2]
-    try:
-        if ran.status == 0:
-            return json.loads(last)
-        problem = f"{what} ended with status {ran.status} in the image"
-    except json.JSONDecodeError:
-        problem = f"{what} printed no JSON document in the image"
+    problem = f"{what} ended with status {ran.status} in the image"
+    if ran.status == 0:
+        found = _object(ran.stdout.strip().rpartition("\n")[2])
+        if found is not None:
+            return found
+        problem = f"{what} printed no JSON object in the image"
     raise ImageTestError(
         f"{problem}: {ran.output[-_SHOWN_CHARACTERS:] or 'it printed nothing'}",
         solution="See whether the image's python3 works: it runs the factory's scripts, from standard input.",
     )
+
+
+def documents(output: str, *, key: str) -> list[dict[str, Any]]:
+    """The JSON objects among what several processes printed; ``key`` is what each of them begins with.
+
+    Raises:
+        ImageTestError: one is not whole, such as where two processes printed into each other's line.
+    """
+    found = []
+    for text in re.findall(rf'{{"{key}".*?}}', output):
+        told = _object(text)
+        if told is None:
+            raise ImageTestError(
+                f"a process printed what is no JSON object: {text[:_SHOWN_CHARACTERS]}",
+                solution="Run it again: two processes may have printed into the same line.",
+            )
+        found.append(told)
+    return found
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    # An image may print anything: numbers that are too long, or nested too deep.
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

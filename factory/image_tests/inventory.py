@@ -14,6 +14,9 @@ from factory.lock.lockset import LockSet, parse_lock_set, read_lock_set
 # As root and without a temporary file system over what is there: it only looks, and sees everything.
 LOOKING = Conditions(user="0:0", tmpfs=())
 _LOCK_SUFFIX = ".txt"
+# An image is judged by what it tells itself, which may lack or be anything: that is its test's outcome, and
+# no end of the whole run without a report.
+NOT_AS_TOLD = (LookupError, TypeError, ValueError, AttributeError)
 
 
 def contents(context: Context, *, base: bool = False) -> dict[str, Any]:
@@ -51,9 +54,12 @@ def packages_of(context: Context) -> tuple[Package, ...]:
     """The Python packages of the image by name; none where its Python cannot be asked."""
     context.deadline = float("inf")
     try:
-        found, locks = contents(context)["packages"], locks_of(context)
-    except FactoryError:
+        return _packages(contents(context)["packages"], locks_of(context))
+    except (FactoryError, *NOT_AS_TOLD):
         return ()
+
+
+def _packages(found: list[dict[str, Any]], locks: LockSet | None) -> tuple[Package, ...]:
     locked = locks.versions() if locks else {}
     return tuple(
         Package(

@@ -13,7 +13,7 @@ from factory.image_tests.context import Context
 from factory.image_tests.definition import GPU_TAG, ImageTest, Result, Selection, failed, shortened, skipped
 from factory.image_tests.dropin import drop_in_tests
 from factory.image_tests.gpu import missing_gpu
-from factory.image_tests.inventory import match_layers, packages_of
+from factory.image_tests.inventory import NOT_AS_TOLD, match_layers, packages_of
 from factory.image_tests.lineage import Lineage
 from factory.image_tests.outcome import Finding, Report, TestOutcome
 from factory.image_tests.select import applies, inherited, select
@@ -118,6 +118,11 @@ def _result(test: ImageTest, context: Context) -> Result:
             return failed(f"it {problem}", Finding(subject=test.name, problem=problem, fix=error.solution))
         finding = Finding(subject=test.name, problem="could not be run", fix=error.solution)
         return replace(failed(error.reason, finding), status="error")
+    except NOT_AS_TOLD as error:
+        reason = f"the image told something that makes no sense: {type(error).__name__}: {error}"
+        fix = f"See whether the image's python3 is whole; `--skip {test.name}` goes on without this test."
+        finding = Finding(subject=test.name, problem="could not be run", fix=fix)
+        return replace(failed(reason, finding), status="error")
 
 
 def _engine_name(engine: Engine) -> str:

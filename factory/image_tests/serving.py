@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 from factory.image_tests.container import ARBITRARY_USER, Background, Conditions
-from factory.image_tests.context import Context, document, inside_script
+from factory.image_tests.context import Context, document, documents, inside_script
 from factory.image_tests.definition import Result, failed, judged, passed, skipped
 from factory.image_tests.importing import WORKING
 from factory.image_tests.outcome import Finding
@@ -128,7 +128,7 @@ def _torchrun(*options: str, waiting: bool = False) -> tuple[str, ...]:
 
 def _reduced(logs: str) -> Result:
     wanted = float(sum(range(1, _PROCESSES + 1)))
-    told = [json.loads(found) for found in re.findall(r'{"rank".*?}', logs)]
+    told = documents(logs, key="rank")
     ranks = sorted(one["rank"] for one in told if one["sum"][0] == wanted)
     if ranks == list(range(_PROCESSES)):
         return passed(logs)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from factory.image_tests.container import Conditions
-from factory.image_tests.context import Context, inside_script
+from factory.image_tests.context import Context, documents, inside_script
 from factory.image_tests.definition import Result, failed, judged, passed, skipped
 from factory.image_tests.gpu import gpu_options, missing_gpu
 from factory.image_tests.importing import WORKING
@@ -78,10 +78,10 @@ def collectives(context: Context) -> Result:
     script = inside_script("collective.py")
     command = ("torchrun", "--standalone", "--nproc_per_node=gpu", "--no-python", "python3", "-c", script)
     ran = context.run(*command, conditions=_with_gpu(context))
-    told = [json.loads(found) for found in re.findall(r'{"rank".*?}', ran.output)]
+    told = documents(ran.output, key="rank")
     size = told[0]["size"] if told else 0
     wanted = float(sum(range(1, size + 1)))
-    if ran.status == 0 and size == len(told) and all(one["sum"] == [wanted] for one in told):
+    if told and ran.status == 0 and size == len(told) and all(one["sum"] == [wanted] for one in told):
         return passed(f"{size} GPU(s), NCCL {told[0]['version']}\n{ran.output}")
     finding = Finding(
         subject="NCCL",

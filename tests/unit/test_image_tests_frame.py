@@ -13,15 +13,17 @@ from factory.flavor.repository import Repository
 from factory.image.engine import Engine
 from factory.image_tests import catalogue
 from factory.image_tests.container import Containers, Ran
-from factory.image_tests.context import Context, document
+from factory.image_tests.context import Context, document, documents
 from factory.image_tests.definition import ImageTest, Result, Selection, failed, passed, shortened, skipped
 from factory.image_tests.dropin import drop_in_tests, read_header, read_test, verdict
+from factory.image_tests.inventory import packages_of
 from factory.image_tests.lineage import foreign_lineage, lineage_of
 from factory.image_tests.outcome import Finding, Level, Report, Status, TestOutcome
 from factory.image_tests.report import junit, line, summary, write_reports
 from factory.image_tests.running import exit_code, run_test
 from factory.image_tests.select import applies, inherited, select
 from factory.image_tests.subject import Configuration, Subject
+from factory.image_tests.training import collectives
 
 
 def _test(
@@ -262,6 +264,8 @@ def _raising(error: Exception) -> Callable[[Context], Result]:
             "failed",
             "more than 120 seconds",
         ),
+        (_test("a", function=_raising(KeyError("python"))), "error", "KeyError: 'python'"),
+        (_test("a", function=_raising(TypeError("None"))), "error", "TypeError: None"),
     ],
 )
 def test_what_comes_of_a_test(tmp_path: Path, test: ImageTest, status: Status, reason: str) -> None:
@@ -290,7 +294,9 @@ def test_long_output_is_cut_in_the_middle(text: str) -> None:
     assert len(cut) < 80
 
 
-@pytest.mark.parametrize(("status", "stdout"), [(0, "not JSON"), (0, ""), (1, '{"a": 1}'), (127, "")])
+@pytest.mark.parametrize(
+    ("status", "stdout"), [(0, "not JSON"), (0, ""), (1, '{"a": 1}'), (127, ""), (0, "[]"), (0, "[" * 9999)]
+)
 def test_a_script_that_does_not_tell_is_an_error(status: int, stdout: str) -> None:
     with pytest.raises(ImageTestError, match=r"user\.py"):
         document(Ran(status=status, stdout=stdout, stderr="", seconds=0), what="user.py")
@@ -299,6 +305,31 @@ def test_a_script_that_does_not_tell_is_an_error(status: int, stdout: str) -> No
 def test_a_document_is_the_last_line_of_what_a_script_prints() -> None:
     ran = Ran(status=0, stdout='a warning\n{"a": [1]}\n', stderr="", seconds=0)
     assert document(ran, what="x") == {"a": [1]}
+
+
+def test_what_several_processes_print_is_told_apart() -> None:
+    told = documents('w{"rank": 0, "a": 1}{"rank": 1}\nno\n', key="rank")
+    assert told == [{"rank": 0, "a": 1}, {"rank": 1}]
+    assert documents("", key="rank") == []
+
+
+def test_lines_that_processes_printed_into_each_other_are_an_error() -> None:
+    with pytest.raises(ImageTestError, match="no JSON object"):
+        documents('{"rank": 0, "si{"rank": 1}\nze": 2}', key="rank")
+
+
+def test_collectives_that_print_nothing_have_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Ran(status=0, stdout="", stderr="", seconds=0)
+    monkeypatch.setattr(Context, "run", lambda *_, **__: nothing)
+    assert collectives(_context(tmp_path)).status == "failed"
+
+
+@pytest.mark.parametrize("packages", [None, [{}], [{"name": None, "version": "1", "size": 1}], "x"])
+def test_packages_that_make_no_sense_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: object
+) -> None:
+    monkeypatch.setattr(Context, "probe", lambda *_, **__: {"packages": packages, "locks": {}})
+    assert packages_of(_context(tmp_path)) == ()
 
 
 def _outcome(name: str, status: Status, **more: object) -> TestOutcome:
