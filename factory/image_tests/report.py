@@ -15,6 +15,7 @@ JUNIT_FILE = "junit.xml"
 PAGE_FILE = "report.html"
 # What XML 1.0 cannot hold, not even escaped: https://www.w3.org/TR/xml/#charsets
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _WORDS = {"passed": "passed", "failed": "FAILED", "skipped": "skipped", "error": "BROKE"}
 
 
@@ -62,6 +63,7 @@ def junit(report: Report) -> str:
     for outcome in report.outcomes:
         suite.append(_case(outcome, report.image))
     ET.indent(suites)
+    _make_writable(suites)
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
 
@@ -105,14 +107,14 @@ def _case(outcome: TestOutcome, image: str) -> ET.Element:
         "testcase", name=outcome.name, classname=f"{image}.{outcome.level}", time=f"{outcome.seconds:.2f}"
     )
     if outcome.status == "skipped":
-        ET.SubElement(case, "skipped", message=_xml(outcome.reason))
+        ET.SubElement(case, "skipped", message=outcome.reason)
     elif outcome.status != "passed":
         kind = "failure" if outcome.status == "failed" else "error"
-        told = ET.SubElement(case, kind, message=_xml(outcome.reason), type=kind)
-        told.text = _xml("\n".join(_finding(finding) for finding in outcome.findings))
+        told = ET.SubElement(case, kind, message=outcome.reason, type=kind)
+        told.text = "\n".join(_finding(finding) for finding in outcome.findings)
     if outcome.advice or outcome.output:
         advice = "".join(f"worth knowing: {_finding(finding)}\n" for finding in outcome.advice)
-        ET.SubElement(case, "system-out").text = _xml(advice + outcome.output)
+        ET.SubElement(case, "system-out").text = advice + outcome.output
     return case
 
 
@@ -125,5 +127,9 @@ def _finding(finding: Finding) -> str:
     return f"{finding.subject}: " + "; ".join(part for part in parts if part)
 
 
-def _xml(text: str) -> str:
-    return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", text)
+def _make_writable(tree: ET.Element) -> None:
+    """Put a sign in the place of every character that XML cannot hold, wherever it stands."""
+    for element in tree.iter():
+        element.text = element.text and _NOT_IN_XML.sub(_REPLACEMENT, element.text)
+        for name, value in element.items():
+            element.set(name, _NOT_IN_XML.sub(_REPLACEMENT, value))

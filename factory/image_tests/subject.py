@@ -1,12 +1,14 @@
 """The image under test: what the engine has of it, and what the repository knows of it."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from factory.errors import ImageTestError, NotFoundError
+from factory.flavor.references import PATH_COMPONENT
 from factory.flavor.repository import Flavor, Repository, find_repository
 from factory.flavor.spec import Spec
 from factory.image.definitions import ImageDefinition, Kind
@@ -21,6 +23,7 @@ TITLE_LABEL = "org.opencontainers.image.title"
 BASE_LABEL = "org.opencontainers.image.base.name"
 _MOVING_TAGS = ("latest", "downstream")
 _ID_LENGTH = 12
+_IDENTITY = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,9 @@ class Subject:
     @property
     def identity(self) -> str | None:
         """The identity that it was built with (64 hex digits), None where its labels do not tell."""
-        return self.configuration.labels.get(IDENTITY_LABEL) or None
+        # Anybody may label an image with anything, and the identity names a folder.
+        found = self.configuration.labels.get(IDENTITY_LABEL) or ""
+        return found if _IDENTITY.fullmatch(found) else None
 
     @property
     def definition(self) -> ImageDefinition | None:
@@ -130,7 +135,7 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
     elif repository is not None and lineage is None:
         labels = configuration.labels
         named = (labels.get(IMAGE_LABEL), labels.get(TITLE_LABEL))
-        lineage = next((made for name in named if name and (made := lineage_of(repository, name))), None)
+        lineage = next((made for name in named if name and (made := _labelled(repository, name))), None)
     lineage = lineage or foreign_lineage(repository)
     return Subject(
         reference=reference,
@@ -197,8 +202,14 @@ def _configuration(document: Mapping[str, Any]) -> Configuration:
     )
 
 
+def _labelled(repository: Repository, name: str) -> Lineage | None:
+    # A label is no path: what it says must not be looked up as one.
+    return lineage_of(repository, name) if re.fullmatch(PATH_COMPONENT, name) else None
+
+
 def _name(lineage: Lineage, reference: str) -> str:
     """The name of the definition, else the last part of the reference without tag and digest."""
     if lineage.definitions:
         return lineage.definitions[0].name
-    return reference.partition("@")[0].rpartition("/")[2].partition(":")[0] or "image"
+    name = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return name if re.fullmatch(PATH_COMPONENT, name) else "image"

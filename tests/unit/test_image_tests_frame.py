@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from factory.clock import now
 from factory.errors import ImageTestError, ProgramError
 from factory.flavor.repository import Repository
 from factory.image.engine import Engine
+from factory.image.labels import IDENTITY_LABEL
 from factory.image_tests import catalogue
 from factory.image_tests.container import Containers, Ran
 from factory.image_tests.context import Context, document, documents
@@ -369,6 +371,32 @@ def test_junit_counts_and_names_what_happened_and_survives_any_output() -> None:
     assert failure is not None
     assert "mend it" in (failure.text or "")
     assert "<&>" in (failure.get("message") or "")
+
+
+def test_junit_survives_what_an_image_says_of_itself() -> None:
+    facts = replace(_report(*MIXED), image=NASTY, identity=NASTY, flavor=NASTY, engine=NASTY)
+    suite = ET.fromstring(junit(facts)).find("testsuite")
+    assert suite is not None
+    assert "<&>" in suite.attrib["name"]
+    assert all("<&>" in one.attrib["value"] for one in suite.iter("property") if one.get("name") == "flavor")
+
+
+@pytest.mark.parametrize(
+    ("label", "folder"),
+    [
+        ("c" * 64, "x/" + "c" * 16),
+        ("/tmp/evil", "x/" + "a" * 12),
+        ("../../x", "x/" + "a" * 12),
+        ("c" * 64 + "\n", "x/" + "a" * 12),
+        ("", "x/" + "a" * 12),
+    ],
+)
+def test_reports_stay_in_their_folder_whatever_an_image_is_labelled(
+    tmp_path: Path, label: str, folder: str
+) -> None:
+    subject = _context(tmp_path).subject
+    labelled = replace(subject.configuration, labels={IDENTITY_LABEL: label})
+    assert replace(subject, configuration=labelled).report_folder == Path(folder)
 
 
 def test_reports_are_written_together_and_the_json_has_it_all(tmp_path: Path) -> None:
