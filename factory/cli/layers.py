@@ -6,7 +6,7 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.hermetic.layout import Layout
-from factory.layers.record import show_layers, write_layers
+from factory.layers.record import every_layers
 from factory.layers.text import layers_parts
 
 
@@ -39,8 +39,5 @@ def command(
         raise click.UsageError("--dry-run goes with --write.")
     wheels = None if prefetched is None else Layout(prefetched).artifacts
     chosen = invocation.repository_of(*flavors).select(flavors)
-    found = [
-        write_layers(flavor, wheels=wheels, dry_run=dry_run) if write else show_layers(flavor, wheels=wheels)
-        for flavor in chosen
-    ]
+    found = every_layers(chosen, write=write, wheels=wheels, dry_run=dry_run)
     invocation.console.result({"flavors": found}, *layers_parts(found, wrote=write))

@@ -7,6 +7,7 @@ from typing import Any
 
 import tomlkit
 
+from factory.errors import LockFileError
 from factory.files import exclusive, write_whole
 from factory.flavor.layers import ACCELERATOR, REST, PackageLayer, default_layers, layer_of
 from factory.flavor.project import PROJECT_FILE
@@ -46,6 +47,7 @@ class FlavorLayers:
     """The layers of a flavor. ``installed``: the sizes are of what is installed, else of the wheels.
 
     ``differs`` is whether the rule gave others than the flavor had, ``written`` whether they were written.
+    ``problem`` says why there are none.
     """
 
     flavor: str
@@ -53,6 +55,30 @@ class FlavorLayers:
     layers: tuple[SizedLayer, ...]
     differs: bool = False
     written: bool = False
+    problem: str = ""
+
+
+def every_layers(
+    flavors: Sequence[Flavor], *, write: bool, wheels: Path | None = None, dry_run: bool = False
+) -> tuple[FlavorLayers, ...]:
+    """The layers of several flavors, chosen anew with ``write``; one that is not locked yet is told.
+
+    Raises:
+        LockFileError: the one flavor that was asked for is not locked, or a lock tells no sizes.
+        SpecError, PrefetchError, BusyError, StorageError: as for `write_layers`.
+    """
+    found = []
+    for flavor in flavors:
+        try:
+            if write:
+                found.append(write_layers(flavor, wheels=wheels, dry_run=dry_run))
+            else:
+                found.append(show_layers(flavor, wheels=wheels))
+        except LockFileError as error:
+            if not error.not_locked or len(flavors) == 1:
+                raise
+            found.append(FlavorLayers(flavor=flavor.name, installed=False, layers=(), problem=error.reason))
+    return tuple(found)
 
 
 def show_layers(flavor: Flavor, *, wheels: Path | None = None) -> FlavorLayers:
@@ -89,7 +115,8 @@ def write_layers(flavor: Flavor, *, wheels: Path | None = None, dry_run: bool = 
     locks = require_lock_set(flavor.folder, spec)
     sizes = _sizes(flavor, locks, wheels)
     stack = next(layer for layer in default_layers(spec.accelerator) if layer.name == ACCELERATOR)
-    share = SHARE if wheels is not None else _SHARE_OF_WHEELS
+    # What was recorded may rest on better sizes: it is not moved for keeping clear of a limit that it keeps.
+    share = SHARE if wheels is not None or spec.layers else _SHARE_OF_WHEELS
     chosen = choose_layers(sizes, stack=stack, before=spec.layers, share=share)
     differs = chosen != spec.layers
     if differs and not dry_run:

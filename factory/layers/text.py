@@ -15,6 +15,9 @@ def layers_parts(found: Sequence[FlavorLayers], *, wrote: bool) -> tuple[str | T
 
 
 def _parts(flavor: FlavorLayers, *, wrote: bool) -> Iterator[str | Table]:
+    if flavor.problem:
+        yield flavor.problem
+        return
     sizes = "INSTALLED" if flavor.installed else "WHEELS"
     yield f"{flavor.flavor}:"
     yield Table(

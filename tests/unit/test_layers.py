@@ -1,23 +1,26 @@
 """Layers of packages: the rule, what goes where, their times, and how they come into pyproject.toml."""
 
 import datetime as dt
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.clean_flavor import PROJECT
+from support.clean_flavor import PROJECT, make_flavor, make_repository
 
 from factory.errors import LockFileError, SpecError
 from factory.flavor.layers import PackageLayer, default_layers, layer_of, read_layers
+from factory.flavor.repository import Flavor
 from factory.flavor.table import Table
 from factory.layers.assign import assign
 from factory.layers.choose import SHARE, SizedPackage, choose_layers
 from factory.layers.epochs import layer_epochs, newest_upload
-from factory.layers.record import with_layers
+from factory.layers.record import every_layers, with_layers
 from factory.layers.sizes import wheel_sizes
 from factory.lock.lockfile import Artifact, Pin, format_lock, parse_lock
 from factory.lock.lockset import LockSet
+from factory.render.drift import find_drift
 
 STACK = PackageLayer(name="accelerator", patterns=("torch", "nvidia-*"))
 NAMES = st.from_regex(r"[a-z]{1,6}(-[a-z]{1,4})?", fullmatch=True)
@@ -214,3 +217,42 @@ def test_layers_come_into_the_text_and_nothing_else_changes(tmp_path: Path) -> N
     other = with_layers(written, (STACK,))
     assert "large-1" not in other
     assert "# The layers of packages" in other
+
+
+def _sized_lock(flavor: Flavor) -> None:
+    """Let the flavor's lock tell sizes: a kilobyte a package, and a large one."""
+    path = flavor.folder / "requirements.txt"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"(# \S+\.whl)$", r"\1, 1000 bytes", text, flags=re.MULTILINE), encoding="utf-8")
+
+
+def test_layers_are_recorded_and_rendered_and_the_second_time_nothing_is_written(tmp_path: Path) -> None:
+    flavor = make_flavor(make_repository(tmp_path))
+    _sized_lock(flavor)
+    (would,) = every_layers([flavor], write=True, dry_run=True)
+    assert (would.differs, would.written) == (True, False)
+    assert "layers" not in (flavor.folder / "pyproject.toml").read_text()
+    (done,) = every_layers([flavor], write=True)
+    assert done.written
+    again = Flavor(flavor.folder)
+    assert tuple(layer.name for layer in again.project.spec.layers) == tuple(
+        layer.name for layer in done.layers if layer.name != "rest"
+    )
+    dockerfile = (flavor.folder / "Dockerfile").read_text()
+    for layer in done.layers:
+        assert f"COPY --from=builder /layers/{layer.name}/ " in dockerfile
+    assert find_drift(again) == ()
+    (third,) = every_layers([again], write=True)
+    assert (third.differs, third.written, third.layers) == (False, False, done.layers)
+
+
+def test_flavor_that_is_not_locked_is_told_among_others_and_an_error_alone(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path)
+    locked = make_flavor(repository)
+    _sized_lock(locked)
+    other = make_flavor(repository, name="th09-cuda130-torch2110-py311", locked=False)
+    found = every_layers([locked, other], write=False)
+    assert [bool(one.layers) for one in found] == [True, False]
+    assert "not locked" in found[1].problem
+    with pytest.raises(LockFileError, match="not locked"):
+        every_layers([other], write=False)
