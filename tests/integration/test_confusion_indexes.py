@@ -26,7 +26,7 @@ KERNELS = frozenset({"flash-attn", "mamba-ssm", "causal-conv1d", "aipcc-kernels"
 # Commands that need no index, and one that needs an engine; test_confusion.py tries them.
 _WITHOUT_AN_INDEX = {
     *("new-flavor", "list", "show", "sync", "strip", "diff", "drift-report", "adopt", "build"),
-    *("konflux", "test-output", "gate"),
+    *("konflux", "test-output", "gate", "new-image", "layers", "plan", "test", "push", "registry", "status"),
 }
 
 

@@ -1,6 +1,7 @@
 """A flavor of two indexes on its way to a build: each artifact from its own index, all files taken along."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from support.index_server import IndexServer
 from support.wheels import make_wheel, sha256
 from support.workshop import Run, Workshop
 
+from factory.flavor.repository import Flavor
 from factory.hermetic.layout import Layout
 from factory.lock.lockfile import LOCK_FILE
 
@@ -130,12 +132,13 @@ def test_the_downstream_context_holds_every_file_of_the_lock(place: Place, tmp_p
         assert (tmp_path / "context" / name).read_bytes() == (place.folder / name).read_bytes()
 
 
-def test_the_dockerfile_installs_each_file_by_itself(place: Place) -> None:
+def test_the_dockerfile_installs_each_file_of_each_layer_by_itself(place: Place) -> None:
     text = (place.folder / "Dockerfile").read_text()
+    layers = [layer.name for layer in Flavor(place.folder).project.spec.package_layers] + ["rest"]
     assert f"COPY --chmod=0644 {LOCK_FILE} {_EXTRA_FILE} sbom.cdx.jso[n] /usr/share/factory/\n" in text
-    assert text.count("uv pip install") == 2
-    for name in (LOCK_FILE, _EXTRA_FILE):
-        assert text.count(f'"$@" -r /usr/share/factory/{name}') == 1
+    installed = re.findall(r'uv pip install [^&]*"\$@" -r /usr/share/factory/layers/(\S+) &&', text)
+    assert installed == [f"{layer}/{name}" for layer in layers for name in (LOCK_FILE, _EXTRA_FILE)]
+    assert text.count("uv pip install") == len(installed)
 
 
 def test_check_finds_nothing_wrong(place: Place) -> None:
