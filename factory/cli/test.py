@@ -10,7 +10,7 @@ from factory.image.engine import ENGINE_VARIABLE, ENGINES, find_engine
 from factory.image_tests.definition import Selection
 from factory.image_tests.lineage import foreign_lineage
 from factory.image_tests.outcome import LEVELS, Level
-from factory.image_tests.report import line, summary, write_reports
+from factory.image_tests.report import line, report_folder, summary, write_reports
 from factory.image_tests.running import Watcher, exit_code, run_tests, tests_of
 from factory.image_tests.subject import find_lineage, find_subject, repository_here
 
@@ -27,7 +27,8 @@ from factory.image_tests.subject import find_lineage, find_subject, repository_h
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where report.json, junit.xml and report.html go. Default: .work/reports/NAME/IDENTITY.",
+    help="Where report.json, junit.xml and report.html go. Default: .work/reports/NAME/IDENTITY, "
+    "and selected/ in it with --only or --skip.",
 )
 @click.option("--flavor", metavar="NAME", help="Which flavor the image is, where its labels do not tell.")
 @click.option(
@@ -64,6 +65,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     console = invocation.console
     if image is None and not list_tests:
         raise click.UsageError("name an image, or give --list.")
+    if only and set(only) <= set(skip):
+        raise click.UsageError("--skip leaves out every test that --only names.")
     repository = repository_here(invocation.root, Path.cwd(), image or ".")
     if list_tests:
         lineage = find_lineage(repository, flavor or image) or foreign_lineage(repository)
@@ -79,6 +82,6 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     watcher = Watcher(ended=lambda outcome: console.note(line(outcome)))
     report = run_tests(found, subject, selection, watcher=watcher)
     work = (repository.root if repository else Path.cwd()) / ".work" / "reports"
-    written = write_reports(report, folder or work / subject.report_folder)
+    written = write_reports(report, folder or report_folder(report, work / subject.report_folder))
     console.result(report, *summary(report), f"Page: {written[-1]}")
     return exit_code(report)

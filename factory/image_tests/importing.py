@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from factory.errors import ImageTestError
 from factory.image_tests.causes import why_no_import
 from factory.image_tests.container import Conditions
 from factory.image_tests.context import Context
@@ -23,17 +24,34 @@ IMPORT_SECONDS = 900.0
 
 
 def imported(context: Context) -> dict[str, Any]:
-    """What ``inside/imports.py`` tells of the modules of the locked packages; without a lock, of all."""
+    """What ``inside/imports.py`` tells of the modules of the locked packages; without a lock, of all.
+
+    Raises:
+        ImageTestError: it found no module at all, which no image for training is without.
+    """
     locks = locks_of(context)
     wanted = sorted(locks.versions()) if locks else []
     found: dict[str, Any] = context.probe("imports.py", *wanted, conditions=WORKING)
+    if not found["modules"]:
+        raise ImageTestError(
+            "no module of a package was found, and so none was tried",
+            solution="See whether the image's python3 is the one that its packages are installed for.",
+        )
     return found
 
 
 def imports(context: Context) -> Result:
     """Every top-level module of every locked package can be imported, but for what is known."""
     told = imported(context)
-    findings, optional = [], []
+    findings = [
+        Finding(
+            subject=package,
+            problem="is locked, and not installed",
+            fix="Build the image again: `factory build`.",
+        )
+        for package in told["missing"]
+    ]
+    optional = []
     for module in told["modules"]:
         if module["ok"]:
             continue
@@ -59,7 +77,7 @@ def imports(context: Context) -> Result:
     ]
     return judged(
         tuple(findings),
-        f"{len(findings)} of {len(told['modules'])} modules cannot be imported",
+        f"{len(findings)} of {len(told['modules']) + len(told['missing'])} modules cannot be imported",
         output="\n".join([output, "the slowest:", *lines]),
         advice=tuple(optional),
     )
@@ -67,7 +85,13 @@ def imports(context: Context) -> Result:
 
 def no_network(context: Context) -> Result:
     """Nothing in the image needs a network to be imported: the container has none but the loopback."""
-    interfaces = context.run("ls", "/sys/class/net").stdout.split()
+    listed = context.run("ls", "/sys/class/net")
+    if listed.status != 0:
+        raise ImageTestError(
+            f"the container's network cannot be looked at: {listed.output}",
+            solution="See to it that the image has ls, and starts it.",
+        )
+    interfaces = listed.stdout.split()
     findings = [
         Finding(
             subject=name,

@@ -61,7 +61,10 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that is known of one run of the tests of one image. ``started`` is ISO 8601 in UTC."""
+    """All that is known of one run of the tests of one image. ``started`` is ISO 8601 in UTC.
+
+    ``selected``: tests were chosen by name (``--only``, ``--skip``), and so it does not speak for the level.
+    """
 
     image: str
     image_id: str
@@ -74,6 +77,7 @@ class Report:
     outcomes: tuple[TestOutcome, ...]
     packages: tuple[Package, ...]
     layers: tuple[Layer, ...]
+    selected: bool = False
 
     def count(self, status: Status) -> int:
         """How many tests ended so."""

@@ -13,10 +13,19 @@ from factory.image_tests.page import report_page
 REPORT_FILE = "report.json"
 JUNIT_FILE = "junit.xml"
 PAGE_FILE = "report.html"
+SELECTED_FOLDER = "selected"
 # What XML 1.0 cannot hold, not even escaped: https://www.w3.org/TR/xml/#charsets
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _WORDS = {"passed": "passed", "failed": "FAILED", "skipped": "skipped", "error": "BROKE"}
+
+
+def report_folder(report: Report, whole: Path) -> Path:
+    """Where a report goes by default: into ``whole``, which is the image's, if all tests of its level ran.
+
+    A run of selected tests goes below it, and takes no place of a report that says more.
+    """
+    return whole / SELECTED_FOLDER if report.selected else whole
 
 
 def write_reports(report: Report, folder: Path) -> tuple[Path, ...]:
@@ -89,7 +98,8 @@ def summary(report: Report) -> tuple[str | Table, ...]:
     counted += [f"{report.count('skipped')} skipped"] if report.count("skipped") else []
     advice = sum(len(outcome.advice) for outcome in report.outcomes)
     counted += [f"{advice} worth knowing (in the page)"] if advice else []
-    told = f"{report.image}: {', '.join(counted)}; {report.seconds:.1f} s with {report.engine}"
+    of = " (selected tests only)" if report.selected else ""
+    told = f"{report.image}{of}: {', '.join(counted)}; {report.seconds:.1f} s with {report.engine}"
     return (table, *(_told(outcome) for outcome in broken), told)
 
 

@@ -70,6 +70,7 @@ def run_tests(engine: Engine, subject: Subject, selection: Selection, *, watcher
         outcomes=outcomes,
         packages=packages,
         layers=match_layers(subject.layers, subject.history),
+        selected=bool(selection.only or selection.skip),
     )
 
 

@@ -28,7 +28,7 @@ def select(tests: Iterable[ImageTest], selection: Selection) -> tuple[ImageTest,
     """The tests that are to be run, in their order; a name that is asked for, whatever its level.
 
     Raises:
-        ImageTestError: there is no test of a name that was given.
+        ImageTestError: there is no test of a name that was given, or none is left.
     """
     there = tuple(tests)
     names = [test.name for test in there]
@@ -44,7 +44,12 @@ def select(tests: Iterable[ImageTest], selection: Selection) -> tuple[ImageTest,
         if selection.only
         else [test for test in there if test.level in levels_up_to(selection.level)]
     )
-    return tuple(test for test in wanted if test.name not in selection.skip)
+    left = tuple(test for test in wanted if test.name not in selection.skip)
+    if not left:
+        raise ImageTestError(
+            "no test is left to be run", solution="Leave out fewer with --skip, or choose a higher --level."
+        )
+    return left
 
 
 def applies(test: ImageTest, accelerator: str | None) -> bool:

@@ -36,6 +36,9 @@ def last_test(root: Path, name: str, tag: str | None) -> Tested | None:
 def _read(path: Path, *, current: bool) -> Tested | None:
     try:
         report: dict[str, Any] = json.loads(path.read_bytes())
+        # A run of tests that were chosen by name does not speak for its level.
+        if report.get("selected"):
+            return None
         outcomes = [outcome["status"] for outcome in report["outcomes"]]
         return Tested(
             level=report["level"],
@@ -43,5 +46,5 @@ def _read(path: Path, *, current: bool) -> Tested | None:
             started=report["started"],
             current=current,
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

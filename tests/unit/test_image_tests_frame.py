@@ -7,25 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.subjects import made_context
 
 from factory.clock import now
 from factory.errors import ImageTestError, ProgramError
 from factory.flavor.repository import Repository
-from factory.image.engine import Engine
-from factory.image.labels import IDENTITY_LABEL
 from factory.image_tests import catalogue
-from factory.image_tests.container import Containers, Ran
+from factory.image_tests.container import Ran
 from factory.image_tests.context import Context, document, documents
 from factory.image_tests.definition import ImageTest, Result, Selection, failed, passed, shortened, skipped
 from factory.image_tests.dropin import drop_in_tests, read_header, read_test, verdict
-from factory.image_tests.inventory import packages_of
 from factory.image_tests.lineage import foreign_lineage, lineage_of
 from factory.image_tests.outcome import Finding, Level, Report, Status, TestOutcome
 from factory.image_tests.report import junit, line, summary, write_reports
 from factory.image_tests.running import exit_code, run_test
 from factory.image_tests.select import applies, inherited, select
-from factory.image_tests.subject import Configuration, Subject
-from factory.image_tests.training import collectives
 
 
 def _test(
@@ -235,17 +231,6 @@ def test_the_exit_status_of_a_drop_in_test(
     assert (result.status, result.reason) == (outcome, reason)
 
 
-def _context(tmp_path: Path) -> Context:
-    """A context that starts nothing."""
-    engine = Engine(kind="podman", program=tmp_path / "nothing")
-    configuration = Configuration(environment={}, entrypoint=(), command=(), user="", folder="/", labels={})
-    subject = Subject(
-        reference="localhost/x:1", name="x", image_id="a" * 64, layers=(), size=0, history=(),
-        lineage=foreign_lineage(), configuration=configuration,
-    )  # fmt: skip
-    return Context(subject=subject, containers=Containers(engine=engine, image="localhost/x:1"))
-
-
 def _raising(error: Exception) -> Callable[[Context], Result]:
     def function(context: Context) -> Result:
         raise error
@@ -271,14 +256,14 @@ def _raising(error: Exception) -> Callable[[Context], Result]:
     ],
 )
 def test_what_comes_of_a_test(tmp_path: Path, test: ImageTest, status: Status, reason: str) -> None:
-    outcome = run_test(test, _context(tmp_path))
+    outcome = run_test(test, made_context(tmp_path))
     assert outcome.status == status
     assert reason in outcome.reason
 
 
 def test_a_test_whose_time_is_over_starts_nothing_more(tmp_path: Path) -> None:
     late = ImageTest(name="late", title="late", level="quick", seconds=-1, function=_ran)
-    outcome = run_test(late, _context(tmp_path))
+    outcome = run_test(late, made_context(tmp_path))
     assert outcome.status == "failed"
 
 
@@ -318,20 +303,6 @@ def test_what_several_processes_print_is_told_apart() -> None:
 def test_lines_that_processes_printed_into_each_other_are_an_error() -> None:
     with pytest.raises(ImageTestError, match="no JSON object"):
         documents('{"rank": 0, "si{"rank": 1}\nze": 2}', key="rank")
-
-
-def test_collectives_that_print_nothing_have_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = Ran(status=0, stdout="", stderr="", seconds=0)
-    monkeypatch.setattr(Context, "run", lambda *_, **__: nothing)
-    assert collectives(_context(tmp_path)).status == "failed"
-
-
-@pytest.mark.parametrize("packages", [None, [{}], [{"name": None, "version": "1", "size": 1}], "x"])
-def test_packages_that_make_no_sense_are_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: object
-) -> None:
-    monkeypatch.setattr(Context, "probe", lambda *_, **__: {"packages": packages, "locks": {}})
-    assert packages_of(_context(tmp_path)) == ()
 
 
 def _outcome(name: str, status: Status, **more: object) -> TestOutcome:
@@ -379,24 +350,6 @@ def test_junit_survives_what_an_image_says_of_itself() -> None:
     assert suite is not None
     assert "<&>" in suite.attrib["name"]
     assert all("<&>" in one.attrib["value"] for one in suite.iter("property") if one.get("name") == "flavor")
-
-
-@pytest.mark.parametrize(
-    ("label", "folder"),
-    [
-        ("c" * 64, "x/" + "c" * 16),
-        ("/tmp/evil", "x/" + "a" * 12),
-        ("../../x", "x/" + "a" * 12),
-        ("c" * 64 + "\n", "x/" + "a" * 12),
-        ("", "x/" + "a" * 12),
-    ],
-)
-def test_reports_stay_in_their_folder_whatever_an_image_is_labelled(
-    tmp_path: Path, label: str, folder: str
-) -> None:
-    subject = _context(tmp_path).subject
-    labelled = replace(subject.configuration, labels={IDENTITY_LABEL: label})
-    assert replace(subject, configuration=labelled).report_folder == Path(folder)
 
 
 def test_reports_are_written_together_and_the_json_has_it_all(tmp_path: Path) -> None:

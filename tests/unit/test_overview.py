@@ -176,6 +176,11 @@ def test_last_test_is_that_of_the_identity_and_else_the_newest(tmp_path: Path) -
     _report(reports / "cccc", level="quick", started="2026-11-20T00:00:00Z", statuses=["error"])
     (reports / "dddd").mkdir()
     (reports / "dddd" / "report.json").write_text("cut sh")
+    _report(reports / "eeee", level="full", started="2026-11-22T00:00:00Z", statuses=["passed"])
+    chosen = reports / "eeee" / "report.json"
+    chosen.write_text(json.dumps({**json.loads(chosen.read_text()), "selected": True}))
+    (reports / "ffff").mkdir()
+    (reports / "ffff" / "report.json").write_text("[]")
     newest = last_test(tmp_path, "image", "aaaa")
     assert newest == Tested(level="full", passed=True, started="2026-11-21T00:00:00Z", current=False)
     own = last_test(tmp_path, "image", "cccc")

@@ -270,6 +270,7 @@ def main(wanted: list[str]) -> None:
             {
                 "modules": sorted(results, key=lambda result: str(result["module"])),
                 "without": sorted(empty),
+                "missing": sorted(set(wanted) - set(requirements)),
                 "seconds": round(time.monotonic() - start, 2),
                 "python": ".".join(map(str, sys.version_info[:3])),
                 "machine": os.uname().machine,

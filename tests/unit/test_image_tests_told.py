@@ -1,0 +1,124 @@
+"""Tests of images: what a test makes of what an image tells, and what a run of nothing is."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from support.subjects import made_context
+
+from factory.cli.test import command
+from factory.errors import ImageTestError
+from factory.image.labels import IDENTITY_LABEL
+from factory.image_tests.container import Ran
+from factory.image_tests.context import Context
+from factory.image_tests.definition import ImageTest, Result, Selection, passed
+from factory.image_tests.importing import imports, no_network
+from factory.image_tests.inventory import packages_of
+from factory.image_tests.outcome import Report, Status
+from factory.image_tests.report import report_folder, summary
+from factory.image_tests.running import run_test
+from factory.image_tests.select import select
+from factory.image_tests.training import collectives
+
+REPORT = Report(
+    image="localhost/x:1", image_id="b" * 64, identity="c" * 64, flavor="f", level="quick",
+    engine="podman 4", started="2026-11-22T00:00:00Z", seconds=2.0, outcomes=(), packages=(), layers=(),
+)  # fmt: skip
+
+
+def _test(function: Callable[[Context], Result]) -> ImageTest:
+    return ImageTest(name="one", title="one", level="quick", function=function)
+
+
+ONE = _test(lambda context: passed())
+
+
+@pytest.mark.parametrize(
+    "selection", [Selection(only=("one",), skip=("one",)), Selection(level="quick", skip=("one",))]
+)
+def test_a_run_of_no_test_at_all_is_refused(selection: Selection) -> None:
+    with pytest.raises(ImageTestError, match="no test is left"):
+        select((ONE,), selection)
+
+
+def test_a_test_that_is_asked_for_and_left_out_is_a_usage_error() -> None:
+    ran = CliRunner().invoke(command, ["x", "--only", "labels", "--skip", "labels"])
+    assert ran.exit_code == 2
+    assert "--only" in ran.output
+
+
+def test_a_run_of_selected_tests_takes_no_report_s_place(tmp_path: Path) -> None:
+    whole = REPORT
+    assert report_folder(whole, tmp_path) == tmp_path
+    part = replace(whole, selected=True)
+    assert report_folder(part, tmp_path) not in (tmp_path, tmp_path.parent)
+    assert "selected" in str(summary(part)[-1])
+    assert "selected" not in str(summary(whole)[-1])
+
+
+def _told(*packages: str, missing: tuple[str, ...] = ()) -> dict[str, object]:
+    modules = [{"module": name, "package": name, "ok": True, "seconds": 0.1} for name in packages]
+    return {"modules": modules, "missing": list(missing), "seconds": 1.0}
+
+
+def test_a_locked_package_that_is_not_installed_does_not_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {"contents.py": {"locks": {}}, "imports.py": _told("a", missing=("b",))}
+    monkeypatch.setattr(Context, "probe", lambda _self, script, *_, **__: answers[script])
+    result = imports(made_context(tmp_path))
+    assert (result.status, [finding.subject for finding in result.findings]) == ("failed", ["b"])
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "outcome"),
+    [(_told("a"), 0, "passed"), (_told(), 0, "error"), (_told("a"), 127, "error")],
+)
+def test_no_network_has_to_have_been_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, object], status: int, outcome: Status
+) -> None:
+    answers = {"contents.py": {"locks": {}}, "imports.py": told}
+    monkeypatch.setattr(Context, "probe", lambda _self, script, *_, **__: answers[script])
+    ran = Ran(status=status, stdout="lo\n", stderr="", seconds=0)
+    monkeypatch.setattr(Context, "run", lambda *_, **__: ran)
+    assert run_test(_test(no_network), made_context(tmp_path)).status == outcome
+
+
+def test_modules_that_nobody_found_do_not_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"contents.py": {"locks": {}}, "imports.py": _told()}
+    monkeypatch.setattr(Context, "probe", lambda _self, script, *_, **__: answers[script])
+    assert run_test(_test(imports), made_context(tmp_path)).status == "error"
+
+
+def test_collectives_that_print_nothing_have_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Ran(status=0, stdout="", stderr="", seconds=0)
+    monkeypatch.setattr(Context, "run", lambda *_, **__: nothing)
+    assert collectives(made_context(tmp_path)).status == "failed"
+
+
+@pytest.mark.parametrize("packages", [None, [{}], [{"name": None, "version": "1", "size": 1}], "x"])
+def test_packages_that_make_no_sense_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: object
+) -> None:
+    monkeypatch.setattr(Context, "probe", lambda *_, **__: {"packages": packages, "locks": {}})
+    assert packages_of(made_context(tmp_path)) == ()
+
+
+@pytest.mark.parametrize(
+    ("label", "folder"),
+    [
+        ("c" * 64, "x/" + "c" * 16),
+        ("/tmp/evil", "x/" + "a" * 12),
+        ("../../x", "x/" + "a" * 12),
+        ("c" * 64 + "\n", "x/" + "a" * 12),
+        ("", "x/" + "a" * 12),
+    ],
+)
+def test_reports_stay_in_their_folder_whatever_an_image_is_labelled(
+    tmp_path: Path, label: str, folder: str
+) -> None:
+    subject = made_context(tmp_path).subject
+    labelled = replace(subject.configuration, labels={IDENTITY_LABEL: label})
+    assert replace(subject, configuration=labelled).report_folder == Path(folder)
