@@ -71,8 +71,8 @@ from factory.lock.find_links import folders_in_environment
     "--layout",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Assemble one flavor in an OCI layout instead of the engine, several times as fast as podman stores "
-    "it; implies --hermetic. Push it with `factory push oci:DIR`.",
+    help="Assemble one flavor in an OCI layout, past the engine's storage; implies --hermetic. Push it with "
+    "`factory push oci:DIR`.",
 )
 @click.option(
     "--engine", type=click.Choice(ENGINES), help=f"Default: {ENGINE_VARIABLE}, then podman, docker."
