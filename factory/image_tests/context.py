@@ -12,7 +12,7 @@ from typing import Any
 
 from factory.errors import ImageTestError
 from factory.image_tests.container import STRICT, Background, Conditions, Containers, Ran
-from factory.image_tests.subject import Subject
+from factory.image_tests.subject import BaseImage, Subject
 
 _INSIDE = "inside"
 _SHOWN_CHARACTERS = 2000
@@ -29,7 +29,7 @@ class Context:
 
     subject: Subject
     containers: Containers
-    base: str | None = None
+    base: BaseImage | None = None
     deadline: float = math.inf
     _known: dict[tuple[object, ...], dict[str, Any]] = field(default_factory=dict)
 
@@ -98,7 +98,9 @@ class Context:
         base: bool,
         seconds: float | None,
     ) -> dict[str, Any]:
-        containers = self.containers.of(self.base) if base and self.base is not None else self.containers
+        containers = (
+            self.containers.of(self.base.image_id) if base and self.base is not None else self.containers
+        )
         ran = containers.run(
             ("-", *arguments),
             conditions=conditions,

@@ -9,11 +9,17 @@ from factory.process import run
 
 LOGIN_IN_URL = re.compile(r"(?<=://)[^/\s:@\"']+:(?!\$)[^/\s@\"'$]+(?=@)")
 # A value, and not the name of a variable or of a file that a secret is mounted at.
-_SECRET = re.compile(
+_VALUE = re.compile(
     r"\b(\w*(?:TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY)\w*)=(?![\"']?[$/]|[\"']{2}|\s|$)"
-    r"(?:\"[^\"]*\"|'[^']*'|\S+)",
+    r"(\"[^\"]*\"|'[^']*'|\S+)",
     re.IGNORECASE,
 )
+# Whole words at the end: MAX_TOKENS and TOKENIZERS_PARALLELISM name no credential.
+_SECRET_NAME = re.compile(
+    r"\w*(?:PASSWORD|PASSWD)|(?:\w+_)?(?:TOKEN|SECRET|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|CREDENTIALS?)",
+    re.IGNORECASE,
+)
+_PLAIN = re.compile(r"[+-]?[\d._]*|true|false|yes|no|on|off|none|null", re.IGNORECASE)
 _HIDDEN = "****"
 
 
@@ -48,10 +54,31 @@ def parse_history(text: str) -> tuple[Step, ...]:
 
 def step_of(size: int, text: str) -> Step:
     """A step, with what looks like a credential taken out of its instruction."""
-    found = [f"the value of {match[1]}" for match in _SECRET.finditer(text)]
+    found = [f"the value of {match[1]}" for match in _VALUE.finditer(text) if is_credential(*match.groups())]
     found += ["the login of a URL"] if LOGIN_IN_URL.search(text) else []
-    hidden = LOGIN_IN_URL.sub(_HIDDEN, _SECRET.sub(rf"\1={_HIDDEN}", text))
+    hidden = LOGIN_IN_URL.sub(_HIDDEN, _VALUE.sub(_shown, text))
     return Step(size=size, text=hidden, credentials=tuple(dict.fromkeys(found)))
+
+
+def inherited_steps(steps: tuple[Step, ...], base: tuple[Step, ...]) -> int:
+    """How many of the steps are those of the base image: all of its own, as the first ones, or none."""
+    return len(base) if [step.text for step in steps[: len(base)]] == [step.text for step in base] else 0
+
+
+def is_credential(name: str, value: str) -> bool:
+    """Whether a variable holds a credential, by its name and a value that is no number or switch.
+
+    The login of a URL counts, whatever the name.
+    """
+    bare = value.strip("\"'")
+    if LOGIN_IN_URL.search(bare):
+        return True
+    return bool(_SECRET_NAME.fullmatch(name)) and not _PLAIN.fullmatch(bare)
+
+
+def _shown(match: re.Match[str]) -> str:
+    # More is hidden than is called a credential: a report is for everybody.
+    return match[0] if _PLAIN.fullmatch(match[2].strip("\"'")) else f"{match[1]}={_HIDDEN}"
 
 
 def _bytes(shown: str) -> int:

@@ -1,5 +1,6 @@
 """The standard tests of native code: every ELF file finds its libraries, and OpenSSL is the system's."""
 
+import re
 from collections import defaultdict
 from pathlib import PurePosixPath
 from typing import Any
@@ -12,7 +13,8 @@ from factory.image_tests.inventory import LOOKING
 from factory.image_tests.known import known
 from factory.image_tests.outcome import Finding
 
-_SYSTEM_FOLDERS = ("/usr/lib", "/lib", "/lib64", "/usr/lib64")
+_SYSTEM_FOLDERS = ("/usr/lib/", "/lib/", "/lib64/", "/usr/lib64/")
+_PACKAGES = re.compile("/(?:site|dist)-packages/")
 _MD5_FIX = "Say usedforsecurity=False where it is no security (hashlib), or ask {package} for it."
 
 
@@ -86,7 +88,7 @@ def openssl(context: Context) -> Result:
             fix="Leave it out, so that the system's libcrypto is found.",
         )
         for path in told["loaded"]
-        if not path.startswith(_SYSTEM_FOLDERS) or path.startswith(f"{told['prefix']}/")
+        if not _of_the_system(path, told["prefix"])
     ]
     if not told["loaded"]:
         findings.append(
@@ -105,6 +107,13 @@ def openssl(context: Context) -> Result:
         output="\n".join([told["version"], *told["loaded"], modes]),
         advice=(*_copies(told), *_md5_users(imported(context))),
     )
+
+
+def _of_the_system(path: str, prefix: str) -> bool:
+    """Whether a library is the operating system's; its own Python has it below its prefix, /usr."""
+    if not path.startswith(_SYSTEM_FOLDERS) or _PACKAGES.search(path):
+        return False
+    return prefix == "/usr" or not path.startswith(f"{prefix}/")
 
 
 def _copies(told: dict[str, Any]) -> tuple[Finding, ...]:

@@ -94,6 +94,15 @@ class Subject:
         return Path(self.name, tag)
 
 
+@dataclass(frozen=True, kw_only=True)
+class BaseImage:
+    """The image that the one under test stands on: its ID, its environment, and how it was made."""
+
+    image_id: str
+    environment: Mapping[str, str]
+    history: tuple[Step, ...]
+
+
 def repository_here(root: Path | None, start: Path, image: str) -> Repository | None:
     """The repository that an image is tested for; None where there is none, which a reference does not need.
 
@@ -149,7 +158,7 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
     )
 
 
-def base_at_hand(engine: Engine, subject: Subject) -> str | None:
+def base_at_hand(engine: Engine, subject: Subject) -> BaseImage | None:
     """The image that this one stands on, where the engine has it: its layers are the lowest of this one's."""
     candidates = [subject.configuration.labels.get(BASE_LABEL, "")]
     for definition in subject.lineage.definitions[1:2]:
@@ -160,7 +169,11 @@ def base_at_hand(engine: Engine, subject: Subject) -> str | None:
         document = _inspect(engine, reference) if reference else None
         layers = tuple(document["RootFS"]["Layers"]) if document else ()
         if document and layers and layers == subject.layers[: len(layers)]:
-            return str(document["Id"]).removeprefix("sha256:")
+            return BaseImage(
+                image_id=str(document["Id"]).removeprefix("sha256:"),
+                environment=_configuration(document).environment,
+                history=history_of(engine, reference),
+            )
     return None
 
 

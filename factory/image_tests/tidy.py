@@ -1,16 +1,14 @@
 """The quick tests of what should not be in an image: compilers, caches, credentials, what a build left."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from factory.image_tests.context import Context
 from factory.image_tests.definition import Result, judged
-from factory.image_tests.history import LOGIN_IN_URL
+from factory.image_tests.history import inherited_steps, is_credential
 from factory.image_tests.inventory import base_contents, contents
 from factory.image_tests.outcome import Finding
 
-_SECRET_NAME = re.compile(r"TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
 _FIXES = {
     "cache": "Install with --no-cache, or remove it in the same RUN: a later layer only hides it.",
     "credential": "Take it out of every layer, and revoke it: who can pull the image can read it. Give a "
@@ -59,14 +57,17 @@ def stray_files(context: Context) -> Result:
 def credentials(context: Context) -> Result:
     """No login, token or private key is in the image's files, environment or history; none is shown."""
     findings, advice = _leftovers(context, "credential")
-    configuration = context.subject.configuration
-    for name, value in sorted(configuration.environment.items()):
-        if value and (_SECRET_NAME.search(name) or LOGIN_IN_URL.search(value)):
-            findings.append(_credential(f"environment variable {name}", "looks like a credential"))
-    for what in dict.fromkeys(what for step in context.subject.history for what in step.credentials):
-        findings.append(
-            _credential(f"history: {what}", "a build argument or a command of the build shows it")
-        )
+    subject, base = context.subject, context.base
+    in_base = base.environment if base else {}
+    for name, value in sorted(subject.configuration.environment.items()):
+        if is_credential(name, value):
+            found = _credential(f"environment variable {name}", "looks like a credential")
+            (advice if in_base.get(name) == value else findings).append(found)
+    steps = inherited_steps(subject.history, base.history if base else ())
+    for inherited, told in ((True, subject.history[:steps]), (False, subject.history[steps:])):
+        for what in dict.fromkeys(what for step in told for what in step.credentials):
+            found = _credential(f"history: {what}", "a build argument or a command of the build shows it")
+            (advice if inherited else findings).append(found)
     return judged(tuple(findings), "there are credentials in the image", advice=tuple(advice))
 
 

@@ -195,6 +195,10 @@ def test_layers_and_steps_are_told_apart_by_their_number(
         ("RUN get https://me:it@host/x", "RUN get https://****@host/x", ["the login of a URL"]),
         ("RUN get https://me:$IT@host/x", "RUN get https://me:$IT@host/x", []),
         ("ARG TOKEN", "ARG TOKEN", []),
+        ("ENV TOKENIZERS_PARALLELISM=false", "ENV TOKENIZERS_PARALLELISM=false", []),
+        ("ENV MAX_TOKENS=4096 MAX_TOKEN='7'", "ENV MAX_TOKENS=4096 MAX_TOKEN='7'", []),
+        ("ENV AWS_ACCESS_KEY_ID=AKIA", "ENV AWS_ACCESS_KEY_ID=****", []),
+        ("ENV PGPASSWORD=abc", "ENV PGPASSWORD=****", ["the value of PGPASSWORD"]),
     ],
 )
 def test_a_credential_in_a_step_is_told_and_not_shown(text: str, shown: str, what: list[str]) -> None:

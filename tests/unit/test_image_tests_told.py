@@ -14,12 +14,16 @@ from factory.image.labels import IDENTITY_LABEL
 from factory.image_tests.container import Ran
 from factory.image_tests.context import Context
 from factory.image_tests.definition import ImageTest, Result, Selection, passed
+from factory.image_tests.history import is_credential, step_of
 from factory.image_tests.importing import imports, no_network
 from factory.image_tests.inventory import packages_of
+from factory.image_tests.libraries import openssl
 from factory.image_tests.outcome import Report, Status
 from factory.image_tests.report import report_folder, summary
 from factory.image_tests.running import run_test
 from factory.image_tests.select import select
+from factory.image_tests.subject import BaseImage
+from factory.image_tests.tidy import credentials
 from factory.image_tests.training import collectives
 
 REPORT = Report(
@@ -122,3 +126,72 @@ def test_reports_stay_in_their_folder_whatever_an_image_is_labelled(
     subject = made_context(tmp_path).subject
     labelled = replace(subject.configuration, labels={IDENTITY_LABEL: label})
     assert replace(subject, configuration=labelled).report_folder == Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "credential"),
+    [
+        ("HF_TOKEN", "hf_abc", True),
+        ("TOKEN", "x1", True),
+        ("AWS_SECRET_ACCESS_KEY", "ab/c", True),
+        ("OPENAI_API_KEY", "sk-1", True),
+        ("PGPASSWORD", "abc", True),
+        ("PROXY", "https://me:it@host.example", True),
+        ("TOKENIZERS_PARALLELISM", "false", False),
+        ("MAX_TOKENS", "4096", False),
+        ("SKIP_TOKEN", "True", False),
+        ("NEXT_TOKEN", "0.5", False),
+        ("HF_TOKEN", "", False),
+        ("SECRETARY", "Ann", False),
+        ("BROKEN", "abc", False),
+    ],
+)
+def test_what_variable_is_a_credential(name: str, value: str, *, credential: bool) -> None:
+    assert is_credential(name, value) is credential
+
+
+def test_credentials_of_the_base_image_are_its_vendor_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Context, "probe", lambda *_, **__: {"leftovers": []})
+    theirs, own = step_of(1, "ENV A_TOKEN=abc"), step_of(1, "ENV B_TOKEN=abc C_TOKEN=abc")
+    environment = {"A_TOKEN": "abc", "B_TOKEN": "abc", "C_TOKEN": "abc"}
+    context = made_context(tmp_path)
+    configuration = replace(context.subject.configuration, environment=environment)
+    context.subject = replace(context.subject, configuration=configuration, history=(theirs, own))
+    context.base = BaseImage(
+        image_id="b", environment={"A_TOKEN": "abc", "B_TOKEN": "other"}, history=(theirs,)
+    )
+    result = credentials(context)
+    assert [finding.subject for finding in result.findings] == [
+        "environment variable B_TOKEN",
+        "environment variable C_TOKEN",
+        "history: the value of B_TOKEN",
+        "history: the value of C_TOKEN",
+    ]
+    assert [advice.subject for advice in result.advice] == [
+        "environment variable A_TOKEN",
+        "history: the value of A_TOKEN",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "status"),
+    [
+        ("/opt/app-root", "/usr/lib64/libcrypto.so.3", "passed"),
+        ("/usr", "/usr/lib/x86_64-linux-gnu/libcrypto.so.3", "passed"),
+        ("/usr", "/usr/lib/python3/dist-packages/x/libcrypto.so.3", "failed"),
+        ("/usr/lib/venv", "/usr/lib/venv/lib/libcrypto.so.3", "failed"),
+        ("/usr", "/usr/local/lib/libcrypto.so.3", "failed"),
+    ],
+)
+def test_whose_openssl_python_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str, path: str, status: Status
+) -> None:
+    told = {
+        "loaded": [path], "prefix": prefix, "version": "OpenSSL 3", "bundled": [],
+        "fips": {"kernel": False, "openssl": False},
+    }  # fmt: skip
+    answers = {"openssl.py": told, "imports.py": _told("a"), "contents.py": {"locks": {}}}
+    monkeypatch.setattr(Context, "probe", lambda _self, script, *_, **__: answers[script])
+    assert openssl(made_context(tmp_path)).status == status

@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 import sys
+import sysconfig
 from typing import Any
 
 LIBRARY = re.compile(r"lib(?:crypto|ssl)(?:[-.].*)?\.so[\d.]*|lib(?:crypto|ssl)-[0-9a-f]{8}.*\.so.*")
@@ -58,6 +59,13 @@ def bundled(root: str) -> list[dict[str, str]]:
     return found
 
 
+def places() -> list[str]:
+    """Where packages lie: all of a virtual environment; of another Python not what the system has there."""
+    if sys.prefix != sys.base_prefix:
+        return [sys.prefix]
+    return sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+
+
 def fips() -> dict[str, Any]:
     """Whether the kernel asks for FIPS mode, and whether Python's OpenSSL is in it."""
     try:
@@ -75,7 +83,7 @@ print(
             "loaded": loaded(),
             "prefix": sys.prefix,
             "fips": fips(),
-            "bundled": bundled(sys.prefix),
+            "bundled": [copy for root in places() for copy in bundled(root)],
         }
     )
 )
