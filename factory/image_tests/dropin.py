@@ -1,5 +1,6 @@
 """A user's own tests: files in a folder, run inside the image."""
 
+import ast
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,9 +8,19 @@ from typing import cast
 
 from factory.errors import ImageTestError
 from factory.files import storage_error
-from factory.image_tests.container import Ran
+from factory.image_tests.container import STRICT, Ran
 from factory.image_tests.context import Context
-from factory.image_tests.definition import DEFAULT_SECONDS, TAGS, ImageTest, Result, failed, passed, skipped
+from factory.image_tests.definition import (
+    DEFAULT_SECONDS,
+    GPU_TAG,
+    TAGS,
+    ImageTest,
+    Result,
+    failed,
+    passed,
+    skipped,
+)
+from factory.image_tests.importing import with_gpu
 from factory.image_tests.outcome import LEVELS, Finding, Level
 
 SUFFIXES = (".py", ".sh")
@@ -58,7 +69,7 @@ def read_test(path: Path) -> ImageTest:
     except OSError as error:
         raise storage_error(path, error) from error
     header = read_header(text)
-    level, tags = header.get("level", "quick"), tuple(re.findall(r"[^\s,]+", header.get("tags", "")))
+    level, tags = header.get("level", "quick"), header_tags(text)
     seconds = header.get("seconds", str(DEFAULT_SECONDS))
     problem = None
     if not _NAME.fullmatch(path.stem):
@@ -69,6 +80,8 @@ def read_test(path: Path) -> ImageTest:
         problem = f"tags has {', '.join(unknown)}, and may have {', '.join((*TAGS, 'any'))}"
     elif not re.fullmatch(r"\d+(\.\d+)?", seconds) or float(seconds) <= 0:
         problem = f"seconds is {seconds!r}, and has to be a number above 0"
+    elif path.suffix == ".py" and only_defines_tests(text):
+        problem = "it only defines tests, and nothing calls them: pytest is not run in the image"
     if problem:
         raise ImageTestError(f"{path}: {problem}", solution="Mend it; docs/testing-images.md has an example.")
     return ImageTest(
@@ -93,12 +106,37 @@ def read_header(text: str) -> dict[str, str]:
     return header
 
 
+def header_tags(text: str) -> tuple[str, ...]:
+    """The tags that a test's header has."""
+    return tuple(re.findall(r"[^\s,]+", read_header(text).get("tags", "")))
+
+
+def only_defines_tests(text: str) -> bool:
+    """Whether a Python file has functions for pytest and nothing that runs them: it would test nothing."""
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError):
+        return False  # the image's Python says so itself, and may be another than this one
+    quiet = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    named = [node.name for node in body if isinstance(node, quiet[:3])]
+    ran = [
+        node for node in body if not isinstance(node, (*quiet, ast.Assign, ast.AnnAssign)) and not _text(node)
+    ]
+    return not ran and any(name.lower().startswith("test") for name in named)
+
+
+def _text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
 def _run(context: Context, path: Path, text: str) -> Result:
+    # As the factory's own: a container sees a GPU only where it is given one.
+    conditions = with_gpu(context) if GPU_TAG in header_tags(text) else STRICT
     if path.suffix == ".py":
-        ran = context.run("-", entrypoint="python3", given=text)
+        ran = context.run("-", conditions=conditions, entrypoint="python3", given=text)
     else:
         shell = "bash" if "bash" in text.partition("\n")[0] and text.startswith("#!") else "sh"
-        ran = context.run("-c", _SHELL, entrypoint=shell, given=text)
+        ran = context.run("-c", _SHELL, conditions=conditions, entrypoint=shell, given=text)
     return verdict(ran, path)
 
 

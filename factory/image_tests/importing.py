@@ -1,5 +1,6 @@
 """The standard tests of the packages of an image: each can be imported, without a network."""
 
+from dataclasses import replace
 from typing import Any
 
 from factory.errors import ImageTestError
@@ -7,6 +8,7 @@ from factory.image_tests.causes import why_no_import
 from factory.image_tests.container import Conditions
 from factory.image_tests.context import Context
 from factory.image_tests.definition import Result, judged
+from factory.image_tests.gpu import gpu_options
 from factory.image_tests.inventory import locks_of
 from factory.image_tests.known import known
 from factory.image_tests.outcome import Finding
@@ -21,6 +23,13 @@ WORKING = Conditions(
     )
 )
 IMPORT_SECONDS = 900.0
+
+
+def with_gpu(context: Context) -> Conditions:
+    """The same with every GPU of the machine."""
+    # NCCL's processes meet in shared memory, of which engines give 64 MB.
+    options = gpu_options(context.containers.engine, context.subject.accelerator or "cuda")
+    return replace(WORKING, options=(*options, "--shm-size", "1g"))
 
 
 def imported(context: Context) -> dict[str, Any]:

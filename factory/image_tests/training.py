@@ -2,14 +2,12 @@
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
-from factory.image_tests.container import Conditions
 from factory.image_tests.context import Context, documents, inside_script
 from factory.image_tests.definition import Result, failed, judged, passed, skipped
-from factory.image_tests.gpu import gpu_options, missing_gpu
-from factory.image_tests.importing import WORKING
+from factory.image_tests.gpu import missing_gpu
+from factory.image_tests.importing import WORKING, with_gpu
 from factory.image_tests.outcome import Finding
 
 MODEL_SECONDS = 600.0
@@ -31,7 +29,7 @@ def model(context: Context) -> Result:
 def training_hub(context: Context) -> Result:
     """A training-hub run on made data ends with a checkpoint; without a GPU as far as that goes."""
     accelerator = context.subject.accelerator
-    conditions = WORKING if missing_gpu(accelerator) else _with_gpu(context)
+    conditions = WORKING if missing_gpu(accelerator) else with_gpu(context)
     told = context.probe("training.py", conditions=conditions, seconds=_RUN_SECONDS)
     output = f"training-hub {told['version']}, {told['rows']} rows, {told['seconds']:.0f} s\n{told['said']}"
     if not told["problem"] and told["checkpoints"]:
@@ -54,7 +52,7 @@ def training_hub(context: Context) -> Result:
 
 def device(context: Context) -> Result:
     """PyTorch sees each GPU, was built for it, and reckons on it as on the CPU; a model learns there."""
-    conditions = _with_gpu(context)
+    conditions = with_gpu(context)
     told = context.probe("device.py", conditions=conditions)
     if not told["available"]:
         finding = Finding(
@@ -77,7 +75,7 @@ def collectives(context: Context) -> Result:
     """NCCL, or RCCL, adds up over every GPU that is there."""
     script = inside_script("collective.py")
     command = ("torchrun", "--standalone", "--nproc_per_node=gpu", "--no-python", "python3", "-c", script)
-    ran = context.run(*command, conditions=_with_gpu(context))
+    ran = context.run(*command, conditions=with_gpu(context))
     told = documents(ran.output, key="rank")
     size = told[0]["size"] if told else 0
     wanted = float(sum(range(1, size + 1)))
@@ -90,12 +88,6 @@ def collectives(context: Context) -> Result:
         fix="Run it with NCCL_DEBUG=INFO; look at /dev/shm (--shm-size) and at the driver's version.",
     )
     return failed("the GPUs did not add up", finding, output=ran.output)
-
-
-def _with_gpu(context: Context) -> Conditions:
-    # NCCL's processes meet in shared memory, of which engines give 64 MB.
-    options = gpu_options(context.containers.engine, context.subject.accelerator or "cuda")
-    return replace(WORKING, options=(*options, "--shm-size", "1g"))
 
 
 def _of_device(one: dict[str, Any], built_for: list[str]) -> list[Finding]:

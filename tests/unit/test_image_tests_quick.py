@@ -75,6 +75,7 @@ def test_the_labels_that_count_are_those_of_the_last_stage(tmp_path: Path) -> No
         ("nvcc", True),
         ("rustc", True),
         ("make", True),
+        ("cc1plus", True),
         ("ccache-swig", False),
         ("gcov", False),
         ("makeconv", False),
@@ -98,6 +99,9 @@ def test_what_a_compiler_is_called(name: str, compiler: bool) -> None:  # noqa: 
         ("etc/uv.toml", 'index-url = "https://me:secret@index.example/simple"', "names a login"),
         ("etc/uv.toml", 'index-url = "https://index.example/simple"', None),
         ("home/.ssh/id_ed25519", "-----BEGIN OPENSSH PRIVATE KEY-----\n", "is a private key"),
+        ("etc/pki/entitlement/123-key.pem", "-----BEGIN RSA PRIVATE KEY-----\n", "is a private key"),
+        ("etc/pki/tls/cert.pem", "-----BEGIN CERTIFICATE-----\n", None),
+        ("etc/ssh/ssh_host_ed25519_key", "-----BEGIN OPENSSH PRIVATE KEY-----\n", "is a private key"),
         ("home/.ssh/id_ed25519.pub", "ssh-ed25519 AAAA", None),
         ("lib/python3.11/site-packages/tornado/test/test.key", "-----BEGIN PRIVATE KEY-----\n", None),
     ],
@@ -107,6 +111,23 @@ def test_what_is_a_credential(tmp_path: Path, path: str, text: str, kind: str | 
     file.parent.mkdir(parents=True)
     file.write_text(text)
     assert contents.secret_kind(str(file), file.name) == kind
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "opt/rh/gcc-toolset-13/root/usr/bin/gcc",
+        "usr/local/cuda-12.8/bin/nvcc",
+        "usr/libexec/gcc/x86_64-redhat-linux/11/cc1",
+    ],
+)
+def test_a_compiler_off_path_is_found(tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.touch(mode=0o755)
+    (file.parent / "crtbegin.o").touch()
+    assert contents.compilers({}, str(tmp_path)) == [{"path": str(file), "owner": ""}]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from support.subjects import made_context
 from factory.cli.test import command
 from factory.errors import ImageTestError
 from factory.image.labels import IDENTITY_LABEL
-from factory.image_tests.container import Ran
+from factory.image_tests.container import Conditions, Ran
 from factory.image_tests.context import Context
 from factory.image_tests.definition import ImageTest, Result, Selection, passed
+from factory.image_tests.dropin import read_test
 from factory.image_tests.history import is_credential, step_of
 from factory.image_tests.importing import imports, no_network
 from factory.image_tests.inventory import packages_of
@@ -195,3 +196,44 @@ def test_whose_openssl_python_uses(
     answers = {"openssl.py": told, "imports.py": _told("a"), "contents.py": {"locks": {}}}
     monkeypatch.setattr(Context, "probe", lambda _self, script, *_, **__: answers[script])
     assert openssl(made_context(tmp_path)).status == status
+
+
+@pytest.mark.parametrize(
+    ("text", "only"),
+    [
+        ("import torch\n\ndef test_it():\n    assert torch\n", True),
+        ('"""Docs."""\nimport torch\nX = 1\nclass TestIt:\n    def test_it(self): ...\n', True),
+        ("def test_it(): ...\n\ntest_it()\n", False),
+        ("def test_it(): ...\n\nif __name__ == '__main__':\n    test_it()\n", False),
+        ("import torch\n", False),
+        ("def test_it(:\n", False),
+    ],
+)
+def test_a_file_for_pytest_is_refused_as_it_would_test_nothing(
+    tmp_path: Path, text: str, *, only: bool
+) -> None:
+    path = tmp_path / "it.py"
+    path.write_text(text)
+    if not only:
+        assert read_test(path).name == "it"
+        return
+    with pytest.raises(ImageTestError, match="nothing calls them"):
+        read_test(path)
+
+
+@pytest.mark.parametrize("name", ["it.py", "it.sh"])
+@pytest.mark.parametrize(("tags", "given"), [("gpu", True), ("cuda, gpu", True), ("cuda", False)])
+def test_a_drop_in_test_for_a_gpu_is_given_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, tags: str, *, given: bool
+) -> None:
+    path = tmp_path / name
+    path.write_text(f"# tags: {tags}\necho\n")
+    seen: list[Conditions] = []
+
+    def ran(_self: Context, *_: str, conditions: Conditions, **_more: object) -> Ran:
+        seen.append(conditions)
+        return Ran(status=0, stdout="", stderr="", seconds=0)
+
+    monkeypatch.setattr(Context, "run", ran)
+    assert read_test(path).function(made_context(tmp_path)).status == "passed"
+    assert ("nvidia.com/gpu=all" in seen[0].options) is given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import importlib.metadata
 import json
 import os
@@ -17,8 +18,18 @@ if TYPE_CHECKING:
 COMPILER = re.compile(
     r"(?:[\w.]+-)*"
     r"(?:gcc|g\+\+|cc|c\+\+|clang|clang\+\+|amdclang|amdclang\+\+|gfortran|nvcc|hipcc|rustc|cargo|go|javac"
-    r"|make|gmake|cmake|ninja)"
+    r"|make|gmake|cmake|ninja|cc1|cc1plus|cudafe\+\+)"
     r"(?:-?[\d.]+)?"
+)
+# Where compilers lie that are on nobody's PATH: toolsets to be enabled, CUDA's, and what gcc itself calls.
+COMPILER_FOLDERS = (
+    "/opt/rh/*/root/usr/bin",
+    "/opt/rh/*/root/usr/libexec/gcc/*/*",
+    "/usr/local/cuda*/bin",
+    "/opt/rocm*/bin",
+    "/opt/rocm*/llvm/bin",
+    "/usr/libexec/gcc/*/*",
+    "/usr/lib/gcc/*/*",
 )
 # Filled while it runs, or not files at all.
 NOT_LOOKED_INTO = ("/proc", "/sys", "/dev", "/run/.containerenv")
@@ -118,13 +129,20 @@ def environment() -> dict[str, str]:
     }
 
 
-def compilers(owners: dict[str, str]) -> list[dict[str, str]]:
+def compilers(owners: dict[str, str], root: str = "") -> list[dict[str, str]]:
+    """Compilers and build tools on PATH and off it, each once, with the package that brings it."""
     found: list[dict[str, str]] = []
     seen: set[str] = set()
-    for folder in os.environ.get("PATH", "").split(os.pathsep):
+    hidden = [folder for pattern in COMPILER_FOLDERS for folder in sorted(glob.glob(root + pattern))]
+    for folder in [*os.environ.get("PATH", "").split(os.pathsep), *hidden]:
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             path = os.path.join(folder, name)
-            if path not in seen and COMPILER.fullmatch(name) and os.access(path, os.X_OK):
+            if (
+                path not in seen
+                and os.path.isfile(path)
+                and COMPILER.fullmatch(name)
+                and os.access(path, os.X_OK)
+            ):
                 seen.add(path)
                 found.append({"path": path, "owner": owners.get(os.path.normpath(path), "")})
     return found
@@ -150,8 +168,8 @@ def secret_kind(path: str, name: str) -> str | None:
         return "holds logins" if text not in {"", "{}"} else None
     if SETTINGS.search(path) and LOGIN_IN_URL.search(text_of(path)):
         return "names a login"
-    in_place = "/.ssh/" in path or name.endswith((".pem", ".key")) or name.startswith("id_")
-    if in_place and not INSTALLED.search(path) and not path.startswith("/etc/") and KEY.search(text_of(path)):
+    in_place = "/.ssh/" in path or name.endswith((".pem", ".key")) or name.startswith(("id_", "ssh_host_"))
+    if in_place and not INSTALLED.search(path) and KEY.search(text_of(path)):
         return "is a private key"
     return None
 
