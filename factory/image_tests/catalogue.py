@@ -7,7 +7,7 @@ To add one: write its function (it takes a `Context` and gives a `Result`), and 
 
 from collections.abc import Callable, Mapping
 
-from factory.image_tests import importing, libraries, matching, serving, starting, tidy, training
+from factory.image_tests import compiled, importing, libraries, matching, serving, starting, tidy, training
 from factory.image_tests.context import Context
 from factory.image_tests.definition import GPU_TAG, ImageTest, Result
 from factory.image_tests.importing import IMPORT_SECONDS
@@ -23,9 +23,14 @@ def _quick(
 
 
 def _standard(
-    name: str, title: str, function: Callable[[Context], Result], *, seconds: float = _STANDARD_SECONDS
+    name: str,
+    title: str,
+    function: Callable[[Context], Result],
+    *,
+    seconds: float = _STANDARD_SECONDS,
+    tags: tuple[str, ...] = (),
 ) -> ImageTest:
-    return ImageTest(name=name, title=title, level="standard", function=function, seconds=seconds)
+    return ImageTest(name=name, title=title, level="standard", function=function, seconds=seconds, tags=tags)
 
 
 def _full(
@@ -65,6 +70,16 @@ _TRAINING = (
     _standard("sigterm-command", "SIGTERM reaches the command, which ends in time", serving.stops_command),
     _standard("torchrun", "torchrun: two processes reduce on gloo, end on SIGTERM", serving.torchrun),
 )
+_COMPILED = (
+    # A flavor has a test of this name, by its spec, which takes its place.
+    _quick("versions", "torch is the one that the base was to compile", compiled.torch_version),
+    _standard(
+        "architectures",
+        "torch is compiled for every GPU of the base's arguments",
+        compiled.torch_architectures,
+        tags=("cuda", "rocm"),
+    ),
+)
 _GPU = (
     _full("gpu", "PyTorch sees each GPU and reckons on it", training.device, tags=(GPU_TAG,)),
     _full("collectives", "NCCL or RCCL adds up over every GPU", training.collectives, tags=(GPU_TAG,)),
@@ -84,7 +99,7 @@ _FLAVOR = (
 
 TESTS: Mapping[str, tuple[ImageTest, ...]] = {
     "any": _ANY,
-    "pytorch-base": (*_COMMAND, *_TRAINING, *_GPU),
+    "pytorch-base": (*_COMMAND, *_COMPILED, *_TRAINING, *_GPU),
     "stack": (),
     "trainer": (),
     "launcher": (),

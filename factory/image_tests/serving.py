@@ -11,6 +11,7 @@ from factory.image_tests.context import Context, document, documents, inside_scr
 from factory.image_tests.definition import Result, failed, judged, passed, skipped
 from factory.image_tests.importing import WORKING
 from factory.image_tests.outcome import Finding
+from factory.image_tests.starting import takes_arguments
 
 # The bytecode that the first of several processes makes serves the others.
 _COMMAND = replace(WORKING, environment=WORKING.environment[-1:])
@@ -79,7 +80,11 @@ def notebook(context: Context) -> Result:
 
 def torchrun(context: Context) -> Result:
     """With torchrun two processes on gloo add up what both have, and end when SIGTERM comes."""
-    with context.background(*_torchrun("--standalone", waiting=True), conditions=_COMMAND) as training:
+    program, *words = _torchrun("--standalone", waiting=True)
+    # An entry point that takes arguments, such as a trainer's torchrun, would be given a second one.
+    entry = program if takes_arguments(context) else None
+    command = words if entry else (program, *words)
+    with context.background(*command, conditions=_COMMAND, entrypoint=entry) as training:
         if not _ready(context, training, _PROCESSES):
             return _not_reduced(training.logs(), f"ended with status {training.exit_code()}")
         reduced = _reduced(training.logs())
@@ -88,6 +93,8 @@ def torchrun(context: Context) -> Result:
 
 def stops_command(context: Context) -> Result:
     """SIGTERM reaches the command of a training container, which is its first process."""
+    if (entry := takes_arguments(context)) is not None:
+        return skipped(entry)
     command = ("python3", "-c", inside_script("stop.py"))
     with context.background(*command, conditions=_COMMAND) as training:
         if not _ready(context, training, 1):

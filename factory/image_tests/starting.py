@@ -58,11 +58,18 @@ def arbitrary_user(context: Context) -> Result:
     return judged(tuple(findings), "it does not run as OpenShift runs images")
 
 
+def takes_arguments(context: Context) -> str | None:
+    """Why no command can be given to the image, as its entry point takes arguments; None where one can."""
+    own, kind = context.subject.configuration.entrypoint, context.subject.kind
+    if own and kind in {"trainer", "launcher"}:
+        return f"a {kind} with an entry point of its own takes arguments: {own[0]}"
+    return None
+
+
 def entrypoint_command(context: Context) -> Result:
     """A command is run exactly as given, and its exit status comes back."""
-    own = context.subject.configuration.entrypoint
-    if own and context.subject.kind in {"trainer", "launcher"}:
-        return skipped(f"a {context.subject.kind} with an entry point of its own takes arguments: {own[0]}")
+    if (entry := takes_arguments(context)) is not None:
+        return skipped(entry)
     ran = context.run("sh", "-c", _TELL, *_WORDS, conditions=_COMMAND_CONDITIONS)
     wanted = "".join(f"{word}|" for word in _WORDS)
     findings = []
