@@ -130,7 +130,7 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
     """The image that is meant: the name of one of the repository's, or any reference.
 
     Raises:
-        ImageTestError: the engine does not have it.
+        ImageTestError: the engine does not have it, or it is another image of the repository than ``flavor``.
         NotFoundError: there is no flavor of the name that was given.
         SpecError: ``factory.toml`` says what is not acceptable.
     """
@@ -140,6 +140,12 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
     configuration = _configuration(found)
     if repository is not None and flavor is not None:
         known = repository.flavor(flavor)
+        if lineage is not None and lineage.definitions[0].name != known.name:
+            raise ImageTestError(
+                f"{image} is an image of the repository, and not the flavor {known.name}",
+                solution="Leave --flavor out, or name the image by its reference, such as "
+                f"localhost/{lineage.definitions[0].name}:TAG.",
+            )
         lineage = lineage or lineage_of(repository, known.name)
     elif repository is not None and lineage is None:
         labels = configuration.labels

@@ -1,17 +1,22 @@
 """Tests of images: what a test makes of what an image tells, and what a run of nothing is."""
 
+import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.clean_flavor import make_flavor, make_repository
 from support.subjects import made_context
 
 from factory.cli.test import command
 from factory.errors import ImageTestError
+from factory.image.engine import Engine
 from factory.image.labels import IDENTITY_LABEL
-from factory.image_tests.container import Conditions, Ran
+from factory.image_tests import container
+from factory.image_tests.container import Conditions, Containers, Ran
 from factory.image_tests.context import Context
 from factory.image_tests.definition import ImageTest, Result, Selection, passed
 from factory.image_tests.dropin import read_test
@@ -23,7 +28,7 @@ from factory.image_tests.outcome import Report, Status
 from factory.image_tests.report import report_folder, summary
 from factory.image_tests.running import run_test
 from factory.image_tests.select import select
-from factory.image_tests.subject import BaseImage
+from factory.image_tests.subject import BaseImage, find_subject
 from factory.image_tests.tidy import credentials
 from factory.image_tests.training import collectives
 
@@ -237,3 +242,35 @@ def test_a_drop_in_test_for_a_gpu_is_given_one(
     monkeypatch.setattr(Context, "run", ran)
     assert read_test(path).function(made_context(tmp_path)).status == "passed"
     assert ("nvidia.com/gpu=all" in seen[0].options) is given
+
+
+def test_an_engine_that_hangs_while_it_removes_keeps_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "podman"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(container, "_ENGINE_SECONDS", 0.2)
+    engine = Engine(kind="podman", program=program)
+    with Containers(engine=engine, image="x") as containers:
+        start = time.monotonic()
+        containers.remove("one")
+    assert time.monotonic() - start < 30
+
+
+def test_a_flavor_that_an_image_of_the_repository_is_not_is_refused(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path)
+    for name in ("th09-cpu-torch2110-py311", "th09-cpu-torch2110-py312"):
+        make_flavor(repository, name=name, locked=False)
+    program = tmp_path / "podman"
+    document = {"Id": "a", "RootFS": {"Layers": []}, "Size": 1, "Config": {}}
+    program.write_text(f"#!/bin/sh\necho '{json.dumps([document])}'\n")
+    program.chmod(0o755)
+    engine = Engine(kind="podman", program=program)
+    with pytest.raises(ImageTestError, match="not the flavor th09-cpu-torch2110-py312"):
+        find_subject(
+            engine,
+            "th09-cpu-torch2110-py311",
+            repository=repository,
+            flavor="th09-cpu-torch2110-py312",
+        )
