@@ -78,7 +78,8 @@ def clean_up(
     with opened(registries.values(), opener) as (drivers, failed):
         holdings = read_holdings(registries.values(), policy.images, drivers, failed)
         verdicts = decide(purpose, names, holdings, policy, registries=registries.values())
-        removed = {} if dry_run else remove(verdicts, drivers, progress=progress)
+        persistent = [one for one in registries.values() if one.kind == "persistent"]
+        removed = {} if dry_run else remove(verdicts, drivers, progress=progress, persistent=persistent)
         emptied: list[str] = []
         if purpose == "teardown" and not dry_run:
             emptied = _empty_repositories(verdicts, removed, drivers)

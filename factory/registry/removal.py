@@ -7,6 +7,7 @@ from typing import Literal
 
 from factory.console import Progress
 from factory.errors import RegistryError
+from factory.registry.declared import Registry
 from factory.registry.drivers.driver import Driver
 from factory.registry.retention import Key, Verdict
 
@@ -32,13 +33,18 @@ class _Run:
     drivers: Mapping[str, Driver]
     verdicts: Mapping[Key, Verdict]
     progress: Progress
+    persistent: tuple[Registry, ...]
     done: dict[Key, Removed] = field(default_factory=dict)
     begun: set[Key] = field(default_factory=set)
     tags: dict[tuple[str, str], Mapping[str, str] | RegistryError] = field(default_factory=dict)
 
 
 def remove(
-    verdicts: Iterable[Verdict], drivers: Mapping[str, Driver], *, progress: Progress
+    verdicts: Iterable[Verdict],
+    drivers: Mapping[str, Driver],
+    *,
+    progress: Progress,
+    persistent: Iterable[Registry] = (),
 ) -> dict[Key, Removed]:
     """Delete what goes; what failed does not stop the others.
 
@@ -50,9 +56,12 @@ def remove(
         verdicts: of `decide`; those that stay are passed over.
         drivers: by the name of their registry.
         progress: is told of each.
+        persistent: the persistent registries of the repository. Each is asked, under its own host, for what
+            is to go: one registry can have two names that nothing written tells to be one.
     """
     run = _Run(
         drivers=drivers,
+        persistent=tuple(persistent),
         verdicts={verdict.key: verdict for verdict in verdicts if verdict.goes},
         progress=progress,
     )
@@ -87,10 +96,29 @@ def _outcome(run: _Run, verdict: Verdict) -> Removed:
             return Removed(
                 state="kept", reason="the tags of what it belongs to changed meanwhile: run it again"
             )
+        if reason := _guarded(run, repository, (digest, *verdict.image.subjects)):
+            return Removed(state="kept", reason=reason)
         deleted = run.drivers[name].delete(repository, digest)
     except RegistryError as error:
         return Removed(state="failed", reason=error.reason, error=error)
     return Removed(state="deleted" if deleted else "gone already")
+
+
+def _guarded(run: _Run, repository: str, digests: Iterable[str]) -> str:
+    """Why a manifest stays, or what it is attached to: a persistent registry has it under its own host."""
+    for registry in run.persistent:
+        if not f"{repository}/".startswith(registry.repository("")):
+            continue
+        try:
+            driver = run.drivers.get(registry.name)
+            found = driver is None or any(driver.has(repository, digest) for digest in digests)
+        except RegistryError as error:
+            return (
+                f"the persistent registry {registry.name} does not tell whether this is there: {error.reason}"
+            )
+        if found:
+            return f"the persistent registry {registry.name} has it as well: both may be one place"
+    return ""
 
 
 def _is_changed(run: _Run, verdict: Verdict) -> bool:
@@ -143,7 +171,8 @@ def _remove_parts(run: _Run) -> None:
     for (name, repository), digests in gone.items():
         for digest in sorted(digests - there[name, repository]):
             try:
-                if digest not in _tags(run, name, repository).values():
+                tagged = digest in _tags(run, name, repository).values()
+                if not tagged and not _guarded(run, repository, (digest,)):
                     run.drivers[name].delete(repository, digest)
             except RegistryError as error:
                 run.done[name, repository, digest] = Removed(state="failed", reason=error.reason, error=error)

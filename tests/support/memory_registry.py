@@ -10,7 +10,7 @@ from factory.registry.holdings import StoredImage
 
 # Hosts by what they are: each row is one, written in several ways.
 HOSTS = (
-    ("r.example", "r.example:443", "r.example:0443"),
+    ("r.example", "r.example:443", "r.example:0443", "alias.example"),
     ("localhost:5000", "127.0.0.1:5000", "127.0.0.1:05000"),
     (
         "123456789012.dkr.ecr.eu-central-1.amazonaws.com",
@@ -77,6 +77,9 @@ class MemoryDriver:
 
     def tags(self, repository: str) -> Mapping[str, str]:
         return {tag: image.digest for image in self._of(repository).values() for tag in image.tags}
+
+    def has(self, repository: str, digest: str) -> bool:
+        return digest in self._of(repository)
 
     def delete(self, repository: str, digest: str) -> bool:
         if digest in self.world.refused:

@@ -108,6 +108,10 @@ class ArtifactRegistryDriver:
         resources = self.google.listed(f"{self.home.package(repository)}/tags", "tags")
         return {_last(item["name"]): _last(item["version"]) for item in resources}
 
+    def has(self, repository: str, digest: str) -> bool:
+        """Whether the manifest is there now."""
+        return self.client.digest(repository, digest) is not None
+
     def delete(self, repository: str, digest: str) -> bool:
         """Delete a version with all its tags."""
         return self.google.delete(f"{self.home.package(repository)}/versions/{digest}", force="true")

@@ -53,6 +53,10 @@ class Driver(Protocol):
         """The tags of a repository now, and the digest of each."""
         ...
 
+    def has(self, repository: str, digest: str) -> bool:
+        """Whether a manifest is there now, under the registry's own host."""
+        ...
+
     def delete(self, repository: str, digest: str) -> bool:
         """Delete a manifest with all its tags; False where it was gone already."""
         ...

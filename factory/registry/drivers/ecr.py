@@ -76,6 +76,10 @@ class EcrDriver:
         """The tags of a repository, and the digest of each."""
         return {tag: listed.digest for listed in self._listed(repository) for tag in listed.tags}
 
+    def has(self, repository: str, digest: str) -> bool:
+        """Whether the manifest is there now."""
+        return self.client.digest(repository, digest) is not None
+
     def delete(self, repository: str, digest: str) -> bool:
         """Delete a manifest with all its tags."""
         answer = self._call(

@@ -87,6 +87,10 @@ class OciDriver:
         """The tags of a repository, and the digest of each."""
         return tag_digests(self.client, repository)
 
+    def has(self, repository: str, digest: str) -> bool:
+        """Whether the manifest is there now."""
+        return self.client.digest(repository, digest) is not None
+
     def delete(self, repository: str, digest: str) -> bool:
         """Delete a manifest; the space is free when the registry collects its garbage."""
         return self.client.delete(repository, digest)
