@@ -23,8 +23,8 @@ COMPILER = re.compile(
 )
 # Where compilers lie that are on nobody's PATH: toolsets to be enabled, CUDA's, and what gcc itself calls.
 COMPILER_FOLDERS = (
-    "/opt/rh/*/root/usr/bin",
-    "/opt/rh/*/root/usr/libexec/gcc/*/*",
+    "/opt/rh/*/*/usr/bin",
+    "/opt/rh/*/*/usr/libexec/gcc/*/*",
     "/usr/local/cuda*/bin",
     "/opt/rocm*/bin",
     "/opt/rocm*/llvm/bin",
