@@ -117,6 +117,8 @@ def _of_registry(holding: Holding, targets: Collection[str], holdings: Sequence[
     for other in holdings:
         if other.error is not None:
             return f"{other.registry.name} could not be read, and what there stands on this is not known"
+        if other.partial:
+            return f"{other.registry.name} is known in part, and what else there stands on this is not known"
     return ""
 
 

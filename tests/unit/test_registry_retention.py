@@ -229,3 +229,10 @@ def test_two_that_each_say_that_they_belong_to_the_other_both_go() -> None:
         progress=Silent(),
     )
     assert not world.stored[0, "scratch/stack"]
+
+
+def test_nothing_goes_while_a_registry_is_known_in_part() -> None:
+    release = Holding(registry=RELEASE, partial="the registry does not list its repositories")
+    assert _decided(_image("old"), NEWEST, purpose="teardown", others=(release,))[_digest("old")] == (
+        "release is known in part, and what else there stands on this is not known"
+    )

@@ -61,19 +61,26 @@ class OciDriver:
         return (_tried("takes", lambda: self._may_push(repository)),)
 
     def repositories(self, images: Collection[str]) -> Repositories:
-        """Those of the registry's catalogue in its path; without a catalogue those of the images."""
+        """Those of the registry's catalogue in its path, and those of the images.
+
+        A catalogue that is empty or not there is no sign that nothing is: many registries keep it closed.
+        """
         registry = self.client.registry
         named = {registry.repository(image) for image in images}
         inside = registry.repository("")
         try:
             listed = self.client.repositories(most_pages=_MOST_PAGES)
         except RegistryError:
+            listed = ()
+        if not listed:
             return Repositories(
                 names=tuple(sorted(named)),
                 partial="the registry does not list its repositories: those of this repository's images "
                 "were looked at",
             )
-        return Repositories(names=tuple(name for name in listed if name.startswith(inside)))
+        found = {name for name in listed if name.startswith(inside)}
+        found |= {name for name in named - found if self.client.tags(name)}
+        return Repositories(names=tuple(sorted(found)))
 
     def images(self, repository: str) -> tuple[StoredImage, ...]:
         """What has a tag, and what is attached to that: the specification lists nothing else."""
