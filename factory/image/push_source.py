@@ -5,6 +5,7 @@ same in every registry (OCI image-spec, image-layout.md).
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 
 from factory.errors import ImageError, NotFoundError
 from factory.files import exclusive, staged_folder, storage_error
+from factory.flavor.references import PATH_COMPONENT
 from factory.image.engine import Engine, find_engine
 from factory.image.labels import IMAGE_LABEL
 from factory.process import run
@@ -110,8 +112,18 @@ def find_source(reference: str, *, name: str | None = None, engine: str | None =
         EngineError: the engine is missing, or does not work.
     """
     if reference.startswith(LAYOUT_PREFIX):
-        return _of_layout(reference, name)
-    return _of_engine(reference, name, find_engine(engine))
+        return _checked(_of_layout(reference, name))
+    return _checked(_of_engine(reference, name, find_engine(engine)))
+
+
+def _checked(source: Source) -> Source:
+    """The source, where its name, which may be anybody's label, leads nowhere else in a registry."""
+    if re.fullmatch(PATH_COMPONENT, source.name):
+        return source
+    raise ImageError(
+        f"{source.name!r} is no name for an image in a registry",
+        solution="Give one with --name: lower-case letters and digits, with . _ or - between them.",
+    )
 
 
 @contextmanager
