@@ -127,6 +127,7 @@ def push_image(source: Source, request: PushRequest, facts: TagFacts, *, progres
 
         if any("semver" in rule for rule in request.rules):
             found = each(lambda place: _with_versions(place, source), found)
+            _require_versions(found)
         tags = wanted_tags(request.rules, facts, _versions(found, request), allow_dirty=request.allow_dirty)
         found = each(lambda place: _with_named(place, source, tags), found)
         outcomes = _delivered(found, source, request, progress, stop)
@@ -205,18 +206,21 @@ def _with_content(place: _Destination, source: Source, progress: Progress) -> tu
             tls_verify=verified,
         )
         missing = partial(_missing_bytes, place, layout)
-        send(layout, delivery, stored=_stored(place, source), missing=missing)
+        send(layout, delivery, stored=_stored(source), missing=missing)
     there = client.manifest(repository, wanted)
     if there is None or there.content != layout.manifest.content:
         raise _unlike(place, "nothing" if there is None else there.digest)
     return there, lacking + len(there.content) if lacking else 0
 
 
-def _stored(place: _Destination, source: Source) -> Stored | None:
+def _stored(source: Source) -> Stored | None:
     if source.engine is None or source.engine.kind != "podman":
         return None
-    first = place.named[0][0].name
-    return Stored(engine=source.engine, reference=source.reference, tag=first)
+    if source.layout is None:
+        return None
+    # podman knows no push by digest. A tag that the content gives is nobody's: no other image can have it.
+    tag = f"content-{source.layout.manifest.digest.removeprefix('sha256:')[:16]}"
+    return Stored(engine=source.engine, reference=source.reference, tag=tag)
 
 
 def _missing_bytes(place: _Destination, layout: Layout) -> int:
@@ -263,6 +267,21 @@ def _with_versions(place: _Destination, source: Source) -> _Destination:
     newest = newest_version(tags)
     there = newest and place.client.manifest(place.repository, newest)
     return replace(place, tags=tags, kept=newest if there and is_same(there, source) else None)
+
+
+def _require_versions(found: Sequence[_Destination]) -> None:
+    """A version that one place might have already must not be given to another image elsewhere.
+
+    Raises:
+        RegistryError: the versions that a destination has could not be read.
+    """
+    for place in found:
+        if place.error is not None:
+            raise RegistryError(
+                f"which versions {place.place} has cannot be read, and an image has one version wherever it "
+                f"is: {place.error.reason}",
+                solution="Push when every destination answers, or leave this one out. Nothing was pushed.",
+            )
 
 
 def _versions(found: Sequence[_Destination], request: PushRequest) -> Versions:

@@ -90,6 +90,8 @@ def _outcome(run: _Run, verdict: Verdict) -> Removed:
             return Removed(state="kept", reason=f"{need[1]}@{need[2][:19]} is there still, and needs it")
     name, repository, digest = verdict.key
     try:
+        # Tags that were read for an earlier delete may have changed since.
+        run.tags.pop((name, repository), None)
         if _is_changed(run, verdict):
             return Removed(state="kept", reason="its tags changed meanwhile: run it again")
         if _is_of_changed(run, verdict):
@@ -122,10 +124,12 @@ def _guarded(run: _Run, repository: str, digests: Iterable[str]) -> str:
 
 
 def _is_changed(run: _Run, verdict: Verdict) -> bool:
-    """Whether a manifest has got or lost a tag, and has one."""
+    """Whether a manifest has got or lost a tag; one that is gone as a whole has not."""
     name, repository, digest = verdict.key
     tags = {tag for tag, there in _tags(run, name, repository).items() if there == digest}
-    return bool(tags) and tags != set(verdict.image.tags)
+    if tags or not verdict.image.tags:
+        return tags != set(verdict.image.tags)
+    return run.drivers[name].has(repository, digest)
 
 
 def _is_of_changed(run: _Run, verdict: Verdict, seen: frozenset[Key] = frozenset()) -> bool:
@@ -145,7 +149,7 @@ def _is_of_changed(run: _Run, verdict: Verdict, seen: frozenset[Key] = frozenset
 
 
 def _tags(run: _Run, name: str, repository: str) -> Mapping[str, str]:
-    """The tags of a repository as they are when the first of it is deleted.
+    """The tags of a repository, as they were when they were last asked for.
 
     Raises:
         RegistryError: they cannot be read.

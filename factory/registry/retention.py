@@ -175,10 +175,16 @@ def _newest(holding: Holding, kinship: Kinship) -> frozenset[str]:
         bound = kinship.is_bound(_key(holding, image))
         if image.made is not None and image.moment is not None and not bound:
             by_repository[image.repository].append((image.moment, image.digest))
+    # Reproducible builds of one lock have one time: those that share that of the last that stays, stay.
+    limit = {
+        repository: sorted((moment for moment, _ in found), reverse=True)[: holding.registry.keep]
+        for repository, found in by_repository.items()
+    }
     return frozenset(
         f"{repository}@{digest}"
         for repository, found in by_repository.items()
-        for _, digest in sorted(found, reverse=True)[: holding.registry.keep]
+        for moment, digest in found
+        if limit[repository] and moment >= limit[repository][-1]
     )
 
 
