@@ -5,10 +5,10 @@ changed as one, stands alone; a package that is larger than the share stands alo
 within the share, and what is small stands in the last one, which changes most often.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from factory.flavor.layers import ACCELERATOR, PackageLayer, layer_of
+from factory.flavor.layers import ACCELERATOR, PackageLayer
 
 SHARE = 0.08
 """The most that a layer of several packages may be of all: a fix of one then changes less than a tenth
@@ -33,8 +33,9 @@ def choose_layers(
 ) -> tuple[PackageLayer, ...]:
     """Choose the layers of packages; what none of them names is for the last layer.
 
-    A package stays where ``before`` has it as long as its layer keeps within the share, so that a new
-    version, or a new package, moves no others.
+    The layers of ``before`` keep their order and their patterns, those that fit nothing now as well. Only a
+    package that one of them has by name leaves it, and only where the layer is beyond the share: a new
+    version, or a new package, moves no others, and what a pattern with ``*`` takes is somebody's choice.
 
     Args:
         packages: all that is locked, in any order.
@@ -43,27 +44,27 @@ def choose_layers(
         share: the most that a layer of several packages may be of the sum.
 
     Returns:
-        The stack first, then the others, none of them empty.
+        Those of ``before``, with the stack first where it is none of them, then new ones, none of them empty.
     """
     sizes = {package.name: package.size for package in packages}
     limit = share * sum(sizes.values())
-    kept = [layer for layer in before if layer.name != stack.name]
-    stack = next((layer for layer in before if layer.name == stack.name), stack)
-    assigned: dict[str, list[str]] = {layer.name: [] for layer in kept}
-    rest: list[str] = []
-    for name in sorted(sizes):
-        if not stack.takes(name):
-            assigned.get(layer_of(name, kept), rest).append(name)
-    for names in assigned.values():
-        rest += _overflow(names, sizes, limit)
-    _relieve(rest, assigned, sizes, limit)
-    return (
-        stack,
-        *(
-            PackageLayer(name=name, patterns=tuple(sorted(names)))
-            for name, names in assigned.items()
-            if names
-        ),
+    if all(layer.name != stack.name for layer in before):
+        before = (stack, *before)
+    taken: dict[str, list[str]] = {}
+    assigned: dict[str, list[str]] = {}
+    left = sorted(sizes)
+    # In their order: what an earlier layer gives away may be named by a later one.
+    for layer in before:
+        names = [name for name in left if layer.takes(name)]
+        taken[layer.name] = [] if layer.name == stack.name else _overflow(names, layer, sizes, limit)
+        left = [name for name in left if name not in names]
+        assigned[layer.name] = names
+    rooms = {name: names for name, names in assigned.items() if name != stack.name}
+    _relieve(left, rooms, sizes, limit)
+    known = {layer.name: layer for layer in before}
+    return tuple(
+        _layer(known.get(name, PackageLayer(name=name, patterns=())), names, taken.get(name, ()))
+        for name, names in (assigned | rooms).items()
     )
 
 
@@ -72,12 +73,26 @@ def accelerator_stack(layers: Iterable[PackageLayer]) -> PackageLayer | None:
     return next((layer for layer in layers if layer.name == ACCELERATOR), None)
 
 
-def _overflow(names: list[str], sizes: Mapping[str, int], limit: float) -> list[str]:
-    """Take the smallest out of a layer until it keeps within the limit, or holds one package alone."""
+def _layer(before: PackageLayer, packages: Collection[str], taken: Collection[str]) -> PackageLayer:
+    """A layer as it was, without the names that were taken out of it, and with new names after the others."""
+    kept = tuple(pattern for pattern in before.patterns if pattern not in taken or pattern in packages)
+    layer = replace(before, patterns=kept)
+    return replace(layer, patterns=(*kept, *sorted(name for name in packages if not layer.takes(name))))
+
+
+def _overflow(names: list[str], layer: PackageLayer, sizes: Mapping[str, int], limit: float) -> list[str]:
+    """Take the smallest out of a layer until it keeps within the limit, or holds one package alone.
+
+    What a pattern takes that is no name stays.
+    """
+    patterns = replace(layer, patterns=tuple(pattern for pattern in layer.patterns if "*" in pattern))
     taken = []
-    names.sort(key=lambda name: (-sizes[name], name))
-    while len(names) > 1 and sum(sizes[name] for name in names) > limit:
-        taken.append(names.pop())
+    filled = sum(sizes[name] for name in names)
+    for name in sorted(names, key=lambda name: (sizes[name], name)):
+        if len(names) > 1 and filled > limit and not patterns.takes(name):
+            names.remove(name)
+            taken.append(name)
+            filled -= sizes[name]
     return taken
 
 

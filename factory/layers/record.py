@@ -145,9 +145,13 @@ def with_layers(text: str, layers: Sequence[PackageLayer]) -> str:
         for line in _COMMENT:
             table.add(tomlkit.comment(line))
         tool["factory"]["layers"] = table
-    for name in list(table):
-        del table[name]
+    # What stays as it is keeps what somebody wrote beside it. A table's order is that of writing.
+    if list(table) != [layer.name for layer in layers][: len(table)]:
+        for name in list(table):
+            del table[name]
     for layer in layers:
+        if tuple(table.get(layer.name, ())) == layer.patterns:
+            continue
         array = tomlkit.array()
         array.extend(layer.patterns)
         table[layer.name] = array.multiline(len(str(layer.patterns)) > _LINE)
