@@ -266,7 +266,8 @@ def _reasons(scene: _Scene, to_build: frozenset[str]) -> dict[str, tuple[str, ..
     for image in missing:
         reference, manifest = before.get(image.name, (None, None))
         if reference is None:
-            reasons[image.name] = ("never built",)
+            unknown = scene.request.offline and image.registry is not None
+            reasons[image.name] = (_nowhere(scene, image) if unknown else "never built",)
         elif manifest is None:
             reasons[image.name] = (f"{reference} does not say what it was built from",)
         else:

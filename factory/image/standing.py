@@ -1,11 +1,12 @@
 """Where images are that need not be built again, and what those before them were built from."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from factory.errors import EngineError
 from factory.image.definitions import ImageDefinition
-from factory.image.engine import Engine, find_engine
+from factory.image.engine import ENGINE_VARIABLE, Engine, find_engine
 from factory.image.identity import Manifest, parse_manifest
 from factory.image.labels import INPUTS_LABEL
 from factory.image.published import Place, find_published, published_labels
@@ -29,12 +30,12 @@ class Stores:
         """The engine; None where none is installed and nobody named one.
 
         Raises:
-            EngineError: the one that is named is not there.
+            EngineError: the one that is named, also by ``FACTORY_ENGINE``, is unknown or not there.
         """
         try:
             return find_engine(self.engine)
         except EngineError:
-            if self.engine is not None:
+            if self.engine is not None or os.environ.get(ENGINE_VARIABLE):
                 raise
             return None
 

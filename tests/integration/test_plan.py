@@ -191,7 +191,9 @@ def test_a_registry_that_is_down_is_named_and_a_plan_can_do_without(
     assert (run.status, run.out) == (REGISTRY, "")
     assert f"release ({served.host}/images)" in run.err
     assert "--offline" in run.err
-    assert site.reasons("launcher", "--offline") == {"launcher": ["never built"]}
+    assert site.reasons("launcher", "--offline") == {
+        "launcher": ["no image with this identity in the engine, and release was not asked"]
+    }
 
 
 def test_record_without_pull_is_wrong_usage(site: Site) -> None:

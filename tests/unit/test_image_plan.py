@@ -257,6 +257,22 @@ def test_an_image_that_is_not_there_and_an_engine_that_is_not_there_are_errors(t
         plan_images(repository, PlanRequest(engine="podman"))
 
 
+def test_an_engine_that_the_environment_names_is_as_one_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = four_tiers(tmp_path)
+    for name, says in (("podmann", "'podmann' is not a container engine"), ("docker", "docker is not")):
+        monkeypatch.setenv("FACTORY_ENGINE", name)
+        with pytest.raises(EngineError, match=says):
+            _plan(repository)
+
+
+def test_offline_nobody_says_that_an_image_was_never_built(tmp_path: Path) -> None:
+    repository = four_tiers(tmp_path, registry="registry.example.com")
+    (step,) = plan_images(repository, PlanRequest(names=("base",), offline=True)).steps
+    assert step.reasons == ("no image with this identity in the engine, and release was not asked",)
+
+
 def test_a_parent_of_this_machine_that_the_engine_lacks_is_an_error(tmp_path: Path) -> None:
     repository = make_repository(tmp_path)
     make_image(tmp_path, "stack", {"a": ""})
