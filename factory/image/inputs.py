@@ -5,7 +5,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from factory.dockerfile.ignore import IGNORE_FILES, Pattern, is_ignored, read_ignored
@@ -144,14 +144,8 @@ def _copied(
     copied: set[str] = set()
     for source in context_sources(instructions, given):
         _refuse_source(definition, source)
-        found = context.matching(source.pattern)
-        if not found and not _MAGIC.search(source.pattern) and not (context.folder / source.pattern).is_dir():
-            raise ImageError(
-                f"{definition.name}: a declared input is missing: {context.folder / source.pattern} is not "
-                f"there, and line {source.line} of {definition.dockerfile} copies it",
-                solution=_put_back(definition, source.pattern),
-            )
-        copied |= found
+        copier = f", and line {source.line} of {definition.dockerfile} copies it"
+        copied |= _found(definition, source.pattern, context, copier)
     return frozenset(copied)
 
 
@@ -172,14 +166,33 @@ def _refuse_source(definition: ImageDefinition, source: Source) -> None:
 def _declared(definition: ImageDefinition, context: _Context) -> set[str]:
     declared: set[str] = set()
     for pattern in definition.inputs or ():
-        found = context.matching(pattern)
-        if not found and not _MAGIC.search(pattern):
-            raise ImageError(
-                f"{definition.name}: a declared input is missing: {context.folder / pattern} is not there",
-                solution=_put_back(definition, pattern),
-            )
-        declared |= found
+        declared |= _found(definition, pattern, context, " for `inputs`")
     return declared
+
+
+def _found(definition: ImageDefinition, pattern: str, context: _Context, wanted: str) -> set[str]:
+    """The files of a path or a pattern, which are none only where it has a class of letters.
+
+    A builder copies nothing for ``config.jso[n]`` and goes on: so a file is named that may be missing.
+    """
+    found = context.matching(pattern)
+    if found or "[" in pattern:
+        return found
+    place = context.folder / pattern
+    if replace(context, ignored=()).matching(pattern):
+        says, solution = (
+            f"an ignore file keeps all of {place} out",
+            "Take it in again there with a line of `!`.",
+        )
+    elif _MAGIC.search(pattern):
+        says = f"nothing in {context.folder} matches {pattern}"
+        solution = "Put the files there, or correct it; what may be missing is written as a.tx[t]."
+    elif place.is_dir():
+        says = f"{place} is empty"
+        solution = "Put a file there, or make the folder in the image with RUN: git keeps no empty ones."
+    else:
+        says, solution = f"{place} is not there", _put_back(definition, pattern)
+    raise ImageError(f"{definition.name}: a declared input is missing: {says}{wanted}", solution=solution)
 
 
 def _put_back(definition: ImageDefinition, path: str) -> str:

@@ -85,14 +85,13 @@ def test_a_label_of_somebody_else_is_no_manifest(text: str) -> None:
     assert parse_manifest(text) is None
 
 
-@given(inside=_TREES, outside=_TREES, content=st.binary(max_size=8))
+@given(inside=_TREES.filter(bool), outside=_TREES, content=st.binary(max_size=8))
 def test_a_file_outside_the_declared_inputs_never_changes_an_identity(
     inside: dict[str, bytes], outside: dict[str, bytes], content: bytes
 ) -> None:
     with tempfile.TemporaryDirectory() as root:
         folder = make_image(Path(root), "stack", {"requirements.txt": "x"}, sources="requirements.txt src")
         _write(folder / "src", inside)
-        (folder / "src").mkdir(exist_ok=True)
         for inputs in (None, ("requirements.txt", "src/**")):
             before = _manifest(folder, inputs)
             assert {*before.inputs} == {
@@ -200,14 +199,30 @@ def test_a_flavor_without_its_lock_is_told_what_to_run(tmp_path: Path) -> None:
         (".", ("a.txt",), "no pattern covers Dockerfile.old, b.txt, src/x.py"),
         ("src", ("a.txt", "src/*.txt"), "no pattern covers src/x.py"),
         ("../stack/a.txt", None, "leaves the folder"),
+        ("*.md a.txt", None, "nothing in "),
+        ("a.txt", ("a.txt", "conf/**"), "matches conf/** for `inputs`"),
+        ("empty/ a.txt", None, "empty is empty, and line 3 of Dockerfile copies it"),
+        ("a.txt", ("a.txt", "empty"), "empty is empty for `inputs`"),
+        ("kept.out", None, "kept.out out, and line 3"),
+        ("out*", None, "an ignore file keeps all"),
         ("${WHICH}.txt", None, "nothing tells what that is"),
     ],
 )
 def test_an_input_that_is_missing_is_an_error(
     tmp_path: Path, sources: str, inputs: tuple[str, ...] | None, told: str
 ) -> None:
-    files = {"a.txt": "a", "b.txt": "b", "src/x.py": "x", "Dockerfile.old": ""}
+    files = {
+        "a.txt": "a",
+        "b.txt": "b",
+        "src/x.py": "x",
+        "src/y.txt": "",
+        "Dockerfile.old": "",
+        "kept.out": "",
+        "out/a": "",
+    }
     folder = make_image(tmp_path, "stack", files, sources=sources)
+    (folder / "empty" / "below").mkdir(parents=True)
+    (folder / ".containerignore").write_text("kept.out\nout\n.containerignore\n")
     error = _refused(folder, inputs)
     assert told in error.reason
     assert error.reason.startswith("stack: ")
@@ -224,7 +239,7 @@ def test_an_argument_that_no_arg_takes_is_an_error(tmp_path: Path) -> None:
     assert "takes TORCH" in _refused(folder, TORCH="2").reason
 
 
-@pytest.mark.parametrize("sources", ["*.txt", "a.tx[t] b.tx[t]", "./a.txt /b.txt", "nothing-* *.txt"])
+@pytest.mark.parametrize("sources", ["*.txt", "a.tx[t] b.tx[t]", "./a.txt /b.txt", "nothing-[x]* *.txt"])
 def test_patterns_of_a_copy_are_matched(tmp_path: Path, sources: str) -> None:
     folder = make_image(tmp_path, "stack", {"a.txt": "", "b.txt": "", "c.md": ""}, sources=sources)
     assert {*_manifest(folder).inputs} == {"Dockerfile", "a.txt", "b.txt"}
