@@ -1,13 +1,11 @@
 """new-image: a folder and a table that appear together, or a refusal that leaves nothing behind."""
 
-import importlib.util
 import subprocess
 import sys
 import threading
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -88,6 +86,18 @@ def test_all_that_a_dockerfile_copies_is_there_and_decides_the_identity(reposito
     folder = repository.root / "images" / BASE.name
     there = {path.name for path in folder.iterdir()}
     assert inputs[BASE.name] == there - {"requirements-build.in", "requirements-runtime.in"}
+
+
+@pytest.mark.parametrize("kind", ["stack", "trainer", "launcher"])
+def test_what_a_test_run_leaves_beside_the_code_changes_nothing(repository: Repository, kind: str) -> None:
+    new_image(repository, replace(STACK, kind=kind))
+    definition = read_catalogue(repository).definition("stack")
+    (definition.folder / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY . /app/\n")
+    before = read_inputs(definition)
+    for path in ("__pycache__/a.pyc", "src/__pycache__/b", "src/c.pyc", "src/.pytest_cache/d", ".git/e"):
+        (definition.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (definition.folder / path).write_text("")
+    assert read_inputs(definition) == before
 
 
 def test_a_source_built_base_says_in_factory_toml_what_it_compiles_and_from_what(
@@ -346,57 +356,3 @@ def test_hadolint_and_shellcheck_have_nothing_to_say(repository: Repository, req
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stdout) == (0, "")
-
-
-@pytest.mark.parametrize("kind", image_kinds())
-def test_the_python_of_a_template_is_fit_to_lint(tmp_path: Path, kind: str) -> None:
-    rules = "E,F,W,B,I,SIM,PIE"
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--isolated", "--line-length", "120", "--select", rules,
-         "--no-cache", str(templates_folder() / kind)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _script(kind: str, path: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("script", templates_folder() / kind / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-HERE = {"python": "3.12", "machine": "x86_64", "libc": "glibc", "libc_version": "2.34"}
-
-
-@pytest.mark.parametrize(
-    ("changed", "says"),
-    [
-        ({}, None),
-        ({"libc_version": "2.39"}, None),
-        ({"libc_version": "2.9"}, "glibc 2.34, which is newer than BASE_IMAGE's 2.9"),
-        ({"python": "3.11"}, "python is 3.12 in DEVEL_IMAGE and 3.11 in BASE_IMAGE"),
-        ({"machine": "aarch64"}, "machine is x86_64"),
-    ],
-)
-def test_a_wheel_that_would_not_load_is_known_before_it_is_compiled(
-    changed: dict[str, str], says: str | None
-) -> None:
-    found = list(_script("pytorch-base", "facts.py").differences(HERE, HERE | changed))
-    assert len(found) == (0 if says is None else 1)
-    assert says is None or says in found[0]
-
-
-@pytest.mark.parametrize(
-    ("arch_list", "architectures"),
-    [
-        ("7.5;8.0;8.6;8.9;9.0", ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90"]),
-        ("8.0 9.0+PTX", ["sm_80", "sm_90", "compute_90"]),
-        ("9.0a;10.0;12.0+PTX", ["sm_90a", "sm_100", "sm_120", "compute_120"]),
-        ("gfx90a:xnack-;gfx942", ["gfx90a", "gfx942"]),
-    ],
-)
-def test_architectures_are_what_torch_calls_them(arch_list: str, architectures: list[str]) -> None:
-    assert _script("pytorch-base", "check_torch.py").wanted_architectures(arch_list) == architectures
