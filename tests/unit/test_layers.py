@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clean_flavor import PROJECT, make_flavor, make_repository
 
@@ -29,6 +29,8 @@ PACKAGES = st.dictionaries(
     st.integers(min_value=0, max_value=10_000),
     max_size=60,
 )
+# Each is quick; the whole suite is long.
+FEW = settings(max_examples=40)
 JANUARY = int(dt.datetime(2026, 1, 1, tzinfo=dt.UTC).timestamp())
 
 
@@ -43,6 +45,7 @@ def _by_layer(sizes: dict[str, int], layers: tuple[PackageLayer, ...]) -> dict[s
     return found
 
 
+@FEW
 @given(PACKAGES)
 def test_no_layer_of_several_packages_is_more_than_the_share(sizes: dict[str, int]) -> None:
     layers = choose_layers(_sized(sizes), stack=STACK)
@@ -52,6 +55,7 @@ def test_no_layer_of_several_packages_is_more_than_the_share(sizes: dict[str, in
             assert sum(sizes[package] for package in packages) <= limit
 
 
+@FEW
 @given(PACKAGES)
 def test_the_stack_stands_alone_and_no_layer_that_the_rule_makes_is_empty(sizes: dict[str, int]) -> None:
     layers = choose_layers(_sized(sizes), stack=STACK)
@@ -61,18 +65,21 @@ def test_the_stack_stands_alone_and_no_layer_that_the_rule_makes_is_empty(sizes:
     assert all(found.get(layer.name) for layer in layers[1:])
 
 
+@FEW
 @given(PACKAGES)
 def test_the_order_of_packages_says_nothing(sizes: dict[str, int]) -> None:
     packages = _sized(sizes)
     assert choose_layers(packages, stack=STACK) == choose_layers(packages[::-1], stack=STACK)
 
 
+@FEW
 @given(PACKAGES)
 def test_chosen_again_nothing_moves(sizes: dict[str, int]) -> None:
     chosen = choose_layers(_sized(sizes), stack=STACK)
     assert choose_layers(_sized(sizes), stack=STACK, before=chosen) == chosen
 
 
+@FEW
 @given(PACKAGES, st.integers(min_value=0, max_value=3))
 def test_a_small_new_package_moves_no_other(sizes: dict[str, int], size: int) -> None:
     chosen = choose_layers(_sized(sizes), stack=STACK)
@@ -133,6 +140,7 @@ def test_a_name_that_leaves_its_layer_goes_where_a_later_one_names_it() -> None:
     assert layers == (STACK, PackageLayer(name="large-1", patterns=("large",)), before[2])
 
 
+@FEW
 @given(PACKAGES, st.lists(st.sampled_from(["a*", "b*", "torch", "c", "d", "*-e"]), min_size=1, unique=True))
 def test_layers_that_somebody_chose_move_once_at_most(sizes: dict[str, int], patterns: list[str]) -> None:
     before = (PackageLayer(name="own", patterns=tuple(patterns)), STACK)

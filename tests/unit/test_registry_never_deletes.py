@@ -178,7 +178,7 @@ def _unfit(layout: Layout, after: Stored) -> list[StoredImage]:
     return found
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(layouts())
 def test_what_is_persistent_stood_on_or_somebody_elses_stays_and_bills_stay_with_their_images(
     layout: Layout,
