@@ -48,7 +48,7 @@ def _copied(
 
 
 def tree_digest(place: Path) -> str:
-    """The SHA-256 over a file, a link or a folder with all below it: names, modes and contents."""
+    """The SHA-256 over a file, a link or a folder with all below it: names, owners, modes and contents."""
     digest = hashlib.sha256()
     for path in (place, *sorted(place.rglob("*"))) if place.is_dir() else (place,):
         status = path.lstat()
@@ -58,5 +58,6 @@ def tree_digest(place: Path) -> str:
         elif stat.S_ISREG(status.st_mode):
             content = hashlib.sha256(path.read_bytes()).digest()
         name = os.fsencode(path.relative_to(place))
-        digest.update(b"%d:%s:%o:%d:%s;" % (len(name), name, status.st_mode, len(content), content))
+        owner = b"%d:%d" % (status.st_uid, status.st_gid)
+        digest.update(b"%d:%s:%o:%s:%d:%s;" % (len(name), name, status.st_mode, owner, len(content), content))
     return digest.hexdigest()

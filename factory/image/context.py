@@ -28,6 +28,12 @@ def build_context(folder: Path, inputs: Mapping[str, InputFile], work: Path) -> 
         context.mkdir()
         for path, wanted in inputs.items():
             _copy(folder, path, wanted, context)
+        for made in (
+            context,
+            *(path for path in context.rglob("*") if path.is_dir() and not path.is_symlink()),
+        ):
+            # What mkdir makes has the umask of whoever builds, and COPY takes it into the image.
+            made.chmod(0o755)
         yield context
     except OSError as error:
         raise storage_error(folder, error) from error
