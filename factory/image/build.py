@@ -9,7 +9,7 @@ from factory.errors import DriftError, EngineError, LockFileError, SpecError
 from factory.flavor.references import check_tag
 from factory.flavor.repository import Flavor, Repository
 from factory.hermetic.layout import MOUNT_POINT
-from factory.image.catalogue import read_catalogue
+from factory.image.catalogue import Catalogue, read_catalogue
 from factory.image.definitions import ImageDefinition, changed
 from factory.image.engine import Engine, find_engine, find_image
 from factory.image.plan import ParentReference, PlanRequest, Step, plan_images
@@ -111,6 +111,8 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
     _refuse_unclear(request)
     engine = find_engine(request.engine)
     catalogue = read_catalogue(repository)
+    if not request.names and (request.downstream or _is_hermetic(request)):
+        _require_flavors_alone(catalogue)
     named = catalogue.select(request.names) if request.names else ()
     for image in named:
         _require_rendered(image)
@@ -141,6 +143,17 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
         digests=plan.digests,
         stored=plan.stored,
     )
+
+
+def _require_flavors_alone(catalogue: Catalogue) -> None:
+    """A stack on a flavor would come to stand on the downstream one, under the same moving tag."""
+    others = [name for name in catalogue.tables if name not in catalogue.flavors]
+    if others:
+        raise SpecError(
+            f"--downstream and --hermetic are for flavors, and this repository has other images: "
+            f"{', '.join(others)}",
+            solution="Name the flavors to build.",
+        )
 
 
 def require_buildable(flavor: Flavor) -> None:
