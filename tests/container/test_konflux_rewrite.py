@@ -107,7 +107,8 @@ def test_older_and_newer_tasks_build_the_same_image(
     theirs = _mounted(flavor, tmp_path / "theirs", name="cachi2.env", environment=HERMETO)
     newest = _mounted(flavor, tmp_path / "newest", name="prefetch.env", environment=HERMETO)
     behind_flags = rewritten(text, "behind the flags")
-    assert behind_flags.count(". /cachi2/cachi2.env && \\\n") == 3
+    runs = sum(line.startswith("RUN ") for line in text.splitlines())
+    assert behind_flags.count(". /cachi2/cachi2.env && \\\n") == runs > 1
     built = {
         "rewritten, the factory's environment": _build(
             base_image, flavor, tags, text=behind_flags, mounted=ours
