@@ -224,23 +224,35 @@ def test_a_google_repository_that_does_not_serve_is_told(
     assert TOKEN not in json.dumps(finding) + site.err
 
 
-def test_googles_images_are_listed_page_by_page_and_deleted_with_their_tags(
-    site: KeptSite, google: FakeArtifactRegistry
-) -> None:
+def _googles_images(site: KeptSite, google: FakeArtifactRegistry) -> list[str]:
+    """Three images that say that they are a day old, and were all pushed long ago."""
     google.repositories[_GOOGLE] = {"name": _GOOGLE, "format": "DOCKER"}
-    digests = [
+    return [
         site.shelf.image("p/images/base", word, f"{word}-too", labels=labels("base", word), days=1)
         for word in "abc"
     ]
+
+
+def test_googles_images_are_listed_page_by_page_and_deleted_with_their_tags(
+    site: KeptSite, google: FakeArtifactRegistry
+) -> None:
+    first, newest, second = _googles_images(site, google)
+    google.pushed.update({newest: "2026-01-04T00:00:00Z", second: "2026-01-03T00:00:00Z"})
     (status,) = site.run("status")["registries"]
     assert (status["images"], status["prunable"], status["error"]) == (3, 2, None)
-    assert status["oldest"].startswith(PUSHED[:4])
+    assert (status["oldest"][:10], status["newest"][:10]) == (PUSHED[:10], "2026-01-04")
     states = site.states("prune", "--yes")
-    assert sorted(states.values()) == ["deleted", "deleted", "kept"]
-    assert {digest for digest in digests if site.shelf.has("p/images/base", digest)} == {
-        digest for digest, state in states.items() if state == "kept"
-    }
-    assert len(site.shelf.tags("p/images/base")) == 2
+    assert states == {first: "deleted", newest: "kept", second: "deleted"}
+    there = {digest for digest in states if site.shelf.has("p/images/base", digest)}
+    assert there == {newest}
+    assert site.shelf.tags("p/images/base") == {"b", "b-too"}
+
+
+def test_googles_images_that_were_pushed_in_one_moment_stay_together(
+    site: KeptSite, google: FakeArtifactRegistry
+) -> None:
+    digests = _googles_images(site, google)
+    assert site.states("prune", "--yes") == dict.fromkeys(digests, "kept")
 
 
 def test_two_setups_at_once_create_googles_repository_once(

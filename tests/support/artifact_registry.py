@@ -25,12 +25,16 @@ _REPOSITORY = r"projects/[^/]+/locations/[^/]+/repositories/[^/]+"
 
 @dataclass(kw_only=True)
 class FakeArtifactRegistry:
-    """Its URL, the repositories by their resource names, and what was asked: (method, path)."""
+    """Its URL, the repositories by their resource names, and what was asked: (method, path).
+
+    ``pushed`` has the time of a version by its digest; that of all others is `PUSHED`.
+    """
 
     host: str
     url: str = ""
     repositories: dict[str, dict[str, Any]] = field(default_factory=dict)
     seen: list[tuple[str, str]] = field(default_factory=list)
+    pushed: dict[str, str] = field(default_factory=dict)
     operations: dict[str, int] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -91,7 +95,7 @@ class FakeArtifactRegistry:
                 ]
                 return 200, _page(listed, "tags", query)
             versions = [
-                {"name": f"{package}/versions/{digest}", "createTime": PUSHED}
+                {"name": f"{package}/versions/{digest}", "createTime": self.pushed.get(digest, PUSHED)}
                 for digest in sorted(set(tags.values()))
             ]
             return 200, _page(versions, "versions", query)
