@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from factory.image.engine import Engine
+from factory.image.mounting import mounted, without_links
 from factory.process import run
 
 LAYERS = "/layers"
+_CAPABILITY = "security.capability"
 
 
 def content_digests(engine: Engine, image: str, paths: Iterable[str]) -> dict[str, str]:
@@ -21,10 +23,15 @@ def content_digests(engine: Engine, image: str, paths: Iterable[str]) -> dict[st
     Raises:
         ProgramError: the engine failed.
     """
+    wanted = tuple(paths)
+    with mounted(engine, image) as tree:
+        if tree is not None:
+            places = {path: without_links(tree, path) for path in wanted}
+            return {path: image if place is None else tree_digest(place) for path, place in places.items()}
     container = run([engine.program, "create", "--pull=never", image, "true"]).stdout.split()[-1]
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return _copied(engine, container, image, tuple(paths), Path(folder))
+            return _copied(engine, container, image, wanted, Path(folder))
     finally:
         run([engine.program, "rm", container], accept_failure=True)
 
@@ -48,7 +55,10 @@ def _copied(
 
 
 def tree_digest(place: Path) -> str:
-    """The SHA-256 over a file, a link or a folder with all below it: names, owners, modes and contents."""
+    """The SHA-256 over a file, a link or a folder with all below it.
+
+    Names, owners, modes and contents count, and the extended attributes that mean something in a container.
+    """
     digest = hashlib.sha256()
     for path in (place, *sorted(place.rglob("*"))) if place.is_dir() else (place,):
         status = path.lstat()
@@ -56,8 +66,14 @@ def tree_digest(place: Path) -> str:
         if path.is_symlink():
             content = os.fsencode(path.readlink())
         elif stat.S_ISREG(status.st_mode):
-            content = hashlib.sha256(path.read_bytes()).digest()
+            content = hashlib.sha256(path.read_bytes()).digest() + _attributes(path)
         name = os.fsencode(path.relative_to(place))
         owner = b"%d:%d" % (status.st_uid, status.st_gid)
         digest.update(b"%d:%s:%o:%s:%d:%s;" % (len(name), name, status.st_mode, owner, len(content), content))
     return digest.hexdigest()
+
+
+def _attributes(path: Path) -> bytes:
+    """File capabilities, and what users set; others tell of the file system and of a machine's policies."""
+    names = [name for name in os.listxattr(path) if name == _CAPABILITY or name.startswith("user.")]
+    return b"".join(b"%s=%s;" % (os.fsencode(name), os.getxattr(path, name)) for name in sorted(names))

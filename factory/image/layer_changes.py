@@ -35,9 +35,17 @@ class Changes:
     removed: tuple[str, ...]
 
 
-def states(overlay: Overlay) -> dict[str, State]:
-    """What is in an upper folder: right after a container's start, what the engine itself put there."""
-    return {path: _state(status) for path, status in _walk(overlay.upper)}
+def states(overlay: Overlay, *, apart_from: str) -> dict[str, State]:
+    """What is in an upper folder before a change: what the engine itself and earlier changes put there.
+
+    ``apart_from`` is a folder of the container, absolute, that counts as not there yet.
+    """
+    left_out = apart_from.strip("/")
+    return {
+        path: _state(status)
+        for path, status in _walk(overlay.upper)
+        if path != left_out and not path.startswith(f"{left_out}/")
+    }
 
 
 def changes_since(overlay: Overlay, before: Mapping[str, State]) -> Changes:
@@ -124,8 +132,10 @@ def _walk(upper: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 def _state(status: os.stat_result) -> State:
     owned = tuple(getattr(status, name) for name in _OWNED)
-    # A folder's times change with what is in it.
-    return owned if stat.S_ISDIR(status.st_mode) else (*owned, status.st_ino, status.st_ctime_ns)
+    # A folder's times change with what is in it; overlayfs makes its whiteouts links to one inode.
+    if stat.S_ISDIR(status.st_mode) or is_whiteout(status):
+        return owned
+    return (*owned, status.st_ino, status.st_ctime_ns)
 
 
 def _is_opaque(folder: Path) -> bool:

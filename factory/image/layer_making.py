@@ -1,19 +1,23 @@
-"""Make one layer of packages: run its RUN in a container, and write what that changed as a blob.
+"""Make layers of packages: run the RUN of each in a container, and write what that changed as a blob.
 
-Each layer has a container of its own on the same image, so that several are made at a time: what they install
-is disjoint, and what a container's upper folder holds afterwards is the layer. What of the image below they
-replaced is told apart: it is removed below all of them, so that no layer hides what another installs.
+Layers are installed on benches: containers on the same image, so that several are made at a time. What a
+container's upper folder has more than before is the layer; it is cleared away before the next one, so that no
+layer depends on what was made on its bench before. What of the image below a layer replaced is told apart: it
+is removed below all of them, so that no layer hides what another installs.
 """
 
+import errno
 import json
 import os
+import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from factory.errors import EngineError
+from factory.files import storage_error
 from factory.hermetic.layout import MOUNT_POINT
 from factory.image.engine import Engine
 from factory.image.layer_changes import Overlay, changes_since, states
@@ -22,8 +26,6 @@ from factory.image.package_layers import PackageLayer
 from factory.process import Stop, run
 
 _LOCKS = "/factory-layers"
-# What the COPY of a layer does, and then the layer's RUN as another user: two calls, as in a Dockerfile.
-_COPY = 'mkdir -p "$1" && cp -r "$2". "$1" && chown -R 0:0 "$1" && chmod 0755 "$1" && chmod 0644 "$1"*'
 # A container whose run was killed, and that no later run comes to remove, ends by itself.
 _MOST_SECONDS = 6 * 3600
 _LAST_WORDS = 3000
@@ -53,23 +55,44 @@ class MadeLayer:
     removed: Mapping[str, Mapping[str, Ownership]]
 
 
-def make_layer(site: Site, layer: PackageLayer, *, epoch: int) -> MadeLayer:
-    """Install a layer and write it into the blobs of a layout.
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A container in which layers are installed, one after another."""
+
+    site: Site
+    container: str
+    overlay: Overlay
+
+    def make(self, layer: PackageLayer, *, epoch: int) -> MadeLayer:
+        """Install a layer, write it into the blobs of a layout, and clear the bench for the next one.
+
+        Raises:
+            EngineError: its RUN failed. The bench serves no further layer.
+            ProgramError, StorageError: as their names say.
+        """
+        before = states(self.overlay, apart_from=layer.target)
+        _exec(self.site.engine, self.container, layer.user, layer.run, f"The layer {layer.name}")
+        changes = changes_since(self.overlay, before)
+        # Not from the upper folder: with overlay's metacopy a file there may have no content of its own.
+        tree = self.overlay.merged
+        blob = write_layer(tree, changes.made, self.site.blobs, epoch=epoch)
+        removed = {path: _owned(tree, folders_above(path)) for path in changes.removed}
+        _clear(tree, changes.made)
+        return MadeLayer(blob=blob, removed=removed)
+
+
+@contextmanager
+def bench(site: Site, layers: Sequence[PackageLayer]) -> Iterator[Bench]:
+    """A bench for any of these layers: what their COPYs bring is there already.
 
     Raises:
-        EngineError: its RUN failed, or podman's storage driver is not overlay.
-        ProgramError, StorageError: as their names say.
+        EngineError: the engine starts no container, or its storage driver is not overlay.
+        ProgramError: as its name says.
     """
     with _container(site) as container:
-        overlay = mounted_overlay(site.engine, container)
-        before = states(overlay)
-        _exec(site.engine, container, "0", _COPY, layer, layer.target, f"{_LOCKS}/{layer.name}/")
-        _exec(site.engine, container, layer.user, layer.run, layer)
-        changes = changes_since(overlay, before)
-        # Not from the upper folder: with overlay's metacopy a file there may have no content of its own.
-        blob = write_layer(overlay.merged, changes.made, site.blobs, epoch=epoch)
-        removed = {path: _owned(overlay.merged, folders_above(path)) for path in changes.removed}
-        return MadeLayer(blob=blob, removed=removed)
+        copies = " && ".join(_copy(layer) for layer in layers)
+        _exec(site.engine, container, "0", copies, "What the layers copy")
+        yield Bench(site=site, container=container, overlay=mounted_overlay(site.engine, container))
 
 
 def remove_left_behind(engine: Engine, mark: str) -> None:
@@ -142,6 +165,20 @@ def mounted_overlay(engine: Engine, container: str) -> Overlay:
     )
 
 
+def _clear(tree: Path, made: Iterable[str]) -> None:
+    """Remove what was made, folders after what they hold; all are real ones, so that no link leads out."""
+    for path in sorted(made, reverse=True):
+        place = tree / path
+        try:
+            if stat.S_ISDIR(place.lstat().st_mode):
+                place.rmdir()
+            else:
+                place.unlink()
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise storage_error(place, error) from error
+
+
 def _owned(tree: Path, folders: tuple[str, ...]) -> dict[str, Ownership]:
     found = {folder: (tree / folder).lstat() for folder in folders}
     return {
@@ -149,16 +186,22 @@ def _owned(tree: Path, folders: tuple[str, ...]) -> dict[str, Ownership]:
     }
 
 
-def _exec(
-    engine: Engine, container: str, user: str | None, script: str, layer: PackageLayer, *arguments: str
-) -> None:
+def _copy(layer: PackageLayer) -> str:
+    """What the COPY of a layer does, for a shell."""
+    source, target = shlex.quote(f"{_LOCKS}/{layer.name}"), shlex.quote(layer.target.rstrip("/"))
+    return (
+        f"mkdir -p {target} && cp -r {source}/. {target} && chown -R 0:0 {target} && "
+        f"chmod 0755 {target} && chmod 0644 {target}/*"
+    )
+
+
+def _exec(engine: Engine, container: str, user: str | None, script: str, what: str) -> None:
     as_user = ["--user", user] if user else []
     finished = run(
-        [engine.program, "exec", *as_user, container, "/bin/sh", "-c", script, "sh", *arguments],
-        accept_failure=True,
+        [engine.program, "exec", *as_user, container, "/bin/sh", "-c", script, "sh"], accept_failure=True
     )
     if finished.status != 0:
         raise EngineError(
-            f"the layer {layer.name} could not be made:\n{finished.stderr.strip()[-_LAST_WORDS:]}",
+            f"{what} could not be made:\n{finished.stderr.strip()[-_LAST_WORDS:]}",
             solution="Mend what it names; layers that were made are kept for the next run.",
         )

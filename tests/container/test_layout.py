@@ -179,6 +179,17 @@ def test_a_second_run_makes_no_layer_and_a_run_from_nothing_gives_the_same(
     podman("image", "rm", "--force", pulled)
 
 
+def test_no_layer_depends_on_what_was_made_on_its_bench_before(
+    site: Site,
+    assembled: Any,  # noqa: ANN401
+    tmp_path: Path,
+) -> None:
+    alone = "import os; os.cpu_count = lambda: 1; from factory.cli.main import main; main()"
+    words = [*map(str, site.words), "--force", "--layout", str(tmp_path / "one bench")]
+    done = subprocess.run([sys.executable, "-c", alone, *words], stdout=subprocess.PIPE, check=True)
+    assert json.loads(done.stdout)["digest"] == assembled["digest"]
+
+
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(site: Site, tmp_path: Path) -> None:
     found = site.assemble("--dry-run", layout=tmp_path / "none")
     assert found["layers"] == list(NAMES)

@@ -292,11 +292,15 @@ def test_what_was_there_at_the_start_is_no_change_and_what_changed_is(tmp_path: 
         (overlay.upper / name).mkdir()
     for name in ("hosts", "mtab"):
         (overlay.upper / "etc" / name).write_text("engine's")
-    before = states(overlay)
+    for name in ("mine", "mine-not"):
+        (overlay.upper / name).mkdir()
+        (overlay.upper / name / "copied").write_text("")
+    before = states(overlay, apart_from="/mine/")
     (overlay.upper / "etc" / "hosts").unlink()
     (overlay.upper / "etc" / "hosts").write_text("changed!")
     (overlay.upper / "new" / "empty").mkdir(parents=True)
-    assert set(changes_since(overlay, before).made) == {"etc/hosts", "new", "new/empty"}
+    made = changes_since(overlay, before).made
+    assert set(made) == {"etc/hosts", "new", "new/empty", "mine", "mine/copied"}
 
 
 def test_a_folder_that_is_as_it_is_below_is_no_change(tmp_path: Path) -> None:
