@@ -30,14 +30,16 @@ def command(invocation: Invocation) -> None:
 
 @command.command(short_help="Create what images need, and check it.")
 @_names
-@click.option("--dry-run", is_flag=True, help="Check, and create nothing.")
+@click.option("--dry-run", is_flag=True, help="Only read: create nothing, and try nothing out.")
 @common
 def setup(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool) -> int:
     """Create what the images need in registries, and check what is there.
 
-    All registries where none is named. Checked are the login, the format, the location, whether tags
-    can move, and in a disposable one whether it deletes. A second run, also at the same time, finds
-    what the first has created. Exit codes: 0 all well, 1 something is wrong, 32 no answer.
+    All registries where none is named. Checked are the login, the format, the location, and whether
+    tags can move. Without --dry-run it is tried out whether a registry takes an upload, which is
+    cancelled, and whether a disposable one deletes, with a digest that nothing has. A second run, also
+    at the same time, finds what the first has created. Exit codes: 0 all well, 1 something is wrong, 32
+    no answer.
     """
     keeping = read_keeping(invocation.repository, registries)
     report = set_up(keeping.chosen, keeping.destined, keeping.opener, dry_run=dry_run)
@@ -54,7 +56,8 @@ def setup(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool)
 def status(invocation: Invocation, *, registries: tuple[str, ...]) -> int:
     """Show whether registries answer, what they hold, and what a prune would take.
 
-    All registries where none is named. Exit codes: 0, or 32 where one does not answer.
+    All registries where none is named; they are only read. Exit codes: 0, or 32 where one does not
+    answer.
     """
     keeping = read_keeping(invocation.repository, registries)
     report = look_at(keeping.registries, keeping.names, keeping.policy, keeping.opener)
@@ -73,9 +76,10 @@ def status(invocation: Invocation, *, registries: tuple[str, ...]) -> int:
 def prune(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool, yes: bool) -> int:
     """Delete old images of this repository from disposable registries; without --yes only say which.
 
-    The newest of each image stay (keep), all young ones (keep-days), what has a moving tag, a version
-    or a name in this repository's files, what anything that stays is built on, and what the factory did
-    not make or cannot read. Bills and signatures stay and go with their image.
+    Without a name ALL disposable registries are meant. The newest of each image stay (keep), all young
+    ones (keep-days), what has a moving tag, a version or a name in this repository's files, what
+    anything that stays is built on, and what the factory did not make or cannot read. Bills and
+    signatures stay and go with their image.
     """
     return _clean_up(invocation, "prune", registries, delete=_may_delete(dry_run=dry_run, yes=yes))
 
@@ -88,8 +92,9 @@ def prune(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool,
 def teardown(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool, yes: bool) -> int:
     """Delete this repository's images from disposable registries; without --yes only say which.
 
-    What stays is told, with why, and with the command that removes it by hand: all in persistent
-    registries, what that is built on, and what the factory did not make for this repository.
+    Without a name ALL disposable registries are meant. What stays is told, with why, and with the
+    command that removes it by hand: all in persistent registries, what that is built on, and what the
+    factory did not make for this repository.
     """
     return _clean_up(invocation, "teardown", registries, delete=_may_delete(dry_run=dry_run, yes=yes))
 

@@ -1,7 +1,7 @@
 """Send an image into a registry by skopeo: from an OCI layout, by digest, tried again, with no tag yet.
 
-Where there is no skopeo podman sends it, which knows no other name for it than a tag: one of the content's own,
-which stays, since what a registry deletes by a tag or a digest is the image.
+Where there is no skopeo podman sends it, which knows no other name for it than a tag: one of the content's
+own, which stays, since what a registry deletes by a tag or a digest is the image.
 """
 
 import json

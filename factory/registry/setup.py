@@ -65,10 +65,12 @@ def _set_up(registry: Registry, images: Collection[str], driver: Driver, *, dry_
     except RegistryError as error:
         return SetUp(registry=registry, findings=created, error=error)
     made = {finding.what for finding in created if finding.state == "created"}
-    # What was created just now is told once, with what the check says of it.
+    # What was created or tried just now is told once.
+    tried = {finding.what: finding for finding in created if finding.state != "created"}
     told = tuple(
-        replace(finding, state="created") if finding.what in made and finding.state == "ok" else finding
+        replace(finding, state="created")
+        if finding.what in made and finding.state == "ok"
+        else tried.pop(finding.what, finding)
         for finding in found
     )
-    others = tuple(finding for finding in created if finding.state != "created")
-    return SetUp(registry=registry, findings=(*told, *others))
+    return SetUp(registry=registry, findings=(*told, *tried.values()))

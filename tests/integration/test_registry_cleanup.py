@@ -13,6 +13,7 @@ from support.fault_proxy import Fault, fault_proxy
 from support.kept_images import REGISTRY_ERROR, KeptSite, kept_site
 from support.stored_images import labels
 
+from factory.cli.main import main
 from factory.registry import removal, retention
 
 pytestmark = pytest.mark.integration
@@ -67,6 +68,24 @@ def test_teardown_never_touches_the_persistent_registry_and_says_how_to_by_hand(
     if shutil.which("skopeo"):
         subprocess.run(shlex.split(fate["by_hand"]), check=True, capture_output=True)
         assert not site.shelf.has("release/base", kept)
+
+
+@pytest.mark.parametrize("chore", ["prune", "teardown"])
+def test_without_a_name_all_disposable_registries_are_meant_and_the_help_says_so(
+    site: KeptSite, chore: str
+) -> None:
+    host = site.shelf.host
+    site.declare(*(f"{name} disposable {host}/{name}\nkeep = 1" for name in ("one", "two")))
+    old = {site.shelf.image(f"{name}/base", name, labels=labels("base", name)) for name in ("one", "two")}
+    for name in ("one", "two"):
+        site.shelf.image(f"{name}/base", "latest", labels=labels("base", f"{name} new"), days=1)
+    named = {digest for digest, state in site.states(chore, "one").items() if state == "would be deleted"}
+    going = {digest for digest, state in site.states(chore).items() if state == "would be deleted"}
+    assert len(named & old) == 1
+    assert going >= old
+    with pytest.raises(SystemExit):
+        main(["registry", chore, "--help"])
+    assert "Without a name ALL disposable registries" in " ".join(site.capsys.readouterr().out.split())
 
 
 def test_an_index_goes_with_the_parts_that_nothing_else_names(site: KeptSite) -> None:

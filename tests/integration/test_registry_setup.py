@@ -12,6 +12,7 @@ import pytest
 from support.artifact_registry import PUSHED, TOKEN, FakeArtifactRegistry, fake_artifact_registry
 from support.aws import ACCOUNT, REGION, amazon
 from support.aws import HOST as AMAZON
+from support.fault_proxy import fault_proxy
 from support.kept_images import NAMES, REGISTRY_ERROR, KeptSite, kept_site
 from support.registry import PASSWORD, USER
 from support.stored_images import labels
@@ -48,6 +49,24 @@ def test_a_disposable_registry_that_does_not_delete_is_wrong(
     with kept_site(tmp_path, monkeypatch, capsys, deletes=False) as site:
         wrong = [finding for finding in site.findings(status=1) if finding[2] == "wrong"]
         assert wrong == [("scratch", "deletes", "wrong")]
+
+
+@pytest.mark.parametrize("words", [("status",), ("setup", "--dry-run"), ("prune",), ("teardown",)])
+def test_what_only_looks_sends_nothing_but_reading_requests(site: KeptSite, words: tuple[str, ...]) -> None:
+    site.shelf.image("scratch/base", "a", labels=labels("base", "b1"))
+    with fault_proxy(site.shelf.host) as proxy:
+        site.declare_two(proxy.host)
+        site.run(*words)
+        asked = {method for method, *_ in proxy.seen}
+    assert asked <= {"GET", "HEAD"}
+    assert proxy.seen
+
+
+def test_a_setup_tries_once_whether_a_disposable_registry_deletes(site: KeptSite) -> None:
+    looked = [finding for finding in site.findings("--dry-run", "scratch") if finding[1] == "deletes"]
+    assert looked == [("scratch", "deletes", "not checked")]
+    tried = [finding for finding in site.findings("scratch") if finding[1] == "deletes"]
+    assert tried == [("scratch", "deletes", "ok")]
 
 
 def test_a_registry_that_wants_a_login_is_told_who_asks(
@@ -105,15 +124,20 @@ def test_an_amazon_repository_whose_tags_cannot_move_or_that_aws_empties_is_wron
             "action": {"type": "expire"},
         }
         text = json.dumps({"rules": [policy]})
-        ecr.put_lifecycle_policy(repositoryName="team/stack", lifecyclePolicyText=text)
+        for name in ("team/base", "team/stack"):
+            ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=text)
         report = site.run("setup", status=1)
-        wrong = {
-            finding["what"]: finding["detail"]
+        wrong = [
+            (finding["what"], word)
             for finding in report["registries"][0]["findings"]
-            if finding["state"] == "wrong"
-        }
-        assert "IMMUTABLE" in wrong["team/base"]
-        assert "lifecycle policy" in wrong["team/stack"]
+            for word in ("IMMUTABLE", "lifecycle policy")
+            if finding["state"] == "wrong" and word in finding["detail"]
+        ]
+        assert sorted(wrong) == [
+            ("team/base", "IMMUTABLE"),
+            ("team/base", "lifecycle policy"),
+            ("team/stack", "lifecycle policy"),
+        ]
 
 
 def _together(registry: Registry) -> list[str]:

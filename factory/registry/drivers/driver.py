@@ -34,11 +34,14 @@ class Driver(Protocol):
     """
 
     def check(self, images: Collection[str]) -> tuple[Finding, ...]:
-        """Look whether the registry serves for these images, and change nothing."""
+        """Look whether the registry serves for these images; only what reads is sent."""
         ...
 
     def create(self, images: Collection[str]) -> tuple[Finding, ...]:
-        """Create what the images need and is not there; what another run creates meanwhile is fine."""
+        """Create what the images need and is not there, and try what only a try tells.
+
+        What another run creates meanwhile is fine.
+        """
         ...
 
     def repositories(self, images: Collection[str]) -> Repositories:

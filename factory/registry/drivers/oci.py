@@ -35,30 +35,39 @@ class OciDriver:
     made_of: Reader = field(repr=False)
 
     def check(self, images: Collection[str]) -> tuple[Finding, ...]:
-        """Whether it answers, who is asking, whether it gives and, where it may be emptied, deletes."""
+        """Whether it answers, who is asking, and whether it gives; nothing is sent that could delete."""
         registry = self.client.registry
         self.client.check()
         scheme = "plain HTTP" if self.client.plain_http else "HTTPS"
         repository = registry.repository(next(iter(sorted(images)), "image"))
         login = self.client.login(repository)
-        findings = [
+        untried = (
+            "persistent: never asked to"
+            if registry.kind == "persistent"
+            else "only a setup tries, with nothing"
+        )
+        return (
             Finding(what="answers", state="ok", detail=scheme),
             Finding(
                 what="login", state="ok", detail="one is there" if login else "none: nobody is logged in"
             ),
             _tried("reads", lambda: f"{len(self.client.tags(repository))} tags in {repository}"),
-        ]
-        if registry.kind == "disposable":
-            findings.append(_tried("deletes", lambda: self._may_delete(repository)))
-        else:
-            findings.append(Finding(what="deletes", state="not checked", detail="persistent: never asked to"))
-        return tuple(findings)
+            Finding(what="deletes", state="not checked", detail=untried),
+        )
 
     def create(self, images: Collection[str]) -> tuple[Finding, ...]:
-        """Nothing has to be created; whether it takes something is tried with an upload that is cancelled."""
+        """Nothing has to be created; what the registry allows is tried.
+
+        Whether it takes something with an upload that is cancelled; whether one that may be emptied deletes
+        with a digest that nothing has.
+        """
         self.client.check()
-        repository = self.client.registry.repository(next(iter(sorted(images)), "image"))
-        return (_tried("takes", lambda: self._may_push(repository)),)
+        registry = self.client.registry
+        repository = registry.repository(next(iter(sorted(images)), "image"))
+        takes = _tried("takes", lambda: self._may_push(repository))
+        if registry.kind == "persistent":
+            return (takes,)
+        return (takes, _tried("deletes", lambda: self._may_delete(repository)))
 
     def repositories(self, images: Collection[str]) -> Repositories:
         """Those of the registry's catalogue in its path, and those of the images.
