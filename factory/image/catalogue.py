@@ -98,7 +98,7 @@ class Catalogue:
             parents=parents,
             inputs=own.inputs,
             build_args=own.build_args,
-            registry=own.registry or common.registry,
+            registry=(common.registry if own.registry is None else own.registry) or None,
             tests=own.tests or common.tests or ImageDefinition.tests,
             moving_tag=own.moving_tag or common.moving_tag or ImageDefinition.moving_tag,
             flavor=flavor,
@@ -113,7 +113,7 @@ class Catalogue:
             parents=table.parents,
             inputs=table.inputs,
             build_args=table.build_args,
-            registry=table.registry,
+            registry=table.registry or None,
             tests=table.tests or ImageDefinition.tests,
             moving_tag=table.moving_tag or ImageDefinition.moving_tag,
         )

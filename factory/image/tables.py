@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import get_args
+from typing import Literal, get_args
 
 from factory.errors import SpecError
 from factory.flavor.references import PATH_COMPONENT, check_image
@@ -22,13 +22,16 @@ _LIKE_AN_IDENTITY = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{48})?")
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTable:
-    """What is said of one image, or of all flavors; None, or empty, where nothing is said."""
+    """What is said of one image, or of all flavors; None, or empty, where nothing is said.
+
+    ``registry`` is False where the image is to have none, whatever is said of all flavors.
+    """
 
     kind: Kind | None = None
     parents: tuple[Parent, ...] = ()
     inputs: tuple[str, ...] | None = None
     build_args: tuple[tuple[str, str], ...] = ()
-    registry: str | None = None
+    registry: str | Literal[False] | None = None
     tests: TestLevel | None = None
     downstream: bool | None = None
     moving_tag: str | None = None
@@ -109,7 +112,7 @@ def _image(
         parents=parents,
         inputs=_inputs(table) if isinstance(content, dict) and "inputs" in content else None,
         build_args=_build_args(table, parents),
-        registry=_registry(table, registries),
+        registry=_own_registry(table, content, registries),
         tests=_level(table),
         downstream=_flag(table, "downstream", content) if kind == "flavor" else None,
         moving_tag=_moving_tag(table),
@@ -202,6 +205,16 @@ def _inputs(table: Table) -> tuple[str, ...]:
                 "inputs", f"{pattern!r} is not a pattern", "Write, for instance, *.txt or src/**."
             )
     return patterns
+
+
+def _own_registry(table: Table, content: object, registries: Collection[str]) -> str | Literal[False] | None:
+    if not (isinstance(content, dict) and isinstance(content.get("registry"), bool)):
+        return _registry(table, registries)
+    if table.flag("registry", default=False):
+        raise table.refuse(
+            "registry", "true names none", 'Write registry = "NAME", or false for an image that has none.'
+        )
+    return False
 
 
 def _registry(table: Table, registries: Collection[str]) -> str | None:

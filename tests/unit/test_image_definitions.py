@@ -54,6 +54,14 @@ def test_what_is_said_of_flavors_holds_for_each_that_says_nothing_itself(tmp_pat
     assert image.parents[0].image == BASE
 
 
+def test_one_flavor_has_no_registry_where_all_others_have(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path)
+    make_flavor(repository)
+    head = '[registries.a]\nurl = "quay.io/a"\nclass = "persistent"\n[flavors]\nregistry = "a"\n'
+    _write(repository, f"{head}[images.{NAME}]\nregistry = false\n")
+    assert read_catalogue(repository).definition(NAME).registry is None
+
+
 def test_images_of_four_tiers_are_read(tmp_path: Path) -> None:
     catalogue = read_catalogue(four_tiers(tmp_path))
     assert catalogue.names == ("base", "launcher", "stack", "trainer")
@@ -108,6 +116,9 @@ def test_several_parents_keep_their_order(tmp_path: Path) -> None:
         (table("stack", "stack", BASE, "downstream = true"), "unknown keys: downstream"),
         (table("stack", "stack", BASE, 'name = "other"'), "unknown keys: name"),
         (table("stack", "stack", BASE, 'registry = "x"'), "'x' is not declared"),
+        (table("stack", "stack", BASE, "registry = true"), "registry: true names none"),
+        (table("stack", "stack", BASE, "registry = 1"), "registry is not a string"),
+        ("[flavors]\nregistry = false\n", "registry is not a string"),
         (table("missing", "stack", BASE), "is not there"),
         (table("stock", "stack", BASE), "is not there"),
         (table("stack", "flavor", BASE), "is not there"),
