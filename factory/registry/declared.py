@@ -167,6 +167,12 @@ def _driver(table: Table) -> DriverName:
 
 def _url(table: Table, driver: DriverName) -> str:
     url = table.text("url")
+    if url.startswith("["):
+        raise table.refuse(
+            "url",
+            f"{url!r} has an address of IPv6, which skopeo and podman take for no part of an image's name",
+            "Write a name that leads there in its place, such as localhost:5000/team for [::1]:5000/team.",
+        )
     if not _URL.fullmatch(url):
         raise table.refuse(
             "url",

@@ -1,13 +1,19 @@
 """Where a registry is: the same value for all ways to write one place, so that one is never taken for two."""
 
 import re
+import socket
 from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import IPv4Address
 
 Place = tuple[str, ...]
 """A host, and the components of a path on it."""
 
-_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){0,3}|0\.0\.0\.0|\[::1\]")
-_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+# RFC 6761 gives this machine all names below localhost, and files of hosts some more.
+_LOOPBACK = re.compile(
+    r"(?:[a-z0-9-]+\.)*localhost(?:\.localdomain)?|localhost6?|ip6-(?:localhost|loopback)|\[::1\]"
+)
+_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com")
 # Amazon's registry of an account and region has several hosts: with and without FIPS, IPv4 alone and both.
 _AMAZON = re.compile(r"(?P<account>[0-9]{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\..+")
 # Google's older hosts are repositories of Artifact Registry, named after the host, in these locations.
@@ -20,7 +26,10 @@ def place(url: str) -> Place:
     """Where ``HOST[:PORT][/PATH]`` is: whatever is written so comes to one host and the path's components."""
     host, *path = url.split("/")
     name, port = _parted(host)
-    if _LOOPBACK.fullmatch(name):
+    address = _address(name)
+    if address is not None:
+        name = str(address)
+    if _LOOPBACK.fullmatch(name) or (address and (address.is_loopback or address.is_unspecified)):
         name = "localhost"
     elif name in _DOCKER_HUB:
         name = _DOCKER_HUB[0]
@@ -34,6 +43,13 @@ def place(url: str) -> Place:
 def lies_in(inner: Sequence[str], outer: Sequence[str]) -> bool:
     """Whether a place is another one, or lies in it."""
     return tuple(inner[: len(outer)]) == tuple(outer)
+
+
+def _address(name: str) -> IPv4Address | None:
+    """The address that a host's name is, in any form that resolvers take (inet_aton), such as 127.1."""
+    with suppress(OSError):
+        return IPv4Address(socket.inet_aton(name))
+    return None
 
 
 def _parted(host: str) -> tuple[str, str]:

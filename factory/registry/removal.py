@@ -9,7 +9,7 @@ from factory.console import Progress
 from factory.errors import RegistryError
 from factory.registry.declared import Registry
 from factory.registry.drivers.driver import Driver
-from factory.registry.retention import Key, Verdict
+from factory.registry.retention import Key, Verdict, has_it_too
 
 State = Literal["deleted", "gone already", "failed", "kept"]
 
@@ -119,7 +119,7 @@ def _guarded(run: _Run, repository: str, digests: Iterable[str]) -> str:
                 f"the persistent registry {registry.name} does not tell whether this is there: {error.reason}"
             )
         if found:
-            return f"the persistent registry {registry.name} has it as well: both may be one place"
+            return has_it_too(registry.name)
     return ""
 
 

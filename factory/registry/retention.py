@@ -69,13 +69,14 @@ def decide(
     """
     declared = (*registries, *(holding.registry for holding in holdings))
     persistent = [registry for registry in declared if registry.kind == "persistent"]
+    twins = _in_persistent(holdings)
     kinship = Kinship(holdings)
     kept: dict[Key, str] = {}
     for holding in holdings:
         newest = _newest(holding, kinship) if purpose == "prune" else frozenset()
         whole = _of_registry(holding, targets, holdings)
         for image in holding.images:
-            reason = whole or _of_place(holding, image, persistent)
+            reason = whole or _of_place(holding, image, persistent) or _of_twin(image, twins)
             reason = reason or next(_of_image(holding, image, policy, kinship), "")
             if not reason and purpose == "prune" and not kinship.is_bound(_key(holding, image)):
                 reason = next(_of_age(holding.registry, image, policy, newest), "")
@@ -128,6 +129,28 @@ def _of_place(holding: Holding, image: StoredImage, persistent: Iterable[Registr
         if lies_in(holding.place_of(image), place(registry.url)):
             return f"it lies in the persistent registry {registry.name} ({registry.url})"
     return ""
+
+
+def has_it_too(registry: str) -> str:
+    """Why what a persistent registry of another host has stays: a host can have two names."""
+    return f"the persistent registry {registry} has it as well: both may be one place"
+
+
+def _in_persistent(holdings: Iterable[Holding]) -> dict[tuple[str, str], str]:
+    """What the persistent registries hold, by repository and digest: the name of the registry."""
+    return {
+        (image.repository, digest): holding.registry.name
+        for holding in holdings
+        if holding.registry.kind == "persistent"
+        for image in holding.images
+        for digest in (image.digest, *image.parts)
+    }
+
+
+def _of_twin(image: StoredImage, twins: Mapping[tuple[str, str], str]) -> str:
+    """Why what a persistent registry holds too, or what it is attached to, stays."""
+    found = (twins.get((image.repository, digest)) for digest in (image.digest, *image.subjects))
+    return next((has_it_too(name) for name in found if name), "")
 
 
 def _of_image(holding: Holding, image: StoredImage, policy: Policy, kinship: Kinship) -> Iterator[str]:

@@ -88,6 +88,19 @@ def test_without_a_name_all_disposable_registries_are_meant_and_the_help_says_so
     assert "Without a name ALL disposable registries" in " ".join(site.capsys.readouterr().out.split())
 
 
+def test_a_second_name_of_a_persistent_registry_is_seen_before_anything_is_deleted(site: KeptSite) -> None:
+    old = site.shelf.image("scratch/stack", "a", labels=labels("stack", "s1"))
+    with fault_proxy(site.shelf.host) as proxy:
+        site.declare(
+            f"release persistent {proxy.host}/scratch", f"scratch disposable {site.shelf.host}/scratch"
+        )
+        for words in (("teardown",), ("teardown", "--yes")):
+            fates = site.run(*words)["fates"]
+            (reason,) = (fate["reason"] for fate in fates if fate["registry"] == "scratch")
+            assert reason == "the persistent registry release has it as well: both may be one place"
+    assert site.shelf.has("scratch/stack", old)
+
+
 def test_an_index_goes_with_the_parts_that_nothing_else_names(site: KeptSite) -> None:
     parts = [
         site.shelf.image("scratch/base", labels=labels("base", "b1"), layers=(word,), days=days)

@@ -94,6 +94,14 @@ def test_what_is_no_address_of_a_registry_is_refused(tmp_path: Path, url: str) -
         _read(tmp_path, _table("x", url, "persistent"))
 
 
+@pytest.mark.parametrize("url", ["[::1]:5000/team", "[::1]", "[2001:db8::1]/x"])
+def test_an_address_of_ipv6_is_refused_with_what_to_write_in_its_place(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        _read(tmp_path, _table("x", url, "persistent"))
+    assert f"{url!r} has an address of IPv6" in raised.value.reason
+    assert "localhost" in raised.value.solution
+
+
 @pytest.mark.parametrize(
     ("url", "driver"),
     [

@@ -210,22 +210,27 @@ def _textual(inner: tuple[str, ...], outer: tuple[str, ...]) -> bool:
     return inner == outer
 
 
+# Both look whether a persistent registry has it too: before anything is decided, and before each delete.
+_NO_TWINS: list[tuple[object, str, object]] = [
+    (retention, "_of_twin", _no_reason),
+    (removal, "_guarded", _no_reason),
+]
 BROKEN: list[tuple[str, Callable[[Layout, Stored], object], list[tuple[object, str, object]]]] = [
-    ("a second name of a host is not seen", _lost_of_persistent, [(removal, "_guarded", _no_reason)]),
+    ("a second name of a host is not seen", _lost_of_persistent, [*_NO_TWINS]),
     (
         "the place is not looked at",
         _lost_of_persistent,
-        [(retention, "_of_place", _no_reason), (removal, "_guarded", _no_reason)],
+        [(retention, "_of_place", _no_reason), *_NO_TWINS],
     ),
     (
         "hosts are compared as they are written",
         _lost_of_persistent,
-        [(retention, "place", lambda url: tuple(url.split("/"))), (removal, "_guarded", _no_reason)],
+        [(retention, "place", lambda url: tuple(url.split("/"))), *_NO_TWINS],
     ),
     (
         "what lies inside is not seen",
         _lost_of_persistent,
-        [(retention, "lies_in", _textual), (removal, "_guarded", _no_reason)],
+        [(retention, "lies_in", _textual), *_NO_TWINS],
     ),
     (
         "the class is not looked at",
@@ -233,7 +238,7 @@ BROKEN: list[tuple[str, Callable[[Layout, Stored], object], list[tuple[object, s
         [
             (retention, "_of_registry", _no_reason),
             (retention, "_of_place", _no_reason),
-            (removal, "_guarded", _no_reason),
+            *_NO_TWINS,
         ],
     ),
     ("parents do not count", _lost_parents, [(Kinship, "bound", _no_reasons)]),

@@ -126,6 +126,19 @@ def test_a_parent_is_found_by_whatever_the_label_has_of_it(parent: StandsOn) -> 
     assert _decided(base, child, newer)[base.digest] == "scratch: stack:latest stands on it, and stays"
 
 
+@pytest.mark.parametrize("purpose", ["prune", "teardown"])
+def test_what_a_persistent_registry_has_as_well_stays_with_its_bill(purpose: Purpose) -> None:
+    """Its host has another name, and what is written does not tell that both are one."""
+    old, other = _image("old"), _image("other", days=90)
+    bill = replace(_image("bill"), made=None, tags=(), subjects=(old.digest,))
+    alias = Registry(name="alias", url="alias.example", kind="persistent")
+    # The same image in another repository is another copy.
+    there = Holding(registry=alias, images=(old, replace(other, repository="elsewhere/stack")))
+    found = _decided(old, other, bill, NEWEST, purpose=purpose, others=(there,))
+    reason = "the persistent registry alias has it as well: both may be one place"
+    assert (found[old.digest], found[bill.digest], found[other.digest]) == (reason, reason, "")
+
+
 def test_what_an_image_without_labels_is_built_on_is_seen_by_its_layers() -> None:
     base = replace(_image("b", name="base"), layers=("l1", "l2"))
     equal = replace(_image("e", name="base"), layers=("l1", "l2", "l3"))
