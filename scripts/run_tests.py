@@ -1,9 +1,9 @@
-"""Run every test, in two processes beside one another: `run_tests.py [PYTEST OPTION]...`.
+"""Run every test, in three processes beside one another: `run_tests.py [PYTEST OPTION]...`.
 
-Tests that run containers wait for disks and downloads most of the time, the others for a processor, so the
-two together take little longer than the slower one. What the first prints comes as it runs; what the
-second printed comes when both have ended, and then one line that counts. Reports in JUnit's form go
-to ``.work/junit-containers.xml`` and ``.work/junit-others.xml``.
+Tests that run containers wait for disks and downloads much of the time, the others for a processor, so that
+all together take much less than one after the other. What the tests without containers print comes as it
+runs; what the others printed comes when all have ended, and then one line that counts. Reports in JUnit's
+form go to ``.work/junit-NAME.xml``.
 """
 
 import subprocess
@@ -11,38 +11,61 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from xml.etree import ElementTree as ET
 
-CONTAINERS = "container or tekton"
+SHOWN_LATER = {"containers": "container and not tekton", "tekton": "tekton"}
+SHOWN = {"others": "not (container or tekton)"}
 REPORTS = Path(".work")
 
 
 def main() -> int:
-    """Run both, and return the status of the first that is not 0."""
+    """Run all, and return the status of the first that is not 0."""
     start = time.monotonic()
     REPORTS.mkdir(exist_ok=True)
-    with tempfile.TemporaryFile() as shown_later:
-        containers = subprocess.Popen(
-            _command("containers", CONTAINERS), stdout=shown_later, stderr=subprocess.STDOUT
-        )
-        try:
-            others = subprocess.run(_command("others", f"not ({CONTAINERS})"), check=False)
-            print("\nthe tests that run containers:", flush=True)
-            containers.wait()
-        finally:
-            if containers.poll() is None:
-                containers.terminate()
-                containers.wait()
-            shown_later.seek(0)
-            sys.stdout.buffer.write(shown_later.read())
+    for old in REPORTS.glob("junit-*.xml"):
+        old.unlink()
+    with ExitStack() as stack:
+        later = {name: _Later.begin(stack, name, marked) for name, marked in SHOWN_LATER.items()}
+        statuses = [
+            subprocess.run(_command(name, marked), check=False).returncode for name, marked in SHOWN.items()
+        ]
+        for name, run in later.items():
+            statuses.append(run.process.wait())
+            print(f"\nthe tests of {name}:", flush=True)
+            run.said.seek(0)
+            sys.stdout.buffer.write(run.said.read())
+            sys.stdout.flush()
     print(_count(time.monotonic() - start))
-    return others.returncode or containers.returncode
+    return next((status for status in statuses if status != 0), 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Later:
+    """A run whose output is kept."""
+
+    process: "subprocess.Popen[bytes]"
+    said: BinaryIO
+
+    @staticmethod
+    def begin(stack: ExitStack, name: str, marked: str) -> "_Later":
+        said = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+        process = subprocess.Popen(_command(name, marked), stdout=said, stderr=subprocess.STDOUT)
+        stack.callback(_end, process)
+        return _Later(process=process, said=said)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.terminate()
+        process.wait()
 
 
 def _command(name: str, marked: str) -> list[str]:
     report = REPORTS / f"junit-{name}.xml"
-    report.unlink(missing_ok=True)
     return [sys.executable, "-m", "pytest", "-m", marked, f"--junit-xml={report}", *sys.argv[1:]]
 
 

@@ -78,9 +78,12 @@ def test_what_hooks_set_copy_and_run_is_in_the_image_of_both_ways_to_build(
     tmp_path: Path, base_image: str, tag: str
 ) -> None:
     flavor = _flavor(tmp_path)
+    links = ("--find-links", tmp_path / "wheels")
+    # A build prefetches nothing where the engine has the image of an earlier run of this test.
+    factory("--root", tmp_path, "prefetch", flavor.name, "--output", tmp_path / "prefetched", *links)
     factory(
         "--root", tmp_path, "--json", "build", flavor.name, "--base-image", base_image, "--hermetic",
-        "--prefetched", tmp_path / "prefetched", "--find-links", tmp_path / "wheels", "--tag", tag,
+        "--prefetched", tmp_path / "prefetched", *links, "--tag", tag,
     )  # fmt: skip
     said, own_path, nothing, files, version, user, midstream, path = _seen(tag)
     assert (said, nothing) == ('say "hi" for $5, it is #1', "the-rest")
