@@ -156,11 +156,11 @@ class PartBuilder:
     ) -> PartBuilt:
         """Build a part, or find it."""
         labels = labels or {}
-        key = self._key(part, base, epoch, labels)
+        options = part.options if isinstance(part, Stage) else self.found.final.options
+        key = self._key(part, base, options, epoch, labels)
         if not self.fresh and (image := find_image(self.recipe.engine, segment_tag(key))) is not None:
             return PartBuilt(title=title, key=key, image=image.id, kept=True)
         self.say(f"{self.recipe.name}: {title}")
-        options = part.options if isinstance(part, Stage) else self.found.final.options
         text = dockerfile_of(self.found, part, base=base, images=self._known(), options=options)
         with tempfile.TemporaryDirectory() as folder:
             dockerfile, id_file = Path(folder) / "Dockerfile", Path(folder) / "id"
@@ -182,12 +182,15 @@ class PartBuilder:
     def _known(self) -> dict[str, str]:
         return {**self.recipe.bases, **self.images}
 
-    def _key(self, part: Segment | Stage, base: str, epoch: int, labels: Mapping[str, str]) -> str:
+    def _key(
+        self, part: Segment | Stage, base: str, options: str, epoch: int, labels: Mapping[str, str]
+    ) -> str:
         declared = declared_arguments(_with_carried(self.found, part))
         values = {**argument_values(self.found, self.recipe.arguments), **self._given(declared, epoch)}
         told = {
-            "version": 1,
+            "version": 2,
             "base": base,
+            "options": options,
             "epoch": epoch,
             "text": [[*(text for _, text in found.pieces), found.heredoc] for found in part.instructions],
             "carried": part.carried if isinstance(part, Segment) else (),

@@ -1,11 +1,14 @@
 """What came of the tests of an image, as data: the one source of every report."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 Level = Literal["quick", "standard", "full"]
 Status = Literal["passed", "failed", "skipped", "error"]
 LEVELS: tuple[Level, ...] = ("quick", "standard", "full")
+# Where the Dockerfile of a flavor has the locks of its layers of packages.
+_PACKAGE_LAYER = re.compile(r"/usr/share/factory/layers/([a-z0-9-]+)/\S")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,12 @@ class Layer:
     digest: str
     size: int
     created_by: str
+
+    @property
+    def packages(self) -> str:
+        """The name of the flavor's layer of packages that this is; empty where it is none."""
+        found = _PACKAGE_LAYER.search(self.created_by)
+        return found[1] if found else ""
 
 
 @dataclass(frozen=True, kw_only=True)

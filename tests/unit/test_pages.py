@@ -118,6 +118,12 @@ def test_slices_lie_side_by_side_and_fill_the_chart() -> None:
     ]
 
 
+def test_a_layer_of_packages_has_its_name() -> None:
+    text = "/bin/sh -c umask 002 && uv pip install -r /usr/share/factory/layers/large-1/requirements.txt"
+    found = _read(report_page(_report(layers=(_layer(10), _layer(30, text)))))
+    assert "Packages: large-1" in found.text
+
+
 def test_layer_too_thin_to_be_seen_still_takes_its_place() -> None:
     slices = layer_slices([_layer(500), _layer(1), _layer(499)])
     assert [one.number for one in slices] == [1, 3]
