@@ -122,7 +122,7 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
             names=request.names,
             change=lambda image: _changed(image, request),
             pull=request.pull,
-            force=request.force or request.verify or request.layout is not None,
+            forced_by=_forced_by(request),
             engine=request.engine,
         ),
     )
@@ -179,7 +179,9 @@ def require_buildable(flavor: Flavor) -> None:
 def build_arguments(target: Target, engine: Engine, *, dockerfile: Path, context: Path) -> tuple[str, ...]:
     """The engine's arguments for one build of a whole Dockerfile: docker's build, and podman's by hand."""
     arguments = ["build", "--file", str(dockerfile), "--tag", target.step.local or target.moving]
-    for name, value in target.arguments.items():
+    # As recorded in parents.json, where it is: the engine reads the name alone.
+    pinned = {parent.argument: parent.pinned for parent in target.step.parents if parent.pinned}
+    for name, value in {**target.arguments, **pinned}.items():
         arguments += ["--build-arg", f"{name}={value}"]
     if target.hermetic:
         arguments += ["--network", "none"]
@@ -226,6 +228,16 @@ def _changed(image: ImageDefinition, request: BuildRequest) -> ImageDefinition:
     # Where all are asked for, what has no downstream build is built as ever.
     downstream = wanted and (image.flavor is not None or bool(request.names))
     return changed(image, base_image=request.base_image, downstream=downstream)
+
+
+def _forced_by(request: BuildRequest) -> str:
+    """The option that asks for a build of what is there already."""
+    asked = (
+        ("--force", request.force),
+        ("--verify-reproducible", request.verify),
+        ("--layout", request.layout is not None),
+    )
+    return next((option for option, given in asked if given), "")
 
 
 def _is_hermetic(request: BuildRequest) -> bool:

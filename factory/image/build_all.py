@@ -1,6 +1,6 @@
 """All images of a build, parents before children, several side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def _side_by_side(place: Workplace) -> dict[str, BuiltImage]:
     waiting = {target.name: target for target in place.plan.targets}
     done: dict[str, BuiltImage] = {}
     running: dict[Future[BuiltImage], str] = {}
-    failures: list[FactoryError] = []
+    failures: dict[str, FactoryError] = {}
     stop, pool = Stop(), ThreadPoolExecutor(max_workers=max(1, place.plan.request.jobs))
     ended = False
     try:
@@ -74,7 +74,7 @@ def _side_by_side(place: Workplace) -> dict[str, BuiltImage]:
                         _drop_above(name, waiting)
                 elif isinstance(error, FactoryError):
                     place.say(f"{name}: failed")
-                    failures.append(error)
+                    failures[name] = error
                 else:
                     raise error
         ended = True
@@ -84,8 +84,16 @@ def _side_by_side(place: Workplace) -> dict[str, BuiltImage]:
             stop.stop()
         pool.shutdown(cancel_futures=True)
     if failures:
-        raise failures[0]
+        raise _one_of(failures)
     return done
+
+
+def _one_of(failures: Mapping[str, FactoryError]) -> FactoryError:
+    """The first failure, which tells of the others that came to their end beside it."""
+    (_, first), *others = failures.items()
+    for name, other in others:
+        first.reason += f"\n{name} failed too: {other.reason}"
+    return first
 
 
 def _drop_above(name: str, waiting: dict[str, Target]) -> None:

@@ -224,6 +224,7 @@ def make_recipe(place: Workplace, target: Target, bases: dict[str, str], context
     definition, step = target.step.definition, target.step
     newest, layers = package_epochs(definition, os.environ)
     text = (context / definition.dockerfile).read_text(encoding="utf-8")
+    inputs = {} if step.manifest is None else step.manifest.inputs
     return Recipe(
         name=target.name,
         engine=place.plan.engine,
@@ -231,9 +232,9 @@ def make_recipe(place: Workplace, target: Target, bases: dict[str, str], context
         arguments=target.arguments,
         bases=bases,
         labels=_labels(target),
-        inputs={} if step.manifest is None else step.manifest.inputs,
+        inputs=inputs,
         context=context,
-        epoch=choose_epoch(os.environ, newest_upload=newest, folder=definition.folder),
+        epoch=choose_epoch(os.environ, newest_upload=newest, folder=definition.folder, inputs=inputs),
         layer_epochs=layers,
         network=not target.hermetic,
         prefetched=target.prefetched,

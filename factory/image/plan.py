@@ -25,15 +25,16 @@ class PlanRequest:
 
     ``names`` are names of images or paths of flavor folders, none of them is all; ``change`` is made to
     each image that is named, and not to the parents that come along (`definitions.changed`). ``pull``:
-    ask the origins of external parents for their digests. ``offline``: ask no registry. ``force``:
-    build what is asked for, whatever is there. ``engine`` as in `factory.image.engine.find_engine`.
+    ask the origins of external parents for their digests. ``offline``: ask no registry. ``forced_by``:
+    the option by which what is asked for is built whatever is there; empty where it is not. ``engine`` as in
+    `factory.image.engine.find_engine`.
     """
 
     names: Sequence[str] = ()
     change: Callable[[ImageDefinition], ImageDefinition] | None = None
     pull: bool = False
     offline: bool = False
-    force: bool = False
+    forced_by: str = ""
     engine: str | None = None
 
 
@@ -252,7 +253,7 @@ def _to_build(scene: _Scene) -> frozenset[str]:
     """What is asked for and is nowhere, and the parents of that which are nowhere either."""
     needed, found = set(scene.asked), set[str]()
     for name in reversed(tuple(scene.images)):
-        forced = scene.request.force and name in scene.asked
+        forced = scene.request.forced_by != "" and name in scene.asked
         if name in needed and name in scene.manifests and (forced or not scene.standing.is_somewhere(name)):
             found.add(name)
             needed |= {parent.image for parent in _own_parents(scene.images[name])}
@@ -262,7 +263,9 @@ def _to_build(scene: _Scene) -> frozenset[str]:
 def _reasons(scene: _Scene, to_build: frozenset[str]) -> dict[str, tuple[str, ...]]:
     missing = [scene.images[name] for name in to_build if not scene.standing.is_somewhere(name)]
     before = last_builts(missing, scene.stores)
-    reasons: dict[str, tuple[str, ...]] = dict.fromkeys(to_build, ("asked for by --force",))
+    reasons: dict[str, tuple[str, ...]] = dict.fromkeys(
+        to_build, (f"asked for by {scene.request.forced_by}",)
+    )
     for image in missing:
         reference, manifest = before.get(image.name, (None, None))
         if reference is None:

@@ -138,8 +138,12 @@ def test_a_build_that_fails_moves_no_name(world: World) -> None:
     first = world.build(world.name("base"))
     with (world.folder("base") / "Dockerfile").open("a") as file:
         file.write("RUN echo the reason; exit 3\n")
-    failed = world.build(world.name("base"), "--jobs", "2", status=EngineError.exit_code)
-    assert "the reason" in failed["error"]["reason"]
+    world.image("launcher", "launcher", world.base, more="RUN echo another reason; exit 4\n")
+    words = (world.name("base"), world.name("launcher"), "--jobs", "2")
+    failed = world.build(*words, status=EngineError.exit_code)["error"]["reason"]
+    assert "\nthe reason" in failed
+    # Both had begun before one of them had failed.
+    assert "another reason" in failed
     assert world.tagged("base") == first["id"]
 
 
@@ -189,13 +193,20 @@ def test_the_same_inputs_make_the_same_image(world: World) -> None:
     time.sleep(1)
     again = world.build(world.name("base"), "--force")
     assert (again["action"], again["id"]) == ("built", built["id"])
+    assert again["reasons"] == ["asked for by --force"]
+    planned = world.build(world.name("base"), "--verify-reproducible", "--dry-run")
+    assert "asked for by --verify-reproducible" in json.dumps(planned)
 
 
 def test_a_build_that_hangs_on_the_time_is_found_with_the_file(world: World) -> None:
+    world.image("stack", "stack", world.name("base"))
+    world.image("trainer", "trainer", world.name("stack"))
     with (world.folder("base") / "Dockerfile").open("a") as file:
         file.write("RUN echo same > /same && date +%s.%N > /x\n")
-    found = world.build(world.name("base"), "--verify-reproducible", status=1)
-    assert found["action"] == "differs"
+    # What stands on it has nothing to stand on: its difference is the answer.
+    names = [world.name(image) for image in ("trainer", "stack", "base")]
+    (found,) = world.build(*names, "--verify-reproducible", status=1)["images"]
+    assert (found["image"], found["action"]) == (world.name("base"), "differs")
     assert "/x differs in its content" in found["difference"]
     assert "its own instructions" in found["difference"]
     assert world.tagged("base") == ""

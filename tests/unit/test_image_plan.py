@@ -42,7 +42,7 @@ def _no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _plan(repository: Repository, *names: str, pull: bool = False, force: bool = False) -> Plan:
-    return plan_images(repository, PlanRequest(names=names, pull=pull, force=force))
+    return plan_images(repository, PlanRequest(names=names, pull=pull, forced_by="--force" if force else ""))
 
 
 def _identities(repository: Repository) -> dict[str, str | None]:
