@@ -14,6 +14,7 @@ from factory.dockerfile.sources import Source, arguments, context_sources
 from factory.errors import ImageError
 from factory.files import TEMPORARY_SUFFIX, storage_error
 from factory.image.definitions import ImageDefinition
+from factory.image.outside import refuse_undeclared
 
 _MAGIC = re.compile(r"[*?\[]")
 _FEW = 5
@@ -37,11 +38,13 @@ def read_inputs(definition: ImageDefinition) -> dict[str, InputFile]:
 
     Raises:
         ImageError: a file that is declared or copied is not there, lies outside the folder, or is copied
-            without being declared; or the Dockerfile does not take an argument that it is given.
+            without being declared; or the Dockerfile does not take an argument that it is given, or takes
+            from an image that is none of the parents.
         StorageError: a file cannot be read.
     """
     instructions = _instructions(definition)
     _refuse_untaken(definition, instructions)
+    refuse_undeclared(definition, instructions)
     context = _Context(folder=definition.folder, ignored=_ignored(definition.folder))
     copied = _copied(definition, instructions, context)
     declared: Collection[str] = copied

@@ -13,7 +13,7 @@ BASE = "registry.example.com/vendor/base:1"
 DOCKERFILE = """\
 ARG BASE_IMAGE={base}
 FROM ${{BASE_IMAGE}}
-COPY {sources} /app/
+{copied}
 """
 
 
@@ -26,8 +26,9 @@ def make_image(
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(content)
     folder.mkdir(parents=True, exist_ok=True)
-    copied = " ".join(files) if sources is None else sources
-    (folder / "Dockerfile").write_text(DOCKERFILE.format(base=base, sources=copied or "--from=x /y"))
+    taken = " ".join(files) if sources is None else sources
+    copied = f"COPY {taken} /app/" if taken else "RUN true"
+    (folder / "Dockerfile").write_text(DOCKERFILE.format(base=base, copied=copied))
     return folder
 
 
