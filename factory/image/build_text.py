@@ -62,9 +62,10 @@ def report_parts(plan: BuildPlan, report: BuildReport) -> tuple[str | Table, ...
     differing = [f"{image.image}: {image.difference}" for image in report.images if image.difference]
     if plan.request.verify and not differing:
         differing = ["Built twice from nothing: every layer is the same."]
+    kept = [f"Kept beside {image.image}: {image.artifacts}" for image in report.images if image.artifacts]
     if len(report.images) == 1:
         (image,) = report.images
-        return (_nothing(image, plan) if image.action == "nothing" else _table(image), *differing)
+        return (_nothing(image, plan) if image.action == "nothing" else _table(image), *kept, *differing)
     rows = tuple(
         (
             image.image,
@@ -78,7 +79,7 @@ def report_parts(plan: BuildPlan, report: BuildReport) -> tuple[str | Table, ...
     )
     headings = ("IMAGE", "ACTION", "TAG", "SIZE", "SECONDS", "WHY")
     right = frozenset({"SIZE", "SECONDS"})
-    return (Table(headings=headings, rows=rows, right_aligned=right), *differing)
+    return (Table(headings=headings, rows=rows, right_aligned=right), *kept, *differing)
 
 
 def _planned(plan: BuildPlan, target: Target) -> Planned:

@@ -4,7 +4,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +14,13 @@ from factory.files import exclusive
 from factory.hermetic.layout import MOUNT_POINT
 from factory.hermetic.plan import Fetching
 from factory.hermetic.prefetch import Prefetched, prefetch_flavor
+from factory.image.artifacts import STAGE, keep_artifacts
 from factory.image.build import BuildPlan, Target, build_arguments, shell_command
 from factory.image.building import PartBuilt, Recipe, build_parts
 from factory.image.compare import compare_images
 from factory.image.context import build_context
 from factory.image.dockerfile import mount_in_every_run
-from factory.image.engine import Image, find_image, pull_image, run_engine, tag_image
+from factory.image.engine import Engine, Image, find_image, pull_image, run_engine, tag_image
 from factory.image.epoch import choose_epoch
 from factory.image.labels import image_labels
 from factory.image.package_epochs import package_epochs
@@ -40,7 +41,8 @@ class BuiltImage:
     name in its registry where it is there. ``id`` and ``size`` (its layers in bytes, uncompressed) are None
     where the engine does not have it; ``added`` is what it has over its base image, None where that is not at
     hand; ``seconds`` are the engine's alone. ``parts`` are those that were built now. ``difference`` is
-    what two builds from nothing differ in, where that was asked for and they ``differ``.
+    what two builds from nothing differ in, where that was asked for and they ``differ``. ``artifacts`` is the
+    folder with what the build made beside the image (`keep_artifacts`).
     """
 
     image: str
@@ -58,6 +60,7 @@ class BuiltImage:
     seconds: float
     parts: tuple[str, ...] = ()
     difference: str | None = None
+    artifacts: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,7 @@ def _found(place: Workplace, target: Target) -> BuiltImage:
         # One call for all: starting the engine is most of the time of a run that has nothing to do.
         known = {**dict.fromkeys(names), **find_stored(engine, names)}
     here, moving, base = (known[name] for name in names)
-    if here is not None and target.asked and (moving is None or moving.id != here.id):
+    if here is not None and (moving is None or moving.id != here.id):
         tag_image(engine, here.id, target.moving)
     return _report(target, here, base, action="nothing", seconds=0.0)
 
@@ -140,16 +143,24 @@ def _made(place: Workplace, target: Target, work: Path, *, fresh: bool, twice: b
             f"{place.plan.engine.kind} ended well and does not have {target.name}",
             solution="Look at what it said above, and at its storage settings.",
         )
+    artifacts = _artifacts(place.plan.engine, parts, work)
     if difference is None:
         tag_image(place.plan.engine, image.id, target.step.local or "", target.moving)
     built = tuple(part.title for part in parts if not part.kept)
     action: Action = "built" if difference is None else "differs"
     parent = target.step.parents[0]
     base = find_image(place.plan.engine, parent.pinned or parent.reference)
-    return _report(
+    report = _report(
         target, image, base, action=action, seconds=seconds, prefetched=prefetched, parts=built,
         difference=difference,
     )  # fmt: skip
+    return replace(report, artifacts=artifacts)
+
+
+def _artifacts(engine: Engine, parts: list[PartBuilt], work: Path) -> Path | None:
+    """Where what the build made beside the image is kept; None where it makes nothing."""
+    stage = next((part for part in parts if part.title == f"stage {STAGE}"), None)
+    return None if stage is None else keep_artifacts(engine, stage.image, (work / STAGE).absolute())
 
 
 def prefetch(place: Workplace, target: Target) -> Prefetched | None:

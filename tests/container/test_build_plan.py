@@ -168,6 +168,21 @@ def test_an_interrupted_build_goes_on_behind_the_last_part(world: World) -> None
     assert built["parts"] == ["its own instructions (1 of 1)"]
 
 
+def test_what_the_stage_wheel_holds_is_kept_beside_the_image(world: World) -> None:
+    folder = world.folder("base")
+    built = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE} AS build\nUSER 0\nCOPY file.txt /made/a.whl\n"
+    wheel = "FROM scratch AS wheel\nCOPY --from=build /made/ /\nFROM ${BASE_IMAGE}\n"
+    (folder / "Dockerfile").write_text(f"{built}{wheel}COPY --from=wheel /a.whl /\n")
+    done = world.build(world.name("base"))
+    artifacts = Path(done["artifacts"])
+    assert [path.name for path in artifacts.iterdir()] == ["a.whl"]
+    assert (artifacts / "a.whl").read_text() == "base"
+    (folder / "file.txt").write_text("another")
+    assert Path(world.build(world.name("base"))["artifacts"]) == artifacts
+    assert (artifacts / "a.whl").read_text() == "another"
+    assert world.build(world.name("base"))["artifacts"] is None
+
+
 def test_two_runs_at_once_build_it_once(world: World) -> None:
     with (world.folder("base") / "Dockerfile").open("a") as file:
         file.write("RUN sleep 1\n")

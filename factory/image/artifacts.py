@@ -1,0 +1,48 @@
+"""Keep what an image's build makes beside the image: the files of its stage ``wheel``, in a folder."""
+
+import shutil
+from pathlib import Path
+
+from factory.errors import EngineError
+from factory.files import storage_error, temporary_sibling
+from factory.image.engine import Engine
+from factory.process import run
+
+STAGE = "wheel"
+"""The stage of ``templates/pytorch-base`` that holds what took hours to compile, and nothing else."""
+
+
+def keep_artifacts(engine: Engine, image: str, folder: Path) -> Path:
+    """Copy all files of a stage's image into a folder, which takes the place of an earlier one.
+
+    Args:
+        engine: where the image is.
+        image: the ID of the stage's image.
+        folder: where they go; the caller holds the lock of what it belongs to.
+
+    Raises:
+        EngineError: the engine does not give them.
+        StorageError: the file system refused; what was in the folder is still there.
+    """
+    new = temporary_sibling(folder)
+    try:
+        new.mkdir(parents=True)
+        # No command is ever run: an image without any wants a name of one all the same.
+        container = run([engine.program, "create", "--pull=never", image, "none"]).stdout.split()[-1]
+        try:
+            done = run([engine.program, "cp", f"{container}:/.", new], accept_failure=True)
+        finally:
+            run([engine.program, "rm", container], accept_failure=True)
+        if done.status != 0:
+            raise EngineError(
+                f"{engine.kind} does not give the files of the stage {STAGE}: {done.stderr.strip()}",
+                solution="See whether the disk is full, and build again: what was built is kept.",
+            )
+        if folder.exists():
+            shutil.rmtree(folder)
+        new.rename(folder)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    return folder
