@@ -1,5 +1,6 @@
 """Rules about ``pyproject.toml``: the spec, and what contradicts it."""
 
+import fnmatch
 from collections.abc import Iterator, Mapping
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -8,8 +9,10 @@ from packaging.utils import canonicalize_name
 from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.errors import NotFoundError
+from factory.flavor.layers import default_layers
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.requirements import admits, asked, parse
+from factory.flavor.spec import Spec
 
 _HONOURED = frozenset({"constraint-dependencies", "override-dependencies"})
 _INDEX_KEYS = frozenset(
@@ -27,7 +30,7 @@ _UNSAFE_STRATEGIES = frozenset({"unsafe-best-match", "unsafe-first-match"})
 
 
 def check_project(subject: Subject) -> Iterator[Problem]:
-    """FAC201 to FAC211."""
+    """FAC201 to FAC211, and FAC219."""
     if subject.project is None:
         yield _unreadable(subject)
         return
@@ -37,6 +40,7 @@ def check_project(subject: Subject) -> Iterator[Problem]:
     yield from _python(subject, subject.project)
     yield from _uv_keys(subject)
     yield from _missing(subject, subject.project)
+    yield from _layers(subject, subject.project.spec)
 
 
 def _unreadable(subject: Subject) -> Problem:
@@ -122,6 +126,23 @@ def _python(subject: Subject, project: Project) -> Iterator[Problem]:
             message=f"requires-python is {str(wanted)!r}, and the spec says Python {python}",
             solution=f'Write requires-python = "=={python}.*", or change python in [tool.factory].',
         )
+
+
+def _layers(subject: Subject, spec: Spec) -> Iterator[Problem]:
+    usual = {pattern for layer in default_layers(spec.accelerator) for pattern in layer.patterns}
+    locked = {pin.name for pin in subject.pins}
+    for layer in spec.layers if locked else ():
+        for pattern in layer.patterns:
+            if pattern in usual or fnmatch.filter(locked, pattern):
+                continue
+            yield Problem(
+                code="FAC219",
+                path=PROJECT_FILE,
+                line=subject.project_line(f'"{pattern}"'),
+                message=f"the layer {layer.name} names {pattern}, and nothing in the lock fits that",
+                solution="Write the name as the lock has it, or take it out. "
+                f"`factory layers {subject.flavor.name}` shows what is in which layer.",
+            )
 
 
 def _uv_keys(subject: Subject) -> Iterator[Problem]:

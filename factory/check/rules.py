@@ -65,6 +65,7 @@ RULES = {
     "FAC216": _warning("index-shared", "An index is built for one accelerator; the other gets its builds."),
     "FAC217": _warning("unbounded-dependency", "A later refresh may jump over versions that nobody tried."),
     "FAC218": _warning("exact-dependency", "The next security fix cannot be taken without an edit."),
+    "FAC219": _warning("layer-of-nothing", "A misspelt package is in the last layer, and moves with it."),
     # The lock by itself
     "FAC301": _warning("not-locked", "Without a lock, nothing can be prefetched or built hermetically."),
     "FAC302": _error("unreadable-lock", "What cannot be read is not installed as it was meant."),

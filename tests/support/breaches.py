@@ -90,6 +90,16 @@ BREACHES = [
     _toml("FAC217", "numpy>=2.0,<3", "numpy>2.0,!=2.3", "numpy>2.0", "no upper bound"),
     _toml("FAC218", "numpy>=2.0,<3", "numpy==2.4.1", "numpy==2.4.1", "dependencies pins"),
     _toml("FAC218", '"urllib3>=2.6"', '"urllib3===2.6.2"', "urllib3", "constraint-dependencies pins"),
+    _toml(
+        "FAC219",
+        UV,
+        f'[tool.factory.layers]\nbig = ["numpi", "torch"]\n{UV}',
+        "numpi",
+        "layer big names numpi",
+    ),
+    _toml(
+        "FAC219", UV, f'[tool.factory.layers]\nbig = ["numpi-*"]\n{UV}', "numpi-*", "layer big names numpi-*"
+    ),
     _lock("FAC302", OPTION, f"{OPTION}trl @@ here\n", "trl @@ here"),
     _lock("FAC303", "numpy==2.4.1", "numpy>=2.4.1", "numpy>=2.4.1"),
     _lock("FAC303", "numpy==2.4.1", "numpy==2.4.*", "numpy==2.4.*"),
