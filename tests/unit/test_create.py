@@ -218,3 +218,16 @@ def test_from_a_flavor_with_other_line_endings_they_are_kept(repository: Reposit
     created = create_flavor(repository, replace(CUDA, torch="2.11.1"), source=Flavor(source.folder))
     content = (created.folder / "pyproject.toml").read_bytes()
     assert content.count(b"\r\n") == content.count(b"\n")
+
+
+def test_from_another_flavor_its_layers_are_kept(repository: Repository, source: Flavor) -> None:
+    path = source.folder / "pyproject.toml"
+    path.write_text(
+        path.read_text() + '\n[tool.factory.layers]\nstack = ["torch", "nvidia-*"]\nbig = ["trl"]\n'
+    )
+    created = create_flavor(repository, replace(CUDA, torch="2.11.1"), source=Flavor(source.folder))
+    layers = Flavor(created.folder).project.spec.layers
+    assert [(layer.name, layer.patterns) for layer in layers] == [
+        ("stack", ("torch", "nvidia-*")),
+        ("big", ("trl",)),
+    ]

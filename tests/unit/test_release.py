@@ -80,3 +80,9 @@ def test_what_moves_is_told_from_where_to_where() -> None:
         ("base-image", "registry.example.com/base:1", "registry.example.com/base:2"),
     ]
     assert moved_keys(old, old) == ()
+
+
+def test_the_layers_of_a_flavor_are_kept() -> None:
+    text = TEXT.replace("{index}\n", "") + '\n[tool.factory.layers]\nstack = ["torch"]\nbig = ["pyarrow"]\n'
+    layers = parse_project(promoted(text, index_url=NEW), where="x").spec.layers
+    assert [layer.name for layer in layers] == ["stack", "big"]
