@@ -25,7 +25,12 @@ from factory.lock.find_links import folders_in_environment
     help="Prefetch, then build without a network; implies --downstream, since the midstream build installs "
     "system packages.",
 )
-@click.option("--base-image", metavar="REF", help="Another base image than the flavor's, with tag or digest.")
+@click.option(
+    "--base-image",
+    metavar="REF",
+    help="Another base image, with tag or digest. Of several images it is for those that stand on none of "
+    "the repository's.",
+)
 @click.option(
     "--tag",
     metavar="TAG",

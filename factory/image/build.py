@@ -1,7 +1,7 @@
 """What `factory build` is going to do: which images, from what, under which names. Nothing changes here."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,11 +116,12 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
     named = catalogue.select(request.names) if request.names else ()
     for image in named:
         _require_rendered(image)
+    rebased = _rebased(named, request)
     plan = plan_images(
         repository,
         PlanRequest(
             names=request.names,
-            change=lambda image: _changed(image, request),
+            change=lambda image: _changed(image, request, rebased=image.name in rebased),
             pull=request.pull,
             forced_by=_forced_by(request),
             engine=request.engine,
@@ -223,11 +224,28 @@ def _refuse_unclear(request: BuildRequest) -> None:
         check_tag(request.tag)
 
 
-def _changed(image: ImageDefinition, request: BuildRequest) -> ImageDefinition:
+def _rebased(named: Sequence[ImageDefinition], request: BuildRequest) -> frozenset[str]:
+    """What is put on another base image: of several images those that stand on none of the repository's.
+
+    A child would otherwise leave the parent that is built beside it, and be without what that holds.
+    """
+    if request.base_image is None:
+        return frozenset()
+    found = frozenset(image.name for image in named if len(named) == 1 or image.parents[0].is_reference)
+    if not found:
+        raise SpecError(
+            "--base-image does not say for which image it is: all that are named stand on images of the "
+            "repository",
+            solution="Name the one IMAGE that is to leave its parent, or what they stand on.",
+        )
+    return found
+
+
+def _changed(image: ImageDefinition, request: BuildRequest, *, rebased: bool) -> ImageDefinition:
     wanted = request.downstream or _is_hermetic(request)
     # Where all are asked for, what has no downstream build is built as ever.
     downstream = wanted and (image.flavor is not None or bool(request.names))
-    return changed(image, base_image=request.base_image, downstream=downstream)
+    return changed(image, base_image=request.base_image if rebased else None, downstream=downstream)
 
 
 def _forced_by(request: BuildRequest) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.clean_flavor import NAME, PROJECT, lock_text, make_flavor, make_repository
+from support.tiers import four_tiers
 
 from factory.errors import DriftError, EngineError, FactoryError, LockFileError, SpecError
 from factory.flavor.repository import Flavor, Repository
@@ -288,6 +289,39 @@ def test_an_option_for_one_image_wants_its_name(
     program(engines, "podman")
     with pytest.raises(SpecError, match=option):
         planned(flavor, tmp_path, **changes)
+
+
+def _tiers(tmp_path: Path, engines: Path) -> Repository:
+    program(engines, "podman", "exit 1")
+    return four_tiers(tmp_path / "tiers")
+
+
+def _on_another(repository: Repository, tmp_path: Path, *names: str) -> dict[str, str]:
+    """The parents of what is built with --base-image, as an image's name where it is the repository's."""
+    request = BuildRequest(work=tmp_path / "work", names=names, base_image="quay.io/example/other:1")
+    plan = plan_build(repository, request)
+    parents = {target.name: target.step.parents[0] for target in plan.targets}
+    return {name: parent.image or parent.reference for name, parent in parents.items()}
+
+
+def test_another_base_image_leaves_a_child_on_its_parent(engines: Path, tmp_path: Path) -> None:
+    repository = _tiers(tmp_path, engines)
+    assert _on_another(repository, tmp_path, "trainer", "base", "launcher", "stack") == {
+        "base": "quay.io/example/other:1",
+        "launcher": "quay.io/example/other:1",
+        "stack": "base",
+        "trainer": "stack",
+    }
+
+
+def test_one_image_alone_leaves_its_parent_for_another_base_image(engines: Path, tmp_path: Path) -> None:
+    found = _on_another(_tiers(tmp_path, engines), tmp_path, "stack")
+    assert found == {"stack": "quay.io/example/other:1"}
+
+
+def test_another_base_image_for_children_alone_is_refused(engines: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="--base-image does not say for which"):
+        _on_another(_tiers(tmp_path, engines), tmp_path, "stack", "trainer")
 
 
 @pytest.mark.parametrize(
