@@ -86,6 +86,7 @@ class Step:
 class Plan:
     """The images that were asked for and those parents of theirs that have to be built, parents first.
 
+    A parent is there as well whose moving tag has to follow.
     ``digests`` are those of external parents that the origins gave (``pull``), by reference; ``stored`` is
     what the engine said that it has, by name, None for what it has not.
     """
@@ -150,9 +151,8 @@ def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Cata
     )
     to_build = _to_build(scene)
     reasons = _reasons(scene, to_build)
-    steps = tuple(
-        _step(scene, name, to_build, reasons) for name in images if name in asked or name in to_build
-    )
+    shown = {*asked, *to_build, *_left_behind(scene, to_build)}
+    steps = tuple(_step(scene, name, to_build, reasons) for name in images if name in shown)
     return Plan(steps=steps, digests=origins, stored=stores.known)
 
 
@@ -257,6 +257,17 @@ def _to_build(scene: _Scene) -> frozenset[str]:
         if name in needed and name in scene.manifests and (forced or not scene.standing.is_somewhere(name)):
             found.add(name)
             needed |= {parent.image for parent in _own_parents(scene.images[name])}
+    return frozenset(found)
+
+
+def _left_behind(scene: _Scene, to_build: frozenset[str]) -> frozenset[str]:
+    """The parents of what is built whose moving tag is elsewhere: a run ended before it was set."""
+    found = set()
+    for name in {parent.image for child in to_build for parent in _own_parents(scene.images[child])}:
+        tags = (scene.manifests[name].tag, scene.images[name].moving_tag)
+        here, moving = (scene.stores.known.get(local_reference(name, tag)) for tag in tags)
+        if here is not None and (moving is None or moving.id != here.id):
+            found.add(name)
     return frozenset(found)
 
 

@@ -132,6 +132,11 @@ def test_a_moving_name_that_an_interrupted_run_left_behind_follows(world: World)
     again = world.build(world.name("base"))
     assert (again["action"], again["id"]) == ("nothing", built["id"])
     assert world.tagged("base") == built["id"]
+    # That of a parent as well, which nobody names.
+    world.image("stack", "stack", world.name("base"))
+    podman("untag", latest, latest)
+    assert world.actions(world.name("stack")) == {"base": "nothing", "stack": "built"}
+    assert world.tagged("base") == built["id"]
 
 
 def test_a_build_that_fails_moves_no_name(world: World) -> None:
