@@ -130,19 +130,30 @@ def _python(subject: Subject, project: Project) -> Iterator[Problem]:
 
 def _layers(subject: Subject, spec: Spec) -> Iterator[Problem]:
     usual = {pattern for layer in default_layers(spec.accelerator) for pattern in layer.patterns}
+    usual |= {missing.package for missing in spec.missing}
     locked = {pin.name for pin in subject.pins}
-    for layer in spec.layers if locked else ():
+    # Of a lock that lacks a file, that one is told.
+    for layer in spec.layers if set(subject.locks) == set(subject.lock_names) else ():
         for pattern in layer.patterns:
             if pattern in usual or fnmatch.filter(locked, pattern):
                 continue
             yield Problem(
                 code="FAC219",
                 path=PROJECT_FILE,
-                line=subject.project_line(f'"{pattern}"'),
+                line=_line_in_layers(subject, pattern),
+                package=pattern,
                 message=f"the layer {layer.name} names {pattern}, and nothing in the lock fits that",
                 solution="Write the name as the lock has it, or take it out. "
                 f"`factory layers {subject.flavor.name}` shows what is in which layer.",
             )
+
+
+def _line_in_layers(subject: Subject, pattern: str) -> int | None:
+    """Where the table names it: a dependency may have the same text."""
+    head = subject.project_line("[tool.factory.layers]") or 1
+    numbered = enumerate(subject.project_lines[head - 1 :], start=head)
+    quoted = (f'"{pattern}"', f"'{pattern}'")
+    return next((number for number, line in numbered if any(text in line for text in quoted)), None)
 
 
 def _uv_keys(subject: Subject) -> Iterator[Problem]:

@@ -178,6 +178,18 @@ def test_a_flavor_without_a_lock_gets_a_warning_and_nothing_about_its_pins(flavo
     assert (found.code, found.severity) == ("FAC301", "warning")
 
 
+def test_a_layer_may_name_the_whole_stack_and_what_is_recorded_as_missing(flavor: Flavor) -> None:
+    path = flavor.folder / TOML
+    named = '"torchvision", "nvidia-*", "flash-attn", "num*"'
+    path.write_text(f"{PROJECT}\n[tool.factory.layers]\none = [{named}]\n", encoding="utf-8")
+    assert "FAC219" not in _codes(flavor)
+    _edit(path, '"num*"', "'trl'")
+    _edit(path, '"urllib3>=2.6"', '"urllib3>=2.6", "trl"')
+    (found,) = (item for item in _check(flavor) if item.code == "FAC219")
+    # Not the constraint's line, which has the same text.
+    assert found.line == len(path.read_text(encoding="utf-8").splitlines())
+
+
 def test_a_lock_that_is_not_utf8_is_a_finding(flavor: Flavor) -> None:
     (flavor.folder / LOCK).write_bytes(b"numpy==2.4.1 # \xff\n")
     assert _codes(flavor) == {"FAC302"}

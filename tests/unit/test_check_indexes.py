@@ -66,6 +66,14 @@ def test_a_lock_file_that_is_missing_is_one_finding_for_all_that_is_in_it(flavor
     assert "'nums'" in found.message
 
 
+def test_what_a_missing_lock_file_would_have_is_not_missing_from_a_layer(flavor: Flavor) -> None:
+    path = flavor.folder / "pyproject.toml"
+    path.write_text(f'{SPLIT}\n[tool.factory.layers]\nlarge = ["numpy"]\n', encoding="utf-8")
+    assert "FAC219" not in {item.code for item in _check(flavor)}
+    (flavor.folder / FURTHER).unlink()
+    assert {"FAC219", "FAC333"} & {item.code for item in _check(flavor)} == {"FAC333"}
+
+
 def test_the_main_file_can_be_the_missing_one(flavor: Flavor) -> None:
     (flavor.folder / MAIN).unlink()
     assert _found(flavor) == [("FAC333", MAIN)]
