@@ -81,6 +81,7 @@ def _count(number: int, one: str, more: str) -> str:
 def _source(source: Source) -> str:
     if source.advisories is None:
         return source.name
-    age = "today" if source.age_days == 0 else f"{source.age_days} days ago"
+    days = source.age_days
+    age = "today" if days == 0 else f"{days} day{'' if days == 1 else 's'} ago"
     count = _count(source.advisories, "advisory", "advisories")
     return f"{count} in {source.name}, the newest of {source.modified} ({age})"

@@ -22,6 +22,9 @@ _PROGRESS = re.compile(
     r" (?:what is pinned|th\d\S*|\d+ of \d+(?:: \S+)?)\n",
     re.MULTILINE,
 )
+# A page keeps the age that its data had when it was written.
+_AGE = re.compile(r"\((?:today|\d+ days? ago)\)")
+_AGE_SHOWN = "(2 days ago)"
 # Commits and blobs of git, and digests over a file that names a port of this run.
 _DIGEST = re.compile(r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{7,64}\b")
 
@@ -53,7 +56,7 @@ class Shell:
         )
         self.status = finished.returncode
         # A terminal shows progress as a bar, which is gone when the work is done.
-        output = _PROGRESS.sub("", finished.stdout)
+        output = _AGE.sub(_AGE_SHOWN, _PROGRESS.sub("", finished.stdout))
         for real, said in self.shown.items():
             output = _replaced(output, real, said)
         return output
