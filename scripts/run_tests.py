@@ -20,6 +20,7 @@ from xml.etree import ElementTree as ET
 SHOWN_LATER = {"containers": "container and not tekton", "tekton": "tekton"}
 SHOWN = {"others": "not (container or tekton)"}
 REPORTS = Path(".work")
+NONE_RAN = 5  # pytest's: no test was selected
 
 
 def main() -> int:
@@ -29,24 +30,22 @@ def main() -> int:
     for old in REPORTS.glob("junit-*.xml"):
         old.unlink()
     with ExitStack() as stack:
-        later = {name: _Later.begin(stack, name, marked) for name, marked in SHOWN_LATER.items()}
+        later = [_Later.begin(stack, name, marked) for name, marked in SHOWN_LATER.items()]
         statuses = [
             subprocess.run(_command(name, marked), check=False).returncode for name, marked in SHOWN.items()
         ]
-        for name, run in later.items():
-            statuses.append(run.process.wait())
-            print(f"\nthe tests of {name}:", flush=True)
-            run.said.seek(0)
-            sys.stdout.buffer.write(run.said.read())
-            sys.stdout.flush()
+        statuses += [run.wait() for run in later]
     print(_count(time.monotonic() - start))
-    return next((status for status in statuses if status != 0), 0)
+    if set(statuses) == {NONE_RAN}:
+        return NONE_RAN
+    return next((status for status in statuses if status not in {0, NONE_RAN}), 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Later:
-    """A run whose output is kept."""
+    """A run whose output is kept until it has ended, or all end since one was interrupted."""
 
+    name: str
     process: "subprocess.Popen[bytes]"
     said: BinaryIO
 
@@ -54,14 +53,21 @@ class _Later:
     def begin(stack: ExitStack, name: str, marked: str) -> "_Later":
         said = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
         process = subprocess.Popen(_command(name, marked), stdout=said, stderr=subprocess.STDOUT)
-        stack.callback(_end, process)
-        return _Later(process=process, said=said)
+        run = _Later(name=name, process=process, said=said)
+        stack.callback(run.show)
+        return run
 
+    def wait(self) -> int:
+        return self.process.wait()
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        process.terminate()
-        process.wait()
+    def show(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+        print(f"\nthe tests of {self.name}:", flush=True)
+        self.said.seek(0)
+        sys.stdout.buffer.write(self.said.read())
+        sys.stdout.flush()
 
 
 def _command(name: str, marked: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from factory.errors import EngineError
 from factory.files import storage_error, temporary_sibling
 from factory.image.engine import Engine
-from factory.process import run
+from factory.process import Stop, run
 
 STAGE = "wheel"
 """The stage of ``templates/pytorch-base`` that holds what took hours to compile, and nothing else."""
@@ -24,7 +24,7 @@ def keep_artifacts(engine: Engine, image: str, folder: Path) -> Path:
         EngineError: the engine does not give them.
         StorageError: the file system refused; what was in the folder is still there.
     """
-    new = temporary_sibling(folder)
+    new, old = temporary_sibling(folder), temporary_sibling(folder)
     try:
         new.mkdir(parents=True)
         # No command is ever run: an image without any wants a name of one all the same.
@@ -32,17 +32,21 @@ def keep_artifacts(engine: Engine, image: str, folder: Path) -> Path:
         try:
             done = run([engine.program, "cp", f"{container}:/.", new], accept_failure=True)
         finally:
-            run([engine.program, "rm", container], accept_failure=True)
+            with Stop().governing():
+                run([engine.program, "rm", container], accept_failure=True)
         if done.status != 0:
             raise EngineError(
                 f"{engine.kind} does not give the files of the stage {STAGE}: {done.stderr.strip()}",
                 solution="See whether the disk is full, and build again: what was built is kept.",
             )
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         new.rename(folder)
     except OSError as error:
         raise storage_error(folder, error) from error
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
     return folder

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections import deque
@@ -20,8 +21,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from factory.errors import EngineError
-from factory.files import exclusive
+from factory.errors import EngineError, ImageError
+from factory.files import exclusive, storage_error
 from factory.image.building import PartBuilder, PartBuilt, Recipe
 from factory.image.engine import Engine, find_image
 from factory.image.layer_making import MadeLayer, Site, bench, remove_left_behind
@@ -43,7 +44,7 @@ from factory.process import governor, run
 
 _LAYERS = "/layers"
 # Counted in the key of each layer: what is made here in another way is made anew.
-_VERSION = 1
+_VERSION = 2
 _COMMENTED_SIZE = re.compile(r"#.*, (\d+) bytes")
 # Measured on the CPU flavor: 62 small packages of 34 MB in all take about as long as one of 60 MB.
 _PACKAGE_BYTES = 500_000
@@ -171,7 +172,7 @@ class _Work:
                     solution=f"See to it that `podman image mount {image[:12]}` works.",
                 )
             locks = self.folder / found.name
-            shutil.copytree(found, locks, symlinks=True)
+            _copy_files(found, locks)
         return locks
 
     def _ground(self) -> str:
@@ -191,15 +192,25 @@ class _Work:
         benches = min(os.cpu_count() or 1, len(waiting))
 
         def work() -> None:
-            with bench(site, self.missing) as place:
-                while (layer := _next(waiting)) is not None:
-                    self.say(f"{recipe.name}: layer {layer.name}")
-                    made = place.make(layer, epoch=_epoch(recipe, layer))
-                    self.made.add(keys[layer.name], made)
+            while waiting:
+                with bench(site, self.missing) as place:
+                    while not place.used_up and (layer := _next(waiting)) is not None:
+                        self.say(f"{recipe.name}: layer {layer.name}")
+                        made = place.make(layer, epoch=_epoch(recipe, layer))
+                        self.made.add(keys[layer.name], made)
+
+        def tried(task: Callable[[], None]) -> None:
+            ended = False
+            try:
+                task()
+                ended = True
+            finally:
+                if not ended:
+                    waiting.clear()  # after a failure no bench begins another layer
 
         tasks: list[Callable[[], None]] = [work] * benches
         tasks.append(partial(self._build_above, site.ground, staged))
-        in_parallel(lambda task: task(), tasks, jobs=len(tasks), stop=governor())
+        in_parallel(tried, tasks, jobs=len(tasks), stop=governor())
 
     def _build_above(self, ground: str, staged: Path) -> None:
         """Build what stands on the packages, without them, and put it beside the layers."""
@@ -250,6 +261,23 @@ class _Work:
             blobs=blobs_folder(self.request.layout),
             mark=self.mark,
         )
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    """Copy a folder of folders of files; anything else, such as a link, could lead out of the image."""
+    try:
+        for folder in sorted(source.iterdir()):
+            for path in (folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())):
+                mode = path.lstat().st_mode
+                if not (stat.S_ISDIR(mode) if path == folder else stat.S_ISREG(mode)):
+                    raise ImageError(
+                        f"{_LAYERS}/{path.relative_to(source)} of the builder stage is no "
+                        f"{'folder' if path == folder else 'file'}",
+                        solution="Build it with the engine: without --layout.",
+                    )
+            shutil.copytree(folder, target / folder.name)
+    except OSError as error:
+        raise storage_error(target, error) from error
 
 
 def _key(recipe: Recipe, layer: PackageLayer, ground: str, locks: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from factory.image.engine import Engine
 from factory.image.mounting import mounted, without_links
-from factory.process import run
+from factory.process import Stop, run
 
 LAYERS = "/layers"
 _CAPABILITY = "security.capability"
@@ -33,7 +33,8 @@ def content_digests(engine: Engine, image: str, paths: Iterable[str]) -> dict[st
         with tempfile.TemporaryDirectory() as folder:
             return _copied(engine, container, image, wanted, Path(folder))
     finally:
-        run([engine.program, "rm", container], accept_failure=True)
+        with Stop().governing():
+            run([engine.program, "rm", container], accept_failure=True)
 
 
 def _copied(

@@ -29,10 +29,14 @@ class Overlay:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What was made or changed, and which paths of the image below are gone; all relative, no order."""
+    """What was made or changed, and which paths of the image below are gone; all relative, no order.
+
+    ``touched_below``: something of the image below is gone, or is another now.
+    """
 
     made: tuple[str, ...]
     removed: tuple[str, ...]
+    touched_below: bool
 
 
 def states(overlay: Overlay, *, apart_from: str) -> dict[str, State]:
@@ -42,7 +46,7 @@ def states(overlay: Overlay, *, apart_from: str) -> dict[str, State]:
     """
     left_out = apart_from.strip("/")
     return {
-        path: _state(status)
+        path: _seen(overlay.upper / path, status)
         for path, status in _walk(overlay.upper)
         if path != left_out and not path.startswith(f"{left_out}/")
     }
@@ -56,20 +60,24 @@ def changes_since(overlay: Overlay, before: Mapping[str, State]) -> Changes:
     below = _Below(overlay.lowers)
     made: list[str] = []
     removed: list[str] = []
+    touched = False
     for path, status in _walk(overlay.upper):
-        if before.get(path) == _state(status):
+        if path in before and before[path] == _seen(overlay.upper / path, status):
             continue
         if is_whiteout(status):
             removed.append(path)
-        elif not stat.S_ISDIR(status.st_mode):
+            continue
+        hidden = below.status(path)
+        if not stat.S_ISDIR(status.st_mode):
             made.append(path)
         else:
-            hidden = below.status(path)
             if hidden is not None and _is_opaque(overlay.upper / path):
                 removed.append(path)
-            if hidden is None or _state(hidden) != _state(status) or path in removed[-1:]:
-                made.append(path)
-    return Changes(made=tuple(made), removed=tuple(removed))
+            if hidden is not None and _state(hidden) == _state(status) and path not in removed[-1:]:
+                continue
+            made.append(path)
+        touched = touched or hidden is not None
+    return Changes(made=tuple(made), removed=tuple(removed), touched_below=touched or bool(removed))
 
 
 def is_whiteout(status: os.stat_result) -> bool:
@@ -136,6 +144,12 @@ def _state(status: os.stat_result) -> State:
     if stat.S_ISDIR(status.st_mode) or is_whiteout(status):
         return owned
     return (*owned, status.st_ino, status.st_ctime_ns)
+
+
+def _seen(place: Path, status: os.stat_result) -> State:
+    """What tells whether a path was changed: of a folder also whether it came to hide the one below."""
+    state = _state(status)
+    return (*state, _is_opaque(place)) if stat.S_ISDIR(status.st_mode) else state
 
 
 def _is_opaque(folder: Path) -> bool:

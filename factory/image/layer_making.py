@@ -1,9 +1,10 @@
 """Make layers of packages: run the RUN of each in a container, and write what that changed as a blob.
 
 Layers are installed on benches: containers on the same image, so that several are made at a time. What a
-container's upper folder has more than before is the layer; it is cleared away before the next one, so that no
-layer depends on what was made on its bench before. What of the image below a layer replaced is told apart: it
-is removed below all of them, so that no layer hides what another installs.
+container's upper folder has more than before is the layer; it is cleared away before the next one, and a
+bench where something of the image below was replaced serves no other, so that no layer depends on what was
+made on its bench before. What of the image below a layer replaced is told apart: it is removed below all of
+them, so that no layer hides what another installs.
 """
 
 import errno
@@ -55,13 +56,14 @@ class MadeLayer:
     removed: Mapping[str, Mapping[str, Ownership]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Bench:
-    """A container in which layers are installed, one after another."""
+    """A container in which layers are installed, one after another, until one is ``used_up``."""
 
     site: Site
     container: str
     overlay: Overlay
+    used_up: bool = False
 
     def make(self, layer: PackageLayer, *, epoch: int) -> MadeLayer:
         """Install a layer, write it into the blobs of a layout, and clear the bench for the next one.
@@ -77,7 +79,9 @@ class Bench:
         tree = self.overlay.merged
         blob = write_layer(tree, changes.made, self.site.blobs, epoch=epoch)
         removed = {path: _owned(tree, folders_above(path)) for path in changes.removed}
-        _clear(tree, changes.made)
+        self.used_up = changes.touched_below
+        if not self.used_up:
+            _clear(tree, changes.made)
         return MadeLayer(blob=blob, removed=removed)
 
 

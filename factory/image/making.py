@@ -143,7 +143,7 @@ def _made(place: Workplace, target: Target, work: Path, *, fresh: bool, twice: b
             f"{place.plan.engine.kind} ended well and does not have {target.name}",
             solution="Look at what it said above, and at its storage settings.",
         )
-    artifacts = _artifacts(place.plan.engine, parts, work)
+    artifacts = _artifacts(place.plan.engine, parts, work) if _is_compiled(target) else None
     if difference is None:
         tag_image(place.plan.engine, image.id, target.step.local or "", target.moving)
     built = tuple(part.title for part in parts if not part.kept)
@@ -155,6 +155,10 @@ def _made(place: Workplace, target: Target, work: Path, *, fresh: bool, twice: b
         difference=difference,
     )  # fmt: skip
     return replace(report, artifacts=artifacts)
+
+
+def _is_compiled(target: Target) -> bool:
+    return target.step.definition.kind == "pytorch-base"
 
 
 def _artifacts(engine: Engine, parts: list[PartBuilt], work: Path) -> Path | None:

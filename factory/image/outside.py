@@ -21,10 +21,16 @@ def refuse_undeclared(definition: ImageDefinition, instructions: Sequence[Instru
         ImageError: a FROM, a ``COPY --from=`` or a mount takes from another image.
     """
     values = _values(definition, instructions)
-    heads = [FROM.fullmatch(item.text) for item in instructions if item.name == "FROM"]
-    aliases = {match["stage"].lower() for match in heads if match and match["stage"]}
-    stages = {*aliases, *(str(number) for number in range(len(heads)))}
+    # A stage has a name for what stands below its end: not for its own FROM, nor for what is above.
+    stages: set[str] = set()
+    begun: set[str] = set()
+    count = 0
     for item in instructions:
+        if item.name == "FROM":
+            stages |= begun
+            match = FROM.fullmatch(item.text)
+            begun = {str(count)} | ({match["stage"].lower()} if match and match["stage"] else set())
+            count += 1
         for text in _named(item):
             if text.lower() not in stages and not _is_declared(definition, text, expand(text, values)):
                 raise _undeclared(definition, item, text, expand(text, values))

@@ -64,10 +64,14 @@ def take_apart(found: Cut) -> TakenApart:
     first = next(one for one in layered[0].instructions if copied_paths(one) and stage_references(one))
     below = tuple(one for one in instructions if one.line < first.line)
     user = next((one.text for one in reversed(below) if one.name == "USER"), None)
+    layers = tuple(_layer(segment, user, first) for segment in layered)
+    targets = [layer.target for layer in layers]
+    if any(one is not other and one.startswith(other) for one in targets for other in targets):
+        _refuse("two layers of packages copy their locks into one folder")
     return TakenApart(
         builder=stage_references(first)[0].lower(),
         below=_below(found, below, until=first.line),
-        layers=tuple(_layer(segment, user, first) for segment in layered),
+        layers=layers,
         above=above,
     )
 

@@ -17,7 +17,7 @@ SCRATCH = "scratch"
 _DIRECTIVE = re.compile(r"#\s*\w+\s*=.*")
 _LAYER = re.compile(r"(?:--\S+\s+)*--from=\S+\s+(?:--\S+\s+)*/layers/(?P<name>[^/\s$*?\[]+)/\s+\S+")
 _FLAGS = re.compile(r"(?:--\S+\s+)*")
-_FROM_FLAG = re.compile(r"(?:(?<=--from=)|(?<=,from=)|(?<=--mount=from=))[^\s,]+")
+_FROM_FLAG = re.compile(r"(?:(?<=--from=)|(?<=,from=)|(?<=,\x22from=)|(?<=--mount=from=))[^\s,\x22]+")
 _WRITES = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 
 

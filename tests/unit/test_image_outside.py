@@ -46,7 +46,7 @@ def _read(folder: Path, text: str, **build_args: str) -> None:
         f"ARG TOOLS={BY_DIGEST}\nFROM ${{TOOLS}}\n",
         "FROM ${NEVER_SET:-scratch}\n",
         f"FROM scratch\n# FROM {OTHER}\nRUN tool --from={OTHER} <<EOF\nFROM {OTHER}\nEOF\n",
-        "FROM scratch\nRUN --mount=type=cache,target=/x --mount=type=bind,from=0,target=/y true\n",
+        "FROM scratch\nFROM scratch\nRUN --mount=type=cache,target=/x --mount=type=bind,from=0 true\n",
     ],
 )
 def test_what_is_declared_or_named_by_digest_is_taken_from(tmp_path: Path, text: str) -> None:
@@ -57,6 +57,21 @@ def test_what_is_declared_or_named_by_digest_is_taken_from(tmp_path: Path, text:
     ("text", "where"),
     [
         (f"FROM {OTHER}\n", f"line 3 of Dockerfile takes from {OTHER}, "),
+        # The name of a stage is one below its end alone.
+        (
+            "FROM node AS node\nFROM scratch\nCOPY --from=node /a /b\n",
+            "line 3 of Dockerfile takes from node, ",
+        ),
+        ("FROM builder AS golang\nFROM scratch AS builder\n", "line 3 of Dockerfile takes from builder, "),
+        (
+            "FROM scratch\nCOPY --from=debian /a /b\nFROM scratch AS debian\n",
+            "line 4 of Dockerfile takes from debian, ",
+        ),
+        ("FROM scratch\nCOPY --from=1 /a /b\nFROM scratch\n", "line 4 of Dockerfile takes from 1, "),
+        (
+            'FROM scratch\nRUN --mount=type=bind,"from=debian",target=/x true\n',
+            "line 4 of Dockerfile takes from debian, ",
+        ),
         (
             f"FROM scratch\nCOPY --chmod=0644 --from={OTHER} /a /b\n",
             f"line 4 of Dockerfile takes from {OTHER}",

@@ -259,6 +259,7 @@ def test_layers_may_stand_on_the_base_image_itself() -> None:
         (f"{DOCKERFILE}RUN python -c 'import torch'\n", "line 16 of the Dockerfile runs a command"),
         (DOCKERFILE.replace("RUN install rest", "USER 0\nRUN install rest"), "more than a COPY and a RUN"),
         (DOCKERFILE.replace("ENV A=b", 'SHELL ["/bin/bash", "-c"]'), "a shell of its own"),
+        (DOCKERFILE.replace("factory/layers/rest/", "factory/layers/"), "into one folder"),
         (DOCKERFILE.partition("COPY requirements")[0], "nothing in the Dockerfile follows"),
     ],
 )
@@ -326,6 +327,31 @@ def test_a_folder_hides_only_what_is_below_it(tmp_path: Path) -> None:
     changes = changes_since(overlay, {})
     assert changes.removed == ("google",)
     assert set(changes.made) == {"google", "hidden/old", "new"}
+
+
+def test_what_is_new_touches_nothing_below_and_what_is_another_now_does(tmp_path: Path) -> None:
+    overlay = _overlay(tmp_path, "base")
+    base = overlay.lowers[0]
+    for top in (overlay.upper, base):
+        (top / "bin").mkdir()
+    (base / "bin" / "tool").write_text("old")
+    (overlay.upper / "bin" / "new").write_text("")
+    (overlay.upper / "package").mkdir()
+    assert not changes_since(overlay, {}).touched_below
+    (overlay.upper / "bin" / "tool").write_text("new")
+    assert changes_since(overlay, {}).touched_below
+
+
+def test_a_folder_that_came_to_hide_the_one_below_is_seen_although_it_was_there(tmp_path: Path) -> None:
+    overlay = _overlay(tmp_path, "base")
+    for top in (overlay.upper, overlay.lowers[0]):
+        (top / "google").mkdir()
+    (overlay.lowers[0] / "google" / "old").mkdir()
+    before = states(overlay, apart_from="/none")
+    assert changes_since(overlay, before).removed == ()
+    _made_opaque(overlay.upper / "google")
+    changes = changes_since(overlay, before)
+    assert (changes.removed, changes.made, changes.touched_below) == (("google",), ("google",), True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
