@@ -98,7 +98,8 @@ class Console:
 
     def note(self, message: str) -> None:
         """Say something that is not the result."""
-        print(message, file=sys.stderr, flush=True)
+        # In one piece: another thread's line may come between two.
+        print(f"{message}\n", end="", file=sys.stderr, flush=True)
 
     def warning(self, message: str) -> None:
         """Say something that the user should look at."""

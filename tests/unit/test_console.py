@@ -1,5 +1,6 @@
 """The console: results on standard output, everything else on standard error."""
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,3 +95,17 @@ def test_progress_where_nobody_watches_writes_nothing_to_standard_output(
         for _ in range(5):
             progress.advance(message="one")
     assert capsys.readouterr().out == ""
+
+
+def test_a_note_is_written_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads tell their progress side by side: a line in two pieces would have another's in it."""
+    written: list[str] = []
+
+    class Pieces(io.StringIO):
+        def write(self, text: str, /) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr("sys.stderr", Pieces())
+    Console(json_output=False).note("locking one")
+    assert [text for text in written if text] == ["locking one\n"]
