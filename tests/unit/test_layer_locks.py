@@ -1,0 +1,36 @@
+"""What comes out of a builder stage to be installed: folders of files, and nothing that leads elsewhere."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from factory.errors import ImageError
+from factory.image.assemble import _copy_files
+
+
+def _stage(root: Path) -> Path:
+    (root / "layers" / "rest").mkdir(parents=True)
+    (root / "layers" / "rest" / "requirements.txt").write_text("torch==1\n")
+    return root / "layers"
+
+
+def test_folders_of_files_are_copied(tmp_path: Path) -> None:
+    _copy_files(_stage(tmp_path), tmp_path / "out")
+    assert (tmp_path / "out" / "rest" / "requirements.txt").read_text() == "torch==1\n"
+
+
+@pytest.mark.parametrize("name", ["big", "rest/linked.txt"])
+def test_a_link_is_refused(tmp_path: Path, name: str) -> None:
+    stage = _stage(tmp_path)
+    (tmp_path / "host").mkdir()
+    (stage / name).symlink_to(tmp_path / "host")
+    with pytest.raises(ImageError, match=name):
+        _copy_files(stage, tmp_path / "out")
+
+
+def test_a_pipe_is_refused_and_not_read(tmp_path: Path) -> None:
+    stage = _stage(tmp_path)
+    os.mkfifo(stage / "rest" / "pipe")
+    with pytest.raises(ImageError, match="rest/pipe"):
+        _copy_files(stage, tmp_path / "out")
