@@ -22,7 +22,6 @@ from factory.hermetic.layout import Layout
 from factory.process import run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-SERVER = REPOSITORY / "tests" / "support" / "index_server.py"
 LEAST_RATIO = 2.5
 MOST_VERIFY_SECONDS = 1.5
 REFERENCE_BYTES = 450e6
@@ -119,7 +118,11 @@ def flavor_on(url: str, source: Path, root: Path) -> Path:
 def served(folder: Path) -> Iterator[str]:
     """An index of the folder's wheels, served by a process of its own."""
     with subprocess.Popen(
-        [sys.executable, SERVER, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "support.index_server", folder.resolve()],
+        cwd=REPOSITORY / "tests",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as server:
         assert server.stdin is not None
         assert server.stdout is not None

@@ -18,7 +18,7 @@ from support.registry import registry
 
 from factory.errors import EngineError
 
-pytestmark = pytest.mark.container
+pytestmark = [pytest.mark.container, pytest.mark.beside]
 
 DOCKERFILE = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nUSER 0\nCOPY file.txt /file.txt\n"
 PREFIX = f"uif-{os.getpid()}"

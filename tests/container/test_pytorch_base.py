@@ -120,10 +120,11 @@ def test_what_was_compiled_runs_and_is_for_every_architecture_although_there_is_
 
 def test_the_final_image_has_no_compiler_and_no_leftovers(base: str) -> None:
     names = "gcc g++ cc c++ nvcc hipcc ld make git"
-    searched = f"for name in {names}; do command -v $name; done; ls -A /build /tmp /facts"
-    found = podman("run", "--rm", "--entrypoint", "sh", base, "-c", searched, status=None)
-    assert "/bin/" not in found
-    assert [line for line in found.splitlines() if "cannot access" not in line and line != "/tmp:"] == []
+    searched = (
+        f"for name in {names}; do command -v $name; done; ls -A /tmp; "
+        "for folder in /build /facts; do if test -e $folder; then echo $folder; fi; done"
+    )
+    assert podman("run", "--rm", "--entrypoint", "sh", base, "-c", searched) == ""
     compiled = "find / -xdev -name '*.pyc' -path '*torch*'"
     assert podman("run", "--rm", "--user", "0", "--entrypoint", "sh", base, "-c", compiled) == ""
 

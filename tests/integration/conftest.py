@@ -1,12 +1,13 @@
 """What tests of the lock share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from support.index_server import IndexServer
-from support.private_index import PrivateWorld
+from support.locked_once import LockedOnce
+from support.private_index import PrivateWorld, index_servers
 from support.private_index import private_world as make_private_world
 from support.workshop import Workshop
 
@@ -36,10 +37,26 @@ def workshop(
         yield Workshop(root=tmp_path / "repository", pushed=pushed, index=index, capsys=capsys)
 
 
+@pytest.fixture(scope="session")
+def _index_servers() -> Iterator[Mapping[str, IndexServer]]:
+    """One set for all tests, so that the same repository has the same URLs in each."""
+    with index_servers() as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def _locked_once(tmp_path_factory: pytest.TempPathFactory) -> LockedOnce:
+    return LockedOnce(tmp_path_factory.mktemp("locked"))
+
+
 @pytest.fixture
 def private_world(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[PrivateWorld]:
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    _index_servers: Mapping[str, IndexServer],
+    _locked_once: LockedOnce,
+) -> PrivateWorld:
     """A private index and a repository of flavors on it, on a machine whose public index is full of bait."""
     for name in list(os.environ):
         if name.startswith(("UV_", "PIP_", "XDG_")):
@@ -47,8 +64,9 @@ def private_world(
     places = {"HOME": "home", "UV_CACHE_DIR": "uv-cache", "XDG_CACHE_HOME": "cache", "NETRC": "netrc"}
     for name, place in places.items():
         monkeypatch.setenv(name, str(tmp_path / place))
-    with make_private_world(tmp_path, capsys) as world:
-        monkeypatch.setenv("UV_DEFAULT_INDEX", world.public.url)
-        monkeypatch.setenv("PIP_INDEX_URL", world.public.url)
-        monkeypatch.chdir(world.elsewhere)
-        yield world
+    caches = tuple(tmp_path / places[name] for name in ("UV_CACHE_DIR", "XDG_CACHE_HOME"))
+    world = make_private_world(tmp_path, capsys, _index_servers, _locked_once, caches)
+    monkeypatch.setenv("UV_DEFAULT_INDEX", world.public.url)
+    monkeypatch.setenv("PIP_INDEX_URL", world.public.url)
+    monkeypatch.chdir(world.elsewhere)
+    return world

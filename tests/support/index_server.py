@@ -2,7 +2,7 @@
 
 Speaks PEP 503 (HTML) and PEP 691 (JSON) over HTTP/1.1 with keep-alive, and PEP 658/714 metadata
 when asked to. The folder is read anew for each request, so that a test can push a file again.
-Run as a script (``index_server.py FOLDER``) it serves from a process of its own, for benchmarks.
+Run as ``python -m support.index_server FOLDER`` it serves from a process of its own, for benchmarks.
 """
 
 import base64
@@ -12,7 +12,6 @@ import json
 import re
 import sys
 import threading
-import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +20,8 @@ from socket import SHUT_RDWR, socket
 from typing import Self
 from urllib.parse import unquote
 
-from packaging.utils import canonicalize_name, parse_sdist_filename, parse_wheel_filename
+from packaging.utils import canonicalize_name
+from support.wheels import metadata_of, project_of
 
 _JSON = "application/vnd.pypi.simple.v1+json"
 _HTML = "text/html; charset=utf-8"
@@ -131,6 +131,14 @@ class IndexServer:
         """The URL of the index."""
         return f"{self.root}/simple/"
 
+    def serve(self, folder: Path) -> None:
+        """Serve another folder as if just started: nothing was asked for, and nothing goes wrong."""
+        assert self._server is not None
+        self._server.hang_up()
+        fresh = IndexServer(folder=folder)
+        for name in vars(fresh).keys() - {"_closing", "_server", "_thread", "_guard"}:
+            setattr(self, name, getattr(fresh, name))
+
     def fault(self, path: str, fault: Fault | None) -> None:
         """Let something go wrong with a path such as ``/simple/attrs/``; None cures it."""
         with self._guard:
@@ -158,13 +166,8 @@ class IndexServer:
         """Normalized project names and their files, as the folder has them now."""
         found: dict[str, list[Path]] = {}
         for path in sorted(self.folder.iterdir()):
-            if path.name.endswith(".whl"):
-                name, *_ = parse_wheel_filename(path.name)
-            elif path.name.endswith(".tar.gz"):
-                name, _version = parse_sdist_filename(path.name)
-            else:
-                continue
-            found.setdefault(canonicalize_name(name), []).append(path)
+            if project := project_of(path.name):
+                found.setdefault(project, []).append(path)
         return found
 
     def digest(self, path: Path) -> str:
@@ -182,7 +185,7 @@ class IndexServer:
 
     def metadata_of(self, path: Path) -> bytes:
         """What is served as a wheel's metadata."""
-        return self.told_metadata.get(path.name) or _metadata_of(path)
+        return self.told_metadata.get(path.name) or metadata_of(path)
 
     def wait_until_closing(self, seconds: float | None = None) -> bool:
         """Wait so long, or until the server is stopped; whether it is."""
@@ -385,12 +388,6 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-
-
-def _metadata_of(path: Path) -> bytes:
-    with zipfile.ZipFile(path) as archive:
-        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        return archive.read(name)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.index_server import IndexServer
+from support.locked_once import LockedOnce
 from support.wheels import make_sdist, make_wheel
 from support.workshop import Run
 
@@ -218,7 +219,8 @@ class PrivateWorld:
     """A repository with a flavor for each variant, not locked, and the indexes around it.
 
     ``indexes`` are those of this release by variant, ``following`` those of the next; ``elsewhere`` is
-    an empty folder outside of the repository, where commands are run.
+    an empty folder outside of the repository, where commands are run. ``caches`` are what uv and the
+    factory keep, and ``kept`` what locks of the same state left there and in the repository.
     """
 
     root: Path
@@ -227,6 +229,8 @@ class PrivateWorld:
     following: Mapping[str, IndexServer]
     public: IndexServer
     capsys: pytest.CaptureFixture[str]
+    caches: Sequence[Path]
+    kept: LockedOnce
 
     @property
     def servers(self) -> tuple[IndexServer, ...]:
@@ -252,8 +256,14 @@ class PrivateWorld:
 
     def locked(self, *flavors: str) -> None:
         """Lock flavors that can be locked: the named ones, or all of them. The logs are empty after it."""
-        run = self.run("lock", *(flavors or ("--all",)))
-        assert run.status == 0, run.err
+        names = flavors or ("--all",)
+
+        def lock() -> None:
+            run = self.run("lock", *names)
+            assert run.status == 0, run.err
+
+        read = (self.root, *(server.folder for server in self.servers))
+        self.kept.run(names, read=read, written=(self.root, *self.caches), lock=lock)
         self.forget()
 
     def forget(self) -> None:
@@ -281,35 +291,44 @@ def asked_for(server: IndexServer) -> frozenset[str]:
 
 
 @contextmanager
-def private_world(root: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[PrivateWorld]:
-    """Build the indexes and the repository below ``root``, and serve them."""
+def index_servers() -> Iterator[Mapping[str, IndexServer]]:
+    """A server for each index, by the name of its folder; what they serve is said later."""
+    names = ("public", *VARIANTS, *(f"{variant}-next" for variant in VARIANTS))
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(IndexServer(folder=Path(name))) for name in names}
+
+
+def private_world(
+    root: Path,
+    capsys: pytest.CaptureFixture[str],
+    servers: Mapping[str, IndexServer],
+    kept: LockedOnce,
+    caches: Sequence[Path],
+) -> PrivateWorld:
+    """Build the indexes and the repository below ``root``, and let the servers serve them."""
     pushed = root / "pushed"
     _push_public(pushed / "public")
     for variant in VARIANTS:
         _push_release(pushed / variant, variant)
         _push_next_release(pushed / f"{variant}-next", variant)
+    for name, server in servers.items():
+        server.serve(pushed / name)
     repository = Repository(root / "repository")
     repository.flavors_folder.mkdir(parents=True)
     (root / "elsewhere").mkdir()
-    with ExitStack() as stack:
-        indexes, following = (
-            {
-                variant: stack.enter_context(IndexServer(folder=pushed / f"{variant}{suffix}"))
-                for variant in VARIANTS
-            }
-            for suffix in ("", "-next")
-        )
-        for variant, request in _REQUESTS.items():
-            made = create_flavor(repository, _with_index(request, indexes[variant].url))
-            assert made.name == FLAVORS[variant]
-        yield PrivateWorld(
-            root=repository.root,
-            elsewhere=root / "elsewhere",
-            indexes=indexes,
-            following=following,
-            public=stack.enter_context(IndexServer(folder=pushed / "public")),
-            capsys=capsys,
-        )
+    for variant, request in _REQUESTS.items():
+        made = create_flavor(repository, _with_index(request, servers[variant].url))
+        assert made.name == FLAVORS[variant]
+    return PrivateWorld(
+        root=repository.root,
+        elsewhere=root / "elsewhere",
+        indexes={variant: servers[variant] for variant in VARIANTS},
+        following={variant: servers[f"{variant}-next"] for variant in VARIANTS},
+        public=servers["public"],
+        capsys=capsys,
+        caches=caches,
+        kept=kept,
+    )
 
 
 def _with_index(request: Request, url: str) -> Request:

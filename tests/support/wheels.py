@@ -8,7 +8,10 @@ import random
 import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -140,3 +143,20 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data)
     return buffer.getvalue()
+
+
+@cache
+def project_of(filename: str) -> str | None:
+    """The normalized name of a file's project; None where it is no wheel or sdist."""
+    if filename.endswith(".whl"):
+        return parse_wheel_filename(filename)[0]
+    if filename.endswith(".tar.gz"):
+        return parse_sdist_filename(filename)[0]
+    return None
+
+
+def metadata_of(path: Path) -> bytes:
+    """The METADATA of a wheel."""
+    with zipfile.ZipFile(path) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return archive.read(name)
