@@ -73,15 +73,27 @@ def find_image(engine: Engine, reference: str) -> Image | None:
         return _image(json.loads(found.stdout)[0])
     if any(words in found.stderr for words in _NOT_THERE):
         return None
-    # An image that is not there, and an engine that does not work, give the same status. Listing takes
-    # seconds where there are many images.
-    listed = run([engine.program, "image", "ls", "--quiet"], accept_failure=True)
-    if listed.status != 0:
+    require_working(engine, reference, found.stderr)
+    return None
+
+
+def require_working(engine: Engine, reference: str, said: str) -> None:
+    """See whether it is the engine that does not work, where it does not tell of an image and ``said`` so.
+
+    An image that is not there gives the same status. Listing all images takes seconds where there are many,
+    and fails where another run removes one.
+
+    Raises:
+        EngineError: the engine does not work.
+    """
+    # podman answers 1 for what is not there and 125 for a failure; docker's client, 1 without its server.
+    question = ("image", "exists", reference) if engine.kind == "podman" else ("version",)
+    asked = run([engine.program, *question], accept_failure=True)
+    if asked.status > (engine.kind == "podman"):
         raise EngineError(
-            f"{engine.kind} does not work: {listed.stderr.strip() or found.stderr.strip()}",
+            f"{engine.kind} does not work: {asked.stderr.strip() or said.strip()}",
             solution=f"See to it that `{engine.kind} image ls` works, then run the same command again.",
         )
-    return None
 
 
 def run_engine(

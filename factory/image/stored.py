@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from factory.errors import EngineError
-from factory.image.engine import Engine
+from factory.image.engine import Engine, require_working
 from factory.process import run
 
 
@@ -46,7 +45,7 @@ def find_all_names(engine: Engine, references: Iterable[str]) -> dict[str, Store
     found = run([engine.program, "image", "inspect", *wanted], accept_failure=True)
     documents = _documents(found.stdout)
     if found.status != 0 and not documents:
-        _require_working(engine, wanted[0], found.stderr)
+        require_working(engine, wanted[0], found.stderr)
     return {
         tag: StoredImage(
             id=document["Id"].removeprefix("sha256:"),
@@ -69,15 +68,3 @@ def _documents(text: str) -> list[dict[str, Any]]:
 
 def _labels(document: dict[str, Any]) -> dict[str, str]:
     return dict((document.get("Config") or {}).get("Labels") or {})
-
-
-def _require_working(engine: Engine, reference: str, said: str) -> None:
-    """An image that is not there, and an engine that does not work, give the same status."""
-    # podman answers 1 for what is not there and 125 for a failure; docker's client, 1 without its server.
-    question = ("image", "exists", reference) if engine.kind == "podman" else ("version",)
-    asked = run([engine.program, *question], accept_failure=True)
-    if asked.status > (engine.kind == "podman"):
-        raise EngineError(
-            f"{engine.kind} does not work: {asked.stderr.strip() or said.strip()}",
-            solution=f"See to it that `{engine.kind} image ls` works, then run the same command again.",
-        )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
-from factory.errors import ImageTestError, ProgramError
+from factory.errors import EngineError, ImageTestError, ProgramError
 from factory.image.engine import Engine
 from factory.process import Finished, run
 
@@ -25,6 +25,8 @@ CONTAINER_LABEL = "io.universal-image-factory.test"
 _ENGINE_SECONDS = 60.0
 # The engine's own statuses of `run`: it failed itself, the command cannot be run, there is no such command.
 _ENGINE_FAILED = 125
+_NO_CONTAINER = (_ENGINE_FAILED, 126)
+_NO_PROGRAM = "/the-factory-asks-for-a-program-that-is-not-there"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +155,24 @@ class Containers:
                 solution=f"See to it that `{self.engine.kind} run --rm {self.image} true` works.",
             )
         return ran
+
+    def require_start(self) -> None:
+        """See whether the engine starts containers here, before every test blames the image for it.
+
+        Raises:
+            EngineError: it does not.
+        """
+        name = self._new_name()
+        words = ("run", "--rm", "--name", name, "--pull", "never", "--network", "none")
+        asked = (*words, "--entrypoint", _NO_PROGRAM, self.image)
+        ran = self.engine_run(asked, None, _ENGINE_SECONDS, name=name)
+        # That there is no such program (127) is found out in a container which could be made.
+        if ran.status in _NO_CONTAINER:
+            raise EngineError(
+                f"{self.engine.kind} starts no container here: {ran.stderr.strip()}",
+                solution=f"See to it that `{self.engine.kind} run --rm {self.image} true` works. Where "
+                "podman needs settings of this machine's own, CONTAINERS_CONF names their file.",
+            )
 
     @contextmanager
     def background(

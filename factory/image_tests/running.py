@@ -55,6 +55,7 @@ def run_tests(engine: Engine, subject: Subject, selection: Selection, *, watcher
     tests = select(tests_of(subject.lineage), selection)
     started, start = now(), time.monotonic()
     with Containers(engine=engine, image=subject.image_id) as containers:
+        containers.require_start()
         context = Context(subject=subject, containers=containers, base=base_at_hand(engine, subject))
         outcomes = tuple(_watched(test, context, watcher) for test in tests)
         packages = packages_of(context)

@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomlkit
 from support.built import BuiltFlavor, factory
 from support.podman import podman
 
+from factory.errors import EngineError
 from factory.image_tests.container import CONTAINER_LABEL
 from factory.image_tests.report import SELECTED_FOLDER
 
@@ -246,6 +249,24 @@ def test_an_image_that_is_not_there_is_no_failed_test(tmp_path: Path) -> None:
     (tmp_path / "flavors").mkdir()
     said = json.loads(factory("--root", tmp_path, "--json", "test", "localhost/is-not-there:1", status=33))
     assert "does not have the image" in said["error"]["reason"]
+
+
+def test_an_engine_that_starts_no_container_is_no_failed_test(
+    base_image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flavors").mkdir()
+    runtime = tmp_path / "runtime.sh"
+    runtime.write_text("#!/bin/sh\necho 'setrlimit: not permitted' >&2\nexit 1\n")
+    runtime.chmod(0o755)
+    settings = Path(os.environ["CONTAINERS_CONF"]).read_text() if "CONTAINERS_CONF" in os.environ else ""
+    tables = tomllib.loads(settings)
+    tables.setdefault("engine", {}).update({"runtime": "broken", "runtimes": {"broken": [str(runtime)]}})
+    (tmp_path / "containers.conf").write_text(tomlkit.dumps(tables))
+    monkeypatch.setenv("CONTAINERS_CONF", str(tmp_path / "containers.conf"))
+    said = json.loads(factory("--root", tmp_path, "--json", "test", base_image, status=EngineError.exit_code))
+    assert "starts no container here" in said["error"]["reason"]
+    assert "setrlimit: not permitted" in said["error"]["reason"]
+    assert not (tmp_path / ".work" / "reports").exists()
 
 
 def test_an_interrupted_run_leaves_no_container(cpu_flavor: BuiltFlavor, dropped_in: Path) -> None:
