@@ -25,6 +25,7 @@ pytestmark = pytest.mark.container
 ROOT = Path(__file__).parents[2]
 BASE = "torch-standin"
 ARCH_LIST = "8.0;9.0+PTX"
+SITE = "/opt/app-root/lib/python3.11/site-packages"
 ASK = """import torch
 print(torch._C._cuda_getArchFlags(), torch._C.jobs(), torch._C.little(), torch.__version__)"""
 
@@ -171,6 +172,47 @@ def test_a_build_that_is_given_the_wheel_has_no_use_for_sources_and_compiler(
     assert " AS fetch\n" not in said
     assert " AS build\n" not in said
     assert podman("run", "--rm", said.split()[-1], "python", "-c", ASK).split()[-1] == VERSION
+
+
+@pytest.fixture(scope="module")
+def parent(tiers: Tiers, base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A parent that has a PyTorch and an older one of the base's requirements."""
+    folder = tmp_path_factory.mktemp("parent")
+    old = {
+        "standin_sympy/__init__.py": "",
+        "standin_sympy/gone/__init__.py": "",
+        "standin_sympy_more.py": "",
+    }
+    for name, modules in (("standin-sympy", old), ("torch", {"torch/__init__.py": "", "torch/old.so": ""})):
+        make_wheel(folder, name, "0.9", modules=modules)
+    install = "pip install --no-index --no-deps --no-compile --no-cache-dir /*.whl"
+    lines = ["USER 0", "COPY *.whl /", f"RUN {install} && rm /*.whl"]
+    compile_one = f"python -m compileall -q {SITE}/standin_sympy && touch {SITE}/standin_sympy/made-here"
+    (folder / "Dockerfile").write_text("\n".join([f"FROM {base_image}", *lines, f"RUN {compile_one}"]))
+    tag = "localhost/torch-parent:test"
+    podman("build", "--network", "none", "--pull=never", "--tag", tag, folder)
+    yield tag
+    podman("image", "rm", "--force", tag)
+
+
+def test_what_a_parent_has_of_it_is_replaced_and_leaves_one_description(
+    tiers: Tiers, kept: tuple[str, str], parent: str
+) -> None:
+    said = tiers.build(BASE, *kept, "--build-arg", f"BASE_IMAGE={parent}")
+    assert "torch 2.99.0 takes the place of the parent's 0.9\n" in said
+    look = f"cd {SITE} && find torch* standin_sympy* -not -name '*.pyc' | sort"
+    before, after = (
+        set(podman("run", "--rm", "--entrypoint", "bash", image, "-c", look).split())
+        for image in (parent, said.split()[-1])
+    )
+    assert {"torch-0.9.dist-info", "torch/old.so", "standin_sympy_more.py"} <= before
+    assert {name for name in after if name.endswith(".dist-info")} == {
+        f"torch-{VERSION}.dist-info",
+        "standin_sympy-1.0.dist-info",
+    }
+    assert {"torch/old.so", "standin_sympy_more.py", "standin_sympy/gone"} & after == set()
+    # What no RECORD has stays, as after pip.
+    assert "standin_sympy/made-here" in after
 
 
 def test_a_tag_that_is_another_commit_ends_the_build_before_anything_is_compiled(
