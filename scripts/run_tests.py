@@ -17,9 +17,14 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree as ET
 
-# Each takes about as long as the others, so that no processor waits for the last of them.
-SHOWN_LATER = {"containers": "container and not (tekton or beside)", "tekton": "tekton or beside"}
-SHOWN = {"others": "not (container or tekton)"}
+# Each takes about as long as the others, so that no processor waits for the last one. What is slow without
+# containers (tests that kill programs, again and again) runs with those that have some.
+_SLOW = "(slow and integration)"
+SHOWN_LATER = {
+    "containers": f"(container and not (tekton or beside)) or {_SLOW}",
+    "tekton": "tekton or beside",
+}
+SHOWN = {"others": f"not (container or tekton or {_SLOW})"}
 REPORTS = Path(".work")
 NONE_RAN = 5  # pytest's: no test was selected
 
