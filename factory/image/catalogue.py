@@ -154,10 +154,11 @@ def _require_folder(
         return
     there = [path.name for path in folder.parent.glob("*") if path.is_dir()]
     likely = [other for other in there if other.lower() == name] or get_close_matches(name, there)
+    make = "make the folder" if table.kind == "flavor" else "make the folder (`factory new-image` starts one)"
     raise SpecError(
         f"{SETTINGS_FILE}: [{IMAGES_TABLE}.{name}] is a {table.kind}, and its folder {folder} is not there",
-        solution=f"An image has the name of its folder{f', such as {likely[0]}' if likely else ''}: make the "
-        "folder, or rename the table.",
+        solution=f"An image has the name of its folder{f', such as {likely[0]}' if likely else ''}: {make}, "
+        "or rename the table.",
     )
 
 

@@ -79,13 +79,13 @@ def check_image_name(name: str, *, of: str) -> str:
     if "/" in name:
         raise SpecError(
             f"{of}: {name!r} is a path, and an image has the name of its folder",
-            solution=f"Write [{IMAGES_TABLE}.{name.rstrip('/').rpartition('/')[2]}].",
+            solution=f"Write the name alone: {name.rstrip('/').rpartition('/')[2]}.",
         )
     if not re.fullmatch(PATH_COMPONENT, name):
         raise SpecError(
             f"{of}: {name!r} cannot be the name of an image in a registry",
-            solution="Rename the folder, and the table with it: lower-case letters and digits, with dots, "
-            "underscores and hyphens between them.",
+            solution="Give it another, and its folder and table with it: lower-case letters and digits, with "
+            "dots, underscores and hyphens between them.",
         )
     return name
 
@@ -100,7 +100,7 @@ def _image(
     check_image_name(name, of=f"{SETTINGS_FILE}: [{IMAGES_TABLE}]")
     table = _table(content, f"{IMAGES_TABLE}.{name}")
     kind = _kind(table, is_flavor=name in flavors)
-    parents = _parents(table, images)
+    parents = _parents(table, name, images)
     if not parents and kind != "flavor":
         raise table.refuse(
             "parents",
@@ -146,15 +146,15 @@ def _kind(table: Table, *, is_flavor: bool) -> Kind:
     return kind
 
 
-def _parents(table: Table, images: Collection[str]) -> tuple[Parent, ...]:
+def _parents(table: Table, name: str, images: Collection[str]) -> tuple[Parent, ...]:
     one, several = table.optional_text("parent"), table.named_texts("parents")
     if one is not None and several:
         raise table.refuse("parent", "is there beside parents", "Write one of the two.")
     named = several if one is None else ((BASE_IMAGE, one),)
-    return tuple(_parent(table, argument, image, images) for argument, image in named)
+    return tuple(_parent(table, argument, image, images, name) for argument, image in named)
 
 
-def _parent(table: Table, argument: str, image: str, images: Collection[str]) -> Parent:
+def _parent(table: Table, argument: str, image: str, images: Collection[str], child: str) -> Parent:
     parent = Parent(argument=_argument(table, "parents", argument), image=image)
     try:
         if image not in images and parent.is_reference:
@@ -165,7 +165,8 @@ def _parent(table: Table, argument: str, image: str, images: Collection[str]) ->
         raise table.refuse(
             "parents",
             f"the parent {image!r} is no image of this repository, and no reference with a tag or a digest",
-            f"Name one that is there ({', '.join(sorted(images))}), or write it as registry/path:tag.",
+            f"Name one that is there ({', '.join(sorted({*images} - {child}))}), or write it as "
+            "registry/path:tag.",
         )
     return parent
 

@@ -27,7 +27,8 @@ def setup_parts(report: SetupReport) -> list[str | Table]:
         for finding in one.findings
         if finding.state == "wrong"
     ]
-    parts: list[str | Table] = [Table(headings=("REGISTRY", "WHAT", "STATE", "FOUND"), rows=rows)]
+    headings = ("REGISTRY", "WHAT", "STATE", "FOUND")
+    parts: list[str | Table] = [Table(headings=headings, rows=rows)] if rows else []
     return [*parts, *(f"what to do: {line}" for line in wrong)]
 
 
@@ -54,11 +55,16 @@ def cleanup_parts(report: Cleanup, *, now: dt.datetime) -> list[str | Table]:
 
 
 def _summary(report: Cleanup, gone: list[Fate], kept: list[Fate]) -> Iterator[str]:
+    if report.errors and not report.fates:
+        yield "nothing is known of what would go and what would stay"
+        return
     freed = human_size(report.freed_bytes)
     count = f"{len(gone)} to delete" if report.dry_run else f"{_done(gone)} of {len(gone)} deleted"
     yield f"{count}, {len(kept)} stay; {freed} {'would be' if report.dry_run else 'are'} freed"
     if report.dry_run and gone:
         yield "nothing was deleted: --yes deletes"
+    if report.errors:
+        yield "this is not all: what could not be read or deleted follows"
 
 
 def _done(fates: list[Fate]) -> int:

@@ -67,6 +67,7 @@ class Transport:
         self._clients: dict[str, httpx.Client] = {}
         self._base: str | None = None
         self._challenge: Challenge | None = None
+        self._silent: RegistryError | None = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -77,12 +78,20 @@ class Transport:
     def base(self) -> str:
         """The registry's URL, with the scheme that it speaks; asked for at the first use.
 
+        One that did not answer then, at any try, is not waited for again by each request that follows.
+
         Raises:
             RegistryError: it does not answer.
         """
         with self._opening:
+            if self._silent is not None:
+                raise self._silent
             if self._base is None:
-                self._base, self._challenge = self._first_contact()
+                try:
+                    self._base, self._challenge = self._first_contact()
+                except RegistryError as error:
+                    self._silent = error
+                    raise
             return self._base
 
     @property

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fault_proxy import Fault, fault_proxy
 from support.registry import registry
 from support.tiers import four_tiers, publish_all
 from support.workshop import Run
 
 from factory.cli.main import main
 from factory.flavor.repository import Repository
+from factory.index.patience import Patience
 
 pytestmark = pytest.mark.integration
 
@@ -22,6 +24,7 @@ class Site:
     """A repository of four tiers whose images are in a registry, and the command."""
 
     repository: Repository
+    host: str
     capsys: pytest.CaptureFixture[str]
 
     def status(self, *arguments: str) -> Run:
@@ -54,7 +57,7 @@ def site(
         monkeypatch.delenv("FACTORY_ENGINE", raising=False)
         repository = four_tiers(tmp_path / "a repository", registry=served.host)
         publish_all(repository, served.host)
-        yield Site(repository, capsys)
+        yield Site(repository, served.host, capsys)
 
 
 def test_what_a_registry_has_is_current_until_an_input_changes(site: Site) -> None:
@@ -72,10 +75,13 @@ def test_each_image_stands_below_its_parent(site: Site) -> None:
 
 def test_registry_that_does_not_answer_is_told_and_the_rest_is_shown(site: Site) -> None:
     settings = site.repository.root / "factory.toml"
-    settings.write_text(
-        settings.read_text() + '[registries.gone]\nurl = "127.0.0.1:1/x"\nclass = "disposable"\n'
-    )
-    overview = site.overview()
+    with fault_proxy(site.host) as gone:
+        gone.faults.append(Fault(kind="unavailable", method="GET", path="^/v2/$", times=-1))
+        table = f'[registries.gone]\nurl = "{gone.host}/x"\nclass = "disposable"\n'
+        settings.write_text(settings.read_text() + table)
+        overview = site.overview()
+        # Once, with its tries, and not again for each of the four images.
+        assert gone.count("GET", "^/v2/$") == Patience().attempts
     problems = {one["name"]: bool(one["problem"]) for one in overview["registries"]}
     assert problems == {"release": False, "gone": True}
     assert all(image["pushed"] for image in overview["images"])
