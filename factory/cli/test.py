@@ -10,7 +10,7 @@ from factory.image.engine import ENGINE_VARIABLE, ENGINES, find_engine
 from factory.image_tests.definition import Selection
 from factory.image_tests.lineage import foreign_lineage
 from factory.image_tests.outcome import LEVELS, Level
-from factory.image_tests.report import line, report_folder, summary, write_reports
+from factory.image_tests.report import line, make_report_folder, report_folder, summary, write_reports
 from factory.image_tests.running import Watcher, exit_code, run_tests, tests_of
 from factory.image_tests.subject import find_lineage, find_subject, repository_here
 
@@ -79,6 +79,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     subject = find_subject(found, image or "", repository=repository, flavor=flavor)
     default = subject.definition.tests if subject.definition else "quick"
     selection = Selection(level=level or default, only=only, skip=skip)
+    if folder is not None:
+        make_report_folder(folder)
     watcher = Watcher(ended=lambda outcome: console.note(line(outcome)))
     report = run_tests(found, subject, selection, watcher=watcher)
     work = (repository.root if repository else Path.cwd()) / ".work" / "reports"

@@ -15,6 +15,7 @@ ENGINES = ("podman", "docker")
 ENGINE_VARIABLE = "FACTORY_ENGINE"
 # podman's words and docker's; in others, the answer is the same and takes longer.
 _NOT_THERE = ("image not known", "No such image")
+_NOBODY = "localhost/factory-asks-whether-podman-works:none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +74,11 @@ def find_image(engine: Engine, reference: str) -> Image | None:
         return _image(json.loads(found.stdout)[0])
     if any(words in found.stderr for words in _NOT_THERE):
         return None
-    require_working(engine, reference, found.stderr)
+    require_working(engine, found.stderr)
     return None
 
 
-def require_working(engine: Engine, reference: str, said: str) -> None:
+def require_working(engine: Engine, said: str) -> None:
     """See whether it is the engine that does not work, where it does not tell of an image and ``said`` so.
 
     An image that is not there gives the same status. Listing all images takes seconds where there are many,
@@ -86,8 +87,9 @@ def require_working(engine: Engine, reference: str, said: str) -> None:
     Raises:
         EngineError: the engine does not work.
     """
-    # podman answers 1 for what is not there and 125 for a failure; docker's client, 1 without its server.
-    question = ("image", "exists", reference) if engine.kind == "podman" else ("version",)
+    # podman answers 1 for what is not there and 125 for a failure, also for what is no reference, so that one
+    # is asked for which is; docker's client answers 1 without its server.
+    question = ("image", "exists", _NOBODY) if engine.kind == "podman" else ("version",)
     asked = run([engine.program, *question], accept_failure=True)
     if asked.status > (engine.kind == "podman"):
         raise EngineError(

@@ -230,7 +230,13 @@ def _goes_over_a_link(root: str, path: str, links: dict[str, bool]) -> bool:
 
 def _read_link(definition: ImageDefinition, path: str) -> InputFile:
     place = definition.folder / path
-    target = place.resolve()
+    try:
+        target = place.resolve()
+    except RuntimeError as error:  # before Python 3.13, a link that leads to itself
+        raise ImageError(
+            f"{definition.name}: the input {path} is a link that leads to itself",
+            solution="Remove it, or put the file itself there.",
+        ) from error
     if not target.is_relative_to(definition.folder.resolve()):
         raise ImageError(
             f"{definition.name}: the input {path} is a link that leaves the folder, to {target}",

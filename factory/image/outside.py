@@ -32,6 +32,8 @@ def refuse_undeclared(definition: ImageDefinition, instructions: Sequence[Instru
             begun = {str(count)} | ({match["stage"].lower()} if match and match["stage"] else set())
             count += 1
         for text in _named(item):
+            if item.name != "FROM" and "$" in text:
+                raise _variable(definition, item, text)
             if text.lower() not in stages and not _is_declared(definition, text, expand(text, values)):
                 raise _undeclared(definition, item, text, expand(text, values))
 
@@ -66,6 +68,15 @@ def _is_declared(definition: ImageDefinition, text: str, reference: str) -> bool
     own = {parent.image for parent in definition.parents if not parent.is_reference}
     # The name of an image of the repository means that image in an argument alone.
     return reference in others or ("$" in text and reference in own)
+
+
+def _variable(definition: ImageDefinition, item: Instruction, text: str) -> ImageError:
+    """Engines differ in which of these they fill, and what is taken of it would not count in a part's key."""
+    where = f"{definition.name}: line {item.line_of(text)} of {definition.dockerfile}"
+    return ImageError(
+        f"{where} takes from {text}, which an argument names",
+        solution=f"Make it a stage, `FROM {text} AS NAME` above, and take from that name.",
+    )
 
 
 def _undeclared(definition: ImageDefinition, item: Instruction, text: str, reference: str) -> ImageError:

@@ -100,7 +100,10 @@ def _destination(name: str, declared: Mapping[str, Registry]) -> Registry:
     if "/" in name or "." in name or ":" in name:
         known = next((registry for registry in declared.values() if registry.url == name), None)
         given = {TABLE: {"given": {"url": name, "class": "persistent"}}}
-        return known or replace(parse_registries(given)["given"], name=name)
+        try:
+            return known or replace(parse_registries(given)["given"], name=name)
+        except SpecError as error:
+            raise SpecError(f"--to: {error.reason.partition(': ')[2]}", solution=error.solution) from error
     raise SpecError(
         f"--to {name}: there is no such registry in {SETTINGS_FILE}",
         solution=f"Name one that is declared ({', '.join(declared) or 'none yet'}), or give its address as "

@@ -14,12 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from factory.errors import ImageError, NotFoundError
+from factory.errors import ImageError, NotFoundError, RegistryError
 from factory.files import exclusive, staged_folder, storage_error
 from factory.flavor.references import PATH_COMPONENT
 from factory.image.engine import Engine, find_engine
 from factory.image.labels import IMAGE_LABEL
 from factory.process import run
+from factory.registry.answers import check_manifest
 from factory.registry.client import INDEXES, OCI_MANIFEST, Manifest
 
 LAYOUT_PREFIX = "oci:"
@@ -179,7 +180,9 @@ def read_layout(folder: Path, name: str | None) -> Layout:
             f"{folder} is not there", solution="Give the folder of an OCI layout: oci:FOLDER."
         )
     index = _json(folder / "index.json")
-    entries = [item for item in index.get("manifests") or () if isinstance(item, dict)]
+    entries = index.get("manifests") or []
+    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
+        raise _damaged(folder)
     named = [item for item in entries if (item.get("annotations") or {}).get(_REFERENCE_NAME) == name]
     chosen = named if name else entries
     if len(chosen) != 1:
@@ -195,6 +198,16 @@ def read_layout(folder: Path, name: str | None) -> Layout:
     return Layout(folder=folder, name=name, manifest=_manifest(folder, entry["digest"], media_type))
 
 
+def _is_entry(item: object) -> bool:
+    """Whether this names a manifest (OCI image-spec, descriptor)."""
+    return (
+        isinstance(item, dict)
+        and isinstance(item.get("digest"), str)
+        and isinstance(item.get("mediaType", ""), str)
+        and isinstance(item.get("annotations") or {}, dict)
+    )
+
+
 def _of_layout(reference: str, name: str | None) -> Source:
     path, colon, inner = reference.removeprefix(LAYOUT_PREFIX).rpartition(":")
     # A folder's name may have a colon of its own.
@@ -205,7 +218,7 @@ def _of_layout(reference: str, name: str | None) -> Source:
     first = next(iter(layout.manifests), None)
     config_digest = None if first is None else first.config_digest
     config = {} if config_digest is None else _json(_blob(layout.folder, config_digest))
-    labels = (config.get("config") or {}).get("Labels") or {}
+    labels = _labels(layout.folder, config)
     return Source(
         reference=reference,
         name=name or labels.get(IMAGE_LABEL) or layout.folder.absolute().name,
@@ -255,7 +268,12 @@ def _manifest(folder: Path, digest: str, media_type: str) -> Manifest:
         content = _blob(folder, digest).read_bytes()
     except OSError as error:
         raise _damaged(folder) from error
-    return Manifest(media_type=media_type, content=content)
+    manifest = Manifest(media_type=media_type, content=content)
+    try:
+        check_manifest(digest, manifest.document)
+    except RegistryError as error:
+        raise _damaged(folder) from error
+    return manifest
 
 
 def _blob(folder: Path, digest: str) -> Path:
@@ -273,6 +291,14 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _damaged(path.parent)
     return document
+
+
+def _labels(folder: Path, config: dict[str, Any]) -> dict[str, str]:
+    inner = config.get("config") or {}
+    labels = (inner.get("Labels") or {}) if isinstance(inner, dict) else None
+    if not isinstance(labels, dict):
+        raise _damaged(folder)
+    return labels
 
 
 def _damaged(folder: Path) -> ImageError:

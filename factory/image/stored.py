@@ -45,7 +45,7 @@ def find_all_names(engine: Engine, references: Iterable[str]) -> dict[str, Store
     found = run([engine.program, "image", "inspect", *wanted], accept_failure=True)
     documents = _documents(found.stdout)
     if found.status != 0 and not documents:
-        require_working(engine, wanted[0], found.stderr)
+        require_working(engine, found.stderr)
     return {
         tag: StoredImage(
             id=document["Id"].removeprefix("sha256:"),

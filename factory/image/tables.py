@@ -107,10 +107,11 @@ def _image(
             "an image stands on something, and nothing is named",
             f'Write parent = "NAME OR REFERENCE", which is the build argument {BASE_IMAGE}.',
         )
+    inputs = _inputs(table)
     said = ImageTable(
         kind=kind,
         parents=parents,
-        inputs=_inputs(table) if isinstance(content, dict) and "inputs" in content else None,
+        inputs=inputs if isinstance(content, dict) and "inputs" in content else None,
         build_args=_build_args(table, parents),
         registry=_own_registry(table, content, registries),
         tests=_level(table),

@@ -6,6 +6,7 @@ daemon that somebody has to start, and the factory starts none. What testcontain
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ _ENGINE_SECONDS = 60.0
 # The engine's own statuses of `run`: it failed itself, the command cannot be run, there is no such command.
 _ENGINE_FAILED = 125
 _NO_CONTAINER = (_ENGINE_FAILED, 126)
+_ENGINE_SAID = re.compile(r"^(?:Error: |docker: )", re.MULTILINE)
 _NO_PROGRAM = "/the-factory-asks-for-a-program-that-is-not-there"
 
 
@@ -149,7 +151,8 @@ class Containers:
         words = self._run_words(name, command, conditions, entrypoint)
         interactive = () if given is None else ("--interactive",)
         ran = self.engine_run(("run", "--rm", *interactive, *words), given, seconds, name=name)
-        if ran.status == _ENGINE_FAILED:
+        # A command may end with that status too, and then the engine has said nothing.
+        if ran.status == _ENGINE_FAILED and _ENGINE_SAID.search(ran.stderr):
             raise ImageTestError(
                 f"{self.engine.kind} could not run {self.image}: {ran.stderr.strip()}",
                 solution=f"See to it that `{self.engine.kind} run --rm {self.image} true` works.",

@@ -1,5 +1,6 @@
 """What a test of an image is: a value with a name, a level, tags, and the function that tries it."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ GPU_TAG = "gpu"
 TAGS = (*sorted(ACCELERATOR_TAGS), GPU_TAG)
 DEFAULT_SECONDS = 120.0
 _OUTPUT_CHARACTERS = 12_000
+# But for tabs and ends of lines: what an image prints is not to write over what a terminal shows.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +92,9 @@ def judged(
 
 
 def shortened(text: str, limit: int = _OUTPUT_CHARACTERS) -> str:
-    """A text, cut in the middle where it is longer than ``limit`` characters."""
+    """A text, cut in the middle where it is longer than ``limit``, without what controls a terminal."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
     if len(text) <= limit:
         return text
     half = limit // 2

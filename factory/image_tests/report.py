@@ -2,6 +2,7 @@
 
 import json
 import re
+import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -28,6 +29,20 @@ def report_folder(report: Report, whole: Path) -> Path:
     return whole / SELECTED_FOLDER if report.selected else whole
 
 
+def make_report_folder(folder: Path) -> None:
+    """Make the folder for reports before the tests, which take minutes, and see that it takes files.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise storage_error(folder, error) from error
+
+
 def write_reports(report: Report, folder: Path) -> tuple[Path, ...]:
     """Write the three reports into a folder, which is made where it is not there; gives their paths.
 
@@ -39,10 +54,7 @@ def write_reports(report: Report, folder: Path) -> tuple[Path, ...]:
         folder / JUNIT_FILE: junit(report),
         folder / PAGE_FILE: report_page(report),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(folder, error) from error
+    make_report_folder(folder)
     write_together({path: text.encode("utf-8", "replace") for path, text in contents.items()})
     return tuple(contents)
 

@@ -94,7 +94,7 @@ def run_test(test: ImageTest, context: Context) -> TestOutcome:
         tags=test.tags,
         status=result.status,
         seconds=round(time.monotonic() - start, 2),
-        reason=result.reason,
+        reason=shortened(result.reason),
         output=shortened(result.output),
         findings=result.findings,
         advice=result.advice,

@@ -9,6 +9,8 @@ from urllib.parse import quote
 from factory.errors import RegistryError
 from factory.registry.transport import Answer
 
+_SCHEMA_VERSION = 2
+
 
 def path_of(repository: str, kind: str, reference: str) -> str:
     """The path of a manifest or a blob (``kind``: ``manifests``, ``blobs``) at a registry."""
@@ -52,6 +54,28 @@ def error_code_of(answer: Answer) -> str:
     except (ValueError, LookupError, TypeError):
         return ""
     return code if isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code) else ""
+
+
+def check_manifest(name: str, document: Mapping[str, Any]) -> None:
+    """See to it that what was given as a manifest is one, or an index (OCI image-spec, schema version 2).
+
+    A page of a proxy that asks for a login is an answer too, with status 200.
+
+    Raises:
+        RegistryError: it is not.
+    """
+    lists = [document.get("layers") or [], document.get("manifests") or []]
+    named = [item for items in lists if isinstance(items, list) for item in items]
+    named += [document["config"]] if document.get("config") else []
+    whole = all(isinstance(items, list) for items in lists) and all(
+        isinstance(item, dict) and isinstance(item.get("digest"), str) for item in named
+    )
+    if document.get("schemaVersion") != _SCHEMA_VERSION or not whole:
+        raise RegistryError(
+            f"what was given for {name} is no manifest of an image",
+            solution="Look at the registry's address, and at what stands before it, such as a login page; "
+            "push the image again where it is damaged.",
+        )
 
 
 def damaged(name: str, wanted: str, found: str) -> RegistryError:

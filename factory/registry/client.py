@@ -20,7 +20,15 @@ import httpx
 from factory.errors import RegistryError
 from factory.index.parallel import in_parallel
 from factory.index.patience import Patience
-from factory.registry.answers import damaged, error_code_of, media_type_of, path_of, platform_of, strings_of
+from factory.registry.answers import (
+    check_manifest,
+    damaged,
+    error_code_of,
+    media_type_of,
+    path_of,
+    platform_of,
+    strings_of,
+)
 from factory.registry.credentials import Credentials
 from factory.registry.declared import Registry
 from factory.registry.login import Login
@@ -160,7 +168,8 @@ class RegistryClient:
         """A manifest or an index; None where there is none (``GET …/manifests/…``).
 
         Raises:
-            RegistryError: the registry refused, failed, or gave something else than its digest says.
+            RegistryError: the registry refused, failed, gave something else than its digest says, or what is
+                no manifest.
         """
         answer = self._manifest_request("GET", repository, reference)
         if answer is None:
@@ -169,6 +178,7 @@ class RegistryClient:
         said = reference if _DIGEST.fullmatch(reference) else answer.headers.get("Docker-Content-Digest", "")
         if _DIGEST.fullmatch(said) and manifest.digest != said:
             raise damaged(self._name(repository, reference), said, manifest.digest)
+        check_manifest(self._name(repository, reference), manifest.document)
         return manifest
 
     def image_manifest(
@@ -205,10 +215,7 @@ class RegistryClient:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise RegistryError(
-                f"{self._name(repository, reference)} has no configuration that can be read",
-                solution="Push the image again; what is there is damaged, or no image.",
-            )
+            raise self._unreadable(repository, reference)
         return document
 
     def labels(self, repository: str, reference: str) -> dict[str, str] | None:
@@ -220,7 +227,11 @@ class RegistryClient:
         config = self.config(repository, reference)
         if config is None:
             return None
-        return dict((config.get("config") or {}).get("Labels") or {})
+        inner = config.get("config") or {}
+        labels = (inner.get("Labels") or {}) if isinstance(inner, dict) else None
+        if not isinstance(labels, dict):
+            raise self._unreadable(repository, reference)
+        return {str(key): str(value) for key, value in labels.items()}
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """Whether a repository has a layer or a configuration (``HEAD …/blobs/…``).
@@ -309,6 +320,12 @@ class RegistryClient:
             method, path_of(repository, "manifests", reference), repository=repository, headers=_ACCEPT
         )
         return answer if self._there(answer, self._name(repository, reference)) else None
+
+    def _unreadable(self, repository: str, reference: str) -> RegistryError:
+        return RegistryError(
+            f"{self._name(repository, reference)} has no configuration that can be read",
+            solution="Push the image again; what is there is damaged, or no image.",
+        )
 
     def _there(self, answer: Answer, name: str) -> bool:
         if answer.status == httpx.codes.NOT_FOUND:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from factory.errors import NotFoundError, SpecError
 from factory.flavor.references import PATH_COMPONENT
+from factory.flavor.secrets import masked
 from factory.flavor.table import Table
 from factory.registry.place import lies_in, place
 from factory.settings import SETTINGS_FILE, read_settings
@@ -170,13 +171,13 @@ def _url(table: Table, driver: DriverName) -> str:
     if url.startswith("["):
         raise table.refuse(
             "url",
-            f"{url!r} has an address of IPv6, which skopeo and podman take for no part of an image's name",
+            f"{masked(url)!r} has an address of IPv6, which skopeo and podman take for no part of a name",
             "Write a name that leads there in its place, such as localhost:5000/team for [::1]:5000/team.",
         )
     if not _URL.fullmatch(url):
         raise table.refuse(
             "url",
-            f"{url!r} is not the address of a registry",
+            f"{masked(url)!r} is not the address of a registry",
             "Write HOST[:PORT][/PATH] in lower case, such as quay.io/universal-images: no scheme, no tag, no "
             "slash at its end; the image's name follows.",
         )

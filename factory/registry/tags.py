@@ -7,7 +7,7 @@ A *moving* tag is one that is meant to name another image tomorrow (``latest``, 
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from factory.errors import RegistryError, SpecError
@@ -149,7 +149,7 @@ def _filled(template: str, facts: TagFacts, versions: Versions, *, allow_dirty: 
     given = {
         "identity": lambda: identity_tag(_identity(facts, template)),
         "git-sha": lambda: _commit(facts, allow_dirty=allow_dirty),
-        "semver": lambda: versions.kept or next_version(versions),
+        "semver": lambda: _bare(versions.kept or next_version(versions), template),
         "date": lambda: f"{facts.moment:%Y%m%d}",
         "time": lambda: f"{facts.moment:%H%M%S}",
     }
@@ -167,7 +167,21 @@ def _filled(template: str, facts: TagFacts, versions: Versions, *, allow_dirty: 
             "semver, latest, git-sha.",
         )
 
-    return _fixed(_FIELD.sub(value, template), facts, of=template)
+    tag = _fixed(_FIELD.sub(value, template), facts, of=template)
+    # What is in no commit can be anything, the next time too.
+    return replace(tag, moving=tag.moving or (facts.dirty and "{git-sha}" in template))
+
+
+def _bare(version: str, template: str) -> str:
+    """A version as a template takes it, from which it can be read back the next time."""
+    if template == "{semver}":
+        return version
+    if template != "v{semver}":
+        raise SpecError(
+            f"--tags {template}: the next version is read from the tags, where it stands alone",
+            solution="Use semver or v{semver}, and another --tags for what else is to be told.",
+        )
+    return version.removeprefix("v")
 
 
 def _fixed(name: str, facts: TagFacts, *, of: str = "") -> Tag:

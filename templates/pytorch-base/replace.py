@@ -7,6 +7,7 @@ beside the new one. Run with the Python of the environment; NEW is laid out as t
 import os
 import pathlib
 import re
+import shutil
 import sys
 import sysconfig
 from importlib.metadata import distributions
@@ -15,19 +16,23 @@ PACKAGES = pathlib.Path(sysconfig.get_path("purelib"))
 
 
 def named(folder):
-    """The distributions of a folder, by their normalized names (PEP 503)."""
-    found = distributions(path=[str(folder)])
-    return {re.sub(r"[-_.]+", "-", one.metadata["Name"]).lower(): one for one in found}
+    """The distributions of a folder, by their normalized names (PEP 503); what has no name is none."""
+    found = {}
+    for one in distributions(path=[str(folder)]):
+        if one.metadata["Name"]:
+            found.setdefault(re.sub(r"[-_.]+", "-", one.metadata["Name"]).lower(), []).append(one)
+    return found
 
 
-def remove(distribution):
-    """Remove what its RECORD has, the byte code that came of it, and the folders that are empty then."""
-    files = [pathlib.Path(os.path.normpath(distribution.locate_file(path))) for path in distribution.files]
-    for path in files:
-        path.unlink(missing_ok=True)
+def remove(files):
+    """Remove what a RECORD has, the byte code that came of it, its description, and the folders that are empty then."""
+    for path in (path for path in files if path.is_symlink() or path.is_file()):
+        path.unlink()
         if path.suffix == ".py":
             for compiled in (path.parent / "__pycache__").glob(path.stem + ".*.pyc"):
                 compiled.unlink()
+    for folder in {path.parent for path in files if path.parent.suffix in (".dist-info", ".egg-info")}:
+        shutil.rmtree(folder, ignore_errors=True)
     folders = {folder for path in files for folder in (path.parent / "__pycache__", *path.parents)}
     for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
         if PACKAGES in folder.parents and folder.is_dir() and not os.listdir(folder):
@@ -36,15 +41,16 @@ def remove(distribution):
 
 def main():
     new = named(pathlib.Path(sys.argv[1]) / PACKAGES.relative_to(sys.prefix))
-    there = {name: one for name, one in named(PACKAGES).items() if name in new}
-    for name, one in there.items():
-        if one.files is None:
+    there = [(name, one) for name, found in named(PACKAGES).items() if name in new for one in found]
+    for name, one in there:
+        if not one.files:
             print("error: the parent's %s has no RECORD, so its files are not known" % name, file=sys.stderr)
             print("  what to do: take a parent that has it from a wheel, or not at all", file=sys.stderr)
             return 1
-    for name, one in there.items():
-        print("%s %s takes the place of the parent's %s" % (name, new[name].version, one.version))
-        remove(one)
+        print("%s %s takes the place of the parent's %s" % (name, new[name][0].version, one.version))
+    # All are read before one is removed, since two may share files.
+    for files in [[pathlib.Path(os.path.normpath(one.locate_file(path))) for path in one.files] for _, one in there]:
+        remove(files)
     return 0
 
 

@@ -187,8 +187,17 @@ def parent(tiers: Tiers, base_image: str, tmp_path_factory: pytest.TempPathFacto
         make_wheel(folder, name, "0.9", modules=modules)
     install = "pip install --no-index --no-deps --no-compile --no-cache-dir /*.whl"
     lines = ["USER 0", "COPY *.whl /", f"RUN {install} && rm /*.whl"]
-    compile_one = f"python -m compileall -q {SITE}/standin_sympy && touch {SITE}/standin_sympy/made-here"
-    (folder / "Dockerfile").write_text("\n".join([f"FROM {base_image}", *lines, f"RUN {compile_one}"]))
+    # As a copy over an environment leaves it, and what something else has left.
+    commands = (
+        f"cd {SITE}",
+        "python -m compileall -q standin_sympy",
+        "touch standin_sympy/made-here",
+        "mkdir broken-1.dist-info",
+        "cp -r torch-0.9.dist-info torch-0.8.dist-info",
+        "sed -i s/0.9.dist/0.8.dist/ torch-0.8.dist-info/RECORD",
+    )
+    lines.append(f"RUN {' && '.join(commands)}")
+    (folder / "Dockerfile").write_text("\n".join([f"FROM {base_image}", *lines]))
     tag = "localhost/torch-parent:test"
     podman("build", "--network", "none", "--pull=never", "--tag", tag, folder)
     yield tag
@@ -205,7 +214,7 @@ def test_what_a_parent_has_of_it_is_replaced_and_leaves_one_description(
         set(podman("run", "--rm", "--entrypoint", "bash", image, "-c", look).split())
         for image in (parent, said.split()[-1])
     )
-    assert {"torch-0.9.dist-info", "torch/old.so", "standin_sympy_more.py"} <= before
+    assert {"torch-0.9.dist-info", "torch-0.8.dist-info", "torch/old.so", "standin_sympy_more.py"} <= before
     assert {name for name in after if name.endswith(".dist-info")} == {
         f"torch-{VERSION}.dist-info",
         "standin_sympy-1.0.dist-info",

@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
@@ -25,7 +26,7 @@ NAMES = ("base", "stack", "trainer")
 PATHS = ("", "a", "base", "a/b", "a/base", "b")
 Stored = dict[tuple[int, str], dict[str, StoredImage]]
 # The first layout that shows it is enough: a smaller one is not looked for.
-_SEARCH = settings(max_examples=3000, phases=[Phase.generate], database=None)
+_SEARCH = settings(max_examples=20_000, phases=[Phase.generate], database=None)
 TAGS = ("latest", "1.2.0", "candidate", "0123456789abcdef")
 
 
@@ -257,6 +258,12 @@ def test_a_broken_decision_is_found_by_these_properties(
     for target, name, replacement in changes:
         monkeypatch.setattr(target, name, replacement)
     try:
-        find(layouts(), lambda layout: bool(lost(layout, _cleaned(layout).stored)), settings=_SEARCH)
+        # From the same seed each time: what is searched for is rare, and has to be found in every run.
+        find(
+            layouts(),
+            lambda layout: bool(lost(layout, _cleaned(layout).stored)),
+            settings=_SEARCH,
+            random=Random(0),
+        )
     except NoSuchExample:
         pytest.fail(f"nothing shows that {what}")

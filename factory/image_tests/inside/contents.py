@@ -44,14 +44,23 @@ SECRET_PLACES = re.compile(
     r"|/huggingface/(?:stored_tokens|token)$|/gcloud/.*credentials.*|/\.kube/config$"
 )
 SETTINGS = re.compile(
-    r"/(?:pip\.conf|pip\.ini|uv\.toml|\.npmrc|\.condarc|\.gitconfig|gitconfig)$|\.repo$|/sources\.list(?:\.d/.*)?$"
+    r"/(?:pip\.conf|pip\.ini|uv\.toml|\.npmrc|\.condarc|\.gitconfig|gitconfig)$|/\.git/config$|\.repo$|/sources\.list(?:\.d/.*)?$"
     r"|/usr/share/factory/.*\.txt$"
 )
 LOGIN_IN_URL = re.compile(
-    r"://[^/\s:@\"']+:[^/\s@\"'$]+@|_authToken\s*=\s*\S|^\s*(?:password|token)\s*[=:]\s*\S", re.MULTILINE
+    r"://[^/\s:@\"']+:[^/\s@\"'$]+@|://(?:gh[a-z]_|github_pat_|glpat-|hf_)\w+@|_authToken\s*=\s*\S"
+    r"|^\s*(?:password|token)\s*[=:]\s*\S|^\s*extraheader\s*=\s*authorization",
+    re.MULTILINE | re.IGNORECASE,
 )
+# A service account of Google's, and what programs read their environment from.
+KEY_FILE = re.compile(r'"private_key"\s*:\s*"-----BEGIN ')
+SECRET_VARIABLE = re.compile(
+    r"^\s*(?:export\s+)?\w*(?:SECRET|TOKEN|PASSWORD|API_KEY)\w*\s*=\s*['\"]?\w", re.MULTILINE
+)
+NO_LOGINS = re.compile(r'\s*|\{\s*(?:"auths"\s*:\s*\{\s*\}\s*)?\}')
 KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 LARGEST_SETTING = 4 << 20
+LARGEST_KEY = 16 << 10
 LOCKS = "/usr/share/factory"
 # Of a line of RECORD: path, hash, size.
 COLUMNS = 3
@@ -164,10 +173,18 @@ def cache_kind(folder: str, names: list[str]) -> str | None:
 def secret_kind(path: str, name: str) -> str | None:
     """What of a file is a credential; None where nothing is."""
     if name in SECRET_NAMES or SECRET_PLACES.search(path):
-        text = text_of(path).strip()
-        return "holds logins" if text not in {"", "{}"} else None
+        return None if NO_LOGINS.fullmatch(text_of(path).strip()) else "holds logins"
     if SETTINGS.search(path) and LOGIN_IN_URL.search(text_of(path)):
         return "names a login"
+    if name == ".env" and SECRET_VARIABLE.search(text_of(path)):
+        return "names a secret"
+    if (
+        name.endswith(".json")
+        and size_of(path) < LARGEST_KEY
+        and not INSTALLED.search(path)
+        and KEY_FILE.search(text_of(path))
+    ):
+        return "is a private key"
     in_place = "/.ssh/" in path or name.endswith((".pem", ".key")) or name.startswith(("id_", "ssh_host_"))
     if in_place and not INSTALLED.search(path) and KEY.search(text_of(path)):
         return "is a private key"
