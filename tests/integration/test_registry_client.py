@@ -214,8 +214,28 @@ def test_a_page_of_another_host_is_not_asked_for(tmp_path: Path) -> None:
 
 
 def test_without_the_header_the_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
-    with stub_registry(_always(Reply(body=b"{}"))) as stub, _client(stub.host, tmp_path) as client:
-        assert client.digest(_REPOSITORY, "x") == _digest(b"{}")
+    body = b'{"schemaVersion": 2, "manifests": []}'
+    with stub_registry(_always(Reply(body=body))) as stub, _client(stub.host, tmp_path) as client:
+        assert client.digest(_REPOSITORY, "x") == _digest(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>Log in first</html>",
+        b"{}",
+        b'{"schemaVersion": 2, "config": {"digest": 5}}',
+        b'{"schemaVersion": 2, "config": "x"}',
+        b'{"schemaVersion": 2, "layers": {"a": 1}}',
+        b'{"schemaVersion": 2, "manifests": [{}]}',
+    ],
+)
+def test_what_is_no_manifest_is_no_image(tmp_path: Path, body: bytes) -> None:
+    """A page that asks for a login has status 200 too."""
+    with stub_registry(_always(Reply(body=body))) as stub, _client(stub.host, tmp_path) as client:
+        for ask in (client.digest, client.manifest, client.labels):
+            with pytest.raises(RegistryError, match="is no manifest of an image"):
+                ask(_REPOSITORY, "x")
 
 
 def _guarded(stub: StubRegistry, realm: str | None = None) -> _Answer:

@@ -41,7 +41,6 @@ def _read(folder: Path, text: str, **build_args: str) -> None:
         "FROM --platform=linux/amd64 ${BASE_IMAGE} AS Builder\nFROM builder\nCOPY --from=BUILDER /a /b\n",
         "FROM ${BASE_IMAGE}\nFROM ${STACK_IMAGE}\nCOPY --from=0 --chown=1001:0 /a /b\n",
         f"FROM SCRATCH\nCOPY --from={BASE} /a /b\n",
-        "FROM ${BASE_IMAGE}\nCOPY --from=${BASE_IMAGE} /a /b\n",
         f"FROM {BY_DIGEST}\nCOPY --from={OTHER}@sha256:{'2' * 64} /a /b\n",
         f"ARG TOOLS={BY_DIGEST}\nFROM ${{TOOLS}}\n",
         "FROM ${NEVER_SET:-scratch}\n",
@@ -99,6 +98,21 @@ def test_an_image_in_a_build_argument_is_refused_too(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="takes from"):
         _read(tmp_path, "ARG TOOLS\nFROM $TOOLS\n", TOOLS=OTHER)
     _read(tmp_path, "ARG TOOLS\nFROM $TOOLS\n", TOOLS=BY_DIGEST)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM ${BASE_IMAGE}\nCOPY --from=${BASE_IMAGE} /a /b\n",
+        "FROM ${BASE_IMAGE}\nRUN --mount=type=bind,from=$STACK_IMAGE,target=/m cp /m/a /b\n",
+    ],
+)
+def test_an_argument_names_a_stage_and_nothing_to_copy_from(tmp_path: Path, text: str) -> None:
+    """The part's key would have its name and not what it stands for."""
+    with pytest.raises(ImageError) as refused:
+        _read(tmp_path, text)
+    assert "of Dockerfile takes from $" in refused.value.reason
+    assert "AS NAME" in refused.value.solution
 
 
 def test_what_nothing_names_is_refused(tmp_path: Path) -> None:

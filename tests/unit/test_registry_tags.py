@@ -63,6 +63,7 @@ def test_a_rule_gives_its_tags(rules: list[str], expected: list[tuple[str, bool]
         ("git-sha", _BARE, "no commit"),
         ("git-sha", _DIRTY, "in no commit"),
         ("{git-sha}", _DIRTY, "in no commit"),
+        ("{semver}-cpu", _FACTS, "where it stands alone"),
     ],
 )
 def test_what_gives_no_tag_is_an_error_that_names_it(rule: str, facts: TagFacts, message: str) -> None:
@@ -111,3 +112,14 @@ def test_only_a_moving_tag_is_taken_from_another_image() -> None:
     with pytest.raises(RegistryError, match=re.escape(f"{place}:1.0.0 is there already")) as caught:
         check_unmoved(Tag(name="1.0.0", moving=False), place=place, there=one, wanted=other)
     assert one in caught.value.reason
+
+
+def test_a_version_with_a_letter_before_it_is_raised_from_the_one_that_is_there() -> None:
+    assert _names("v{semver}", versions=Versions(existing=("v0.1.0",))) == [("v0.1.1", False)]
+    kept = Versions(existing=("v0.1.0",), kept="v0.1.0")
+    assert _names("v{semver}", versions=kept) == [("v0.1.0", False)]
+
+
+def test_a_template_with_what_is_in_no_commit_gives_a_tag_that_moves() -> None:
+    (tag,) = wanted_tags(["x-{git-sha}"], _DIRTY, Versions(), allow_dirty=True)
+    assert tag.moving
