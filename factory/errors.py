@@ -183,3 +183,9 @@ class ImageError(FactoryError):
     """An image cannot be built as it is defined: a missing input, an unknown parent, a circle of parents."""
 
     exit_code = 34
+
+
+class DocumentError(FactoryError):
+    """A JSON or TOML document from outside is too large, too deep, malformed, or of another shape."""
+
+    exit_code = 35

@@ -10,16 +10,20 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from factory.errors import BusyError, FlavorExistsError, StorageError
 
 TEMPORARY_SUFFIX = ".factory-tmp"
 _LOCK_WAIT_SECONDS = 30.0
 _LOCK_POLL_SECONDS = 0.1
+# More than any lock, Dockerfile, page or manifest has; wheels and layers are streamed.
+DEFAULT_LIMIT = 64_000_000
 
 
 def is_temporary(path: Path) -> bool:
@@ -30,6 +34,51 @@ def is_temporary(path: Path) -> bool:
 def temporary_sibling(path: Path) -> Path:
     """A name beside path, on the same file system, that nothing else uses."""
     return path.with_name(f".{path.name}.{os.urandom(6).hex()}{TEMPORARY_SUFFIX}")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read; a FIFO or a device is refused at once instead of waited for.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        OSError: it is no regular file, or cannot be opened.
+    """
+    return require_regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
+
+
+def read_regular(path: Path, *, limit: int = DEFAULT_LIMIT) -> bytes:
+    """Return what a regular file holds.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        OSError: as for `open_regular`, or it holds more than ``limit`` bytes.
+    """
+    with open_regular(path) as file:
+        return read_descriptor(file, path, limit=limit)
+
+
+def require_regular(descriptor: int, path: Path) -> BinaryIO:
+    """Return the file of a descriptor, which is closed if it is no regular file.
+
+    Raises:
+        OSError: it is none; ``path`` names it.
+    """
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return cast("BinaryIO", os.fdopen(descriptor, "rb"))
+
+
+def read_descriptor(file: BinaryIO, path: Path, *, limit: int) -> bytes:
+    """Return what is left in an open file.
+
+    Raises:
+        OSError: it is more than ``limit`` bytes; ``path`` names the file.
+    """
+    content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than the {limit} bytes that are read", str(path))
+    return content
 
 
 def write_whole(path: Path, content: bytes, *, executable: bool = False) -> None:

@@ -1,0 +1,225 @@
+"""Read a folder that comes from outside by directory descriptors, never through a link.
+
+A path that was checked and then opened can be swapped for a link in between (CWE-59, CWE-367). Here each
+part of a path is opened in the descriptor of the folder above it with O_NOFOLLOW, and what is opened as a
+file is a regular file, so that a FIFO or a device hangs nothing.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from factory.errors import StorageError
+from factory.files import DEFAULT_LIMIT, read_descriptor, require_regular, storage_error
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: a FIFO without a writer is opened at once, and then found to be none of the files read here.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What lies at ``path``, relative to the tree's root with ``/`` between its parts."""
+
+    path: str
+    status: os.stat_result
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, and no link to one."""
+        return stat.S_ISDIR(self.status.st_mode)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file, and no link to one."""
+        return stat.S_ISREG(self.status.st_mode)
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return stat.S_ISLNK(self.status.st_mode)
+
+
+class Tree:
+    """A folder whose content is not trusted. Paths are relative; none leaves the folder or follows a link."""
+
+    def __init__(self, root: Path, descriptor: int) -> None:
+        self.root = root
+        self._descriptor = descriptor
+
+    @staticmethod
+    @contextmanager
+    def opened(root: Path, *, root_may_be_link: bool = False) -> "Iterator[Tree]":
+        """Open a folder for the length of a block.
+
+        Args:
+            root: the folder; the folders above it are trusted.
+            root_may_be_link: accept a root that is itself a link, as a path that a user typed may be.
+
+        Raises:
+            StorageError: it is missing, no folder, or a link.
+        """
+        flags = _FOLDER & ~os.O_NOFOLLOW if root_may_be_link else _FOLDER
+        try:
+            descriptor = os.open(root, flags)
+        except OSError as error:
+            raise _refused(root, error) from error
+        try:
+            yield Tree(root, descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def folder(self, path: str = "") -> Iterator[int]:
+        """Give a descriptor of a folder in the tree, the root itself if the path is empty.
+
+        Raises:
+            StorageError: a part of the path is missing, no folder, or a link.
+        """
+        descriptor = os.dup(self._descriptor)
+        try:
+            for part in _parts(self.root, path):
+                try:
+                    below = os.open(part, _FOLDER, dir_fd=descriptor)
+                except OSError as error:
+                    raise _refused(self.root / path, error) from error
+                os.close(descriptor)
+                descriptor = below
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def open(self, path: str) -> BinaryIO:
+        """Open a regular file.
+
+        Raises:
+            StorageError: a part of the path is missing or a link, or the last is no regular file.
+        """
+        above, name = _split(self.root, path)
+        with self.folder(above) as folder:
+            try:
+                descriptor = os.open(name, _FILE, dir_fd=folder)
+                return require_regular(descriptor, self.root / path)
+            except OSError as error:
+                raise _refused(self.root / path, error) from error
+
+    def read(self, path: str, *, limit: int = DEFAULT_LIMIT) -> bytes:
+        """Return what a regular file holds.
+
+        Raises:
+            StorageError: as for `open`, or it holds more than ``limit`` bytes.
+        """
+        with self.open(path) as file:
+            try:
+                return read_descriptor(file, self.root / path, limit=limit)
+            except OSError as error:
+                raise _refused(self.root / path, error) from error
+
+    def status(self, path: str) -> os.stat_result | None:
+        """Return the status of what lies at a path, links not followed; None if nothing does.
+
+        Raises:
+            StorageError: a folder on the way is a link or no folder.
+        """
+        above, name = _split(self.root, path)
+        try:
+            with self.folder(above) as folder:
+                return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+        except OSError as error:
+            raise _refused(self.root / path, error) from error
+
+    def link_target(self, path: str) -> str:
+        """Return the text of a symbolic link.
+
+        Raises:
+            StorageError: it is none.
+        """
+        above, name = _split(self.root, path)
+        with self.folder(above) as folder:
+            try:
+                return os.readlink(name, dir_fd=folder)
+            except OSError as error:
+                raise _refused(self.root / path, error) from error
+
+    def entries(self, path: str = "") -> list[Entry]:
+        """Return what lies directly in a folder, sorted by name.
+
+        Raises:
+            StorageError: as for `folder`, or the folder cannot be read.
+        """
+        with self.folder(path) as folder:
+            try:
+                names = sorted(os.listdir(folder))  # noqa: PTH208 - pathlib knows no descriptors
+                return [
+                    Entry(
+                        path=f"{path}/{name}" if path else name,
+                        status=os.stat(name, dir_fd=folder, follow_symlinks=False),
+                    )
+                    for name in names
+                ]
+            except OSError as error:
+                raise _refused(self.root / path, error) from error
+
+    def walk(self, path: str = "") -> Iterator[Entry]:
+        """Yield all that lies below a folder, each folder before what it holds. Links are not followed.
+
+        Raises:
+            StorageError: as for `entries`.
+        """
+        pending = [path]
+        while pending:
+            entries = self.entries(pending.pop())
+            yield from entries
+            pending.extend(entry.path for entry in reversed(entries) if entry.is_folder)
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a link (never what it leads to); nothing if there is none.
+
+        Raises:
+            StorageError: a folder on the way is a link, it is a folder, or the file system refused.
+        """
+        above, name = _split(self.root, path)
+        with self.folder(above) as folder:
+            try:
+                os.unlink(name, dir_fd=folder)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise _refused(self.root / path, error) from error
+
+
+def _parts(root: Path, path: str) -> list[str]:
+    parts = path.split("/") if path else []
+    if any(part in {"", ".", ".."} or "\0" in part for part in parts):
+        raise StorageError(
+            f"{path!r} is not a path inside {root}",
+            solution="Remove what names it; a path has no empty part, no '.' and no '..'.",
+        )
+    return parts
+
+
+def _split(root: Path, path: str) -> tuple[str, str]:
+    parts = _parts(root, path)
+    if not parts:
+        raise StorageError(f"{root} is a folder, not a file", solution="Name a file in it.")
+    return "/".join(parts[:-1]), parts[-1]
+
+
+def _refused(path: Path, error: OSError) -> StorageError:
+    """Name a link as what was found; O_NOFOLLOW says ELOOP of a file and ENOTDIR of a folder."""
+    if path.is_symlink():
+        return StorageError(
+            f"{path} is a link, which is not followed here",
+            solution="Replace it by what it leads to, if you know that it may be read.",
+        )
+    return storage_error(path, error)
