@@ -20,6 +20,10 @@ from typing import BinaryIO, cast
 from factory.errors import BusyError, FlavorExistsError, StorageError
 
 TEMPORARY_SUFFIX = ".factory-tmp"
+WORK_FOLDER = ".work"
+"""The folder in a repository for what commands make on the way."""
+IGNORE_FILE = ".gitignore"
+_IGNORE_ALL = b"# Made by factory: nothing in this folder is to be committed.\n*\n"
 _LOCK_WAIT_SECONDS = 30.0
 _LOCK_POLL_SECONDS = 0.1
 # More than any lock, Dockerfile, page or manifest has; wheels and layers are streamed.
@@ -158,6 +162,50 @@ def staged_folder(path: Path) -> Iterator[Path]:
         raise storage_error(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def make_output_folder(folder: Path, *, within: Path | None = None) -> Path:
+    """Make a folder for output that is not to be committed, and have git ignore it.
+
+    In a git work tree a folder that is new or empty gets a ``.gitignore`` of its own, as virtual environments
+    have; below ``.work`` that folder gets it. A folder that already holds something is left as it is.
+
+    Args:
+        folder: made with the folders above it if it is missing.
+        within: what the output is made from, if output in another work tree than that is to be committed.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        own = next((above for above in (folder, *folder.parents) if above.name == WORK_FOLDER), None)
+        if own is not None:
+            hidden = os.path.lexists(own / IGNORE_FILE)
+        else:
+            own, hidden = folder, any(folder.iterdir())
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    tree = work_tree_of(own)
+    if not hidden and tree is not None and (within is None or tree == work_tree_of(within)):
+        write_whole(own / IGNORE_FILE, _IGNORE_ALL)
+    return folder
+
+
+def is_own_ignore_file(path: Path) -> bool:
+    """Whether this is the file with which `make_output_folder` has git ignore a folder."""
+    if path.name != IGNORE_FILE or path.is_symlink():
+        return False
+    try:
+        return read_regular(path, limit=len(_IGNORE_ALL)) == _IGNORE_ALL
+    except OSError:
+        return False
+
+
+def work_tree_of(path: Path) -> Path | None:
+    """Return the git work tree that a path is in, or would be in; None if it is in none."""
+    real = path.resolve()
+    return next((above for above in (real, *real.parents) if os.path.lexists(above / ".git")), None)
 
 
 @contextmanager

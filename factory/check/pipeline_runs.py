@@ -13,6 +13,7 @@ from factory.konflux.wanted import (
     Compared,
     compare,
     files_of,
+    flavors_built,
     in_the_way,
     shared_files,
     strays,
@@ -37,9 +38,10 @@ def read_konflux(root: Path) -> tuple[Settings | None, tuple[Problem, ...]]:
 
 
 def check_pipeline_runs(subject: Subject) -> Iterator[Problem]:
-    """FAC501, FAC502 and FAC504 for the files of one flavor, where the repository uses Konflux.
+    """FAC501, FAC502 and FAC504 for the files of one flavor, if the repository uses Konflux.
 
-    A flavor that does not stand in ``flavors/`` is built by nobody from there.
+    Files are missing of a flavor that Konflux builds (`flavors_built`): a new one asks for none before
+    `factory konflux` has written them. A flavor outside of ``flavors/`` is built by nobody from there.
     """
     folder = subject.flavor.folder
     if subject.konflux is None or subject.project is None or folder.parent.name != FLAVORS_FOLDER:
@@ -54,6 +56,8 @@ def check_pipeline_runs(subject: Subject) -> Iterator[Problem]:
     if blocked is not None:
         yield _blocked(f"{_TO_ROOT}/{blocked}", subject.konflux)
         return
+    if not flavors_built(root, [subject.flavor.name], (subject.konflux.out, DEFAULTS["out"])):
+        return
     for item in compare(root, files):
         yield from _differing(
             item, f"{_TO_ROOT}/{item.file.path}", f"`factory konflux {subject.flavor.name}`"
@@ -66,13 +70,15 @@ def check_shared_runs(repository: Repository, settings: Settings) -> tuple[Probl
     Raises:
         StorageError: the file system refused.
     """
-    try:
-        files = shared_files(repository, settings)
-    except KonfluxError as error:
-        return (_refused(SETTINGS_FILE, error),)
     blocked = in_the_way(repository.root, settings)
     if blocked is not None:
         return (_blocked(blocked, settings),)
+    names = [flavor.name for flavor in repository.flavors()]
+    built = flavors_built(repository.root, names, (settings.out, DEFAULTS["out"]))
+    try:
+        files = shared_files(repository, settings, built)
+    except KonfluxError as error:
+        return (_refused(SETTINGS_FILE, error),)
     found = [
         problem
         for item in compare(repository.root, files)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, common
+from factory.files import WORK_FOLDER
 from factory.hermetic.plan import Fetching
 from factory.image.build import BuildPlan, BuildRequest, plan_build
 from factory.image.build_all import build_images
@@ -117,7 +118,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         return 0
     repository = invocation.repository_of(*images)
     request = BuildRequest(
-        work=repository.root / ".work",
+        work=repository.root / WORK_FOLDER,
         names=images,
         downstream=downstream,
         hermetic=hermetic,

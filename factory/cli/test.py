@@ -6,6 +6,7 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.console import Table
+from factory.files import WORK_FOLDER
 from factory.image.engine import ENGINE_VARIABLE, ENGINES, find_engine
 from factory.image_tests.definition import Selection
 from factory.image_tests.lineage import foreign_lineage
@@ -83,7 +84,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         make_report_folder(folder)
     watcher = Watcher(ended=lambda outcome: console.note(line(outcome)))
     report = run_tests(found, subject, selection, watcher=watcher)
-    work = (repository.root if repository else Path.cwd()) / ".work" / "reports"
+    work = (repository.root if repository else Path.cwd()) / WORK_FOLDER / "reports"
     written = write_reports(report, folder or report_folder(report, work / subject.report_folder))
     console.result(report, *summary(report), f"Page: {written[-1]}")
     return exit_code(report)

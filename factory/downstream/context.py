@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.errors import DriftError, StorageError
-from factory.files import exclusive, is_temporary, staged_folder, write_whole
+from factory.files import (
+    exclusive,
+    is_own_ignore_file,
+    is_temporary,
+    make_output_folder,
+    staged_folder,
+    write_whole,
+)
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor
 from factory.lock.lockset import lock_file_names, require_lock_set
@@ -56,10 +63,11 @@ def write_context(flavor: Flavor, output: Path) -> Context:
     with exclusive(output.parent):
         _refuse_strangers(output, files)
         if output.is_dir():
-            with exclusive(output):
+            with exclusive(make_output_folder(output, within=flavor.folder)):
                 _write(output, files)
         else:
             with staged_folder(output) as staged:
+                make_output_folder(staged, within=flavor.folder)
                 _write(staged, files)
     return Context(
         folder=output,
@@ -110,7 +118,10 @@ def _refuse_strangers(output: Path, files: dict[str, tuple[bytes, bool]]) -> Non
     strangers = sorted(
         path.relative_to(output).as_posix()
         for path in output.rglob("*")
-        if not path.is_dir() and not is_temporary(path) and path.relative_to(output).as_posix() not in files
+        if not path.is_dir()
+        and not is_temporary(path)
+        and not is_own_ignore_file(path)
+        and path.relative_to(output).as_posix() not in files
     )
     if strangers:
         raise StorageError(

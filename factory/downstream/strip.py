@@ -5,7 +5,7 @@ from pathlib import Path
 
 from factory.downstream.blocks import find_blocks, strip_blocks
 from factory.errors import MarkerError, NotFoundError, StorageError
-from factory.files import exclusive, storage_error, write_whole
+from factory.files import exclusive, make_output_folder, storage_error, write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,7 @@ def strip_file(source: Path, output: Path | None) -> Stripped:
                 f"{target} is the file itself, and stripping it would lose its blocks",
                 solution="Give another folder as --output.",
             )
-        output.mkdir(parents=True, exist_ok=True)
-        with exclusive(output):
+        with exclusive(make_output_folder(output, within=source)):
             write_whole(target, stripped)
     lines = content.splitlines(keepends=True)
     blocks = find_blocks(lines)

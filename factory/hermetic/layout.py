@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.files import storage_error, write_whole
+from factory.files import make_output_folder, storage_error, write_whole
 
 MOUNT_POINT = "/cachi2"
 ARTIFACTS_IN_BUILD = f"{MOUNT_POINT}/output/deps/pip"
@@ -53,8 +53,11 @@ class Layout:
             StorageError: the file system refused.
         """
         try:
-            self.root.parent.mkdir(parents=True, exist_ok=True)
-            for folder in (self.root, self.output, self.output / "deps", self.artifacts):
+            is_new = not self.root.is_dir()
+            make_output_folder(self.root)
+            if is_new:
+                self.root.chmod(_FOLDER_MODE)
+            for folder in (self.output, self.output / "deps", self.artifacts):
                 if not folder.is_dir():
                     folder.mkdir()
                     folder.chmod(_FOLDER_MODE)

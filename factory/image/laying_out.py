@@ -6,7 +6,7 @@ from pathlib import Path
 
 from factory.console import Progress, Table, human_size
 from factory.errors import SpecError
-from factory.files import exclusive
+from factory.files import exclusive, make_output_folder
 from factory.hermetic.plan import Fetching
 from factory.hermetic.prefetch import Prefetched
 from factory.image.assemble import Assembled, AssemblyRequest, assemble, require_possible
@@ -142,8 +142,7 @@ def dry_table(found: DryLayout) -> Table:
 
 def _laid_out(place: Workplace, target: Target, layout: Path) -> LaidOutImage:
     # Not the folder of the image's builds: each keeps the parts of its own.
-    work = place.folders / f"{target.name}@layout"
-    work.mkdir(parents=True, exist_ok=True)
+    work = make_output_folder(place.folders / f"{target.name}@layout")
     manifest = target.step.manifest
     with exclusive(work):
         prefetched = prefetch(place, target)

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import ImageError
-from factory.files import is_temporary, storage_error, write_whole
+from factory.files import (
+    is_own_ignore_file,
+    is_temporary,
+    make_output_folder,
+    storage_error,
+    write_whole,
+)
 from factory.image.layer_tar import LayerBlob
 
 INDEX = "index.json"
@@ -52,8 +58,8 @@ def prepare_layout(layout: Path) -> None:
         StorageError: the file system refused.
     """
     try:
-        layout.mkdir(parents=True, exist_ok=True)
-        if not (layout / INDEX).exists() and any(not is_temporary(path) for path in layout.iterdir()):
+        make_output_folder(layout)
+        if not (layout / INDEX).exists() and any(map(_is_of_others, layout.iterdir())):
             raise ImageError(
                 f"{layout} holds something else than an OCI image layout",
                 solution="Name a folder that is empty or not there yet.",
@@ -64,6 +70,10 @@ def prepare_layout(layout: Path) -> None:
     if not (layout / INDEX).exists():
         write_whole(layout / _MARKER, json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
         write_whole(layout / INDEX, json.dumps({"schemaVersion": 2, "manifests": []}).encode())
+
+
+def _is_of_others(path: Path) -> bool:
+    return not is_temporary(path) and not is_own_ignore_file(path)
 
 
 def insert_layers(

@@ -10,7 +10,7 @@ from typing import Literal
 
 from factory.console import Progress
 from factory.errors import EngineError
-from factory.files import exclusive
+from factory.files import exclusive, make_output_folder
 from factory.hermetic.layout import MOUNT_POINT
 from factory.hermetic.plan import Fetching
 from factory.hermetic.prefetch import Prefetched, prefetch_flavor
@@ -93,8 +93,7 @@ def make_image(place: Workplace, target: Target) -> BuiltImage:
     """
     if target.step.action == "nothing":
         return _found(place, target)
-    work = place.folders / target.name
-    work.mkdir(parents=True, exist_ok=True)
+    work = make_output_folder(place.folders / target.name)
     with exclusive(work):
         request = place.plan.request
         forced = target.asked and (request.force or request.verify)

@@ -17,8 +17,8 @@ from typing import Literal
 
 from factory.console import Progress, human_size
 from factory.errors import FactoryError, RegistryError
-from factory.files import exclusive
-from factory.image.push_source import Layout, Source, made, staged
+from factory.files import exclusive, make_output_folder
+from factory.image.push_source import Layout, Source, staged
 from factory.image.skopeo import Delivery, Stored, send
 from factory.index.parallel import in_parallel
 from factory.process import Stop
@@ -242,7 +242,7 @@ def _set_tags(
 ) -> None:
     """Set the tags in their order, and tell each in ``done`` once it was read back."""
     client, repository = place.client, place.repository
-    guard = made(work / "push" / "tags" / sha256(place.place.encode()).hexdigest()[:16])
+    guard = make_output_folder(work / "push" / "tags" / sha256(place.place.encode()).hexdigest()[:16])
     with exclusive(guard):
         for tag, _ in place.named:
             # Looked at again: sending took its time.

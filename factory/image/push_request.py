@@ -7,6 +7,7 @@ from pathlib import Path
 
 from factory.clock import now
 from factory.errors import SpecError
+from factory.files import WORK_FOLDER
 from factory.flavor.repository import Repository
 from factory.image.catalogue import Catalogue, read_catalogue
 from factory.image.definitions import DOWNSTREAM_TAG, ImageDefinition
@@ -67,7 +68,7 @@ def plan_push(repository: Repository, words: PushWords) -> Push:
         raised=words.raised,
         allow_dirty=words.allow_dirty,
         dry_run=words.dry_run,
-        work=repository.root / ".work",
+        work=repository.root / WORK_FOLDER,
     )
     return Push(
         source=source, request=request, facts=_facts(source, definition, repository.root, words.rules)

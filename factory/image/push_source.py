@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import ImageError, NotFoundError, RegistryError
-from factory.files import exclusive, staged_folder, storage_error
+from factory.files import exclusive, make_output_folder, staged_folder
 from factory.flavor.references import PATH_COMPONENT
 from factory.image.engine import Engine, find_engine
 from factory.image.labels import IMAGE_LABEL
@@ -145,7 +145,7 @@ def staged(source: Source, work: Path) -> Iterator[Staged]:
     known = source.config or (source.layout.manifest.digest if source.layout else source.reference)
     folder = work / "push" / known.removeprefix("sha256:").replace("/", "_")
     layout = folder / "layout"
-    with exclusive(made(folder), wait_seconds=_WAIT_SECONDS):
+    with exclusive(make_output_folder(folder), wait_seconds=_WAIT_SECONDS):
         if source.config is None and source.layout is None:
             # Under a name there may be another image by now.
             shutil.rmtree(layout, ignore_errors=True)
@@ -153,19 +153,6 @@ def staged(source: Source, work: Path) -> Iterator[Staged]:
             with staged_folder(layout) as temporary:
                 run(_staging(source, temporary))
         yield Staged(layout=read_layout(layout, _STAGED_NAME), own=layout)
-
-
-def made(folder: Path) -> Path:
-    """A folder that is there.
-
-    Raises:
-        StorageError: the file system refused.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(folder, error) from error
-    return folder
 
 
 def read_layout(folder: Path, name: str | None) -> Layout:

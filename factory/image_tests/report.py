@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from factory.console import Table, to_plain
-from factory.files import storage_error, write_together
+from factory.files import make_output_folder, storage_error, write_together
 from factory.image_tests.outcome import Finding, Report, TestOutcome
 from factory.image_tests.page import report_page
 
@@ -35,8 +35,8 @@ def make_report_folder(folder: Path) -> None:
     Raises:
         StorageError: the file system refused.
     """
+    make_output_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

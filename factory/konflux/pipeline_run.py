@@ -59,7 +59,12 @@ def flavor_files(name: str, spec: Spec, settings: Settings) -> tuple[RunFile, ..
 
 def file_path(name: str, event: Event, settings: Settings) -> str:
     """Where the PipelineRun of a flavor for an event is, from the repository's root."""
-    return f"{settings.out}/{name}-{_WORDS[event]}.yaml"
+    return f"{settings.out}/{file_name(name, event)}"
+
+
+def file_name(name: str, event: Event) -> str:
+    """The name of the file that holds the PipelineRun of a flavor for an event."""
+    return f"{name}-{_WORDS[event]}.yaml"
 
 
 def run_name(name: str, event: Event, settings: Settings) -> str:

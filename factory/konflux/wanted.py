@@ -20,12 +20,14 @@ from factory.konflux.pipeline_run import (
     PIPELINE,
     RunFile,
     check_flavor_name,
+    file_name,
     file_path,
     flavor_files,
 )
 from factory.konflux.settings import Settings
 
 _RUN_STEM = re.compile(r"(?P<name>.+)-(?:pull-request|push)")
+_LISTED = re.compile(rb'^ +- "(?P<name>[^"\n]+)"$', re.MULTILINE)
 Kind = Literal["missing", "changed", "foreign", "same"]
 
 
@@ -53,17 +55,50 @@ def files_of(flavor: Flavor, settings: Settings) -> tuple[RunFile, ...]:
     return flavor_files(flavor.name, flavor.project.spec, settings)
 
 
-def shared_files(repository: Repository, settings: Settings) -> tuple[RunFile, ...]:
-    """The files that belong to no single flavor: the Pipelines and the runs that check every flavor.
+def shared_files(repository: Repository, settings: Settings, built: Collection[str]) -> tuple[RunFile, ...]:
+    """The files that belong to no single flavor: the Pipelines and the runs that check flavors.
 
-    A flavor of `left_out` is not among those that are checked.
+    They check the flavors that Konflux builds (``built``), without those of `left_out`.
 
     Raises:
         KonfluxError: the Tekton files are not there.
     """
     out = left_out(repository, settings)
-    names = [flavor.name for flavor in in_repository(repository) if flavor.name not in out]
-    return (copied_pipeline(PIPELINE, settings), *flavors_check_files(names, settings))
+    names = [flavor.name for flavor in in_repository(repository)]
+    checked = [name for name in names if name in built and name not in out]
+    return (copied_pipeline(PIPELINE, settings), *flavors_check_files(checked, settings))
+
+
+def flavors_built(root: Path, names: Iterable[str], folders: Iterable[str]) -> frozenset[str]:
+    """Return those flavors that `factory konflux` has written PipelineRuns of.
+
+    A flavor without one is not built by Konflux, and asks for none. It has one if a file lies in the place
+    of one, or if the run that checks flavors lists it: where somebody removed both files, that run is the
+    record of them.
+
+    Args:
+        root: the repository's.
+        names: the flavors in question.
+        folders: where PipelineRuns lie or lay, from the root.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    runs = [root / folder for folder in dict.fromkeys(folders)]
+    checks = [folder / file_name(FLAVORS_CHECK, event) for folder in runs for event in EVENTS]
+    listed = {name for run in checks for name in _listed(run)}
+    return frozenset(
+        name
+        for name in names
+        if name in listed
+        or any(os.path.lexists(folder / file_name(name, event)) for folder in runs for event in EVENTS)
+    )
+
+
+def _listed(run: Path) -> Iterator[str]:
+    if _is_ours(run):
+        for match in _LISTED.finditer(_content(run) or b""):
+            yield match["name"].decode(errors="replace")
 
 
 def left_out(repository: Repository, settings: Settings) -> dict[str, str]:

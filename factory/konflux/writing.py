@@ -18,6 +18,7 @@ from factory.konflux.wanted import (
     check_in_repository,
     compare,
     files_of,
+    flavors_built,
     in_the_way,
     is_of_others,
     left_out,
@@ -98,10 +99,12 @@ def write_runs(
         _refuse_in_the_way(root, settings)
         _check_out(root, settings)
         wanted = [file for flavor in chosen for file in files_of(flavor, settings)]
-        shared = shared_files(repository, settings)
+        former = [change.old or DEFAULTS["out"] for change in proposal.changes if change.key == "out"]
+        names = [flavor.name for flavor in repository.flavors()]
+        built = flavors_built(root, names, (settings.out, *former))
+        shared = shared_files(repository, settings, built | {flavor.name for flavor in chosen})
         compared = compare(root, (*wanted, *shared))
         _refuse_foreign(compared)
-        former = [change.old or DEFAULTS["out"] for change in proposal.changes if change.key == "out"]
         # Pipelines as Code reads .tekton, whatever the settings say.
         folders = (settings.out, *former, DEFAULTS["out"]) if every else former
         gone = strays(root, folders, wanted_paths(repository, settings, shared))

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-REPORTS = Path(".work") / "reports"
+from factory.files import WORK_FOLDER
+
+REPORTS = Path(WORK_FOLDER) / "reports"
 _REPORT = "report.json"
 
 

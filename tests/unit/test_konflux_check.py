@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.konflux_site import SETTINGS, make_site, write_all
+from support.konflux_site import NOTHING, SETTINGS, make_site, write_all
 
 from factory.check.check import Report, check_flavors
 from factory.check.finding import Finding
 from factory.check.report import as_github, as_text
 from factory.check.sarif import as_sarif
 from factory.flavor.repository import Repository
+from factory.konflux.writing import write_runs
 
 TODAY = dt.date(2026, 11, 22)
 PUSH = ".tekton/th09-push.yaml"
@@ -99,15 +100,20 @@ def test_changed_settings_make_every_file_that_they_reach_stale(root: Path) -> N
     }
 
 
-def test_a_new_flavor_has_no_files_and_the_check_of_all_does_not_name_it(root: Path) -> None:
+def test_new_flavor_asks_for_no_pipeline_run_before_it_has_one(root: Path) -> None:
     make_site(root, "th11")
-    assert _told(root) == {
-        ("FAC501", "th11", ".tekton/th11-pull-request.yaml"),
-        ("FAC501", "th11", ".tekton/th11-push.yaml"),
-        ("FAC502", "", ".tekton/flavors-check-pull-request.yaml"),
-        ("FAC502", "", ".tekton/flavors-check-push.yaml"),
-    }
-    assert _found(root, "th10") == []
+    assert _found(root) == _found(root, "th11") == []
+    write_runs(Repository(root), [Repository(root).flavor("th11")], options=NOTHING, every=False)
+    assert _found(root) == []
+    (root / ".tekton" / "th11-push.yaml").unlink()
+    assert _told(root, "th11") == {("FAC501", "th11", ".tekton/th11-push.yaml")}
+
+
+def test_flavor_whose_pipeline_runs_were_all_removed_is_found(root: Path) -> None:
+    for word in ("pull-request", "push"):
+        (root / ".tekton" / f"th10-{word}.yaml").unlink()
+    missing = {("FAC501", "th10", f".tekton/th10-{word}.yaml") for word in ("pull-request", "push")}
+    assert _told(root) == _told(root, "th10") == missing
 
 
 def test_files_of_a_flavor_that_is_gone_are_the_repositorys(root: Path) -> None:

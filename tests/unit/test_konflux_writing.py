@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.konflux_site import NOTHING, SETTINGS, contents, make_site, read_run, write_all
+from support.konflux_site import NOTHING, SETTINGS, contents, make_site, parameters, read_run, write_all
 from support.small_flavors import make_flavor
 
 from factory.errors import FactoryError, KonfluxError, NotFoundError, SpecError
@@ -71,13 +71,16 @@ def test_a_dry_run_says_what_would_be_written_and_writes_nothing(repository: Rep
     assert (dry.dry_run, wet.dry_run) == (True, False)
 
 
-def test_named_flavors_alone_are_written_and_the_check_names_all(repository: Repository) -> None:
+def test_named_flavors_alone_are_written_and_checked_with_those_written_before(
+    repository: Repository,
+) -> None:
     written = write_runs(repository, [repository.flavor("th09")], options=NOTHING, every=False)
     assert written.flavors == ("th09",)
     found = set(contents(repository.root / ".tekton"))
     assert found == SHARED | {name for name in OWN if name.startswith("th09")}
-    told = read_run(repository, "flavors-check-push")["spec"]["params"]
-    assert {"name": "flavors", "value": ["th09", "th10"]} in told
+    assert parameters(read_run(repository, "flavors-check-push"))["flavors"] == ["th09"]
+    write_runs(repository, [repository.flavor("th10")], options={"out": "ci"}, every=False)
+    assert parameters(read_run(repository, "../ci/flavors-check-push"))["flavors"] == ["th09", "th10"]
 
 
 def test_only_what_a_change_of_the_spec_touches_is_written_anew(repository: Repository) -> None:
@@ -195,8 +198,7 @@ def test_a_folder_without_a_spec_is_no_flavor_to_build(repository: Repository) -
     with pytest.raises(NotFoundError):
         write_all(repository)
     write_runs(repository, [repository.flavor("th09")], options=NOTHING, every=False)
-    told = read_run(repository, "flavors-check-push")["spec"]["params"]
-    assert {"name": "flavors", "value": ["th09", "th10"]} in told
+    assert parameters(read_run(repository, "flavors-check-push"))["flavors"] == ["th09"]
 
 
 def test_options_are_kept_for_the_next_run(repository: Repository) -> None:
