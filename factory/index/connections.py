@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from collections.abc import Mapping
 from functools import cache
 
 import httpx
@@ -26,7 +27,7 @@ def open_client(*, connections: int, verified: bool = True, proxied: bool = True
     """
     try:
         return httpx.Client(
-            verify=certificates() if verified else False,
+            verify=certificates(os.environ) if verified else False,
             trust_env=proxied,
             follow_redirects=False,
             headers={"User-Agent": f"universal-image-factory/{__version__}"},
@@ -42,20 +43,31 @@ def open_client(*, connections: int, verified: bool = True, proxied: bool = True
         ) from error
 
 
-@cache
-def certificates() -> ssl.SSLContext:
-    """Whom to believe, as httpx finds it: read once, since it takes longer than a request.
+def certificates(environment: Mapping[str, str]) -> ssl.SSLContext:
+    """Return the authorities that are believed: those of the first variable that names some, else certifi's.
 
     Raises:
         IndexAccessError: what the environment names cannot be read.
     """
+    return _context(
+        *next(((name, value) for name in _CERTIFICATES if (value := environment.get(name))), ("", ""))
+    )
+
+
+@cache
+def _context(variable: str, path: str) -> ssl.SSLContext:
+    """Read certificates, once: it takes longer than a request."""
     try:
-        return httpx.create_ssl_context()
+        if not variable:
+            return httpx.create_ssl_context(trust_env=False)
+        is_folder = variable == "SSL_CERT_DIR"
+        return ssl.create_default_context(
+            cafile=None if is_folder else path, capath=path if is_folder else None
+        )
     except OSError as error:
-        # Of both, the first is what counts.
-        named = next((f"{name}={value}" for name in _CERTIFICATES if (value := os.environ.get(name))), None)
         raise IndexAccessError(
-            f"the certificates of authorities cannot be read: {named or 'those that came with Python'} "
+            "the certificates of authorities cannot be read: "
+            f"{f'{variable}={path}' if variable else 'those that came with Python'} "
             f"({error.strerror or type(error).__name__})",
             solution="Let SSL_CERT_FILE name a file of certificates in PEM, or SSL_CERT_DIR a folder; "
             "without both, those that came with Python are believed.",

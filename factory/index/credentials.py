@@ -5,9 +5,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from factory.errors import IndexAccessError
+from factory.http.origins import may_carry, origin_of, origin_or_none
 from factory.index.home import home_folder
 
 
@@ -28,17 +29,25 @@ class Logins:
     by_host: Mapping[str, Login]
 
     def of(self, url: str) -> Login | None:
-        """The login for a URL; None for a stranger.
+        """Return the login for a URL; None for a stranger (`factory.http.origins`).
 
-        The index's own goes to its scheme, host and port alone. One of ``.netrc`` goes to its host,
-        and in plain text only where the index itself is read so.
+        The index's own goes to its origin alone. ``.netrc`` knows hosts and no ports: its login of a host
+        goes to the index, if it is there, and to ``https://HOST/`` at the port of https.
         """
-        asked, index = urlsplit(url), urlsplit(self.index_url)
-        if self.own is not None and _origin(asked) == _origin(index):
-            return self.own
-        if asked.scheme in {index.scheme, "https"}:
-            return self.by_host.get(asked.hostname or "")
-        return None
+        if may_carry(url, owner=self.index_url):
+            return self.own or self.by_host.get(origin_of(url).host)
+        origin = origin_or_none(url)
+        if origin is None or str(origin) != f"https://{origin.host}":
+            return None
+        return self.by_host.get(origin.host)
+
+    @property
+    def are_withheld(self) -> bool:
+        """Whether the index would get a login, and does not since others could read it on its way."""
+        origin = origin_or_none(self.index_url)
+        if origin is None or origin.keeps_secrets:
+            return False
+        return self.own is not None or origin.host in self.by_host
 
 
 def read_logins(
@@ -123,7 +132,3 @@ def read_netrc(environment: Mapping[str, str]) -> dict[str, Login]:
 def _in_environment(name: str, environment: Mapping[str, str]) -> Login | None:
     user, password = (environment.get(variable) for variable in login_variables(name))
     return None if user is None and password is None else Login(user=user or "", password=password or "")
-
-
-def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

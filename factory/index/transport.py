@@ -1,7 +1,7 @@
 """Requests to the servers of one index: with its credentials, its redirects, and bounded patience.
 
 "Not there" (404, 410) and "not allowed" (401, 403) are never taken for each other. What is sent on to
-another host goes there without credentials.
+another origin goes there without credentials.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from factory.errors import IndexAccessError, IndexContentError
+from factory.http.origins import same_origin
 from factory.index.connections import open_client
 from factory.index.credentials import Logins, login_variables, shown
 from factory.index.exchange import answer_of, interruptible
@@ -117,8 +118,7 @@ class Transport:
                 target = _target(response)
                 check_redirect(url, target, named=self._redirect_hosts)
                 response.close()
-                known = urlsplit(target).hostname == urlsplit(url).hostname
-                response = self._sent(target, headers, deadline, with_login=known)
+                response = self._sent(target, headers, deadline, with_login=same_origin(target, url))
             else:
                 raise unreachable(url, "cannot be followed: it is sent on and on")
             with interruptible(response, self.stop):
@@ -168,6 +168,12 @@ class Transport:
 
     def _refused(self, url: str, status: int) -> IndexAccessError:
         host = urlsplit(url).hostname
+        if self._logins.are_withheld and same_origin(url, self._logins.index_url):
+            return IndexAccessError(
+                f"{shown(url)} refuses access (HTTP {status}), and by plain HTTP no login is sent to {host}",
+                solution="Give the index as https://…; SSL_CERT_FILE names the certificates of an authority "
+                "of your own.",
+            )
         variables = f", or into {' and '.join(login_variables(self._name))}" if self._name else ""
         return IndexAccessError(
             f"{shown(url)} refuses access (HTTP {status})",

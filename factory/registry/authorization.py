@@ -1,7 +1,9 @@
-"""What a registry wants to be told of who asks (RFC 9110's challenges), and the tokens that it gives for it.
+"""How a registry asks for credentials (RFC 9110's challenges), its token service, and the tokens of that.
 
-A login goes to the registry itself and, where the registry hands out tokens, to the service that it
-names for that: over TLS that was verified to any host, else to the registry's own host alone.
+The address of the token service (``realm``) comes out of the registry's answer, so what can change an answer
+could send the login anywhere. It goes to the registry's own origin (as at quay.io, ghcr.io, Google's and
+Azure's registries, Harbor), to a service that is known to belong to the registry, or to the host that the
+registry's ``token-host`` in factory.toml names; to nothing else.
 """
 
 import json
@@ -10,13 +12,18 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+
+import httpx
 
 from factory.errors import RegistryError
+from factory.http.origins import Origin, origin_of
+from factory.registry.declared import Registry
 
 _PARAMETER = re.compile(r'([A-Za-z_]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 # What the token specification says of one that names no time; renewed a little before its end.
 _DEFAULT_SECONDS, _MARGIN_SECONDS, _LEAST_SECONDS = 60.0, 10.0, 5.0
+# By their documentation; most registries have their token service at their own origin.
+_KNOWN_SERVICES = {"registry-1.docker.io": "auth.docker.io", "registry.gitlab.com": "gitlab.com"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,31 +79,44 @@ def read_challenge(headers: Iterable[str]) -> Challenge | None:
     return found
 
 
-def check_realm(realm: str, *, base: str, verified: bool) -> str:
-    """The URL of a token service, where a login may be sent to it.
+def check_realm(realm: str, *, base: str, registry: Registry, login: bool) -> str:
+    """Return the URL of a token service, if the registry's credentials may be sent there.
+
+    Without a login there is nothing to lose but a request: any public host may give a token by https.
 
     Args:
-        realm: what the registry named.
-        base: the registry's own URL.
-        verified: whether the registry is who it says, by its certificate.
+        realm: What the registry's challenge names.
+        base: The registry's own URL.
+        registry: Its settings.
+        login: Whether a login goes with the request.
 
     Raises:
-        RegistryError: it is no URL, carries a login, or the login could be read by others on the way there.
+        RegistryError: It is no URL, has a login in it, or is another origin that nobody named.
     """
-    asked = urlsplit(base)
+    own = origin_of(base)
     try:
-        service = urlsplit(realm)
-        fitting = service.scheme in {"http", "https"} and service.hostname and "@" not in service.netloc
-        own = service.hostname == asked.hostname
-    except ValueError:
-        fitting = own = False
-    if fitting and service.scheme in {"https", asked.scheme} and (verified or own):
+        service = None if httpx.URL(realm).userinfo else origin_of(realm)
+    except (ValueError, httpx.InvalidURL):
+        service = None
+    if service is not None and (
+        service == own
+        or service in _named_services(own, registry)
+        or (not login and service.scheme == "https" and service.is_public_name)
+    ):
         return realm
     raise RegistryError(
-        f"{asked.netloc} names a token service that no login is sent to",
-        solution="A token service is reached by https; where the registry's certificate is not verified, it "
-        "has to be on the registry's own host. Ask the owners of the registry.",
+        f"{registry.host} names a token service that no login is sent to"
+        + (f": {service} is another origin" if service else ", which is no URL for one"),
+        solution="Ask the owners of the registry whether it is theirs. If so, and it speaks https, write "
+        f'token-host = "{service.netloc if service else "HOST"}" into the table [registries.NAME] of '
+        f"{registry.host} in factory.toml.",
     )
+
+
+def _named_services(own: Origin, registry: Registry) -> set[Origin]:
+    """Return the origins, other than its own, of a registry's token service; all speak https."""
+    known = _KNOWN_SERVICES.get(own.host) if own.scheme == "https" and registry.tls_verify else None
+    return {origin_of(f"https://{host}/") for host in (known, registry.token_host) if host}
 
 
 def read_token(content: bytes, *, host: str) -> tuple[str, float]:

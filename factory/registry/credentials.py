@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from factory.errors import ProgramError, RegistryError
+from factory.http.origins import is_loopback
 from factory.process import run
 from factory.registry.declared import Registry
 from factory.registry.login import Login, login_for
@@ -24,14 +25,8 @@ _AMAZON = re.compile(
     r"[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)"
 )
 _GOOGLE = re.compile(r"(?:[a-z0-9-]+-docker\.pkg\.dev|(?:[a-z]+\.)?gcr\.io)")
-_LOOPBACK = re.compile(r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]+)?")
 # The user whose password is an access token of Google's.
 _TOKEN_USER = "oauth2accesstoken"  # noqa: S105 - a user name
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``HOST[:PORT]`` is this machine."""
-    return _LOOPBACK.fullmatch(host) is not None
 
 
 class Credentials:

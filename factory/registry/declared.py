@@ -11,6 +11,7 @@ from factory.errors import NotFoundError, SpecError
 from factory.flavor.references import PATH_COMPONENT
 from factory.flavor.secrets import masked
 from factory.flavor.table import Table
+from factory.http.origins import is_loopback, origin_or_none
 from factory.registry.place import lies_in, place
 from factory.settings import SETTINGS_FILE, read_settings
 
@@ -25,7 +26,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _URL = re.compile(
     rf"(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|[a-z0-9-]+(?=:))(?::[0-9]{{1,5}})?(?:/{PATH_COMPONENT})*"
 )
-_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}")
+_TOKEN_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::[0-9]{1,5})?")
 # On loopback something else may stand in for the service.
 _HOSTS = {
     "ecr": (re.compile(r"[0-9]{12}\.dkr[.-]ecr.+"), "ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
@@ -40,6 +41,7 @@ class Registry:
     ``url`` is ``HOST[:PORT][/PATH]``; an image's name follows behind a slash. In a ``persistent`` one the
     factory never deletes anything: what is in it took hours to make. ``keep`` is how many of the newest
     images of each name `prune` leaves, ``keep_days`` the age in days up to which it leaves all of them.
+    ``token_host`` is the ``HOST[:PORT]`` of a token service at another origin, which gets the login by https.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Registry:
     keep: int = 10
     keep_days: int = 30
     tls_verify: bool = True
+    token_host: str | None = None
 
     @property
     def host(self) -> str:
@@ -129,6 +132,7 @@ def _registry(name: str, content: object) -> Registry:
         keep=_at_least(table, "keep", 1, default=Registry.keep),
         keep_days=_at_least(table, "keep-days", 0, default=Registry.keep_days),
         tls_verify=table.flag("tls-verify", default=Registry.tls_verify),
+        token_host=_token_host(table),
     )
     table.refuse_the_rest()
     return registry
@@ -183,7 +187,7 @@ def _url(table: Table, driver: DriverName) -> str:
         )
     host, _, path = url.partition("/")
     name = host.partition(":")[0]
-    if driver in _HOSTS and not _LOOPBACK.fullmatch(name):
+    if driver in _HOSTS and not is_loopback(name):
         pattern, example = _HOSTS[driver]
         if not pattern.fullmatch(name):
             raise table.refuse(
@@ -194,6 +198,17 @@ def _url(table: Table, driver: DriverName) -> str:
             "url", f"{url} names no repository", "Write REGION-docker.pkg.dev/PROJECT/REPOSITORY."
         )
     return url
+
+
+def _token_host(table: Table) -> str | None:
+    host = table.optional_text("token-host")
+    if host is not None and not (_TOKEN_HOST.fullmatch(host) and origin_or_none(f"https://{host}/")):
+        raise table.refuse(
+            "token-host",
+            f"{masked(host)!r} is no host",
+            "Write HOST[:PORT] in lower case, such as auth.example.com: no scheme, no path.",
+        )
+    return host
 
 
 def _at_least(table: Table, key: str, least: int, *, default: int) -> int:

@@ -1,8 +1,9 @@
 """Requests to one container registry: with the login that is its own, bounded, and tried again.
 
 A registry says in its first answer (``GET /v2/``) how it wants to be told who asks. A login or a token
-goes to the registry's own scheme, host and port alone; what it sends on to another host goes there
-without. Plain HTTP is spoken on loopback, and where nobody verifies TLS.
+goes to the registry's own origin alone (`factory.http.origins`), and only a challenge of that origin counts;
+what it sends on to another one goes there without. Plain HTTP is spoken on loopback, and where nobody
+verifies TLS; a login is sent by it on loopback alone.
 """
 
 import contextlib
@@ -15,14 +16,16 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from factory.errors import IndexAccessError, RegistryError
+from factory.http.origins import is_loopback, may_carry, origin_of, same_origin
 from factory.index.connections import open_client
 from factory.index.credentials import shown
 from factory.index.exchange import answer_of, interruptible
 from factory.index.patience import Again, Deadline, Patience, asked_pause, patiently
 from factory.process import governor
 from factory.registry.authorization import Challenge, Tokens, check_realm, read_challenge, read_token
-from factory.registry.credentials import Credentials, is_loopback
+from factory.registry.credentials import Credentials
 from factory.registry.declared import Registry
+from factory.registry.login import Login
 
 _TRANSIENT = frozenset({408, 425, 429})
 _SERVER_ERRORS = range(500, 600)
@@ -64,7 +67,7 @@ class Transport:
         self._tokens = Tokens()
         self._opening = threading.Lock()
         self._connecting = threading.Lock()
-        self._clients: dict[str, httpx.Client] = {}
+        self._clients: dict[tuple[str, bool], httpx.Client] = {}
         self._base: str | None = None
         self._challenge: Challenge | None = None
         self._silent: RegistryError | None = None
@@ -124,7 +127,7 @@ class Transport:
             ProgramError: the work was stopped.
         """
         url = urljoin(self.base, path)
-        if _origin(url) != _origin(self.base):
+        if not same_origin(url, self.base):
             raise RegistryError(
                 f"{self.registry.host} names {shown(url)} as its own, which is another host",
                 solution="Ask the owners of the registry what stands before it.",
@@ -137,7 +140,7 @@ class Transport:
 
         answer = self._patiently(url, attempt, deadline)
         if answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            raise self._refused(repository, answer.status)
+            raise self._refused(repository, answer.status, url=answer.url)
         return answer
 
     def _patiently(self, url: str, attempt: Callable[[], Answer | Again], deadline: Deadline) -> Answer:
@@ -172,7 +175,8 @@ class Transport:
             return _transient(answer) or answer
 
         answer = self._patiently(f"{bases[0]}/v2/", attempt, deadline)
-        return answered[answer.url], _challenge_of(answer)
+        base = answered[answer.url]
+        return base, _challenge_of(answer, base)
 
     def _first_answer(self, bases: list[str], deadline: Deadline) -> tuple[str, Answer]:
         failed: httpx.TransportError | None = None
@@ -205,7 +209,7 @@ class Transport:
         answer = self._once(method, url, told, content, deadline, most_bytes)
         if answer.status != httpx.codes.UNAUTHORIZED:
             return answer
-        asked = _challenge_of(answer)
+        asked = _challenge_of(answer, self.base)
         if asked is None or (asked.scheme == "basic" and "Authorization" in told):
             return answer
         self._challenge = asked
@@ -217,7 +221,7 @@ class Transport:
         if challenge is None:
             return {}
         if challenge.scheme == "basic":
-            login = self.credentials.of(repository)
+            login = self._login(repository)
             return {"Authorization": f"Basic {login.encoded}"} if login else {}
         token = self._tokens.get(scope)
         if token is None:
@@ -227,11 +231,10 @@ class Transport:
 
     def _new_token(self, challenge: Challenge, scope: str, repository: str) -> tuple[str, float]:
         """A token, by the specification of token authentication: for the login, or for anybody."""
-        verified = self.registry.tls_verify and not self.plain_http
-        realm = check_realm(challenge.realm, base=self.base, verified=verified)
+        login = self._login(repository)
+        realm = check_realm(challenge.realm, base=self.base, registry=self.registry, login=login is not None)
         asked = {"service": challenge.service, "scope": scope}
         url = str(httpx.URL(realm).copy_merge_params({name: value for name, value in asked.items() if value}))
-        login = self.credentials.of(repository)
         told = {"Authorization": f"Basic {login.encoded}"} if login else {}
         deadline = Deadline(self._patience.whole_seconds)
 
@@ -243,6 +246,21 @@ class Transport:
         if answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.BAD_REQUEST}:
             raise self._refused(repository, answer.status)
         return read_token(answer.content, host=self.registry.host)
+
+    def _login(self, repository: str) -> Login | None:
+        """The login for a repository, which the registry asks for; None where nobody has one.
+
+        Raises:
+            RegistryError: others could read it on its way; or as `Credentials.of`.
+        """
+        login = self.credentials.of(repository)
+        if login is not None and not may_carry(self.base, owner=self.base):
+            raise RegistryError(
+                f"{self.registry.host} asks for a login and speaks plain HTTP, by which none is sent",
+                solution="Let it speak https: SSL_CERT_FILE names the certificates of an authority of your "
+                f"own. If it needs no login, `podman logout {self.registry.host}`.",
+            )
+        return login
 
     def _once(
         self,
@@ -267,7 +285,7 @@ class Transport:
                         url=target,
                     )
                 onward = _onward(target, response.headers["Location"])
-            if _origin(onward) != _origin(url):
+            if not same_origin(onward, url):
                 told.pop("Authorization", None)
             target = onward
         raise _unfollowed(url, "is sent on and on")
@@ -302,19 +320,29 @@ class Transport:
     def _client(self, url: str) -> httpx.Client:
         """The connections of a scheme; certificates are read where they are needed, which takes a while."""
         scheme = urlsplit(url).scheme
+        # A token service at another origin gets the login, so what it is called has to be true.
+        named = self.registry.token_host
+        verified = scheme == "https" and (
+            self.registry.tls_verify or (named is not None and same_origin(url, f"https://{named}/"))
+        )
         with self._connecting:
-            if scheme not in self._clients:
-                verified = scheme == "https" and self.registry.tls_verify
-                self._clients[scheme] = open_client(
+            if (scheme, verified) not in self._clients:
+                self._clients[scheme, verified] = open_client(
                     connections=self._connections,
                     verified=verified,
                     # As other tools have it: what is on this machine is not asked through a proxy.
                     proxied=not is_loopback(self.registry.host),
                 )
-            return self._clients[scheme]
+            return self._clients[scheme, verified]
 
-    def _refused(self, repository: str, status: int) -> RegistryError:
+    def _refused(self, repository: str, status: int, *, url: str | None = None) -> RegistryError:
         name = f"{self.registry.host}/{repository}" if repository else self.registry.host
+        if url is not None and not same_origin(url, self.base):
+            return RegistryError(
+                f"{name} is sent on to {origin_of(url)}, which refuses access (HTTP {status}): it gets no "
+                "login",
+                solution="Name the registry that holds it in its place, or ask the owners of the registry.",
+            )
         return RegistryError(
             f"the registry refuses access to {name} (HTTP {status})",
             solution=f"Log in as somebody who may: `podman login {self.registry.host}`, or name a file of "
@@ -330,8 +358,9 @@ def _transient(answer: Answer) -> Again | None:
     return Again(reason=f"answers HTTP {answer.status}", wait_seconds=wait)
 
 
-def _challenge_of(answer: Answer) -> Challenge | None:
-    if answer.status != httpx.codes.UNAUTHORIZED:
+def _challenge_of(answer: Answer, base: str) -> Challenge | None:
+    """The challenge of the registry itself; None where another origin, which it sent on to, has one."""
+    if answer.status != httpx.codes.UNAUTHORIZED or not same_origin(answer.url, base):
         return None
     return read_challenge(answer.headers.get_list("WWW-Authenticate"))
 
@@ -342,14 +371,6 @@ def _scope(method: str, repository: str) -> str:
         return "registry:catalog:*"
     actions = {"GET": "pull", "HEAD": "pull", "DELETE": "pull,delete"}.get(method, "pull,push")
     return f"repository:{repository}:{actions}"
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    try:
-        return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        return "", None, None
 
 
 def _onward(url: str, location: str) -> str:

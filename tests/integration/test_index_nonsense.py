@@ -12,7 +12,6 @@ from support.wheels import make_wheel
 
 from factory.errors import IndexAccessError, RedirectError
 from factory.index.client import IndexClient, Patience
-from factory.index.connections import certificates
 from factory.index.pages import IndexFile
 from factory.index.spool import Spool
 
@@ -165,7 +164,6 @@ def test_certificates_that_cannot_be_read_are_an_error_that_names_the_file(
     if content is not None:
         path.write_text(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    certificates.cache_clear()
     with pytest.raises(IndexAccessError, match="SSL_CERT_FILE") as caught:
         _client("https://127.0.0.1:1/simple/")
     assert f"SSL_CERT_FILE={path} (" in caught.value.reason

@@ -131,14 +131,15 @@ def test_credentials_in_a_redirect_are_neither_used_nor_shown(pair: Pair) -> Non
     assert "l1sten" not in f"{caught.value.reason} {caught.value.solution} {caught.value!r}"
 
 
-def test_a_link_to_another_host_is_followed_with_that_host_s_own_login_only(pair: Pair) -> None:
-    pair.other.credentials = ("them", "0ther")
+def test_a_link_to_another_host_is_followed_without_a_login(pair: Pair) -> None:
+    """Not with that of .netrc either, which is for that host at the port of https."""
     link = f'<a href="{pair.other_root}/files/{pair.wheel.name}">{pair.wheel.name}</a>'
     pair.index.fault("/simple/lib/", Fault(body=link.encode()))
     with pair.client() as reader:
         (file,) = reader.project("lib") or ()
         with Spool() as spool:
             assert reader.fetch(file.url, spool)
+    assert [request.headers.get("Authorization") for request in pair.other.requests] == [None]
 
 
 @pytest.mark.parametrize(

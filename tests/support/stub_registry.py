@@ -1,10 +1,12 @@
 """A registry that answers what a test tells it to, and remembers what each request said of who asks."""
 
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -36,11 +38,17 @@ class StubRegistry:
 
 
 @contextmanager
-def stub_registry(answer: Callable[[Said], Reply]) -> Iterator[StubRegistry]:
-    """Serve on loopback while the block runs."""
+def stub_registry(
+    answer: Callable[[Said], Reply], *, certificate: Path | None = None
+) -> Iterator[StubRegistry]:
+    """Serve on loopback while the block runs; over TLS with a certificate and its key in one PEM file."""
     state = StubRegistry(answer=answer)
     handler = type("Handler", (_Handler,), {"state": state})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         state.host = f"127.0.0.1:{server.server_port}"
         # Looked at often, so that the end is quick.
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -69,4 +77,4 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(reply.body)
 
-    do_GET = do_HEAD = do_PUT = do_DELETE = _answer  # noqa: N815 - as the base class has it
+    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = _answer  # noqa: N815 - as the base class has it

@@ -18,6 +18,7 @@ PACKAGE = ROOT / "factory"
 # what rendering makes Dockerfile.konflux with; a downstream context is made from what is locked;
 # adopting a folder rests on what the rules know of Dockerfiles.
 CHAIN = (
+    "http",
     "dockerfile",
     "flavor",
     "downstream.blocks",

@@ -52,7 +52,10 @@ def test_the_url_goes_before_the_environment_and_the_environment_before_netrc(
     [
         ("https://index.example/files/x.whl", "own"),
         ("https://index.example:443/files/x.whl", "own"),
-        ("https://index.example:8443/files/x.whl", "host's"),
+        ("https://index.example:8443/files/x.whl", None),
+        ("https://files.example:443/x.whl", "files'"),
+        ("https://files.example:8443/x.whl", None),
+        ("https://files.example@evil.example/x.whl", None),
         ("http://index.example/files/x.whl", None),
         ("https://files.example/x.whl", "files'"),
         ("http://files.example/x.whl", None),

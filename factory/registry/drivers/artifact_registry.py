@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from factory.errors import RegistryError
+from factory.http.origins import is_loopback
 from factory.registry.client import RegistryClient, open_registry
-from factory.registry.credentials import is_loopback
 from factory.registry.declared import Registry
 from factory.registry.drivers.driver import Finding, Repositories
 from factory.registry.drivers.google_api import GoogleApi, open_google

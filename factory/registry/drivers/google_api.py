@@ -10,15 +10,17 @@ from urllib.parse import urlsplit
 import httpx
 
 from factory.errors import IndexAccessError, RegistryError
+from factory.http.origins import origin_or_none
 from factory.index.connections import open_client
 from factory.index.patience import Again, Patience, asked_pause, patiently
 from factory.process import governor
-from factory.registry.credentials import is_loopback, login_of_google
+from factory.registry.credentials import login_of_google
 from factory.registry.declared import Registry
 
 # gcloud's own name for it.
 ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY"
-_ENDPOINT = "https://artifactregistry.googleapis.com/"
+_DOMAIN = ".googleapis.com"
+_ENDPOINT = f"https://artifactregistry{_DOMAIN}/"
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PAGE = 500
 _PATIENCE = Patience(whole_seconds=120.0)
@@ -168,14 +170,15 @@ def open_google(registry: Registry, environment: Mapping[str, str]) -> GoogleApi
         RegistryError: nobody is logged in, or the environment names an endpoint that a token is not sent to.
     """
     endpoint = environment.get(ENDPOINT_VARIABLE) or _ENDPOINT
-    parts = urlsplit(endpoint)
-    if parts.scheme != "https" and not is_loopback(parts.netloc):
+    origin = origin_or_none(endpoint)
+    # Google's own names, and what stands in for it on this machine.
+    if origin is None or not (
+        origin.is_loopback or (origin.scheme == "https" and origin.host.endswith(_DOMAIN))
+    ):
         raise RegistryError(
-            f"{ENDPOINT_VARIABLE} names an endpoint that no token is sent to without encryption",
-            solution="Give it as https://…, or leave it out.",
+            f"{ENDPOINT_VARIABLE} names an endpoint that no token of Google's is sent to",
+            solution=f"Give it as https://…{_DOMAIN}/, or leave it out.",
         )
     login = login_of_google(registry, environment)
-    client = open_client(
-        connections=8, verified=parts.scheme == "https", proxied=not is_loopback(parts.netloc)
-    )
+    client = open_client(connections=8, verified=origin.scheme == "https", proxied=not origin.is_loopback)
     return GoogleApi(endpoint=endpoint, token=login.password, client=client)

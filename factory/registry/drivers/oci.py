@@ -12,8 +12,8 @@ from urllib.parse import urljoin
 import httpx
 
 from factory.errors import RegistryError
+from factory.http.origins import is_loopback
 from factory.registry.client import RegistryClient
-from factory.registry.credentials import is_loopback
 from factory.registry.drivers.driver import Finding, Repositories
 from factory.registry.holdings import Reader, StoredImage
 from factory.registry.reading import Listed, read_images, tag_digests
