@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.requirements
 
-.PHONY: help demo test unit lint docs tekton format requirements engine clean
+.PHONY: help demo test unit fuzz lint docs tekton format requirements engine clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ test: $(STAMP) engine lint ## Every test, the container tests included
 
 unit: $(STAMP) ## The fast tests alone
 	$(BIN)/python -m pytest tests/unit
+
+# For each of the searches.
+FUZZ_SECONDS ?= 120
+fuzz: $(STAMP) engine ## Search for inputs that break strip, readers and parsers; FUZZ_SECONDS=120 for each of them
+	source scripts/engine-settings.sh && FACTORY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz --timeout 0 -s $(PYTEST_OPTIONS)
 
 lint: $(STAMP) ## ruff, mypy, shellcheck, yamllint, and the rules on the shipped flavors
 	$(BIN)/ruff check .

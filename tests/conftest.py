@@ -1,10 +1,14 @@
 """How the tests run here, whatever machine and shell they are started from."""
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Searches for a time that is given; `make fuzz` gives one.
+collect_ignore = [] if "FACTORY_FUZZ_SECONDS" in os.environ else ["fuzz"]
 
 # No test fails for being slow, since the machine may be busy.
 settings.register_profile(

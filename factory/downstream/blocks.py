@@ -66,16 +66,18 @@ def find_blocks(lines: Sequence[bytes]) -> tuple[Block, ...]:
 
 def _blocks(lines: Sequence[bytes]) -> Iterator[Block]:
     opened: int | None = None
+    past = 0
     for number, marker in _markers(lines):
         if marker == "end":
             if opened is None:
                 raise _error(number, "closes a MIDSTREAM ONLY block that is not open")
             yield Block(start=opened, stop=number + 2)
-            opened = None
+            opened, past = None, number + 2
         elif marker == "begin":
             if opened is not None:
                 raise _error(number, f"opens a MIDSTREAM ONLY block inside the one of line {opened + 1}")
-            opened = number - 1
+            # A block right below another may share its banner, which is the first one's.
+            opened = max(number - 1, past)
         elif opened is None:
             raise _error(number, "says MIDSTREAM ONLY without a banner line above it")
     if opened is not None:

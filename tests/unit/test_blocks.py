@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from factory.downstream.blocks import strip_blocks
+from factory.downstream.blocks import find_blocks, strip_blocks
 from factory.errors import MarkerError
 
 BANNER = b"#" * 20
@@ -161,3 +161,10 @@ def test_a_last_line_without_an_ending_stays_without() -> None:
 def test_only_line_feed_and_carriage_return_end_a_line(separator: str) -> None:
     content = f"RUN a{separator}# END MIDSTREAM ONLY{separator}RUN b\n".encode()
     assert strip_blocks(content) == content
+
+
+def test_a_banner_that_two_blocks_share_is_counted_once() -> None:
+    lines = [BANNER, BEGIN, b"RUN a", BANNER, END, BANNER, BEGIN, b"RUN b", BANNER, END, BANNER, b"RUN c"]
+    blocks = find_blocks(lines)
+    assert sum(block.stop - block.start for block in blocks) == len(lines) - 1
+    assert strip_blocks(b"\n".join(lines)) == b"RUN c"
