@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.requirements
 
-.PHONY: help demo test unit fuzz lint docs tekton format requirements engine clean
+.PHONY: help demo test unit fuzz seen lint docs tekton format requirements engine clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ lint: $(STAMP) ## ruff, mypy, shellcheck, yamllint, and the rules on the shipped
 
 docs: $(STAMP) ## Write into docs/ what the commands shown there print now; read it before you commit
 	FACTORY_REFRESH_DOCS=1 $(BIN)/python -m pytest tests/integration/test_docs.py || git diff --stat docs
+
+seen: $(STAMP) ## Write down what users see (help, JSON, exit codes, generated files); read it before you commit
+	rm -rf tests/seen/written
+	FACTORY_REFRESH_SEEN=1 $(BIN)/python -m pytest tests/seen || git diff --stat tests/seen
 
 tekton: $(STAMP) ## Make the trusted-artifact shape of the Tekton tasks from their workspace shape
 	$(BIN)/python scripts/trusted_artifacts.py
