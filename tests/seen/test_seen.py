@@ -62,14 +62,16 @@ RUNS: dict[str, tuple[str, ...]] = {
     "promote-nothing": ("promote", CPU),
     "adopt-unknown": ("adopt", "nothing-of-the-kind"),
     "new-flavor-exists": (
-        "new-flavor", "--accelerator", "cpu", "--torch", "2.13.0", "--python", "3.11", "--training-hub", "0.11.2",
+        "new-flavor", "--accelerator", "cpu", "--torch", "2.13.0", "--python", "3.11",
+        "--training-hub", "0.11.2",
     ),
     "new-flavor-dry": (
         "--json", "new-flavor", "--accelerator", "cuda", "--accelerator-version", "12.8", "--torch", "2.10.0",
         "--python", "3.12", "--training-hub", "0.6.0",
     ),
     "new-flavor-wrong": (
-        "new-flavor", "--accelerator", "cuda", "--torch", "2.13.0", "--python", "3.11", "--training-hub", "0.11.2",
+        "new-flavor", "--accelerator", "cuda", "--torch", "2.13.0", "--python", "3.11",
+        "--training-hub", "0.11.2",
     ),
     "new-image-stack": ("--json", "new-image", "my-stack", "--kind", "stack", "--from", CPU),
     "new-image-kind": ("new-image", "my-stack", "--kind", "sauce"),
