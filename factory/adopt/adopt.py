@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from factory.adopt import evidence
 from factory.adopt.applying import only_what_applies
 from factory.adopt.asked import REQUIREMENTS_IN, Asked, read_asked, unreadable_dependencies
-from factory.adopt.decide import Decision, Origin, Wanted, decide
+from factory.adopt.decide import NOTHING_WANTED, Decision, Origin, Wanted, decide
 from factory.adopt.dockerfile import Dockerfile, Step, read_dockerfile
 from factory.adopt.draft import Draft
 from factory.adopt.evidence import Sources
@@ -17,19 +18,19 @@ from factory.adopt.given import Given, what_the_template_gives
 from factory.adopt.installed import read_locks
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.new_project import guessed, new_project
-from factory.adopt.old_lock import starting_point
+from factory.adopt.old_lock import Named, starting_point
 from factory.adopt.old_project import read_old_project
-from factory.adopt.placement import Placement, masked
+from factory.adopt.placement import Placement, masked, shortened
+from factory.adopt.variants import Chosen, choose, choose_if_clear, variants
 from factory.errors import FlavorExistsError
 from factory.flavor.repository import Repository
+from factory.flavor.spec import ACCELERATORS
 from factory.lock.lockfile import LOCK_FILE
 from factory.lock.lockset import lock_file_name
 from factory.render.create import Created, create_from_text
 from factory.render.render import RenderedFile
 
 _IGNORE = (".dockerignore", ".containerignore")
-_MIDSTREAM = ("Dockerfile", "Containerfile")
-_DOWNSTREAM = ("Dockerfile.konflux", "Containerfile.konflux")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
         FlavorExistsError: the flavor's name is taken, maybe by the folder itself.
         NotFoundError, StorageError, BusyError, TemplateError, MarkerError: as their names say.
     """
-    asked = replace(read_sources(source), base_image=wanted.base_image)
+    asked = read_sources(source, wanted)
     sources = only_what_applies(asked, python=wanted.python, platforms=wanted.platforms)
     decision = decide(sources, wanted)
     given = what_the_template_gives(decision.spec)
@@ -98,7 +99,10 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
 def _of_the_folder(sources: Sources) -> Iterator[str]:
     """What the folder has, or has not, and no placement says."""
     if sources.dockerfile is None:
-        yield f"there is no {' or '.join(_MIDSTREAM)}: the image is the template's, and no hook is filled"
+        yield "there is no Dockerfile or Containerfile: the image is the template's, and no hook is filled"
+    for chosen in sources.chosen:
+        if chosen.path is not None and chosen.why:
+            yield f"{chosen.path} was read: {chosen.why}"
     ignored = [path for path in _IGNORE if path in sources.folder.paths]
     if ignored:
         yield (
@@ -107,19 +111,31 @@ def _of_the_folder(sources: Sources) -> Iterator[str]:
         )
 
 
-def read_sources(root: Path) -> Sources:
+def read_sources(root: Path, wanted: Wanted = NOTHING_WANTED) -> Sources:
     """Read everything of a hand-made folder.
 
     Raises:
-        NotFoundError, SpecError, StorageError: as for `adopt_folder`.
+        SpecError: several Dockerfiles could be the flavor's, or as for `adopt_folder`.
+        NotFoundError, StorageError: as for `adopt_folder`.
     """
     folder = read_folder(root.resolve())
-    midstream, downstream = (_dockerfile(folder, names) for names in (_MIDSTREAM, _DOWNSTREAM))
+    project = read_old_project(folder)
+    known = Sources(
+        folder=folder,
+        dockerfile=None,
+        downstream=None,
+        lock=read_locks(None, folder).main,
+        project=project,
+        base_image=wanted.base_image,
+    )
+    first = _chosen(known, wanted, downstream=False)
+    midstream = _dockerfile(folder, first)
+    second = _chosen(replace(known, dockerfile=midstream), wanted, downstream=True)
+    downstream = _dockerfile(folder, second)
     if midstream is not None:
         folder = replace(folder, entrypoint=_entrypoint(midstream, folder))
     locks = read_locks(midstream or downstream, folder)
     folder = replace(folder, locks=locks.paths)
-    project = read_old_project(folder)
     is_asked = REQUIREMENTS_IN in folder.paths and not (project and project.dependencies)
     return Sources(
         folder=folder,
@@ -130,12 +146,30 @@ def read_sources(root: Path) -> Sources:
         asked=read_asked(folder) if is_asked else None,
         further=locks.further,
         beside=locks.beside,
+        base_image=wanted.base_image,
+        chosen=(first, second),
     )
 
 
-def _dockerfile(folder: Folder, names: tuple[str, ...]) -> Dockerfile | None:
-    path = next((name for name in names if name in folder.paths), None)
-    return None if path is None else read_dockerfile(path, folder.content(path))
+def _chosen(known: Sources, wanted: Wanted, *, downstream: bool) -> Chosen:
+    """The Dockerfile of one kind, by what is known so far of the accelerator."""
+    candidates = variants(known.folder.paths, downstream=downstream)
+    said = [each for each in evidence.accelerators(known) if each.value in ACCELERATORS]
+    if wanted.accelerator is not None:
+        said = [Named(value=wanted.accelerator, where="--accelerator")]
+    if downstream and wanted.downstream_base_image is not None and wanted.downstream_dockerfile is None:
+        return choose_if_clear(candidates, said)
+    return choose(
+        candidates,
+        asked=wanted.downstream_dockerfile if downstream else wanted.dockerfile,
+        option="downstream-dockerfile" if downstream else "dockerfile",
+        accelerators=said,
+        sure=wanted.accelerator is not None or known.dockerfile is not None or known.base_image is not None,
+    )
+
+
+def _dockerfile(folder: Folder, chosen: Chosen) -> Dockerfile | None:
+    return None if chosen.path is None else read_dockerfile(chosen.path, folder.content(chosen.path))
 
 
 def _entrypoint(dockerfile: Dockerfile, folder: Folder) -> str | None:
@@ -154,18 +188,17 @@ def _placements(sources: Sources, given: Given) -> tuple[tuple[Placement, ...], 
         found, draft = place_dockerfile(sources.dockerfile, sources.folder, given)
     if sources.downstream is not None:
         midstream = tuple(zip(steps, found, strict=True))
-        found += place_downstream(sources.downstream, midstream, sources.folder, given)
+        found += place_downstream(sources.downstream, midstream, draft, sources.folder, given)
     left = tuple(unreadable_dependencies(sources.project)) if sources.project else ()
     left += sources.asked.left if sources.asked else ()
     return (*place_files(sources, draft, given), *left, *found), draft
 
 
 def _project(sources: Sources, decision: Decision, draft: Draft) -> tuple[str, tuple[str, ...]]:
-    asked = [
-        Asked(requirement=name, why=f"installed by {step.path}, line {step.line}, beside the lock")
-        for name, step in draft.requirements.items()
+    installed = [
+        Asked(requirement=name, why=_installed_by(step)) for name, step in draft.requirements.items()
     ]
-    asked += [
+    asked = [
         Asked(requirement=item.requirement, why=f"installed from {each.path}")
         for each in sources.beside
         for item in guessed(each)[0]
@@ -180,10 +213,18 @@ def _project(sources: Sources, decision: Decision, draft: Draft) -> tuple[str, t
         decision,
         draft,
         asked=asked,
+        installed=installed,
         extras=sources.lock.extras if sources.lock else (),
         folder=sources.folder.root.name,
     )
     return made.text, (*notes, *made.notes)
+
+
+def _installed_by(step: Step) -> str:
+    """Where something is installed by name, with what the comment above it says."""
+    said = " ".join(line.lstrip("#").strip() for line in step.comment.splitlines())
+    why = f"installed by {step.path}, line {step.line}, beside the lock"
+    return shortened(f"{why}: {said}" if said else why)
 
 
 def _asked(sources: Sources) -> tuple[list[Asked], str]:

@@ -64,7 +64,12 @@ _CACHE = re.compile(
     r"|(?:.*/)?(?:requirements[^/]*\.txt|pyproject\.toml|pylock[^/]*\.toml)"
 )
 _WRAPPERS = frozenset({"env", "exec", "nice", "nohup", "sudo", "time", "timeout", "xargs"})
+# What installs packages, and is of no use in an image whose packages are locked.
 _TOOLS = frozenset({"pip", "uv", "setuptools", "wheel", "pip-tools", "build"})
+_UPGRADES = re.compile(r"--upgrade|-[a-zA-Z]*U[a-zA-Z]*|--force-reinstall|--reinstall")
+_UPGRADED_PACKAGE = frozenset({"-P", "--upgrade-package"})
+# Options of pip and uv that install into another place than the environment of the image.
+_ELSEWHERE = frozenset({"-t", "--target", "--prefix", "--root"})
 _UNHELD = {
     "FAC402": (
         "it installs what is in no lock and needs a network",
@@ -91,7 +96,8 @@ class Part:
 
     ``template`` and ``install`` are done by the template, ``tools`` are of no use there, ``rights`` are
     those that it gives what it installs; ``packages`` are for dnf; ``midstream`` is dnf
-    in a way that names alone do not tell; ``requirements`` belong into the lock; ``own`` is kept;
+    in a way that names alone do not tell; ``requirements`` belong into the lock, as do the ``names`` of
+    an ``install`` that come beside its files; ``own`` is kept;
     ``refused`` cannot be, with the reason and what to do.
     """
 
@@ -112,6 +118,9 @@ def read_part(text: str, variables: Mapping[str, str], *, in_block: bool) -> Par
             solution="Name the vendor's key in the repository file (gpgcheck=1 and gpgkey), and do without.",
         )
     if text.split(maxsplit=1)[0].rpartition("/")[2] in _WRAPPERS:
+        calls = [call for command in commands(text) if (call := pip_call(command)) is not None]
+        if calls:
+            return _pip(text, calls[0].verb, _expanded(calls[0].arguments, variables))
         found = [part for command in commands(text) if (part := _fetching(text, command, in_block=in_block))]
         return found[0] if found else Part(text=text, kind="own")
     parts = [_read(text, command, variables, in_block=in_block) for command in commands(text)]
@@ -127,7 +136,7 @@ def _read(text: str, command: Command, variables: Mapping[str, str], *, in_block
     if program in _SYSTEM:
         return _system(text, arguments, variables, in_block=in_block)
     if (call := pip_call(command)) is not None:
-        return _pip(text, call.verb, call.arguments)
+        return _pip(text, call.verb, _expanded(call.arguments, variables))
     if program in {"pip", "uv"} and (known := _python_tool(program, arguments)):
         return Part(text=text, kind="install" if known == "install" else "template", why=known)
     paths = _operands(program, arguments)
@@ -218,29 +227,77 @@ def _is_name(name: str) -> bool:
     return True
 
 
+def _expanded(arguments: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+    """The words with known variables put in; one whose value holds several requirements becomes several."""
+    found: list[str] = []
+    for word in arguments:
+        whole = expand(word, dict(variables))
+        parts = whole.split()
+        several = whole != word and len(parts) > 1 and all(map(_requirement, parts))
+        found += parts if several else [whole]
+    return found
+
+
 def _pip(text: str, verb: str, arguments: Sequence[str]) -> Part:
-    if verb == "uninstall":
-        return Part(
-            text=text,
-            kind="refused",
-            why="it takes out what the lock or the base image put in",
-            solution="Keep it out by an override: \"NAME; sys_platform == 'never'\" in [tool.uv].",
-        )
     positional, files = operands(arguments[list(arguments).index(verb) + 1 :])
     if verb == "sync":
         positional, files = [], [*files, *positional]
-    if any(is_remote(word) for word in (*positional, *files)):
-        why, solution = _UNHELD["FAC402"]
-        return Part(text=text, kind="refused", why=f"{why} (FAC402, field note 10)", solution=solution)
-    if files or any(word == "." or word.startswith(".[") for word in positional):
-        return Part(text=text, kind="install")
-    requirements = [_requirement(word) for word in positional]
-    if not requirements or None in requirements or _names_an_index(arguments):
-        return Part(text=text, kind="refused", why=_OTHERWISE[0] + " (FAC403)", solution=_OTHERWISE[1])
-    named = tuple(str(item) for item in requirements if item and canonicalize_name(item.name) not in _TOOLS)
+    local = [word for word in positional if word == "." or word.startswith(".[")]
+    found = [_requirement(word) for word in positional if word not in local]
+    alone = not (files or local)
+    refusal = _not_locked(verb, arguments, (*positional, *files))
+    if refusal is None and (None in found or (alone and (not found or _names_an_index(arguments)))):
+        refusal = (_OTHERWISE[0] + " (FAC403)", _OTHERWISE[1])
+    if refusal is not None:
+        return Part(text=text, kind="refused", why=refusal[0], solution=refusal[1])
+    named, tools = _wanted_and_tools([item for item in found if item], arguments)
+    if not alone:
+        return Part(text=text, kind="install", names=named)
     if not named:
-        return Part(text=text, kind="tools", why="the base image brings uv, which installs")
+        why = f"for installing alone: the base image brings uv. Where the image needs {', '.join(tools)} "
+        return Part(text=text, kind="tools", why=f"{why}itself, name it in [project] dependencies")
     return Part(text=text, kind="requirements", names=named)
+
+
+def _not_locked(verb: str, arguments: Sequence[str], operands: Sequence[str]) -> tuple[str, str] | None:
+    """Why a call of pip does what a lock cannot hold, and what to do; None where it can."""
+    if verb == "uninstall":
+        return (
+            "it takes out what the lock or the base image put in",
+            "Keep it out by an override: \"NAME; sys_platform == 'never'\" in [tool.uv].",
+        )
+    if any(is_remote(word) for word in operands):
+        why, solution = _UNHELD["FAC402"]
+        return f"{why} (FAC402, field note 10)", solution
+    if elsewhere := next((word for word in arguments if word.partition("=")[0] in _ELSEWHERE), None):
+        why = f"{elsewhere} installs into a place of its own, and the lock is one environment (FAC403)"
+        return why, _OTHERWISE[1]
+    return None
+
+
+def _wanted_and_tools(
+    found: Sequence[Requirement], arguments: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The requirements that the image keeps, and the names of tools that only the install needed.
+
+    A tool that is upgraded or given a version is wanted itself: the base image's copy was not good
+    enough, such as a pip with a known vulnerability (field note 32).
+    """
+    upgrades = any(_UPGRADES.fullmatch(word) for word in arguments)
+    options = zip(arguments, (*arguments[1:], ""), strict=True)
+    single = [
+        value or following
+        for (name, _, value), following in ((word.partition("="), following) for word, following in options)
+        if name in _UPGRADED_PACKAGE
+    ]
+    upgraded = [item for item in map(_requirement, single) if item is not None and item.specifier]
+    tools = tuple(
+        item.name
+        for item in found
+        if canonicalize_name(item.name) in _TOOLS and not (upgrades or item.specifier or item.url)
+    )
+    wanted = [item for item in found if item.name not in tools]
+    return tuple(dict.fromkeys(str(item) for item in (*wanted, *upgraded))), tools
 
 
 def _requirement(word: str) -> Requirement | None:

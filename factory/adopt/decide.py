@@ -31,7 +31,13 @@ class Wanted:
     platforms: tuple[str, ...] = ()
     base_image: str | None = None
     downstream_base_image: str | None = None
+    dockerfile: str | None = None
+    downstream_dockerfile: str | None = None
     name: str | None = None
+
+
+NOTHING_WANTED = Wanted()
+"""Everything as the folder says."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from factory.adopt.old_project import OldProject
 from factory.adopt.pairs import read_pairs
 from factory.adopt.repositories import base_urls
 from factory.adopt.settings import INDEX_VARIABLES
+from factory.adopt.variants import Chosen
 from factory.dockerfile.stages import expand
 
 _ACCELERATOR = re.compile(r"(?<![a-z])(cuda|rocm|cpu)(?![a-z])", re.IGNORECASE)
@@ -30,7 +31,11 @@ _OPTION_IN_TEXT = re.compile(r"(?:--index-url|--default-index|(?<!\S)-i)[= ]+[\"
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Everything that was read of a folder; ``beside`` are locks that are a part of ``lock``."""
+    """Everything that was read of a folder.
+
+    ``beside`` are locks that are a part of ``lock``; ``chosen`` is which Dockerfile was read of each kind,
+    midstream and downstream, and why.
+    """
 
     folder: Folder
     dockerfile: Dockerfile | None
@@ -41,6 +46,7 @@ class Sources:
     asked: AskedFor | None = None
     beside: tuple[OldLock, ...] = ()
     base_image: str | None = None
+    chosen: tuple[Chosen, ...] = ()
 
 
 def accelerators(sources: Sources) -> Iterator[Named]:

@@ -9,6 +9,7 @@ from factory.adopt.evidence import Sources
 from factory.adopt.given import Given
 from factory.adopt.placement import Placement, file_placed
 from factory.adopt.repositories import base_urls, repository_problem
+from factory.adopt.variants import Variant
 from factory.flavor.project import PROJECT_FILE
 
 _LOCKS = re.compile(r"requirements[^/]*\.txt|pylock[^/]*\.toml|uv\.lock")
@@ -64,6 +65,9 @@ def _left(path: str, sources: Sources) -> Placement:
     """The placement of a file that nothing takes over."""
     why = "nothing that is kept copies it"
     solution = "Keep it outside of flavors/; or copy it in a hook, and name it in hooks.files."
+    others = {each.path: (chosen.path, each) for chosen in sources.chosen for each in chosen.others}
+    if path in others:
+        return _other_build(*others[path])
     if path == REQUIREMENTS_IN:
         why, solution = "pyproject.toml says what is asked for", "Compare the two."
     elif _LOCKS.fullmatch(path):
@@ -74,6 +78,19 @@ def _left(path: str, sources: Sources) -> Placement:
     elif path.endswith(".repo") and (problem := repository_problem(sources.folder.content(path))):
         why, solution = problem
     return file_placed(path, "not kept", why=why, solution=solution)
+
+
+def _other_build(chosen: str | None, variant: Variant) -> Placement:
+    """The placement of a Dockerfile that another one beside it was read for."""
+    why = f"{chosen or 'none of its kind'} was read"
+    option = "downstream-dockerfile" if variant.is_downstream else "dockerfile"
+    solution = f"Where it counts instead, give --{option} {variant.path}."
+    if variant.accelerator is not None:
+        why += f", and this one is for {variant.accelerator}"
+        solution = (
+            f"Adopt the folder again with --accelerator {variant.accelerator}, for a flavor of its own."
+        )
+    return file_placed(variant.path, "not kept", why=why, solution=solution)
 
 
 _READ_IT = "the folder's own text differs: read what it does beside starting JupyterLab or the command"

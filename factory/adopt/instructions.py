@@ -52,11 +52,15 @@ _START = frozenset({"", "[]", '[""]', "start-notebook.sh", '["start-notebook.sh"
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What placing needs beside the instruction: the folder, what the template gives, and the draft."""
+    """What placing needs beside the instruction: the folder, what the template gives, and the draft.
+
+    ``copied`` are the stages whose installed packages are copied into the image.
+    """
 
     folder: Folder
     given: Given
     draft: Draft
+    copied: frozenset[int] = frozenset()
 
 
 def place_dockerfile(
@@ -66,7 +70,7 @@ def place_dockerfile(
     draft = Draft()
     for step in (each for each in dockerfile.steps if each.stage < 0):
         _declare(step, draft)
-    reading = Reading(folder=folder, given=given, draft=draft)
+    reading = Reading(folder=folder, given=given, draft=draft, copied=_copied_stages(dockerfile))
     inside = dockerfile.in_image
     install = next((step for step in dockerfile.steps if inside(step) and _installs(step)), None)
     found: dict[int, Placement] = {}
@@ -89,6 +93,18 @@ def place_dockerfile(
             found[number] = _surrounding(step, dockerfile, draft)
     placements = tuple(found[number] for number in range(len(dockerfile.steps)))
     return _with_lost_files(dockerfile, placements, draft), draft
+
+
+def _copied_stages(dockerfile: Dockerfile) -> frozenset[int]:
+    """The stages, by number, whose installed packages a COPY brings into the image."""
+    numbers = {stage.name: number for number, stage in enumerate(dockerfile.stages) if stage.name}
+    found = [
+        read_copy(step) for step in dockerfile.steps if dockerfile.in_image(step) and copies_packages(step)
+    ]
+    origins = [copied.origin for copied in found if copied is not None and copied.origin is not None]
+    return frozenset(
+        int(origin) if origin.isdigit() else numbers.get(origin.lower(), -1) for origin in origins
+    )
 
 
 def _with_lost_files(
@@ -265,7 +281,9 @@ def _outer(step: Step, dockerfile: Dockerfile, reading: Reading) -> Placement:
         return not_kept(step, "it holds credentials, which are not copied (FAC410)", "Change the password.")
     if step.name == "RUN" and step.normal not in reading.given.instructions:
         lost = not_taken_over(step, reading.folder)
-        return place_builder_run(step) if lost is None else not_kept(step, *lost)
+        if lost is not None:
+            return not_kept(step, *lost)
+        return place_builder_run(step, reading.draft, copied=step.stage in reading.copied)
     if _is_of_the_builder(step, reading.given):
         return placed(step, "template", "its builder stage", "packages are installed in the final stage")
     return not_kept(
@@ -346,15 +364,23 @@ def _argument(step: Step, dockerfile: Dockerfile, draft: Draft) -> Placement:
 
 
 def place_downstream(
-    downstream: Dockerfile, midstream: tuple[tuple[Step, Placement], ...], folder: Folder, given: Given
+    downstream: Dockerfile,
+    midstream: tuple[tuple[Step, Placement], ...],
+    draft: Draft,
+    folder: Folder,
+    given: Given,
 ) -> tuple[Placement, ...]:
     """Place every instruction of a hand-copied downstream Dockerfile: one text serves both builds.
 
     What the midstream one says outside of its blocks goes where it goes there; what only this one says
-    and the template does not do has no place.
+    and the template does not do has no place. Packages that only this one installs by name are added to
+    the draft, since both builds install one lock.
     """
     known = {step.normal: placement for step, placement in midstream if not step.in_block}
-    placements, _ = place_dockerfile(downstream, folder, given)
+    placements, own = place_dockerfile(downstream, folder, given)
+    for name, step in own.requirements.items():
+        if step.normal not in known:
+            draft.requirements.setdefault(name, step)
     return tuple(
         _downstream(step, placement, known.get(step.normal))
         for step, placement in zip(downstream.steps, placements, strict=True)
@@ -367,7 +393,7 @@ def _downstream(step: Step, placement: Placement, midstream: Placement | None) -
     if midstream is not None:
         found = placed(step, midstream.place, midstream.to, f"as line {midstream.line} of {midstream.path}")
         return replace(found, what=midstream.what, solution=midstream.solution, repeats=midstream.path)
-    if placement.place in {"template", "not kept"}:
+    if placement.place in {"template", "not kept"} or placement.to == "dependencies":
         return placement
     alone = not_kept(
         step,

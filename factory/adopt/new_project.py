@@ -48,6 +48,7 @@ def new_project(
     draft: Draft,
     *,
     asked: Sequence[Asked],
+    installed: Sequence[Asked],
     extras: Sequence[str],
     folder: str,
 ) -> NewProject:
@@ -58,6 +59,7 @@ def new_project(
         decision: the spec and its origins.
         draft: what is the folder's own in its Dockerfile.
         asked: further requirements; what the project names already is left out.
+        installed: what the Dockerfile installs by name; where the project names it, both count.
         extras: the optional dependencies that the old lock was compiled with.
         folder: the folder's name, for the first line.
     """
@@ -79,7 +81,7 @@ def new_project(
         for extra in extras
         for item in (old.extras.get(extra, ()) if old else ())
     )
-    _add(array, (*asked, *compiled), notes)
+    _add(array, (*_tightened(array, installed, notes), *asked, *compiled), notes)
     _add(array, _of_spec(spec), notes)
     _settle(array, spec, notes)
     for each in limits:
@@ -227,7 +229,7 @@ def _settle(array: Array, spec: Spec, notes: list[str]) -> None:
                 f"{requirement.name} came from {masked(requirement.url)} (field note 10): it is asked for as "
                 f"{array[position]} now, and has to be on the index"
             )
-        elif version is not None and exact:
+        elif version is not None and exact and not _is_build_of(requirement, version):
             repinned = f"{requirement.name}{extras}=={version}{marker}"
             if repinned.replace(" ", "") != str(item).replace(" ", ""):
                 array[position] = repinned
@@ -235,6 +237,12 @@ def _settle(array: Array, spec: Spec, notes: list[str]) -> None:
                 notes.append(f"{item} is {repinned} now: the spec says {version} ({why})")
         elif version is not None and not requirement.specifier.contains(version, prereleases=True):
             notes.append(f"{item} rules out {version}, which the spec says: change it before locking")
+
+
+def _is_build_of(requirement: Requirement, version: str) -> bool:
+    """Whether a requirement pins one build of a version, such as 2.13.0+cpu, which says more than it."""
+    pinned = [part.version.partition("+") for part in requirement.specifier]
+    return len(pinned) == 1 and pinned[0][0] == version and bool(pinned[0][2])
 
 
 def _of_spec(spec: Spec) -> Iterator[Asked]:
@@ -253,6 +261,37 @@ def _add(array: Array, asked: Iterable[Asked], notes: list[str]) -> None:
         array.add_line(item.requirement, comment=item.why)
         if item.why != GUESS:
             notes.append(f"{item.requirement} is a dependency now: {item.why}")
+
+
+def _tightened(array: Array, installed: Iterable[Asked], notes: list[str]) -> Iterator[Asked]:
+    """Put versions that the Dockerfile installs into what is asked for already; the rest is returned."""
+    for item in installed:
+        wanted = Requirement(item.requirement)
+        name = canonicalize_name(wanted.name)
+        position = next((place for place, text in enumerate(array) if _name(str(text)) == name), None)
+        before = Requirement(str(array[position])) if position is not None else None
+        if position is None or before is None:
+            yield item
+        elif before.url is None and before.marker == wanted.marker:
+            after = Requirement(str(before))
+            after.extras = before.extras | wanted.extras
+            after.specifier = before.specifier & wanted.specifier
+            if str(after) != str(before):
+                array[position] = str(after)
+                notes.append(f"{before} is {after} now: {item.requirement} is {item.why}")
+                notes += _contradiction(before, wanted)
+        elif wanted.specifier:
+            array.add_line(item.requirement, comment=item.why)
+            notes.append(f"{item.requirement} is asked for beside {before}: {item.why}")
+
+
+def _contradiction(before: Requirement, wanted: Requirement) -> Iterator[str]:
+    """Say of two requirements on one package that no version meets both, as far as exact ones tell."""
+    for one, other in ((before, wanted), (wanted, before)):
+        exact = [part.version for part in one.specifier if part.operator in {"==", "==="}]
+        if any(not v.endswith(".*") and not other.specifier.contains(v, prereleases=True) for v in exact):
+            yield f"{before} and {wanted} exclude one another: choose one, or `factory lock` refuses both"
+            return
 
 
 def _drop_indexes(uv: object, notes: list[str]) -> None:

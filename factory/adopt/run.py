@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from factory.adopt.chain import split_chain
@@ -9,7 +10,7 @@ from factory.adopt.commands import BY_TEMPLATE, Part, read_part
 from factory.adopt.dockerfile import Step
 from factory.adopt.draft import Draft, HookName, Kept
 from factory.adopt.given import Given
-from factory.adopt.placement import Placement, not_kept, placed
+from factory.adopt.placement import Place, Placement, not_kept, placed
 from factory.dockerfile.shell import exec_form
 
 _FLAGS = re.compile(r"^(?:--[a-z]+(?:=\S+)?\s+)*")
@@ -57,8 +58,10 @@ def is_install(step: Step) -> bool:
 
 def only_installs(step: Step) -> bool:
     """Whether a RUN instruction installs the lock, and does nothing that the template does not."""
-    kinds = {part.kind for part in read_run(step)[0]}
-    return step.instruction.heredoc is None and "install" in kinds and kinds <= BY_TEMPLATE
+    parts = read_run(step)[0]
+    kinds = {part.kind for part in parts}
+    plain = step.instruction.heredoc is None and "install" in kinds and kinds <= BY_TEMPLATE
+    return plain and not _requirements(parts)
 
 
 def place_run(step: Step, around: Around, draft: Draft, given: Given) -> Placement:
@@ -69,13 +72,19 @@ def place_run(step: Step, around: Around, draft: Draft, given: Given) -> Placeme
     refusal = _refusal(step, parts, plain=plain)
     if refusal is not None:
         return not_kept(step, *refusal)
-    if not kinds & {"own", "midstream", "requirements"}:
+    if not kinds & {"own", "midstream"} and not _requirements(parts):
         return _packages(step, parts, draft, given)
-    if step.in_block or "midstream" in kinds:
+    if (step.in_block and "own" in kinds) or "midstream" in kinds:
         draft.keep("midstream", _source(step), step, around.user, around.workdir)
         why = "" if step.in_block else "system packages are midstream's"
         return placed(step, "hook", "hooks.midstream", why)
     return _own(step, parts, around, draft, given)
+
+
+def _requirements(parts: Iterable[Part]) -> tuple[str, ...]:
+    """What is installed by name, and belongs into the lock."""
+    names = (name for part in parts if part.kind in {"requirements", "install"} for name in part.names)
+    return tuple(dict.fromkeys(names))
 
 
 def _known(part: Part, draft: Draft, given: Given) -> Part:
@@ -121,15 +130,28 @@ def _refusal(step: Step, parts: tuple[Part, ...], *, plain: bool) -> tuple[str, 
     return None
 
 
-def place_builder_run(step: Step) -> Placement:
-    """Place a RUN instruction of an earlier stage: what it installs is installed in the final one."""
+def place_builder_run(step: Step, draft: Draft, *, copied: bool) -> Placement:
+    """Place a RUN instruction of an earlier stage: what it installs is installed in the final one.
+
+    ``copied`` is whether the packages of that stage are copied into the image.
+    """
     parts, _ = read_run(step)
+    requirements = _requirements(parts)
     refused = [part for part in parts if part.kind == "refused"]
     if refused:
         return not_kept(step, refused[0].why, refused[0].solution)
-    if all(part.kind in BY_TEMPLATE for part in parts):
-        return placed(
-            step, "template", "the install layer", "packages are installed once, in the final stage"
+    if all(part.kind in BY_TEMPLATE | {"requirements"} for part in parts):
+        if not requirements:
+            return placed(
+                step, "template", "the install layer", "packages are installed once, in the final stage"
+            )
+        if copied:
+            draft.requirements |= dict.fromkeys(requirements, step)
+            return placed(step, "spec", "dependencies", _beside(requirements))
+        return not_kept(
+            step,
+            f"it installs {', '.join(requirements)} in a stage whose packages are not copied into the image",
+            "Nothing, where only that stage needed it; else name it in [project] dependencies.",
         )
     if all(part.kind in BY_TEMPLATE | {"packages", "midstream"} for part in parts):
         return not_kept(
@@ -137,11 +159,16 @@ def place_builder_run(step: Step) -> Placement:
             "system packages for compiling in a builder stage: the lock holds wheels, nothing is compiled",
             "Where a package has no wheel, `factory index-gaps` says so, for the index's owners to build it.",
         )
+    also = f", and installs {', '.join(requirements)} there" if requirements else ""
     return not_kept(
         step,
-        "it prepares something in a builder stage of the folder's own",
+        f"it prepares something in a builder stage of the folder's own{also}",
         "Keep the result as a file in the flavor's folder, or do it in hooks.after-install.",
     )
+
+
+def _beside(requirements: Iterable[str]) -> str:
+    return f"{', '.join(requirements)} was installed beside the lock (field note 20)"
 
 
 def _packages(step: Step, parts: tuple[Part, ...], draft: Draft, given: Given) -> Placement:
@@ -160,11 +187,15 @@ def _own(step: Step, parts: tuple[Part, ...], around: Around, draft: Draft, give
     names = [name for part in parts if part.kind == "packages" for name in part.names]
     own_packages = [name for name in names if not given.has_package(name)]
     draft.system_packages |= dict.fromkeys(own_packages)
-    requirements = [name for part in parts if part.kind == "requirements" for name in part.names]
+    requirements = _requirements(parts)
     draft.requirements |= dict.fromkeys(requirements, step)
-    why = [f"{', '.join(requirements)} was installed beside the lock (field note 20)"] if requirements else []
+    why = [_beside(requirements)] if requirements else []
+    if any(part.kind == "install" for part in parts):
+        why.append("the template installs the lock itself")
     if not any(part.kind == "own" for part in parts):
-        return placed(step, "spec", "dependencies", "; ".join(why))
+        place: Place = "hook" if own_packages else "spec"
+        where = "dependencies and hooks.system-packages" if own_packages else "dependencies"
+        return placed(step, place, where, "; ".join(why))
     rest = [part for part in parts if part.kind not in _DROPPED and not _is_cleaning(part)]
     whole = not any(part.kind in _DROPPED for part in parts)
     text = _source(step) if whole else "RUN " + " && \\\n    ".join(part.text for part in rest)
@@ -172,8 +203,6 @@ def _own(step: Step, parts: tuple[Part, ...], around: Around, draft: Draft, give
     to = [f"hooks.{around.hook}"]
     to += ["hooks.system-packages"] if own_packages else []
     to += ["dependencies"] if requirements else []
-    if any(part.kind == "install" for part in parts):
-        why.append("the template installs the lock itself")
     return placed(step, "hook", " and ".join(to), "; ".join(why))
 
 

@@ -29,6 +29,10 @@ from factory.flavor.spec import ACCELERATORS
 )
 @click.option("--base-image", metavar="REF", help="Base of the midstream build, with tag or digest.")
 @click.option("--downstream-base-image", metavar="REF", help="Base of the downstream build.")
+@click.option("--dockerfile", metavar="FILE", help="The midstream Dockerfile, where the folder has several.")
+@click.option(
+    "--downstream-dockerfile", metavar="FILE", help="The downstream one, where the folder has several."
+)
 @click.option("--name", metavar="NAME", help="Folder name, where it is not the one the versions give.")
 @click.option("--write", is_flag=True, help="Make the flavor; without it, only say what would come of it.")
 @common
@@ -45,6 +49,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     platforms: tuple[str, ...],
     base_image: str | None,
     downstream_base_image: str | None,
+    dockerfile: str | None,
+    downstream_dockerfile: str | None,
     name: str | None,
     write: bool,
 ) -> None:
@@ -65,6 +71,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         platforms=platforms,
         base_image=base_image,
         downstream_base_image=downstream_base_image,
+        dockerfile=dockerfile,
+        downstream_dockerfile=downstream_dockerfile,
         name=name,
     )
     adopted = adopt_folder(invocation.repository, folder, wanted, write=write)

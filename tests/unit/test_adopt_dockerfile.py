@@ -247,10 +247,11 @@ def test_downstream_what_is_the_same_goes_the_same_way_and_the_rest_has_no_place
     text = f"FROM a:1\nENV A=1\nRUN pip install git+https://x/y\n{INSTALL}\n"
     midstream = read_dockerfile("Dockerfile", text.encode())
     text = f"FROM b:1\nENV  A=1\nRUN pip install git+https://x/y\n{INSTALL}\nENV B=2\nCMD []\n"
-    placed, _ = place_dockerfile(midstream, EMPTY, GIVEN)
+    text += "RUN pip install -U 'pip>=26.1.2'\n"
+    placed, draft = place_dockerfile(midstream, EMPTY, GIVEN)
     downstream = read_dockerfile("Dockerfile.konflux", text.encode())
     pairs = tuple(zip(midstream.steps, placed, strict=True))
-    found = place_downstream(downstream, pairs, EMPTY, GIVEN)
+    found = place_downstream(downstream, pairs, draft, EMPTY, GIVEN)
     assert [(each.place, each.to) for each in found] == [
         ("spec", "downstream-base-image"),
         ("hook", "hooks.environment"),
@@ -258,7 +259,9 @@ def test_downstream_what_is_the_same_goes_the_same_way_and_the_rest_has_no_place
         ("template", "the install layer"),
         ("not kept", ""),
         ("template", "the entry point"),
+        ("spec", "dependencies"),
     ]
+    assert list(draft.requirements) == ["pip>=26.1.2"]
 
 
 LINES = st.sampled_from(

@@ -244,3 +244,80 @@ def test_an_index_that_became_a_further_one_contradicts_nothing(
     project = f"[[tool.uv.index]]\nurl = '{OTHER}'\n"
     adopted = adopt(repository, hand_made(tmp_path, SPLIT | {"pyproject.toml": project}), write=False)
     assert not any(note.startswith("index-url is") for note in adopted.notes)
+
+
+FIX = "'pip>=26.1.2' 'setuptools>=80'"
+BLOCK = "########\n# MIDSTREAM ONLY: fixes\n########\n{}\n########\n# END MIDSTREAM ONLY\n########\n"
+
+
+LOCK = "RUN uv pip install -r requirements.txt"
+SITE = "/opt/app-root/lib/python3.12/site-packages"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"FROM {BASE}", f"RUN pip install --upgrade {FIX}", LOCK],
+        [f"FROM {BASE}", LOCK, f"RUN python -m pip install -U {FIX}"],
+        [f"FROM {BASE}", f"RUN pip install -r requirements.txt {FIX}"],
+        [f"FROM {BASE}", f"{LOCK} && \\\n    uv pip install --upgrade {FIX}"],
+        [f"FROM {BASE}", "ARG V=26.1.2", "RUN pip install -U \"pip>=$V\" 'setuptools>=80'", LOCK],
+        [f"FROM {BASE}", 'RUN ["pip", "install", "-U", "pip>=26.1.2", "setuptools>=80"]', LOCK],
+        [f"FROM {BASE}", BLOCK.format(f"RUN pip install -U {FIX}"), LOCK],
+        [f"FROM {BASE} AS b", f"RUN pip install -U {FIX}", LOCK, f"FROM {BASE}", f"COPY --from=b {SITE} /x"],
+        [f"FROM {BASE}", LOCK, f"RUN dnf install -y jq && pip install -U {FIX}"],
+    ],
+)
+def test_what_is_upgraded_in_the_base_is_asked_of_the_lock(
+    repository: Repository, tmp_path: Path, lines: list[str]
+) -> None:
+    adopted = adopt(repository, hand_made(tmp_path, MINIMAL | {"Dockerfile": "\n".join(lines)}))
+    project = repository.flavor(adopted.name).project
+    assert {"pip>=26.1.2", "setuptools>=80"} <= set(project.dependencies)
+    assert project.spec.hooks.midstream == project.spec.hooks.after_install == ""
+    assert adopted.placed("not kept") == ()
+    assert any("pip>=26.1.2 is a dependency now" in note for note in adopted.notes)
+
+
+def test_the_comment_above_an_upgrade_goes_along_as_its_reason(
+    repository: Repository, tmp_path: Path
+) -> None:
+    dockerfile = (
+        MINIMAL["Dockerfile"] + "# CVE-2026-3219 in the base's pip\nRUN pip install -U 'pip>=26.1.2'\n"
+    )
+    adopted = adopt(repository, hand_made(tmp_path, MINIMAL | {"Dockerfile": dockerfile}))
+    text = (adopted.folder / "pyproject.toml").read_text(encoding="utf-8")
+    assert '"pip>=26.1.2", # installed by Dockerfile, line 4, beside the lock: CVE-2026-3219 in the' in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "after", "said"),
+    [
+        ("setuptools<82", "setuptools<82,>=80", "setuptools<82 is setuptools<82,>=80 now"),
+        ("setuptools", "setuptools>=80", "setuptools is setuptools>=80 now"),
+        ("setuptools==75.0", "setuptools==75.0,>=80", "exclude one another"),
+        ("setuptools>=80", "setuptools>=80", ""),
+    ],
+)
+def test_a_floor_counts_beside_what_the_project_asks_for(
+    repository: Repository, tmp_path: Path, asked: str, after: str, said: str
+) -> None:
+    files = {
+        "Dockerfile": MINIMAL["Dockerfile"] + "RUN pip install -U 'setuptools>=80'\n",
+        "pyproject.toml": f"[project]\ndependencies = ['{asked}', 'torch==2.11.0']\n",
+    }
+    adopted = adopt(repository, hand_made(tmp_path, MINIMAL | files))
+    assert repository.flavor(adopted.name).project.dependencies[0] == after
+    assert said in "\n".join(adopted.notes)
+
+
+def test_what_a_stage_installs_that_is_not_copied_is_named(repository: Repository, tmp_path: Path) -> None:
+    dockerfile = f"FROM {BASE} AS tools\nRUN pip install -U 'pip>=26.1.2'\n{MINIMAL['Dockerfile']}"
+    folder = hand_made(tmp_path, MINIMAL | {"Dockerfile": dockerfile})
+    assert "not copied into the image" in _not_kept(repository, folder)["Dockerfile", 2]
+
+
+def test_a_pin_of_one_build_stays_one(repository: Repository, tmp_path: Path) -> None:
+    project = "[project]\ndependencies = ['torch==2.11.0+cu130']\n"
+    adopted = adopt(repository, hand_made(tmp_path, MINIMAL | {"pyproject.toml": project}))
+    assert "torch==2.11.0+cu130" in repository.flavor(adopted.name).project.dependencies

@@ -40,6 +40,9 @@ def test_splitting_takes_nothing_away(parts: list[str]) -> None:
     assert split_chain(" && ".join(parts)) == tuple(parts)
 
 
+UPGRADED = ("pip>=26.1.2", "setuptools>=80")
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "names"),
     [
@@ -61,7 +64,27 @@ def test_splitting_takes_nothing_away(parts: list[str]) -> None:
         ("uv pip sync pylock.toml", "install", None),
         ("uv sync --frozen", "install", None),
         ("pip install .", "install", None),
-        ("pip install --upgrade pip uv", "tools", None),
+        ("pip install pip uv wheel", "tools", None),
+        ("pip install --upgrade pip uv", "requirements", ("pip", "uv")),
+        ('pip install --upgrade "pip>=26.1.2" "setuptools>=80"', "requirements", UPGRADED),
+        ("pip install -U 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
+        ("pip install -qU 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
+        ("pip install 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
+        ("python -m pip install --upgrade 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
+        ("python3.12 -Im pip install -U 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
+        ("/opt/app-root/bin/pip3 install -U 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
+        ("uv pip install --system -U 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
+        ("PIP_NO_INPUT=1 pip install -U 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
+        ("sh -c \"pip install -U 'pip>=26.1.2' 'setuptools>=80'\"", "requirements", UPGRADED),
+        ("pip install -U 'pip>=${PIP}' $SETUPTOOLS", "requirements", UPGRADED),
+        ("pip install -U $BOTH", "requirements", UPGRADED),
+        ("sudo -E pip install -U 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
+        ("env PIP_NO_INPUT=1 pip install -U 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
+        ("pip install -U $UNKNOWN", "refused", None),
+        ("pip install -r requirements.txt 'pip>=26.1.2' 'setuptools>=80'", "install", UPGRADED),
+        ("uv pip install -r a.txt -P 'setuptools>=80' -P torch", "install", ("setuptools>=80",)),
+        ("uv pip install -r a.txt --upgrade-package='setuptools>=80'", "install", ("setuptools>=80",)),
+        ("pip install --target /opt/tools 'pip>=26.1.2'", "refused", None),
         ("pip install 'einops>=0.8' trl", "requirements", ("einops>=0.8", "trl")),
         ("pip install --index-url https://x.example.com/ trl", "refused", None),
         ("pip install git+https://git.example.com/x", "refused", None),
@@ -84,7 +107,8 @@ def test_splitting_takes_nothing_away(parts: list[str]) -> None:
     ],
 )
 def test_what_a_part_comes_to(text: str, kind: str, names: tuple[str, ...] | None) -> None:
-    part = read_part(text, {"V": "13-0"}, in_block=False)
+    variables = {"V": "13-0", "PIP": "26.1.2", "SETUPTOOLS": "setuptools>=80", "BOTH": " ".join(UPGRADED)}
+    part = read_part(text, variables, in_block=False)
     assert part.kind == kind
     if names is not None:
         assert part.names == names
