@@ -29,6 +29,9 @@ TA_IMAGE = (
     "quay.io/konflux-ci/build-trusted-artifacts"
     "@sha256:9bd32f6bafb517b309e11a2d89365052b4ab3f1c9c23c4ffd45aff6f03960476"
 )
+# Its ENTRYPOINT. Named, since Tekton's controller asks the registry for the entry point of a step without a
+# command: with the controller's own logins and certificates, which need not be those of the steps.
+_TA_PROGRAM = "/usr/local/bin/entrypoint"
 _EXAMPLE_DIGEST = "sha256:" + "0123456789abcdef" * 4
 _EXAMPLES = {
     "factory-image": f"registry.example.com/team/factory@{_EXAMPLE_DIGEST}",
@@ -210,6 +213,7 @@ def _step(name: str, **own: list[Any]) -> Node:
     return {
         "name": name,
         "image": "$(params.ta-image)",
+        "command": [_TA_PROGRAM],
         **own,
         "computeResources": {
             "requests": {"cpu": "100m", "memory": "512Mi"},

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from support.konflux_site import SETTINGS, make_site, write_all
+from tekton.kept import differences, timeouts
 from tekton.semantic import Known, Node, problems
 from tekton.semantic.matrix import LIMIT
 from tekton.sources import known, schema_path
@@ -18,6 +19,7 @@ namespace = "tenant"
 component-prefix = "odh-"
 build-args = ["A=1"]
 build-source-image = true
+timeouts = {cpu = "90m", check = "24h"}
 """
 
 
@@ -64,6 +66,12 @@ def test_every_file_keeps_to_the_semantic_checks(documents: dict[str, Node]) -> 
     together = Known(tasks=ours["Task"], pipelines=ours["Pipeline"], catalogue=shipped.catalogue)
     found = {name: [str(each) for each in problems(node, together)] for name, node in documents.items()}
     assert {name: told for name, told in found.items() if told} == {}
+
+
+def test_a_server_gives_durations_and_quantities_back_as_they_are_written(documents: dict[str, Node]) -> None:
+    found = {name: differences(node) for name, node in documents.items()}
+    assert {name: told for name, told in found.items() if told} == {}
+    assert [*timeouts(documents["flavors-check-push.yaml"])]
 
 
 def test_a_list_that_is_too_long_for_a_matrix_would_be_seen(documents: dict[str, Node]) -> None:

@@ -1,6 +1,10 @@
-"""The two shapes of universal-image are one Pipeline: they differ in how files get from task to task."""
+"""The Pipelines pass on what their tasks take; the two shapes of universal-image are one Pipeline."""
 
+from collections.abc import Iterator
+
+import pytest
 from tekton.semantic import Node
+from tekton.semantic.model import interface, items
 from tekton.sources import known
 
 SUFFIX = "-oci-ta"
@@ -10,6 +14,13 @@ _NAMES = {
     "PREFETCHED_ARTIFACT",
     "ociStorage",
     "ociArtifactExpiresAfter",
+    "ta-image",
+}
+# What a Pipeline leaves to the default of its tasks, by the Task and its parameter.
+_LEFT = {
+    ("factory-clone", "depth"): "one commit is all that a run needs",
+    ("factory-clone-oci-ta", "depth"): "one commit is all that a run needs",
+    ("factory-gate", "image"): "only the gate before the build looks at the place to push",
 }
 
 
@@ -19,7 +30,9 @@ def _spec(name: str) -> Node:
 
 
 def _interface(spec: Node, kind: str) -> list[Node]:
-    return [each for each in spec[kind] if each["name"] not in {"shared", "artifacts-expire-after"}]
+    return [
+        each for each in spec[kind] if each["name"] not in {"shared", "artifacts-expire-after", "ta-image"}
+    ]
 
 
 def _task(task: Node) -> Node:
@@ -63,3 +76,80 @@ def test_nothing_costly_starts_before_the_first_gate() -> None:
     for costly in ("strip", "prefetch", "build", "image-test", "gate"):
         assert "gate-source" in before[costly]
     assert before["gate-source"] == {"clone", "check", "lock-verify"}
+
+
+def _calls(pipeline: str) -> Iterator[tuple[Node, str]]:
+    """The tasks of a Pipeline that are Tasks of ours or of the catalogue, each with the Task's name."""
+    spec = _spec(pipeline)
+    for task in (*items(spec, "tasks"), *items(spec, "finally")):
+        reference = task["taskRef"]
+        yield (
+            task,
+            reference.get("name")
+            or next(each["value"] for each in reference["params"] if each["name"] == "name"),
+        )
+
+
+def _passed(task: Node) -> set[str]:
+    return {each["name"] for each in (*items(task, "params"), *items(task.get("matrix") or {}, "params"))}
+
+
+def _one_spelling(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+@pytest.mark.parametrize("pipeline", sorted(known().pipelines))
+def test_a_parameter_that_a_pipeline_and_its_task_have_is_passed_on(pipeline: str) -> None:
+    own = {_one_spelling(each["name"]) for each in _spec(pipeline)["params"]}
+    missing = []
+    for task, name in _calls(pipeline):
+        takes = (
+            interface(known().tasks[name]["spec"]) if name in known().tasks else known().catalogue[name]
+        ).params
+        missing += [
+            (task["name"], parameter)
+            for parameter in takes
+            if _one_spelling(parameter) in own and (name, parameter) not in _LEFT
+            if parameter not in _passed(task)
+        ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("pipeline", sorted(known().pipelines))
+def test_a_pipeline_offers_every_parameter_and_login_of_our_tasks(pipeline: str) -> None:
+    """What only a Task takes can be set by nobody who runs the Pipeline."""
+    missing = []
+    for task, name in _calls(pipeline):
+        if name not in known().tasks:
+            continue
+        takes = interface(known().tasks[name]["spec"])
+        bound = {each["name"] for each in items(task, "workspaces")}
+        missing += [
+            (task["name"], each)
+            for each in takes.params
+            if (name, each) not in _LEFT and each not in _passed(task)
+        ]
+        missing += [(task["name"], each) for each in takes.workspaces if each not in bound]
+    assert missing == []
+
+
+def test_every_parameter_that_is_left_out_is_there_to_be_left_out() -> None:
+    for task, parameter in _LEFT:
+        assert parameter in interface(known().tasks[task]["spec"]).params
+
+
+@pytest.mark.parametrize("pipeline", sorted(known().pipelines))
+def test_a_pipeline_and_its_tasks_have_the_same_defaults(pipeline: str) -> None:
+    own = {each["name"]: each.get("default") for each in _spec(pipeline)["params"]}
+    other = []
+    for task, name in _calls(pipeline):
+        if name in known().tasks:
+            passed = {each["name"]: each["value"] for each in items(task, "params")}
+            other += [
+                (task["name"], each["name"])
+                for each in known().tasks[name]["spec"]["params"]
+                if "default" in each and own.get(each["name"]) is not None
+                if passed.get(each["name"]) == f"$(params.{each['name']})"
+                and own[each["name"]] != each["default"]
+            ]
+    assert other == []

@@ -64,6 +64,17 @@ CASES = (
         bad={f"{SECOND}.imagePullPolicy": "Always"},
         says="IfNotPresent",
     ),
+    Case(
+        name="arguments alone",
+        base=TASK,
+        bad={f"{FIRST}.script": GONE},
+        says="neither script nor command",
+        good={
+            f"{FIRST}.script": GONE,
+            f"{FIRST}.command": ["tool"],
+            f"{FIRST}.args": ["$(params.others[*])", "$(results.GREETING.path)", "$(workspaces.source.path)"],
+        },
+    ),
     Case(name="a StepAction", base=TASK, bad={f"{FIRST}.ref": {"name": "x"}}, says="StepAction"),
     # environment and mounts
     Case(

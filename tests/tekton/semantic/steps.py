@@ -84,6 +84,11 @@ def _program(step: Node, path: str) -> Iterator[Problem]:
     if command and _SHELLS.fullmatch(str(command[0])) and any(str(word).startswith("-") for word in command):
         yield Problem(path=f"{path}.command", message="a shell's program belongs into script")
     if script is None:
+        if not command:
+            yield Problem(
+                path=path,
+                message="the step has neither script nor command: Tekton's controller would ask the registry",
+            )
         return
     start = tuple(line for line in script.splitlines() if not line.startswith("# ") and line.strip())[:2]
     if not script.startswith(SCRIPT_START[0]) or start != SCRIPT_START:

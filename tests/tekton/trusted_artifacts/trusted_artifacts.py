@@ -1,3 +1,4 @@
+#!/opt/factory/bin/python
 """Stores folders in a registry and restores them, each by its digest, with the arguments of Konflux's image.
 
     create --store REPOSITORY RESULT_FILE=FOLDER...

@@ -1,0 +1,76 @@
+"""Our YAML has durations and quantities in the words in which a server keeps them: no drift for GitOps."""
+
+from fractions import Fraction
+
+import pytest
+import yaml
+from tekton.kept import differences, duration_text, quantity_text, timeouts
+from tekton.sources import Source, sources
+
+SOURCES = tuple(sources())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    # The examples of Go's own tests: time_test.go, durationTests.
+    [
+        (0, "0s"),
+        (1, "1s"),
+        (66, "1m6s"),
+        (300, "5m0s"),
+        (901, "15m1s"),
+        (5 * 3600, "5h0m0s"),
+        (9000, "2h30m0s"),
+    ],
+)
+def test_a_duration_is_written_as_go_prints_it(seconds: int, text: str) -> None:
+    assert duration_text(Fraction(seconds)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    # The examples of apimachinery's documentation of Quantity, and what a Task may hold.
+    [
+        ("1.5", "1500m"),
+        ("1.5Gi", "1536Mi"),
+        ("1024Mi", "1Gi"),
+        ("1000m", "1"),
+        ("0.5", "500m"),
+        ("30Gi", "30Gi"),
+    ],
+)
+def test_a_quantity_is_written_in_its_canonical_form(text: str, kept: str) -> None:
+    assert quantity_text(text) == kept
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
+def test_a_server_gives_durations_and_quantities_back_as_they_are_written(source: Source) -> None:
+    assert [each for document in yaml.safe_load_all(source.text) for each in differences(document)] == []
+
+
+def test_every_line_with_a_timeout_is_looked_at() -> None:
+    written = sum(
+        line.strip().startswith("timeout:") for source in SOURCES for line in source.text.splitlines()
+    )
+    seen = [
+        path
+        for source in SOURCES
+        for document in yaml.safe_load_all(source.text)
+        for path, _ in timeouts(document)
+    ]
+    assert len([path for path in seen if path.endswith(".timeout")]) == written > 0
+    assert [path for path in seen if ".timeouts." in path]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"spec": {"tasks": [{"name": "a", "timeout": "15m"}]}},
+        {"spec": {"timeouts": {"pipeline": "2h"}}},
+        {"timeout": "0"},
+        {"requests": {"storage": "1024Mi"}},
+    ],
+)
+def test_other_words_for_the_same_are_found(node: object) -> None:
+    """Else the table of the sources could pass for no reason."""
+    assert len(differences(node)) == 1
