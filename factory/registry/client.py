@@ -8,11 +8,11 @@ None; what a registry refuses, or does not do, is a `RegistryError`.
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 from urllib.parse import urljoin
 
 import httpx
@@ -314,6 +314,24 @@ class RegistryClient:
         told = answer.headers.get("Docker-Content-Digest", manifest.digest)
         if told != manifest.digest:
             raise damaged(self._name(repository, tag), manifest.digest, told)
+
+    def put_blob(self, repository: str, digest: str, size: int, opened: Callable[[], BinaryIO]) -> None:
+        """Send a layer or a configuration, unless the repository has it.
+
+        Args:
+            repository: where it goes.
+            digest: what it is.
+            size: its bytes.
+            opened: opens it at its beginning; called once for each try.
+
+        Raises:
+            RegistryError: the registry refused, failed, or did not answer.
+        """
+        if self.has_blob(repository, digest):
+            return
+        answer = self._transport.upload(repository, digest, size, opened)
+        if answer.status not in {httpx.codes.CREATED, httpx.codes.OK, httpx.codes.NO_CONTENT}:
+            raise self._unexpected(answer, self._name(repository, digest), doing="taking")
 
     def _manifest_request(self, method: str, repository: str, reference: str) -> Answer | None:
         answer = self._transport.request(

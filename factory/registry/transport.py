@@ -10,8 +10,9 @@ import contextlib
 import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO
+from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
@@ -30,6 +31,10 @@ from factory.registry.login import Login
 _TRANSIENT = frozenset({408, 425, 429})
 _SERVER_ERRORS = range(500, 600)
 _MOST_REDIRECTS = 5
+# A slow line is no reason to give up an upload; one that brings nothing is. A registry may take long to
+# put a large blob in its place before it answers.
+_LEAST_SECONDS, _LEAST_BYTES_A_SECOND = 300.0, 50_000
+_CHUNK_BYTES = 1 << 20
 # The specification asks registries to take manifests of 4 MiB at least; a page of tags is smaller.
 MOST_BYTES = 8 << 20
 # What docker calls its public registry, and where that answers.
@@ -44,6 +49,25 @@ class Answer:
     headers: httpx.Headers
     content: bytes
     url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """One request, which may be sent more than once.
+
+    ``body`` is the whole, or what gives it piece by piece from its beginning. ``repository`` is what a token
+    is asked for. ``read_seconds`` is how long the server may send nothing.
+    """
+
+    method: str
+    url: str
+    deadline: Deadline
+    read_seconds: float
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | Callable[[], Iterator[bytes]] = b""
+    repository: str = ""
+    most_bytes: int = MOST_BYTES
+    follow: bool = True
 
 
 class Transport:
@@ -132,20 +156,99 @@ class Transport:
                 f"{self.registry.host} names {shown(url)} as its own, which is another host",
                 solution="Ask the owners of the registry what stands before it.",
             )
+        request = replace(
+            self._request(method, url),
+            headers=headers or {},
+            body=content,
+            repository=repository,
+            most_bytes=most_bytes,
+        )
+        return self._allowed(request, lambda: self._sent(request))
+
+    def upload(self, repository: str, digest: str, size: int, opened: Callable[[], BinaryIO]) -> Answer:
+        """Send a blob, from its beginning at each try (``POST``, ``PATCH``, ``PUT …/blobs/uploads/``).
+
+        The registry says where it takes the bytes (``Location``). Another origin gets them without the login.
+
+        Args:
+            repository: where it goes.
+            digest: what it is.
+            size: its bytes.
+            opened: opens it.
+
+        Raises:
+            RegistryError: the registry refused access, failed, or did not answer, again and again.
+            ProgramError: the work was stopped.
+        """
+        url = f"{self.base}/v2/{quote(repository)}/blobs/uploads/"
+        deadline = Deadline(_LEAST_SECONDS + size / _LEAST_BYTES_A_SECOND)
+
+        def body() -> Iterator[bytes]:
+            with opened() as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    if self._stop.stopped or not deadline.left:
+                        raise httpx.WriteError("the upload was stopped")
+                    yield chunk
+
+        described = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        begin = _Request(
+            method="POST", url=url, deadline=deadline, read_seconds=_LEAST_SECONDS, repository=repository
+        )
+
+        def parts() -> Answer:
+            answer = self._sent(begin)
+            if answer.status == httpx.codes.ACCEPTED:
+                place = self._upload_place(answer)
+                sent = replace(begin, method="PATCH", url=place, headers=described, body=body)
+                answer = self._sent(sent)
+            if answer.status == httpx.codes.ACCEPTED:
+                last = httpx.URL(self._upload_place(answer)).copy_merge_params({"digest": digest})
+                answer = self._sent(replace(begin, method="PUT", url=str(last)))
+            return answer
+
+        return self._allowed(begin, parts)
+
+    def _upload_place(self, answer: Answer) -> str:
+        """Where the registry takes the next part of an upload.
+
+        Raises:
+            RegistryError: it names no such place, one that others could read along at, or another origin
+                that took a part sends back, which would make requests of its choice with the login.
+        """
+        place = _onward(answer.url, answer.headers.get("Location", ""))
+        if same_origin(place, answer.url):
+            return place
+        if origin_of(place).scheme != "https" or not same_origin(answer.url, self.base):
+            raise _unfollowed(answer.url, f"sends the upload on to {origin_of(place)}")
+        return place
+
+    def _request(self, method: str, url: str) -> _Request:
+        """A request as most are, which begins now."""
         deadline = Deadline(self._patience.whole_seconds)
+        return _Request(method=method, url=url, deadline=deadline, read_seconds=self._patience.read_seconds)
+
+    def _allowed(self, request: _Request, sent: Callable[[], Answer]) -> Answer:
+        """What is answered, tried again while it may pass.
+
+        Raises:
+            RegistryError: access is refused, or it did not pass.
+            ProgramError: the work was stopped.
+        """
 
         def attempt() -> Answer | Again:
-            answer = self._sent(method, url, headers or {}, content, repository, deadline, most_bytes)
+            answer = sent()
             return _transient(answer) or answer
 
-        answer = self._patiently(url, attempt, deadline)
+        answer = self._patiently(request, attempt)
         if answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            raise self._refused(repository, answer.status, url=answer.url)
+            raise self._refused(request.repository, answer.status, url=answer.url)
         return answer
 
-    def _patiently(self, url: str, attempt: Callable[[], Answer | Again], deadline: Deadline) -> Answer:
+    def _patiently(self, request: _Request, attempt: Callable[[], Answer | Again]) -> Answer:
         try:
-            return patiently(url, attempt, patience=self._patience, stop=self._stop, deadline=deadline)
+            return patiently(
+                request.url, attempt, patience=self._patience, stop=self._stop, deadline=request.deadline
+            )
         except IndexAccessError as error:
             # Patience and connections are the index's, and say what they say of it.
             raise RegistryError(
@@ -166,23 +269,23 @@ class Transport:
             bases.insert(0, f"http://{host}")
         elif not self.registry.tls_verify:
             bases.append(f"http://{host}")
-        deadline = Deadline(self._patience.whole_seconds)
+        request = self._request("GET", f"{bases[0]}/v2/")
         answered = {}
 
         def attempt() -> Answer | Again:
-            base, answer = self._first_answer(bases, deadline)
+            base, answer = self._first_answer(bases, request)
             answered[answer.url] = base
             return _transient(answer) or answer
 
-        answer = self._patiently(f"{bases[0]}/v2/", attempt, deadline)
+        answer = self._patiently(request, attempt)
         base = answered[answer.url]
         return base, _challenge_of(answer, base)
 
-    def _first_answer(self, bases: list[str], deadline: Deadline) -> tuple[str, Answer]:
+    def _first_answer(self, bases: list[str], request: _Request) -> tuple[str, Answer]:
         failed: httpx.TransportError | None = None
         for base in bases:
             try:
-                answer = self._once("GET", f"{base}/v2/", {}, b"", deadline, MOST_BYTES)
+                answer = self._once(replace(request, url=f"{base}/v2/"))
             except httpx.TransportError as error:
                 # A certificate that was looked at says more than how another scheme was refused.
                 failed = error if failed is None or "CERTIFICATE" in str(error) else failed
@@ -192,21 +295,17 @@ class Transport:
                 return base, answer
         raise failed or httpx.TransportError("no answer")
 
-    def _sent(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        content: bytes,
-        repository: str,
-        deadline: Deadline,
-        most_bytes: int,
-    ) -> Answer:
-        """One request with who asks; a second where the first is told that the token is another's."""
-        challenge = self._challenge
-        scope = _scope(method, repository)
-        told = {**headers, **self._authorization(challenge, scope, repository)}
-        answer = self._once(method, url, told, content, deadline, most_bytes)
+    def _sent(self, request: _Request) -> Answer:
+        """One request with who asks; a second where the first is told that the token is another's.
+
+        Another origin, where the registry takes an upload, is told nothing.
+        """
+        if not same_origin(request.url, self.base):
+            return self._once(request)
+        challenge, repository = self._challenge, request.repository
+        scope = _scope(request.method, repository)
+        told = self._authorization(challenge, scope, repository)
+        answer = self._once(request, told)
         if answer.status != httpx.codes.UNAUTHORIZED:
             return answer
         asked = _challenge_of(answer, self.base)
@@ -214,8 +313,7 @@ class Transport:
             return answer
         self._challenge = asked
         self._tokens.forget(asked.scope or scope)
-        told = {**headers, **self._authorization(asked, asked.scope or scope, repository)}
-        return self._once(method, url, told, content, deadline, most_bytes)
+        return self._once(request, self._authorization(asked, asked.scope or scope, repository))
 
     def _authorization(self, challenge: Challenge | None, scope: str, repository: str) -> dict[str, str]:
         if challenge is None:
@@ -236,13 +334,13 @@ class Transport:
         asked = {"service": challenge.service, "scope": scope}
         url = str(httpx.URL(realm).copy_merge_params({name: value for name, value in asked.items() if value}))
         told = {"Authorization": f"Basic {login.encoded}"} if login else {}
-        deadline = Deadline(self._patience.whole_seconds)
+        request = replace(self._request("GET", url), follow=False)
 
         def attempt() -> Answer | Again:
-            answer = self._once("GET", url, told, b"", deadline, MOST_BYTES, follow=False)
+            answer = self._once(request, told)
             return _transient(answer) or answer
 
-        answer = self._patiently(url, attempt, deadline)
+        answer = self._patiently(request, attempt)
         if answer.status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN, httpx.codes.BAD_REQUEST}:
             raise self._refused(repository, answer.status)
         return read_token(answer.content, host=self.registry.host)
@@ -262,53 +360,50 @@ class Transport:
             )
         return login
 
-    def _once(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        content: bytes,
-        deadline: Deadline,
-        most_bytes: int,
-        *,
-        follow: bool = True,
-    ) -> Answer:
-        """One request and its redirects, of which reading ones alone are followed."""
-        target, told = url, dict(headers)
+    def _once(self, request: _Request, authorization: Mapping[str, str] | None = None) -> Answer:
+        """One request and its redirects, of which reading ones alone are followed.
+
+        Args:
+            request: what is sent.
+            authorization: the header that says who asks; another origin does not get it.
+        """
+        follow = request.follow and request.method in {"GET", "HEAD"}
+        current = replace(request, headers={**request.headers, **(authorization or {})})
         for _ in range(_MOST_REDIRECTS):
-            with self._response(method, target, told, content, deadline) as response:
-                if not (follow and response.has_redirect_location and method in {"GET", "HEAD"}):
+            with self._response(current) as response:
+                if not (follow and response.has_redirect_location):
                     return Answer(
                         status=response.status_code,
                         headers=response.headers,
-                        content=_read(response, most_bytes, deadline),
-                        url=target,
+                        content=_read(response, request.most_bytes, request.deadline),
+                        url=current.url,
                     )
-                onward = _onward(target, response.headers["Location"])
-            if not same_origin(onward, url):
-                told.pop("Authorization", None)
-            target = onward
-        raise _unfollowed(url, "is sent on and on")
+                onward = _onward(current.url, response.headers["Location"])
+            kept = current.headers if same_origin(onward, request.url) else request.headers
+            current = replace(current, url=onward, headers=kept)
+        raise _unfollowed(request.url, "is sent on and on")
 
     @contextlib.contextmanager
-    def _response(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes, deadline: Deadline
-    ) -> Iterator[httpx.Response]:
-        deadline.check()
-        client = self._client(url)
-        request = client.build_request(
-            method,
-            url,
-            headers=dict(headers),
-            content=content or None,
+    def _response(self, request: _Request) -> Iterator[httpx.Response]:
+        request.deadline.check()
+        client = self._client(request.url)
+        body = request.body
+        built = client.build_request(
+            request.method,
+            request.url,
+            headers=dict(request.headers),
+            content=(body or None) if isinstance(body, bytes) else body(),
             timeout=httpx.Timeout(
-                self._patience.read_seconds, connect=self._patience.connect_seconds, pool=None
+                self._patience.read_seconds,
+                read=request.read_seconds,
+                connect=self._patience.connect_seconds,
+                pool=None,
             ),
         )
         # httpx.Auth() is nobody: else a URL that somebody sends on to would say who asks.
         response = answer_of(
-            lambda: client.send(request, stream=True, auth=httpx.Auth()),
-            seconds=deadline.left,
+            lambda: client.send(built, stream=True, auth=httpx.Auth()),
+            seconds=request.deadline.left,
             stop=self._stop,
         )
         try:
