@@ -7,7 +7,7 @@ that two machines which give one tag to two images in the same moment would need
 setting (immutable tags); two runs on one machine wait for each other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +19,6 @@ from factory.console import Progress, human_size
 from factory.errors import FactoryError, RegistryError
 from factory.files import exclusive, make_output_folder
 from factory.image.push_source import Layout, Source, staged
-from factory.image.skopeo import Delivery, Stored, send
 from factory.index.parallel import in_parallel
 from factory.process import Stop
 from factory.registry.client import Manifest, RegistryClient, open_registry
@@ -196,39 +195,47 @@ def _with_content(place: _Destination, source: Source, progress: Progress) -> tu
     wanted = layout.manifest.digest
     lacking = 0
     if client.digest(repository, wanted) is None:
-        lacking = _missing_bytes(place, layout)
+        blobs = _lacking(place, layout)
+        lacking = sum(blobs.values())
         progress.begin(f"{place.place}: {human_size(lacking)} of {human_size(sum(layout.blobs.values()))}")
-        verified = client.registry.tls_verify and not client.plain_http
-        delivery = Delivery(
-            registry=client.registry,
-            repository=repository,
-            login=client.login(repository),
-            tls_verify=verified,
-        )
-        missing = partial(_missing_bytes, place, layout)
-        send(layout, delivery, stored=_stored(source), missing=missing)
+        _send(place, layout, blobs)
     there = client.manifest(repository, wanted)
     if there is None or there.content != layout.manifest.content:
         raise _unlike(place, "nothing" if there is None else there.digest)
     return there, lacking + len(there.content) if lacking else 0
 
 
-def _stored(source: Source) -> Stored | None:
-    if source.engine is None or source.engine.kind != "podman":
-        return None
-    if source.layout is None:
-        return None
-    # podman knows no push by digest. A tag that the content gives is nobody's: no other image can have it.
-    tag = f"content-{source.layout.manifest.digest.removeprefix('sha256:')[:16]}"
-    return Stored(engine=source.engine, reference=source.reference, tag=tag)
-
-
-def _missing_bytes(place: _Destination, layout: Layout) -> int:
+def _lacking(place: _Destination, layout: Layout) -> dict[str, int]:
+    """The blobs that a destination does not have, with their sizes in bytes."""
     blobs = layout.blobs
     there = in_parallel(
         lambda digest: place.client.has_blob(place.repository, digest), blobs, jobs=_BLOBS_AT_ONCE
     )
-    return sum(size for size, has in zip(blobs.values(), there, strict=True) if not has)
+    return {item: size for (item, size), has in zip(blobs.items(), there, strict=True) if not has}
+
+
+def _send(place: _Destination, layout: Layout, blobs: Mapping[str, int]) -> None:
+    """Send blobs, then the manifests under their digests, an index after those that it names.
+
+    Raises:
+        RegistryError: it failed again and again, or was refused.
+        ProgramError: the work was stopped.
+    """
+    client, repository = place.client, place.repository
+
+    def send(item: tuple[str, int]) -> None:
+        digest, size = item
+        client.put_blob(repository, digest, size, partial(layout.open_blob, digest))
+
+    try:
+        in_parallel(send, blobs.items(), jobs=_BLOBS_AT_ONCE)
+        for manifest in dict.fromkeys((*layout.manifests, layout.manifest)):
+            client.put_tag(repository, manifest.digest, manifest)
+    except RegistryError as error:
+        raise RegistryError(
+            f"{place.place} did not take the image: {error.reason}",
+            solution=f"{error.solution} What arrived is not sent twice, and no tag was set.",
+        ) from error
 
 
 def _set_tags(

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from factory.errors import ImageError, NotFoundError, RegistryError
-from factory.files import exclusive, make_output_folder, staged_folder
+from factory.files import exclusive, make_output_folder, open_regular, staged_folder
 from factory.flavor.references import PATH_COMPONENT
 from factory.image.engine import Engine, find_engine
 from factory.image.labels import IMAGE_LABEL
@@ -25,7 +25,7 @@ from factory.registry.client import INDEXES, OCI_MANIFEST, Manifest
 
 LAYOUT_PREFIX = "oci:"
 # podman's options for what skopeo does by itself, whatever this machine's settings say.
-GZIP = ("--compression-format", "gzip")
+_GZIP = ("--compression-format", "gzip")
 _REFERENCE_NAME = "org.opencontainers.image.ref.name"
 _STAGED_NAME = "image"
 # Another run may be sending the same image, which takes what it takes.
@@ -60,6 +60,17 @@ class Layout:
     def blobs(self) -> dict[str, int]:
         """The digests of all configurations and layers, with their sizes in bytes."""
         return {digest: size for one in self.manifests for digest, size in one.blobs.items()}
+
+    def open_blob(self, digest: str) -> BinaryIO:
+        """Open a configuration or a layer to read.
+
+        Raises:
+            ImageError: it is not there, or no file.
+        """
+        try:
+            return open_regular(_blob(self.folder, digest))
+        except OSError as error:
+            raise _damaged(self.folder) from error
 
     @property
     def is_compressed(self) -> bool:
@@ -245,7 +256,7 @@ def _staging(source: Source, folder: Path) -> list[str | Path]:
     """The command that writes a source into a layout, compressed in the one way that is always the same."""
     target = f"{LAYOUT_PREFIX}{folder}:{_STAGED_NAME}"
     if source.engine is not None and source.engine.kind == "podman":
-        return [source.engine.program, "push", *GZIP, source.reference, target]
+        return [source.engine.program, "push", *_GZIP, source.reference, target]
     origin = source.layout.reference if source.layout else f"docker-daemon:{source.reference}"
     return ["skopeo", "copy", "--all", "--quiet", origin, target]
 

@@ -11,6 +11,7 @@ import datetime as dt
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import BinaryIO
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -22,7 +23,7 @@ from factory.index.connections import open_client
 from factory.index.credentials import shown
 from factory.index.exchange import answer_of, interruptible
 from factory.index.patience import Again, Deadline, Patience, asked_pause, patiently
-from factory.process import governor
+from factory.process import Stop, governor
 from factory.registry.authorization import Challenge, Tokens, check_realm, read_challenge, read_token
 from factory.registry.credentials import Credentials
 from factory.registry.declared import Registry
@@ -34,7 +35,7 @@ _MOST_REDIRECTS = 5
 # A slow line is no reason to give up an upload; one that brings nothing is. A registry may take long to
 # put a large blob in its place before it answers.
 _LEAST_SECONDS, _LEAST_BYTES_A_SECOND = 300.0, 50_000
-_CHUNK_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 20
 # The specification asks registries to take manifests of 4 MiB at least; a page of tags is smaller.
 MOST_BYTES = 8 << 20
 # What docker calls its public registry, and where that answers.
@@ -183,13 +184,6 @@ class Transport:
         url = f"{self.base}/v2/{quote(repository)}/blobs/uploads/"
         deadline = Deadline(_LEAST_SECONDS + size / _LEAST_BYTES_A_SECOND)
 
-        def body() -> Iterator[bytes]:
-            with opened() as file:
-                while chunk := file.read(_CHUNK_BYTES):
-                    if self._stop.stopped or not deadline.left:
-                        raise httpx.WriteError("the upload was stopped")
-                    yield chunk
-
         described = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         begin = _Request(
             method="POST", url=url, deadline=deadline, read_seconds=_LEAST_SECONDS, repository=repository
@@ -199,8 +193,11 @@ class Transport:
             answer = self._sent(begin)
             if answer.status == httpx.codes.ACCEPTED:
                 place = self._upload_place(answer)
-                sent = replace(begin, method="PATCH", url=place, headers=described, body=body)
-                answer = self._sent(sent)
+                with opened() as file:
+                    body = partial(_pieces, file, deadline, self._stop)
+                    answer = self._sent(
+                        replace(begin, method="PATCH", url=place, headers=described, body=body)
+                    )
             if answer.status == httpx.codes.ACCEPTED:
                 last = httpx.URL(self._upload_place(answer)).copy_merge_params({"digest": digest})
                 answer = self._sent(replace(begin, method="PUT", url=str(last)))
@@ -485,6 +482,15 @@ def _unfollowed(url: str, reason: str) -> RegistryError:
         f"{shown(url)} cannot be read: it {reason}",
         solution="Ask the owners of the registry what stands before it.",
     )
+
+
+def _pieces(file: BinaryIO, deadline: Deadline, stop: Stop) -> Iterator[bytes]:
+    """A file from its beginning, until nobody waits any more for what becomes of it."""
+    file.seek(0)
+    while piece := file.read(_PIECE_BYTES):
+        if stop.stopped or not deadline.left:
+            raise httpx.WriteError("the upload was stopped")
+        yield piece
 
 
 def _read(response: httpx.Response, most_bytes: int, deadline: Deadline) -> bytes:

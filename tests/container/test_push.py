@@ -8,8 +8,6 @@ from support.podman import podman
 from support.push_site import REGISTRY_ERROR, TAG, Site, push_site
 from support.registry import registry
 
-import factory.image.skopeo
-
 pytestmark = pytest.mark.container
 
 _NAME = "localhost/universal-image-tests-push:latest"
@@ -66,20 +64,6 @@ def test_a_dry_run_compresses_nothing(site: Site) -> None:
     (outcome,) = site.push(_NAME, "--to", "near", "--dry-run")["outcomes"]
     assert [tag["state"] for tag in outcome["tags"]] == ["would be sent", "would be sent"]
     assert not (site.root / ".work").exists()
-
-
-def test_without_skopeo_podman_sends_it_under_the_same_digest(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with registry(tmp_path / "far") as far:
-        site.push(_NAME, "--to", f"{far.host}/team")
-        monkeypatch.setattr(factory.image.skopeo, "PROGRAM", "no-skopeo-here")
-        site.push(_NAME, "--to", "near")
-        tags = site.tags(server=far)
-        # podman sends under a tag: one of the content's own, which stays, and no other image can have.
-        digest = tags["latest"]
-        own = f"content-{digest.removeprefix('sha256:')[:16]}"
-        assert site.tags() == {**tags, own: digest}
 
 
 def test_what_another_image_has_is_told_before_anything_is_compressed(site: Site) -> None:

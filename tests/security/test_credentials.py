@@ -3,10 +3,18 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from support.fault_proxy import Fault, fault_proxy
+from support.push_site import Site, push_site
+from support.registry import PASSWORD, USER
 from support.stub_registry import Reply, Said, StubRegistry, stub_registry
 from support.token_registry import self_signed
 
@@ -257,6 +265,113 @@ def test_challenge_of_a_redirect_target_names_no_token_service(tmp_path: Path) -
                 client.tags(_REPOSITORY)
             assert not _logins(thief)
             assert not [said for said in thief.seen if said.path.startswith("/token")]
+
+
+def _taking(place: str) -> Callable[[Said], Reply]:
+    """A registry that wants the login, and takes uploads at the URL."""
+
+    def answer(said: Said) -> Reply:
+        if said.login != _BASIC:
+            return Reply(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+        if said.method == "HEAD":
+            return Reply(status=404)
+        return Reply(status=202, headers={"Location": place})
+
+    return answer
+
+
+def _put(client: RegistryClient, content: bytes = b"a layer") -> None:
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    client.put_blob(_REPOSITORY, digest, len(content), lambda: BytesIO(content))
+
+
+def test_an_upload_that_is_taken_elsewhere_goes_there_without_the_login(
+    tmp_path: Path, certificate: Path
+) -> None:
+    def store(said: Said) -> Reply:
+        if said.method == "PATCH":
+            return Reply(status=202, headers={"Location": "/place?part=2"})
+        return Reply(status=201)
+
+    with (
+        stub_registry(store, certificate=certificate) as other,
+        stub_registry(_taking(f"https://{other.host}/place"), certificate=certificate) as registry,
+        _client(registry.host, tmp_path) as client,
+    ):
+        _put(client)
+        assert _logins(registry) == {_BASIC}
+        assert [said.method for said in other.seen] == ["PATCH", "PUT"]
+        assert not _logins(other)
+
+
+def test_an_upload_is_not_sent_elsewhere_without_encryption(tmp_path: Path, thief: StubRegistry) -> None:
+    with (
+        stub_registry(_taking(f"http://{thief.host}/place")) as registry,
+        _client(registry.host, tmp_path) as client,
+    ):
+        with pytest.raises(RegistryError, match=f"sends the upload on to http://{thief.host}"):
+            _put(client)
+        assert not thief.seen
+
+
+def test_who_takes_an_upload_elsewhere_makes_no_request_with_the_login(
+    tmp_path: Path, certificate: Path
+) -> None:
+    """It would choose what of the registry is written, with the rights of the login."""
+    with (
+        stub_registry(lambda _: Reply(), certificate=certificate) as other,
+        stub_registry(_taking(f"https://{other.host}/place"), certificate=certificate) as registry,
+        _client(registry.host, tmp_path) as client,
+    ):
+        back = f"https://{registry.host}/v2/other/manifests/latest"
+        other.answer = lambda _: Reply(status=202, headers={"Location": back})
+        with pytest.raises(RegistryError, match="sends the upload on"):
+            _put(client)
+        assert not [said for said in registry.seen if "manifests" in said.path]
+
+
+@pytest.fixture
+def site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Site]:
+    with push_site(tmp_path, monkeypatch, capsys, login=True) as site:
+        yield site
+
+
+def test_a_push_that_is_killed_leaves_no_login_behind(site: Site, tmp_path: Path) -> None:
+    encoded = base64.b64encode(f"{USER}:{PASSWORD}".encode())
+    logins = tmp_path / "logins.json"
+    work = tmp_path / "temporary"
+    work.mkdir()
+    with fault_proxy(site.server.host) as proxy:
+        logins.write_text(json.dumps({"auths": {proxy.host: {"auth": encoded.decode()}}}))
+        proxy.faults.append(Fault(kind="slow", method="PATCH", path="/blobs/uploads/", times=-1, seconds=3))
+        command = [sys.executable, "-m", "factory", "--root", str(site.root), "push"]
+        with subprocess.Popen(
+            [*command, site.image(compressed=False).reference, "--to", f"{proxy.host}/team"],
+            env={**os.environ, "TMPDIR": str(work), "REGISTRY_AUTH_FILE": str(logins)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as run:
+            while not proxy.hit and run.poll() is None:
+                time.sleep(0.02)
+            assert run.poll() is None
+            environments = [
+                path.read_bytes()
+                for child in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+                for path in (Path(f"/proc/{child}/environ"), Path(f"/proc/{child}/cmdline"))
+            ]
+            run.kill()
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path != logins]
+    assert len(files) > 3
+    found = [
+        path
+        for path in files
+        for secret in (PASSWORD.encode(), encoded)
+        if path.parent != site.server.folder and secret in path.read_bytes()
+    ]
+    assert not found
+    assert not any(PASSWORD.encode() in text or encoded in text for text in environments)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
