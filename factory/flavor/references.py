@@ -1,20 +1,29 @@
 """What comes from outside into a spec, checked: versions, image references, index URLs, platforms."""
 
 import re
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from packaging.version import InvalidVersion, Version
 
 from factory.errors import SpecError
 
-# The grammar of image references: a registry with an optional port, path components, and a tag
-# or a digest (the OCI distribution specification and the reference grammar of its implementations).
+# The grammar of image references: github.com/distribution/reference, which podman, docker, buildah and skopeo
+# parse them with.
 PATH_COMPONENT = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
 """One component of a repository's path in a registry, as a pattern: an image's name has to be one."""
+_HOST_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_DOMAIN = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _REFERENCE = re.compile(
-    rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{PATH_COMPONENT}(?:/{PATH_COMPONENT})*"
-    r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
+    rf"(?:(?P<domain>{_DOMAIN})/)?(?P<path>{PATH_COMPONENT}(?:/{PATH_COMPONENT})*)"
+    rf"(?::(?P<tag>{_TAG}))?(?:@(?P<digest>sha256:[0-9a-f]{{64}}|sha384:[0-9a-f]{{96}}|sha512:[0-9a-f]{{128}}))?"
 )
+# A first component is a host only if it could be no part of a path on Docker's own registry.
+_HOST = re.compile(r".*[.:A-Z].*|localhost")
+_NAME_CHARACTERS = 255
+_MOST_CHARACTERS = 1024
+_IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
 # RFC 3986's characters, without those that mean something to a shell or end a string.
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]!&()*+,;=%-]+")
 
@@ -100,22 +109,87 @@ def check_glibc(version: str) -> str:
     return version
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageReference:
+    """An image reference in its parts.
+
+    ``domain`` is the registry's host with its port, empty if the reference names none; ``digest`` begins with
+    its algorithm, such as ``sha256:``.
+    """
+
+    domain: str
+    path: str
+    tag: str | None
+    digest: str | None
+
+    @property
+    def repository(self) -> str:
+        """``HOST/PATH``, or the path alone if the reference names no host."""
+        return f"{self.domain}/{self.path}" if self.domain else self.path
+
+    @property
+    def name(self) -> str:
+        """The last component of the path: what people call the image."""
+        return self.path.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        tag = "" if self.tag is None else f":{self.tag}"
+        return f"{self.repository}{tag}" + ("" if self.digest is None else f"@{self.digest}")
+
+
+def find_reference(text: str) -> ImageReference | None:
+    """Return the parts of an image reference; None if the text is not one.
+
+    The grammar is that of github.com/distribution/reference. 64 hex digits are an image's ID, not its name.
+    """
+    match = _REFERENCE.fullmatch(text) if len(text) <= _MOST_CHARACTERS else None
+    if match is None or _IMAGE_ID.fullmatch(text):
+        return None
+    domain, path = match["domain"] or "", match["path"]
+    if domain and not _HOST.fullmatch(domain):
+        # Such as library/python: any host of that name would be written with a dot, a port or a capital.
+        domain, path = "", f"{domain}/{path}"
+    found = ImageReference(domain=domain, path=path, tag=match["tag"], digest=match["digest"])
+    return found if len(found.repository) <= _NAME_CHARACTERS else None
+
+
+def parse_reference(text: str, *, of: str) -> ImageReference:
+    """Return the parts of an image reference, as `find_reference` does.
+
+    Raises:
+        SpecError: it is not one.
+    """
+    found = find_reference(text)
+    if found is None:
+        raise SpecError(
+            f"{text!r} is not an image reference (given for {of})",
+            solution="Write it as registry/path:tag or registry/path@sha256:digest, without a scheme.",
+        )
+    return found
+
+
+def is_image_id(text: str) -> bool:
+    """Whether a text is the full ID of an image: 64 hex digits, with or without ``sha256:``."""
+    return _IMAGE_ID.fullmatch(text) is not None
+
+
 def check_image(reference: str, *, of: str) -> str:
     """Return an image reference that says which image it means, by tag or by digest.
 
     Raises:
-        SpecError: it cannot be parsed, or has neither tag nor digest (which would mean ``latest``).
+        SpecError: it cannot be parsed, has neither tag nor digest (which would mean ``latest``), or has a
+            digest that is no SHA-256, the only kind that registries have to know.
     """
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
-        raise SpecError(
-            f"{reference!r} is not an image reference (given for {of})",
-            solution="Write it as registry/path:tag or registry/path@sha256:digest, without a scheme.",
-        )
-    if match["tag"] is None and match["digest"] is None:
+    found = parse_reference(reference, of=of)
+    if found.tag is None and found.digest is None:
         raise SpecError(
             f"{of} {reference} has neither a tag nor a digest",
             solution="Add the tag or, better, the digest; without one it would mean whatever is latest.",
+        )
+    if found.digest is not None and not found.digest.startswith("sha256:"):
+        raise SpecError(
+            f"{of} {reference} has a digest that is not a SHA-256",
+            solution="Give the digest that the registry lists, which begins with sha256:.",
         )
     return reference
 
@@ -127,12 +201,10 @@ def check_pullable(reference: str, *, of: str) -> str:
     skopeo refuse it. The digest says which image it is.
 
     Raises:
-        SpecError: it cannot be parsed, or has neither tag nor digest.
+        SpecError: as `check_image`.
     """
-    match = _REFERENCE.fullmatch(check_image(reference, of=of))
-    if match is None or match["tag"] is None or match["digest"] is None:
-        return reference
-    return reference[: match.start("tag")] + match["digest"]
+    found = parse_reference(check_image(reference, of=of), of=of)
+    return str(found if found.digest is None else replace(found, tag=None))
 
 
 def check_tag(reference: str) -> str:
@@ -141,8 +213,8 @@ def check_tag(reference: str) -> str:
     Raises:
         SpecError: it is not one.
     """
-    match = _REFERENCE.fullmatch(reference)
-    if match is None or match["digest"] is not None:
+    found = find_reference(reference)
+    if found is None or found.digest is not None:
         raise SpecError(
             f"{reference!r} is not a name that an image can be given",
             solution="Write it as name, name:tag or registry/path:tag; the digest follows from the build.",

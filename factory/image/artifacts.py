@@ -5,8 +5,7 @@ from pathlib import Path
 
 from factory.errors import EngineError
 from factory.files import storage_error, temporary_sibling
-from factory.image.engine import Engine
-from factory.process import Stop, run
+from factory.image.engine import Engine, Operand, call_engine, create_container, remove_container
 
 STAGE = "wheel"
 """The stage of ``templates/pytorch-base`` that holds what took hours to compile, and nothing else."""
@@ -27,13 +26,11 @@ def keep_artifacts(engine: Engine, image: str, folder: Path) -> Path:
     new, old = temporary_sibling(folder), temporary_sibling(folder)
     try:
         new.mkdir(parents=True)
-        # No command is ever run: an image without any wants a name of one all the same.
-        container = run([engine.program, "create", "--pull=never", image, "none"]).stdout.split()[-1]
+        container = create_container(engine, image)
         try:
-            done = run([engine.program, "cp", f"{container}:/.", new], accept_failure=True)
+            done = call_engine(engine, "cp", operands=[Operand.inside(container, "/."), Operand.path(new)])
         finally:
-            with Stop().governing():
-                run([engine.program, "rm", container], accept_failure=True)
+            remove_container(engine, container)
         if done.status != 0:
             raise EngineError(
                 f"{engine.kind} does not give the files of the stage {STAGE}: {done.stderr.strip()}",

@@ -24,7 +24,7 @@ from pathlib import Path
 from factory.errors import EngineError, ImageError
 from factory.files import exclusive, storage_error
 from factory.image.building import PartBuilder, PartBuilt, Recipe
-from factory.image.engine import Engine, find_image
+from factory.image.engine import Engine, Operand, find_image, skopeo_words
 from factory.image.layer_making import MadeLayer, Site, bench, remove_left_behind
 from factory.image.layer_tar import write_removals
 from factory.image.layout import (
@@ -224,11 +224,14 @@ class _Work:
         )
         self.parts.append(part)
         run(
-            [
-                "skopeo", "copy", "--quiet", "--dest-oci-accept-uncompressed-layers",
+            skopeo_words(
+                "copy", "--quiet", "--dest-oci-accept-uncompressed-layers",
                 "--dest-shared-blob-dir", blobs_folder(self.request.layout).parent,
-                f"containers-storage:{part.image}", f"oci:{staged}:image",
-            ]
+                operands=[
+                    Operand.in_storage("containers-storage", part.image),
+                    Operand.in_layout(staged, "image"),
+                ],
+            )
         )  # fmt: skip
 
     def _insert(self, made: list[MadeLayer], staged: Path, ground: str) -> LaidOut:

@@ -177,9 +177,9 @@ def require_buildable(flavor: Flavor) -> None:
         )
 
 
-def build_arguments(target: Target, engine: Engine, *, dockerfile: Path, context: Path) -> tuple[str, ...]:
-    """The engine's arguments for one build of a whole Dockerfile: docker's build, and podman's by hand."""
-    arguments = ["build", "--file", str(dockerfile), "--tag", target.step.local or target.moving]
+def build_options(target: Target, engine: Engine, *, dockerfile: Path) -> tuple[str, ...]:
+    """The engine's options for one build of a whole Dockerfile: docker's build, and podman's by hand."""
+    arguments = ["--file", str(dockerfile), "--tag", target.step.local or target.moving]
     # As recorded in parents.json, where it is: the engine reads the name alone.
     pinned = {parent.argument: parent.pinned for parent in target.step.parents if parent.pinned}
     for name, value in {**target.arguments, **pinned}.items():
@@ -192,15 +192,13 @@ def build_arguments(target: Target, engine: Engine, *, dockerfile: Path, context
         arguments += ["--volume", f"{target.prefetched}:{MOUNT_POINT}:ro,z"]
     elif target.prefetched is not None:
         arguments += ["--build-context", f"prefetched={target.prefetched}"]
-    return (*arguments, str(context))
+    return tuple(arguments)
 
 
 def shell_command(target: Target, engine: Engine) -> str:
     """The command of a build as it would be typed: what the factory does part by part, in one."""
-    arguments = build_arguments(
-        target, engine, dockerfile=target.dockerfile, context=target.step.definition.folder
-    )
-    return shlex.join((engine.kind, *arguments))
+    options = build_options(target, engine, dockerfile=target.dockerfile)
+    return shlex.join((engine.kind, "build", *options, "--", str(target.step.definition.folder)))
 
 
 def pull_command(target: Target, engine: Engine) -> str | None:

@@ -13,7 +13,7 @@ from factory.dockerfile.instructions import Instruction
 from factory.dockerfile.sources import context_sources
 from factory.hermetic.layout import MOUNT_POINT
 from factory.image.content import content_digests
-from factory.image.engine import Engine, find_image, run_engine
+from factory.image.engine import Engine, Operand, find_image, run_engine
 from factory.image.epoch import STAGE_EPOCH, VARIABLE
 from factory.image.inputs import InputFile
 from factory.image.segment_cache import segment_tag
@@ -165,13 +165,15 @@ class PartBuilder:
         with tempfile.TemporaryDirectory() as folder:
             dockerfile, id_file = Path(folder) / "Dockerfile", Path(folder) / "id"
             dockerfile.write_text(text, encoding="utf-8")
-            words = part_arguments(self.recipe, text, epoch=epoch, labels=labels)
+            words = part_options(self.recipe, text, epoch=epoch, labels=labels)
             words += ["--tag", segment_tag(key)] if self.named else []
-            words += ["--file", str(dockerfile), "--iidfile", str(id_file), str(self.recipe.context)]
+            words += ["--file", str(dockerfile), "--iidfile", str(id_file)]
             run_engine(
                 self.recipe.engine,
-                words,
-                solution=f"Mend what it names. It was building {title} of {self.recipe.name}.",
+                "build",
+                *words,
+                operands=[Operand.path(self.recipe.context)],
+                solution=f"Fix what it names. It was building {title} of {self.recipe.name}.",
                 # podman would take the variable for an option that contradicts --timestamp.
                 environment={name: value for name, value in os.environ.items() if name != VARIABLE},
                 log=self.recipe.log,
@@ -241,13 +243,13 @@ class PartBuilder:
         return self.contents[image]
 
 
-def part_arguments(recipe: Recipe, text: str, *, epoch: int, labels: Mapping[str, str]) -> list[str]:
-    """The arguments of a part's build, whose Dockerfile is ``text``; file, tag and context are left out.
+def part_options(recipe: Recipe, text: str, *, epoch: int, labels: Mapping[str, str]) -> list[str]:
+    """The options of a part's build, whose Dockerfile is ``text``; file, tag and context are left out.
 
     One layer for all of its instructions: a part is kept whole or not at all.
     """
     taken = declared_arguments(cut(text).final.instructions) | declared_arguments(cut(text).arguments)
-    words = ["build", "--layers=false", "--pull=never", "--timestamp", str(epoch)]
+    words = ["--layers=false", "--pull=never", "--timestamp", str(epoch)]
     for name, value in _arguments(recipe, epoch).items():
         words += ["--build-arg", f"{name}={value}"] if name in taken else []
     for name, value in labels.items():

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from factory.errors import EngineError
-from factory.image.engine import Engine, Image
-from factory.process import run
+from factory.image.engine import Engine, Image, Operand, call_engine
 
 Kind = Literal["only in one", "type", "content", "mode", "owner", "time", "link", "attributes", "order"]
 _BUFFER_BYTES = 1 << 20
@@ -90,10 +89,8 @@ def compare_layers(one: BinaryIO, other: BinaryIO) -> FileDifference | None:
 
 def _exported(engine: Engine, image: Image, layer: int, folder: Path) -> Path:
     """The blob of one layer of an image."""
-    saved = run(
-        [engine.program, "save", "--quiet", "--format", "oci-dir", "--output", folder, image.id],
-        accept_failure=True,
-    )
+    form = ("--format", "oci-dir", "--output", folder)
+    saved = call_engine(engine, "save", "--quiet", *form, operands=[Operand.image(image.id)])
     if saved.status != 0:
         raise EngineError(
             f"{engine.kind} cannot export an image to look into it: {saved.stderr.strip()}",

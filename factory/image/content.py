@@ -7,9 +7,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from factory.image.engine import Engine
+from factory.image.engine import Engine, Operand, call_engine, create_container, remove_container
 from factory.image.mounting import mounted, without_links
-from factory.process import Stop, run
 
 LAYERS = "/layers"
 _CAPABILITY = "security.capability"
@@ -28,13 +27,12 @@ def content_digests(engine: Engine, image: str, paths: Iterable[str]) -> dict[st
         if tree is not None:
             places = {path: without_links(tree, path) for path in wanted}
             return {path: image if place is None else tree_digest(place) for path, place in places.items()}
-    container = run([engine.program, "create", "--pull=never", image, "true"]).stdout.split()[-1]
+    container = create_container(engine, image)
     try:
         with tempfile.TemporaryDirectory() as folder:
             return _copied(engine, container, image, wanted, Path(folder))
     finally:
-        with Stop().governing():
-            run([engine.program, "rm", container], accept_failure=True)
+        remove_container(engine, container)
 
 
 def _copied(
@@ -47,7 +45,7 @@ def _copied(
         top = LAYERS if path.startswith(f"{LAYERS}/") else path
         if top not in copies:
             copy = folder / str(number)
-            done = run([engine.program, "cp", f"{container}:{top}", copy], accept_failure=True)
+            done = call_engine(engine, "cp", operands=[Operand.inside(container, top), Operand.path(copy)])
             copies[top] = copy if done.status == 0 else None
         found = copies[top]
         place = None if found is None else found / path.removeprefix(top).strip("/")

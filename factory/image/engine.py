@@ -1,21 +1,38 @@
-"""The container engine: podman's command line, or docker's."""
+"""The container engine: podman's command line, or docker's, and skopeo's for its images.
+
+Every command goes through `engine_words` or `skopeo_words`: what a command acts on stands behind ``--`` and
+was checked, so that no label, name of a registry or argument is taken for an option. podman 4.3, docker 28
+and skopeo 1.9 accept ``--`` in all commands used here.
+"""
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
-from factory.errors import EngineError
-from factory.process import run
+from factory.errors import EngineError, SpecError
+from factory.flavor.references import is_image_id, parse_reference
+from factory.process import Finished, Stop, run
 
 ENGINES = ("podman", "docker")
 ENGINE_VARIABLE = "FACTORY_ENGINE"
 # podman's words and docker's; in others, the answer is the same and takes longer.
 _NOT_THERE = ("image not known", "No such image")
 _NOBODY = "localhost/factory-asks-whether-podman-works:none"
+# What engines read before a colon as a kind of storage (containers-transports(5)).
+_TRANSPORTS = frozenset(
+    {"containers-storage", "dir", "docker", "docker-archive", "docker-daemon", "oci", "oci-archive", "ostree"}
+    | {"sif", "tarball", "atomic"}
+)
+# As engines name containers: a name or an ID.
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+Word = str | Path
+SKOPEO = "skopeo"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +54,121 @@ class Image:
     id: str
     size: int
     layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What a command acts on: an image, a container, a path or a place of images, checked.
+
+    Made by the methods below, never from a text that is not.
+    """
+
+    text: str
+
+    @classmethod
+    def image(cls, name: str) -> Self:
+        """Return an image by its reference or its full ID.
+
+        Raises:
+            SpecError: it is neither, such as ``--help``, or engines would read it as another place of images,
+                such as ``dir:folder``.
+        """
+        if is_image_id(name):
+            return cls(name)
+        found = parse_reference(name, of="the image")
+        if not found.domain and found.path in _TRANSPORTS:
+            raise SpecError(
+                f"{name!r} is not an image reference: {found.path}: is how engines name another place",
+                solution=f"Write localhost/{name} if that is the image's name.",
+            )
+        return cls(name)
+
+    @classmethod
+    def container(cls, name: str) -> Self:
+        """Return a container by its name or ID.
+
+        Raises:
+            EngineError: it is neither.
+        """
+        if not _CONTAINER.fullmatch(name):
+            raise EngineError(
+                f"{name!r} is not the name or ID of a container",
+                solution="Run the same command again; if it says the same, look at the engine's version.",
+            )
+        return cls(name)
+
+    @classmethod
+    def inside(cls, name: str, path: str) -> Self:
+        """Return a path in a container, as ``cp`` takes it. Raises as `container`."""
+        return cls(f"{cls.container(name).text}:{path}")
+
+    @classmethod
+    def path(cls, place: Path) -> Self:
+        """Return a file or folder of this machine; absolute, so that it is not taken for an address."""
+        return cls(str(place.absolute()))
+
+    @classmethod
+    def in_registry(cls, reference: str) -> Self:
+        """Return an image in its registry, as skopeo and podman name it. Raises as `image`."""
+        return cls(f"docker://{cls.image(reference).text}")
+
+    @classmethod
+    def in_storage(cls, storage: Literal["docker-daemon", "containers-storage"], name: str) -> Self:
+        """Return an image in an engine's storage, as skopeo names it. Raises as `image`."""
+        return cls(f"{storage}:{cls.image(name).text}")
+
+    @classmethod
+    def in_layout(cls, folder: Path, name: str | None) -> Self:
+        """Return an image of an OCI layout, as skopeo and podman name it."""
+        return cls(f"oci:{folder}" + (f":{name}" if name else ""))
+
+
+def engine_words(
+    engine: Engine,
+    command: str,
+    *options: Word,
+    operands: Sequence[Operand] = (),
+    arguments: Sequence[Word] = (),
+) -> tuple[Word, ...]:
+    """Return the words of one call of the engine.
+
+    Args:
+        engine: which one.
+        command: such as ``run`` or ``image inspect``.
+        options: its options, each with its value.
+        operands: what it acts on; they come after ``--``.
+        arguments: the command that is run in a container, after the last operand.
+    """
+    return (engine.program, *_call(command, options, operands), *arguments)
+
+
+def skopeo_words(command: str, *options: Word, operands: Sequence[Operand]) -> tuple[Word, ...]:
+    """Return the words of one call of skopeo, as `engine_words` does."""
+    return (SKOPEO, *_call(command, options, operands))
+
+
+def _call(command: str, options: Sequence[Word], operands: Sequence[Operand]) -> tuple[Word, ...]:
+    behind = ("--", *(operand.text for operand in operands)) if operands else ()
+    return (*command.split(), *options, *behind)
+
+
+def call_engine(
+    engine: Engine,
+    command: str,
+    *options: Word,
+    operands: Sequence[Operand] = (),
+    arguments: Sequence[Word] = (),
+    given: str | None = None,
+    timeout: float | None = None,
+    accept_failure: bool = True,
+) -> Finished:
+    """Run the engine and return what it said; the words are those of `engine_words`.
+
+    Raises:
+        ProgramError: it is not there, ran past the timeout, or failed without ``accept_failure``.
+    """
+    words = engine_words(engine, command, *options, operands=operands, arguments=arguments)
+    return run(words, given=given, timeout=timeout, accept_failure=accept_failure)
 
 
 def find_engine(kind: str | None = None) -> Engine:
@@ -64,12 +196,10 @@ def find_image(engine: Engine, reference: str) -> Image | None:
     """An image that the engine has in its storage; None where it has not. Nothing is pulled.
 
     Raises:
+        SpecError: it is no reference and no ID.
         EngineError: the engine does not work.
     """
-    found = run(
-        [engine.program, "image", "inspect", reference],
-        accept_failure=True,
-    )
+    found = call_engine(engine, "image inspect", operands=[Operand.image(reference)])
     if found.status == 0:
         return _image(json.loads(found.stdout)[0])
     if any(words in found.stderr for words in _NOT_THERE):
@@ -89,8 +219,11 @@ def require_working(engine: Engine, said: str) -> None:
     """
     # podman answers 1 for what is not there and 125 for a failure, also for what is no reference, so that one
     # is asked for which is; docker's client answers 1 without its server.
-    question = ("image", "exists", _NOBODY) if engine.kind == "podman" else ("version",)
-    asked = run([engine.program, *question], accept_failure=True)
+    asked = (
+        call_engine(engine, "image exists", operands=[Operand.image(_NOBODY)])
+        if engine.kind == "podman"
+        else call_engine(engine, "version")
+    )
     if asked.status > (engine.kind == "podman"):
         raise EngineError(
             f"{engine.kind} does not work: {asked.stderr.strip() or said.strip()}",
@@ -100,20 +233,22 @@ def require_working(engine: Engine, said: str) -> None:
 
 def run_engine(
     engine: Engine,
-    arguments: Sequence[str | Path],
-    *,
+    command: str,
+    *options: Word,
+    operands: Sequence[Operand],
     solution: str,
     environment: Mapping[str, str] | None = None,
     log: Path | None = None,
 ) -> None:
     """Let the engine do something, with its output on standard error, or at the end of the file ``log``.
 
+    The words are those of `engine_words`.
+
     Raises:
         EngineError: it failed; ``solution`` says what to do then. What it said into a file is repeated.
     """
-    finished = run(
-        [engine.program, *arguments], stream=log is None, accept_failure=True, environment=environment
-    )
+    words = engine_words(engine, command, *options, operands=operands)
+    finished = run(words, stream=log is None, accept_failure=True, environment=environment)
     said = finished.stdout + finished.stderr
     if log is not None:
         with log.open("a", encoding="utf-8") as file:
@@ -123,7 +258,7 @@ def run_engine(
             "; what it said stands above" if log is None else f" (its output is in {log}):\n{said.strip()}"
         )
         raise EngineError(
-            f"{engine.kind} {arguments[0]} ended with status {finished.status}{where}", solution=solution
+            f"{engine.kind} {command} ended with status {finished.status}{where}", solution=solution
         )
 
 
@@ -136,7 +271,8 @@ def pull_image(
         EngineError: it failed; ``solution`` says what to do then.
     """
     options = [] if verified or engine.kind == "docker" else ["--tls-verify=false"]
-    run_engine(engine, ["pull", "--quiet", *options, reference], solution=solution, log=log)
+    operands = [Operand.image(reference)]
+    run_engine(engine, "pull", "--quiet", *options, operands=operands, solution=solution, log=log)
 
 
 def tag_image(engine: Engine, image: str, *names: str) -> None:
@@ -146,7 +282,48 @@ def tag_image(engine: Engine, image: str, *names: str) -> None:
         ProgramError: the engine failed.
     """
     for name in names:
-        run([engine.program, "tag", image, name])
+        call_engine(engine, "tag", operands=[Operand.image(image), Operand.image(name)], accept_failure=False)
+
+
+def remove_image(engine: Engine, name: str) -> None:
+    """Remove an image, or one of its names, if it is there and no container is made of it.
+
+    Images without a name that are below it stay.
+
+    Raises:
+        ProgramError: the engine is not there, or the run was interrupted.
+    """
+    call_engine(engine, "image rm", "--no-prune", operands=[Operand.image(name)])
+
+
+def create_container(engine: Engine, name: str) -> str:
+    """Create a container of an image, which is never started, and return its ID.
+
+    Raises:
+        ProgramError: the engine failed.
+    """
+    # An image without a command wants one all the same.
+    created = call_engine(
+        engine,
+        "create",
+        "--pull=never",
+        operands=[Operand.image(name)],
+        arguments=["never-started"],
+        accept_failure=False,
+    )
+    return created.stdout.split()[-1]
+
+
+def remove_container(engine: Engine, name: str, *, seconds: float | None = None) -> None:
+    """Stop a container at once and remove it if it is there, also if the run was interrupted.
+
+    Raises:
+        ProgramError: the engine is not there, or did not end within so many seconds.
+    """
+    # podman would give it ten seconds to end; docker gives none.
+    at_once = ("--time", "0") if engine.kind == "podman" else ()
+    with Stop().governing():
+        call_engine(engine, "rm", "--force", *at_once, operands=[Operand.container(name)], timeout=seconds)
 
 
 def _image(document: dict[str, Any]) -> Image:

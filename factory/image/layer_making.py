@@ -20,11 +20,10 @@ from pathlib import Path
 from factory.errors import EngineError
 from factory.files import storage_error
 from factory.hermetic.layout import MOUNT_POINT
-from factory.image.engine import Engine
+from factory.image.engine import Engine, Operand, call_engine, remove_container
 from factory.image.layer_changes import Overlay, changes_since, states
 from factory.image.layer_tar import LayerBlob, Ownership, folders_above, write_layer
 from factory.image.package_layers import PackageLayer
-from factory.process import Stop, run
 
 _LOCKS = "/factory-layers"
 # A container whose run was killed, and that no later run comes to remove, ends by itself.
@@ -105,37 +104,24 @@ def remove_left_behind(engine: Engine, mark: str) -> None:
     Raises:
         ProgramError: the engine does not work.
     """
-    found = run([engine.program, "ps", "--all", "--quiet", "--filter", f"label={mark}"])
+    found = call_engine(engine, "ps", "--all", "--quiet", "--filter", f"label={mark}", accept_failure=False)
     for container in found.stdout.split():
         remove_container(engine, container)
-
-
-def remove_container(engine: Engine, container: str) -> None:
-    """Remove a container if it is there, also when the run was interrupted.
-
-    Raises:
-        ProgramError: the engine does not work.
-    """
-    with Stop().governing():
-        run([engine.program, "rm", "--force", "--time", "0", container], accept_failure=True)
 
 
 @contextmanager
 def _container(site: Site) -> Iterator[str]:
     """A container that waits, with no network."""
-    program = site.engine.program
     container = f"factory-layer-{os.urandom(6).hex()}"
     try:
-        started = run(
-            [
-                # With --rm podman mounts the container volatile (overlayfs): nothing is flushed when it ends.
-                program, "run", "--rm", "--detach", "--pull=never", "--name", container, "--network", "none",
-                "--user", "0", "--entrypoint", "/bin/sh", "--label", site.mark,
-                "--volume", f"{site.prefetched}:{MOUNT_POINT}:ro,z",
-                "--volume", f"{site.locks}:{_LOCKS}:ro,z",
-                site.ground, "-c", f"exec sleep {_MOST_SECONDS}",
-            ],
-            accept_failure=True,
+        started = call_engine(
+            # With --rm podman mounts the container volatile (overlayfs): nothing is flushed when it ends.
+            site.engine, "run", "--rm", "--detach", "--pull=never", "--name", container, "--network", "none",
+            "--user", "0", "--entrypoint", "/bin/sh", "--label", site.mark,
+            "--volume", f"{site.prefetched}:{MOUNT_POINT}:ro,z",
+            "--volume", f"{site.locks}:{_LOCKS}:ro,z",
+            operands=[Operand.image(site.ground)],
+            arguments=["-c", f"exec sleep {_MOST_SECONDS}"],
         )  # fmt: skip
         if started.status != 0:
             raise EngineError(
@@ -154,7 +140,10 @@ def mounted_overlay(engine: Engine, container: str) -> Overlay:
         EngineError: podman's storage driver is not overlay.
         ProgramError: the container is not there.
     """
-    told = run([engine.program, "inspect", "--format", "{{json .GraphDriver}}", container])
+    form = ("--format", "{{json .GraphDriver}}")
+    told = call_engine(
+        engine, "inspect", *form, operands=[Operand.container(container)], accept_failure=False
+    )
     driver = json.loads(told.stdout)
     data = driver.get("Data") or {}
     if driver.get("Name") != "overlay" or not {"UpperDir", "MergedDir", "LowerDir"} <= set(data):
@@ -201,9 +190,8 @@ def _copy(layer: PackageLayer) -> str:
 
 def _exec(engine: Engine, container: str, user: str | None, script: str, what: str) -> None:
     as_user = ["--user", user] if user else []
-    finished = run(
-        [engine.program, "exec", *as_user, container, "/bin/sh", "-c", script, "sh"], accept_failure=True
-    )
+    shell = ("/bin/sh", "-c", script, "sh")
+    finished = call_engine(engine, "exec", *as_user, operands=[Operand.container(container)], arguments=shell)
     if finished.status != 0:
         raise EngineError(
             f"{what} could not be made:\n{finished.stderr.strip()[-_LAST_WORDS:]}",

@@ -7,6 +7,7 @@ from pathlib import Path
 from factory.console import Progress, Table, human_size
 from factory.errors import SpecError
 from factory.files import exclusive, make_output_folder
+from factory.flavor.references import parse_reference
 from factory.hermetic.plan import Fetching
 from factory.hermetic.prefetch import Prefetched
 from factory.image.assemble import Assembled, AssemblyRequest, assemble, require_possible
@@ -182,4 +183,4 @@ def _report(target: Target, done: Assembled, prefetched: Prefetched | None) -> L
 
 def _name(target: Target) -> str:
     """The image's name in the layout: the tag of its moving name."""
-    return target.moving.rpartition("/")[2].partition(":")[2] or "latest"
+    return parse_reference(target.moving, of=target.name).tag or "latest"

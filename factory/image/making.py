@@ -15,12 +15,21 @@ from factory.hermetic.layout import MOUNT_POINT
 from factory.hermetic.plan import Fetching
 from factory.hermetic.prefetch import Prefetched, prefetch_flavor
 from factory.image.artifacts import STAGE, keep_artifacts
-from factory.image.build import BuildPlan, Target, build_arguments, shell_command
+from factory.image.build import BuildPlan, Target, build_options, shell_command
 from factory.image.building import PartBuilt, Recipe, build_parts
 from factory.image.compare import compare_images
 from factory.image.context import build_context
 from factory.image.dockerfile import mount_in_every_run
-from factory.image.engine import Engine, Image, find_image, pull_image, run_engine, tag_image
+from factory.image.engine import (
+    Engine,
+    Image,
+    Operand,
+    find_image,
+    pull_image,
+    remove_image,
+    run_engine,
+    tag_image,
+)
 from factory.image.epoch import choose_epoch
 from factory.image.labels import image_labels
 from factory.image.package_epochs import package_epochs
@@ -28,7 +37,6 @@ from factory.image.plan import ParentReference
 from factory.image.segment_cache import read_record, remove_superseded, write_record
 from factory.image.segments import base_references, cut, stage_references
 from factory.image.stored import StoredImage, find_stored
-from factory.process import run
 
 Action = Literal["built", "nothing", "differs"]
 
@@ -208,7 +216,7 @@ def _built_again(place: Workplace, recipe: Recipe, first: list[PartBuilt]) -> st
         kept = {part.image for part in first}
         for part in reversed(second):
             if part.image not in kept:
-                run([engine.program, "image", "rm", "--no-prune", part.image], accept_failure=True)
+                remove_image(engine, part.image)
 
 
 def _difference(place: Workplace, one: Image, other: Image, parts: list[PartBuilt]) -> str | None:
@@ -320,9 +328,16 @@ def _docker(place: Workplace, target: Target, context: Path, work: Path) -> None
     with tempfile.TemporaryDirectory() as folder:
         dockerfile = Path(folder) / target.step.definition.dockerfile
         dockerfile.write_text(text, encoding="utf-8")
-        first, *rest = build_arguments(target, engine, dockerfile=dockerfile, context=context)
         labels = [word for name, value in _labels(target).items() for word in ("--label", f"{name}={value}")]
-        run_engine(engine, [first, *labels, *rest], solution="Mend what it names.", log=_log(place, work))
+        run_engine(
+            engine,
+            "build",
+            *labels,
+            *build_options(target, engine, dockerfile=dockerfile),
+            operands=[Operand.path(context)],
+            solution="Fix what it names.",
+            log=_log(place, work),
+        )
 
 
 def _report(

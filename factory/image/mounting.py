@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from factory.image.engine import Engine
-from factory.process import Stop, run
+from factory.image.engine import Engine, Operand, call_engine
+from factory.process import Stop
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def mounted(engine: Engine, image: str) -> Iterator[Path | None]:
     if engine.kind != "podman" or os.geteuid() != 0:
         yield None
         return
-    done = run([engine.program, "image", "mount", image], accept_failure=True)
+    done = call_engine(engine, "image mount", operands=[Operand.image(image)])
     if done.status != 0:
         yield None
         return
@@ -30,7 +30,7 @@ def mounted(engine: Engine, image: str) -> Iterator[Path | None]:
         yield Path(done.stdout.strip())
     finally:
         with Stop().governing():
-            run([engine.program, "image", "unmount", image], accept_failure=True)
+            call_engine(engine, "image unmount", operands=[Operand.image(image)])
 
 
 def without_links(tree: Path, path: str) -> Path | None:

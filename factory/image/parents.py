@@ -8,6 +8,7 @@ from pathlib import Path
 
 from factory.errors import ImageError, RegistryError, SpecError
 from factory.files import exclusive, storage_error, write_whole
+from factory.flavor.references import find_reference, parse_reference
 from factory.index.parallel import in_parallel
 from factory.registry.declared import Registry
 
@@ -34,24 +35,22 @@ def is_local(reference: str) -> bool:
 
 def digest_in(reference: str) -> str | None:
     """The digest that a reference names itself, None where it names a tag alone."""
-    return reference.partition("@")[2] or None
+    found = find_reference(reference)
+    return None if found is None else found.digest
 
 
 def pinned(reference: str, digest: str) -> str:
     """The reference by its digest, without its tag: no tool pulls by both."""
-    return f"{_untagged(reference)}@{digest}"
+    return f"{parse_reference(reference, of='a parent').repository}@{digest}"
 
 
 def origin_of(reference: str) -> Origin:
     """Where a reference with a tag or a digest leads; without a host it is on Docker's own registry."""
-    name, tag = _untagged(reference), digest_in(reference)
-    tag = tag or reference.removeprefix(name).removeprefix(":")
-    host, slash, path = name.partition("/")
-    if not slash or not ("." in host or ":" in host or host == "localhost"):
-        host, path = _HUB, name
+    found = parse_reference(reference, of="a parent")
+    host, path = found.domain or _HUB, found.path
     if host == _HUB and "/" not in path:
         path = f"{_HUB_LIBRARY}/{path}"
-    return Origin(host=host, repository=path, tag=tag)
+    return Origin(host=host, repository=path, tag=found.digest or found.tag or "")
 
 
 def read_recorded(root: Path) -> dict[str, str]:
@@ -139,12 +138,6 @@ def _there(reference: str, digest: str | None) -> str:
             "out --pull to go on with what is recorded.",
         )
     return digest
-
-
-def _untagged(reference: str) -> str:
-    name = reference.partition("@")[0]
-    folder, slash, last = name.rpartition("/")
-    return f"{folder}{slash}{last.partition(':')[0]}"
 
 
 def _damaged(path: Path, problem: str) -> SpecError:

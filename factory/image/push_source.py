@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 
 from factory.errors import ImageError, NotFoundError, RegistryError
 from factory.files import exclusive, make_output_folder, open_regular, staged_folder
-from factory.flavor.references import PATH_COMPONENT
-from factory.image.engine import Engine, find_engine
+from factory.flavor.references import PATH_COMPONENT, find_reference
+from factory.image.engine import Engine, Operand, Word, call_engine, engine_words, find_engine, skopeo_words
 from factory.image.labels import IMAGE_LABEL
 from factory.process import run
 from factory.registry.answers import check_manifest
@@ -42,9 +42,9 @@ class Layout:
     manifest: Manifest
 
     @property
-    def reference(self) -> str:
-        """As skopeo is told."""
-        return f"{LAYOUT_PREFIX}{self.folder}" + (f":{self.name}" if self.name else "")
+    def operand(self) -> Operand:
+        """The image as skopeo takes it."""
+        return Operand.in_layout(self.folder, self.name)
 
     @cached_property
     def manifests(self) -> tuple[Manifest, ...]:
@@ -228,7 +228,7 @@ def _of_layout(reference: str, name: str | None) -> Source:
 
 
 def _of_engine(reference: str, name: str | None, engine: Engine) -> Source:
-    found = run([engine.program, "image", "inspect", reference], accept_failure=True)
+    found = call_engine(engine, "image inspect", operands=[Operand.image(reference)])
     if found.status != 0:
         raise NotFoundError(
             f"{engine.kind} has no image {reference}",
@@ -240,7 +240,7 @@ def _of_engine(reference: str, name: str | None, engine: Engine) -> Source:
     labels = (document.get("Config") or {}).get("Labels") or {}
     return Source(
         reference=reference,
-        name=name or labels.get(IMAGE_LABEL) or _last_part(reference),
+        name=name or labels.get(IMAGE_LABEL) or _last_component(reference),
         size=document["Size"],
         engine=engine,
         config=config,
@@ -248,17 +248,19 @@ def _of_engine(reference: str, name: str | None, engine: Engine) -> Source:
     )
 
 
-def _last_part(reference: str) -> str:
-    return reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
+def _last_component(reference: str) -> str:
+    found = find_reference(reference)
+    return "" if found is None else found.name
 
 
-def _staging(source: Source, folder: Path) -> list[str | Path]:
+def _staging(source: Source, folder: Path) -> tuple[Word, ...]:
     """The command that writes a source into a layout, compressed in the one way that is always the same."""
-    target = f"{LAYOUT_PREFIX}{folder}:{_STAGED_NAME}"
+    target = Operand.in_layout(folder, _STAGED_NAME)
     if source.engine is not None and source.engine.kind == "podman":
-        return [source.engine.program, "push", *_GZIP, source.reference, target]
-    origin = source.layout.reference if source.layout else f"docker-daemon:{source.reference}"
-    return ["skopeo", "copy", "--all", "--quiet", origin, target]
+        operands = [Operand.image(source.reference), target]
+        return engine_words(source.engine, "push", *_GZIP, operands=operands)
+    origin = source.layout.operand if source.layout else Operand.in_storage("docker-daemon", source.reference)
+    return skopeo_words("copy", "--all", "--quiet", operands=[origin, target])
 
 
 def _manifest(folder: Path, digest: str, media_type: str) -> Manifest:

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from factory.files import write_whole
-from factory.image.engine import Engine
-from factory.process import run
+from factory.image.engine import Engine, call_engine, remove_image
 
 REPOSITORY = "localhost/factory-layer"
 _RECORD = "segments"
@@ -42,23 +41,14 @@ def remove_superseded(engine: Engine, work: Path, before: Iterable[str], now: It
     superseded = [key for key in before if key not in used and key not in set(now)]
     # Children first: a parent whose children are gone leaves nothing behind.
     for key in reversed(superseded):
-        _remove(engine, segment_tag(key))
+        remove_image(engine, segment_tag(key))
 
 
 def prune(engine: Engine, *, dry_run: bool) -> tuple[str, ...]:
     """Remove all images of segments, whose repository they may be of; gives their names."""
-    listed = run(
-        [
-            engine.program, "image", "ls", "--noheading", "--filter", f"reference={REPOSITORY}",
-            "--format", "{{.Repository}}:{{.Tag}}",
-        ]
-    )  # fmt: skip
+    form = ("--noheading", "--filter", f"reference={REPOSITORY}", "--format", "{{.Repository}}:{{.Tag}}")
+    listed = call_engine(engine, "image ls", *form, accept_failure=False)
     names = tuple(sorted(name for name in listed.stdout.split() if name.startswith(f"{REPOSITORY}:")))
     for name in () if dry_run else names:
-        _remove(engine, name)
+        remove_image(engine, name)
     return names
-
-
-def _remove(engine: Engine, name: str) -> None:
-    # Without --force: one that a container is made of stays. --no-prune: nothing without a name goes with it.
-    run([engine.program, "image", "rm", "--no-prune", name], accept_failure=True)

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from factory.image.engine import Engine, require_working
-from factory.process import run
+from factory.image.engine import Engine, Operand, call_engine, require_working
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +38,10 @@ def find_all_names(engine: Engine, references: Iterable[str]) -> dict[str, Store
     Raises:
         EngineError: the engine does not work.
     """
-    wanted = list(dict.fromkeys(references))
+    wanted = [Operand.image(reference) for reference in dict.fromkeys(references) if reference]
     if not wanted:
         return {}
-    found = run([engine.program, "image", "inspect", *wanted], accept_failure=True)
+    found = call_engine(engine, "image inspect", operands=wanted)
     documents = _documents(found.stdout)
     if found.status != 0 and not documents:
         require_working(engine, found.stderr)

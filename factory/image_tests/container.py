@@ -15,8 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from factory.errors import EngineError, ImageTestError, ProgramError
-from factory.image.engine import Engine
-from factory.process import Finished, run
+from factory.image.engine import Engine, Operand, call_engine, remove_container
 
 # OpenShift runs images as some UID of group 0 without an entry in /etc/passwd. Below 65536: a rootless
 # podman has no more of them.
@@ -82,11 +81,14 @@ class Background:
     ) -> Ran:
         """Run a command in it, as its user; ``given`` is what the command reads."""
         interactive = () if given is None else ("--interactive",)
-        return self.containers.engine_run(("exec", *interactive, self.name, *command), given, seconds)
+        operands = [Operand.container(self.name)]
+        return self.containers.engine_run(
+            "exec", *interactive, operands=operands, arguments=command, given=given, seconds=seconds
+        )
 
     def logs(self) -> str:
         """What it has printed so far, both outputs."""
-        return self.containers.engine_run(("logs", self.name), None, _ENGINE_SECONDS).output
+        return self.containers.engine_run("logs", operands=[Operand.container(self.name)]).output
 
     def running(self) -> bool:
         """Whether its first process has not ended."""
@@ -98,10 +100,11 @@ class Background:
 
     def signal(self, name: str) -> None:
         """Send a signal, such as ``SIGTERM``, to its first process."""
-        self.containers.engine_run(("kill", "--signal", name, self.name), None, _ENGINE_SECONDS)
+        self.containers.engine_run("kill", "--signal", name, operands=[Operand.container(self.name)])
 
     def _state(self, form: str) -> str:
-        asked = self.containers.engine_run(("inspect", "--format", form, self.name), None, _ENGINE_SECONDS)
+        operands = [Operand.container(self.name)]
+        asked = self.containers.engine_run("inspect", "--format", form, operands=operands)
         if asked.status != 0:
             raise ImageTestError(
                 f"{self.containers.engine.kind} does not tell of {self.name}: {asked.output.strip()}",
@@ -148,9 +151,11 @@ class Containers:
             ImageTestError: it took longer than ``seconds``, or the engine could not start it.
         """
         name = self._new_name()
-        words = self._run_words(name, command, conditions, entrypoint)
         interactive = () if given is None else ("--interactive",)
-        ran = self.engine_run(("run", "--rm", *interactive, *words), given, seconds, name=name)
+        ran = self.engine_run(
+            "run", "--rm", *interactive, *self._options(name, conditions, entrypoint),
+            operands=[Operand.image(self.image)], arguments=command, given=given, seconds=seconds, name=name,
+        )  # fmt: skip
         # A command may end with that status too, and then the engine has said nothing.
         if ran.status == _ENGINE_FAILED and _ENGINE_SAID.search(ran.stderr):
             raise ImageTestError(
@@ -166,9 +171,10 @@ class Containers:
             EngineError: it does not.
         """
         name = self._new_name()
-        words = ("run", "--rm", "--name", name, "--pull", "never", "--network", "none")
-        asked = (*words, "--entrypoint", _NO_PROGRAM, self.image)
-        ran = self.engine_run(asked, None, _ENGINE_SECONDS, name=name)
+        ran = self.engine_run(
+            "run", "--rm", "--name", name, "--pull", "never", "--network", "none",
+            "--entrypoint", _NO_PROGRAM, operands=[Operand.image(self.image)], name=name,
+        )  # fmt: skip
         # That there is no such program (127) is found out in a container which could be made.
         if ran.status in _NO_CONTAINER:
             raise EngineError(
@@ -191,9 +197,12 @@ class Containers:
             ImageTestError: the engine could not start it.
         """
         name = self._new_name()
-        words = self._run_words(name, command, conditions, entrypoint)
+        options = self._options(name, conditions, entrypoint)
+        operands = [Operand.image(self.image)]
         try:
-            ran = self.engine_run(("run", "--detach", *words), None, _ENGINE_SECONDS, name=name)
+            ran = self.engine_run(
+                "run", "--detach", *options, operands=operands, arguments=command, name=name
+            )
             if ran.status != 0:
                 raise ImageTestError(
                     f"{self.engine.kind} could not start {self.image}: {ran.output.strip()}",
@@ -205,15 +214,31 @@ class Containers:
             self.remove(name)
 
     def engine_run(
-        self, arguments: Sequence[str], given: str | None, seconds: float, *, name: str | None = None
+        self,
+        verb: str,
+        *options: str,
+        operands: Sequence[Operand],
+        arguments: Sequence[str] = (),
+        given: str | None = None,
+        seconds: float = _ENGINE_SECONDS,
+        name: str | None = None,
     ) -> Ran:
-        """Run the engine; the container ``name`` that this starts is removed where it does not end itself."""
+        """Run the engine, as `call_engine` does.
+
+        The container ``name`` that this starts is removed if it does not end itself.
+        """
         if name is not None:
             self._left.add(name)
         start = time.monotonic()
         try:
-            finished: Finished = run(
-                [self.engine.program, *arguments], given=given, accept_failure=True, timeout=seconds
+            finished = call_engine(
+                self.engine,
+                verb,
+                *options,
+                operands=operands,
+                arguments=arguments,
+                given=given,
+                timeout=seconds,
             )
         except ProgramError:
             if time.monotonic() - start < seconds:
@@ -236,15 +261,9 @@ class Containers:
 
     def remove(self, name: str) -> None:
         """Remove one of these containers, whatever it does; one that is gone is no error."""
-        # podman would give it ten seconds to end; docker gives none.
-        at_once = ("--time", "0") if self.engine.kind == "podman" else ()
         start = time.monotonic()
         try:
-            run(
-                [self.engine.program, "rm", "--force", *at_once, name],
-                accept_failure=True,
-                timeout=_ENGINE_SECONDS,
-            )
+            remove_container(self.engine, name, seconds=_ENGINE_SECONDS)
         except ProgramError:
             # An engine that hangs must not keep the report back; the container's label says whose it was.
             if time.monotonic() - start < _ENGINE_SECONDS:
@@ -252,12 +271,10 @@ class Containers:
         finally:
             self._left.discard(name)
 
-    def _run_words(
-        self, name: str, command: Sequence[str], conditions: Conditions, entrypoint: str | None
-    ) -> tuple[str, ...]:
+    def _options(self, name: str, conditions: Conditions, entrypoint: str | None) -> tuple[str, ...]:
         instead = () if entrypoint is None else ("--entrypoint", entrypoint)
         ours = ("--name", name, "--label", f"{CONTAINER_LABEL}={os.getpid()}", "--pull", "never")
-        return (*ours, *conditions.arguments(), *instead, self.image, *command)
+        return (*ours, *conditions.arguments(), *instead)
 
     def _new_name(self) -> str:
         return f"factory-test-{os.urandom(6).hex()}"

@@ -4,8 +4,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from factory.image.engine import Engine
-from factory.process import run
+from factory.image.engine import Engine, Operand, call_engine
 
 LOGIN_IN_URL = re.compile(r"(?<=://)[^/\s:@\"']+:(?!\$)[^/\s@\"'$]+(?=@)")
 # A value, and not the name of a variable or of a file that a secret is mounted at.
@@ -38,7 +37,7 @@ class Step:
 def history_of(engine: Engine, image: str) -> tuple[Step, ...]:
     """The steps from the first on; none where the engine does not tell."""
     form = ("--format", "json") if engine.kind == "podman" else ("--no-trunc", "--format", "{{json .}}")
-    said = run([engine.program, "history", *form, image], accept_failure=True)
+    said = call_engine(engine, "history", *form, operands=[Operand.image(image)])
     return parse_history(said.stdout) if said.status == 0 else ()
 
 

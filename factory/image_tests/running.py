@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from factory.clock import now
 from factory.errors import FactoryError, ImageTestError
-from factory.image.engine import Engine
+from factory.image.engine import Engine, call_engine
 from factory.image_tests.catalogue import TESTS
 from factory.image_tests.container import Containers
 from factory.image_tests.context import Context
@@ -18,7 +18,6 @@ from factory.image_tests.lineage import Lineage
 from factory.image_tests.outcome import Finding, Report, TestOutcome
 from factory.image_tests.select import applies, inherited, select
 from factory.image_tests.subject import Subject, base_at_hand
-from factory.process import run
 
 _FAILED, _COULD_NOT = 1, 33
 
@@ -128,5 +127,5 @@ def _result(test: ImageTest, context: Context) -> Result:
 
 
 def _engine_name(engine: Engine) -> str:
-    said = run([engine.program, "--version"], accept_failure=True).stdout.split(",")[0].split()
+    said = call_engine(engine, "--version").stdout.split(",")[0].split()
     return f"{engine.kind} {said[-1]}" if said else engine.kind

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import ImageTestError, NotFoundError
-from factory.flavor.references import PATH_COMPONENT
+from factory.flavor.references import PATH_COMPONENT, find_reference
 from factory.flavor.repository import Flavor, Repository, find_repository
 from factory.flavor.spec import Spec
 from factory.image.definitions import ImageDefinition, Kind
-from factory.image.engine import Engine, find_image
+from factory.image.engine import Engine, Operand, call_engine, find_image
 from factory.image.identity import identity_tag
 from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL
 from factory.image_tests.history import Step, history_of
 from factory.image_tests.lineage import Lineage, foreign_lineage, lineage_of
-from factory.process import run
 
 TITLE_LABEL = "org.opencontainers.image.title"
 BASE_LABEL = "org.opencontainers.image.base.name"
@@ -172,7 +171,8 @@ def base_at_hand(engine: Engine, subject: Subject) -> BaseImage | None:
     if subject.definition is not None:
         candidates.append(subject.definition.parents[0].image)
     for reference in dict.fromkeys(candidates):
-        document = _inspect(engine, reference) if reference else None
+        # A label is anybody's: what it names is looked up only if it can be an image.
+        document = _inspect(engine, reference) if find_reference(reference) else None
         layers = tuple(document["RootFS"]["Layers"]) if document else ()
         if document and layers and layers == subject.layers[: len(layers)]:
             return BaseImage(
@@ -202,7 +202,7 @@ def _first(engine: Engine, references: tuple[str, ...], asked: str) -> tuple[str
 
 
 def _inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
-    shown = run([engine.program, "image", "inspect", reference], accept_failure=True)
+    shown = call_engine(engine, "image inspect", operands=[Operand.image(reference)])
     if shown.status != 0:
         return None
     document: dict[str, Any] = json.loads(shown.stdout)[0]
@@ -230,5 +230,5 @@ def _name(lineage: Lineage, reference: str) -> str:
     """The name of the definition, else the last part of the reference without tag and digest."""
     if lineage.definitions:
         return lineage.definitions[0].name
-    name = reference.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    return name if re.fullmatch(PATH_COMPONENT, name) else "image"
+    found = find_reference(reference)
+    return "image" if found is None else found.name

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
+from factory.flavor.references import find_reference
 from factory.registry.holdings import Holding, StandsOn, StoredImage
 from factory.registry.place import place
 
@@ -130,11 +131,10 @@ def _names_of(parent: StandsOn) -> list[object]:
         return [parent.identity]
     if parent.digest is not None:
         return [parent.digest]
-    name, _, digest = parent.image.partition("@")
-    if digest:
-        return [digest]
-    repository, _, tag = name.rpartition(":")
-    return [(place(repository), tag)]
+    reference = find_reference(parent.image)
+    if reference is None:
+        return []
+    return [reference.digest or (place(reference.repository), reference.tag)]
 
 
 def _shown(image: StoredImage, key: _Key) -> str:

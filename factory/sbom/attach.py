@@ -6,7 +6,6 @@ repository. Equal bills give equal manifests, so that a second run changes nothi
 
 import json
 import logging
-import re
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from oras.logger import logger
 from urllib3.exceptions import InsecureRequestWarning
 
 from factory.errors import SbomError
+from factory.flavor.references import find_reference
 from factory.registry.login import Login, login_for
 from factory.registry.session import certificates, restrained
 
@@ -33,10 +33,6 @@ _IMAGES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-_REFERENCE = re.compile(
-    r"(?P<repository>(?P<host>[A-Za-z0-9.-]+(?::[0-9]+)?)/[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*)"
-    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?@sha256:(?P<digest>[0-9a-f]{64})"
 )
 
 
@@ -57,7 +53,7 @@ class Attached:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageReference:
+class PushedImage:
     """An image by its digest, in 64 hex digits."""
 
     host: str
@@ -65,22 +61,23 @@ class ImageReference:
     digest: str
 
 
-def read_reference(image: str) -> ImageReference:
+def read_reference(image: str) -> PushedImage:
     """``REGISTRY/REPOSITORY@sha256:…``, with a tag or without.
 
     Raises:
         SbomError: it is no such reference.
     """
-    match = _REFERENCE.fullmatch(image)
-    if match is None:
+    found = find_reference(image)
+    algorithm, _, digest = (found.digest or "").partition(":") if found else ("", "", "")
+    if found is None or not found.domain or algorithm != "sha256":
         raise SbomError(
             f"{image!r} names no image by its digest",
             solution="Give it as REGISTRY/REPOSITORY@sha256:…, the reference that the push printed.",
         )
-    return ImageReference(host=match["host"], repository=match["repository"], digest=match["digest"])
+    return PushedImage(host=found.domain, repository=found.repository, digest=digest)
 
 
-def attach(bill: bytes, image: ImageReference, *, access: Access, environment: Mapping[str, str]) -> Attached:
+def attach(bill: bytes, image: PushedImage, *, access: Access, environment: Mapping[str, str]) -> Attached:
     """Push a bill in CycloneDX JSON beside an image.
 
     Args:
@@ -112,7 +109,7 @@ def attach(bill: bytes, image: ImageReference, *, access: Access, environment: M
         ) from error
 
 
-def _attach(client: OrasClient, image: ImageReference, tag: str, bill: bytes) -> Attached:
+def _attach(client: OrasClient, image: PushedImage, tag: str, bill: bytes) -> Attached:
     _require_image(client, image)
     layer = _push_blob(client, tag, bill, media_type=LAYER)
     config = _push_blob(client, tag, _config(layer), media_type=CONFIG)
@@ -121,7 +118,7 @@ def _attach(client: OrasClient, image: ImageReference, tag: str, bill: bytes) ->
     return Attached(blob_url=f"{image.repository}@{layer['digest']}", tag=tag)
 
 
-def _client(image: ImageReference, access: Access, login: Login | None, *, verify: str | bool) -> OrasClient:
+def _client(image: PushedImage, access: Access, login: Login | None, *, verify: str | bool) -> OrasClient:
     # It would print to standard error what it thinks of each request.
     logger.set_stream_handler(logging.NullHandler())
     scheme = "http" if access.plain_http else "https"
@@ -154,7 +151,7 @@ def _request(
         raise _refused(host, "it gave no token") from error
 
 
-def _require_image(client: OrasClient, image: ImageReference) -> None:
+def _require_image(client: OrasClient, image: PushedImage) -> None:
     container = client.get_container(f"{image.repository}@sha256:{image.digest}")
     url = f"{client.prefix}://{container.manifest_url()}"
     _check(client.do_request(url, "HEAD", headers={"Accept": ", ".join(_IMAGES)}), f"{container}")
