@@ -35,32 +35,39 @@ class Context:
 
     def run(
         self,
-        *command: str,
+        program: str,
+        *arguments: str,
         conditions: Conditions = STRICT,
-        entrypoint: str | None = None,
         given: str | None = None,
         seconds: float | None = None,
     ) -> Ran:
-        """Run a command in a fresh container of the image, to its end, through the image's entry point.
+        """Run a program of the image in a fresh container, to its end, past the image's entry point.
 
-        ``entrypoint`` takes its place; ``given`` is what the command reads; ``seconds`` may shorten the time.
+        An entry point may submit jobs, or train. Only what tests it itself goes through it (`start`).
+        ``given`` is what the program reads; ``seconds`` may shorten the time.
 
         Raises:
             ImageTestError: it did not end in time, or the engine could not start it.
         """
         return self.containers.run(
-            command,
-            conditions=conditions,
-            entrypoint=entrypoint,
-            given=given,
-            seconds=self.time_left(seconds),
+            arguments, conditions=conditions, entrypoint=program, given=given, seconds=self.time_left(seconds)
         )
+
+    def start(self, *command: str, conditions: Conditions = STRICT) -> Ran:
+        """Run a command in a fresh container, to its end, through the image's entry point.
+
+        Raises:
+            ImageTestError: it did not end in time, or the engine could not start it.
+        """
+        return self.containers.run(command, conditions=conditions, seconds=self.time_left())
 
     @contextmanager
     def background(
         self, *command: str, conditions: Conditions = STRICT, entrypoint: str | None = None
     ) -> Iterator[Background]:
         """A container of the image that runs while the block does; removed at its end.
+
+        It is started through the image's entry point, or through ``entrypoint`` instead.
 
         Raises:
             ImageTestError: the engine could not start it.

@@ -133,10 +133,10 @@ def _run(context: Context, path: Path, text: str) -> Result:
     # As the factory's own: a container sees a GPU only where it is given one.
     conditions = with_gpu(context) if GPU_TAG in header_tags(text) else STRICT
     if path.suffix == ".py":
-        ran = context.run("-", conditions=conditions, entrypoint="python3", given=text)
+        ran = context.run("python3", "-", conditions=conditions, given=text)
     else:
         shell = "bash" if "bash" in text.partition("\n")[0] and text.startswith("#!") else "sh"
-        ran = context.run("-c", _SHELL, conditions=conditions, entrypoint=shell, given=text)
+        ran = context.run(shell, "-c", _SHELL, conditions=conditions, given=text)
     return verdict(ran, path)
 
 

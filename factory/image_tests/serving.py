@@ -11,7 +11,7 @@ from factory.image_tests.context import Context, document, documents, inside_scr
 from factory.image_tests.definition import Result, failed, judged, passed, skipped
 from factory.image_tests.importing import WORKING
 from factory.image_tests.outcome import Finding
-from factory.image_tests.starting import takes_arguments
+from factory.image_tests.starting import own_entrypoint
 
 # The bytecode that the first of several processes makes serves the others.
 _COMMAND = replace(WORKING, environment=WORKING.environment[-1:])
@@ -34,6 +34,8 @@ _CANNOT = 77
 
 def notebook(context: Context) -> Result:
     """JupyterLab answers, runs a cell of a notebook, saves it, and ends when SIGTERM comes."""
+    if (entry := own_entrypoint(context)) is not None:
+        return skipped(entry)
     token = secrets.token_hex(16)
     arguments = (("NOTEBOOK_ARGS", f"--ServerApp.token={token}"), *_COMMAND.environment)
     with context.background(conditions=replace(_COMMAND, environment=arguments)) as workbench:
@@ -82,7 +84,7 @@ def torchrun(context: Context) -> Result:
     """With torchrun two processes on gloo add up what both have, and end when SIGTERM comes."""
     program, *words = _torchrun("--standalone", waiting=True)
     # An entry point that takes arguments, such as a trainer's torchrun, would be given a second one.
-    entry = program if takes_arguments(context) else None
+    entry = program if own_entrypoint(context) else None
     command = words if entry else (program, *words)
     with context.background(*command, conditions=_COMMAND, entrypoint=entry) as training:
         if not _ready(context, training, _PROCESSES):
@@ -93,7 +95,7 @@ def torchrun(context: Context) -> Result:
 
 def stops_command(context: Context) -> Result:
     """SIGTERM reaches the command of a training container, which is its first process."""
-    if (entry := takes_arguments(context)) is not None:
+    if (entry := own_entrypoint(context)) is not None:
         return skipped(entry)
     command = ("python3", "-c", inside_script("stop.py"))
     with context.background(*command, conditions=_COMMAND) as training:
@@ -105,14 +107,14 @@ def stops_command(context: Context) -> Result:
 
 def ipv6(context: Context) -> Result:
     """Processes of torchrun meet, and JupyterLab answers, where there is no IPv4 address at all."""
-    entry = context.subject.configuration.entrypoint
+    entry = () if own_entrypoint(context) else context.subject.configuration.entrypoint
     through = ("-c", inside_script("ipv6.py"), *ARBITRARY_USER.split(":"))
     command = _torchrun("--rdzv_backend=c10d", "--rdzv_endpoint=[::1]:29400")
-    ran = context.run(*through, *entry, *command, conditions=_IPV6, entrypoint="python3")
+    ran = context.run("python3", *through, *entry, *command, conditions=_IPV6)
     if ran.status == _CANNOT:
         return skipped(f"the engine's machine cannot: {ran.stdout.strip()}")
     reduced = _reduced(ran.output)
-    if reduced.status != "passed":
+    if reduced.status != "passed" or own_entrypoint(context):
         return reduced
     with context.background(*through, *entry, conditions=_IPV6, entrypoint="python3") as workbench:
         answer = _answer(context, workbench, f"http://[::1]:{_PORT}/api")

@@ -58,19 +58,25 @@ def arbitrary_user(context: Context) -> Result:
     return judged(tuple(findings), "it does not run as OpenShift runs images")
 
 
-def takes_arguments(context: Context) -> str | None:
-    """Why no command can be given to the image, as its entry point takes arguments; None where one can."""
+def own_entrypoint(context: Context) -> str | None:
+    """Return why nothing is started through the image's entry point; None if it is that of a workbench.
+
+    A trainer's trains and a launcher's may submit jobs; unless it is known to be the parent's, which tests of
+    the parent's kind are about.
+    """
     own, kind = context.subject.configuration.entrypoint, context.subject.kind
-    if own and kind in {"trainer", "launcher"}:
-        return f"a {kind} with an entry point of its own takes arguments: {own[0]}"
-    return None
+    if not own or kind not in {"trainer", "launcher"}:
+        return None
+    if context.base is not None and context.base.entrypoint == own:
+        return None
+    return f"a {kind} with an entry point of its own takes arguments: {own[0]}"
 
 
 def entrypoint_command(context: Context) -> Result:
     """A command is run exactly as given, and its exit status comes back."""
-    if (entry := takes_arguments(context)) is not None:
+    if (entry := own_entrypoint(context)) is not None:
         return skipped(entry)
-    ran = context.run("sh", "-c", _TELL, *_WORDS, conditions=_COMMAND_CONDITIONS)
+    ran = context.start("sh", "-c", _TELL, *_WORDS, conditions=_COMMAND_CONDITIONS)
     wanted = "".join(f"{word}|" for word in _WORDS)
     findings = []
     if ran.status != _STATUS:
@@ -97,6 +103,8 @@ def entrypoint_command(context: Context) -> Result:
 
 def entrypoint_notebook(context: Context) -> Result:
     """Without a command JupyterLab starts, and listens."""
+    if (entry := own_entrypoint(context)) is not None:
+        return skipped(entry)
     seconds = context.time_left(_START_SECONDS)
     with context.background() as workbench:
         ran = workbench.execute(

@@ -95,10 +95,11 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class BaseImage:
-    """The image that the one under test stands on: its ID, its environment, and how it was made."""
+    """The parent of the image under test: its ID, what it is started with, and how it was made."""
 
     image_id: str
     environment: Mapping[str, str]
+    entrypoint: tuple[str, ...]
     history: tuple[Step, ...]
 
 
@@ -175,9 +176,11 @@ def base_at_hand(engine: Engine, subject: Subject) -> BaseImage | None:
         document = _inspect(engine, reference) if find_reference(reference) else None
         layers = tuple(document["RootFS"]["Layers"]) if document else ()
         if document and layers and layers == subject.layers[: len(layers)]:
+            configuration = _configuration(document)
             return BaseImage(
                 image_id=str(document["Id"]).removeprefix("sha256:"),
-                environment=_configuration(document).environment,
+                environment=configuration.environment,
+                entrypoint=configuration.entrypoint,
                 history=history_of(engine, reference),
             )
     return None

@@ -50,7 +50,7 @@ COMMANDS = frozenset({"engine_words", "call_engine", "run_engine", "engine_run",
 
 
 @pytest.fixture(scope="module")
-def labelled(engine: None) -> Iterator[str]:
+def labelled(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An image whose label names a base image that podman would take for an option."""
     name = "localhost/option-as-a-base:1"
     text = 'FROM scratch\nLABEL org.opencontainers.image.base.name="--help"\n'
@@ -60,7 +60,7 @@ def labelled(engine: None) -> Iterator[str]:
         text=True,
         check=True,
         capture_output=True,
-        cwd=Path(__file__).parent,
+        cwd=tmp_path_factory.mktemp("labelled"),
     )
     yield name
     podman("image", "rm", "--force", name)

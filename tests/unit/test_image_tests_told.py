@@ -166,7 +166,10 @@ def test_credentials_of_the_base_image_are_its_vendor_s(
     configuration = replace(context.subject.configuration, environment=environment)
     context.subject = replace(context.subject, configuration=configuration, history=(theirs, own))
     context.base = BaseImage(
-        image_id="b", environment={"A_TOKEN": "abc", "B_TOKEN": "other"}, history=(theirs,)
+        image_id="b",
+        environment={"A_TOKEN": "abc", "B_TOKEN": "other"},
+        entrypoint=(),
+        history=(theirs,),
     )
     result = credentials(context)
     assert [finding.subject for finding in result.findings] == [

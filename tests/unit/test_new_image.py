@@ -292,13 +292,12 @@ def _instructions(repository: Repository, name: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("request_", TIERS, ids=lambda request: request.name)
-def test_a_dockerfile_ends_as_a_user_that_is_not_root_and_names_its_parents_as_arguments(
+def test_a_dockerfile_names_its_parents_as_arguments(
     repository: Repository, request_: ImageRequest
 ) -> None:
     for request in TIERS:
         new_image(repository, request)
     found = _instructions(repository, request_.name)
-    assert [text for name, text in found if name == "USER"][-1] == "1001"
     first = next(index for index, (name, _) in enumerate(found) if name == "FROM")
     # Without a default: factory.toml alone says what an image stands on.
     assert [text for _, text in found[:first]] == list(load_image_template(request_.kind).arguments)
@@ -306,6 +305,20 @@ def test_a_dockerfile_ends_as_a_user_that_is_not_root_and_names_its_parents_as_a
     names = {match["stage"] for match in stages if match}
     parents = {"${BASE_IMAGE}", "${DEVEL_IMAGE}", "scratch"}
     assert all(match and match["image"] in names | parents for match in stages)
+
+
+@pytest.mark.parametrize("name", [request.name for request in TIERS if request.kind != "launcher"])
+def test_a_dockerfile_ends_as_a_user_that_is_not_root(repository: Repository, name: str) -> None:
+    for request in TIERS:
+        new_image(repository, request)
+    assert [text for found, text in _instructions(repository, name) if found == "USER"][-1] == "1001"
+
+
+def test_a_launcher_changes_nothing_that_its_parent_is_started_with(repository: Repository) -> None:
+    (request,) = (request for request in TIERS if request.kind == "launcher")
+    new_image(repository, request)
+    names = {found for found, _ in _instructions(repository, request.name)}
+    assert names == {"ARG", "FROM", "COPY", "LABEL"}
 
 
 def test_no_compiler_and_no_sources_reach_the_final_stage(repository: Repository) -> None:
