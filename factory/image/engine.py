@@ -108,11 +108,6 @@ class Operand:
         return cls(str(place.absolute()))
 
     @classmethod
-    def in_registry(cls, reference: str) -> Self:
-        """Return an image in its registry, as skopeo and podman name it. Raises as `image`."""
-        return cls(f"docker://{cls.image(reference).text}")
-
-    @classmethod
     def in_storage(cls, storage: Literal["docker-daemon", "containers-storage"], name: str) -> Self:
         """Return an image in an engine's storage, as skopeo names it. Raises as `image`."""
         return cls(f"{storage}:{cls.image(name).text}")

@@ -292,9 +292,7 @@ def _instructions(repository: Repository, name: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("request_", TIERS, ids=lambda request: request.name)
-def test_a_dockerfile_names_its_parents_as_arguments(
-    repository: Repository, request_: ImageRequest
-) -> None:
+def test_a_dockerfile_names_its_parents_as_arguments(repository: Repository, request_: ImageRequest) -> None:
     for request in TIERS:
         new_image(repository, request)
     found = _instructions(repository, request_.name)
