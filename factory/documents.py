@@ -4,22 +4,34 @@ Every document of a registry, an index, an image, a layout, another program or a
 here, so that none can exhaust memory, overflow the stack or have another shape than the code expects.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from factory.errors import DocumentError, FactoryError
+from factory.files import read_regular
 
 T = TypeVar("T")
 # Larger than any page or manifest seen: the public index's largest page of JSON has about 20 MB.
 MAX_BYTES = 64_000_000
-# A spec, settings or a description is written by people; a lock of uv's is the largest TOML read here.
-MAX_TOML_BYTES = 16_000_000
+# A lock of uv's is the largest TOML read here. What is edited is written by people.
+MAX_TOML_BYTES = 8_000_000
+_MAX_EDITED_BYTES = 1_000_000
 MAX_DEPTH = 64
+# A number of bytes: not negative, and such that sums of thousands of them stay exact everywhere.
+Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+# A dotted key of more parts than the depth allows; tomllib's time for one grows with the square of them.
+_DEEP_KEY = re.compile(
+    r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+)"""
+    rf"{{{MAX_DEPTH}}}"
+)
 _SOLUTION = "Look at the document and at what wrote it; nothing was changed."
 
 
@@ -49,10 +61,49 @@ def parse_json(
     """
     _require_size(len(content), max_bytes, source, error, solution)
     try:
-        _require_depth(msgspec.json.decode(content) if _may_be_deep(content) else None)
-        return msgspec.json.decode(content, type=shape)
+        document = msgspec.json.decode(content, type=shape)
+        _require_depth(document)
     except (msgspec.MsgspecError, ValueError, RecursionError) as cause:
         raise error(f"{source} is {_wrong('JSON', cause)}", solution=solution) from cause
+    return document
+
+
+def read_json(
+    path: Path,
+    shape: type[T],
+    *,
+    error: type[FactoryError] = DocumentError,
+    solution: str = _SOLUTION,
+    max_bytes: int = MAX_BYTES,
+) -> T:
+    """Return the JSON document of a file; arguments as for `parse_json`.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        OSError: it is no regular file, has more than ``max_bytes``, or cannot be read.
+        error: as for `parse_json`.
+    """
+    content = read_regular(path, limit=max_bytes)
+    return parse_json(content, shape, source=str(path), error=error, solution=solution, max_bytes=max_bytes)
+
+
+def require_shape(
+    document: object,
+    shape: type[T],
+    *,
+    source: str,
+    error: type[FactoryError] = DocumentError,
+    solution: str = _SOLUTION,
+) -> T:
+    """Return a parsed document as a shape, for one that is also kept whole; arguments as for `parse_json`.
+
+    Raises:
+        error: it is not of the shape.
+    """
+    try:
+        return msgspec.convert(document, type=shape)
+    except msgspec.ValidationError as cause:
+        raise error(f"{source} is {_wrong('', cause)}", solution=solution) from cause
 
 
 def parse_toml(
@@ -67,11 +118,26 @@ def parse_toml(
     """Return a TOML document (toml.io 1.0) of a given shape; arguments and errors as for `parse_json`."""
     _require_size(len(text), max_bytes, source, error, solution)
     try:
-        document = tomllib.loads(text.decode() if isinstance(text, bytes) else text)
+        decoded = text.decode() if isinstance(text, bytes) else text
+        if _DEEP_KEY.search(decoded):
+            raise _TooDeepError
+        document = tomllib.loads(decoded)
         _require_depth(document)
         return msgspec.convert(document, type=shape)
     except (ValueError, RecursionError) as cause:
         raise error(f"{source} is {_wrong('TOML', cause)}", solution=solution) from cause
+
+
+def read_toml(
+    path: Path,
+    shape: type[T],
+    *,
+    error: type[FactoryError] = DocumentError,
+    solution: str = _SOLUTION,
+) -> T:
+    """Return the TOML document of a file; arguments as for `parse_toml`, errors as for `read_json`."""
+    content = read_regular(path, limit=MAX_TOML_BYTES)
+    return parse_toml(content, shape, source=str(path), error=error, solution=solution)
 
 
 def parse_toml_for_edit(
@@ -82,7 +148,14 @@ def parse_toml_for_edit(
     Raises:
         error: as for `parse_toml`.
     """
-    parse_toml(text, dict[str, Any], source=source, error=error, solution=solution)
+    parse_toml(
+        text,
+        dict[str, Any],
+        source=source,
+        error=error,
+        solution=solution,
+        max_bytes=_MAX_EDITED_BYTES,
+    )
     try:
         return tomlkit.parse(text)
     except (TOMLKitError, ValueError, RecursionError) as cause:
@@ -96,13 +169,6 @@ class _TooDeepError(ValueError):
 def _require_size(size: int, most: int, source: str, error: type[FactoryError], solution: str) -> None:
     if size > most:
         raise error(f"{source} has {size} bytes, more than the {most} that are read", solution=solution)
-
-
-def _may_be_deep(content: bytes | str) -> bool:
-    """Whether a document has brackets enough for a depth that is refused."""
-    if isinstance(content, str):
-        return content.count("[") + content.count("{") > MAX_DEPTH
-    return content.count(b"[") + content.count(b"{") > MAX_DEPTH
 
 
 def _require_depth(document: object) -> None:
@@ -120,7 +186,9 @@ def _children(item: object) -> Iterable[object]:
         values = item.values()
     elif isinstance(item, list):
         values = item
-    return [value for value in values if isinstance(value, dict | list)]
+    elif is_dataclass(item):
+        values = vars(item).values()
+    return [value for value in values if isinstance(value, dict | list) or is_dataclass(value)]
 
 
 def _wrong(language: str, cause: Exception) -> str:

@@ -61,6 +61,23 @@ def read_regular(path: Path, *, limit: int = DEFAULT_LIMIT) -> bytes:
         return read_descriptor(file, path, limit=limit)
 
 
+def read_text(path: Path, *, errors: str = "strict", limit: int = DEFAULT_LIMIT) -> str:
+    """Return the text of a regular file in UTF-8, each line end as a line feed.
+
+    Args:
+        path: the file.
+        errors: what is done with bytes that are not UTF-8, as `bytes.decode` has it.
+        limit: the most bytes that are read.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        UnicodeDecodeError: it is not UTF-8, and ``errors`` is "strict".
+        OSError: as for `read_regular`.
+    """
+    text = read_regular(path, limit=limit).decode("utf-8", errors)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def require_regular(descriptor: int, path: Path) -> BinaryIO:
     """Return the file of a descriptor, which is closed if it is no regular file.
 

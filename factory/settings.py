@@ -4,13 +4,13 @@ Who owns a table reads it: ``[konflux]`` is read in `factory.konflux.settings`, 
 `factory.registry.declared`, ``[flavors]`` and ``[images]`` in `factory.image.definitions`.
 """
 
-import tomllib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from factory.documents import parse_toml
 from factory.errors import SpecError
-from factory.files import storage_error
+from factory.files import read_regular, storage_error
 
 SETTINGS_FILE = "factory.toml"
 TABLES = ("konflux", "registries", "flavors", "images")
@@ -24,7 +24,7 @@ def read_text(root: Path) -> str | None:
         StorageError: the file system refused.
     """
     try:
-        return (root / SETTINGS_FILE).read_bytes().decode("utf-8")
+        return read_regular(root / SETTINGS_FILE).decode("utf-8")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
@@ -37,14 +37,15 @@ def read_document(text: str) -> dict[str, Any]:
     """The text of a ``factory.toml`` as data, whatever it says.
 
     Raises:
-        SpecError: it is not TOML.
+        SpecError: it is not TOML, or nested too deep.
     """
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(
-            f"{SETTINGS_FILE} is not TOML: {error}", solution="Mend the line that the message names."
-        ) from error
+    return parse_toml(
+        text,
+        dict[str, Any],
+        source=SETTINGS_FILE,
+        error=SpecError,
+        solution="Fix the line that the message names.",
+    )
 
 
 def unknown_tables(document: Collection[str]) -> tuple[str, ...]:

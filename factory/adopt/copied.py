@@ -1,6 +1,5 @@
 """A COPY or ADD instruction of the final stage, placed, with the files that it copies."""
 
-import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from factory.adopt.placement import Placement, has_credentials, not_kept, placed
 from factory.adopt.repositories import repository_problem
 from factory.adopt.run import Around
 from factory.check.installs import is_remote
+from factory.dockerfile.shell import exec_form
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_own_file
 
@@ -40,12 +40,12 @@ def read_copy(step: Step) -> Copied | None:
         origin = match["value"] if match["name"] == "from" else origin
         text = text[match.end() :].lstrip()
     try:
-        words = json.loads(text) if text.startswith("[") else shlex.split(text)
+        words = exec_form(text) if text.startswith("[") else tuple(shlex.split(text))
     except ValueError:
         return None
-    if not isinstance(words, list) or len(words) < 2:  # noqa: PLR2004 - a source and a destination
+    if words is None or len(words) < 2:  # noqa: PLR2004 - a source and a destination
         return None
-    return Copied(origin=origin, sources=tuple(map(str, words[:-1])), destination=str(words[-1]))
+    return Copied(origin=origin, sources=words[:-1], destination=words[-1])
 
 
 def copies_packages(step: Step) -> bool:

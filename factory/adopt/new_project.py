@@ -18,7 +18,10 @@ from factory.adopt.draft import Draft
 from factory.adopt.old_lock import OldLock
 from factory.adopt.old_project import INDEX_KEYS, OldProject
 from factory.adopt.placement import has_credentials, masked
+from factory.documents import parse_toml_for_edit
+from factory.errors import SpecError
 from factory.flavor.hooks import Hooks
+from factory.flavor.project import PROJECT_FILE
 from factory.flavor.spec import Spec
 from factory.lock.lockfile import Pin
 
@@ -65,7 +68,8 @@ def new_project(
     """
     spec = decision.spec
     notes: list[str] = []
-    document = tomlkit.parse("[project]\n" if old is None else old.text)
+    text = "[project]\n" if old is None else old.text
+    document = parse_toml_for_edit(text, source=PROJECT_FILE, error=SpecError)
     project = _table(document, "project")
     if project.get("name") != spec.folder_name:
         project["name"] = spec.folder_name

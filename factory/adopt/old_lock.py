@@ -2,14 +2,15 @@
 
 import re
 import shlex
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from packaging.utils import canonicalize_name
 
 from factory.adopt.folder import Folder
+from factory.documents import parse_toml
+from factory.errors import DocumentError
 from factory.lock.lockfile import LOCK_FILE, Artifact, Pin, parse_lock
 
 PYLOCK = "pylock.toml"
@@ -128,29 +129,48 @@ def read_requirements(path: str, text: str) -> OldLock:
     )
 
 
+class _PylockWheel(TypedDict):
+    hashes: NotRequired[dict[str, str]]
+
+
+class _Required(TypedDict):
+    name: str
+
+
+class _PylockPackage(TypedDict):
+    name: str
+    version: NotRequired[str]
+    index: NotRequired[str]
+    wheels: NotRequired[list[_PylockWheel]]
+    dependencies: NotRequired[list[_Required]]
+
+
+_Pylock = TypedDict(
+    "_Pylock",
+    {"packages": NotRequired[list[_PylockPackage]], "requires-python": NotRequired[str]},
+)
+
+
 def read_pylock(path: str, text: str) -> OldLock:
     """Read a ``pylock.toml`` (PEP 751); entries without a version are named as problems."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        return OldLock(path=path, pins=(), problems=(f"{path} is not TOML: {error}",))
-    packages = [entry for entry in document.get("packages", []) if isinstance(entry, dict)]
-    pins = tuple(_pylock_pin(entry) for entry in packages if entry.get("version"))
-    lacking = [str(entry.get("name")) for entry in packages if not entry.get("version")]
-    indexes = dict.fromkeys(str(entry["index"]) for entry in packages if entry.get("index"))
+        document = parse_toml(text, _Pylock, source=path)
+    except DocumentError as error:
+        return OldLock(path=path, pins=(), problems=(error.reason,))
+    packages = document.get("packages", [])
+    pins = tuple(_pylock_pin(entry, entry["version"]) for entry in packages if "version" in entry)
+    lacking = [entry["name"] for entry in packages if "version" not in entry]
+    indexes = dict.fromkeys(entry["index"] for entry in packages if "index" in entry)
     requires = document.get("requires-python")
     told = any("dependencies" in entry for entry in packages)
     brought = {
-        canonicalize_name(str(item.get("name")))
-        for entry in packages
-        for item in entry.get("dependencies", [])
-        if isinstance(item, dict)
+        canonicalize_name(item["name"]) for entry in packages for item in entry.get("dependencies", [])
     }
     return OldLock(
         path=path,
         pins=pins,
         index_urls=tuple(Named(value=url, where=path) for url in indexes),
-        python=None if requires is None else Named(value=str(requires), where=f"{path}, requires-python"),
+        python=None if requires is None else Named(value=requires, where=f"{path}, requires-python"),
         asked=frozenset(pin.name for pin in pins if pin.name not in brought) if told else None,
         problems=(
             *(f"{path}: {name} has no version, as what comes from a URL" for name in lacking),
@@ -159,20 +179,19 @@ def read_pylock(path: str, text: str) -> OldLock:
     )
 
 
-def _other_indexes(path: str, packages: Iterable[Mapping[str, Any]], indexes: Sequence[str]) -> Iterator[str]:
+def _other_indexes(path: str, packages: Iterable[_PylockPackage], indexes: Sequence[str]) -> Iterator[str]:
     """Say which packages come from another index than the first, which is the flavor's."""
     for url in indexes[1:]:
-        names = ", ".join(str(entry.get("name")) for entry in packages if str(entry.get("index")) == url)
+        names = ", ".join(entry["name"] for entry in packages if entry.get("index") == url)
         yield (
             f"{path}: {names} came from {url}, and would be looked for on {indexes[0]} now: where that has "
             "them not, name the index with these packages in [[tool.factory.indexes]]"
         )
 
 
-def _pylock_pin(entry: Mapping[str, Any]) -> Pin:
-    files = [item for item in entry.get("wheels", []) if isinstance(item, dict)]
-    digests = [str(item.get("hashes", {}).get("sha256", "")) for item in files]
-    name, version = canonicalize_name(str(entry["name"])), str(entry["version"])
+def _pylock_pin(entry: _PylockPackage, version: str) -> Pin:
+    digests = [item.get("hashes", {}).get("sha256", "") for item in entry.get("wheels", [])]
+    name = canonicalize_name(entry["name"])
     return Pin(
         line=0,
         text=f"{name}=={version}",

@@ -1,11 +1,12 @@
 """The ``pyproject.toml`` of a hand-made folder, as far as a spec is read from it."""
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from factory.adopt.folder import Folder
 from factory.adopt.old_lock import Named
+from factory.documents import parse_toml
 from factory.errors import SpecError
 from factory.flavor.project import PROJECT_FILE
 
@@ -43,9 +44,11 @@ def read_old_project(folder: Folder) -> OldProject | None:
     path = folder.root / PROJECT_FILE
     try:
         text = folder.content(PROJECT_FILE).decode("utf-8")
-        document = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"{path} cannot be read: {error}", solution="Mend the line that it names.") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path} is not UTF-8: {error}", solution="Save it as UTF-8.") from error
+    document = parse_toml(
+        text, dict[str, Any], source=str(path), error=SpecError, solution="Fix the line that it names."
+    )
     tool = _table(document, "tool")
     if "factory" in tool:
         raise SpecError(

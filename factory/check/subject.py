@@ -1,12 +1,12 @@
 """What is read of a flavor, once, before the rules look at it."""
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from factory.check.neighbours import NO_NEIGHBOURS, Neighbours
-from factory.errors import FactoryError, LockFileError, NotFoundError, SpecError
+from factory.documents import parse_toml
+from factory.errors import DocumentError, FactoryError, LockFileError, NotFoundError, SpecError
 from factory.files import storage_error
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
@@ -119,8 +119,8 @@ def _text(path: Path) -> str:
 
 def _document(text: str) -> Mapping[str, object]:
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
+        return parse_toml(text, dict[str, object], source=PROJECT_FILE)
+    except DocumentError:  # which reading the project has met as well
         return {}
 
 

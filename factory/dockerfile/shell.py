@@ -1,10 +1,12 @@
 """Shell text as the simple commands in it, as far as rules need them."""
 
-import json
 import re
 import shlex
 from collections.abc import Iterator
 from functools import lru_cache
+
+from factory.documents import parse_json
+from factory.errors import DocumentError
 
 Command = tuple[str, ...]
 
@@ -53,12 +55,9 @@ def exec_form(text: str) -> Command | None:
     if not text.startswith("["):
         return None
     try:
-        words = json.loads(text)
-    except json.JSONDecodeError:
+        return tuple(parse_json(text, list[str], source="an instruction"))
+    except DocumentError:
         return None
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        return None
-    return tuple(words)
 
 
 def _lines(text: str) -> Iterator[str]:

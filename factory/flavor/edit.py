@@ -9,6 +9,9 @@ from packaging.utils import canonicalize_name
 from tomlkit.container import OutOfOrderTableProxy
 from tomlkit.items import AbstractTable, Array
 
+from factory.documents import parse_toml_for_edit
+from factory.errors import SpecError
+from factory.flavor.project import PROJECT_FILE
 from factory.flavor.spec import Spec
 
 # As the template of a project writes it for the public index.
@@ -22,7 +25,7 @@ def retarget(text: str, *, old: Spec, new: Spec, old_name: str, name: str) -> st
     Exact pins of torch and Training Hub follow the spec, wherever they stand; ranges stay as they are,
     since somebody had a reason for them. Comments stay, with the old name in them replaced.
     """
-    document = tomlkit.parse(_with_place_for_index(text, new))
+    document = parse_toml_for_edit(_with_place_for_index(text, new), source=PROJECT_FILE, error=SpecError)
     project = _table(document["project"])
     project["name"] = name
     if project.get("version") == old.training_hub:
@@ -38,7 +41,7 @@ def retarget(text: str, *, old: Spec, new: Spec, old_name: str, name: str) -> st
 
 def respec(text: str, spec: Spec) -> str:
     """The ``pyproject.toml`` of a flavor with another spec, and nothing else changed."""
-    document = tomlkit.parse(_with_place_for_index(text, spec))
+    document = parse_toml_for_edit(_with_place_for_index(text, spec), source=PROJECT_FILE, error=SpecError)
     _write_spec(document, spec)
     urls = {index.name: index.url for index in spec.indexes}
     for further in _table(_table(document["tool"])["factory"]).get("indexes", ()):
@@ -51,7 +54,8 @@ def respec(text: str, spec: Spec) -> str:
 
 def _with_place_for_index(text: str, spec: Spec) -> str:
     """The text with an index URL where a comment says that there is none; the value is set afterwards."""
-    if spec.index_url is None or "index-url" in _table(_table(tomlkit.parse(text)["tool"])["factory"]):
+    document = parse_toml_for_edit(text, source=PROJECT_FILE, error=SpecError)
+    if spec.index_url is None or "index-url" in _table(_table(document["tool"])["factory"]):
         return text
     return _NO_INDEX.sub('index-url = ""', text, count=1)
 

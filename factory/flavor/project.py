@@ -1,14 +1,16 @@
 """A flavor's ``pyproject.toml``, the only file that a person edits, as a value."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from factory.documents import parse_toml
 from factory.errors import NotFoundError, SpecError
+from factory.files import read_regular
 from factory.flavor.spec import Spec, parse_spec
 
 PROJECT_FILE = "pyproject.toml"
@@ -43,7 +45,7 @@ def read_project_text(folder: Path) -> str:
     """
     path = folder / PROJECT_FILE
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_regular(path).decode("utf-8")
     except FileNotFoundError as error:
         raise NotFoundError(
             f"{folder} has no {PROJECT_FILE}",
@@ -64,10 +66,9 @@ def parse_project(text: str, *, where: str) -> Project:
     Raises:
         SpecError: as for `read_project`.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{where} is not TOML: {error}", solution="Mend the line that it names.") from error
+    document = parse_toml(
+        text, dict[str, Any], source=where, error=SpecError, solution="Fix the line that it names."
+    )
     tool = _table(document, "tool", where)
     if "factory" not in tool:
         raise SpecError(

@@ -5,16 +5,16 @@ tomlkit finds the array; its comments belong to no item there, so the lines are 
 
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Any
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Array
 
-from factory.errors import SpecError
+from factory.documents import parse_toml, parse_toml_for_edit
+from factory.errors import DocumentError, SpecError
 
 _TOKEN = re.compile(
     r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*"""'
@@ -54,7 +54,7 @@ def replace_item(text: str, path: tuple[str, ...], position: int, value: str, co
     """
     start, end = _find(text, path).items[position]
     written = text[start:end]
-    if tomllib.loads(f"item = {written}")["item"] != value:
+    if parse_toml(f"item = {written}", dict[str, str], source="an item")["item"] != value:
         literal = text[start] == "'" and "'" not in value
         written = f"'{value}'" if literal else json.dumps(value, ensure_ascii=False)
     edited = _with_comment(f"{text[:start]}{written}{text[end:]}", start + len(written), comment)
@@ -107,8 +107,8 @@ def _below(text: str, written: str, array: StringArray, tail: list[re.Match[str]
 def _find(text: str, path: tuple[str, ...]) -> StringArray:
     """Where an array stands: there the text and one with something else in its place begin to differ."""
     try:
-        parent: object = (document := tomlkit.parse(text))
-    except TOMLKitError as error:
+        parent: object = (document := parse_toml_for_edit(text, source="the text"))
+    except DocumentError as error:
         raise _not_editable(path) from error
     for name in path[:-1]:
         parent = parent[name] if isinstance(parent, MutableMapping) else None
@@ -128,7 +128,7 @@ def _find(text: str, path: tuple[str, ...]) -> StringArray:
 def _with_array(text: str, path: tuple[str, ...]) -> str:
     """The text with an empty array where there was none: first in its table, or in a table at the end."""
     *tables, key = path
-    content: object = tomllib.loads(text)
+    content: object = parse_toml(text, dict[str, Any], source="the text", error=SpecError)
     for name in tables:
         content = content.get(name) if isinstance(content, dict) else None
     if isinstance(content, dict) and key in content:
@@ -185,15 +185,15 @@ def _indent(text: str, array: StringArray) -> str:
 
 def _proved(text: str, edited: str, path: tuple[str, ...], change: Callable[[list[str]], list[str]]) -> str:
     """The edited text, if it says what the text said with only the array changed."""
-    expected = tomllib.loads(text)
+    expected = parse_toml(text, dict[str, Any], source="the text", error=SpecError)
     parent = expected
     for name in path[:-1]:
         parent = parent.setdefault(name, {})
     parent[path[-1]] = change(parent.get(path[-1], []))
     try:
-        if tomllib.loads(edited) == expected:
+        if parse_toml(edited, dict[str, Any], source="the text") == expected:
             return edited
-    except tomllib.TOMLDecodeError:
+    except DocumentError:
         pass
     raise _not_editable(path)
 

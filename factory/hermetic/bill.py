@@ -8,11 +8,13 @@ a later run knows what this one put there. Equal locks give equal bytes: no time
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from packageurl import PackageURL
 
 from factory import __version__
+from factory.documents import read_json
+from factory.errors import DocumentError
 from factory.hermetic.wanted import Wanted
 
 _TOOL = "universal-image-factory"
@@ -45,9 +47,9 @@ def bill_of_materials(
 def read_bill(path: Path) -> dict[str, str]:
     """File name to SHA-256 of what a bill of ours lists; empty for any other file, or none."""
     try:
-        document = json.loads(path.read_bytes())
-        return dict(_listed(component) for component in document["components"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        components = read_json(path, _Bill)["components"]
+        return dict(_listed(component) for component in components)
+    except (OSError, DocumentError, ValueError, LookupError):
         # A bill that another tool wrote, or a person changed, vouches for no file.
         return {}
 
@@ -71,6 +73,19 @@ def _component(wanted: Wanted, file_name: str, index_url: str | None) -> dict[st
     }
 
 
-def _listed(component: dict[str, Any]) -> tuple[str, str]:
+class _Hash(TypedDict):
+    content: str
+
+
+class _Component(TypedDict):
+    purl: str
+    hashes: list[_Hash]
+
+
+class _Bill(TypedDict):
+    components: list[_Component]
+
+
+def _listed(component: _Component) -> tuple[str, str]:
     qualifiers = dict(PackageURL.from_string(component["purl"]).qualifiers)
     return qualifiers["file_name"], component["hashes"][0]["content"]

@@ -1,16 +1,17 @@
 """Two images that should be the same, compared layer by layer, down to the first file that differs."""
 
 import hashlib
-import json
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, TypedDict
 
+from factory.documents import read_json
 from factory.errors import EngineError
 from factory.image.engine import Engine, Image, Operand, call_engine
+from factory.registry.oci import Descriptor, ManifestDocument
 
 Kind = Literal["only in one", "type", "content", "mode", "owner", "time", "link", "attributes", "order"]
 _BUFFER_BYTES = 1 << 20
@@ -87,6 +88,10 @@ def compare_layers(one: BinaryIO, other: BinaryIO) -> FileDifference | None:
     return None
 
 
+class _Exported(TypedDict):
+    manifests: list[Descriptor]
+
+
 def _exported(engine: Engine, image: Image, layer: int, folder: Path) -> Path:
     """The blob of one layer of an image."""
     form = ("--format", "oci-dir", "--output", folder)
@@ -97,9 +102,9 @@ def _exported(engine: Engine, image: Image, layer: int, folder: Path) -> Path:
             solution="Make room in the temporary folder (TMPDIR), or compare the two images by hand.",
         )
     blobs = folder / "blobs" / "sha256"
-    index = json.loads((folder / "index.json").read_bytes())
-    manifest = json.loads((blobs / _hex(index["manifests"][0]["digest"])).read_bytes())
-    return blobs / _hex(manifest["layers"][layer]["digest"])
+    (named, *_) = read_json(folder / "index.json", _Exported, error=EngineError)["manifests"]
+    manifest = read_json(blobs / _hex(named["digest"]), ManifestDocument, error=EngineError)
+    return blobs / _hex((manifest.get("layers") or [])[layer]["digest"])
 
 
 def _hex(digest: str) -> str:

@@ -1,11 +1,12 @@
 """Adding an image to ``factory.toml``: its table goes to the end of the file, and the rest stays as it is."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import tomlkit
 
+from factory.documents import parse_toml
 from factory.errors import SpecError
 from factory.image.definitions import BASE_IMAGE
 from factory.image.tables import IMAGES_TABLE
@@ -54,13 +55,13 @@ def with_declaration(text: str, declaration: Declaration) -> str:
     gap = newline if text.strip() else ""
     head = text if not text or text.endswith("\n") else text + newline
     after = head + gap + declaration_text(declaration).replace("\n", newline)
-    try:
-        changed = tomllib.loads(after)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(
-            f"{where}: {error}",
-            solution=f"Write each image as a table of its own, [{IMAGES_TABLE}.NAME], and run it again.",
-        ) from error
+    changed = parse_toml(
+        after,
+        dict[str, Any],
+        source=f"{where}: the result",
+        error=SpecError,
+        solution=f"Write each image as a table of its own, [{IMAGES_TABLE}.NAME], and run it again.",
+    )
     added = changed[IMAGES_TABLE].pop(declaration.name)
     if not changed[IMAGES_TABLE] and IMAGES_TABLE not in before:
         del changed[IMAGES_TABLE]

@@ -5,15 +5,15 @@ was checked, so that no label, name of a registry or argument is taken for an op
 and skopeo 1.9 accept ``--`` in all commands used here.
 """
 
-import json
 import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, NotRequired, Self, TypedDict
 
+from factory.documents import Size, parse_json
 from factory.errors import EngineError, SpecError
 from factory.flavor.references import is_image_id, parse_reference
 from factory.process import Finished, Stop, run
@@ -166,6 +166,32 @@ def call_engine(
     return run(words, given=given, timeout=timeout, accept_failure=accept_failure)
 
 
+class InspectedConfig(TypedDict):
+    """What a container of an image is started with."""
+
+    Env: NotRequired[list[str] | None]
+    Entrypoint: NotRequired[list[str] | None]
+    Cmd: NotRequired[list[str] | None]
+    User: NotRequired[str | None]
+    WorkingDir: NotRequired[str | None]
+    Labels: NotRequired[dict[str, str] | None]
+
+
+class _RootFs(TypedDict):
+    Layers: NotRequired[list[str] | None]
+
+
+class Inspected(TypedDict):
+    """An image as ``image inspect`` of podman and docker describes it."""
+
+    Id: str
+    Size: NotRequired[Size | None]
+    Created: NotRequired[str | None]
+    RepoTags: NotRequired[list[str] | None]
+    RootFS: NotRequired[_RootFs]
+    Config: NotRequired[InspectedConfig | None]
+
+
 def find_engine(kind: str | None = None) -> Engine:
     """The engine asked for; else that of the variable ``FACTORY_ENGINE``; else podman, then docker.
 
@@ -196,11 +222,24 @@ def find_image(engine: Engine, reference: str) -> Image | None:
     """
     found = call_engine(engine, "image inspect", operands=[Operand.image(reference)])
     if found.status == 0:
-        return _image(json.loads(found.stdout)[0])
+        return _image(parse_inspected(engine, found.stdout)[0])
     if any(words in found.stderr for words in _NOT_THERE):
         return None
     require_working(engine, found.stderr)
     return None
+
+
+def parse_inspected(engine: Engine, output: str) -> list[Inspected]:
+    """Return what ``image inspect`` printed of images that are there.
+
+    Raises:
+        EngineError: it is no such list, or an empty one.
+    """
+    source, solution = f"what {engine.kind} says of an image", f"Look at `{engine.kind} image inspect`."
+    documents = parse_json(output, list[Inspected], source=source, error=EngineError, solution=solution)
+    if not documents:
+        raise EngineError(f"{source} is an empty list", solution=solution)
+    return documents
 
 
 def require_working(engine: Engine, said: str) -> None:
@@ -321,9 +360,14 @@ def remove_container(engine: Engine, name: str, *, seconds: float | None = None)
         call_engine(engine, "rm", "--force", *at_once, operands=[Operand.container(name)], timeout=seconds)
 
 
-def _image(document: dict[str, Any]) -> Image:
+def layers_of(document: Inspected) -> tuple[str, ...]:
+    """The digests of the uncompressed layers, the lowest first."""
+    return tuple(document.get("RootFS", {}).get("Layers") or ())
+
+
+def _image(document: Inspected) -> Image:
     return Image(
         id=document["Id"].removeprefix("sha256:"),
-        size=document["Size"],
-        layers=tuple(document["RootFS"]["Layers"]),
+        size=document.get("Size") or 0,
+        layers=layers_of(document),
     )

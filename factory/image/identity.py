@@ -5,7 +5,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NotRequired, TypedDict
 
+from factory.documents import parse_json
+from factory.errors import DocumentError
 from factory.image.definitions import ImageDefinition
 from factory.image.inputs import InputFile, read_inputs
 
@@ -79,26 +82,43 @@ def read_manifest(definition: ImageDefinition, parents: Iterable[ParentState]) -
 def parse_manifest(text: str) -> Manifest | None:
     """A manifest from the label of an image; None where it is none that the factory wrote."""
     try:
-        data = json.loads(text)
-        return Manifest(
-            dockerfile=data["dockerfile"],
-            inputs={
-                path: InputFile(sha256=digest, executable=executable)
-                for path, (digest, executable) in data["inputs"].items()
-            },
-            build_args=dict(data["build-args"]),
-            parents=tuple(
-                ParentState(
-                    argument=argument,
-                    image=parent["image"],
-                    identity=parent.get("identity"),
-                    digest=parent.get("digest"),
-                )
-                for argument, parent in data["parents"].items()
-            ),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
+        data = parse_json(text, _Label, source="a label")
+    except DocumentError:
         return None
+    return Manifest(
+        dockerfile=data["dockerfile"],
+        inputs={
+            path: InputFile(sha256=digest, executable=executable)
+            for path, (digest, executable) in data["inputs"].items()
+        },
+        build_args=data["build-args"],
+        parents=tuple(
+            ParentState(
+                argument=argument,
+                image=parent["image"],
+                identity=parent.get("identity"),
+                digest=parent.get("digest"),
+            )
+            for argument, parent in data["parents"].items()
+        ),
+    )
+
+
+class _Parent(TypedDict):
+    image: str
+    identity: NotRequired[str]
+    digest: NotRequired[str]
+
+
+_Label = TypedDict(
+    "_Label",
+    {
+        "dockerfile": str,
+        "inputs": dict[str, tuple[str, bool]],
+        "build-args": dict[str, str],
+        "parents": dict[str, _Parent],
+    },
+)
 
 
 def _as_data(manifest: Manifest) -> dict[str, object]:

@@ -8,7 +8,6 @@ them, so that no layer hides what another installs.
 """
 
 import errno
-import json
 import os
 import shlex
 import stat
@@ -16,7 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
+from factory.documents import parse_json
 from factory.errors import EngineError
 from factory.files import storage_error
 from factory.hermetic.layout import MOUNT_POINT
@@ -133,6 +134,11 @@ def _container(site: Site) -> Iterator[str]:
         remove_container(site.engine, container)
 
 
+class _Driver(TypedDict):
+    Name: str
+    Data: NotRequired[dict[str, str] | None]
+
+
 def mounted_overlay(engine: Engine, container: str) -> Overlay:
     """The folders of a running container's mount.
 
@@ -144,9 +150,9 @@ def mounted_overlay(engine: Engine, container: str) -> Overlay:
     told = call_engine(
         engine, "inspect", *form, operands=[Operand.container(container)], accept_failure=False
     )
-    driver = json.loads(told.stdout)
+    driver = parse_json(told.stdout, _Driver, source="what podman says of its storage", error=EngineError)
     data = driver.get("Data") or {}
-    if driver.get("Name") != "overlay" or not {"UpperDir", "MergedDir", "LowerDir"} <= set(data):
+    if driver["Name"] != "overlay" or not {"UpperDir", "MergedDir", "LowerDir"} <= set(data):
         raise EngineError(
             "podman's storage driver is not overlay, and has no folder of what a container changed",
             solution="Build it with the engine: without --layout.",

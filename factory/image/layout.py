@@ -9,17 +9,20 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
+from factory.documents import Size, parse_json, require_shape
 from factory.errors import ImageError
 from factory.files import (
     is_own_ignore_file,
     is_temporary,
     make_output_folder,
+    read_regular,
     storage_error,
     write_whole,
 )
 from factory.image.layer_tar import LayerBlob
+from factory.registry.oci import Sha256
 
 INDEX = "index.json"
 _MARKER = "oci-layout"
@@ -96,16 +99,17 @@ def insert_layers(
         StorageError: the file system refused.
     """
     (entry,) = read_index(source)["manifests"]
-    manifest = _read(layout, entry["digest"])
-    config = _read(layout, manifest["config"]["digest"])
+    manifest = _read(layout, entry["digest"], _Manifest)
+    config = _read(layout, manifest["config"]["digest"], _Config)
     descriptors = [
         {"mediaType": _LAYER, "digest": one.blob.digest, "size": one.blob.size} for one in inserted
     ]
     manifest["layers"][after:after] = descriptors
     config["rootfs"]["diff_ids"][after:after] = [one.blob.digest for one in inserted]
     history = [{"created": created, "created_by": one.created_by} for one in inserted]
-    at = _history_position(config.get("history", []), after)
-    config.setdefault("history", [])[at:at] = history
+    config["history"] = config.get("history") or []
+    at = _history_position(config["history"], after)
+    config["history"][at:at] = history
     manifest["config"] |= _add(layout, config)
     entry |= _add(layout, manifest)
     entry["annotations"] = {_NAME: name}
@@ -126,13 +130,14 @@ def read_index(layout: Path) -> dict[str, Any]:
     Raises:
         ImageError: it is no layout.
     """
+    path = layout / INDEX
     try:
-        index: dict[str, Any] = json.loads((layout / INDEX).read_bytes())
+        content = read_regular(path)
     except FileNotFoundError as error:
         raise ImageError(f"{layout} is no OCI image layout: it has no {INDEX}", solution=_ANEW) from error
-    except ValueError as error:
-        raise ImageError(f"{layout / INDEX} is not JSON: {error}", solution=_ANEW) from error
-    return index
+    except OSError as error:
+        raise storage_error(path, error) from error
+    return _document(content, _Index, source=str(path))
 
 
 def has_blob(layout: Path, blob: LayerBlob) -> bool:
@@ -157,10 +162,10 @@ def remove_unused(layout: Path, keep: Iterable[str] = ()) -> int:
     while pending:
         digest = pending.pop()
         used.add(digest)
-        document = _read(layout, digest)
+        document = _read(layout, digest, _Parts)
         # What is no manifest is an index, and names manifests, or has something else's form.
-        pending += [entry["digest"] for entry in document.get("manifests", ())]
-        parts = [document.get("config"), *document.get("layers", ())]
+        pending += [entry["digest"] for entry in document.get("manifests") or ()]
+        parts = [document.get("config"), *(document.get("layers") or ())]
         used |= {part["digest"] for part in parts if part}
     freed = 0
     for path in blobs_folder(layout).iterdir():
@@ -176,14 +181,60 @@ def remove_unused(layout: Path, keep: Iterable[str] = ()) -> int:
 _ANEW = "Remove the folder, or name another, and build again."
 
 
-def _read(layout: Path, digest: str) -> dict[str, Any]:
+class _Named(TypedDict):
+    digest: Sha256
+
+
+class _Image(_Named):
+    annotations: NotRequired[dict[str, str] | None]
+
+
+class _Index(TypedDict):
+    manifests: list[_Image]
+
+
+class _Parts(TypedDict):
+    """A manifest or an index, as far as it names others."""
+
+    config: NotRequired[_Named | None]
+    layers: NotRequired[list[_Named] | None]
+    manifests: NotRequired[list[_Named] | None]
+
+
+class _Layer(_Named):
+    size: Size
+
+
+class _Manifest(TypedDict):
+    config: _Named
+    layers: list[_Layer]
+
+
+class _RootFs(TypedDict):
+    diff_ids: list[str]
+
+
+class _Config(TypedDict):
+    rootfs: _RootFs
+    history: NotRequired[list[dict[str, Any]] | None]
+
+
+def _read(layout: Path, digest: str, shape: type[object]) -> dict[str, Any]:
     path = blobs_folder(layout) / digest.removeprefix("sha256:")
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError as error:
         raise ImageError(f"{layout} lacks the blob {digest}", solution=_ANEW) from error
-    found: dict[str, Any] = json.loads(content)
-    return found
+    except OSError as error:
+        raise storage_error(path, error) from error
+    return _document(content, shape, source=f"the blob {digest} of {layout}")
+
+
+def _document(content: bytes, shape: type[object], *, source: str) -> dict[str, Any]:
+    """Return a document whole, to be written again, if it has a shape."""
+    document = parse_json(content, dict[str, Any], source=source, error=ImageError, solution=_ANEW)
+    require_shape(document, shape, source=source, error=ImageError, solution=_ANEW)
+    return document
 
 
 def _add(layout: Path, document: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,15 +4,23 @@ import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
+from factory.documents import Size, read_json
 from factory.errors import ImageError
-from factory.files import write_whole
+from factory.files import storage_error, write_whole
 from factory.image.layer_making import MadeLayer
-from factory.image.layer_tar import LayerBlob
+from factory.image.layer_tar import LayerBlob, Ownership
 from factory.image.layout import has_blob
+from factory.registry.oci import Sha256
 
 _FILE = "factory-layers.json"
+
+
+class _Entry(TypedDict):
+    digest: Sha256
+    size: Size
+    removed: dict[str, dict[str, Ownership]]
 
 
 @dataclass(kw_only=True)
@@ -28,18 +36,19 @@ class MadeLayers:
         """The layers that are in a layout whole.
 
         Raises:
-            ImageError: the file that tells of them is damaged.
+            ImageError: the file that records them is damaged.
+            StorageError: the file system refused.
         """
         path = layout / _FILE
         try:
-            content = json.loads(path.read_bytes())
-            known = {key: _made(layer) for key, layer in content.items()}
+            content = read_json(
+                path, dict[str, _Entry], error=ImageError, solution="Remove it; every layer is built again."
+            )
         except FileNotFoundError:
-            known = {}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ImageError(
-                f"{path} is damaged: {error}", solution="Remove it; every layer is made anew."
-            ) from error
+            content = {}
+        except OSError as error:
+            raise storage_error(path, error) from error
+        known = {key: _made(layer) for key, layer in content.items()}
         return MadeLayers(
             layout=layout, known={key: made for key, made in known.items() if has_blob(layout, made.blob)}
         )
@@ -76,9 +85,5 @@ class MadeLayers:
         write_whole(self.layout / _FILE, json.dumps(content, indent=1, sort_keys=True).encode())
 
 
-def _made(layer: dict[str, Any]) -> MadeLayer:
-    removed = {
-        path: {above: (mode, uid, gid) for above, (mode, uid, gid) in folders.items()}
-        for path, folders in layer["removed"].items()
-    }
-    return MadeLayer(blob=LayerBlob(digest=layer["digest"], size=layer["size"]), removed=removed)
+def _made(layer: _Entry) -> MadeLayer:
+    return MadeLayer(blob=LayerBlob(digest=layer["digest"], size=layer["size"]), removed=layer["removed"])

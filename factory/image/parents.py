@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.documents import read_json
 from factory.errors import ImageError, RegistryError, SpecError
 from factory.files import exclusive, storage_error, write_whole
 from factory.flavor.references import find_reference, parse_reference
@@ -17,6 +18,7 @@ PARENTS_FILE = "parents.json"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _HUB, _HUB_LIBRARY = "docker.io", "library"
 _AT_ONCE = 8
+_DAMAGED = "Put back what is committed, or remove it and run `factory plan --pull --record`."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,17 +64,13 @@ def read_recorded(root: Path) -> dict[str, str]:
     """
     path = root / PARENTS_FILE
     try:
-        document = json.loads(path.read_bytes())
+        document = read_json(path, dict[str, str], error=SpecError, solution=_DAMAGED)
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise _damaged(path, str(error)) from error
     except OSError as error:
         raise storage_error(path, error) from error
-    if not isinstance(document, dict):
-        raise _damaged(path, "it is no object")
     for reference, digest in document.items():
-        if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        if not _DIGEST.fullmatch(digest):
             raise _damaged(path, f"{reference!r} has no sha256 digest")
     return document
 
@@ -143,5 +141,5 @@ def _there(reference: str, digest: str | None) -> str:
 def _damaged(path: Path, problem: str) -> SpecError:
     return SpecError(
         f"{path} is not what the factory writes: {problem}",
-        solution="Put back what is committed, or remove it and run `factory plan --pull --record`.",
+        solution=_DAMAGED,
     )

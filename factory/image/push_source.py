@@ -4,7 +4,6 @@ A layout has the image compressed once, so that its digest is known before anyth
 same in every registry (OCI image-spec, image-layout.md).
 """
 
-import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,16 +11,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, NotRequired, TypedDict
 
-from factory.errors import ImageError, NotFoundError, RegistryError
-from factory.files import exclusive, make_output_folder, open_regular, staged_folder
+from factory.documents import T, read_json
+from factory.errors import DocumentError, ImageError, NotFoundError, RegistryError
+from factory.files import exclusive, make_output_folder, open_regular, read_regular, staged_folder
 from factory.flavor.references import PATH_COMPONENT, find_reference
-from factory.image.engine import Engine, Operand, Word, call_engine, engine_words, find_engine, skopeo_words
+from factory.image.engine import (
+    Engine,
+    Operand,
+    Word,
+    call_engine,
+    engine_words,
+    find_engine,
+    parse_inspected,
+    skopeo_words,
+)
 from factory.image.labels import IMAGE_LABEL
 from factory.process import run
-from factory.registry.answers import check_manifest
+from factory.registry.answers import read_manifest
 from factory.registry.client import INDEXES, OCI_MANIFEST, Manifest
+from factory.registry.oci import Descriptor, ImageConfig, labels_of
 
 LAYOUT_PREFIX = "oci:"
 # podman's options for what skopeo does by itself, whatever this machine's settings say.
@@ -177,10 +187,7 @@ def read_layout(folder: Path, name: str | None) -> Layout:
         raise NotFoundError(
             f"{folder} is not there", solution="Give the folder of an OCI layout: oci:FOLDER."
         )
-    index = _json(folder / "index.json")
-    entries = index.get("manifests") or []
-    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
-        raise _damaged(folder)
+    entries = _json(folder, folder / "index.json", _Index).get("manifests") or []
     named = [item for item in entries if (item.get("annotations") or {}).get(_REFERENCE_NAME) == name]
     chosen = named if name else entries
     if len(chosen) != 1:
@@ -196,14 +203,8 @@ def read_layout(folder: Path, name: str | None) -> Layout:
     return Layout(folder=folder, name=name, manifest=_manifest(folder, entry["digest"], media_type))
 
 
-def _is_entry(item: object) -> bool:
-    """Whether this names a manifest (OCI image-spec, descriptor)."""
-    return (
-        isinstance(item, dict)
-        and isinstance(item.get("digest"), str)
-        and isinstance(item.get("mediaType", ""), str)
-        and isinstance(item.get("annotations") or {}, dict)
-    )
+class _Index(TypedDict):
+    manifests: NotRequired[list[Descriptor] | None]
 
 
 def _of_layout(reference: str, name: str | None) -> Source:
@@ -215,8 +216,10 @@ def _of_layout(reference: str, name: str | None) -> Source:
     layout = read_layout(folder or Path(reference.removeprefix(LAYOUT_PREFIX)), inner_name)
     first = next(iter(layout.manifests), None)
     config_digest = None if first is None else first.config_digest
-    config = {} if config_digest is None else _json(_blob(layout.folder, config_digest))
-    labels = _labels(layout.folder, config)
+    config: ImageConfig = {}
+    if config_digest is not None:
+        config = _json(layout.folder, _blob(layout.folder, config_digest), ImageConfig)
+    labels = labels_of(config)
     return Source(
         reference=reference,
         name=name or labels.get(IMAGE_LABEL) or layout.folder.absolute().name,
@@ -234,14 +237,14 @@ def _of_engine(reference: str, name: str | None, engine: Engine) -> Source:
             f"{engine.kind} has no image {reference}",
             solution=f"Build it first (`factory build`); `{engine.kind} image ls` shows what there is.",
         )
-    document = json.loads(found.stdout)[0]
+    document = parse_inspected(engine, found.stdout)[0]
     # docker's images are written anew for a layout, with another configuration.
     config = f"sha256:{document['Id'].removeprefix('sha256:')}" if engine.kind == "podman" else None
     labels = (document.get("Config") or {}).get("Labels") or {}
     return Source(
         reference=reference,
         name=name or labels.get(IMAGE_LABEL) or _last_component(reference),
-        size=document["Size"],
+        size=document.get("Size") or 0,
         engine=engine,
         config=config,
         labels=labels,
@@ -265,15 +268,14 @@ def _staging(source: Source, folder: Path) -> tuple[Word, ...]:
 
 def _manifest(folder: Path, digest: str, media_type: str) -> Manifest:
     try:
-        content = _blob(folder, digest).read_bytes()
+        content = read_regular(_blob(folder, digest))
     except OSError as error:
         raise _damaged(folder) from error
-    manifest = Manifest(media_type=media_type, content=content)
     try:
-        check_manifest(digest, manifest.document)
+        read_manifest(content, name=digest)
     except RegistryError as error:
         raise _damaged(folder) from error
-    return manifest
+    return Manifest(media_type=media_type, content=content)
 
 
 def _blob(folder: Path, digest: str) -> Path:
@@ -283,22 +285,11 @@ def _blob(folder: Path, digest: str) -> Path:
     return folder / "blobs" / algorithm / hexadecimal
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(folder: Path, path: Path, shape: type[T]) -> T:
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise _damaged(path.parent) from error
-    if not isinstance(document, dict):
-        raise _damaged(path.parent)
-    return document
-
-
-def _labels(folder: Path, config: dict[str, Any]) -> dict[str, str]:
-    inner = config.get("config") or {}
-    labels = (inner.get("Labels") or {}) if isinstance(inner, dict) else None
-    if not isinstance(labels, dict):
-        raise _damaged(folder)
-    return labels
+        return read_json(path, shape)
+    except (OSError, DocumentError) as error:
+        raise _damaged(folder) from error
 
 
 def _damaged(folder: Path) -> ImageError:

@@ -1,11 +1,10 @@
 """What an engine has in its storage, many references at once: starting an engine for each takes too long."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-from factory.image.engine import Engine, Operand, call_engine, require_working
+from factory.errors import EngineError
+from factory.image.engine import Engine, Inspected, Operand, call_engine, parse_inspected, require_working
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +41,13 @@ def find_all_names(engine: Engine, references: Iterable[str]) -> dict[str, Store
     if not wanted:
         return {}
     found = call_engine(engine, "image inspect", operands=wanted)
-    documents = _documents(found.stdout)
+    documents = _documents(engine, found.stdout)
     if found.status != 0 and not documents:
         require_working(engine, found.stderr)
     return {
         tag: StoredImage(
             id=document["Id"].removeprefix("sha256:"),
-            labels=_labels(document),
+            labels=(document.get("Config") or {}).get("Labels") or {},
             size=document.get("Size") or 0,
             created=document.get("Created") or "",
         )
@@ -57,13 +56,8 @@ def find_all_names(engine: Engine, references: Iterable[str]) -> dict[str, Store
     }
 
 
-def _documents(text: str) -> list[dict[str, Any]]:
+def _documents(engine: Engine, text: str) -> list[Inspected]:
     try:
-        documents = json.loads(text)
-    except ValueError:
+        return parse_inspected(engine, text)
+    except EngineError:  # none of them is there, or the engine does not work
         return []
-    return documents if isinstance(documents, list) else []
-
-
-def _labels(document: dict[str, Any]) -> dict[str, str]:
-    return dict((document.get("Config") or {}).get("Labels") or {})

@@ -1,6 +1,5 @@
 """What the function of a test is given: the image, its containers, and what other tests found out already."""
 
-import json
 import math
 import re
 import time
@@ -10,7 +9,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from factory.errors import ImageTestError
+from factory.documents import parse_json
+from factory.errors import DocumentError, ImageTestError
 from factory.image_tests.container import STRICT, Background, Conditions, Containers, Ran
 from factory.image_tests.subject import BaseImage, Subject
 
@@ -178,8 +178,6 @@ def documents(output: str, *, key: str) -> list[dict[str, Any]]:
 
 def _object(text: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(text)
-    # An image may print anything: numbers that are too long, or nested too deep.
-    except (ValueError, RecursionError):
+        return parse_json(text, dict[str, Any], source="a line of a process")
+    except DocumentError:
         return None
-    return found if isinstance(found, dict) else None

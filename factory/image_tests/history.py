@@ -1,9 +1,11 @@
 """How an image was made, step by step, as the engine tells it."""
 
-import json
 import re
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
+from factory.documents import Size, parse_json
+from factory.errors import ImageTestError
 from factory.image.engine import Engine, Operand, call_engine
 
 LOGIN_IN_URL = re.compile(r"(?<=://)[^/\s:@\"']+:(?!\$)[^/\s@\"'$]+(?=@)")
@@ -20,6 +22,7 @@ _SECRET_NAME = re.compile(
 )
 _PLAIN = re.compile(r"[+-]?[\d._]*|true|false|yes|no|on|off|none|null", re.IGNORECASE)
 _HIDDEN = "****"
+_SOURCE = "the history of an image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +47,26 @@ def history_of(engine: Engine, image: str) -> tuple[Step, ...]:
 def parse_history(text: str) -> tuple[Step, ...]:
     """The steps of podman's JSON array, or of docker's lines of JSON; both have the last step first."""
     if text.startswith("["):
-        steps = [step_of(step.get("size") or 0, step.get("CreatedBy") or "") for step in json.loads(text)]
+        listed = parse_json(text, list[_PodmanStep], source=_SOURCE, error=ImageTestError)
+        steps = [step_of(step.get("size") or 0, step.get("CreatedBy") or "") for step in listed]
     else:
-        lines = [json.loads(line) for line in text.splitlines() if line.strip()]
+        lines = [
+            parse_json(line, _DockerStep, source=_SOURCE, error=ImageTestError)
+            for line in text.split("\n")
+            if line.strip()
+        ]
         steps = [step_of(_bytes(step.get("Size", "0B")), step.get("CreatedBy", "")) for step in lines]
     return tuple(reversed(steps))
+
+
+class _PodmanStep(TypedDict):
+    size: NotRequired[Size | None]
+    CreatedBy: NotRequired[str | None]
+
+
+class _DockerStep(TypedDict):
+    Size: NotRequired[str]
+    CreatedBy: NotRequired[str]
 
 
 def step_of(size: int, text: str) -> Step:

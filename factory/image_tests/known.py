@@ -1,6 +1,5 @@
 """What the tests know to be missing and why that is well: read from ``known.toml``."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -8,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from factory.documents import parse_toml
 from factory.errors import ImageTestError
 
 
@@ -71,7 +71,7 @@ def parse_known(text: str) -> Known:
     Raises:
         ImageTestError: an entry lacks a key, has an unknown one, or gives no reason.
     """
-    table = tomllib.loads(text)
+    table = parse_toml(text, dict[str, Any], source="known.toml", error=ImageTestError)
     return Known(
         modules=tuple(
             KnownModule(**_strings(entry, ("module", "what", "reason"))) for entry in table.get("modules", ())

@@ -1,18 +1,24 @@
 """The image under test: what the engine has of it, and what the repository knows of it."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from factory.errors import ImageTestError, NotFoundError
 from factory.flavor.references import PATH_COMPONENT, find_reference
 from factory.flavor.repository import Flavor, Repository, find_repository
 from factory.flavor.spec import Spec
 from factory.image.definitions import ImageDefinition, Kind
-from factory.image.engine import Engine, Operand, call_engine, find_image
+from factory.image.engine import (
+    Engine,
+    Inspected,
+    Operand,
+    call_engine,
+    find_image,
+    layers_of,
+    parse_inspected,
+)
 from factory.image.identity import identity_tag
 from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL
 from factory.image_tests.history import Step, history_of
@@ -156,8 +162,8 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
         reference=reference,
         name=_name(lineage, reference),
         image_id=found["Id"].removeprefix("sha256:"),
-        layers=tuple(found["RootFS"]["Layers"]),
-        size=found["Size"],
+        layers=layers_of(found),
+        size=found.get("Size") or 0,
         configuration=configuration,
         history=history_of(engine, reference),
         lineage=lineage,
@@ -174,11 +180,11 @@ def base_at_hand(engine: Engine, subject: Subject) -> BaseImage | None:
     for reference in dict.fromkeys(candidates):
         # A label is anybody's: what it names is looked up only if it can be an image.
         document = _inspect(engine, reference) if find_reference(reference) else None
-        layers = tuple(document["RootFS"]["Layers"]) if document else ()
+        layers = layers_of(document) if document else ()
         if document and layers and layers == subject.layers[: len(layers)]:
             configuration = _configuration(document)
             return BaseImage(
-                image_id=str(document["Id"]).removeprefix("sha256:"),
+                image_id=document["Id"].removeprefix("sha256:"),
                 environment=configuration.environment,
                 entrypoint=configuration.entrypoint,
                 history=history_of(engine, reference),
@@ -191,7 +197,7 @@ def _references(definition: ImageDefinition) -> tuple[str, ...]:
     return tuple(f"localhost/{definition.name}:{tag}" for tag in tags)
 
 
-def _first(engine: Engine, references: tuple[str, ...], asked: str) -> tuple[str, dict[str, Any]]:
+def _first(engine: Engine, references: tuple[str, ...], asked: str) -> tuple[str, Inspected]:
     for reference in references:
         if (document := _inspect(engine, reference)) is not None:
             return reference, document
@@ -204,16 +210,13 @@ def _first(engine: Engine, references: tuple[str, ...], asked: str) -> tuple[str
     )
 
 
-def _inspect(engine: Engine, reference: str) -> dict[str, Any] | None:
+def _inspect(engine: Engine, reference: str) -> Inspected | None:
     shown = call_engine(engine, "image inspect", operands=[Operand.image(reference)])
-    if shown.status != 0:
-        return None
-    document: dict[str, Any] = json.loads(shown.stdout)[0]
-    return document
+    return parse_inspected(engine, shown.stdout)[0] if shown.status == 0 else None
 
 
-def _configuration(document: Mapping[str, Any]) -> Configuration:
-    config = document["Config"]
+def _configuration(document: Inspected) -> Configuration:
+    config = document.get("Config") or {}
     return Configuration(
         environment=dict(entry.partition("=")[::2] for entry in config.get("Env") or ()),
         entrypoint=tuple(config.get("Entrypoint") or ()),

@@ -6,12 +6,12 @@ uv's own order, observed: the environment, an ``[[index]]`` with ``default``, ``
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from factory.errors import IndexAccessError
+from factory.documents import read_toml, require_shape
+from factory.errors import DocumentError, IndexAccessError
 from factory.index.home import home_folder
 
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
@@ -90,20 +90,31 @@ def _indexes(path: Path) -> tuple[object, ...]:
     """The index by each of the three settings, what counts most first; None where one is not there."""
     document = _document(path)
     try:
-        defaults = [index for index in document.get("index", []) if index.get("default")]
-        of_index = [
-            f"{index['name']}={index['url']}" if "name" in index else index["url"] for index in defaults
-        ]
-        of_pip = document.get("pip", {}).get("index-url")
-    except (AttributeError, KeyError, TypeError) as error:
+        settings = require_shape(document, _Settings, source=str(path))
+    except DocumentError as error:
         raise _unreadable(path, error) from error
-    return next(iter(of_index), None), of_pip, document.get("index-url")
+    defaults = [index for index in settings.get("index", []) if index.get("default")]
+    of_index = [f"{index['name']}={index['url']}" if "name" in index else index["url"] for index in defaults]
+    return next(iter(of_index), None), settings.get("pip", {}).get("index-url"), settings.get("index-url")
+
+
+class _Index(TypedDict):
+    url: str
+    name: NotRequired[str]
+    default: NotRequired[bool]
+
+
+_Pip = TypedDict("_Pip", {"index-url": NotRequired[str]})
+_Settings = TypedDict(
+    "_Settings",
+    {"index": NotRequired[list[_Index]], "pip": NotRequired[_Pip], "index-url": NotRequired[str]},
+)
 
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_toml(path, dict[str, Any])
+    except (OSError, DocumentError) as error:
         raise _unreadable(path, error) from error
 
 

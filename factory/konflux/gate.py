@@ -1,10 +1,12 @@
 """Whether the outcomes that a pipeline's checks told let it go on."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from factory.console import Table
+from factory.documents import parse_json
+from factory.errors import DocumentError
 from factory.konflux.test_output import Result
 
 _HINDERING = frozenset({Result.FAILURE, Result.ERROR})
@@ -65,11 +67,12 @@ def _judged(position: int, word: str) -> Judged:
     bare = word.lstrip().startswith("{") or "=" not in word
     name, text = ("", word) if bare else word.split("=", maxsplit=1)
     task = _plain(name)
+    content: dict[str, Any] = {}
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        content = None
-    problem = _problem(content)
+        content = parse_json(text, dict[str, Any], source="the TEST_OUTPUT")
+        problem = _problem(content)
+    except DocumentError:
+        problem = "not an object of JSON"
     if problem is not None:
         told = _plain(text[:_SHOWN]) or "nothing"
         note = f"no TEST_OUTPUT: {problem}; it told {told}"
@@ -89,10 +92,8 @@ def _subject(note: str) -> str:
     return subject if colon and len(subject) <= _SHOWN else ""
 
 
-def _problem(content: object) -> str | None:
-    """Why something is no ``TEST_OUTPUT``; None where it is one."""
-    if not isinstance(content, Mapping):
-        return "not an object of JSON"
+def _problem(content: Mapping[str, object]) -> str | None:
+    """Why an object is no ``TEST_OUTPUT``; None where it is one."""
     if content.get("result") not in list(Result):
         return f"no result that is one of {', '.join(Result)}"
     if not isinstance(content.get("timestamp"), str):

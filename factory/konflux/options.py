@@ -1,6 +1,5 @@
 """Settings that are given as options: written into ``factory.toml``, so that `factory check` knows them."""
 
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import partial
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import tomlkit
 
+from factory.documents import parse_toml_for_edit
 from factory.errors import KonfluxError, SpecError
 from factory.konflux.settings import (
     DEFAULTS,
@@ -100,18 +100,18 @@ def _check(given: Mapping[str, str]) -> None:
 
 def _changed(text: str, changes: Iterable[Changed]) -> str:
     """The text with other values in it, in whichever of TOML's ways its table is written."""
-    document = tomlkit.parse(text)
+    document = parse_toml_for_edit(text, source=SETTINGS_FILE)
     table = document.setdefault(TABLE, tomlkit.table())
-    if not isinstance(table, MutableMapping):  # tomllib has found one there
+    if not isinstance(table, MutableMapping):  # `read_document` has found one there
         raise KonfluxError(f"{SETTINGS_FILE}: {TABLE} is not a table", solution=f"Write it as [{TABLE}].")
     for change in changes:
         table[change.key] = change.new
     new = tomlkit.dumps(document)
     if "\r\n" in text and "\n" not in text.replace("\r\n", ""):
         new = new.replace("\r\n", "\n").replace("\n", "\r\n")
-    wanted = tomllib.loads(text)
+    wanted = read_document(text)
     wanted[TABLE] = wanted.get(TABLE, {}) | {change.key: change.new for change in changes}
-    if tomllib.loads(new) != wanted:  # never write what says something else
+    if read_document(new) != wanted:  # never write what says something else
         raise KonfluxError(
             f"{SETTINGS_FILE}: the options cannot be written into [{TABLE}] as it stands there",
             solution=f"Write one table [{TABLE}], its own keys before [{TABLE}.timeouts] and the like.",

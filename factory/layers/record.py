@@ -7,10 +7,11 @@ from typing import Any
 
 import tomlkit
 
-from factory.errors import LockFileError
+from factory.documents import parse_toml_for_edit
+from factory.errors import LockFileError, SpecError
 from factory.files import exclusive, write_whole
 from factory.flavor.layers import ACCELERATOR, REST, PackageLayer, default_layers, layer_of
-from factory.flavor.project import PROJECT_FILE
+from factory.flavor.project import PROJECT_FILE, read_project_text
 from factory.flavor.repository import Flavor
 from factory.layers.choose import SHARE, SizedPackage, choose_layers
 from factory.layers.epochs import layer_epochs
@@ -122,7 +123,7 @@ def write_layers(flavor: Flavor, *, wheels: Path | None = None, dry_run: bool = 
     if differs and not dry_run:
         with exclusive(flavor.folder):
             path = flavor.folder / PROJECT_FILE
-            write_whole(path, with_layers(path.read_bytes().decode(), chosen).encode())
+            write_whole(path, with_layers(read_project_text(flavor.folder), chosen).encode())
     if not dry_run:
         # Also where nothing differs: a run that was killed may have recorded them and rendered nothing.
         sync_flavor(Flavor(flavor.folder))
@@ -137,7 +138,7 @@ def write_layers(flavor: Flavor, *, wheels: Path | None = None, dry_run: bool = 
 
 def with_layers(text: str, layers: Sequence[PackageLayer]) -> str:
     """The ``pyproject.toml`` of a flavor with these layers, and nothing else changed."""
-    document = tomlkit.parse(text)
+    document = parse_toml_for_edit(text, source=PROJECT_FILE, error=SpecError)
     tool: Any = document["tool"]
     table: Any = tool["factory"].get("layers")
     if table is None:

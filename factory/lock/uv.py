@@ -7,10 +7,10 @@ import re
 import sys
 import tempfile
 import threading
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NotRequired, TypedDict
 from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import Requirement
@@ -18,6 +18,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from uv import find_uv_bin
 
+from factory.clock import seconds_since_1970
+from factory.documents import Size, read_toml
 from factory.errors import IndexAccessError, ProgramError, ResolutionError
 from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
 from factory.flavor.references import PLATFORMS
@@ -141,7 +143,7 @@ def resolve(request: Request) -> tuple[Package, ...] | NoSolution:
             if (damaged := damage(explanation)) is not None:
                 raise damaged
             return NoSolution(explanation=explanation)
-        packages = _packages(tomllib.loads(output.read_text(encoding="utf-8")))
+        packages = _packages(output)
     return _without_what_nobody_requires(request, packages)
 
 
@@ -306,40 +308,59 @@ def _preferences(request: Request) -> str:
     return "\n".join(('lock-version = "1.0"\ncreated-by = "factory"\n', *entries))
 
 
-def _packages(pylock: Mapping[str, object]) -> tuple[Package, ...]:
+_PylockWheel = TypedDict(
+    "_PylockWheel",
+    {
+        "url": NotRequired[str],
+        "path": NotRequired[str],
+        "hashes": NotRequired[dict[str, str]],
+        "size": NotRequired[Size],
+        "upload-time": NotRequired[dt.datetime],
+    },
+)
+
+
+class _PylockPackage(TypedDict):
+    name: str
+    version: NotRequired[str]
+    wheels: NotRequired[list[_PylockWheel]]
+
+
+class _Pylock(TypedDict):
+    packages: NotRequired[list[_PylockPackage]]
+
+
+def _packages(path: Path) -> tuple[Package, ...]:
     """The packages of a pylock.toml (PEP 751). Markers are dropped: the platform is one and known."""
-    entries = pylock.get("packages", [])
-    if not isinstance(entries, list):
-        raise ProgramError("uv wrote a pylock.toml without packages", solution="Use a current uv.")
-    return tuple(_package(entry) for entry in entries)
+    pylock = read_toml(path, _Pylock, error=ProgramError, solution="Use a current uv.")
+    return tuple(_package(entry) for entry in pylock.get("packages", []))
 
 
-def _package(entry: Mapping[str, object]) -> Package:
-    name, version, wheels = entry["name"], entry.get("version"), entry.get("wheels", [])
-    if not isinstance(name, str) or not isinstance(version, str) or not isinstance(wheels, list):
+def _package(entry: _PylockPackage) -> Package:
+    if "version" not in entry:
         raise ResolutionError(
-            f"{name} comes from a URL or a folder, and a lock holds only what the index has",
+            f"{entry['name']} comes from a URL or a folder, and a lock holds only what the index has",
             solution="Put it on the index, and require it by name and version.",
         )
     return Package(
-        name=canonicalize_name(name), version=version, wheels=tuple(_wheel(wheel) for wheel in wheels)
+        name=canonicalize_name(entry["name"]),
+        version=entry["version"],
+        wheels=tuple(_wheel(wheel) for wheel in entry.get("wheels", [])),
     )
 
 
-def _wheel(entry: Mapping[str, object]) -> Wheel:
-    url, path, hashes = entry.get("url"), entry.get("path"), entry.get("hashes")
-    parts = urlsplit(str(url or ""))
-    location = Path(unquote(parts.path) if url else str(path))
-    digest = hashes.get("sha256") if isinstance(hashes, dict) else None
+def _wheel(entry: _PylockWheel) -> Wheel:
+    url, uploaded = entry.get("url", ""), entry.get("upload-time")
+    parts = urlsplit(url)
+    location = Path(unquote(parts.path) if url else entry.get("path", ""))
     local = location if parts.scheme in {"", "file"} else None
-    size, uploaded = entry.get("size"), entry.get("upload-time")
     return Wheel(
         file_name=location.name,
-        sha256=digest if isinstance(digest, str) else None,
+        sha256=entry.get("hashes", {}).get("sha256"),
         local=local,
         # Of a wheel of a folder uv sees a stand-in (`factory.lock.find_links`).
-        size=size if isinstance(size, int) and local is None else None,
-        uploaded=int(uploaded.timestamp()) if isinstance(uploaded, dt.datetime) and local is None else None,
+        size=entry.get("size") if local is None else None,
+        uploaded=None if uploaded is None or local is not None else seconds_since_1970(uploaded),
     )
 
 

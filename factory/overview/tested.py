@@ -1,10 +1,11 @@
 """What the last tests of an image on this machine said."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
+from factory.documents import read_json
+from factory.errors import DocumentError
 from factory.files import WORK_FOLDER
 
 REPORTS = Path(WORK_FOLDER) / "reports"
@@ -23,6 +24,17 @@ class Tested:
     current: bool
 
 
+class _Outcome(TypedDict):
+    status: str
+
+
+class _Report(TypedDict):
+    level: str
+    started: str
+    outcomes: list[_Outcome]
+    selected: NotRequired[bool]
+
+
 def last_test(root: Path, name: str, tag: str | None) -> Tested | None:
     """The last report of an image: of its identity now, else of any; None where there is none.
 
@@ -37,16 +49,16 @@ def last_test(root: Path, name: str, tag: str | None) -> Tested | None:
 
 def _read(path: Path, *, current: bool) -> Tested | None:
     try:
-        report: dict[str, Any] = json.loads(path.read_bytes())
-        # A run of tests that were chosen by name does not speak for its level.
-        if report.get("selected"):
-            return None
-        outcomes = [outcome["status"] for outcome in report["outcomes"]]
-        return Tested(
-            level=report["level"],
-            passed=not {"failed", "error"} & set(outcomes),
-            started=report["started"],
-            current=current,
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        report = read_json(path, _Report)
+    except (OSError, DocumentError):
         return None
+    # A run of tests that were chosen by name does not speak for its level.
+    if report.get("selected"):
+        return None
+    outcomes = {outcome["status"] for outcome in report["outcomes"]}
+    return Tested(
+        level=report["level"],
+        passed=not {"failed", "error"} & outcomes,
+        started=report["started"],
+        current=current,
+    )

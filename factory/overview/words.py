@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Literal
 
+from factory.clock import parse_moment
 from factory.console import human_size
 from factory.overview.standing import ImageStanding, Overview
 from factory.pages.look import age
@@ -107,8 +108,4 @@ def _moment(text: str | None) -> dt.datetime | None:
     whole, dot, rest = text.partition(".")
     digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
     zone = rest[len(digits) :]
-    try:
-        moment = dt.datetime.fromisoformat(f"{whole}{dot}{digits[:_FRACTION_DIGITS]}{zone}")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+    return parse_moment(f"{whole}{dot}{digits[:_FRACTION_DIGITS]}{zone}")

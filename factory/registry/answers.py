@@ -1,15 +1,20 @@
 """What stands in the requests to a registry and in its answers: paths, media types, lists, error codes."""
 
-import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import quote
 
-from factory.errors import RegistryError
+from factory.documents import parse_json, require_shape
+from factory.errors import DocumentError, RegistryError
+from factory.registry.oci import Descriptor, ManifestDocument
 from factory.registry.transport import Answer
 
 _SCHEMA_VERSION = 2
+_ANSWERS = "Look at the address of the registry: something else may answer there."
+_NO_MANIFEST = (
+    "Look at the registry's address, and at what stands before it, such as a login page; push the image "
+    "again where it is damaged."
+)
 
 
 def path_of(repository: str, kind: str, reference: str) -> str:
@@ -23,7 +28,7 @@ def media_type_of(answer: Answer) -> str:
     return media_type
 
 
-def platform_of(item: Mapping[str, Any]) -> str:
+def platform_of(item: Descriptor) -> str:
     """``OS/ARCHITECTURE`` of a manifest that an index names."""
     platform = item.get("platform") or {}
     return f"{platform.get('os', '')}/{platform.get('architecture', '')}"
@@ -35,47 +40,52 @@ def strings_of(answer: Answer, key: str) -> list[str]:
     Raises:
         RegistryError: it is no such page.
     """
-    try:
-        listed = json.loads(answer.content).get(key) or []
-    except (ValueError, AttributeError):
-        listed = None
-    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
-        raise RegistryError(
-            f"what was read as a page of {key} of a registry is none",
-            solution="Look at the address of the registry: something else may answer there.",
-        )
-    return listed
+    source = f"a page of {key} of a registry"
+    page = parse_json(answer.content, dict[str, Any], source=source, error=RegistryError, solution=_ANSWERS)
+    return require_shape(
+        page.get(key) or [], list[str], source=source, error=RegistryError, solution=_ANSWERS
+    )
 
 
 def error_code_of(answer: Answer) -> str:
     """The first of the specification's error codes; its message is not repeated."""
     try:
-        code = json.loads(answer.content)["errors"][0]["code"]
-    except (ValueError, LookupError, TypeError):
+        (error, *_) = parse_json(answer.content, _Errors, source="")["errors"]
+    except (DocumentError, ValueError):
         return ""
-    return code if isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code) else ""
+    return error["code"] if re.fullmatch(r"[A-Z_]{1,40}", error["code"]) else ""
 
 
-def check_manifest(name: str, document: Mapping[str, Any]) -> None:
-    """See to it that what was given as a manifest is one, or an index (OCI image-spec, schema version 2).
+class _Error(TypedDict):
+    code: str
+
+
+class _Errors(TypedDict):
+    errors: list[_Error]
+
+
+def read_manifest(content: bytes, *, name: str) -> ManifestDocument:
+    """Read a manifest or an index (OCI image-spec, schema version 2).
 
     A page of a proxy that asks for a login is an answer too, with status 200.
 
     Raises:
-        RegistryError: it is not.
+        RegistryError: it is none; ``name`` says in the message what it was given for.
     """
-    lists = [document.get("layers") or [], document.get("manifests") or []]
-    named = [item for items in lists if isinstance(items, list) for item in items]
-    named += [document["config"]] if document.get("config") else []
-    whole = all(isinstance(items, list) for items in lists) and all(
-        isinstance(item, dict) and isinstance(item.get("digest"), str) for item in named
+    document = parse_json(
+        content,
+        ManifestDocument,
+        source=f"what was given for {name}",
+        error=RegistryError,
+        solution=_NO_MANIFEST,
     )
-    if document.get("schemaVersion") != _SCHEMA_VERSION or not whole:
+    if document["schemaVersion"] != _SCHEMA_VERSION:
         raise RegistryError(
-            f"what was given for {name} is no manifest of an image",
-            solution="Look at the registry's address, and at what stands before it, such as a login page; "
-            "push the image again where it is damaged.",
+            f"what was given for {name} is no manifest of an image, but of schema version "
+            f"{document['schemaVersion']}",
+            solution=_NO_MANIFEST,
         )
+    return document
 
 
 def damaged(name: str, wanted: str, found: str) -> RegistryError:

@@ -6,16 +6,17 @@ Azure's registries, Harbor), to a service that is known to belong to the registr
 registry's ``token-host`` in factory.toml names; to nothing else.
 """
 
-import json
 import re
 import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypedDict
 
 import httpx
 
-from factory.errors import RegistryError
+from factory.documents import parse_json
+from factory.errors import DocumentError, RegistryError
 from factory.http.origins import Origin, origin_of
 from factory.registry.declared import Registry
 
@@ -24,6 +25,7 @@ _PARAMETER = re.compile(r'([A-Za-z_]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _DEFAULT_SECONDS, _MARGIN_SECONDS, _LEAST_SECONDS = 60.0, 10.0, 5.0
 # By their documentation; most registries have their token service at their own origin.
 _KNOWN_SERVICES = {"registry-1.docker.io": "auth.docker.io", "registry.gitlab.com": "gitlab.com"}
+_MOST_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,13 @@ def _named_services(own: Origin, registry: Registry) -> set[Origin]:
     return {origin_of(f"https://{host}/") for host in (known, registry.token_host) if host}
 
 
+class _Token(TypedDict, total=False):
+    token: str | None
+    access_token: str | None
+    # Of any type: services send numbers as texts, and what is no number counts as none.
+    expires_in: object
+
+
 def read_token(content: bytes, *, host: str) -> tuple[str, float]:
     """A token from the answer of a token service, and for how many seconds it holds.
 
@@ -126,14 +135,17 @@ def read_token(content: bytes, *, host: str) -> tuple[str, float]:
         RegistryError: the answer holds none. The message does not repeat it.
     """
     try:
-        document = json.loads(content)
-        token = document.get("token") or document.get("access_token")
-        seconds = document.get("expires_in")
-    except (ValueError, AttributeError):
-        token = seconds = None
-    if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
+        document = parse_json(content, _Token, source="the answer")
+    except DocumentError:
+        document = _Token()
+    token = document.get("token") or document.get("access_token") or ""
+    if not (token and token.isascii() and token.isprintable()):
         raise RegistryError(
             f"the token service of {host} gave no token",
             solution="Log in again (`podman login`), or ask the owners of the registry.",
         )
-    return token, float(seconds) if isinstance(seconds, int | float) else _DEFAULT_SECONDS
+    seconds = document.get("expires_in")
+    if not isinstance(seconds, int | float):
+        return token, _DEFAULT_SECONDS
+    # Bounded before it is a float, which 10^400 cannot be.
+    return token, float(min(max(seconds, 0), _MOST_SECONDS))

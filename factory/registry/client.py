@@ -5,33 +5,34 @@ of an image's); a reference is a tag or a digest (``sha256:`` and 64 hex digits)
 None; what a registry refuses, or does not do, is a `RegistryError`.
 """
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 from urllib.parse import urljoin
 
 import httpx
 
+from factory.documents import parse_json
 from factory.errors import RegistryError
 from factory.index.parallel import in_parallel
 from factory.index.patience import Patience
 from factory.registry.answers import (
-    check_manifest,
     damaged,
     error_code_of,
     media_type_of,
     path_of,
     platform_of,
+    read_manifest,
     strings_of,
 )
 from factory.registry.credentials import Credentials
 from factory.registry.declared import Registry
 from factory.registry.login import Login
+from factory.registry.oci import ImageConfig, ManifestDocument, labels_of
 from factory.registry.transport import Answer, Transport
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -60,13 +61,13 @@ class Manifest:
         return f"sha256:{sha256(self.content).hexdigest()}"
 
     @cached_property
-    def document(self) -> dict[str, Any]:
-        """What it says (OCI image-spec); empty where it is no JSON object."""
-        try:
-            document = json.loads(self.content)
-        except ValueError:
-            return {}
-        return document if isinstance(document, dict) else {}
+    def document(self) -> ManifestDocument:
+        """What it says (OCI image-spec).
+
+        Raises:
+            RegistryError: it is no manifest, which those that a `RegistryClient` gives are.
+        """
+        return read_manifest(self.content, name="an image")
 
     @property
     def is_index(self) -> bool:
@@ -83,7 +84,7 @@ class Manifest:
     def config_digest(self) -> str | None:
         """The digest of the image's configuration, which an engine calls its ID; None for an index."""
         config = self.document.get("config")
-        return config.get("digest") if isinstance(config, dict) else None
+        return None if config is None else config["digest"]
 
     @property
     def children(self) -> tuple[str, ...]:
@@ -178,7 +179,7 @@ class RegistryClient:
         said = reference if _DIGEST.fullmatch(reference) else answer.headers.get("Docker-Content-Digest", "")
         if _DIGEST.fullmatch(said) and manifest.digest != said:
             raise damaged(self._name(repository, reference), said, manifest.digest)
-        check_manifest(self._name(repository, reference), manifest.document)
+        read_manifest(manifest.content, name=self._name(repository, reference))
         return manifest
 
     def image_manifest(
@@ -197,9 +198,7 @@ class RegistryClient:
         chosen = chosen or next((item for item in named if platform_of(item) != "unknown/unknown"), None)
         return None if chosen is None else self.manifest(repository, chosen["digest"])
 
-    def config(
-        self, repository: str, reference: str, *, platform: str = "linux/amd64"
-    ) -> dict[str, Any] | None:
+    def config(self, repository: str, reference: str, *, platform: str = "linux/amd64") -> ImageConfig | None:
         """An image's configuration (OCI image-spec), through an index where there is one; None without one.
 
         Raises:
@@ -211,12 +210,9 @@ class RegistryClient:
             return None
         content = self.blob(repository, digest)
         try:
-            document = json.loads(content or b"")
-        except ValueError:
-            document = None
-        if not isinstance(document, dict):
-            raise self._unreadable(repository, reference)
-        return document
+            return parse_json(content or b"", ImageConfig, source="", error=RegistryError)
+        except RegistryError as error:
+            raise self._unreadable(repository, reference) from error
 
     def labels(self, repository: str, reference: str) -> dict[str, str] | None:
         """The labels of an image; None where there is none.
@@ -227,11 +223,7 @@ class RegistryClient:
         config = self.config(repository, reference)
         if config is None:
             return None
-        inner = config.get("config") or {}
-        labels = (inner.get("Labels") or {}) if isinstance(inner, dict) else None
-        if not isinstance(labels, dict):
-            raise self._unreadable(repository, reference)
-        return {str(key): str(value) for key, value in labels.items()}
+        return labels_of(config)
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """Whether a repository has a layer or a configuration (``HEAD …/blobs/…``).

@@ -5,14 +5,14 @@ with the word ``get``, the registry on its standard input, and JSON on its stand
 shown nowhere.
 """
 
-import json
 import re
 import shutil
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
-from factory.errors import ProgramError, RegistryError
+from factory.documents import parse_json
+from factory.errors import DocumentError, ProgramError, RegistryError
 from factory.http.origins import is_loopback
 from factory.process import run
 from factory.registry.declared import Registry
@@ -27,6 +27,11 @@ _AMAZON = re.compile(
 _GOOGLE = re.compile(r"(?:[a-z0-9-]+-docker\.pkg\.dev|(?:[a-z]+\.)?gcr\.io)")
 # The user whose password is an access token of Google's.
 _TOKEN_USER = "oauth2accesstoken"  # noqa: S105 - a user name
+
+
+class _Helped(TypedDict):
+    Username: str
+    Secret: str
 
 
 class Credentials:
@@ -87,9 +92,9 @@ def ask_helper(name: str, server: str, environment: Mapping[str, str]) -> Login 
     if stdout is None:
         return None
     try:
-        document = json.loads(stdout)
+        document = parse_json(stdout, _Helped, source="the output of the helper")
         return Login(user=document["Username"], password=document["Secret"])
-    except (ValueError, KeyError, TypeError) as error:
+    except DocumentError as error:
         raise RegistryError(
             f"docker-credential-{name} gives no login for {server}",
             solution=f"Try `echo {server} | docker-credential-{name} get` by hand; its output is secret.",

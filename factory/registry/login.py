@@ -8,13 +8,13 @@ repositories, and the longest that fits goes first. In each file the helper prog
 
 import base64
 import binascii
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import NotRequired, Self, TypedDict
 
-from factory.errors import RegistryError
+from factory.documents import read_json
+from factory.errors import DocumentError, RegistryError
 from factory.index.home import home_folder
 
 # A helper's name and a registry; what it knows of it.
@@ -62,11 +62,11 @@ def login_for(
     """
     for path in _files(environment):
         try:
-            document = json.loads(path.read_bytes())
+            document = read_json(path, _AuthFile)
             found = _in_file(document, repository, helper)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except (OSError, ValueError, AttributeError, TypeError, binascii.Error) as error:
+        except (OSError, DocumentError, ValueError, binascii.Error) as error:
             raise RegistryError(
                 f"{path} cannot be read as a file of registry logins ({type(error).__name__})",
                 solution="Log in again with `podman login`, which writes it, or name another file in "
@@ -77,13 +77,23 @@ def login_for(
     return None
 
 
-def _in_file(document: Mapping[str, Any], repository: str, helper: Helper | None) -> Login | None:
+class _Entry(TypedDict):
+    auth: NotRequired[str | None]
+
+
+class _AuthFile(TypedDict):
+    auths: NotRequired[dict[str, _Entry] | None]
+    credHelpers: NotRequired[dict[str, str] | None]
+    credsStore: NotRequired[str | None]
+
+
+def _in_file(document: _AuthFile, repository: str, helper: Helper | None) -> Login | None:
     helpers = document.get("credHelpers") or {}
     if helper is not None:
         for key in _keys(repository, helpers):
             if (login := helper(helpers[key], key)) is not None:
                 return login
-    logins = document.get("auths", {})
+    logins = document.get("auths") or {}
     for key in _keys(repository, logins):
         # A login that a helper program keeps has an entry, and nothing in it.
         if encoded := logins[key].get("auth"):

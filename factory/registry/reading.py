@@ -1,18 +1,19 @@
 """A manifest of a registry read as a stored image: its labels, its parts, and what it is attached to."""
 
 import datetime as dt
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import httpx
 
-from factory.errors import RegistryError
+from factory.clock import parse_moment
+from factory.documents import parse_json
+from factory.errors import DocumentError, RegistryError
 from factory.index.parallel import in_parallel
 from factory.registry.answers import path_of
 from factory.registry.client import Manifest, RegistryClient
 from factory.registry.holdings import Reader, StoredImage, attached_to
+from factory.registry.oci import ImageConfig, ManifestDocument, labels_of
 
 _AT_ONCE = 16
 # Whoever builds reproducibly and knows no time writes the beginning of some count of time.
@@ -85,20 +86,18 @@ class _Reading:
             if manifest is None:
                 return None
             return self._read(manifest, known)
-        except (RegistryError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except RegistryError as error:
             # One damaged image must not hide the others; it is kept, and this is said of it.
-            reason = error.reason if isinstance(error, RegistryError) else "its manifest is none"
-            return replace(known, problem=reason)
+            return replace(known, problem=error.reason)
 
     def _read(self, manifest: Manifest, known: StoredImage) -> StoredImage:
         parts = [self._part(digest) for digest in manifest.children] if manifest.is_index else []
         blobs = dict(manifest.blobs)
         for part in parts:
             blobs.update(part.blobs)
-        subject = manifest.document.get("subject") or {}
-        subjects = {attached_to(tag) for tag in known.tags} | {subject.get("digest")}
+        subject = manifest.document.get("subject")
+        subjects = {attached_to(tag) for tag in known.tags} | {subject["digest"] if subject else None}
         config = self._config(manifest, parts)
-        labels = (config.get("config") or {}).get("Labels") or {}
         return replace(
             known,
             moment=known.moment or _created(config),
@@ -107,20 +106,20 @@ class _Reading:
             config_digest=manifest.config_digest,
             parts=manifest.children if manifest.is_index else (),
             subjects=tuple(sorted(filter(None, subjects))),
-            made=self.made_of({str(key): str(value) for key, value in labels.items()}),
+            made=self.made_of(labels_of(config)),
         )
 
     def _part(self, digest: str) -> Manifest:
         """A part of an index; one that is not there (an index may name more than was pushed) is empty."""
         part = self.client.manifest(self.repository, digest)
-        return part or Manifest(media_type="", content=b"{}")
+        return part or Manifest(media_type="", content=b'{"schemaVersion": 2}')
 
-    def _config(self, manifest: Manifest, parts: list[Manifest]) -> dict[str, Any]:
+    def _config(self, manifest: Manifest, parts: list[Manifest]) -> ImageConfig:
         chosen = next((part for part in parts if part.config_digest), None) if parts else manifest
         if chosen is None or chosen.config_digest is None:
             return {}
-        document = json.loads(self.client.blob(self.repository, chosen.config_digest) or b"null")
-        return document if isinstance(document, dict) else {}
+        content = self.client.blob(self.repository, chosen.config_digest) or b"{}"
+        return parse_json(content, ImageConfig, source="its configuration", error=RegistryError)
 
 
 def _digests(images: Iterable[StoredImage]) -> list[str]:
@@ -154,9 +153,10 @@ def _referrers(client: RegistryClient, repository: str, digests: list[str]) -> l
         if answer.status != httpx.codes.OK:
             return None
         try:
-            return [item["digest"] for item in json.loads(answer.content).get("manifests") or ()]
-        except (ValueError, LookupError, TypeError, AttributeError):
+            page = parse_json(answer.content, ManifestDocument, source="")
+        except DocumentError:
             return None
+        return [item["digest"] for item in page.get("manifests") or ()]
 
     first = ask(digests[0])
     if first is None:
@@ -165,11 +165,7 @@ def _referrers(client: RegistryClient, repository: str, digests: list[str]) -> l
     return [*first, *(digest for named in found for digest in named or ())]
 
 
-def _created(config: Mapping[str, Any]) -> dt.datetime | None:
+def _created(config: ImageConfig) -> dt.datetime | None:
     """When an image says that it was created (RFC 3339); None where it does not tell."""
-    try:
-        moment = dt.datetime.fromisoformat(config.get("created") or "")
-    except (ValueError, TypeError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-    return None if moment < _NO_TIME else moment
+    moment = parse_moment(config.get("created") or "")
+    return None if moment is None or moment < _NO_TIME else moment

@@ -1,14 +1,14 @@
 """What an image folder is started from: the templates of the kinds of images that are no flavors."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from jinja2 import TemplateError as JinjaError
 
+from factory.documents import read_toml
 from factory.errors import TemplateError
 from factory.render.render import RenderedFile
 from factory.render.templates import template_environment, templates_folder
@@ -31,6 +31,11 @@ class ImageTemplate:
     accelerators: Mapping[str, Mapping[str, Any]]
 
 
+class _Description(TypedDict):
+    arguments: list[str]
+    accelerators: NotRequired[dict[str, dict[str, Any]]]
+
+
 @cache
 def load_image_template(kind: str) -> ImageTemplate:
     """Read the templates of a kind once a run.
@@ -38,19 +43,15 @@ def load_image_template(kind: str) -> ImageTemplate:
     Raises:
         TemplateError: there are none, or their description is not whole.
     """
-    folder = templates_folder() / kind
+    folder, solution = templates_folder() / kind, f"Fix its {_TEMPLATE_FILE}."
     try:
-        description = tomllib.loads((folder / _TEMPLATE_FILE).read_text(encoding="utf-8"))
+        description = read_toml(folder / _TEMPLATE_FILE, _Description, error=TemplateError, solution=solution)
         return ImageTemplate(
             kind=kind,
             folder=folder,
             arguments=tuple(description["arguments"]),
             accelerators=description.get("accelerators", {}),
         )
-    except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
-        raise TemplateError(
-            f"the template {kind!r} cannot be read: {error}", solution=f"Mend its {_TEMPLATE_FILE}."
-        ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise TemplateError(
             f"there is no template for images of the kind {kind!r}",

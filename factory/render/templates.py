@@ -1,15 +1,15 @@
 """Template sets: where they are, which files a set makes, and the Jinja2 environment that makes them."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import factory
+from factory.documents import read_toml
 from factory.errors import TemplateError
 
 _SET_FILE = "template-set.toml"
@@ -46,17 +46,12 @@ def load_template_set(name: str) -> TemplateSet:
     """
     folder = templates_folder() / name
     try:
-        description = tomllib.loads((folder / _SET_FILE).read_text(encoding="utf-8"))
+        description = read_toml(folder / _SET_FILE, _Description, error=TemplateError)
         accelerators = {
-            path.stem: tomllib.loads(path.read_text(encoding="utf-8"))
+            path.stem: read_toml(path, dict[str, Any], error=TemplateError)
             for path in sorted((folder / "accelerators").glob("*.toml"))
         }
         files = tuple(_file(entry, frozenset(accelerators)) for entry in description["files"])
-    except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
-        raise TemplateError(
-            f"template set {name!r} cannot be read: {error}",
-            solution=f"Mend {_SET_FILE}, or the data under accelerators/.",
-        ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         known = sorted(path.parent.name for path in templates_folder().glob(f"*/{_SET_FILE}"))
         raise TemplateError(
@@ -71,7 +66,19 @@ def load_template_set(name: str) -> TemplateSet:
     )
 
 
-def _file(entry: Mapping[str, Any], accelerators: frozenset[str]) -> TemplateFile:
+class _Entry(TypedDict):
+    template: str
+    path: str
+    accelerators: NotRequired[list[str]]
+    executable: NotRequired[bool]
+    downstream: NotRequired[bool]
+
+
+class _Description(TypedDict):
+    files: list[_Entry]
+
+
+def _file(entry: _Entry, accelerators: frozenset[str]) -> TemplateFile:
     path = PurePosixPath(entry["path"])
     if path.is_absolute() or ".." in path.parts:
         raise TemplateError(

@@ -1,13 +1,13 @@
 """The bill that stands in a flavor folder, read back: as it was written, or not at all."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from packageurl import PackageURL
 
-from factory.errors import SbomError
-from factory.files import storage_error
+from factory.documents import parse_json
+from factory.errors import DocumentError, SbomError
+from factory.files import read_regular, storage_error
 from factory.render.drift import SBOM_FILE
 from factory.sbom.document import digest_of, identifier
 from factory.sbom.inventory import (
@@ -41,7 +41,7 @@ def committed_bytes(folder: Path) -> bytes | None:
     """
     path = folder / SBOM_FILE
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -58,14 +58,14 @@ def parse_bill(content: bytes) -> Inventory:
         SbomError: it does not stand as it was written, or is no bill of ours.
     """
     try:
-        document = json.loads(content)
+        document = parse_json(content, dict[str, Any], source=SBOM_FILE)
         (contents,) = document["metadata"].pop("properties")
         serial = document.pop("serialNumber")
         found = digest_of(document)
         if contents != {"name": CONTENTS, "value": found} or serial != identifier(found).urn:
             raise _unlike("was edited after it was written")
         return _inventory(document)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (DocumentError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unlike("is no bill of materials that `factory sbom` wrote") from error
 
 

@@ -7,7 +7,6 @@ No time and no random number: equal inventories give equal bytes. What the docum
 serial number is under a digest of its own, so that an edit shows (`factory.sbom.committed`).
 """
 
-import json
 from typing import Any
 
 from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, Property, XsUri
@@ -18,6 +17,7 @@ from cyclonedx.model.tool import ToolRepository
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.spdx import is_supported_id
 
+from factory.documents import parse_json
 from factory.sbom.document import digest_of, identifier, to_bytes
 from factory.sbom.inventory import (
     BASE_IMAGE,
@@ -51,7 +51,7 @@ def _document(inventory: Inventory) -> dict[str, Any]:
     root = _root(inventory)
     bom.metadata.component = root
     bom.register_dependency(root, bom.components)
-    document: dict[str, Any] = json.loads(JsonV1Dot6(bom).output_as_string())
+    document = parse_json(JsonV1Dot6(bom).output_as_string(), dict[str, Any], source="the bill")
     # The library has no other way to leave out the time.
     del document["serialNumber"], document["metadata"]["timestamp"]
     return document

@@ -11,10 +11,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import NormalizedName, canonicalize_name
 
-from factory.errors import AdvisoryError
+from factory.clock import parse_moment
+from factory.documents import read_json
+from factory.errors import AdvisoryError, DocumentError
 from factory.upkeep.documents import objects, one_line, optional_text, text, texts, typed
 
 _ECOSYSTEM = "PyPI"
@@ -125,8 +128,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _read(path: Path) -> Advisory:
     try:
-        return parse_advisory(json.loads(path.read_bytes()), source=str(path))
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_advisory(read_json(path, dict[str, Any]), source=str(path))
+    except (OSError, DocumentError, ValueError) as error:
         raise AdvisoryError(
             f"{path} is damaged: it is not an OSV advisory ({error})",
             solution="Fetch the advisories again, or remove what is none: a part of them tells nothing.",
@@ -197,5 +200,7 @@ def _event(event: Mapping[str, object]) -> tuple[str, str]:
 
 def _time(record: Mapping[str, object], key: str) -> dt.datetime:
     """A timestamp of RFC 3339."""
-    time = dt.datetime.fromisoformat(text(record, key))
-    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
+    time = parse_moment(text(record, key))
+    if time is None:
+        raise ValueError(f"{key} is no time of RFC 3339")
+    return time

@@ -1,17 +1,18 @@
 """Asking a service in the network about pinned versions, with pip-audit and OSV."""
 
 import importlib.util
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from factory.errors import AdvisoryError
+from factory.documents import read_json
+from factory.errors import AdvisoryError, DocumentError
 from factory.process import Finished, run
 from factory.upkeep.documents import objects, one_line, optional_text, text, texts, typed
 from factory.upkeep.osv import Vulnerability, by_name, public_version
@@ -80,8 +81,8 @@ def _ask(batch: Mapping[str, str], url: str | None) -> dict[Pinned, tuple[Vulner
             timeout=_TIMEOUT_SECONDS,
         )
         try:
-            return _read(json.loads(answer.read_bytes()))
-        except (OSError, ValueError, RecursionError) as error:
+            return _read(read_json(answer, dict[str, Any]))
+        except (OSError, DocumentError, ValueError) as error:
             raise AdvisoryError(
                 f"pip-audit could not tell: {_last_line(finished)}",
                 solution=f"Look whether {url or 'OSV'} can be reached from here, or {_OFFLINE}.",

@@ -33,6 +33,8 @@ HOSTILE_TOML = {
     "50,000 brackets": "a = " + "[" * 50_000,
     "nested arrays, closed": "a = " + "[" * 500 + "]" * 500,
     "a number of 5,000 digits": "a = 1" + "0" * 5_000,
+    "a key of 100,000 parts": ".".join("a" * 100_000) + " = 1",
+    "a table's name of 100,000 parts": "[" + ".".join(["'a'"] * 100_000) + "]",
     "the year 0": "a = 0000-01-01",
     "cut short": "[a",
 }

@@ -277,7 +277,7 @@ def test_a_folder_where_the_flavor_would_stand_is_left_alone(repository: Reposit
     ("files", "error", "says"),
     [
         ({"pyproject.toml": "[tool.factory]\n"}, SpecError, "is a flavor already"),
-        ({"pyproject.toml": "[tool"}, SpecError, "cannot be read"),
+        ({"pyproject.toml": "[tool"}, SpecError, "is not TOML"),
     ],
 )
 def test_what_cannot_be_adopted_is_refused_and_nothing_is_written(

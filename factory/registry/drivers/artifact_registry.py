@@ -4,13 +4,13 @@ Labels and layers are read through the registry's own OCI interface; lists, time
 REST API's, in which an image is a package and a manifest a version of it.
 """
 
-import datetime as dt
 import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
+from factory.clock import parse_moment
 from factory.errors import RegistryError
 from factory.http.origins import is_loopback
 from factory.registry.client import RegistryClient, open_registry
@@ -106,7 +106,7 @@ class ArtifactRegistryDriver:
     def tags(self, repository: str) -> Mapping[str, str]:
         """The tags of a package, and the digest of each."""
         resources = self.google.listed(f"{self.home.package(repository)}/tags", "tags")
-        return {_last(item["name"]): _last(item["version"]) for item in resources}
+        return {_last(item["name"]): _last(item.get("version", "")) for item in resources}
 
     def has(self, repository: str, digest: str) -> bool:
         """Whether the manifest is there now."""
@@ -142,7 +142,7 @@ class ArtifactRegistryDriver:
             Listed(
                 digest=digest,
                 tags=tuple(sorted(tags.get(digest, ()))),
-                pushed=_moment(item.get("createTime")),
+                pushed=parse_moment(item.get("createTime", "")),
             )
             for item in versions
             if (digest := _last(item["name"]))
@@ -154,7 +154,7 @@ class ArtifactRegistryDriver:
                 f"has the format {described.get('format')}, not {_FORMAT}",
                 "A repository's format cannot be changed: give the registry's url another repository.",
             )
-        location = described.get("name", "").split("/")[3:4]
+        location = str(described.get("name", "")).split("/")[3:4]
         if location != [self.home.location]:
             yield self._wrong(f"is in {'/'.join(location)}, not where its url says", "Mend the url.")
         if described.get("mode", _MODE) != _MODE:
@@ -162,7 +162,8 @@ class ArtifactRegistryDriver:
                 f"is a {described['mode']}, into which nothing is pushed",
                 "Give the registry's url a standard repository.",
             )
-        if (described.get("dockerConfig") or {}).get("immutableTags"):
+        docker = described.get("dockerConfig")
+        if isinstance(docker, dict) and docker.get("immutableTags"):
             yield self._wrong(
                 "its tags are immutable: the moving tag could not move",
                 "Turn immutable tags off; the factory never moves a tag that is not moving.",
@@ -217,10 +218,3 @@ def home_of(registry: Registry, environment: Mapping[str, str]) -> Home:
 def _last(resource: str) -> str:
     """The last part of a resource's name, as it was before it was put into a path."""
     return unquote(resource.rpartition("/")[2])
-
-
-def _moment(text: object) -> dt.datetime | None:
-    try:
-        return dt.datetime.fromisoformat(str(text))
-    except ValueError:
-        return None

@@ -1,14 +1,14 @@
 """Requests to Artifact Registry's REST API (v1), with an access token of Google's own programs."""
 
 import datetime as dt
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 from urllib.parse import urlsplit
 
 import httpx
 
+from factory.documents import parse_json, require_shape
 from factory.errors import IndexAccessError, RegistryError
 from factory.http.origins import origin_or_none
 from factory.index.connections import open_client
@@ -23,9 +23,26 @@ _DOMAIN = ".googleapis.com"
 _ENDPOINT = f"https://artifactregistry{_DOMAIN}/"
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PAGE = 500
+_SOLUTION = (
+    "Look at the login (`gcloud auth list`) and at its role: Artifact Registry Repository Administrator "
+    "creates and deletes, Reader looks."
+)
 _PATIENCE = Patience(whole_seconds=120.0)
 # Most operations are done at once, and some take minutes.
 _FIRST_PAUSE, _LONGEST_PAUSE, _MOST_POLLS = 0.1, 5.0, 60
+
+
+class Resource(TypedDict):
+    """An item of a list: a package, a tag (with the version that it names), or a version."""
+
+    name: str
+    version: NotRequired[str]
+    createTime: NotRequired[str]
+
+
+class _ResourcePage(TypedDict):
+    items: list[Resource]
+    token: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +61,7 @@ class GoogleApi:
         """
         return self._asked("GET", path, query=query)
 
-    def listed(self, path: str, key: str) -> Iterator[dict[str, Any]]:
+    def listed(self, path: str, key: str) -> Iterator[Resource]:
         """All items of a list, page by page.
 
         Raises:
@@ -54,8 +71,15 @@ class GoogleApi:
         while True:
             query: dict[str, str | int] = {"pageSize": _PAGE, **({"pageToken": token} if token else {})}
             answer = self.get(path, **query) or {}
-            yield from answer.get(key) or ()
-            token = answer.get("nextPageToken") or ""
+            page = require_shape(
+                {"items": answer.get(key) or [], "token": answer.get("nextPageToken") or ""},
+                _ResourcePage,
+                source=f"the list of {key} of {self._host}",
+                error=RegistryError,
+                solution=_SOLUTION,
+            )
+            yield from page["items"]
+            token = page["token"]
             if not token:
                 return
 
@@ -143,19 +167,18 @@ class GoogleApi:
         return self._document(answer)
 
     def _document(self, answer: httpx.Response) -> dict[str, Any]:
-        try:
-            document = json.loads(answer.content or b"{}")
-        except ValueError:
-            document = None
-        if not isinstance(document, dict):
-            raise self._refused("no JSON object")
-        return document
+        return parse_json(
+            answer.content or b"{}",
+            dict[str, Any],
+            source=f"the answer of {self._host}",
+            error=RegistryError,
+            solution=_SOLUTION,
+        )
 
     def _refused(self, reason: str) -> RegistryError:
         return RegistryError(
             f"Artifact Registry refuses or fails at {self._host}: {reason}",
-            solution="Look at the login (`gcloud auth list`) and at its role: Artifact Registry Repository "
-            "Administrator creates and deletes, Reader looks.",
+            solution=_SOLUTION,
         )
 
     @property
