@@ -75,14 +75,13 @@ def read_manifest(content: bytes, *, name: str) -> ManifestDocument:
     document = parse_json(
         content,
         ManifestDocument,
-        source=f"what was given for {name}",
+        source=f"what was given as the manifest of {name}",
         error=RegistryError,
         solution=_NO_MANIFEST,
     )
     if document["schemaVersion"] != _SCHEMA_VERSION:
         raise RegistryError(
-            f"what was given for {name} is no manifest of an image, but of schema version "
-            f"{document['schemaVersion']}",
+            f"what was given as the manifest of {name} is of schema version {document['schemaVersion']}",
             solution=_NO_MANIFEST,
         )
     return document
