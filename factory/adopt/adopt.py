@@ -14,13 +14,20 @@ from factory.adopt.draft import Draft
 from factory.adopt.evidence import Sources
 from factory.adopt.files import place_files
 from factory.adopt.folder import Folder, read_folder
-from factory.adopt.given import Given, what_the_template_gives
+from factory.adopt.given import (
+    Added,
+    Given,
+    installs_weak_dependencies,
+    what_is_added,
+    what_the_template_gives,
+)
 from factory.adopt.installed import read_locks
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.new_project import guessed, new_project
 from factory.adopt.old_lock import Named, starting_point
 from factory.adopt.old_project import read_old_project
-from factory.adopt.placement import Placement, masked, shortened
+from factory.adopt.pairs import read_pairs
+from factory.adopt.placement import Placement, masked
 from factory.adopt.variants import Chosen, choose, choose_if_clear, variants
 from factory.errors import FlavorExistsError
 from factory.flavor.repository import Repository
@@ -37,8 +44,8 @@ _IGNORE = (".dockerignore", ".containerignore")
 class Adopted:
     """What became of a folder, or would become of it where ``written`` is False.
 
-    ``placements`` holds every instruction and every file exactly once; ``notes`` what contradicted
-    what, and what is not as it was.
+    ``placements`` holds every instruction and every file exactly once; ``added`` what the folder had not
+    and the flavor has; ``notes`` what contradicted what, and what is not as it was.
     """
 
     source: Path
@@ -46,6 +53,7 @@ class Adopted:
     folder: Path
     origins: tuple[Origin, ...]
     placements: tuple[Placement, ...]
+    added: tuple[Added, ...]
     notes: tuple[str, ...]
     files: tuple[tuple[str, int], ...]
     written: bool
@@ -77,6 +85,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
         folder=created.folder,
         origins=decision.origins,
         placements=placements,
+        added=tuple(what_is_added(given, sources.dockerfile)),
         notes=tuple(
             masked(note)
             for note in (
@@ -87,6 +96,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
                 ),
                 *notes,
                 *_of_the_folder(sources),
+                *_done_otherwise(sources, given),
                 *(sources.lock.problems if sources.lock else ()),
                 *(problem for each in sources.further for problem in each.lock.problems),
             )
@@ -108,6 +118,36 @@ def _of_the_folder(sources: Sources) -> Iterator[str]:
         yield (
             f"{', '.join(ignored)} is not read: what it kept out of a COPY of a folder is copied now, "
             "where hooks.files names it. Look at that list"
+        )
+
+
+def _done_otherwise(sources: Sources, given: Given) -> Iterator[str]:
+    """What the template does as the folder does, and yet with another effect."""
+    steps = (
+        [step for step in sources.dockerfile.steps if sources.dockerfile.in_image(step)]
+        if sources.dockerfile
+        else []
+    )
+    weak = [step for step in steps if step.name == "RUN" and installs_weak_dependencies(step)]
+    if weak and not any("install_weak_deps" in step.text for step in steps):
+        yield (
+            "the template installs system packages without those that they only recommend "
+            f"(install_weak_deps=False), and {weak[0].path}, line {weak[0].line} with them: name in "
+            "hooks.system-packages what the image misses"
+        )
+    shipped = sources.downstream.steps if sources.downstream else steps
+    names = dict.fromkeys(
+        name
+        for step in shipped
+        if step.name == "ENV" and not step.in_block
+        for name, value in read_pairs(step.text) or ()
+        if given.has_variable(name, value)
+    )
+    if names:
+        yield (
+            f"{', '.join(names)}: the template sets these in the midstream build alone, {shipped[0].path} "
+            "outside of a MIDSTREAM ONLY block: where the downstream base image does not set them, name them "
+            "in hooks.environment"
         )
 
 
@@ -224,7 +264,7 @@ def _installed_by(step: Step) -> str:
     """Where something is installed by name, with what the comment above it says."""
     said = " ".join(line.lstrip("#").strip() for line in step.comment.splitlines())
     why = f"installed by {step.path}, line {step.line}, beside the lock"
-    return shortened(f"{why}: {said}" if said else why)
+    return masked(f"{why}: {said}" if said else why)
 
 
 def _asked(sources: Sources) -> tuple[list[Asked], str]:

@@ -31,7 +31,8 @@ _ORDER: tuple[Kind, ...] = (
     "own",
     "refused",
 )
-_SYSTEM = frozenset({"dnf", "dnf5", "microdnf", "yum"})
+SYSTEM = frozenset({"dnf", "dnf5", "microdnf", "yum"})
+"""The programs that install system packages in these images."""
 _HARMLESS = re.compile(
     r"-y|-q|-qy|-yq|--assumeyes|--quiet|--nodocs|--best|--refresh|--noplugins|--disableplugin=.*"
     r"|--setopt=(?:install_weak_deps|tsflags|keepcache|retries|timeout|max_parallel_downloads)=.*"
@@ -51,8 +52,8 @@ _READ_AGAIN = re.compile(r"\b(?:sh|bash|dash|ash|zsh)\s+(?:-\S+\s+)*-\w*c\b|\bev
 # Into a file, not into another stream or nowhere.
 _WRITES = re.compile(r">\|?\s*(?!&|/dev/|>|\s)")
 _GPG_OFF = re.compile(r"--nogpgcheck|gpgcheck\s*=\s*(?:0|false|no|off)\b", re.IGNORECASE)
-# What the install step writes, and what its umask of 002 and user 1001 of group 0 make of it.
-_INSTALLED = re.compile(r"(?:/opt/app-root|\$\{?VIRTUAL_ENV\}?)(?:/(?:lib|lib64)(?:/.*)?)?/?")
+INSTALLED = re.compile(r"(?:/opt/app-root|\$\{?VIRTUAL_ENV\}?)(?:/(?:lib|lib64)(?:/.*)?)?/?")
+"""Where the install step writes; its umask of 002 and user 1001 of group 0 give the rights there."""
 _GIVEN_MODE = re.compile(r"u?g\+r?wX?|[ug]*\+rX|g=u")
 _GIVEN_OWNERS = frozenset({"0", ":0", "root", ":root", "1001:0", "default:root", "default:0", "1001"})
 # The script that the template copies itself, and the modes it has there.
@@ -133,7 +134,7 @@ def read_part(text: str, variables: Mapping[str, str], *, in_block: bool) -> Par
 
 def _read(text: str, command: Command, variables: Mapping[str, str], *, in_block: bool) -> Part:
     program, arguments = command[0].rpartition("/")[2], command[1:]
-    if program in _SYSTEM:
+    if program in SYSTEM:
         return _system(text, arguments, variables, in_block=in_block)
     if (call := pip_call(command)) is not None:
         return _pip(text, call.verb, _expanded(call.arguments, variables))
@@ -165,7 +166,7 @@ def _done_anyway(text: str, program: str, paths: Sequence[str]) -> str | None:
 def _is_given_right(program: str, arguments: Sequence[str], paths: Sequence[str]) -> bool:
     """Whether files have the mode or the owner anyway: those that the install step writes."""
     if program == "fix-permissions":
-        return all(_INSTALLED.fullmatch(word) for word in paths)
+        return all(INSTALLED.fullmatch(word) for word in paths)
     first = next((word for word in arguments if not word.startswith("-")), "")
     if program == "chmod" and _ENTRY_MODE.fullmatch(first) and all(map(_ENTRY.fullmatch, paths)):
         return True
@@ -176,7 +177,7 @@ def _is_given_right(program: str, arguments: Sequence[str], paths: Sequence[str]
         "chown": first in _GIVEN_OWNERS,
         "chgrp": first in {"0", "root"},
     }
-    return known.get(program, False) and all(_INSTALLED.fullmatch(word) for word in paths)
+    return known.get(program, False) and all(INSTALLED.fullmatch(word) for word in paths)
 
 
 def _python_tool(program: str, arguments: Sequence[str]) -> str | None:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from factory.adopt.dockerfile import Step
-from factory.adopt.draft import Draft
+from factory.adopt.draft import Around, Draft
 from factory.adopt.folder import Folder
 from factory.adopt.given import Given
 from factory.adopt.placement import Placement, has_credentials, not_kept, placed
 from factory.adopt.repositories import repository_problem
-from factory.adopt.run import Around
 from factory.check.installs import is_remote
 from factory.dockerfile.shell import exec_form
 from factory.errors import SpecError

@@ -1,13 +1,18 @@
 """A hand-made Dockerfile as its steps: each instruction as it is written, its stage, and its block."""
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from factory.dockerfile.instructions import Instruction, read_instructions
+from factory.dockerfile.shell import exec_form
 from factory.dockerfile.stages import FROM, assign, expand
 from factory.downstream.blocks import Block, find_blocks
 from factory.errors import MarkerError
+
+FLAGS = re.compile(r"^(?:--[a-z]+(?:=\S+)?\s+)*")
+"""The flags at the beginning of an instruction's text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +119,13 @@ def read_dockerfile(path: str, content: bytes) -> Dockerfile:
 def references(text: str) -> frozenset[str]:
     """The names of the variables that a text refers to."""
     return frozenset(re.findall(r"\$\{?([A-Za-z_]\w*)", text))
+
+
+def shell_text(step: Step) -> str:
+    """What the shell is given: exec form as a shell line, without the flags of RUN."""
+    text = FLAGS.sub("", step.text)
+    words = exec_form(text)
+    return text if words is None else shlex.join(words)
 
 
 def _stage(text: str, outer: dict[str, str]) -> Stage:

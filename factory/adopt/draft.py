@@ -18,6 +18,18 @@ _FIRST_USER: Mapping[HookName, str] = {"midstream": "0", "before-install": "1001
 
 
 @dataclass(frozen=True, kw_only=True)
+class Around:
+    """Where an instruction of the final stage stands: its hook, and the USER and WORKDIR in force.
+
+    ``workdir`` are several where they are relative to one another.
+    """
+
+    hook: HookName
+    user: Step | None
+    workdir: tuple[Step, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Kept:
     """An instruction in a hook; ``user`` and ``workdir`` are the steps that were in force for it.
 

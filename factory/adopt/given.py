@@ -1,16 +1,16 @@
 """What the template gives a flavor anyway: variables, system packages, labels and files."""
 
-import fnmatch
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from factory.adopt.chain import split_chain
 from factory.adopt.commands import read_part
-from factory.adopt.dockerfile import read_dockerfile
+from factory.adopt.dockerfile import Dockerfile, Step, read_dockerfile, shell_text
 from factory.adopt.pairs import read_pairs
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec
+from factory.flavor.system_packages import is_installed_by, is_pin_of
 from factory.render.render import render_flavor
 
 _KEPT_PATH = re.compile(r"\$\{(\w+):\+:\$\{\1\}\}")
@@ -21,20 +21,27 @@ class Given:
     """What a rendered flavor without hooks has.
 
     ``environment`` and ``labels`` are those of its instructions, ``packages`` what dnf installs,
+    ``repositories`` the files that say where it finds them, ``links`` the symbolic links that it makes,
     ``instructions`` the text of each, in one line, ``parts`` those that its RUN instructions are chained
     from, and ``files`` the bytes of each file.
     """
 
     environment: Mapping[str, str]
     packages: tuple[str, ...]
+    repositories: tuple[str, ...]
+    links: tuple[str, ...]
     labels: frozenset[str]
     instructions: frozenset[str]
     parts: frozenset[str]
     files: Mapping[str, bytes]
 
     def has_package(self, name: str) -> bool:
-        """Whether dnf installs it already, by this name or by a pattern that it fits."""
-        return any(fnmatch.fnmatchcase(name, pattern) or name == pattern for pattern in self.packages)
+        """Return whether dnf installs it already; a pin of what it installs is more than that."""
+        return any(is_installed_by(name, entry) for entry in self.packages)
+
+    def pinned_by(self, name: str) -> str | None:
+        """Return the entry of dnf's list that a name pins, None if it pins none."""
+        return next((entry for entry in self.packages if is_pin_of(name, entry)), None)
 
     def has_variable(self, name: str, value: str) -> bool:
         """Whether it is set to the same, whichever way a search path is continued."""
@@ -53,6 +60,7 @@ def what_the_template_gives(spec: Spec) -> Given:
     environment: dict[str, str] = {}
     labels: set[str] = set()
     packages: list[str] = []
+    links: list[str] = []
     known: set[str] = set()
     for step in steps:
         if step.name == "ENV":
@@ -63,14 +71,67 @@ def what_the_template_gives(spec: Spec) -> Given:
             parts = [read_part(part, {}, in_block=True) for part in split_chain(step.text) or ()]
             known |= {part.text for part in parts}
             packages += [name for part in parts if part.kind == "packages" for name in part.names]
+            links += [part.text for part in parts if part.text.startswith("ln -s")]
     return Given(
         environment=environment,
         packages=tuple(packages),
+        repositories=tuple(path for path in files if path.endswith(".repo")),
+        links=tuple(links),
         labels=frozenset(labels),
         instructions=frozenset(step.normal for step in steps),
         parts=frozenset(known),
         files=files,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """What the template gives an image that the folder's had not: its kind, and each with its value."""
+
+    what: str
+    items: tuple[str, ...]
+
+
+def what_is_added(given: Given, dockerfile: Dockerfile | None) -> Iterator[Added]:
+    """Compare what the template gives with what the folder's own instructions give the image."""
+    steps = [step for step in dockerfile.steps if dockerfile.in_image(step)] if dockerfile else []
+    variables, labels = (
+        {name for step in steps if step.name == kind for name, _ in read_pairs(step.text) or ()}
+        for kind in ("ENV", "LABEL")
+    )
+    texts = [step.text for step in steps if step.name == "RUN"]
+    installed = [name for step in steps if step.name == "RUN" for name in _installed(step)]
+    copied = " ".join(step.text for step in steps if step.name in {"COPY", "ADD"})
+    missing = {
+        "system packages": [
+            entry
+            for entry in given.packages
+            if not any(is_installed_by(name, entry) or is_pin_of(name, entry) for name in installed)
+        ],
+        "environment": [
+            f"{name}={value}" for name, value in given.environment.items() if name not in variables
+        ],
+        "package repositories": [
+            path for path in given.repositories if not re.search(rf"(?<![\w.-]){re.escape(path)}\b", copied)
+        ],
+        "links": [link for link in given.links if not any(link in text for text in texts)],
+        "labels": sorted(given.labels - labels),
+    }
+    yield from (Added(what=what, items=tuple(items)) for what, items in missing.items() if items)
+
+
+def installs_weak_dependencies(step: Step) -> bool:
+    """Return whether a RUN instruction installs system packages with those that they only recommend."""
+    return any(True for _ in _installed(step)) and "install_weak_deps" not in step.text
+
+
+def _installed(step: Step) -> Iterator[str]:
+    """The system packages that a RUN instruction installs, in whichever way."""
+    text = shell_text(step)
+    for part in split_chain(text) or (text,):
+        found = read_part(part, step.variables, in_block=True) if part else None
+        if found is not None and found.kind in {"packages", "midstream"}:
+            yield from found.names
 
 
 def _plain(value: str) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from factory.adopt.asked import included
-from factory.adopt.dockerfile import Dockerfile, Step
+from factory.adopt.dockerfile import Dockerfile, Step, shell_text
 from factory.adopt.folder import Folder
 from factory.adopt.further import FurtherLock, read_further_locks
 from factory.adopt.old_lock import OldLock, read_old_lock, read_requirements
-from factory.adopt.run import is_install, shell_text
+from factory.adopt.run import is_install
 from factory.check.installs import operands, pip_call
 from factory.dockerfile.shell import commands
 

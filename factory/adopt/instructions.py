@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from factory.adopt.copied import copies_packages, place_copy, read_copy
 from factory.adopt.dockerfile import Dockerfile, Step, references
-from factory.adopt.draft import NO_RELATIVE, WORKDIR, Draft, HookName
+from factory.adopt.draft import NO_RELATIVE, WORKDIR, Around, Draft, HookName
 from factory.adopt.folder import Folder
 from factory.adopt.given import Given
 from factory.adopt.installed import not_taken_over
 from factory.adopt.placement import Placement, has_credentials, not_kept, placed
-from factory.adopt.run import Around, is_install, only_installs, place_builder_run, place_run
+from factory.adopt.run import is_install, only_installs, place_builder_run, place_run
 from factory.adopt.settings import CREDENTIALS, place_env, place_label
 from factory.check.dockerfiles import check_instruction
 from factory.check.indexes import second_indexes
@@ -174,7 +174,7 @@ def _checked(
     """Place a step, unless what it says must not be copied or could not stand in a hook."""
     if step.name == "RUN" and (lost := not_taken_over(step, reading.folder)) is not None:
         return not_kept(step, *lost)
-    if step.name == "RUN" and only_installs(step):
+    if step.name == "RUN" and only_installs(step, reading.draft):
         return placed(step, "template", "the install layer", _left_out(step))
     if step.name == "ENV":
         return _kept_well(step, place, around, reading)

@@ -12,6 +12,10 @@ _HEADINGS = {
     "template": "The template does this",
     "not kept": "Cannot be kept",
 }
+_ADDED = (
+    "what to do: Nothing, where that is right. A variable gets another value in hooks.environment, and a "
+    "system package another version in hooks.system-packages."
+)
 
 
 def describe(adopted: Adopted, *, place: str) -> Iterator[str | Table]:
@@ -28,6 +32,9 @@ def describe(adopted: Adopted, *, place: str) -> Iterator[str | Table]:
     if repeated:
         one = repeated[0]
         yield f"\n{len(repeated)} more of {one.path} are also in {one.repeats}, and go the same way."
+    if adopted.added:
+        lines = (f"  {each.what}\n      {', '.join(each.items)}" for each in adopted.added)
+        yield "\n".join(("", "The template adds, and the folder had not:", *lines, f"      {_ADDED}"))
     if adopted.notes:
         yield "\n".join(("", "To look at:", *(f"  {note}" for note in adopted.notes)))
     yield "\n" + _next(adopted, place)

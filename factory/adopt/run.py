@@ -1,38 +1,31 @@
 """A RUN instruction of the final stage or of a builder, placed."""
 
 import re
-import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from factory.adopt.chain import split_chain
-from factory.adopt.commands import BY_TEMPLATE, Part, read_part
-from factory.adopt.dockerfile import Step
-from factory.adopt.draft import Draft, HookName, Kept
+from factory.adopt.commands import BY_TEMPLATE, SYSTEM, Part, read_part
+from factory.adopt.dockerfile import FLAGS, Step, shell_text
+from factory.adopt.draft import Around, Draft, Kept
 from factory.adopt.given import Given
 from factory.adopt.placement import Place, Placement, not_kept, placed
-from factory.dockerfile.shell import exec_form
+from factory.adopt.rights import narrowed
+from factory.check.installs import pip_call
+from factory.dockerfile.shell import commands, exec_form
+from factory.dockerfile.stages import expand
 
-_FLAGS = re.compile(r"^(?:--[a-z]+(?:=\S+)?\s+)*")
 _DOES = {
     "install": "the install layer",
     "packages": "its list of system packages",
     "template": "the install layer",
 }
-_DROPPED = frozenset({"install", "packages", "requirements", "tools"})
+_DROPPED = frozenset({"install", "packages", "requirements", "tools", "rights"})
+# What changes the packages that dnf finds: a repository, a key, a module.
+_SETS_DNF_UP = re.compile(
+    r"yum\.repos\.d|rpm\s+--import|config-manager|subscription-manager|\bmodule\b|\.rpm\b"
+)
 _CLEANING = re.compile(r"(?:dnf5?|microdnf|yum)\s+(?:-\S+\s+)*clean\b|rm\s.*/var/cache/(?:dnf|yum)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Around:
-    """Where an instruction of the final stage stands: its hook, and the USER and WORKDIR in force.
-
-    ``workdir`` are several where they are relative to one another.
-    """
-
-    hook: HookName
-    user: Step | None
-    workdir: tuple[Step, ...]
 
 
 def read_run(step: Step) -> tuple[tuple[Part, ...], bool]:
@@ -44,21 +37,15 @@ def read_run(step: Step) -> tuple[tuple[Part, ...], bool]:
     return found, parts is not None
 
 
-def shell_text(step: Step) -> str:
-    """What the shell is given: exec form as a shell line, without the flags of RUN."""
-    text = _FLAGS.sub("", step.text)
-    words = exec_form(text)
-    return text if words is None else shlex.join(words)
-
-
 def is_install(step: Step) -> bool:
     """Whether a RUN instruction installs the lock."""
     return step.name == "RUN" and any(part.kind == "install" for part in read_run(step)[0])
 
 
-def only_installs(step: Step) -> bool:
+def only_installs(step: Step, draft: Draft) -> bool:
     """Whether a RUN instruction installs the lock, and does nothing that the template does not."""
-    parts = read_run(step)[0]
+    read = read_run(step)[0]
+    parts = [narrowed(part, draft) if part.kind == "rights" else part for part in read]
     kinds = {part.kind for part in parts}
     plain = step.instruction.heredoc is None and "install" in kinds and kinds <= BY_TEMPLATE
     return plain and not _requirements(parts)
@@ -67,17 +54,16 @@ def only_installs(step: Step) -> bool:
 def place_run(step: Step, around: Around, draft: Draft, given: Given) -> Placement:
     """Place a RUN instruction of the final stage."""
     read, plain = read_run(step)
-    parts = tuple(_known(part, draft, given) for part in read)
+    parts = tuple(_known(read, step, around, draft, given))
     kinds = {part.kind for part in parts}
     refusal = _refusal(step, parts, plain=plain)
     if refusal is not None:
         return not_kept(step, *refusal)
-    if not kinds & {"own", "midstream"} and not _requirements(parts):
+    is_late = step.in_block and "packages" in kinds and any(map(_prepares_dnf, draft.kept()))
+    if "midstream" in kinds or (step.in_block and "own" in kinds) or is_late:
+        return _midstream(step, parts, around, draft, given, plain=plain)
+    if "own" not in kinds and not _requirements(parts):
         return _packages(step, parts, draft, given)
-    if (step.in_block and "own" in kinds) or "midstream" in kinds:
-        draft.keep("midstream", _source(step), step, around.user, around.workdir)
-        why = "" if step.in_block else "system packages are midstream's"
-        return placed(step, "hook", "hooks.midstream", why)
     return _own(step, parts, around, draft, given)
 
 
@@ -87,21 +73,23 @@ def _requirements(parts: Iterable[Part]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _known(part: Part, draft: Draft, given: Given) -> Part:
-    """A part that the template has as well is no longer the folder's own.
-
-    Rights are, where something of the folder's own stands beside what the template installs.
-    """
-    if part.kind == "rights":
-        return replace(part, kind="own") if any(map(_writes_there, draft.kept())) else part
-    return replace(part, kind="template") if part.text in given.parts and part.kind == "own" else part
-
-
-def _writes_there(kept: Kept) -> bool:
-    """Whether what is kept may put files below the folder that packages are installed to."""
-    if kept.step.name in {"COPY", "ADD"}:
-        return re.search(r"\s(?:/opt/app-root|[^/\s])\S*$", kept.text.rstrip()) is not None
-    return kept.step.name == "RUN" and "/opt/app-root" in kept.text
+def _known(parts: Iterable[Part], step: Step, around: Around, draft: Draft, given: Given) -> Iterator[Part]:
+    """The parts, of which the template's own are not the folder's, and rights are for its own files alone."""
+    earlier: list[Kept] = []
+    for part in parts:
+        if part.kind == "rights":
+            found = narrowed(part, draft, earlier)
+            # Beside other commands, which stay, it is left out alone.
+            is_left_out = found.kind == "refused" and bool(earlier)
+            yield replace(found, kind="rights") if is_left_out else found
+        elif part.kind == "own" and part.text in given.parts:
+            yield replace(part, kind="template")
+        else:
+            yield part
+        if part.kind == "own":
+            earlier.append(
+                Kept(text=part.text, step=step, user=around.user, workdir=around.workdir, arguments={})
+            )
 
 
 def _refusal(step: Step, parts: tuple[Part, ...], *, plain: bool) -> tuple[str, str] | None:
@@ -168,42 +156,144 @@ def place_builder_run(step: Step, draft: Draft, *, copied: bool) -> Placement:
 
 
 def _beside(requirements: Iterable[str]) -> str:
-    return f"{', '.join(requirements)} was installed beside the lock (field note 20)"
+    return f"installed beside the lock until now (field note 20): {', '.join(requirements)}"
 
 
 def _packages(step: Step, parts: tuple[Part, ...], draft: Draft, given: Given) -> Placement:
     names = [name for part in parts if part.kind == "packages" for name in part.names]
-    own = [name for name in names if not given.has_package(name)]
+    own, said = _system_packages(names, draft, given)
     if own:
-        draft.system_packages |= dict.fromkeys(own)
         why = "" if step.in_block else "; they are midstream's: the downstream base image has to bring them"
-        return placed(step, "hook", "hooks.system-packages", f"{', '.join(own)}{why}")
+        return placed(step, "hook", "hooks.system-packages", f"{said}{why}")
     kinds = {part.kind for part in parts}
     kind = next((kind for kind in ("install", "packages") if kind in kinds), "template")
     return placed(step, "template", _DOES[kind], next((part.why for part in parts if part.why), ""))
 
 
+def _system_packages(names: Iterable[str], draft: Draft, given: Given) -> tuple[list[str], str]:
+    """Put what the template does not install into the hook; returned with what is to be said of it."""
+    own = [name for name in names if not given.has_package(name)]
+    draft.system_packages |= dict.fromkeys(own)
+    entries = {name: given.pinned_by(name) for name in own}
+    said = [
+        f"{name} in place of the template's {entry}" if entry else name for name, entry in entries.items()
+    ]
+    return own, ", ".join(said)
+
+
+def _midstream(
+    step: Step, parts: tuple[Part, ...], around: Around, draft: Draft, given: Given, *, plain: bool
+) -> Placement:
+    """Keep in the MIDSTREAM ONLY block what is the folder's own there, without what the template installs."""
+    named = [name for part in parts if part.kind in {"packages", "midstream"} for name in part.names]
+    requirements = _requirements(parts)
+    if not plain:
+        calls = commands(shell_text(step))
+        named = [expand(word, step.variables) for call in calls if call[0] in SYSTEM for word in call[1:]]
+        requirements = tuple(word for call in map(pip_call, calls) if call for word in call.packages)
+    repeated = [name for name in named if given.has_package(name)]
+    if not plain and (repeated or requirements):
+        return not_kept(
+            step,
+            f"it installs {', '.join(repeated or requirements)} in a way that cannot be taken apart, and "
+            f"{'the template does as well' if repeated else 'that belongs into the lock'}",
+            "Leave that out of it, and put the rest into hooks.midstream.",
+        )
+    draft.requirements |= dict.fromkeys(requirements, step)
+    why = [] if step.in_block else ["system packages are midstream's"]
+    why += [f"the template installs {', '.join(repeated)}"] if repeated else []
+    why += [_beside(requirements)] if requirements else []
+    to = ["hooks.midstream"]
+    if repeated or requirements or any(part.kind in {"packages", "rights"} for part in parts):
+        texts, early = _taken_apart(step, parts, draft, given)
+        _, said = _system_packages(early, draft, given)
+        to = ["hooks.midstream"] * bool(texts) + ["hooks.system-packages"] * bool(early)
+        why += [said] if said else []
+        text = _chained(step, texts) if texts else ""
+    else:
+        text = _source(step)
+    if text:
+        draft.keep("midstream", text, step, around.user, around.workdir)
+    to += ["dependencies"] if requirements else []
+    if not to:
+        return placed(step, "template", _DOES["packages"], "; ".join(why))
+    return placed(step, "hook", " and ".join(to), "; ".join(why))
+
+
+def _taken_apart(
+    step: Step, parts: tuple[Part, ...], draft: Draft, given: Given
+) -> tuple[list[str], list[str]]:
+    """The parts to keep in the block, and the packages that the template's own install can take.
+
+    The template installs before the block's hook: what is installed after something that sets dnf up, such
+    as another repository, stays where it is.
+    """
+    kept: list[Part] = []
+    early: list[str] = []
+    is_late = any(map(_prepares_dnf, draft.kept()))
+    for part in parts:
+        if part.kind in {"install", "requirements", "tools", "rights"}:
+            continue
+        if part.kind == "packages" and not is_late:
+            early += [name for name in part.names if not given.has_package(name)]
+            continue
+        if part.kind in {"packages", "midstream"} and part.names:
+            own = [name for name in part.names if not given.has_package(name)]
+            if own:
+                kept.append(replace(part, text=_without_given(part.text, step, given)))
+            continue
+        is_late = is_late or _SETS_DNF_UP.search(part.text) is not None
+        kept.append(part)
+    needs_cleaning = any(part.kind in {"packages", "midstream"} for part in kept)
+    kept = [part for part in kept if needs_cleaning or not _is_cleaning(part)]
+    return [part.text for part in kept] if any(part.kind != "template" for part in kept) else [], early
+
+
+def _without_given(text: str, step: Step, given: Given) -> str:
+    """A call of dnf without the packages that the template installs."""
+    words = text.split()
+    names = {word: expand(word.strip("\"'"), step.variables) for word in words}
+    return " ".join(word for word in words if not given.has_package(names[word]))
+
+
+def _prepares_dnf(kept: Kept) -> bool:
+    return kept.step.in_block and _SETS_DNF_UP.search(kept.text) is not None
+
+
 def _own(step: Step, parts: tuple[Part, ...], around: Around, draft: Draft, given: Given) -> Placement:
     names = [name for part in parts if part.kind == "packages" for name in part.names]
-    own_packages = [name for name in names if not given.has_package(name)]
-    draft.system_packages |= dict.fromkeys(own_packages)
+    own_packages, said = _system_packages(names, draft, given)
     requirements = _requirements(parts)
     draft.requirements |= dict.fromkeys(requirements, step)
     why = [_beside(requirements)] if requirements else []
+    why += [said] if said else []
     if any(part.kind == "install" for part in parts):
         why.append("the template installs the lock itself")
+    why += list(dict.fromkeys(part.why for part in parts if part.kind == "own" and part.why))
+    why += [
+        f"without {part.text}: {part.why}. {part.solution}"
+        for part in parts
+        if part.kind == "rights" and part.solution
+    ]
     if not any(part.kind == "own" for part in parts):
         place: Place = "hook" if own_packages else "spec"
         where = "dependencies and hooks.system-packages" if own_packages else "dependencies"
         return placed(step, place, where, "; ".join(why))
-    rest = [part for part in parts if part.kind not in _DROPPED and not _is_cleaning(part)]
-    whole = not any(part.kind in _DROPPED for part in parts)
-    text = _source(step) if whole else "RUN " + " && \\\n    ".join(part.text for part in rest)
-    draft.keep(around.hook, text, step, around.user, around.workdir)
+    rest = [part.text for part in parts if part.kind not in _DROPPED and not _is_cleaning(part)]
+    whole = not any(part.kind in _DROPPED or part.text not in step.text for part in parts)
+    draft.keep(
+        around.hook, _source(step) if whole else _chained(step, rest), step, around.user, around.workdir
+    )
     to = [f"hooks.{around.hook}"]
     to += ["hooks.system-packages"] if own_packages else []
     to += ["dependencies"] if requirements else []
     return placed(step, "hook", " and ".join(to), "; ".join(why))
+
+
+def _chained(step: Step, texts: Iterable[str]) -> str:
+    """A RUN instruction of some of its parts, with the flags that it has."""
+    flags = FLAGS.match(step.text)
+    return f"RUN {flags[0] if flags else ''}" + " && \\\n    ".join(texts)
 
 
 def _is_cleaning(part: Part) -> bool:
@@ -212,7 +302,7 @@ def _is_cleaning(part: Part) -> bool:
 
 def _source(step: Step) -> str:
     """The instruction as it is written, in shell form."""
-    flags = _FLAGS.match(step.text)
-    if exec_form(_FLAGS.sub("", step.text)) is None:
+    flags = FLAGS.match(step.text)
+    if exec_form(FLAGS.sub("", step.text)) is None:
         return step.source
     return f"RUN {flags[0] if flags else ''}{shell_text(step)}"

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from factory.adopt.dockerfile import Step, references
-from factory.adopt.draft import Draft, HookName
+from factory.adopt.draft import Around, Draft, HookName
 from factory.adopt.given import Given
 from factory.adopt.pairs import read_pairs, written
 from factory.adopt.placement import Placement, has_credentials, not_kept, placed
-from factory.adopt.run import Around
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_variable
 

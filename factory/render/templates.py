@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import factory
 from factory.documents import read_toml
 from factory.errors import TemplateError
+from factory.flavor.system_packages import unpinned
 
 _SET_FILE = "template-set.toml"
 
@@ -109,7 +110,7 @@ def templates_folder() -> Path:
 
 def template_environment(folder: Path) -> Environment:
     """What renders the templates of a folder: an undefined name is an error, line ends stay as they are."""
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -118,3 +119,5 @@ def template_environment(folder: Path) -> Environment:
         # Dockerfiles, shell scripts and TOML: nothing here is HTML.
         autoescape=False,  # noqa: S701
     )
+    environment.filters["unpinned"] = unpinned
+    return environment

@@ -1,9 +1,12 @@
 """What a hand-made Dockerfile does to its image is kept or named, and secrets are neither kept nor shown."""
 
+from pathlib import Path
+
 import pytest
 from support.adopted import place
 
 from factory.adopt.commands import read_part
+from factory.adopt.folder import read_folder
 from factory.adopt.placement import masked
 
 
@@ -42,10 +45,66 @@ def test_rights_that_the_install_step_gives_are_known(text: str) -> None:
     assert read_part(text, {}, in_block=False).kind == "rights"
 
 
-def test_rights_of_what_the_folder_put_there_itself_are_kept() -> None:
-    rights = "RUN chmod -R g+w /opt/app-root"
-    assert place(f"{rights}\n").hooks.after_install == ""
-    assert place(f"RUN make PREFIX=/opt/app-root\n{rights}\n").hooks.after_install.endswith(rights)
+def test_the_mode_of_the_entry_point_is_given_where_the_template_copies_it() -> None:
+    chmod = "chmod 0755 /usr/local/bin/entrypoint-universal.sh"
+    assert place(f"RUN {chmod} && touch /etc/own\n").hooks.after_install == "RUN touch /etc/own"
+    assert place(f"RUN touch /opt/app-root/own && {chmod}\n").hooks.after_install.endswith("/own")
+
+
+SITE = "/opt/app-root/lib/python3.12/site-packages"
+
+
+@pytest.mark.parametrize(
+    ("lines", "after"),
+    [
+        ("RUN chmod -R g+w /opt/app-root", ""),
+        ("RUN ln -s /a /b\nRUN fix-permissions /opt/app-root", "RUN ln -s /a /b"),
+        (
+            f"COPY own.py {SITE}/\nRUN fix-permissions /opt/app-root -P",
+            f"COPY own.py {SITE}/\nRUN fix-permissions {SITE}/own.py -P",
+        ),
+        (
+            f"COPY own.py {SITE}\nCOPY conf/ /opt/app-root/share/\nRUN fix-permissions /opt/app-root",
+            (
+                f"COPY own.py {SITE}\nCOPY conf/ /opt/app-root/share/\nRUN fix-permissions {SITE}/own.py && "
+                "\\\n    fix-permissions /opt/app-root/share/a.ini && fix-permissions /opt/app-root/share/b"
+            ),
+        ),
+        (
+            "USER 0\nCOPY own.py /opt/app-root/own.py\nRUN chmod -R g=u /opt/app-root",
+            "COPY own.py /opt/app-root/own.py\nUSER 0\nRUN chmod -R g=u /opt/app-root/own.py",
+        ),
+        (
+            "RUN mkdir -p /opt/app-root/x data && fix-permissions /opt/app-root",
+            (
+                "RUN mkdir -p /opt/app-root/x data && fix-permissions /opt/app-root/x && "
+                "fix-permissions /opt/app-root/src/data"
+            ),
+        ),
+        (
+            "USER 0\nRUN mkdir data\nRUN chgrp -R 0 /opt/app-root",
+            "USER 0\nRUN mkdir data\nRUN chgrp -R 0 /opt/app-root/src/data",
+        ),
+    ],
+)
+def test_rights_are_given_to_the_folders_own_files_and_to_no_package(
+    lines: str, after: str, tmp_path: Path
+) -> None:
+    for path in ("own.py", "conf/a.ini", "conf/b/c.ini"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("own\n")
+    found = place(f"{lines}\n", read_folder(tmp_path)).hooks.after_install
+    assert " ".join(found.replace("\\\n", "").split()) == " ".join(after.replace("\\\n", "").split())
+
+
+def test_rights_over_what_cannot_be_known_are_named_with_what_to_do() -> None:
+    placed = place("RUN make PREFIX=/opt/app-root\nRUN fix-permissions /opt/app-root\n")
+    assert placed.hooks.after_install == "RUN make PREFIX=/opt/app-root"
+    assert "second layer" in placed.placements[-1].why
+    assert "fix-permissions FOLDER" in placed.placements[-1].solution
+    placed = place("RUN make PREFIX=/opt/app-root && fix-permissions /opt/app-root\n")
+    assert placed.hooks.after_install == "RUN make PREFIX=/opt/app-root"
+    assert "without fix-permissions /opt/app-root: " in placed.placements[-1].why
 
 
 def test_beside_the_install_what_is_the_folders_own_is_kept() -> None:

@@ -104,7 +104,12 @@ def test_an_adopted_flavor_is_clean_but_for_what_locking_mends(
         for item in check_flavors([flavor], root=repository.root, today=TODAY).findings
         if item.severity == "error"
     }
-    expected = {"cuda": {"FAC321", "FAC322"}, "rocm": {"FAC321", "FAC304"}, "cpu": {"FAC321"}}
+    expected = {
+        "cuda": {"FAC321", "FAC322"},
+        "rocm": {"FAC321", "FAC304"},
+        "cpu": {"FAC321"},
+        "suffixed": {"FAC321", "FAC322", "FAC323"},
+    }
     assert errors == expected[case]
 
 

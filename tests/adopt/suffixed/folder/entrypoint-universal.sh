@@ -1,0 +1,3 @@
+#!/bin/bash
+if [ $# -eq 0 ]; then exec start-notebook.sh; fi
+exec "$@"
