@@ -1,6 +1,7 @@
 """``factory sbom``: the bill of materials of an image, from the flavor's lock."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -9,6 +10,8 @@ from factory.cli.options import Invocation, common
 from factory.files import write_whole
 from factory.flavor.repository import Flavor
 from factory.lock.find_links import folders_in_environment
+from factory.registry.declared import Registry, read_registries
+from factory.sbom.attach import Access, attach, read_reference
 from factory.sbom.collect import Sources
 from factory.sbom.make import Form, make_bill, standing_bill
 from factory.sbom.wheels import prefetched_wheels
@@ -92,7 +95,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         raise click.UsageError("--write and --attach-to are for CycloneDX: leave out --format.")
     if attach_to is None and (plain_http or tls_verify is not None):
         raise click.UsageError("--plain-http and --tls-verify are about the registry of --attach-to.")
-    selected = invocation.repository_of(*flavors).select(flavors)
+    repository = invocation.repository_of(*flavors)
+    selected = repository.select(flavors)
     folders = find_links if prefetched is None else (prefetched_wheels(prefetched), *find_links)
     sources = Sources(
         find_links=folders,
@@ -107,8 +111,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
             selected[0],
             sources,
             attach_to,
-            plain_http=plain_http,
-            tls_verify=tls_verify is not False,
+            Access(plain_http=plain_http, tls_verify=tls_verify is not False),
+            read_registries(repository.root),
         )
     bill = _make(invocation, selected[0], sources, form)
     if output is None:
@@ -138,16 +142,11 @@ def _attach(
     flavor: Flavor,
     sources: Sources,
     image: str,
-    *,
-    plain_http: bool,
-    tls_verify: bool,
+    access: Access,
+    declared: Mapping[str, Registry],
 ) -> int:
-    # Imported when something is pushed: its library is slow to start.
-    from factory.sbom.attach import Access, attach, read_reference  # noqa: PLC0415
-
     reference = read_reference(image)
     bill = standing_bill(flavor) or _make(invocation, flavor, sources, "cyclonedx")
-    access = Access(plain_http=plain_http, tls_verify=tls_verify)
-    attached = attach(bill, reference, access=access, environment=os.environ)
+    attached = attach(bill, reference, access=access, environment=os.environ, declared=declared.values())
     invocation.console.result(attached, attached.blob_url)
     return 0

@@ -96,7 +96,7 @@ def record(root: Path, digests: Mapping[str, str]) -> bool:
 def ask_origins(references: Iterable[str], *, declared: Collection[Registry]) -> dict[str, str]:
     """The digests that references have at their origins now; those with a digest are not asked for.
 
-    An origin on the host of a declared registry is spoken to as that one says (``tls-verify``).
+    An origin on the host of a declared registry is spoken to as that says (``tls-verify``, ``token-host``).
 
     Raises:
         RegistryError: an origin did not answer or refused; the message names it.
@@ -113,8 +113,14 @@ def _ask(host: str, wanted: Iterable[str], declared: Collection[Registry]) -> di
     from factory.registry.client import open_registry  # noqa: PLC0415
 
     here = {reference: origin for reference in wanted if (origin := origin_of(reference)).host == host}
-    verify = all(registry.tls_verify for registry in declared if registry.host == host)
-    registry = Registry(name=host, url=host, kind="persistent", tls_verify=verify)
+    known = [registry for registry in declared if registry.host == host]
+    registry = Registry(
+        name=host,
+        url=host,
+        kind="persistent",
+        tls_verify=all(one.tls_verify for one in known),
+        token_host=next((one.token_host for one in known if one.token_host), None),
+    )
     try:
         with open_registry(registry) as client:
             found = client.digests((origin.repository, origin.tag) for origin in here.values())

@@ -4,6 +4,7 @@ import os
 import ssl
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 
 import httpx
 
@@ -11,23 +12,31 @@ from factory import __version__
 from factory.errors import IndexAccessError
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+# What Python itself reads, then what programs that use `requests` or curl read.
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
-def open_client(*, connections: int, verified: bool = True, proxied: bool = True) -> httpx.Client:
+def open_client(
+    *,
+    connections: int,
+    verified: bool = True,
+    proxied: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> httpx.Client:
     """A client that follows no redirect of its own, with so many connections at a time.
 
     Args:
         connections: how many.
         verified: whether servers show by a certificate who they are.
         proxied: whether the proxies of the environment are used.
+        environment: where certificates are looked up; the process's own if None.
 
     Raises:
         IndexAccessError: a proxy or the certificates that the environment names cannot be used.
     """
     try:
         return httpx.Client(
-            verify=certificates(os.environ) if verified else False,
+            verify=certificates(os.environ if environment is None else environment) if verified else False,
             trust_env=proxied,
             follow_redirects=False,
             headers={"User-Agent": f"universal-image-factory/{__version__}"},
@@ -60,7 +69,7 @@ def _context(variable: str, path: str) -> ssl.SSLContext:
     try:
         if not variable:
             return httpx.create_ssl_context(trust_env=False)
-        is_folder = variable == "SSL_CERT_DIR"
+        is_folder = Path(path).is_dir()
         return ssl.create_default_context(
             cafile=None if is_folder else path, capath=path if is_folder else None
         )

@@ -176,6 +176,9 @@ def _tried(
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise unreachable(url, f"cannot be followed ({error})") from error
     except httpx.ConnectError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            # It is the same certificate the next time.
+            raise unreachable(url, f"cannot be reached ({error})") from error
         return Again(reason=f"cannot be reached ({error})"), patience.attempts
     except httpx.TransportError as error:
         return Again(reason=f"dropped the connection ({error})"), patience.attempts

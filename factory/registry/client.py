@@ -33,7 +33,7 @@ from factory.registry.credentials import Credentials
 from factory.registry.declared import Registry
 from factory.registry.login import Login
 from factory.registry.oci import ImageConfig, ManifestDocument, labels_of
-from factory.registry.transport import Answer, Transport
+from factory.registry.transport import Answer, Scheme, Transport
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -378,7 +378,11 @@ class RegistryClient:
 
 
 def open_registry(
-    registry: Registry, *, environment: Mapping[str, str] | None = None, patience: Patience | None = None
+    registry: Registry,
+    *,
+    environment: Mapping[str, str] | None = None,
+    patience: Patience | None = None,
+    scheme: Scheme | None = None,
 ) -> RegistryClient:
     """A client for a registry. Nothing is asked yet.
 
@@ -386,7 +390,15 @@ def open_registry(
         registry: which; its driver says where logins come from.
         environment: where logins are looked up (`factory.registry.credentials`); the caller's own by default.
         patience: how long it is waited for; `PATIENCE` by default.
+        scheme: what it speaks; by default https, else http where that is allowed.
     """
-    credentials = Credentials(registry, os.environ if environment is None else environment)
-    transport = Transport(registry, credentials, patience=patience or PATIENCE, connections=_CONNECTIONS)
+    environment = os.environ if environment is None else environment
+    transport = Transport(
+        registry,
+        Credentials(registry, environment),
+        patience=patience or PATIENCE,
+        connections=_CONNECTIONS,
+        environment=environment,
+        scheme=scheme,
+    )
     return RegistryClient(registry, transport)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
@@ -40,6 +40,9 @@ _PIECE_BYTES = 1 << 20
 MOST_BYTES = 8 << 20
 # What docker calls its public registry, and where that answers.
 _API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
+
+
+Scheme = Literal["http", "https"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,15 +82,26 @@ class Transport:
         credentials: whom the registry is told.
         patience: timeouts and retries.
         connections: how many at a time.
+        environment: where certificates are looked up.
+        scheme: what it speaks; by default https, else http where that is allowed.
     """
 
     def __init__(
-        self, registry: Registry, credentials: Credentials, *, patience: Patience, connections: int
+        self,
+        registry: Registry,
+        credentials: Credentials,
+        *,
+        patience: Patience,
+        connections: int,
+        environment: Mapping[str, str],
+        scheme: Scheme | None = None,
     ) -> None:
         self.registry = registry
         self.credentials = credentials
         self._patience = patience
         self._connections = connections
+        self._environment = environment
+        self._scheme = scheme
         self._stop = governor()
         self._tokens = Tokens()
         self._opening = threading.Lock()
@@ -261,8 +275,10 @@ class Transport:
         wants it by a refused request; so either order finds out, and on loopback plain HTTP is likely.
         """
         host = _API_HOSTS.get(self.registry.host, self.registry.host)
-        bases = [f"https://{host}"]
-        if is_loopback(self.registry.host):
+        bases = [f"{self._scheme or 'https'}://{host}"]
+        if self._scheme is not None:
+            pass
+        elif is_loopback(self.registry.host):
             bases.insert(0, f"http://{host}")
         elif not self.registry.tls_verify:
             bases.append(f"http://{host}")
@@ -424,6 +440,7 @@ class Transport:
                     verified=verified,
                     # As other tools have it: what is on this machine is not asked through a proxy.
                     proxied=not is_loopback(self.registry.host),
+                    environment=self._environment,
                 )
             return self._clients[scheme, verified]
 

@@ -5,35 +5,19 @@ repository. Equal bills give equal manifests, so that a second run changes nothi
 """
 
 import json
-import logging
-import tempfile
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
+from io import BytesIO
+from typing import Literal
 
-import requests
-from oras.auth import AuthenticationException
-from oras.client import OrasClient
-from oras.logger import logger
-from urllib3.exceptions import InsecureRequestWarning
-
-from factory.errors import SbomError
+from factory.errors import IndexAccessError, RegistryError, SbomError
 from factory.flavor.references import find_reference
-from factory.registry.login import Login, login_for
-from factory.registry.session import certificates, restrained
+from factory.registry.client import OCI_MANIFEST, Manifest, RegistryClient, open_registry
+from factory.registry.declared import Registry
 
 LAYER = "application/vnd.cyclonedx+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_IMAGES = (
-    MANIFEST,
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +38,16 @@ class Attached:
 
 @dataclass(frozen=True, kw_only=True)
 class PushedImage:
-    """An image by its digest, in 64 hex digits."""
+    """An image by its digest, in 64 hex digits; ``repository`` begins with the host."""
 
     host: str
     repository: str
     digest: str
+
+    @property
+    def path(self) -> str:
+        """The repository without the host."""
+        return self.repository.removeprefix(f"{self.host}/")
 
 
 def read_reference(image: str) -> PushedImage:
@@ -77,123 +66,73 @@ def read_reference(image: str) -> PushedImage:
     return PushedImage(host=found.domain, repository=found.repository, digest=digest)
 
 
-def attach(bill: bytes, image: PushedImage, *, access: Access, environment: Mapping[str, str]) -> Attached:
+def attach(
+    bill: bytes,
+    image: PushedImage,
+    *,
+    access: Access,
+    environment: Mapping[str, str],
+    declared: Collection[Registry] = (),
+) -> Attached:
     """Push a bill in CycloneDX JSON beside an image.
 
     Args:
         bill: what is pushed.
         image: what it is of; it has to be there.
         access: how to reach the registry.
-        environment: where the container engine's and docker's files of logins are looked up
-            (`factory.registry.login`).
+        environment: where the container engine's and docker's files of logins, and the file of certificates,
+            are looked up.
+        declared: the registries of factory.toml; the image's own has the driver and the token service.
 
     Raises:
         SbomError: the image is not there, or the registry refused, failed or did not answer.
     """
-    tag = f"{image.repository}:sha256-{image.digest}.sbom"
-    verify = certificates(environment) if access.tls_verify else False
-    login = login_for(image.repository, environment)
+    scheme: Literal["http", "https"] = "http" if access.plain_http else "https"
+    registry = _registry(image, access, declared)
     try:
-        with warnings.catch_warnings():
-            # Whoever turns it off knows.
-            warnings.simplefilter("ignore", InsecureRequestWarning)
-            client = _client(image, access, login, verify=verify)
-            with client.session:
-                return _attach(client, image, tag, bill)
-    except (OSError, AuthenticationException, ValueError) as error:
-        # Not repeated: a message of these may hold the whole request.
+        with open_registry(registry, environment=environment, scheme=scheme) as client:
+            return _attach(client, image, bill)
+    except (RegistryError, IndexAccessError) as error:
         raise SbomError(
-            f"{image.host} did not take the bill of materials ({type(error).__name__})",
-            solution="Look at the network and the registry; --plain-http is for one on this machine, and "
-            "`podman login` is how it gets to know you.",
+            f"{image.host} did not take the bill of materials: {error.reason}",
+            solution=f"{error.solution} --plain-http is for a registry on this machine.",
         ) from error
 
 
-def _attach(client: OrasClient, image: PushedImage, tag: str, bill: bytes) -> Attached:
-    _require_image(client, image)
-    layer = _push_blob(client, tag, bill, media_type=LAYER)
-    config = _push_blob(client, tag, _config(layer), media_type=CONFIG)
-    manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}
-    _check(client.upload_manifest(manifest, client.get_container(tag)), tag)
-    return Attached(blob_url=f"{image.repository}@{layer['digest']}", tag=tag)
+def _registry(image: PushedImage, access: Access, declared: Collection[Registry]) -> Registry:
+    """The declared registry that an image is in, or its host."""
+    found = [one for one in declared if f"{image.repository}/".startswith(f"{one.url}/")]
+    host = Registry(name=image.host, url=image.host, kind="persistent")
+    chosen = max(found, key=lambda one: len(one.url), default=host)
+    return replace(chosen, tls_verify=chosen.tls_verify and access.tls_verify)
 
 
-def _client(image: PushedImage, access: Access, login: Login | None, *, verify: str | bool) -> OrasClient:
-    # It would print to standard error what it thinks of each request.
-    logger.set_stream_handler(logging.NullHandler())
-    scheme = "http" if access.plain_http else "https"
-    with restrained(requests.Session()) as session:
-        asked = session.get(f"{scheme}://{image.host}/v2/", verify=verify)
-    basic = asked.headers.get("Www-Authenticate", "").lower().startswith("basic")
-    if basic and login is None:
-        _check(asked, image.host)
-    client = OrasClient(
-        insecure=access.plain_http, tls_verify=verify, auth_backend="basic" if basic else "token"
+def _attach(client: RegistryClient, image: PushedImage, bill: bytes) -> Attached:
+    if client.digest(image.path, f"sha256:{image.digest}") is None:
+        raise SbomError(
+            f"{image.repository}@sha256:{image.digest} is not in the registry",
+            solution="Push the image first, and give the digest that it got.",
+        )
+    layer = _put_blob(client, image, bill, media_type=LAYER)
+    config = _put_blob(client, image, _config(layer), media_type=CONFIG)
+    document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [layer]}
+    tag = f"sha256-{image.digest}.sbom"
+    client.put_tag(image.path, tag, Manifest(media_type=OCI_MANIFEST, content=json.dumps(document).encode()))
+    return Attached(
+        blob_url=f"{image.repository}@{layer['digest']}",
+        tag=f"{image.repository}:{tag}",
     )
-    restrained(client.session)
-    # Its own way to try again sleeps for two minutes, also where it was refused.
-    once = partial(type(client).do_request.__wrapped__, client)
-    client.do_request = partial(_request, once, image.host)
-    if login is not None:
-        client.auth.set_basic_auth(login.user, login.password)
-    return client
 
 
-def _request(
-    once: Callable[..., requests.Response], host: str, *positional: object, **named: object
-) -> requests.Response:
-    """What the client asks; that it was given no token is a refusal, which it has no error of its own for."""
-    try:
-        return once(*positional, **named)
-    except requests.RequestException:
-        raise
-    except ValueError as error:
-        raise _refused(host, "it gave no token") from error
-
-
-def _require_image(client: OrasClient, image: PushedImage) -> None:
-    container = client.get_container(f"{image.repository}@sha256:{image.digest}")
-    url = f"{client.prefix}://{container.manifest_url()}"
-    _check(client.do_request(url, "HEAD", headers={"Accept": ", ".join(_IMAGES)}), f"{container}")
-
-
-def _push_blob(client: OrasClient, tag: str, content: bytes, *, media_type: str) -> dict[str, str | int]:
-    descriptor: dict[str, str | int] = {
-        "mediaType": media_type,
-        "digest": f"sha256:{sha256(content).hexdigest()}",
-        "size": len(content),
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "blob"
-        path.write_bytes(content)
-        _check(client.upload_blob(str(path), client.get_container(tag), descriptor), tag)
-    return descriptor
+def _put_blob(
+    client: RegistryClient, image: PushedImage, content: bytes, *, media_type: str
+) -> dict[str, str | int]:
+    digest = f"sha256:{sha256(content).hexdigest()}"
+    client.put_blob(image.path, digest, len(content), lambda: BytesIO(content))
+    return {"mediaType": media_type, "digest": digest, "size": len(content)}
 
 
 def _config(layer: Mapping[str, str | int]) -> bytes:
     """The configuration of an image that nobody runs, as cosign writes it."""
     root = {"type": "layers", "diff_ids": [layer["digest"]]}
     return json.dumps({"architecture": "", "config": {}, "os": "", "rootfs": root}).encode()
-
-
-def _check(response: requests.Response, what: str) -> None:
-    status = response.status_code
-    if status in {requests.codes.unauthorized, requests.codes.forbidden}:
-        raise _refused(what, f"HTTP {status}")
-    if status == requests.codes.not_found:
-        raise SbomError(
-            f"{what} is not in the registry",
-            solution="Push the image first, and give the digest that it got.",
-        )
-    if not response.ok:
-        raise SbomError(
-            f"the registry answers HTTP {status} for {what}",
-            solution="Look at what the registry logs, and run the same command again.",
-        )
-
-
-def _refused(what: str, why: str) -> SbomError:
-    return SbomError(
-        f"the registry refuses access to {what} ({why})",
-        solution="Log in as somebody who may push there: `podman login REGISTRY`, or REGISTRY_AUTH_FILE.",
-    )

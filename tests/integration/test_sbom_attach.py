@@ -14,9 +14,10 @@ from support.wheels import make_wheel
 from support.workshop import Run, Workshop
 
 from factory.errors import RegistryError, SbomError
+from factory.registry.client import OCI_MANIFEST as MANIFEST
 from factory.registry.login import login_for
 from factory.render.drift import SBOM_FILE
-from factory.sbom.attach import CONFIG, LAYER, MANIFEST, read_reference
+from factory.sbom.attach import CONFIG, LAYER, read_reference
 
 pytestmark = pytest.mark.integration
 
@@ -175,7 +176,8 @@ def test_a_registry_that_is_down_is_told_in_seconds(workshop: Workshop, folder: 
     image = f"127.0.0.1:9/{_REPOSITORY}@sha256:{'0' * 64}"
     run = workshop.run("sbom", folder.name, "--attach-to", image, "--plain-http", "--json")
     assert run.status == _SBOM
-    assert "127.0.0.1:9 did not take the bill of materials (ConnectionError)" in run.out
+    assert "127.0.0.1:9 did not take the bill of materials: " in run.out
+    assert "http://127.0.0.1:9/v2/ cannot be reached" in run.out
 
 
 def test_https_is_the_rule(pushed: Pushed) -> None:

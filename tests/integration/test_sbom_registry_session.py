@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.stub_registry import Reply, Said, stub_registry
 from support.token_registry import PASSWORD, USER, TokenRegistry, self_signed, token_registry
 
 from factory.errors import SbomError
@@ -69,29 +70,35 @@ def test_a_registry_that_gives_no_token_refuses_in_our_words_alone(
     assert "".join(capfd.readouterr()) == ""
 
 
-def test_requests_go_through_the_proxy_of_the_environment(
-    server: TokenRegistry, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NO_PROXY", "")
-    monkeypatch.setenv("no_proxy", "")
-    for name in ("HTTP_PROXY", "http_proxy"):
-        monkeypatch.setenv(name, f"http://{server.host}")
-    _attach(server, home, Access(plain_http=True))
-    # A proxy is asked for whole URLs.
-    assert {path.partition("/v2/")[0] for _, path, _ in server.seen if "/v2/" in path} == {
-        f"http://{server.host}"
-    }
+def _open(said: Said) -> Reply:
+    """A registry that lets anybody in, and has the image."""
+    statuses = {"HEAD": 404 if "/blobs/" in said.path else 200, "POST": 202, "PATCH": 202, "PUT": 201}
+    digest = {"Docker-Content-Digest": f"sha256:{'0' * 64}"} if said.method == "HEAD" else {}
+    return Reply(status=statuses.get(said.method, 200), headers={"Location": "/v2/upload", **digest})
 
 
-@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_requests_go_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = read_reference(f"registry.example:5000/team/trainer@sha256:{'0' * 64}")
+    with stub_registry(_open) as proxy:
+        monkeypatch.setenv("NO_PROXY", "")
+        monkeypatch.setenv("no_proxy", "")
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, f"http://{proxy.host}")
+        attach(b"{}", image, access=Access(plain_http=True), environment={})
+        # A proxy is asked for whole URLs.
+        assert {said.path.partition("/v2/")[0] for said in proxy.seen} == {"http://registry.example:5000"}
+        assert [said.method for said in proxy.seen].count("PUT") == 3
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_certificates_are_those_of_the_environment(home: Path, name: str) -> None:
     certificate = self_signed(home / "server.pem")
     with token_registry(certificate) as server:
-        with pytest.raises(SbomError, match="SSLError"):
+        with pytest.raises(SbomError, match="CERTIFICATE_VERIFY_FAILED"):
             _attach(server, home, Access())
         assert not server.seen
         assert _attach(server, home, Access(), **{name: str(certificate)}).startswith(server.host)
-        with pytest.raises(SbomError, match="OSError"):
+        with pytest.raises(SbomError, match="certificates of authorities cannot be read"):
             _attach(server, home, Access(), **{name: str(home / "absent.pem")})
 
 

@@ -18,7 +18,7 @@ from support.registry import PASSWORD, USER
 from support.stub_registry import Reply, Said, StubRegistry, stub_registry
 from support.token_registry import self_signed
 
-from factory.errors import IndexAccessError, RegistryError
+from factory.errors import IndexAccessError, RegistryError, SbomError
 from factory.http.origins import is_loopback, may_carry, origin_of
 from factory.index.client import IndexClient
 from factory.index.patience import Patience
@@ -27,6 +27,7 @@ from factory.registry.authorization import check_realm
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
 from factory.registry.drivers.google_api import ENDPOINT_VARIABLE, open_google
+from factory.sbom.attach import Access, attach, read_reference
 
 pytestmark = pytest.mark.integration
 
@@ -64,7 +65,8 @@ def _client(host: str, folder: Path, **settings: object) -> RegistryClient:
     logins.write_text(json.dumps({"auths": {host: {"auth": _BASIC.removeprefix("Basic ")}}}))
     given = {"name": "stub", "url": f"{host}/team", "kind": "disposable", **settings}
     registry = Registry(**given)  # type: ignore[arg-type]
-    return open_registry(registry, environment={"REGISTRY_AUTH_FILE": str(logins)}, patience=_QUICK)
+    environment = {**os.environ, "REGISTRY_AUTH_FILE": str(logins)}
+    return open_registry(registry, environment=environment, patience=_QUICK)
 
 
 def _bearer(realm: str) -> Reply:
@@ -265,6 +267,56 @@ def test_challenge_of_a_redirect_target_names_no_token_service(tmp_path: Path) -
                 client.tags(_REPOSITORY)
             assert not _logins(thief)
             assert not [said for said in thief.seen if said.path.startswith("/token")]
+
+
+def _attach(host: str, folder: Path, *, token_host: str | None = None, plain: bool = True) -> None:
+    logins = folder / "logins.json"
+    logins.write_text(json.dumps({"auths": {host: {"auth": _BASIC.removeprefix("Basic ")}}}))
+    declared = Registry(name="x", url=f"{host}/team", kind="persistent", token_host=token_host)
+    attach(
+        b"{}",
+        read_reference(f"{host}/team/trainer@{_DIGEST}"),
+        access=Access(plain_http=plain),
+        environment={**os.environ, "REGISTRY_AUTH_FILE": str(logins)},
+        declared=[declared],
+    )
+
+
+@pytest.mark.parametrize("answer", ["realm", "redirect"])
+def test_a_bill_of_materials_takes_the_login_to_no_other_host(
+    tmp_path: Path, thief: StubRegistry, answer: str
+) -> None:
+    replies = {
+        "realm": _bearer(f"http://{thief.host}/token"),
+        "redirect": Reply(status=307, headers={"Location": f"http://{thief.host}/v2/"}),
+    }
+    with stub_registry(lambda _: replies[answer]) as registry:
+        with pytest.raises(SbomError, match=f"http://{thief.host}"):
+            _attach(registry.host, tmp_path)
+        assert not _logins(thief)
+        assert not _logins(registry)
+
+
+def test_a_bill_of_materials_is_attached_with_a_token_of_the_declared_host(
+    tmp_path: Path, certificate: Path
+) -> None:
+    def service(said: Said) -> Reply:
+        return Reply(body=b'{"token": "given"}') if said.login == _BASIC else Reply(status=401)
+
+    def answer(said: Said) -> Reply:
+        if said.login != "Bearer given":
+            return _bearer(f"https://{other.host}/token")
+        statuses = {"HEAD": 404 if "/blobs/" in said.path else 200, "POST": 202, "PATCH": 202, "PUT": 201}
+        digest = {"Docker-Content-Digest": _DIGEST} if said.method == "HEAD" else {}
+        return Reply(status=statuses[said.method], headers={"Location": "/v2/upload", **digest})
+
+    with (
+        stub_registry(service, certificate=certificate) as other,
+        stub_registry(answer, certificate=certificate) as registry,
+    ):
+        _attach(registry.host, tmp_path, token_host=other.host, plain=False)
+        assert _logins(other) == {_BASIC}
+        assert _logins(registry) == {"Bearer given"}
 
 
 def _taking(place: str) -> Callable[[Said], Reply]:

@@ -81,14 +81,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, www_authenticate=f'Bearer realm="{here}/token",service="tests"')
         elif self.command == "HEAD" and self.state.redirects and "moved" not in path:
             self._send(307, location=f"{here}{path}?moved")
-        elif self.command == "POST":
+        elif self.command in {"POST", "PATCH"}:
             self._send(202, location=f"{path}1")
         elif self.command == "PUT":
             self._send(201)
         else:
-            self._send(404 if "/blobs/" in path else 200)
+            self._send(404 if "/blobs/" in path else 200, docker_content_digest=f"sha256:{'0' * 64}")
 
-    do_GET = do_HEAD = do_POST = do_PUT = _answer  # noqa: N815 - as the base class has it
+    do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = _answer  # noqa: N815 - as the base class has it
 
     def _send(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
