@@ -2,15 +2,17 @@
 
 import zipfile
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from factory.console import Progress
 from factory.errors import IndexAccessError, IndexContentError
-from factory.files import storage_error
+from factory.files import open_regular, storage_error
 from factory.hermetic.identity import wrong_identity
 from factory.hermetic.locate import Located
 from factory.hermetic.partial import Partial, partial_path
 from factory.hermetic.problem import Problem
+from factory.index.cache import MetadataCache
 from factory.index.client import IndexClient
 from factory.index.parallel import in_parallel
 
@@ -47,10 +49,10 @@ def download(
 
 def _fetch(client: IndexClient, one: Located, folder: Path, progress: Progress) -> list[Problem]:
     path = partial_path(folder, one.file_name, one.wanted.sha256)
-    with Partial(path, size=one.size, progress=progress, stop=client.stop) as partial:
+    with Partial(path, size=one.size, progress=progress, stop=client.stop) as receiving:
         try:
-            there = _receive(client, one, partial)
-            problem = _judge(path, one, partial.sha256) if there else _gone(one)
+            there = _receive(client, one, receiving)
+            problem = _judge(path, one, receiving.sha256, client.cache) if there else _gone(one)
         except IndexContentError as error:
             problem = Problem(kind="bytes", text=f"{one.file_name}: {error.reason}")
     try:
@@ -73,9 +75,11 @@ def _receive(client: IndexClient, one: Located, partial: Partial) -> bool:
     return there
 
 
-def _judge(path: Path, one: Located, sha256: str) -> Problem | None:
+def _judge(path: Path, one: Located, sha256: str, cache: MetadataCache) -> Problem | None:
     if sha256 == one.wanted.sha256:
-        return wrong_identity(path, file_name=one.file_name)
+        return wrong_identity(
+            partial(open_regular, path), file_name=one.file_name, sha256=sha256, cache=cache
+        )
     text = f"{one.file_name}: the index sent sha256:{sha256}, and the lock says sha256:{one.wanted.sha256}"
     if one.file_name.endswith(".whl") and not zipfile.is_zipfile(path):
         text += "; what it sent is no whole wheel"

@@ -1,28 +1,43 @@
 """Whether an artifact is the package that its name says: a digest proves only which bytes were locked."""
 
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import BinaryIO
 
 from factory.errors import IndexContentError
-from factory.files import storage_error
 from factory.hermetic.problem import Problem
-from factory.index.metadata import check_identity, wheel_metadata
+from factory.index.cache import MetadataCache
 
 
-def wrong_identity(path: Path, *, file_name: str) -> Problem | None:
-    """What is wrong with the wheel at a path, of whatever name there, that is to be ``file_name``.
+def wrong_identity(
+    opened: Callable[[], AbstractContextManager[BinaryIO]],
+    *,
+    file_name: str,
+    sha256: str,
+    cache: MetadataCache,
+) -> Problem | None:
+    """What is wrong with a wheel that is to be ``file_name``; None if it is valid, or was found so before.
 
     An sdist is not opened: what it builds shows only when it is built.
+
+    Args:
+        opened: opens the wheel, whatever its name is there.
+        file_name: the name that it has, or will have.
+        sha256: the digest of its bytes, in hex, as they were read.
+        cache: what keeps which wheels are valid, so that a second run need not open them.
 
     Raises:
         StorageError: the file system refused.
     """
-    if not file_name.endswith(".whl"):
+    if not file_name.endswith(".whl") or cache.get_checked(file_name, sha256) is not None:
         return None
+    # Imported when a wheel is opened: a run that only verifies digests starts in half the time.
+    from factory.index.wheel import check_wheel  # noqa: PLC0415
+
     try:
-        with path.open("rb") as file:
-            check_identity(wheel_metadata(file, of=file_name), of=file_name)
+        with opened() as file:
+            wheel = check_wheel(file, of=file_name)
     except IndexContentError as error:
         return Problem(kind="package", text=error.reason)
-    except OSError as error:
-        raise storage_error(path, error) from error
+    cache.put_checked(file_name, sha256, wheel.metadata)
     return None

@@ -1,14 +1,17 @@
 """Prefetch: a flavor's locked artifacts in a folder from which it builds without a network."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from factory.console import Progress, Silent
-from factory.files import exclusive, is_temporary, storage_error
+from factory.files import exclusive, is_temporary, open_regular, storage_error
 from factory.flavor.repository import Flavor
 from factory.hermetic.bill import bill_of_materials, read_bill
+from factory.hermetic.identity import wrong_identity
 from factory.hermetic.layout import Layout
 from factory.hermetic.local import take
 from factory.hermetic.partial import partial_path
@@ -16,6 +19,8 @@ from factory.hermetic.plan import Fetching, Plan, by_index, make_plan
 from factory.hermetic.problem import Problem, prefetch_error
 from factory.hermetic.standing import Standing, look
 from factory.hermetic.wanted import Wanted, is_stale, wanted_artifacts
+from factory.index.cache import MetadataCache
+from factory.index.parallel import in_parallel
 
 THERE = "there"
 
@@ -93,6 +98,7 @@ def prefetch_flavor(
             layout.reopen()
             _remove(standing.wrong)
         plan = make_plan(flavor, wanted, standing, fetching)
+        _check_there(flavor, layout, standing)
         _clear(layout.artifacts, plan)
         problems = _take_local(layout.artifacts, plan)
         problems += _download(flavor, layout.artifacts, plan, fetching, progress)
@@ -114,6 +120,7 @@ def plan_prefetch(
     wanted = wanted_artifacts(flavor)
     standing = _look(layout, wanted, progress or Silent())
     plan = make_plan(flavor, wanted, standing, fetching or Fetching())
+    _check_there(flavor, layout, standing)
     there = [
         Planned(artifact=path.name, source=THERE, size=path.stat().st_size)
         for path in plan.standing.right.values()
@@ -128,6 +135,27 @@ def plan_prefetch(
 
 def _look(layout: Layout, wanted: tuple[Wanted, ...], progress: Progress) -> Standing:
     return look(layout.artifacts, wanted, earlier=read_bill(layout.bill), progress=progress)
+
+
+def _check_there(flavor: Flavor, layout: Layout, standing: Standing) -> None:
+    """See that the wheels that are there are valid, whoever put them there.
+
+    Raises:
+        PrefetchError: one is not; the folder is not complete then.
+    """
+    cache = MetadataCache(None)
+
+    def check(item: tuple[Wanted, Path]) -> Problem | None:
+        wanted, path = item
+        return wrong_identity(
+            partial(open_regular, path), file_name=path.name, sha256=wanted.sha256, cache=cache
+        )
+
+    found = in_parallel(check, standing.right.items(), jobs=os.cpu_count() or 1)
+    cache.trim()
+    if problems := [problem for problem in found if problem is not None]:
+        layout.reopen()
+        raise prefetch_error(flavor.name, problems)
 
 
 def _clear(folder: Path, plan: Plan) -> None:
@@ -148,14 +176,15 @@ def _remove(paths: Iterable[Path]) -> None:
 def _take_local(folder: Path, plan: Plan) -> list[Problem]:
     if not plan.local:
         return []
-    from factory.hermetic.identity import wrong_identity  # noqa: PLC0415 - as in `make_plan`
-
     problems: list[Problem] = []
+    cache = MetadataCache(None)
     for wanted, source in plan.local.items():
         taken = folder / source.name
         if not take(source, taken, sha256=wanted.sha256):
             problems.append(Problem(kind="bytes", text=f"{source} changed while it was taken"))
-        elif wrong := wrong_identity(taken, file_name=source.name):
+        elif wrong := wrong_identity(
+            partial(open_regular, taken), file_name=source.name, sha256=wanted.sha256, cache=cache
+        ):
             problems.append(wrong)
             _remove([taken])
     return problems

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory.errors import StorageError
-from factory.files import is_temporary, storage_error, write_whole
+from factory.files import is_temporary, read_regular, storage_error, write_whole
 from factory.index.home import home_folder
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ _MOST_ENTRIES = 8192
 _MOST_BYTES = 256 << 20
 _HOUR = 3600.0
 _NAME = "universal-image-factory"
+# Raised when `factory.index.wheel` refuses more: what was checked by fewer rules is not known.
+_RULES, _SERVED = "opened 1", "served"
+# In the place of an index's URL.
+_WHOLE = "whole wheels"
 
 
 def cache_folder() -> Path:
@@ -63,32 +67,32 @@ class MetadataCache:
         self._most_bytes = most_bytes
         self._written = threading.Event()
 
-    def get(self, index_url: str, file: "IndexFile") -> bytes | None:
-        """The metadata of a file as that index gave it; None where it is not known."""
-        path = self._path(index_url, file)
-        if path is None:
-            return None
-        try:
-            digest, _, content = path.read_bytes().partition(b"\n")
-        except OSError:
-            return None
-        found = hashlib.sha256(content).hexdigest()
-        if digest.decode("ascii", "replace") != found or file.metadata_sha256 not in {None, found}:
-            return None
-        with contextlib.suppress(OSError):
-            os.utime(path)
-        return content
+    def get(self, index_url: str, file: "IndexFile", *, opened: bool = False) -> bytes | None:
+        """The metadata of a file as that index gave it; None where it is not known.
 
-    def put(self, index_url: str, file: "IndexFile", content: bytes) -> None:
-        """Keep the metadata of a file whose digest the index tells."""
-        path = self._path(index_url, file)
-        if path is None:
-            return
-        digest = hashlib.sha256(content).hexdigest().encode("ascii")
-        with contextlib.suppress(OSError, StorageError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path, digest + b"\n" + content)
-            self._written.set()
+        With ``opened``, only what was read in the wheel itself, whose directory was checked then.
+        """
+        if file.sha256 is None:
+            return None
+        for kind in (_RULES,) if opened else (_RULES, _SERVED):
+            content = self._read(self._place(index_url, file.file_name, file.sha256, kind))
+            if content is not None and file.metadata_sha256 in {None, hashlib.sha256(content).hexdigest()}:
+                return content
+        return None
+
+    def put(self, index_url: str, file: "IndexFile", content: bytes, *, opened: bool = False) -> None:
+        """Keep the metadata of a file whose digest the index tells; ``opened`` as for `get`."""
+        if file.sha256 is not None:
+            kind = _RULES if opened else _SERVED
+            self._write(self._place(index_url, file.file_name, file.sha256, kind), content)
+
+    def get_checked(self, file_name: str, sha256: str) -> bytes | None:
+        """The metadata of a wheel that was checked whole (`factory.index.wheel`), by its bytes."""
+        return self._read(self._place(_WHOLE, file_name, sha256, _RULES))
+
+    def put_checked(self, file_name: str, sha256: str, metadata: bytes) -> None:
+        """Keep that a whole wheel was checked under a name; its bytes have that digest."""
+        self._write(self._place(_WHOLE, file_name, sha256, _RULES), metadata)
 
     def trim(self) -> None:
         """After writing, take away what was not used for longest, and what an interrupted write left."""
@@ -104,11 +108,26 @@ class MetadataCache:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 
-    def _path(self, index_url: str, file: "IndexFile") -> Path | None:
-        if file.sha256 is None:
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            digest, _, content = read_regular(path).partition(b"\n")
+        except OSError:
             return None
-        key = json.dumps([index_url, file.file_name, file.sha256]).encode()
-        return self._folder / hashlib.sha256(key).hexdigest()
+        if digest.decode("ascii", "replace") != hashlib.sha256(content).hexdigest():
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return content
+
+    def _write(self, path: Path, content: bytes) -> None:
+        digest = hashlib.sha256(content).hexdigest().encode("ascii")
+        with contextlib.suppress(OSError, StorageError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_whole(path, digest + b"\n" + content)
+            self._written.set()
+
+    def _place(self, *key: str) -> Path:
+        return self._folder / hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
 
 def _in_temporary_folder() -> Path:

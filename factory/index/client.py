@@ -23,7 +23,6 @@ from factory.index.metadata import (
     Metadata,
     check_identity,
     parse_metadata,
-    wheel_metadata,
 )
 from factory.index.pages import IndexFile, every, parse_page
 from factory.index.patience import Patience, unreachable
@@ -31,6 +30,7 @@ from factory.index.ranges import RangeFile
 from factory.index.receive import CONTENT_RANGE, Sink, receive
 from factory.index.spool import Spool
 from factory.index.transport import Transport
+from factory.index.wheel import check_wheel, read_directory
 from factory.process import Stop, governor
 
 __all__ = ("IndexClient", "IndexFile", "Patience", "Sink", "client_for")
@@ -77,7 +77,7 @@ class IndexClient:
         bare, logins = read_logins(index_url or public_index_url(environment), environment, name=name)
         self.url = bare.rstrip("/") + "/"
         self.stop = stop or governor()
-        self._cache = MetadataCache(cache)
+        self.cache = MetadataCache(cache)
         self._transport = Transport(
             logins,
             name=name,
@@ -94,7 +94,7 @@ class IndexClient:
     def __exit__(self, *_: object) -> None:
         """Close the connections."""
         self._transport.close()
-        self._cache.trim()
+        self.cache.trim()
 
     def project(
         self, name: str, *, keep: Callable[[str], bool] | None = None
@@ -159,13 +159,23 @@ class IndexClient:
         return parse_metadata(self.core_metadata(file), of=file.file_name)
 
     def check_identity(self, file: IndexFile) -> None:
-        """See that a file is of the package and version that its name says, as its metadata tells.
+        """See that a file is of the package and version that its name says, and a valid wheel.
+
+        Of a wheel the directory is read by range requests also where the index serves its metadata, as far
+        as `read_directory` goes. A server that knows no ranges and serves the metadata is asked for no more.
 
         Raises:
             IndexAccessError, IndexContentError, RedirectError, ProgramError: as for `metadata`, but
                 that a requirement in it which cannot be read is no matter here.
         """
-        self.core_metadata(file)
+        if self.cache.get(self.url, file, opened=True) is not None:
+            return
+        is_served_wheel = file.metadata_url is not None and file.file_name.endswith(".whl")
+        content = self._metadata_by_ranges(file) if is_served_wheel else None
+        if content is None:
+            self.core_metadata(file)
+        else:
+            self.cache.put(self.url, file, content, opened=True)
 
     def core_metadata(self, file: IndexFile) -> bytes:
         """The core metadata of a file as it stands there, of the package and version of its name.
@@ -173,15 +183,16 @@ class IndexClient:
         Raises:
             IndexAccessError, IndexContentError, RedirectError, ProgramError: as for `check_identity`.
         """
-        content = self._cache.get(self.url, file)
+        content = self.cache.get(self.url, file)
         if content is not None:
             check_identity(content, of=file.file_name)
             return content
         content = self._served_metadata(file)
+        opened = content is None
         if content is None:
             content = self._metadata_in_wheel(file)
         check_identity(content, of=file.file_name)
-        self._cache.put(self.url, file, content)
+        self.cache.put(self.url, file, content, opened=opened)
         return content
 
     def _served_metadata(self, file: IndexFile) -> bytes | None:
@@ -207,16 +218,22 @@ class IndexClient:
                 f"the index serves no metadata of {name}, which is no wheel",
                 solution="Only a build would tell; ask the owners of the index for a wheel.",
             )
+        content = self._metadata_by_ranges(file)
+        return self._metadata_in_whole_wheel(file) if content is None else content
+
+    def _metadata_by_ranges(self, file: IndexFile) -> bytes | None:
+        """The METADATA in a wheel of which no more is fetched; None from a server without ranges."""
         first = self._range(file, 0, 1)
         if first is None:
-            return self._metadata_in_whole_wheel(file)
+            return None
         _, size = first
         if file.size not in {None, size}:
             raise IndexContentError(
-                f"{name} has {size:,} bytes on the server, and the index says {file.size:,}",
+                f"{file.file_name} has {size:,} bytes on the server, and the index says {file.size:,}",
                 solution=DISTRUST,
             )
-        return wheel_metadata(RangeFile(lambda start, end: self._piece(file, start, end), size), of=name)
+        pieces = RangeFile(lambda start, end: self._piece(file, start, end), size)
+        return read_directory(pieces, of=file.file_name).metadata
 
     def _metadata_in_whole_wheel(self, file: IndexFile) -> bytes:
         with Spool() as spool:
@@ -228,7 +245,7 @@ class IndexClient:
                     f"and its page says sha256:{file.sha256}",
                     solution=DISTRUST,
                 )
-            return wheel_metadata(spool.file, of=file.file_name)
+            return check_wheel(spool.file, of=file.file_name).metadata
 
     def _piece(self, file: IndexFile, start: int, end: int) -> bytes:
         found = self._range(file, start, end)

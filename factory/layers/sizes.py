@@ -1,10 +1,10 @@
 """How large the packages of a lock are: what they install where the wheels are at hand, else their wheels."""
 
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from factory.errors import LockFileError, PrefetchError
+from factory.errors import IndexContentError, LockFileError, PrefetchError, StorageError
+from factory.index.wheel import check_wheel_at
 from factory.layers.choose import SizedPackage
 from factory.lock.lockfile import Artifact, Pin
 
@@ -46,10 +46,9 @@ def wheel_sizes(pins: Iterable[Pin], *, flavor: str) -> tuple[SizedPackage, ...]
 def _unpacked(artifact: Artifact, wheels: Path) -> int:
     path = wheels / (artifact.file_name or "")
     try:
-        with zipfile.ZipFile(path) as wheel:
-            return sum(member.file_size for member in wheel.infolist())
-    except (OSError, zipfile.BadZipFile) as error:
+        return check_wheel_at(path).installed_bytes
+    except (IndexContentError, StorageError) as error:
         raise PrefetchError(
-            f"{path} cannot be read as a wheel: {error}",
+            f"{path} cannot be read as a wheel: {error.reason}",
             solution="Prefetch again (`factory prefetch`) and give the folder that this prints.",
         ) from error

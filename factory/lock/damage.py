@@ -21,7 +21,7 @@ def damage(explanation: str) -> IndexContentError | None:
         )
     if _CUT.search(explanation):
         return IndexContentError(
-            f"a wheel of the index is no whole wheel:\n{explanation}",
+            f"a wheel of the index is not a valid wheel:\n{explanation}",
             solution="Ask the owners of the index to push the file again; it may have been cut short.",
         )
     return None

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from factory.errors import NotFoundError, StorageError
-from factory.files import exclusive, staged_folder, storage_error, write_whole
+from factory.errors import NotFoundError
+from factory.files import exclusive, open_regular, staged_folder, storage_error, write_whole
+from factory.index.wheel import check_wheel_at, read_directory
 from factory.lock.narrow import fits, tag_ranks
 
 _DIGEST_SUFFIX = ".sha256"
@@ -52,16 +53,13 @@ def size_and_time(path: Path) -> tuple[int, int | None]:
     a member has none that is one.
 
     Raises:
+        IndexContentError: it is not a valid wheel, as far as its directory shows (`read_directory`).
         StorageError: the wheel cannot be read.
     """
     try:
-        with zipfile.ZipFile(path) as wheel:
-            newest = max((member.date_time for member in wheel.infolist()), default=(1980, 1, 1, 0, 0, 0))
-        size = path.stat().st_size
-    except zipfile.BadZipFile as error:
-        raise StorageError(
-            f"{path} is not a wheel: {error}", solution="Fetch it again, or take it out of the folder."
-        ) from error
+        with open_regular(path) as file:
+            newest = read_directory(file, of=path.name).newest
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise storage_error(path, error) from error
     try:
@@ -87,7 +85,8 @@ def open_wheel_folder(
 
     Raises:
         NotFoundError: the folder is not there.
-        StorageError: it cannot be read, holds a wheel that is none, or the cache cannot be written.
+        IndexContentError: a wheel in it is not valid, or another package than its name says.
+        StorageError: it cannot be read, or the cache cannot be written.
     """
     source = source.expanduser().resolve()
     if not source.is_dir():
@@ -144,13 +143,10 @@ def _state_of(source: Path, wheels: Iterable[Path]) -> str:
 
 def _metadata_only(wheel: Path) -> bytes:
     """A wheel with the METADATA and WHEEL of another, and the RECORD (PEP 427) that uv asks for."""
-    try:
-        with zipfile.ZipFile(wheel) as original:
-            return _zipped({name: original.read(name) for name in original.namelist() if _is_metadata(name)})
-    except (zipfile.BadZipFile, StopIteration) as error:
-        raise StorageError(
-            f"{wheel} is not a wheel: {error}", solution="Fetch it again, or take it out of the folder."
-        ) from error
+    found = check_wheel_at(wheel)
+    names = f"{found.dist_info}/METADATA", f"{found.dist_info}/WHEEL"
+    with zipfile.ZipFile(wheel) as original:
+        return _zipped({name: original.read(name) for name in names})
 
 
 def _zipped(files: Mapping[str, bytes]) -> bytes:
@@ -161,8 +157,3 @@ def _zipped(files: Mapping[str, bytes]) -> bytes:
             wheel.writestr(zipfile.ZipInfo(name), data)
         wheel.writestr(zipfile.ZipInfo(record), "".join(f"{name},,\n" for name in (*files, record)))
     return content.getvalue()
-
-
-def _is_metadata(name: str) -> bool:
-    folder, _, file_name = name.partition("/")
-    return folder.endswith(".dist-info") and file_name in {"METADATA", "WHEEL"}

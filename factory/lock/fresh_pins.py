@@ -30,12 +30,13 @@ class NewFile:
     file: IndexFile
 
     def prove(self) -> None:
-        """See that it is of the package and version that its name says.
+        """See that it is a valid wheel of the package and version that its name says.
 
         Raises:
-            IndexContentError: its metadata names another, or cannot be read.
+            IndexContentError: it is not, or its metadata cannot be read.
             IndexAccessError: the index refused, failed or did not answer.
         """
+        self.client.check_identity(self.file)
         self.client.metadata(self.file)
 
 

@@ -16,6 +16,7 @@ from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.index.parallel import in_parallel
+from factory.index.wheel import check_wheel_at
 from factory.lock.clients import CONNECTIONS, open_clients
 from factory.lock.find_links import file_sha256, find_wheel, size_and_time
 from factory.lock.fresh_pins import Lacking, NewFile, fresh_pin
@@ -215,6 +216,7 @@ def _from_folders(pin: Pin, folders: Sequence[Path]) -> Pin:
 
 
 def _hashed(artifact: Artifact, path: Path) -> Artifact:
+    check_wheel_at(path)
     size, uploaded = size_and_time(path)
     return replace(artifact, sha256=file_sha256(path), size=size, uploaded=uploaded)
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -13,9 +12,10 @@ from packaging.version import Version
 from factory.flavor.spec import Spec
 from factory.index.client import IndexClient, client_for
 from factory.index.credentials import shown
-from factory.index.metadata import Metadata, parse_metadata, wheel_metadata
+from factory.index.metadata import Metadata, parse_metadata
 from factory.index.pages import IndexFile
 from factory.index.parallel import in_parallel
+from factory.index.wheel import check_wheel_at
 from factory.lock.availability import Offer, has_wheel
 from factory.lock.find_links import WheelFolder
 from factory.lock.narrow import fits, tag_ranks
@@ -104,8 +104,7 @@ class Shelf:
         self.look_up([name])
         path = next((path for path in self._local(name) if _is_version(path.name, version)), None)
         if path is not None:
-            content = wheel_metadata(BytesIO(path.read_bytes()), of=path.name)
-            return parse_metadata(content, of=path.name)
+            return parse_metadata(check_wheel_at(path).metadata, of=path.name)
         client = self._clients[self._spec.index_of(name)]
         return metadata_of(client, self._files[name] or (), version, self._spec)
 

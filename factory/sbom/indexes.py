@@ -2,9 +2,9 @@
 
 from factory.errors import IndexContentError, SbomError
 from factory.index.client import DISTRUST, IndexClient
-from factory.index.metadata import check_identity, wheel_metadata
 from factory.index.pages import IndexFile
 from factory.index.spool import Spool
+from factory.index.wheel import check_wheel
 from factory.lock.lockfile import Artifact
 from factory.lock.pages import Page
 from factory.sbom.wanted import Wanted
@@ -52,6 +52,4 @@ def _whole(client: IndexClient, file: IndexFile, artifact: Artifact) -> Found | 
             )
         if not file.file_name.endswith(".whl"):
             return Found(file_name=file.file_name, metadata=None)
-        metadata = wheel_metadata(spool.file, of=file.file_name)
-    check_identity(metadata, of=file.file_name)
-    return Found(file_name=file.file_name, metadata=metadata)
+        return Found(file_name=file.file_name, metadata=check_wheel(spool.file, of=file.file_name).metadata)

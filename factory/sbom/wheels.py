@@ -7,7 +7,7 @@ from pathlib import Path
 
 from factory.errors import NotFoundError, SbomError
 from factory.files import storage_error
-from factory.index.metadata import check_identity, wheel_metadata
+from factory.index.wheel import check_wheel
 from factory.lock.lockfile import Artifact
 from factory.sbom.wanted import Wanted
 
@@ -42,7 +42,7 @@ def find_in_folders(wanted: Wanted, artifact: Artifact, folders: Iterable[Path])
 
     Raises:
         SbomError: there is one of its name, and its bytes are others.
-        IndexContentError: it is no whole wheel, or its metadata is that of another package.
+        IndexContentError: it is not a valid wheel, or another package.
         StorageError: it cannot be read.
     """
     wrong = []
@@ -54,9 +54,7 @@ def find_in_folders(wanted: Wanted, artifact: Artifact, folders: Iterable[Path])
                     wrong.append(f"{path} has sha256:{digest}")
                 elif path.name.endswith(".whl"):
                     # Of the same open file: what is read is what was hashed.
-                    metadata = wheel_metadata(file, of=path.name)
-                    check_identity(metadata, of=path.name)
-                    return Found(file_name=path.name, metadata=metadata)
+                    return Found(file_name=path.name, metadata=check_wheel(file, of=path.name).metadata)
                 else:
                     return Found(file_name=path.name, metadata=None)
         except OSError as error:

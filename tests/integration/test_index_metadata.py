@@ -93,7 +93,7 @@ def test_an_index_that_announces_what_it_does_not_serve_is_read_by_ranges(tmp_pa
         (True, True, _SERVED, Fault(body=b"Name: evil"), IndexContentError, "project's page says sha256"),
         (False, True, _WHEEL, Fault(truncate=500), IndexContentError, "on the server, and the index says"),
         (False, False, _WHEEL, Fault(truncate=500), IndexContentError, "cut short"),
-        (False, True, _WHEEL, Fault(wrong_bytes=True), IndexContentError, "is no whole wheel"),
+        (False, True, _WHEEL, Fault(wrong_bytes=True), IndexContentError, "is not a valid wheel"),
         (False, False, _WHEEL, Fault(wrong_bytes=True), IndexContentError, "and its page says sha256"),
         (False, True, _WHEEL, Fault(close_after=0), IndexAccessError, "dropped the connection"),
     ],
@@ -123,7 +123,7 @@ def test_a_wheel_that_is_cut_short_on_the_server_itself_is_no_whole_wheel(
     wheel.write_bytes(wheel.read_bytes()[:50_000])
     with (
         IndexServer(folder=tmp_path, sizes=sizes) as index,
-        pytest.raises(IndexContentError, match="no whole wheel"),
+        pytest.raises(IndexContentError, match="not a valid wheel"),
     ):
         read(index)
 

@@ -250,7 +250,9 @@ def test_a_full_disk_is_an_error_that_says_so(site: Site, monkeypatch: pytest.Mo
     (site.artifacts / site.wheels[0].name).unlink()
     real = os.fdopen
 
-    def full(descriptor: int, mode: str, *, buffering: int) -> object:
+    def full(descriptor: int, mode: str, *, buffering: int = -1) -> object:
+        if mode != "r+b":
+            return real(descriptor, mode, buffering=buffering)
         os.close(descriptor)
         return real(os.open("/dev/full", os.O_RDWR), mode, buffering=buffering)
 

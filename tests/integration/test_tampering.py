@@ -152,8 +152,8 @@ def test_without_a_digest_on_the_page_a_prefetch_believes_the_lock_alone(
 @pytest.mark.parametrize(
     ("tamper", "status", "message"),
     [
-        (_wrong_bytes, _CONTENT, "is no whole wheel"),
-        (_cut_short, _CONTENT, "is no whole wheel"),
+        (_wrong_bytes, _CONTENT, "is not a valid wheel"),
+        (_cut_short, _CONTENT, "is not a valid wheel"),
         (_no_digest, _CONTENT, f"tells no digest of {_WHEEL}"),
         (_digest_that_is_none, _CONTENT, "a SHA-256 that is none: 'ab'"),
         (_page_elsewhere, _REDIRECT, "/simple/lib/ is sent on to another host, localhost"),

@@ -8,10 +8,12 @@ import pytest
 from support.wheels import make_wheel, metadata
 
 from factory.errors import IndexContentError
-from factory.index.metadata import check_identity, parse_metadata, wheel_metadata
+from factory.index.metadata import check_identity, parse_metadata
 from factory.index.ranges import RangeFile
+from factory.index.wheel import read_directory
 
 _OF = "some_lib-1.0-py3-none-any.whl"
+_NEEDED = ("METADATA", "WHEEL", "RECORD")
 
 
 @pytest.mark.parametrize(
@@ -75,24 +77,27 @@ def _zip(files: dict[str, bytes]) -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no whole wheel"),
-        (b"PK\x03\x04 and nothing else", "no whole wheel"),
-        (_zip({"lib.py": b""}), "it holds 0 METADATA files"),
-        (_zip({"a-1.dist-info/METADATA": b"", "b-1.dist-info/METADATA": b""}), "it holds 2 METADATA files"),
-        (_zip({"a-1.dist-info/deeper/METADATA": b""}), "it holds 0 METADATA files"),
-        (_zip({"a-1.dist-info/METADATA": b"x" * (17 << 20)}), "larger than any package's"),
+        (b"", "not a valid wheel"),
+        (b"PK\x03\x04 and nothing else", "not a valid wheel"),
+        (_zip({"lib.py": b""}), "it has 0 dist-info folders"),
+        (_zip({"a-1.dist-info/METADATA": b"", "b-1.dist-info/METADATA": b""}), "it has 2 dist-info folders"),
+        (_zip({"some_lib-1.0.dist-info/deeper/METADATA": b""}), "it has no some_lib-1.0.dist-info/METADATA"),
+        (
+            _zip({f"some_lib-1.0.dist-info/{name}": b"x" * (17 << 20) for name in _NEEDED}),
+            "larger than any package's",
+        ),
     ],
 )
-def test_what_is_no_whole_wheel_is_said_to_be_none(content: bytes, said: str) -> None:
+def test_what_is_not_a_valid_wheel_is_refused(content: bytes, said: str) -> None:
     with pytest.raises(IndexContentError, match=said):
-        wheel_metadata(io.BytesIO(content), of=_OF)
+        read_directory(io.BytesIO(content), of=_OF)
 
 
-def test_a_wheel_that_is_cut_short_anywhere_is_said_to_be_no_whole_wheel(tmp_path: Path) -> None:
+def test_a_wheel_that_is_cut_short_anywhere_is_refused(tmp_path: Path) -> None:
     whole = make_wheel(tmp_path, "some-lib", "1.0").read_bytes()
     for end in range(len(whole)):
-        with pytest.raises(IndexContentError, match="is no whole wheel"):
-            wheel_metadata(io.BytesIO(whole[:end]), of=_OF)
+        with pytest.raises(IndexContentError, match="is not a valid wheel"):
+            read_directory(io.BytesIO(whole[:end]), of=_OF)
 
 
 def test_a_wheel_is_read_in_a_few_pieces_from_its_end(tmp_path: Path) -> None:
@@ -103,8 +108,8 @@ def test_a_wheel_is_read_in_a_few_pieces_from_its_end(tmp_path: Path) -> None:
         asked.append((start, end))
         return content[start:end]
 
-    found = wheel_metadata(RangeFile(fetch, len(content)), of=_OF)
-    assert found == metadata("some-lib", "1.0")
+    found = read_directory(RangeFile(fetch, len(content)), of=_OF)
+    assert found.metadata == metadata("some-lib", "1.0")
     assert asked[0][1] == len(content)
     assert sum(end - start for start, end in asked) < 100_000
 
@@ -121,6 +126,6 @@ def test_a_directory_that_claims_to_be_endless_is_not_read() -> None:
         tail = bytes(max(0, stop - start - len(end))) + end
         return tail[-(stop - start) :]
 
-    with pytest.raises(IndexContentError, match="no whole wheel"):
-        wheel_metadata(RangeFile(fetch, size), of=_OF)
+    with pytest.raises(IndexContentError, match="not a valid wheel"):
+        read_directory(RangeFile(fetch, size), of=_OF)
     assert fetched < (1 << 20)

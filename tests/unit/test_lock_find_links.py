@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.wheels import make_wheel, sha256
 
-from factory.errors import NotFoundError, StorageError
+from factory.errors import IndexContentError, NotFoundError
 from factory.lock.find_links import WheelFolder, folders_in_environment, open_wheel_folder
 
 
@@ -56,7 +56,7 @@ def test_a_wheel_that_is_taken_away_is_shown_no_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"no archive", b"PK\x05\x06" + bytes(18)])
 def test_a_file_that_is_no_wheel_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "aa-1.0-py3-none-any.whl").write_bytes(content)
-    with pytest.raises(StorageError, match=r"aa-1\.0-py3-none-any\.whl is not a wheel"):
+    with pytest.raises(IndexContentError, match=r"aa-1\.0-py3-none-any\.whl is not a valid wheel"):
         opened(tmp_path, tmp_path / "cache")
     assert not list((tmp_path / "cache" / "find-links").iterdir())
 
