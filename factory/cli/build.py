@@ -13,6 +13,7 @@ from factory.image.build_all import build_images
 from factory.image.build_text import dry_run, dry_run_parts, report_data, report_parts
 from factory.image.engine import ENGINE_VARIABLE, ENGINES, find_engine
 from factory.image.laying_out import dry_layout, dry_table, lay_out, layout_table
+from factory.image.package_epochs import image_epoch
 from factory.image.segment_cache import prune
 from factory.lock.find_links import folders_in_environment
 
@@ -74,6 +75,13 @@ from factory.lock.find_links import folders_in_environment
     help="Build nothing: remove what is kept of single layers (localhost/factory-layer) from the engine.",
 )
 @click.option(
+    "--epoch",
+    "only_epoch",
+    is_flag=True,
+    help="Build nothing: print the time that the files of one image get, in seconds since 1970. Given to "
+    "another builder (`buildah build --timestamp`), it builds the same twice as well.",
+)
+@click.option(
     "--layout",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
@@ -100,6 +108,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     pull: bool,
     verify: bool,
     prune_cache: bool,
+    only_epoch: bool,
     layout: Path | None,
     engine: str | None,
     dry: bool,
@@ -117,6 +126,12 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         invocation.console.result({"removed": removed}, f"{len(removed)} layers {would}")
         return 0
     repository = invocation.repository_of(*images)
+    if only_epoch:
+        if len(images) != 1:
+            raise click.UsageError("--epoch goes with one IMAGE.")
+        epoch = image_epoch(repository, images[0], os.environ)
+        invocation.console.result({"epoch": epoch}, str(epoch))
+        return 0
     request = BuildRequest(
         work=repository.root / WORK_FOLDER,
         names=images,

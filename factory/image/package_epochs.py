@@ -1,11 +1,30 @@
-"""The times of a flavor's package layers, so that a fix in one layer leaves the others as they are."""
+"""The times of an image and of its package layers: a fix in one layer leaves the others as they are."""
 
 from collections.abc import Mapping
 
+from factory.flavor.repository import Repository
+from factory.image.catalogue import read_catalogue
 from factory.image.definitions import ImageDefinition
-from factory.image.epoch import said_epoch
+from factory.image.epoch import choose_epoch, said_epoch
+from factory.image.inputs import read_inputs
 from factory.layers.epochs import layer_epochs, newest_upload
 from factory.lock.lockset import require_lock_set
+
+
+def image_epoch(repository: Repository, name: str, environment: Mapping[str, str]) -> int:
+    """Return the time that `factory build` gives an image, in seconds since 1970.
+
+    Another builder that is given it, such as buildah in a Tekton Task, builds one commit to one digest.
+
+    Raises:
+        NotFoundError, SpecError: there is no such image, or its definition is not acceptable.
+        LockFileError: the flavor is not locked.
+        ImageError: an input is missing, or SOURCE_DATE_EPOCH is no time.
+    """
+    definition = read_catalogue(repository).definition(name)
+    newest, _ = package_epochs(definition, environment)
+    inputs = read_inputs(definition)
+    return choose_epoch(environment, newest_upload=newest, folder=definition.folder, inputs=inputs)
 
 
 def package_epochs(

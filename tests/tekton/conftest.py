@@ -77,7 +77,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         yield found
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def git_server() -> Iterator[Callable[[Path], str]]:
     """Serves a git repository on loopback: from its folder to the URL to clone it from."""
     with ExitStack() as stack:

@@ -26,7 +26,15 @@ OTHERS = {
     "CronJob": ("batch/v1", {"spec"}),
     "Kustomization": (
         "kustomize.config.k8s.io/v1beta1",
-        {"resources", "namespace", "configMapGenerator", "generatorOptions", "labels", "replacements"},
+        {
+            "resources",
+            "namespace",
+            "configMapGenerator",
+            "generatorOptions",
+            "labels",
+            "patches",
+            "replacements",
+        },
     ),
     "Namespace": ("v1", {"spec"}),
     "PersistentVolumeClaim": ("v1", {"spec"}),
