@@ -40,18 +40,27 @@ class RunFile:
     content: bytes
 
 
-def flavor_files(name: str, spec: Spec, settings: Settings) -> tuple[RunFile, ...]:
-    """The two files of a flavor, for pull requests and for pushes.
+def flavor_files(
+    name: str, spec: Spec, settings: Settings, *, epoch: int | None = None
+) -> tuple[RunFile, ...]:
+    """Return the two files of a flavor, for pull requests and for pushes.
+
+    Args:
+        name: the flavor's.
+        spec: what it is built from.
+        settings: of the repository.
+        epoch: the time of all files in the image, in seconds since 1970; None is that of the build.
 
     Raises:
         KonfluxError: the flavor's name makes a name that Kubernetes does not take, or that is taken.
     """
     check_flavor_name(name, settings)
-    told = f"{MARK} from {FLAVORS_FOLDER}/{name}/{PROJECT_FILE} and {SETTINGS_FILE}. Do not edit.\n---\n"
+    sources = f"{FLAVORS_FOLDER}/{name}/{PROJECT_FILE}{'' if epoch is None else ', its lock'}"
+    told = f"{MARK} from {sources} and {SETTINGS_FILE}. Do not edit.\n---\n"
     return tuple(
         RunFile(
             path=file_path(name, event, settings),
-            content=(told + to_yaml(_pipeline_run(name, spec, settings, event))).encode(),
+            content=(told + to_yaml(_pipeline_run(name, spec, settings, event, epoch))).encode(),
         )
         for event in EVENTS
     )
@@ -145,7 +154,9 @@ def parameters(values: Mapping[str, Value]) -> list[Value]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _pipeline_run(name: str, spec: Spec, settings: Settings, event: Event) -> dict[str, Value]:
+def _pipeline_run(
+    name: str, spec: Spec, settings: Settings, event: Event, epoch: int | None
+) -> dict[str, Value]:
     component = f"{settings.component_prefix}{name}"
     labels = {
         "appstudio.openshift.io/component": component,
@@ -157,7 +168,7 @@ def _pipeline_run(name: str, spec: Spec, settings: Settings, event: Event) -> di
         "kind": "PipelineRun",
         "metadata": metadata(name, settings, event, globs=globs, labels=labels),
         "spec": {
-            "params": parameters(dict(_values(name, spec, settings, event))),
+            "params": parameters(dict([*_values(name, spec, settings, event), *_times(epoch)])),
             "pipelineRef": {"name": PIPELINE},
             "timeouts": timeouts(settings.timeouts[spec.accelerator]),
             "taskRunTemplate": {
@@ -183,6 +194,13 @@ def _values(name: str, spec: Spec, settings: Settings, event: Event) -> Iterator
     yield "build-platforms", [settings.platforms[platform] for platform in spec.platforms]
     yield "build-source-image", _text(settings.build_source_image)
     yield "build-image-index", _text(len(spec.platforms) > 1)
+
+
+def _times(epoch: int | None) -> Iterator[tuple[str, Value]]:
+    """Yield what makes two builds of one commit alike; nothing if the image has the time of its build."""
+    if epoch is not None:
+        yield "source-date-epoch", str(epoch)
+        yield "rewrite-timestamp", "true"
 
 
 def _secret(workspace: str, name: str) -> Value:

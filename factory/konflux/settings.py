@@ -42,8 +42,9 @@ class Settings:
     ``output_image`` is where the images are in a registry, and ends with a slash. ``service_account`` is
     None where each component has the one that Konflux makes for it; ``namespace`` is None where the run is
     in that of its Pipelines as Code Repository. ``netrc_secret`` is a Secret with a file
-    ``.netrc``, None where the index wants no login. ``timeouts`` are minutes, by accelerator, and that of
-    ``check``; ``platforms`` the cluster's names of platforms, by the spec's.
+    ``.netrc``, None where the index wants no login. ``reproducible`` gives all files of an image the time of
+    its lock. ``timeouts`` are minutes, by accelerator, and that of ``check``; ``platforms`` the cluster's
+    names of platforms, by the spec's.
     """
 
     application: str
@@ -57,6 +58,7 @@ class Settings:
     image_expires_after: str
     max_keep_runs: int
     build_source_image: bool
+    reproducible: bool
     build_args: tuple[str, ...]
     factory_image: str
     timeouts: Mapping[str, int]
@@ -138,6 +140,7 @@ def _settings(content: object) -> Settings:
         image_expires_after=check_expiry(_text(table, "image-expires-after", "5d")),
         max_keep_runs=_at_least_one(table, "max-keep-runs", default=3),
         build_source_image=table.flag("build-source-image", default=False),
+        reproducible=table.flag("reproducible", default=False),
         build_args=tuple(check_build_argument(argument) for argument in table.texts("build-args")),
         # A parameter of the Pipelines as Code Repository, as long as nobody gives an image.
         factory_image=check_factory_image(_text(table, "factory-image", "{{ factory_image }}")),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from factory.errors import KonfluxError
+from factory.errors import KonfluxError, LockFileError
 from factory.files import is_temporary, storage_error
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import FLAVORS_FOLDER, Flavor, Repository
@@ -25,6 +25,8 @@ from factory.konflux.pipeline_run import (
     flavor_files,
 )
 from factory.konflux.settings import Settings
+from factory.layers.epochs import newest_upload
+from factory.lock.lockset import read_lock_set
 
 _RUN_STEM = re.compile(r"(?P<name>.+)-(?:pull-request|push)")
 _LISTED = re.compile(rb'^ +- "(?P<name>[^"\n]+)"$', re.MULTILINE)
@@ -52,7 +54,20 @@ def files_of(flavor: Flavor, settings: Settings) -> tuple[RunFile, ...]:
         KonfluxError: it is not in the repository's ``flavors/``, or its name is not acceptable.
         SpecError, NotFoundError: its spec cannot be read.
     """
-    return flavor_files(flavor.name, flavor.project.spec, settings)
+    epoch = _epoch(flavor) if settings.reproducible else None
+    return flavor_files(flavor.name, flavor.project.spec, settings, epoch=epoch)
+
+
+def _epoch(flavor: Flavor) -> int | None:
+    """Return the newest upload in the lock; None if the lock tells none, is missing or cannot be read.
+
+    Not the commit's time, which `factory build` takes then: the file would follow from its own commit.
+    """
+    try:
+        locks = read_lock_set(flavor.folder, flavor.project.spec)
+    except LockFileError:
+        return None
+    return None if locks is None else newest_upload(locks)
 
 
 def shared_files(repository: Repository, settings: Settings, built: Collection[str]) -> tuple[RunFile, ...]:

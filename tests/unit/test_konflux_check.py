@@ -45,6 +45,18 @@ def test_what_was_just_written_is_as_it_has_to_be(root: Path) -> None:
     assert _found(root, "th09") == []
 
 
+def test_a_reproducible_run_follows_the_lock(tmp_path: Path) -> None:
+    repository = make_site(tmp_path, "th09", settings=f"{SETTINGS}reproducible = true\n")
+    write_all(repository)
+    assert _found(tmp_path) == []
+    wheel = "small-1.0-py3-none-any.whl, 1 bytes, 2026-01-31T12:00:01Z"
+    lock = f"small==1.0 \\\n    --hash=sha256:{'0' * 64}\n    # {wheel}\n"
+    (tmp_path / "flavors" / "th09" / "requirements.txt").write_text(lock, encoding="utf-8")
+    assert {(item.code, item.flavor) for item in _found(tmp_path)} == {("FAC502", "th09")}
+    write_all(repository)
+    assert _found(tmp_path) == []
+
+
 def _remove(root: Path) -> None:
     (root / PUSH).unlink()
 

@@ -166,6 +166,46 @@ def test_settings_reach_every_run() -> None:
         assert run["spec"]["taskRunTemplate"] == {"serviceAccountName": "builder"}
 
 
+def _timed(root: Path, settings: str, *, lock: str | None) -> list[dict[str, Any]]:
+    """The parameters of both runs of a flavor with this lock."""
+    repository = make_site(root, "th09", settings=settings)
+    if lock is not None:
+        (root / "flavors" / "th09" / "requirements.txt").write_text(lock, encoding="utf-8")
+    write_all(repository)
+    return [parameters(read_run(repository, f"th09-{event}")) for event in ("pull-request", "push")]
+
+
+REPRODUCIBLE = f"{SETTINGS}reproducible = true\n"
+LOCK = f"""\
+small==1.0 \\
+    --hash=sha256:{"0" * 64} \\
+    --hash=sha256:{"1" * 64}
+    # small-1.0-py3-none-any.whl, 1000 bytes, 2026-01-31T12:00:00Z
+    # small-1.0-py2-none-any.whl, 1000 bytes, 2026-01-31T12:00:01Z
+"""
+
+
+def test_a_reproducible_image_has_the_time_of_the_newest_upload_in_its_lock(tmp_path: Path) -> None:
+    for told in _timed(tmp_path, REPRODUCIBLE, lock=LOCK):
+        assert told["source-date-epoch"] == "1769860801"
+        assert told["rewrite-timestamp"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("settings", "lock"),
+    [
+        (SETTINGS, LOCK),
+        (REPRODUCIBLE, None),
+        (REPRODUCIBLE, LOCK.replace("2026", "last year")),
+        (REPRODUCIBLE, "this is no lock\n"),
+    ],
+    ids=["not asked for", "not locked", "no times", "broken"],
+)
+def test_another_image_has_the_time_of_its_build(tmp_path: Path, settings: str, lock: str | None) -> None:
+    for told in _timed(tmp_path, settings, lock=lock):
+        assert not {"source-date-epoch", "rewrite-timestamp"} & set(told)
+
+
 def test_every_scalar_of_every_file_that_is_made_is_a_text(tmp_path: Path) -> None:
     repository = make_site(tmp_path, "th09", "y", "1-10")
     write_all(repository)

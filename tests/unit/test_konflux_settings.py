@@ -21,6 +21,7 @@ def test_what_is_not_set_has_a_default() -> None:
     assert settings.image_expires_after == "5d"
     assert settings.max_keep_runs == 3
     assert settings.build_source_image is False
+    assert settings.reproducible is False
     assert settings.build_args == ()
     assert settings.component_prefix == ""
     assert settings.factory_image == "{{ factory_image }}"
@@ -46,6 +47,7 @@ def test_a_repository_without_the_file_does_not_use_konflux(tmp_path: Path) -> N
         ("max-keep-runs = true", "whole number"),
         ("max-keep-runs = 1.5", "whole number"),
         ('build-source-image = "true"', "true or false"),
+        ('reproducible = "true"', "true or false"),
         ("build-args = [1]", "list of strings"),
         ('build-args = ["A"]', "not a build argument"),
         ('build-args = ["BASE_IMAGE=quay.io/other:1"]', "follows from each flavor's spec"),
