@@ -13,6 +13,7 @@ import httpx
 import pypi_simple
 from packaging.utils import canonicalize_name
 
+from factory.documents import MAX_BYTES
 from factory.errors import IndexAccessError, IndexContentError
 from factory.flavor.spec import Spec
 from factory.index.cache import MetadataCache
@@ -36,7 +37,7 @@ from factory.process import Stop, governor
 __all__ = ("IndexClient", "IndexFile", "Patience", "Sink", "client_for")
 DISTRUST = "Do not use that index until its owners have said why."
 # The public index's largest page has some 40 MB.
-_MOST_PAGE_BYTES = 256 << 20
+_MOST_PAGE_BYTES = MAX_BYTES
 
 
 class IndexClient:

@@ -1,17 +1,20 @@
 """Project pages of a package index (PEP 503 HTML, PEP 691 JSON) as values."""
 
-import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
+import msgspec
 import pypi_simple
 from packaging.utils import canonicalize_name
+from pypi_simple.util import check_repo_version
 
-from factory.errors import IndexContentError
+from factory.clock import parse_moment, seconds_since_1970
+from factory.documents import Size, parse_json
+from factory.errors import DocumentError, IndexContentError
 from factory.index.credentials import shown
 from factory.index.file_names import project_of
-from factory.index.page_kind import is_index_page
+from factory.index.html_page import HtmlPage
 from factory.index.patience import unreachable
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -77,20 +80,12 @@ def parse_page(
 
     try:
         if kind in {"application/vnd.pypi.simple.v1+json", "application/json"}:
-            packages = _from_json(content, url, kept)
-        elif kind in {"application/vnd.pypi.simple.v1+html", "text/html"}:
-            packages = _from_html(content, url, encoding, kept, name)
-        else:
-            raise unreachable(url, f"is no page of a package index, but {kind}")
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        RecursionError,
-        pypi_simple.UnsupportedRepoVersionError,
-    ) as error:
+            return tuple(_from_json(content, url, kept))
+        if kind in {"application/vnd.pypi.simple.v1+html", "text/html"}:
+            return tuple(_from_html(content, url, encoding, kept, name))
+    except (DocumentError, ValueError, LookupError, pypi_simple.UnsupportedRepoVersionError) as error:
         raise unreachable(url, "is no page of a package index that can be read") from error
-    return tuple(_file(package, url) for package in packages)
+    raise unreachable(url, f"is no page of a package index, but {kind}")
 
 
 def _belongs(file_name: str, name: str) -> bool:
@@ -104,29 +99,75 @@ def _belongs(file_name: str, name: str) -> bool:
     return project is not None and project[0] == name
 
 
-def _from_json(
-    content: bytes, url: str, keep: Callable[[str], bool]
-) -> list[pypi_simple.DistributionPackage]:
-    document = json.loads(content)
-    document["files"] = [file for file in document["files"] if keep(file["filename"])]
-    for file in document["files"]:
+class _Hashes(msgspec.Struct, gc=False):
+    sha256: str | None = None
+
+
+class _ListedFile(msgspec.Struct, gc=False, rename=lambda name: name.replace("_", "-")):
+    """A file on a page (PEP 691, PEP 700), with what is read of it; other keys take no memory."""
+
+    filename: str
+    url: str
+    hashes: _Hashes
+    requires_python: str | None = None
+    core_metadata: bool | _Hashes | None = None
+    dist_info_metadata: bool | _Hashes | None = None
+    yanked: bool | str = False
+    size: Size | None = None
+    upload_time: str | None = None
+
+
+class _Meta(msgspec.Struct, rename=lambda name: name.replace("_", "-")):
+    api_version: str
+
+
+class _Page(msgspec.Struct):
+    meta: _Meta
+    name: str
+    files: list[_ListedFile]
+
+
+def _from_json(content: bytes, url: str, keep: Callable[[str], bool]) -> Iterator[IndexFile]:
+    page = parse_json(content, _Page, source="the page")
+    check_repo_version(page.meta.api_version)
+    for listed in page.files:
+        if not keep(listed.filename):
+            continue
         # PEP 714: an index that knows only the older name means the same.
-        file.setdefault("core-metadata", file.get("dist-info-metadata"))
-    return pypi_simple.ProjectPage.from_json_data(document, url).packages
+        metadata = listed.dist_info_metadata if listed.core_metadata is None else listed.core_metadata
+        said = {
+            "filename": listed.filename,
+            "url": listed.url,
+            "hashes": _digests(listed.hashes),
+            "requires-python": listed.requires_python,
+            "core-metadata": _digests(metadata) if isinstance(metadata, _Hashes) else metadata,
+            "yanked": listed.yanked,
+        }
+        package = pypi_simple.DistributionPackage.from_json_data(said, page.name, url)
+        uploaded = parse_moment(listed.upload_time or "")
+        yield replace(
+            _file(package, url),
+            size=listed.size,
+            uploaded=None if uploaded is None else seconds_since_1970(uploaded),
+        )
+
+
+def _digests(hashes: _Hashes) -> dict[str, str]:
+    return {} if hashes.sha256 is None else {"sha256": hashes.sha256}
 
 
 def _from_html(
     content: bytes, url: str, encoding: str | None, keep: Callable[[str], bool], name: str
-) -> list[pypi_simple.DistributionPackage]:
-    every_link = pypi_simple.RepositoryPage.from_html(content, url, encoding).links
-    if not any(project_of(link.text) for link in every_link) and not is_index_page(content, name):
+) -> Iterator[IndexFile]:
+    page = HtmlPage(url, keep)
+    page.read(content, encoding)
+    if not page.lists_files and not page.may_be_of_index(name):
         raise ValueError("it lists no file, and does not look like an index's")
-    links = [link for link in every_link if keep(link.text)]
-    for link in links:
+    for link in page.links:
         # As above.
         if (older := link.attrs.get("data-dist-info-metadata")) is not None:
             link.attrs.setdefault("data-core-metadata", older)
-    return [pypi_simple.DistributionPackage.from_link(link) for link in links]
+        yield _file(pypi_simple.DistributionPackage.from_link(link), url)
 
 
 def _file(package: pypi_simple.DistributionPackage, page_url: str) -> IndexFile:
@@ -134,8 +175,7 @@ def _file(package: pypi_simple.DistributionPackage, page_url: str) -> IndexFile:
         file_name=package.filename,
         url=package.url,
         sha256=_sha256(package.digests, package.filename, page_url),
-        size=package.size,
-        uploaded=None if package.upload_time is None else int(package.upload_time.timestamp()),
+        size=None,
         yanked=package.is_yanked,
         requires_python=package.requires_python,
         metadata_url=package.metadata_url if package.has_metadata else None,

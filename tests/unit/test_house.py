@@ -110,6 +110,23 @@ def test_only_the_console_prints(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_only_documents_reads_json_and_toml(path: Path) -> None:
+    if path == PACKAGE / "documents.py" or path.parent == INSIDE:
+        return
+    tree = _tree(path)
+    readers = r"(json|tomlkit)\.(loads?|parse)|(tomllib|msgspec)\..*|.*ElementTree\.(parse|fromstring|XML)"
+    assert not [call for call in _calls(tree) if re.fullmatch(readers, call)]
+    taken = {"json": {"load", "loads"}, "tomlkit": {"load", "loads", "parse"}, "tomllib": {"load", "loads"}}
+    assert not [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in taken
+        for alias in node.names
+        if alias.name in taken[node.module]
+    ]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
 def test_only_process_starts_programs(path: Path) -> None:
     if path == PACKAGE / "process.py" or path.parent == INSIDE:
         return
