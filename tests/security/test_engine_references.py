@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,6 +229,26 @@ def test_every_call_of_an_engine_was_found() -> None:
     assert {"build", "run", "exec", "cp", "create", "rm", "tag", "pull", "push", "save", "logs"} <= commands
     assert {"image inspect", "image exists", "image mount", "history", "inspect"} <= commands
     assert ("skopeo", "copy") in CALLS
+
+
+TASKS = sorted((PACKAGE.parent / "tekton").rglob("*.yaml"))
+# Not in comments and messages: a program that is called, and one of its commands.
+_CALL = re.compile(
+    r"(?:^|[ (])((?:buildah|podman|skopeo) (?:build|pull|push|run|inspect|copy|delete)\b[^#\n]*)"
+)
+
+
+def test_calls_of_tekton_tasks_have_two_dashes_before_names() -> None:
+    calls = [
+        (path.name, call)
+        for path in TASKS
+        for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+        if not line.lstrip().startswith("#")
+        for call in _CALL.findall(line)
+        if "$" in call
+    ]
+    assert len(calls) >= 7
+    assert not [call for call in calls if " -- " not in call[1]]
 
 
 def test_operands_stand_behind_two_dashes_and_arguments_behind_them() -> None:
