@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from factory.dockerfile.instructions import Instruction, read_instructions
+from factory.dockerfile.instructions import Instruction, decoded, dockerfile_lines, read_instructions
 from factory.dockerfile.shell import exec_form
 from factory.dockerfile.stages import FROM, assign, expand
 from factory.downstream.blocks import Block, find_blocks
@@ -96,8 +96,8 @@ class Dockerfile:
 
 def read_dockerfile(path: str, content: bytes) -> Dockerfile:
     """Read a Dockerfile, whatever is wrong with it; ``path`` is how messages name it."""
-    raw = content.splitlines()
-    lines = [line.decode("utf-8", "replace") for line in raw]
+    raw = dockerfile_lines(content)
+    lines = decoded(raw)
     try:
         blocks, problem = find_blocks(raw), None
     except MarkerError as error:

@@ -9,11 +9,18 @@ from factory.check.installs import Fetch, fetched, is_remote, named_package, not
 from factory.check.labels import check_labels
 from factory.check.packages import check_packages
 from factory.check.preload import check_preload
-from factory.check.running import run_commands, without_flags
+from factory.check.running import run_commands
 from factory.check.stages import unpulled
 from factory.check.subject import Subject
-from factory.dockerfile.instructions import Instruction, read_instructions
+from factory.dockerfile.instructions import (
+    Instruction,
+    decoded,
+    dockerfile_lines,
+    read_differently,
+    read_instructions,
+)
 from factory.dockerfile.shell import exec_form
+from factory.dockerfile.sources import unsafe_run_options
 from factory.downstream.blocks import find_blocks
 from factory.errors import MarkerError
 from factory.lock.lockfile import LOCK_FILE
@@ -38,7 +45,7 @@ _SOLUTIONS = {
 
 
 def check_dockerfiles(subject: Subject) -> Iterator[Problem]:
-    """FAC401 to FAC418, in every Dockerfile, .repo file and file of its own of the folder."""
+    """FAC401 to FAC420, in every Dockerfile, .repo file and file of its own of the folder."""
     for path, content in subject.dockerfiles.items():
         yield from _dockerfile(path, content, subject)
     for path, content in (subject.repositories | subject.own_files).items():
@@ -49,9 +56,8 @@ def check_dockerfiles(subject: Subject) -> Iterator[Problem]:
 
 
 def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem]:
-    # Split as bytes: str.splitlines would break lines at characters that Dockerfiles do not.
-    lines = content.splitlines()
-    whole = read_instructions(_decoded(lines))
+    lines = dockerfile_lines(content)
+    whole = read_instructions(decoded(lines))
     try:
         outside = _outside(lines, keep_blocks=path == _DOWNSTREAM)
     except MarkerError as error:
@@ -60,11 +66,19 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
             code="FAC401", path=path, line=error.line, message=error.reason, solution=error.solution
         )
     else:
-        instructions = whole if outside == lines else read_instructions(_decoded(outside))
+        instructions = whole if outside == lines else read_instructions(decoded(outside))
         for instruction in instructions:
             yield from _hermetic(path, instruction, subject.lock_names)
             yield from _beyond_the_lock(path, instruction, subject)
         yield from _unpulled(path, instructions)
+    for number, what in read_differently(decoded(lines)):
+        yield Problem(
+            code="FAC420",
+            path=path,
+            line=number,
+            message=f"the line has {what}",
+            solution="Write it so that every engine reads the same: one backslash ends a line that goes on.",
+        )
     for instruction in whole:
         yield from check_instruction(path, instruction, in_block=True, locks=subject.lock_names)
     yield from check_labels(path, whole, subject.project)
@@ -76,7 +90,7 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
 def check_instruction(
     path: str, instruction: Instruction, *, in_block: bool, locks: Collection[str] = (LOCK_FILE,)
 ) -> Iterator[Problem]:
-    """FAC402 to FAC417 as far as one instruction tells; what a network gives may stand in a block.
+    """FAC402 to FAC419 as far as one instruction tells; what a network gives may stand in a block.
 
     ``locks`` are the names of the flavor's lock files.
     """
@@ -95,17 +109,12 @@ def _outside(lines: Sequence[bytes], *, keep_blocks: bool) -> list[bytes]:
     return kept
 
 
-def _decoded(lines: Sequence[bytes]) -> list[str]:
-    return [line.decode("utf-8", "replace") for line in lines]
-
-
 def _hermetic(path: str, instruction: Instruction, locks: Collection[str]) -> Iterator[Problem]:
     if instruction.name == "ADD":
         yield from _add(path, instruction)
     if instruction.name != "RUN":
         return
-    text = without_flags(instruction.text)
-    if exec_form(text) is not None or instruction.heredoc is not None:
+    if exec_form(instruction.operands) is not None or instruction.heredoc is not None:
         form = "a heredoc" if instruction.heredoc is not None else "exec form"
         yield Problem(
             code="FAC406",
@@ -150,7 +159,7 @@ def _beyond_the_lock(path: str, instruction: Instruction, subject: Subject) -> I
 
 
 def _add(path: str, instruction: Instruction) -> Iterator[Problem]:
-    for word in without_flags(instruction.text).split():
+    for word in instruction.operands.split():
         if is_remote(word.strip("\"',[]")):
             yield Problem(
                 code="FAC404",
@@ -174,6 +183,15 @@ def _unpulled(path: str, instructions: Sequence[Instruction]) -> Iterator[Proble
 
 def _everywhere(path: str, instruction: Instruction) -> Iterator[Problem]:
     """What is wrong inside a MIDSTREAM ONLY block as well."""
+    for option in unsafe_run_options(instruction):
+        yield Problem(
+            code="FAC419",
+            path=path,
+            line=instruction.line_of(option.partition("=")[0]),
+            message=f"`RUN {option}` opens the build to what is outside of it",
+            solution="Leave it out. A build has the network that its command gives it; what a step needs is "
+            "locked, in the folder, or in the base image.",
+        )
     text = f"{instruction.text}\n{instruction.heredoc or ''}"
     for match in _UNSIGNED.finditer(text):
         yield _gpgcheck(path, instruction.line_of(match[0]), f"`{match[0]}`")

@@ -9,6 +9,7 @@ from factory.check.installs import PipCall, pip_call, removes_system_packages
 from factory.check.running import operands, run_commands
 from factory.dockerfile.instructions import Instruction
 from factory.dockerfile.shell import Command
+from factory.dockerfile.sources import mount_options
 
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
 # Where the packages of the base image are, and the folders above them: all would be overlaid as one.
@@ -18,7 +19,6 @@ _ENVIRONMENT = re.compile(
 # A virtual environment, by the names that everybody gives one, and the folders of packages in it.
 _VIRTUAL = re.compile(r"(?:.*/)?(?:\.?venv|virtualenv)(?:/lib(?:64)?(?:/python[0-9.]+)?)?")
 _COPYING = frozenset({"cp", "mv", "rsync"})
-_MOUNTED = re.compile(r"--mount=\S*?\bfrom=")
 _RECURSIVE = re.compile(r"-[A-Za-z]*[rRa][A-Za-z]*|--recursive|--archive")
 _EXTRACT = re.compile(r"-[A-Za-z]*x[A-Za-z]*|--extract|--get")
 _EXTRACT_OLD = re.compile(r"[A-Za-z]*x[A-Za-z]*")
@@ -48,7 +48,7 @@ def check_packages(path: str, instruction: Instruction, locks: Collection[str]) 
         call = pip_call(command, locks=locks)
         if call is not None:
             yield from _install(path, instruction, call)
-        if _copies(command, mounted=_MOUNTED.match(instruction.text) is not None) or _unpacks(command):
+        if _copies(command, mounted=_mounts(instruction)) or _unpacks(command):
             yield _overlay(path, instruction, command[0], f"`{' '.join(command)}` copies packages")
         if _removes_uv(command) or (call is not None and _uninstalls_uv(call)):
             yield Problem(
@@ -59,6 +59,12 @@ def check_packages(path: str, instruction: Instruction, locks: Collection[str]) 
                 message=f"`{' '.join(command)}` takes uv out of the image",
                 solution="Leave it: the base image brings it, and it is a few megabytes.",
             )
+
+
+def _mounts(instruction: Instruction) -> bool:
+    """Whether a RUN has something of another image or stage."""
+    mounts = (flag.partition("=")[2] for flag in instruction.flags if flag.startswith("--mount="))
+    return any("from" in mount_options(mount) for mount in mounts)
 
 
 def _install(path: str, instruction: Instruction, call: PipCall) -> Iterator[Problem]:
@@ -90,7 +96,7 @@ def _install(path: str, instruction: Instruction, call: PipCall) -> Iterator[Pro
 
 def _copied(path: str, instruction: Instruction) -> Iterator[Problem]:
     words = operands(instruction)
-    if _overlays(words, whole="--from=" in instruction.text):
+    if _overlays(words, whole=any(flag.startswith("--from=") for flag in instruction.flags)):
         what = f"`{instruction.name} … {words[-1]}` copies packages"
         yield _overlay(path, instruction, words[-1], what)
 

@@ -143,6 +143,10 @@ RULES = {
     "FAC418": _warning(
         "preload-not-installed", "Every program of the image would begin with a loader's error."
     ),
+    "FAC419": _error(
+        "run-option", "It gives a step the machine's network, its privileges or a secret of whoever builds."
+    ),
+    "FAC420": _error("read-differently", "What is checked here would not be what another engine builds."),
     # The PipelineRuns, in a repository that uses Konflux
     "FAC501": _error("pipeline-run-missing", "Konflux builds what has a PipelineRun, and nothing else."),
     "FAC502": _error("pipeline-run-changed", "Konflux would fetch or build what the spec does not say."),

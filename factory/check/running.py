@@ -6,7 +6,6 @@ import shlex
 from factory.dockerfile.instructions import Instruction
 from factory.dockerfile.shell import Command, commands, exec_form
 
-_FLAG = re.compile(r"--[a-z]+(?:=\S+)?\s+")
 _HEREDOC_SHELL = re.compile(r"(?:<<|(?:/\S*/)?(?:ba|da)?sh\b)")
 
 
@@ -14,7 +13,7 @@ def run_commands(instruction: Instruction) -> tuple[Command, ...]:
     """The simple commands of a RUN instruction, in any of its forms; none for another instruction."""
     if instruction.name != "RUN":
         return ()
-    text = without_flags(instruction.text)
+    text = instruction.operands
     words = exec_form(text)
     if words is not None:
         # As a shell would be given it, so that ["sh", "-c", "…"] is looked into.
@@ -24,14 +23,7 @@ def run_commands(instruction: Instruction) -> tuple[Command, ...]:
     return commands(text)
 
 
-def without_flags(text: str) -> str:
-    """What an instruction says after its ``--mount=…`` and the like."""
-    while match := _FLAG.match(text):
-        text = text[match.end() :]
-    return text
-
-
 def operands(instruction: Instruction) -> tuple[str, ...]:
     """The sources and the destination of a COPY or ADD, in either form."""
-    text = without_flags(instruction.text)
+    text = instruction.operands
     return exec_form(text) or tuple(word.strip("\"'") for word in text.split())

@@ -1,13 +1,10 @@
 """The stages of a Dockerfile: what the last is made of, and the images that are none of them."""
 
-import re
 from collections.abc import Iterator, Sequence
 
 from factory.dockerfile.instructions import Instruction
+from factory.dockerfile.sources import mount_options
 from factory.dockerfile.stages import FROM
-
-_COPIED = re.compile(r"--from=(?P<source>\S+)")
-_MOUNTED = re.compile(r"--mount=\S*?\bfrom=(?P<source>[^,\s]+)")
 
 
 def final_stage(instructions: Sequence[Instruction]) -> tuple[Instruction, ...]:
@@ -16,6 +13,8 @@ def final_stage(instructions: Sequence[Instruction]) -> tuple[Instruction, ...]:
     An image inherits environment and labels from the stage that its FROM names.
     """
     starts = [number for number, item in enumerate(instructions) if item.name == "FROM"]
+    if not starts:
+        return ()
     named: dict[str, list[Instruction]] = {}
     whole: list[Instruction] = []
     for start, stop in zip(starts, (*starts[1:], len(instructions)), strict=True):
@@ -47,9 +46,11 @@ def unpulled(instructions: Sequence[Instruction]) -> Iterator[tuple[Instruction,
 
 
 def _sources(instruction: Instruction) -> Iterator[str]:
-    pattern = {"COPY": _COPIED, "RUN": _MOUNTED}.get(instruction.name)
-    if pattern is None:
-        return
-    flags = re.match(r"(?:--\S+\s+)*", instruction.text)
-    for match in pattern.finditer(flags[0] if flags else ""):
-        yield match["source"].strip("\"'")
+    for flag in instruction.flags:
+        option, _, value = flag.partition("=")
+        if instruction.name == "COPY" and option == "--from":
+            yield value
+        elif (
+            instruction.name == "RUN" and option == "--mount" and (source := mount_options(value).get("from"))
+        ):
+            yield source

@@ -61,7 +61,8 @@ def exec_form(text: str) -> Command | None:
 
 
 def _lines(text: str) -> Iterator[str]:
-    for line in text.replace("\\\n", " ").splitlines():
+    # As a shell does it: a continued line goes on with nothing between, and lines end at a line feed alone.
+    for line in text.replace("\\\n", "").split("\n"):
         if line.strip() and not line.lstrip().startswith("#"):
             yield line
 
@@ -69,6 +70,8 @@ def _lines(text: str) -> Iterator[str]:
 def _tokens(line: str) -> list[str]:
     lexer = shlex.shlex(line, posix=True, punctuation_chars="();<>|&`")
     lexer.whitespace_split = True
+    # A carriage return is part of a word.
+    lexer.whitespace = " \t"
     # shlex would end a word at any #, such as that of URL#egg=name.
     lexer.commenters = ""
     try:

@@ -2,7 +2,6 @@
 
 import csv
 import posixpath
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,13 @@ from factory.dockerfile.instructions import Instruction
 from factory.dockerfile.shell import exec_form
 from factory.dockerfile.stages import FROM, assign, expand
 
-_FLAGS = re.compile(r"(?:--\S+\s+)*")
+_SAFE_VALUES = {"--network": ("none", "default"), "--security": ("sandbox",)}
+_TARGET = {"type", "target", "dst", "destination", "ro", "readonly", "rw", "readwrite", "z", "Z"}
+_SAFE_MOUNTS = {
+    "bind": frozenset({*_TARGET, "source", "src", "from"}),
+    "cache": frozenset({*_TARGET, "id", "sharing", "from", "source", "src", "mode", "uid", "gid"}),
+    "tmpfs": frozenset({*_TARGET, "size", "tmpfs-size", "mode", "tmpfs-mode"}),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +67,10 @@ def _names(item: Instruction) -> tuple[str, ...]:
 
 
 def _sources(item: Instruction) -> Iterator[str]:
-    flags = _FLAGS.match(item.text)
-    options = flags[0].split() if flags else []
-    text = item.text[flags.end() :] if flags else item.text
+    options = item.flags
     if item.name in {"COPY", "ADD"}:
         if not any(option.startswith("--from=") for option in options):
-            yield from (word for word in _words(text)[:-1] if not _is_elsewhere(word))
+            yield from (word for word in _words(item.operands)[:-1] if not _is_elsewhere(word))
     elif item.name == "RUN":
         for option in options:
             if option.startswith("--mount="):
@@ -88,10 +91,36 @@ def _is_elsewhere(word: str) -> bool:
     return "://" in word or word.startswith(("<<", "git@"))
 
 
+def unsafe_run_options(instruction: Instruction) -> tuple[str, ...]:
+    """Return the options of a RUN that open the build to what is outside of it, as written.
+
+    That is another network than none, privileges, what the person or service that builds holds (secrets, SSH
+    agents), and mounts with options that are not plain. Caches, temporary folders and bind mounts from the
+    context or a stage are not among them.
+    """
+    if instruction.name != "RUN":
+        return ()
+    return tuple(flag for flag in instruction.flags if not _is_safe(flag))
+
+
+def _is_safe(flag: str) -> bool:
+    option, _, value = flag.partition("=")
+    if option == "--mount":
+        options = mount_options(value)
+        allowed = _SAFE_MOUNTS.get(options.get("type", "bind"))
+        return allowed is not None and set(options) <= allowed
+    return value in _SAFE_VALUES.get(option, ())
+
+
+def mount_options(mount: str) -> dict[str, str]:
+    """Return the options of a mount, the value of ``--mount=``, by name; a switch has an empty value."""
+    row = next(csv.reader([mount]), [])
+    return dict(part.partition("=")[::2] for part in row)
+
+
 def _bound(mount: str) -> Iterator[str]:
     """What a bind mount shows of the context; bind is what a mount without a type is."""
-    (row,) = csv.reader([mount])
-    options = dict(part.partition("=")[::2] for part in row)
+    options = mount_options(mount)
     if options.get("type", "bind") == "bind" and not options.get("from"):
         yield options.get("source") or options.get("src") or "."
 

@@ -23,9 +23,9 @@ def expand(text: str, variables: dict[str, str]) -> str:
 
 def assign(instruction: Instruction, scope: dict[str, str], outer: dict[str, str]) -> None:
     """Put into ``scope`` what an ARG or ENV sets; an ARG without a value takes that of ``outer``."""
-    if instruction.name == "ENV" and "=" not in instruction.text.partition(" ")[0]:
-        name, _, value = instruction.text.partition(" ")
-        scope[name] = expand(value.strip().strip("\"'"), scope)
+    name, *rest = instruction.text.split(maxsplit=1) or [""]
+    if instruction.name == "ENV" and "=" not in name:
+        scope[name] = expand("".join(rest).strip("\"'"), scope)
         return
     for match in _ASSIGNED.finditer(instruction.text):
         values = [value for value in match.groups()[1:] if value is not None]

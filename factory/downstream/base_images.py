@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from factory.dockerfile.instructions import Instruction, read_instructions
+from factory.dockerfile.instructions import Instruction, read_dockerfile
 from factory.dockerfile.stages import FROM, assign, expand
 from factory.errors import SpecError
 from factory.flavor.references import check_pullable
@@ -28,9 +28,7 @@ def base_images(stripped: bytes, *, base_image: str | None = None) -> BaseImages
         SpecError: a FROM names no image that can be pulled beforehand, or there is no FROM at all, or no
             ARG BASE_IMAGE takes the base image that was given.
     """
-    # Split as bytes: str.splitlines would break lines at characters that Dockerfiles do not.
-    lines = [line.decode("utf-8", "replace") for line in stripped.splitlines()]
-    instructions = read_instructions(lines)
+    instructions = read_dockerfile(stripped)
     if all(item.name != "FROM" for item in instructions):
         raise SpecError(
             "the Dockerfile has no FROM, so it builds nothing", solution="Give the path of a Dockerfile."

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from factory.dockerfile.instructions import Instruction, opens_heredoc, read_instructions
+from factory.dockerfile.instructions import Instruction, opens_heredoc, read_differently, read_instructions
 from factory.dockerfile.shell import exec_form
+from factory.dockerfile.sources import unsafe_run_options
 from factory.errors import SpecError
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -128,6 +129,8 @@ def _problems(text: str) -> Iterator[str]:
         yield "its last instruction is cut short: it ends in a backslash"
     if re.match(r"\s*#\s*escape\s*=", text, re.IGNORECASE):
         yield "it has a parser directive, which stands in the first line of a Dockerfile alone"
+    for number, what in read_differently(lines):
+        yield f"line {number} has {what}"
     for instruction in read_instructions(lines):
         yield from (f"line {instruction.line}: {problem}" for problem in _of_one(instruction))
 
@@ -143,15 +146,13 @@ def _of_one(instruction: Instruction) -> Iterator[str]:
         yield f"{name} has nothing after it"
     if instruction.heredoc is not None or (name in {"RUN", "COPY", "ADD"} and opens_heredoc(text)):
         yield "a heredoc, which Konflux cannot rewrite"
-    if name == "RUN" and exec_form(_without_flags(text)) is not None:
+    if name == "RUN" and exec_form(instruction.operands) is not None:
         yield "RUN in exec form, which Konflux cannot rewrite"
+    for option in unsafe_run_options(instruction):
+        yield f"RUN {option}, which opens the build to what is outside of it"
     if name == "ARG" and not _TAKEN.isdisjoint(word.partition("=")[0] for word in text.split()):
         yield "ARG BASE_IMAGE is the template's"
     if name == "ENV" and re.search(r"(?:^|\s)BASE_IMAGE[=\s]", text):
         yield "ENV BASE_IMAGE would take the place of the template's"
     if any(_LINE_THAT_KONFLUX_TAKES_FOR_RUN.match(piece) for _, piece in instruction.pieces[1:]):
         yield "a continued line begins with RUN, which Konflux would rewrite"
-
-
-def _without_flags(text: str) -> str:
-    return re.sub(r"^(?:--[a-z]+(?:=\S+)?\s+)*", "", text)

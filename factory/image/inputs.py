@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from factory.dockerfile.ignore import IGNORE_FILES, Pattern, is_ignored, read_ignored
-from factory.dockerfile.instructions import Instruction, read_instructions
+from factory.dockerfile.instructions import Instruction, read_dockerfile
 from factory.dockerfile.sources import Source, arguments, context_sources
 from factory.errors import ImageError
 from factory.files import TEMPORARY_SUFFIX, storage_error
@@ -112,8 +112,7 @@ def _instructions(definition: ImageDefinition) -> tuple[Instruction, ...]:
         ) from error
     except OSError as error:
         raise storage_error(path, error) from error
-    # Split as bytes: str.splitlines would break lines at characters that Dockerfiles do not.
-    return read_instructions([line.decode("utf-8", "replace") for line in content.splitlines()])
+    return read_dockerfile(content)
 
 
 def _refuse_untaken(definition: ImageDefinition, instructions: tuple[Instruction, ...]) -> None:

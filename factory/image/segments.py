@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from factory.dockerfile.instructions import Instruction, read_instructions
+from factory.dockerfile.instructions import Instruction, decoded, dockerfile_lines, read_instructions
 from factory.dockerfile.stages import FROM, assign, expand
 
 SCRATCH = "scratch"
@@ -71,7 +71,7 @@ def cut(text: str) -> Cut:
     behind the RUN that installs the last of them. Where that would change what the file means, the
     final stage is one segment.
     """
-    lines = text.splitlines()
+    lines = decoded(dockerfile_lines(text.encode()))
     instructions = read_instructions(lines)
     starts = [position for position, found in enumerate(instructions) if found.name == "FROM"]
     if not starts:

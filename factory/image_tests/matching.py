@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from factory.dockerfile.instructions import read_instructions
+from factory.dockerfile.instructions import read_dockerfile
 from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL
 from factory.image_tests.context import Context
 from factory.image_tests.definition import Result, judged, skipped
@@ -156,7 +156,7 @@ def labels_of(dockerfile: Path) -> dict[str, str | None]:
     except OSError:
         return {}
     found: dict[str, str | None] = {}
-    for instruction in read_instructions(text.splitlines()):
+    for instruction in read_dockerfile(text):
         if instruction.name == "FROM":
             found.clear()
         elif instruction.name == "LABEL":

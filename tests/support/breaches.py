@@ -289,6 +289,14 @@ BREACHES = [
     Breach(
         "FAC417", "Dockerfile", "dnf install -y", "dnf -y remove uv && dnf install -y", "dnf -y remove uv"
     ),
+    _docker("FAC419", "RUN --network=host true", "RUN --network", "--network=host"),
+    _docker("FAC419", "RUN --security=insecure true", "RUN --security"),
+    _docker("FAC419", "RUN --mount=type=secret,id=x true", "RUN --mount"),
+    _docker("FAC419", 'RUN --mount="type=ssh" true', "RUN --mount"),
+    _docker("FAC419", "RUN --mount=type=bind,source=a,target=/a,bind-propagation=shared true", "RUN --mount"),
+    _docker("FAC420", "RUN true \\\\\nUSER 1001", "RUN true", "at its end"),
+    _docker("FAC420", "RUN true\rUSER 1001", "RUN true", "carriage return"),
+    Breach("FAC420", "Dockerfile", "", "# syntax=x\n# escape=`\nFROM a\n", "# escape", "escape directive"),
     _docker("FAC418", "ENV LD_PRELOAD=/usr/lib64/libjemalloc.so.2", "ENV LD_PRELOAD", "libjemalloc.so.2"),
     _docker("FAC418", 'ENV A=1 LD_PRELOAD="$LD_PRELOAD:/usr/lib64/libtcmalloc_minimal.so.4"', "ENV A=1"),
     Breach(
