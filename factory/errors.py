@@ -6,6 +6,8 @@ here has its own from 10 on, so that a script can tell them apart.
 
 from typing import ClassVar
 
+from factory.masking import masked
+
 
 class FactoryError(Exception):
     """What happened and why, and what to do next. Only its subclasses are raised."""
@@ -13,9 +15,10 @@ class FactoryError(Exception):
     exit_code: ClassVar[int] = 10
 
     def __init__(self, reason: str, *, solution: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.solution = solution
+        # Whatever it quotes, an address in it may have a login.
+        self.reason = masked(reason)
+        self.solution = masked(solution)
+        super().__init__(self.reason)
 
 
 class SpecError(FactoryError):

@@ -13,7 +13,7 @@ from factory.errors import SpecError
 from factory.flavor.name import check_name
 from factory.flavor.references import check_accelerator_version, check_image, check_python, check_version
 from factory.flavor.spec import ACCELERATORS, DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_spec
-from factory.index.credentials import shown
+from factory.masking import shown
 from factory.render.create import default_image
 from factory.render.templates import load_template_set
 

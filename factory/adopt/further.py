@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from factory.adopt.folder import Folder
 from factory.adopt.old_lock import OldLock, read_requirements
 from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
-from factory.index.credentials import shown
+from factory.masking import shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from factory.adopt.decide import Decision
 from factory.adopt.draft import Draft
 from factory.adopt.old_lock import OldLock
 from factory.adopt.old_project import INDEX_KEYS, OldProject
-from factory.adopt.placement import has_credentials, masked
+from factory.adopt.placement import has_credentials, masked, without_secrets
 from factory.documents import parse_toml_for_edit
 from factory.errors import SpecError
 from factory.flavor.hooks import Hooks
@@ -95,7 +95,7 @@ def new_project(
     body = tomlkit.dumps(document).rstrip()
     if has_credentials(body):
         notes.append("pyproject.toml held credentials, which were put out of sight: change the password")
-    text = f"{head}{masked(body)}\n\n{spec_text(decision, draft)}"
+    text = f"{head}{without_secrets(body)}\n\n{spec_text(decision, draft)}"
     if "\r\n" in body:
         text = text.replace("\r\n", "\n").replace("\n", "\r\n")
     return NewProject(text=text, notes=tuple(notes))

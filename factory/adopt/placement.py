@@ -6,6 +6,7 @@ from typing import Literal
 
 from factory.adopt.dockerfile import Step
 from factory.check.indexes import passwords
+from factory.masking import masked as masked_addresses
 
 Place = Literal["spec", "hook", "template", "not kept"]
 """Read into the spec; kept in a hook; done by the template anyway; or not kept, with the reason."""
@@ -18,7 +19,11 @@ _SECRET = re.compile(
     r"(?![\"']?(?:[$`/*]|(?:true|false|yes|no|on|off|none|\d{1,4})(?:[\"'\s;&|]|$))|\"\"|''|[\s;&|]|$)"
     r"(?:\"[^\"]*\"|'[^']*'|[^\s;&|]+)"
 )
-_TOKEN = re.compile(r"(?<=[?&])((?:access_)?token|key|password|sig|signature)=[^&\s\"']+", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"(?<=[?&])((?:[\w-]+[_-])?(?:token|key|password|secret|sig|signature|credential|jwt|auth))"
+    r"=(?![$`])[^&\s\"']+",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +77,12 @@ def shortened(text: str) -> str:
 
 
 def masked(text: str) -> str:
-    """A text without the credentials in it."""
+    """Return a text as it may be printed: nothing of an address but where it leads, and no secret."""
+    return masked_addresses(without_secrets(text))
+
+
+def without_secrets(text: str) -> str:
+    """Return a text as it may be committed: what is written as a variable stays."""
     for found, shown in passwords(text):
         text = text.replace(found, shown)
     return _SECRET.sub(r"\g<name>\g<between>***", _TOKEN.sub(r"\1=***", text))
@@ -80,4 +90,4 @@ def masked(text: str) -> str:
 
 def has_credentials(text: str) -> bool:
     """Whether a text holds what must not be copied into a file that is committed."""
-    return masked(text) != text
+    return without_secrets(text) != text

@@ -4,8 +4,8 @@ import posixpath
 from dataclasses import dataclass, replace
 
 from factory.check.rules import RULES, Severity
-from factory.flavor.secrets import masked
 from factory.flavor.waiver import Waiver
+from factory.masking import masked
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import NotRequired, TypedDict
 from factory.documents import Size, parse_json
 from factory.errors import ImageTestError
 from factory.image.engine import Engine, Operand, call_engine
+from factory.masking import HIDDEN, masked
 
 LOGIN_IN_URL = re.compile(r"(?<=://)[^/\s:@\"']+:(?!\$)[^/\s@\"'$]+(?=@)")
 # A value, and not the name of a variable or of a file that a secret is mounted at.
@@ -21,7 +22,6 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _PLAIN = re.compile(r"[+-]?[\d._]*|true|false|yes|no|on|off|none|null", re.IGNORECASE)
-_HIDDEN = "****"
 _SOURCE = "the history of an image"
 
 
@@ -73,7 +73,7 @@ def step_of(size: int, text: str) -> Step:
     """A step, with what looks like a credential taken out of its instruction."""
     found = [f"the value of {match[1]}" for match in _VALUE.finditer(text) if is_credential(*match.groups())]
     found += ["the login of a URL"] if LOGIN_IN_URL.search(text) else []
-    hidden = LOGIN_IN_URL.sub(_HIDDEN, _VALUE.sub(_shown, text))
+    hidden = masked(_VALUE.sub(_shown, text))
     return Step(size=size, text=hidden, credentials=tuple(dict.fromkeys(found)))
 
 
@@ -95,7 +95,7 @@ def is_credential(name: str, value: str) -> bool:
 
 def _shown(match: re.Match[str]) -> str:
     # More is hidden than is called a credential: a report is for everybody.
-    return match[0] if _PLAIN.fullmatch(match[2].strip("\"'")) else f"{match[1]}={_HIDDEN}"
+    return match[0] if _PLAIN.fullmatch(match[2].strip("\"'")) else f"{match[1]}={HIDDEN}"
 
 
 def _bytes(shown: str) -> int:

@@ -95,12 +95,6 @@ def split_credentials(url: str) -> tuple[str, Login | None]:
     return bare, Login(user=unquote(user), password=unquote(password))
 
 
-def shown(url: str) -> str:
-    """A URL as messages may show it: no credentials, and no query, which may be a signature."""
-    bare, _ = split_credentials(url)
-    return urlunsplit(urlsplit(bare)._replace(query="", fragment=""))
-
-
 def read_netrc(environment: Mapping[str, str]) -> dict[str, Login]:
     """Host name to login, from the file that ``NETRC`` names or from ``~/.netrc``; empty without one.
 

@@ -12,10 +12,10 @@ from pypi_simple.util import check_repo_version
 from factory.clock import parse_moment, seconds_since_1970
 from factory.documents import Size, parse_json
 from factory.errors import DocumentError, IndexContentError
-from factory.index.credentials import shown
 from factory.index.file_names import project_of
 from factory.index.html_page import HtmlPage
 from factory.index.patience import unreachable
+from factory.masking import shown
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

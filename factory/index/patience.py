@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 import httpx
 
 from factory.errors import IndexAccessError
-from factory.index.credentials import shown
+from factory.masking import shown
 from factory.process import Stop
 
 _Result = TypeVar("_Result")

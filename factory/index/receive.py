@@ -6,9 +6,9 @@ from typing import Protocol
 import httpx
 
 from factory.errors import IndexContentError
-from factory.index.credentials import shown
 from factory.index.patience import Again, Deadline, Pace, patiently
 from factory.index.transport import Transport
+from factory.masking import shown
 
 # No file has so many bytes that it takes more digits.
 CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")

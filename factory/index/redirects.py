@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from urllib.parse import urlsplit
 
 from factory.errors import RedirectError
-from factory.index.credentials import shown
+from factory.masking import shown
 
 
 def check_redirect(url: str, target: str, *, named: AbstractSet[str]) -> None:

@@ -15,10 +15,11 @@ import httpx
 from factory.errors import IndexAccessError, IndexContentError
 from factory.http.origins import same_origin
 from factory.index.connections import open_client
-from factory.index.credentials import Logins, login_variables, shown
+from factory.index.credentials import Logins, login_variables
 from factory.index.exchange import answer_of, interruptible
 from factory.index.patience import Again, Deadline, Patience, asked_pause, patiently, unreachable
 from factory.index.redirects import check_redirect
+from factory.masking import shown
 from factory.process import Stop
 
 # Beside whatever the server itself says is its own failure (5xx): the request may be right later.

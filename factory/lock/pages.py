@@ -11,11 +11,11 @@ from packaging.version import InvalidVersion, Version
 from factory.errors import FactoryError
 from factory.flavor.spec import Spec
 from factory.index.client import IndexClient
-from factory.index.credentials import shown
 from factory.index.file_names import project_of
 from factory.index.pages import IndexFile
 from factory.index.parallel import in_parallel
 from factory.lock.clients import CONNECTIONS, Clients
+from factory.masking import shown
 
 
 @dataclass(frozen=True, kw_only=True)

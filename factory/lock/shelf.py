@@ -11,7 +11,6 @@ from packaging.version import Version
 
 from factory.flavor.spec import Spec
 from factory.index.client import IndexClient, client_for
-from factory.index.credentials import shown
 from factory.index.metadata import Metadata, parse_metadata
 from factory.index.pages import IndexFile
 from factory.index.parallel import in_parallel
@@ -19,6 +18,7 @@ from factory.index.wheel import check_wheel_at
 from factory.lock.availability import Offer, has_wheel
 from factory.lock.find_links import WheelFolder
 from factory.lock.narrow import fits, tag_ranks
+from factory.masking import shown
 
 _CONNECTIONS = 8
 

@@ -26,6 +26,7 @@ from factory.flavor.references import PLATFORMS
 from factory.index.configured import configured_index, transport_settings
 from factory.lock.damage import damage
 from factory.lock.sources import in_the_projects_name, write_sources
+from factory.masking import masked
 from factory.process import Finished, run
 
 RESOLVE_TIMEOUT_SECONDS = 600.0
@@ -41,7 +42,6 @@ _KEPT = re.compile(
     r"UV_(CACHE_DIR|NO_CACHE|HTTP_\w+|CONCURRENT_\w+|KEYRING_PROVIDER|CREDENTIALS_DIR|INSECURE_HOST"
     r"|NATIVE_TLS|SYSTEM_CERTS|NETRC|REQUEST_TIMEOUT|INDEX_[A-Z0-9_]+_(?:USERNAME|PASSWORD))"
 )
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _REFUSED = re.compile(r"\b(401 Unauthorized|403 Forbidden)\b")
 _UNREACHED = re.compile(r"Failed to fetch|Failed to download|error sending request|Request failed|timed out")
 
@@ -189,11 +189,6 @@ def _without_what_nobody_requires(
     while more := {name for name, required in graph.items() if needed & set(required.by)} - needed:
         needed |= more
     return tuple(package for package in packages if package.name in needed)
-
-
-def scrub(text: str) -> str:
-    """A text of another program without the credentials of the URLs in it."""
-    return _CREDENTIALS.sub("***@", text)
 
 
 def _compile(request: Request, folder: Path, output: tuple[str | Path, ...]) -> Finished:
@@ -383,7 +378,7 @@ def _failure(request: Request, finished: Finished) -> Exception:
 
 def _explanation(finished: Finished) -> str:
     """What uv says, in full, without credentials and without notes on what it did well."""
-    text = scrub(finished.stderr.strip())
+    text = masked(finished.stderr.strip())
     start = text.find("error:")
     text = text[start:].removeprefix("error:").strip() if start >= 0 else text
     return in_the_projects_name(text)

@@ -9,9 +9,9 @@ from typing import Literal
 
 from factory.errors import NotFoundError, SpecError
 from factory.flavor.references import PATH_COMPONENT
-from factory.flavor.secrets import masked
 from factory.flavor.table import Table
 from factory.http.origins import is_loopback, origin_or_none
+from factory.masking import masked_address
 from factory.registry.place import lies_in, place
 from factory.settings import SETTINGS_FILE, read_settings
 
@@ -175,13 +175,13 @@ def _url(table: Table, driver: DriverName) -> str:
     if url.startswith("["):
         raise table.refuse(
             "url",
-            f"{masked(url)!r} has an address of IPv6, which skopeo and podman take for no part of a name",
+            f"{masked_address(url)!r} has an address of IPv6, which no name of an image may have",
             "Write a name that leads there in its place, such as localhost:5000/team for [::1]:5000/team.",
         )
     if not _URL.fullmatch(url):
         raise table.refuse(
             "url",
-            f"{masked(url)!r} is not the address of a registry",
+            f"{masked_address(url)!r} is not the address of a registry",
             "Write HOST[:PORT][/PATH] in lower case, such as quay.io/universal-images: no scheme, no tag, no "
             "slash at its end; the image's name follows.",
         )
@@ -205,7 +205,7 @@ def _token_host(table: Table) -> str | None:
     if host is not None and not (_TOKEN_HOST.fullmatch(host) and origin_or_none(f"https://{host}/")):
         raise table.refuse(
             "token-host",
-            f"{masked(host)!r} is no host",
+            f"{masked_address(host)!r} is no host",
             "Write HOST[:PORT] in lower case, such as auth.example.com: no scheme, no path.",
         )
     return host

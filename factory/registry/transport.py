@@ -20,9 +20,9 @@ import httpx
 from factory.errors import IndexAccessError, RegistryError
 from factory.http.origins import is_loopback, may_carry, origin_of, same_origin
 from factory.index.connections import open_client
-from factory.index.credentials import shown
 from factory.index.exchange import answer_of, interruptible
 from factory.index.patience import Again, Deadline, Patience, asked_pause, patiently
+from factory.masking import shown
 from factory.process import Stop, governor
 from factory.registry.authorization import Challenge, Tokens, check_realm, read_challenge, read_token
 from factory.registry.credentials import Credentials

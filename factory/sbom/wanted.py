@@ -8,10 +8,10 @@ from packaging.version import InvalidVersion, Version
 from factory.errors import SbomError
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
-from factory.index.credentials import shown
 from factory.index.file_names import project_of
 from factory.lock.lockfile import Artifact, LockFile, Pin
 from factory.lock.lockset import LockSet, misplaced, require_lock_set
+from factory.masking import shown
 
 _SHA256_DIGITS = 64
 _SHOWN = 5

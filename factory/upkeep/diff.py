@@ -7,11 +7,11 @@ from packaging.utils import canonicalize_name
 
 from factory.flavor.project import Project
 from factory.flavor.requirements import parse
-from factory.flavor.secrets import masked
 from factory.flavor.spec import Spec
 from factory.lock.changes import Changes, PinChange, compare
 from factory.lock.lockfile import Artifact, Pin
 from factory.lock.lockset import LockSet, index_names
+from factory.masking import masked
 from factory.upkeep.snapshot import Snapshot
 from factory.upkeep.steps import Step, is_older, step
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from factory.errors import FactoryError
 from factory.flavor.references import check_index_url
 from factory.flavor.repository import Flavor
-from factory.index.credentials import shown
 from factory.lock.gaps import Gap
 from factory.lock.locking import LockOptions, wheel_folders
 from factory.lock.lockset import read_lock_set
 from factory.lock.recorded import Recorded, survey
 from factory.lock.stand_ins import Assumed
+from factory.masking import shown
 from factory.upkeep.side_by_side import side_by_side
 
 

@@ -7,7 +7,7 @@ from factory.errors import SpecError
 from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec, check_spec
-from factory.index.credentials import shown
+from factory.masking import shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,9 @@ CHAIN = (
     "overview",
     "adopt",
 )
-SHARED = frozenset({"errors", "process", "files", "tree", "documents", "console", "clock", "settings"})
+SHARED = frozenset(
+    {"errors", "process", "files", "tree", "documents", "console", "clock", "masking", "settings"}
+)
 MAX_FUNCTION_LINES = 60
 # Not modules: what the Python of an image runs, which prints what it found and starts what is in the image.
 INSIDE = PACKAGE / "image_tests" / "inside"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.lock.uv import environment, scrub
+from factory.lock.uv import environment
 
 
 @pytest.mark.parametrize(
@@ -80,16 +80,3 @@ def test_uv_downloads_no_python_and_waits_for_a_bounded_time() -> None:
     made = environment({}, index_url="https://h/")
     assert made["UV_PYTHON_DOWNLOADS"] == "never"
     assert 0 < int(made["UV_HTTP_TIMEOUT"]) <= 60
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("at https://me:s3cret@host/simple/ it", "at https://***@host/simple/ it"),
-        ("https://token@host/a and http://u:p%40@h/", "https://***@host/a and http://***@h/"),
-        ("https://host/a@b/simple", "https://host/a@b/simple"),
-        ("nothing to hide", "nothing to hide"),
-    ],
-)
-def test_credentials_are_not_shown(text: str, shown: str) -> None:
-    assert scrub(text) == shown
