@@ -8,6 +8,7 @@ import pytest
 import yaml
 from tekton.pod_security import Level, violations
 from tekton.semantic import Node
+from tekton.semantic.model import items
 from tekton.sources import ROOT, blocks, known, of_kind
 
 PAGE = "docs/tekton.md"
@@ -77,6 +78,21 @@ def test_the_run_template_of_the_page_gives_what_the_tasks_need() -> None:
     for task, (level, _) in _rows().items():
         if level == "restricted":
             assert violations(_spec(task), "restricted", pod=pod) == set(), task
+
+
+def test_a_pipeline_passes_the_level_that_the_page_gives_it() -> None:
+    text = " ".join(_section().split())
+    assert (
+        "So `flavors-check` runs in a namespace of `restricted`, and `universal-image` in one of `baseline`"
+        in text
+    )
+    needed = {
+        name: {_rows()[task["taskRef"]["name"]] for task in (*items(spec, "tasks"), *items(spec, "finally"))}
+        for name in ("flavors-check", "universal-image")
+        for spec in (known().pipelines[name]["spec"],)
+    }
+    assert needed["flavors-check"] == {("restricted", "nothing")}
+    assert {level for level, _ in needed["universal-image"]} == {"restricted", "baseline"}
 
 
 def test_the_page_names_the_setting_of_tekton_without_which_nothing_passes() -> None:
