@@ -10,7 +10,7 @@ import pytest
 import yaml
 from tekton.kustomize import built
 from tekton.semantic import Node
-from tekton.sources import ROOT, known
+from tekton.sources import ROOT, known, tekton_objects
 
 TEKTON = ROOT / "tekton"
 STABLE = TEKTON / "stable"
@@ -51,6 +51,18 @@ def test_no_task_of_the_overlay_is_missing_to_its_pipelines() -> None:
     pipelines = [each for each in built(STABLE) if each["kind"] == "Pipeline"]
     assert pipelines
     assert {task["taskRef"]["name"] for each in pipelines for task in each["spec"]["tasks"]} <= names
+
+
+def test_a_run_of_what_the_overlay_has_asks_for_no_beta_feature_either() -> None:
+    names = {name for _, name in _names(built(STABLE))}
+    runs = [
+        each
+        for each in tekton_objects()
+        if each.name.startswith("tekton/examples/") and each.node["kind"] in {"PipelineRun", "TaskRun"}
+        if (each.node["spec"].get("pipelineRef") or each.node["spec"]["taskRef"])["name"] in names
+    ]
+    assert len(runs) > 2
+    assert {each.name: [*_beta(each.node)] for each in runs if [*_beta(each.node)]} == {}
 
 
 @pytest.mark.parametrize("folder", [TEKTON, STABLE], ids=lambda folder: folder.name)
