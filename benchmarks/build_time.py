@@ -23,11 +23,14 @@ from factory.flavor.repository import Repository
 from factory.hermetic.plan import Fetching
 from factory.hermetic.prefetch import prefetch_flavor
 from factory.image.engine import Engine, find_engine
-from factory.image.layer_changes import Changes, Overlay, changes_since, states
-from factory.image.layer_making import mounted_overlay
+from factory.image.layer_changes import Changes, Overlay, changes_since
+from factory.image.layer_making import Site, ended_container, engine_states
 from factory.image.layer_tar import folders_above, write_layer
+from factory.image.leftovers import Owner, repository_mark
+from factory.image.package_layers import PackageLayer
 from factory.lock.find_links import folders_in_environment
 from factory.process import run
+from factory.tree import Tree
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WORK = REPOSITORY / ".work" / "benchmarks"
@@ -124,24 +127,28 @@ def shown(what: str, seconds: float, more: str = "") -> None:
 
 def baseline(setting: Setting) -> Baseline:
     """Install into a fresh container, and write and hash what that changed, in both ways."""
-    program = setting.engine.program
-    start = time.monotonic()
-    container = run(
-        [
-            program, "run", "--rm", "--detach", "--network", "none", "--entrypoint", "/bin/sh",
-            "--volume", f"{setting.prefetched}:/cachi2:ro,z", "--volume", f"{setting.flavor}:/flavor:ro,z",
-            setting.base, "-c", "exec sleep 3600",
-        ]
-    ).stdout.strip()  # fmt: skip
-    try:
-        overlay = mounted_overlay(setting.engine, container)
-        before = states(overlay, apart_from="/flavor")
-        run([program, "exec", "--user", "1001", container, "/bin/sh", "-c", INSTALL])
-        install = time.monotonic() - start
-        changes = changes_since(overlay, before)
-        gnu, own = gnu_pass(setting, overlay, changes), own_pass(setting, overlay, changes)
-    finally:
-        run([program, "rm", "--force", "--time", "0", container])
+    locks, blobs = setting.scratch / "locks", setting.scratch / "own"
+    for folder in (locks / "all", blobs):
+        folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(setting.flavor / "requirements.txt", locks / "all")
+    every = PackageLayer(name="all", source="/layers/all/", target="/flavor/", user="1001", run=INSTALL)
+    with Tree.opened(locks) as locks_tree, Tree.opened(blobs) as blobs_tree:
+        site = Site(
+            engine=setting.engine,
+            ground=setting.base,
+            user="1001",
+            prefetched=setting.prefetched,
+            locks=locks_tree,
+            blobs=blobs_tree,
+            owner=Owner(repository=repository_mark(REPOSITORY), notes=setting.scratch),
+        )
+        before = engine_states(site)
+        start = time.monotonic()
+        with ended_container(site, INSTALL, what="The baseline", copied=every) as overlay:
+            install = time.monotonic() - start
+            changes = changes_since(overlay, before)
+            gnu, own = gnu_pass(setting, overlay, changes), own_pass(site, overlay, changes)
+    shutil.rmtree(blobs)
     return Baseline(install=install, gnu=gnu, own=own)
 
 
@@ -150,7 +157,17 @@ def gnu_pass(setting: Setting, overlay: Overlay, changes: Changes) -> float:
     names, archive = setting.scratch / "names", setting.scratch / "archive.tar"
     wanted = sorted({above for path in changes.made for above in (path, *folders_above(path))})
     names.write_text("".join(f"{name}\n" for name in wanted))
-    words = ["tar", "-C", str(overlay.upper), "--no-recursion", "--format=pax", "-cf", "-", "-T", str(names)]
+    words = [
+        "tar",
+        "-C",
+        str(overlay.upper.root),
+        "--no-recursion",
+        "--format=pax",
+        "-cf",
+        "-",
+        "-T",
+        str(names),
+    ]
     start = time.monotonic()
     run(["sh", "-c", f"{shlex.join(words)} | tee {shlex.quote(str(archive))} | sha256sum"])
     seconds = time.monotonic() - start
@@ -158,15 +175,11 @@ def gnu_pass(setting: Setting, overlay: Overlay, changes: Changes) -> float:
     return seconds
 
 
-def own_pass(setting: Setting, overlay: Overlay, changes: Changes) -> float:
+def own_pass(site: Site, overlay: Overlay, changes: Changes) -> float:
     """Seconds of our own writer."""
-    folder = setting.scratch / "own"
-    folder.mkdir()
     start = time.monotonic()
-    write_layer(overlay.merged, changes.made, folder, epoch=0)
-    seconds = time.monotonic() - start
-    shutil.rmtree(folder)
-    return seconds
+    write_layer(overlay.merged, changes.made, site.blobs, epoch=0)
+    return time.monotonic() - start
 
 
 def layout_build(setting: Setting) -> float:

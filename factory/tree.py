@@ -1,4 +1,4 @@
-"""Read a folder that comes from outside by directory descriptors, never through a link.
+"""Read and change a folder that comes from outside by directory descriptors, never through a link.
 
 A path that was checked and then opened can be swapped for a link in between (CWE-59, CWE-367). Here each
 part of a path is opened in the descriptor of the folder above it with O_NOFOLLOW, and what is opened as a
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from factory.errors import StorageError
-from factory.files import DEFAULT_LIMIT, read_descriptor, require_regular, storage_error
+from factory.files import DEFAULT_LIMIT, TEMPORARY_SUFFIX, read_descriptor, require_regular, storage_error
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a FIFO without a writer is opened at once, and then found to be none of the files read here.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,16 @@ class Tree:
             yield Tree(root, descriptor)
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def below(self, path: str) -> "Iterator[Tree]":
+        """Open a folder in the tree as a tree of its own, for the length of a block.
+
+        Raises:
+            StorageError: as for `folder`.
+        """
+        with self.folder(path) as descriptor:
+            yield Tree(self.root / path, descriptor)
 
     @contextmanager
     def folder(self, path: str = "") -> Iterator[int]:
@@ -182,6 +193,84 @@ class Tree:
             yield from entries
             pending.extend(entry.path for entry in reversed(entries) if entry.is_folder)
 
+    def attribute(self, path: str, name: str) -> bytes | None:
+        """Return an extended attribute of a folder; None if it has none of that name.
+
+        Raises:
+            StorageError: as for `folder`.
+        """
+        with self.folder(path) as folder:
+            try:
+                return os.getxattr(folder, name)
+            except OSError:
+                return None  # no such attribute, or none on this file system
+
+    def make_folder(self, path: str, *, mode: int = 0o755) -> None:
+        """Make a folder and those above it, each with ``mode``; one that is there stays as it is.
+
+        Raises:
+            StorageError: a part of the path is a link or no folder, or the file system refused.
+        """
+        for parts in _prefixes(_parts(self.root, path)):
+            above, name = _split(self.root, parts)
+            with self.folder(above) as folder:
+                try:
+                    os.mkdir(name, mode, dir_fd=folder)
+                    made = os.open(name, _FOLDER, dir_fd=folder)
+                    os.fchmod(made, mode)  # the umask may have taken bits
+                    os.close(made)
+                except FileExistsError:
+                    continue
+                except OSError as error:
+                    raise _refused(self.root / parts, error) from error
+        with self.folder(path):
+            return
+
+    def write(self, path: str, content: bytes, *, mode: int = 0o644) -> None:
+        """Replace a file in one step: readers see the old bytes or the new, never a part.
+
+        Raises:
+            StorageError: as for `writing`.
+        """
+        with self.writing(path, mode=mode) as file:
+            file.write(content)
+
+    @contextmanager
+    def writing(self, path: str, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+        """Give a file to write that takes its place, also a link's, when the block ends without an error.
+
+        Raises:
+            StorageError: a folder on the way is missing or a link, or the file system refused.
+        """
+        above, name = _split(self.root, path)
+        temporary = f".{name}.{os.urandom(6).hex()}{TEMPORARY_SUFFIX}"
+        with self.folder(above) as folder:
+            try:
+                descriptor = os.open(temporary, _NEW, mode, dir_fd=folder)
+                try:
+                    with os.fdopen(descriptor, "wb") as file:
+                        os.fchmod(descriptor, mode)
+                        yield file
+                    os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                except BaseException:
+                    os.unlink(temporary, dir_fd=folder)
+                    raise
+            except OSError as error:
+                raise _refused(self.root / path, error) from error
+
+    def rename(self, path: str, new: str) -> None:
+        """Give what lies at a path another path in the tree, and replace what is there.
+
+        Raises:
+            StorageError: a folder on the way is missing or a link, or the file system refused.
+        """
+        (above, name), (new_above, new_name) = _split(self.root, path), _split(self.root, new)
+        with self.folder(above) as source, self.folder(new_above) as target:
+            try:
+                os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
+            except OSError as error:
+                raise _refused(self.root / new, error) from error
+
     def remove(self, path: str) -> None:
         """Remove a file or a link (never what it leads to); nothing if there is none.
 
@@ -206,6 +295,11 @@ def _parts(root: Path, path: str) -> list[str]:
             solution="Remove what names it; a path has no empty part, no '.' and no '..'.",
         )
     return parts
+
+
+def _prefixes(parts: list[str]) -> Iterator[str]:
+    for count in range(1, len(parts) + 1):
+        yield "/".join(parts[:count])
 
 
 def _split(root: Path, path: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from factory.image.build_all import build_images
 from factory.image.build_text import dry_run, dry_run_parts, report_data, report_parts
 from factory.image.engine import ENGINE_VARIABLE, ENGINES, find_engine
 from factory.image.laying_out import dry_layout, dry_table, lay_out, layout_table
+from factory.image.leftovers import repository_mark
 from factory.image.package_epochs import image_epoch
 from factory.image.segment_cache import prune
 from factory.lock.find_links import folders_in_environment
@@ -72,7 +73,8 @@ from factory.lock.find_links import folders_in_environment
 @click.option(
     "--prune-cache",
     is_flag=True,
-    help="Build nothing: remove what is kept of single layers (localhost/factory-layer) from the engine.",
+    help="Build nothing: remove from the engine what this repository keeps of single layers "
+    "(localhost/factory-layer).",
 )
 @click.option(
     "--epoch",
@@ -121,7 +123,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     was finished.
     """
     if prune_cache:
-        removed = prune(find_engine(engine), dry_run=dry)
+        removed = prune(find_engine(engine), repository_mark(invocation.repository.root), dry_run=dry)
         would = "would be removed" if dry else "removed"
         invocation.console.result({"removed": removed}, f"{len(removed)} layers {would}")
         return 0

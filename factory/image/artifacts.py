@@ -6,18 +6,20 @@ from pathlib import Path
 from factory.errors import EngineError
 from factory.files import storage_error, temporary_sibling
 from factory.image.engine import Engine, Operand, call_engine, create_container, remove_container
+from factory.image.leftovers import Owner
 
 STAGE = "wheel"
 """The stage of ``templates/pytorch-base`` that holds what took hours to compile, and nothing else."""
 
 
-def keep_artifacts(engine: Engine, image: str, folder: Path) -> Path:
+def keep_artifacts(engine: Engine, image: str, folder: Path, *, owner: Owner) -> Path:
     """Copy all files of a stage's image into a folder, which takes the place of an earlier one.
 
     Args:
         engine: where the image is.
         image: the ID of the stage's image.
         folder: where they go; the caller holds the lock of what it belongs to.
+        owner: whose the container is that this takes.
 
     Raises:
         EngineError: the engine does not give them.
@@ -26,7 +28,7 @@ def keep_artifacts(engine: Engine, image: str, folder: Path) -> Path:
     new, old = temporary_sibling(folder), temporary_sibling(folder)
     try:
         new.mkdir(parents=True)
-        container = create_container(engine, image)
+        container = create_container(engine, image, "--label", owner.label)
         try:
             done = call_engine(engine, "cp", operands=[Operand.inside(container, "/."), Operand.path(new)])
         finally:

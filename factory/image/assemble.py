@@ -11,8 +11,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import stat
 import tempfile
 import time
 from collections import deque
@@ -22,30 +20,24 @@ from functools import partial
 from pathlib import Path
 
 from factory.errors import EngineError, ImageError
-from factory.files import exclusive, storage_error
+from factory.files import exclusive, make_output_folder
 from factory.image.building import PartBuilder, PartBuilt, Recipe
 from factory.image.engine import Engine, Operand, find_image, skopeo_words
-from factory.image.layer_making import MadeLayer, Site, bench, remove_left_behind
+from factory.image.layer_making import MadeLayer, Site, engine_states, make_layer
 from factory.image.layer_tar import write_removals
-from factory.image.layout import (
-    Inserted,
-    LaidOut,
-    blobs_folder,
-    insert_layers,
-    prepare_layout,
-    remove_unused,
-)
+from factory.image.layout import Inserted, LaidOut, OciLayout
 from factory.image.made_layers import MadeLayers
-from factory.image.mounting import mounted, without_links
+from factory.image.mounting import mounted
 from factory.image.package_layers import PackageLayer, TakenApart, take_apart
 from factory.image.segments import cut
 from factory.index.parallel import in_parallel
 from factory.process import governor, run
+from factory.tree import Entry, Tree
 
-_LAYERS = "/layers"
-# Counted in the key of each layer: what is made here in another way is made anew.
-_VERSION = 2
-_COMMENTED_SIZE = re.compile(r"#.*, (\d+) bytes")
+_LAYERS = "layers"
+# Counted in the key of each layer: raised where a layer is made in another way.
+_VERSION = 3
+_COMMENTED_SIZE = re.compile(rb"#.*, (\d{1,15}) bytes")
 # Measured on the CPU flavor: 62 small packages of 34 MB in all take about as long as one of 60 MB.
 _PACKAGE_BYTES = 500_000
 
@@ -91,11 +83,16 @@ def assemble(request: AssemblyRequest, *, say: Callable[[str], None]) -> Assembl
     """
     require_possible(request.recipe.engine, request.layout)
     start = time.monotonic()
-    prepare_layout(request.layout)
-    with exclusive(request.layout), tempfile.TemporaryDirectory() as folder:
-        work = _Work(request=request, say=say, folder=Path(folder), made=MadeLayers.read(request.layout))
+    make_output_folder(request.layout)
+    with (
+        exclusive(request.layout),
+        OciLayout.prepared(request.layout) as layout,
+        tempfile.TemporaryDirectory() as folder,
+        Tree.opened(Path(folder)) as locks,
+    ):
+        work = _Work(request=request, say=say, layout=layout, folder=locks, made=MadeLayers.read(layout))
         image = work.assemble()
-        remove_unused(request.layout)
+        layout.remove_unused()
         work.made.forget_gone()
     return Assembled(
         layout=request.layout,
@@ -132,7 +129,8 @@ class _Work:
 
     request: AssemblyRequest
     say: Callable[[str], None]
-    folder: Path
+    layout: OciLayout
+    folder: Tree
     made: MadeLayers
     parts: list[PartBuilt] = field(default_factory=list)
     missing: list[PackageLayer] = field(default_factory=list)
@@ -143,37 +141,32 @@ class _Work:
         self.builder = PartBuilder(
             recipe=self.request.recipe, found=found, fresh=self.request.fresh, named=True, say=self.say
         )
-        self.mark = f"io.universal-image-factory.layout={self.request.layout}"
 
     def assemble(self) -> LaidOut:
         """All of it, in order; the layers and what stands on them beside each other."""
         recipe, layers = self.request.recipe, self.apart.layers
-        remove_left_behind(recipe.engine, self.mark)
         self.parts.extend(self.builder.stages())
-        locks = self._bring_out_locks()
+        self._bring_out_locks()
         ground = self._ground()
-        keys = {layer.name: _key(recipe, layer, ground, locks) for layer in layers}
-        self.missing = [
-            layer for layer in layers if self.request.fresh or self.made.find(keys[layer.name]) is None
-        ]
-        site = self._site(ground, locks)
-        staged = self.folder / "image"
-        self._make(site, keys, staged)
+        with self.folder.below(_LAYERS) as locks:
+            keys = {layer.name: _key(recipe, layer, ground, locks) for layer in layers}
+            self.missing = [
+                layer for layer in layers if self.request.fresh or self.made.find(keys[layer.name]) is None
+            ]
+            staged = self.folder.root / "image"
+            self._make(self._site(ground, locks), keys, staged)
         return self._insert([self.made.known[keys[layer.name]] for layer in layers], staged, ground)
 
-    def _bring_out_locks(self) -> Path:
-        """What the layers copy from the builder stage."""
+    def _bring_out_locks(self) -> None:
+        """Copy what the layers copy from the builder stage."""
         engine, image = self.request.recipe.engine, self.builder.images[self.apart.builder]
         with mounted(engine, image) as tree:
-            found = None if tree is None else without_links(tree, _LAYERS)
-            if found is None:
+            if tree is None or tree.status(_LAYERS) is None:
                 raise EngineError(
-                    f"podman does not show the folder {_LAYERS} of the stage {self.apart.builder}",
+                    f"podman does not show the folder /{_LAYERS} of the stage {self.apart.builder}",
                     solution=f"See to it that `podman image mount {image[:12]}` works.",
                 )
-            locks = self.folder / found.name
-            _copy_files(found, locks)
-        return locks
+            _copy_files(tree, self.folder)
 
     def _ground(self) -> str:
         """The image that the layers stand on."""
@@ -186,18 +179,17 @@ class _Work:
         return part.image
 
     def _make(self, site: Site, keys: Mapping[str, str], staged: Path) -> None:
-        """Make the layers on as many benches as there are CPUs: the one that takes longest first."""
+        """Make as many layers at a time as there are CPUs: the one that takes longest first."""
         recipe = self.request.recipe
-        waiting = deque(sorted(self.missing, key=lambda layer: -_effort(site.locks / layer.name)))
-        benches = min(os.cpu_count() or 1, len(waiting))
+        waiting = deque(sorted(self.missing, key=lambda layer: -_effort(site.locks, layer)))
+        at_once = min(os.cpu_count() or 1, len(waiting))
+        engine_made = engine_states(site) if waiting else {}
 
         def work() -> None:
-            while waiting:
-                with bench(site, self.missing) as place:
-                    while not place.used_up and (layer := _next(waiting)) is not None:
-                        self.say(f"{recipe.name}: layer {layer.name}")
-                        made = place.make(layer, epoch=_epoch(recipe, layer))
-                        self.made.add(keys[layer.name], made)
+            while (layer := _next(waiting)) is not None:
+                self.say(f"{recipe.name}: layer {layer.name}")
+                made = make_layer(site, layer, engine_made, epoch=_epoch(recipe, layer))
+                self.made.add(keys[layer.name], made)
 
         def tried(task: Callable[[], None]) -> None:
             ended = False
@@ -206,9 +198,9 @@ class _Work:
                 ended = True
             finally:
                 if not ended:
-                    waiting.clear()  # after a failure no bench begins another layer
+                    waiting.clear()  # after a failure no other layer is begun
 
-        tasks: list[Callable[[], None]] = [work] * benches
+        tasks: list[Callable[[], None]] = [work] * at_once
         tasks.append(partial(self._build_above, site.ground, staged))
         in_parallel(tried, tasks, jobs=len(tasks), stop=governor())
 
@@ -226,7 +218,7 @@ class _Work:
         run(
             skopeo_words(
                 "copy", "--quiet", "--dest-oci-accept-uncompressed-layers",
-                "--dest-shared-blob-dir", blobs_folder(self.request.layout).parent,
+                "--dest-shared-blob-dir", self.layout.folder / "blobs",
                 operands=[
                     Operand.in_storage("containers-storage", part.image),
                     Operand.in_layout(staged, "image"),
@@ -235,7 +227,7 @@ class _Work:
         )  # fmt: skip
 
     def _insert(self, made: list[MadeLayer], staged: Path, ground: str) -> LaidOut:
-        recipe, layout = self.request.recipe, self.request.layout
+        recipe = self.request.recipe
         removed = {path: above for layer in made for path, above in layer.removed.items()}
         inserted = [
             Inserted(blob=layer.blob, created_by=f"RUN {package.run}")
@@ -243,10 +235,9 @@ class _Work:
         ]
         if removed:
             epoch = _epoch(recipe, self.apart.layers[0])
-            gone = write_removals(removed, blobs_folder(layout), epoch=epoch)
+            gone = write_removals(removed, self.layout.blobs, epoch=epoch)
             inserted.insert(0, Inserted(blob=gone, created_by="what the layers of packages replace"))
-        return insert_layers(
-            layout,
+        return self.layout.insert(
             self.request.tag,
             staged,
             inserted,
@@ -254,38 +245,41 @@ class _Work:
             created=dt.datetime.fromtimestamp(recipe.epoch, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
 
-    def _site(self, ground: str, locks: Path) -> Site:
+    def _site(self, ground: str, locks: Tree) -> Site:
         recipe = self.request.recipe
         return Site(
             engine=recipe.engine,
             ground=ground,
-            prefetched=recipe.prefetched or self.folder,
+            user=self.apart.layers[0].user,
+            prefetched=recipe.prefetched or self.folder.root,
             locks=locks,
-            blobs=blobs_folder(self.request.layout),
-            mark=self.mark,
+            blobs=self.layout.blobs,
+            owner=recipe.owner,
         )
 
 
-def _copy_files(source: Path, target: Path) -> None:
-    """Copy a folder of folders of files; anything else, such as a link, could lead out of the image."""
-    try:
-        for folder in sorted(source.iterdir()):
-            for path in (folder, *(sorted(folder.iterdir()) if folder.is_dir() else ())):
-                mode = path.lstat().st_mode
-                if not (stat.S_ISDIR(mode) if path == folder else stat.S_ISREG(mode)):
-                    raise ImageError(
-                        f"{_LAYERS}/{path.relative_to(source)} of the builder stage is no "
-                        f"{'folder' if path == folder else 'file'}",
-                        solution="Build it with the engine: without --layout.",
-                    )
-            shutil.copytree(folder, target / folder.name)
-    except OSError as error:
-        raise storage_error(target, error) from error
+def _copy_files(source: Tree, target: Tree) -> None:
+    """Copy a folder of folders of lock files; anything else, such as a link, could lead out of the image."""
+    target.make_folder(_LAYERS)
+    for folder in source.entries(_LAYERS):
+        _require(folder, folder.is_folder, "folder")
+        target.make_folder(folder.path)
+        for file in source.entries(folder.path):
+            _require(file, file.is_file, "file")
+            target.write(file.path, source.read(file.path))
 
 
-def _key(recipe: Recipe, layer: PackageLayer, ground: str, locks: Path) -> str:
+def _require(entry: Entry, fits: bool, what: str) -> None:  # noqa: FBT001 - what was found of the entry
+    if not fits:
+        raise ImageError(
+            f"/{entry.path} of the builder stage is no {what}",
+            solution="Build it with the engine: without --layout.",
+        )
+
+
+def _key(recipe: Recipe, layer: PackageLayer, ground: str, locks: Tree) -> str:
     """The digest of all that decides what comes of a layer."""
-    files = {path.name: path.read_text() for path in sorted((locks / layer.name).iterdir())}
+    files = {entry.path: locks.read(entry.path).hex() for entry in locks.entries(layer.name)}
     content = [_VERSION, ground, layer.user, layer.run, layer.target, files, _epoch(recipe, layer)]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -302,9 +296,10 @@ def _next(waiting: deque[PackageLayer]) -> PackageLayer | None:
         return None
 
 
-def _effort(locks: Path) -> int:
-    """How long a layer takes, in bytes of wheels: what its locks tell, and what each package adds to that."""
-    sizes = [size for path in locks.iterdir() for size in _COMMENTED_SIZE.findall(path.read_text())]
+def _effort(locks: Tree, layer: PackageLayer) -> int:
+    """Return how long a layer takes, in bytes of wheels: what its locks say, and what each package adds."""
+    texts = [locks.read(entry.path) for entry in locks.entries(layer.name)]
+    sizes = [size for text in texts for size in _COMMENTED_SIZE.findall(text)]
     return sum(map(int, sizes)) + _PACKAGE_BYTES * len(sizes)
 
 

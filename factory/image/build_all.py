@@ -9,6 +9,7 @@ from factory.console import Progress
 from factory.errors import EngineError, FactoryError
 from factory.hermetic.plan import Fetching
 from factory.image.build import BuildPlan, Target
+from factory.image.leftovers import remove_left_behind, repository_mark
 from factory.image.making import BuiltImage, Workplace, make_image
 from factory.image.parents import record
 from factory.process import Stop
@@ -46,6 +47,7 @@ def build_images(
     if plan.request.pull and plan.digests:
         record(plan.root, plan.digests)
     place = Workplace(plan=plan, fetching=fetching, progress=progress, say=say, logged=plan.request.jobs > 1)
+    remove_left_behind(plan.engine, repository_mark(plan.root), place.folders)
     done = _side_by_side(place)
     return BuildReport(images=tuple(done[target.name] for target in plan.targets if target.name in done))
 

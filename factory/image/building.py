@@ -13,10 +13,11 @@ from factory.dockerfile.instructions import Instruction
 from factory.dockerfile.sources import context_sources
 from factory.hermetic.layout import MOUNT_POINT
 from factory.image.content import content_digests
-from factory.image.engine import Engine, Operand, find_image, run_engine
+from factory.image.engine import Engine, Operand, run_engine
 from factory.image.epoch import STAGE_EPOCH, VARIABLE
 from factory.image.inputs import InputFile
-from factory.image.segment_cache import segment_tag
+from factory.image.leftovers import Owner
+from factory.image.segment_cache import find_segment, segment_tag
 from factory.image.segments import (
     SCRATCH,
     Cut,
@@ -41,11 +42,12 @@ class Recipe:
     ``arguments`` are the build arguments, parents among them; ``bases`` gives the engine's ID of each image
     that a FROM may name. ``epoch`` is the time of the image, ``layer_epochs`` those of its package layers.
     Without ``network`` nothing can be reached; ``prefetched`` is mounted where it is given. The engine's
-    output goes to ``log``, or to standard error where it is None.
+    output goes to ``log``, or to standard error where it is None. ``owner`` is whose its containers are.
     """
 
     name: str
     engine: Engine
+    owner: Owner
     dockerfile: str
     arguments: Mapping[str, str]
     bases: Mapping[str, str]
@@ -158,7 +160,8 @@ class PartBuilder:
         labels = labels or {}
         options = part.options if isinstance(part, Stage) else self.found.final.options
         key = self._key(part, base, options, epoch, labels)
-        if not self.fresh and (image := find_image(self.recipe.engine, segment_tag(key))) is not None:
+        engine, owner = self.recipe.engine, self.recipe.owner
+        if not self.fresh and (image := find_segment(engine, owner.repository, key)) is not None:
             return PartBuilt(title=title, key=key, image=image.id, kept=True)
         self.say(f"{self.recipe.name}: {title}")
         text = dockerfile_of(self.found, part, base=base, images=self._known(), options=options)
@@ -166,16 +169,19 @@ class PartBuilder:
             dockerfile, id_file = Path(folder) / "Dockerfile", Path(folder) / "id"
             dockerfile.write_text(text, encoding="utf-8")
             words = part_options(self.recipe, text, epoch=epoch, labels=labels)
-            words += ["--tag", segment_tag(key)] if self.named else []
+            words += ["--tag", segment_tag(owner.repository, key)] if self.named else []
+            words += ["--secret", owner.secret]
             words += ["--file", str(dockerfile), "--iidfile", str(id_file)]
             run_engine(
-                self.recipe.engine,
+                engine,
                 "build",
                 *words,
                 operands=[Operand.path(self.recipe.context)],
                 solution=f"Fix what it names. It was building {title} of {self.recipe.name}.",
                 # podman would take the variable for an option that contradicts --timestamp.
-                environment={name: value for name, value in os.environ.items() if name != VARIABLE},
+                environment=owner.build_environment(
+                    {name: value for name, value in os.environ.items() if name != VARIABLE}
+                ),
                 log=self.recipe.log,
             )
             image_id = id_file.read_text(encoding="ascii").strip().removeprefix("sha256:")
@@ -239,7 +245,9 @@ class PartBuilder:
                 for path in copied_paths(found)
                 if not _PATTERN & set(path)
             }
-            self.contents[image] = content_digests(self.recipe.engine, image, sorted(paths))
+            self.contents[image] = content_digests(
+                self.recipe.engine, image, sorted(paths), owner=self.recipe.owner
+            )
         return self.contents[image]
 
 

@@ -2,22 +2,25 @@
 
 import hashlib
 import os
-import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from factory.errors import StorageError
 from factory.image.engine import Engine, Operand, call_engine, create_container, remove_container
-from factory.image.mounting import mounted, without_links
+from factory.image.leftovers import Owner
+from factory.image.mounting import mounted
+from factory.tree import Entry, Tree
 
 LAYERS = "/layers"
 _CAPABILITY = "security.capability"
 
 
-def content_digests(engine: Engine, image: str, paths: Iterable[str]) -> dict[str, str]:
-    """The SHA-256 over names, modes and contents below each path of an image.
+def content_digests(engine: Engine, image: str, paths: Iterable[str], *, owner: Owner) -> dict[str, str]:
+    """Return the SHA-256 over names, modes and contents below each path of an image.
 
-    A path that is not there, or cannot be read here, has the image's ID instead.
+    A path that is not there, or cannot be read here, has the image's ID instead. ``owner`` is whose the
+    container is that this may take.
 
     Raises:
         ProgramError: the engine failed.
@@ -25,9 +28,8 @@ def content_digests(engine: Engine, image: str, paths: Iterable[str]) -> dict[st
     wanted = tuple(paths)
     with mounted(engine, image) as tree:
         if tree is not None:
-            places = {path: without_links(tree, path) for path in wanted}
-            return {path: image if place is None else tree_digest(place) for path, place in places.items()}
-    container = create_container(engine, image)
+            return {path: tree_digest(tree, path) or image for path in wanted}
+    container = create_container(engine, image, "--label", owner.label)
     try:
         with tempfile.TemporaryDirectory() as folder:
             return _copied(engine, container, image, wanted, Path(folder))
@@ -39,40 +41,70 @@ def _copied(
     engine: Engine, container: str, image: str, paths: tuple[str, ...], folder: Path
 ) -> dict[str, str]:
     digests = {}
-    copies: dict[str, Path | None] = {}
-    for number, path in enumerate(paths):
-        # All package layers are small files under one folder: one copy for all of them.
-        top = LAYERS if path.startswith(f"{LAYERS}/") else path
-        if top not in copies:
-            copy = folder / str(number)
-            done = call_engine(engine, "cp", operands=[Operand.inside(container, top), Operand.path(copy)])
-            copies[top] = copy if done.status == 0 else None
-        found = copies[top]
-        place = None if found is None else found / path.removeprefix(top).strip("/")
-        digests[path] = image if place is None or not os.path.lexists(place) else tree_digest(place)
+    copies: dict[str, str | None] = {}
+    with Tree.opened(folder) as tree:
+        for path in paths:
+            # All package layers are small files under one folder: one copy for all of them.
+            top = LAYERS if path.startswith(f"{LAYERS}/") else path
+            if top not in copies:
+                copy = str(len(copies))
+                operands = [Operand.inside(container, top), Operand.path(folder / copy)]
+                done = call_engine(engine, "cp", operands=operands)
+                copies[top] = copy if done.status == 0 else None
+            found = copies[top]
+            place = None if found is None else f"{found}/{path.removeprefix(top)}"
+            digests[path] = image if place is None else tree_digest(tree, place) or image
     return digests
 
 
-def tree_digest(place: Path) -> str:
-    """The SHA-256 over a file, a link or a folder with all below it.
+def tree_digest(tree: Tree, path: str) -> str | None:
+    """Return the SHA-256 over a file, a link or a folder with all below it.
 
     Names, owners, modes and contents count, and the extended attributes that mean something in a container.
+    None if nothing is there, the path is a link or leads through one: that is for a machine to follow, and
+    this is another.
     """
-    digest = hashlib.sha256()
-    for path in (place, *sorted(place.rglob("*"))) if place.is_dir() else (place,):
-        status = path.lstat()
-        content = b""
-        if path.is_symlink():
-            content = os.fsencode(path.readlink())
-        elif stat.S_ISREG(status.st_mode):
-            content = hashlib.sha256(path.read_bytes()).digest() + _attributes(path)
-        name = os.fsencode(path.relative_to(place))
-        owner = b"%d:%d" % (status.st_uid, status.st_gid)
-        digest.update(b"%d:%s:%o:%s:%d:%s;" % (len(name), name, status.st_mode, owner, len(content), content))
+    place = path.strip("/")
+    try:
+        top = _entry(tree, place)
+        entries = (
+            () if top is None else (top, *(sorted(tree.walk(place), key=_order) if top.is_folder else ()))
+        )
+        if top is None or top.is_link:
+            return None
+        digest = hashlib.sha256()
+        for entry in entries:
+            digest.update(_described(tree, entry, place))
+    except StorageError:
+        return None
     return digest.hexdigest()
 
 
-def _attributes(path: Path) -> bytes:
+def _entry(tree: Tree, place: str) -> Entry | None:
+    if not place:
+        with tree.folder() as folder:
+            return Entry(path="", status=os.fstat(folder))
+    status = tree.status(place)
+    return None if status is None else Entry(path=place, status=status)
+
+
+def _order(entry: Entry) -> list[str]:
+    return entry.path.split("/")
+
+
+def _described(tree: Tree, entry: Entry, place: str) -> bytes:
+    status, content = entry.status, b""
+    if entry.is_link:
+        content = os.fsencode(tree.link_target(entry.path))
+    elif entry.is_file:
+        with tree.open(entry.path) as file:
+            content = hashlib.sha256(file.read()).digest() + _attributes(file.fileno())
+    name = os.fsencode(entry.path.removeprefix(place).strip("/") or ".")
+    owner = b"%d:%d" % (status.st_uid, status.st_gid)
+    return b"%d:%s:%o:%s:%d:%s;" % (len(name), name, status.st_mode, owner, len(content), content)
+
+
+def _attributes(file: int) -> bytes:
     """File capabilities, and what users set; others tell of the file system and of a machine's policies."""
-    names = [name for name in os.listxattr(path) if name == _CAPABILITY or name.startswith("user.")]
-    return b"".join(b"%s=%s;" % (os.fsencode(name), os.getxattr(path, name)) for name in sorted(names))
+    names = [name for name in os.listxattr(file) if name == _CAPABILITY or name.startswith("user.")]
+    return b"".join(b"%s=%s;" % (os.fsencode(name), os.getxattr(file, name)) for name in sorted(names))

@@ -330,7 +330,7 @@ def remove_image(engine: Engine, name: str) -> None:
     call_engine(engine, "image rm", "--no-prune", operands=[Operand.image(name)])
 
 
-def create_container(engine: Engine, name: str) -> str:
+def create_container(engine: Engine, name: str, *options: Word) -> str:
     """Create a container of an image, which is never started, and return its ID.
 
     Raises:
@@ -341,6 +341,7 @@ def create_container(engine: Engine, name: str) -> str:
         engine,
         "create",
         "--pull=never",
+        *options,
         operands=[Operand.image(name)],
         arguments=["never-started"],
         accept_failure=False,

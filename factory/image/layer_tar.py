@@ -7,14 +7,15 @@ Extended attributes are left out: no wheel can bring any.
 
 import errno
 import hashlib
+import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
-from factory.files import storage_error, temporary_sibling
+from factory.tree import Tree
 
 WHITEOUT = ".wh."
 _BUFFER_BYTES = 1 << 20
@@ -31,28 +32,29 @@ class LayerBlob:
     size: int
 
 
-def write_layer(tree: Path, paths: Iterable[str], folder: Path, *, epoch: int) -> LayerBlob:
+def write_layer(tree: Tree, paths: Iterable[str], blobs: Tree, *, epoch: int) -> LayerBlob:
     """Write the files at ``paths`` as a layer into a folder of blobs, under its SHA-256.
 
     Args:
-        tree: where they are.
+        tree: where they are. No link of it is followed, and nothing but a regular file is read.
         paths: relative to it; the folders above each come along, since a layer without them changes theirs.
-        folder: where the blob comes to lie, ``blobs/sha256`` of an OCI layout.
+        blobs: the folder for the blob, ``blobs/sha256`` of an OCI layout.
         epoch: the modification time of every entry, in seconds.
 
     Raises:
         StorageError: the file system refused; no half-written blob is left under its name.
     """
     wanted = sorted(_with_folders(paths))
-    return _written(folder, lambda archive: _add_all(archive, tree, wanted, epoch))
+    with _one_folder_open(tree) as look:
+        return _written(blobs, lambda archive: _add_all(archive, look, wanted, epoch))
 
 
-def write_removals(removed: Mapping[str, Mapping[str, Ownership]], folder: Path, *, epoch: int) -> LayerBlob:
+def write_removals(removed: Mapping[str, Mapping[str, Ownership]], blobs: Tree, *, epoch: int) -> LayerBlob:
     """Write a layer that takes paths of the layers below away: whiteouts.
 
     Args:
         removed: the paths, each with the folders above it, which come along as they are.
-        folder: as for `write_layer`.
+        blobs: as for `write_layer`.
         epoch: as for `write_layer`.
 
     Raises:
@@ -73,7 +75,7 @@ def write_removals(removed: Mapping[str, Mapping[str, Ownership]], folder: Path,
                 entry.name = f"{above}{slash}{WHITEOUT}{name}"
             archive.add(entry)
 
-    return _written(folder, add)
+    return _written(blobs, add)
 
 
 def folders_above(path: str) -> tuple[str, ...]:
@@ -94,18 +96,17 @@ class _Archive:
         self._pending = bytearray()
         self.size = 0
 
-    def add(self, entry: tarfile.TarInfo, source: Path | None = None) -> None:
+    def add(self, entry: tarfile.TarInfo, source: BinaryIO | None = None) -> None:
         """Add an entry, and with ``source`` the content of a file, which has the size that the entry says."""
         self._pending += entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         if source is not None and entry.size:
             left = entry.size
-            with source.open("rb", buffering=0) as file:
-                while left and (data := file.read(min(left, _BUFFER_BYTES))):
-                    self._pending += data
-                    left -= len(data)
-                    self._write_some()
+            while left and (data := source.read(min(left, _BUFFER_BYTES))):
+                self._pending += data
+                left -= len(data)
+                self._write_some()
             if left:
-                raise OSError(errno.EIO, f"{source} became shorter while it was read")
+                raise OSError(errno.EIO, f"{entry.name} became shorter while it was read")
             self._pad(tarfile.BLOCKSIZE)
         self._write_some()
 
@@ -127,26 +128,46 @@ class _Archive:
             self._pending.clear()
 
 
-def _written(folder: Path, add: Callable[[_Archive], None]) -> LayerBlob:
-    temporary = temporary_sibling(folder / "layer")
-    try:
-        with temporary.open("wb") as file:
-            archive = _Archive(file)
-            add(archive)
-            blob = archive.finish()
-        temporary.replace(folder / blob.digest.removeprefix("sha256:"))
-    except OSError as error:
-        raise storage_error(folder, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+_Look = Callable[[str], tuple[Tree, str]]
+"""Gives the open folder that a path lies in, and its name there."""
+
+
+@contextmanager
+def _one_folder_open(tree: Tree) -> Iterator[_Look]:
+    """Keep the folder of the last path open: files of one folder follow one another."""
+    with ExitStack() as stack:
+        last: list[tuple[str, Tree]] = []
+
+        def look(path: str) -> tuple[Tree, str]:
+            above, _, name = path.rpartition("/")
+            if not above:
+                return tree, name
+            if not last or last[0][0] != above:
+                stack.pop_all().close()
+                last[:] = [(above, stack.enter_context(tree.below(above)))]
+            return last[0][1], name
+
+        yield look
+
+
+def _written(blobs: Tree, add: Callable[[_Archive], None]) -> LayerBlob:
+    # The digest, which is the name, is known at the end; `remove_unused` takes what a killed run left.
+    unnamed = f"layer-{os.urandom(6).hex()}"
+    with blobs.writing(unnamed) as file:
+        archive = _Archive(file)
+        add(archive)
+        blob = archive.finish()
+    blobs.rename(unnamed, blob.digest.removeprefix("sha256:"))
     return blob
 
 
-def _add_all(archive: _Archive, tree: Path, paths: Iterable[str], epoch: int) -> None:
+def _add_all(archive: _Archive, look: _Look, paths: Iterable[str], epoch: int) -> None:
     linked: dict[tuple[int, int], str] = {}
     for path in paths:
-        source = tree / path
-        status = source.lstat()
+        folder, name = look(path)
+        status = folder.status(name)
+        if status is None:
+            raise FileNotFoundError(errno.ENOENT, "gone while its layer was written", path)
         entry = tarfile.TarInfo(path)
         entry.mode, entry.mtime = stat.S_IMODE(status.st_mode), epoch
         entry.uid, entry.gid = status.st_uid, status.st_gid
@@ -154,7 +175,7 @@ def _add_all(archive: _Archive, tree: Path, paths: Iterable[str], epoch: int) ->
             entry.type = tarfile.DIRTYPE
             archive.add(entry)
         elif stat.S_ISLNK(status.st_mode):
-            entry.type, entry.linkname = tarfile.SYMTYPE, str(source.readlink())
+            entry.type, entry.linkname = tarfile.SYMTYPE, folder.link_target(name)
             archive.add(entry)
         elif not stat.S_ISREG(status.st_mode):
             continue  # a socket or a pipe that something left behind is no file of an image
@@ -163,8 +184,9 @@ def _add_all(archive: _Archive, tree: Path, paths: Iterable[str], epoch: int) ->
             archive.add(entry)
         else:
             linked[status.st_dev, status.st_ino] = path
-            entry.size = status.st_size
-            archive.add(entry, source)
+            with folder.open(name) as source:
+                entry.size = os.fstat(source.fileno()).st_size
+                archive.add(entry, source)
 
 
 def _with_folders(paths: Iterable[str]) -> set[str]:

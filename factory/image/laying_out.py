@@ -13,6 +13,7 @@ from factory.hermetic.prefetch import Prefetched
 from factory.image.assemble import Assembled, AssemblyRequest, assemble, require_possible
 from factory.image.build import BuildPlan, Target
 from factory.image.context import build_context
+from factory.image.leftovers import cleaned_up, remove_left_behind, repository_mark
 from factory.image.making import Workplace, bases_at_hand, make_image, make_recipe, prefetch
 from factory.image.package_layers import take_apart
 from factory.image.parents import record
@@ -91,6 +92,7 @@ def lay_out(
     if plan.request.pull and plan.digests:
         record(plan.root, plan.digests)
     place = Workplace(plan=plan, fetching=fetching, progress=progress, say=say, logged=False)
+    remove_left_behind(plan.engine, repository_mark(plan.root), place.folders)
     for target in plan.targets:
         if not target.asked:
             make_image(place, target)
@@ -145,7 +147,7 @@ def _laid_out(place: Workplace, target: Target, layout: Path) -> LaidOutImage:
     # Not the folder of the image's builds: each keeps the parts of its own.
     work = make_output_folder(place.folders / f"{target.name}@layout")
     manifest = target.step.manifest
-    with exclusive(work):
+    with exclusive(work), cleaned_up(place.plan.engine, place.owner(work)):
         prefetched = prefetch(place, target)
         bases = bases_at_hand(place, target, work)
         inputs = {} if manifest is None else manifest.inputs
@@ -159,7 +161,7 @@ def _laid_out(place: Workplace, target: Target, layout: Path) -> LaidOutImage:
             )
         before, keys = read_record(work), [part.key for part in done.parts]
         write_record(work, keys)
-        remove_superseded(place.plan.engine, work, before, keys)
+        remove_superseded(place.plan.engine, place.owner(work).repository, work, before=before, now=keys)
     return _report(target, done, prefetched)
 
 

@@ -3,21 +3,19 @@
 import json
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypedDict
 
-from factory.documents import Size, read_json
+from factory.documents import Size, parse_json
 from factory.errors import ImageError
-from factory.files import storage_error, write_whole
 from factory.image.layer_making import MadeLayer
 from factory.image.layer_tar import LayerBlob, Ownership
-from factory.image.layout import has_blob
+from factory.image.layout import OciLayout
 from factory.registry.oci import Sha256
 
 _FILE = "factory-layers.json"
 
 
-class _Entry(TypedDict):
+class _Recorded(TypedDict):
     digest: Sha256
     size: Size
     removed: dict[str, dict[str, Ownership]]
@@ -27,34 +25,37 @@ class _Entry(TypedDict):
 class MadeLayers:
     """The layers of a layout by key. Safe to use from several threads, and by one run at a time."""
 
-    layout: Path
+    layout: OciLayout
     known: dict[str, MadeLayer]
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     @staticmethod
-    def read(layout: Path) -> "MadeLayers":
-        """The layers that are in a layout whole.
+    def read(layout: OciLayout) -> "MadeLayers":
+        """Return the layers that are in a layout whole.
 
         Raises:
             ImageError: the file that records them is damaged.
-            StorageError: the file system refused.
+            StorageError: it is a link, or no file.
         """
-        path = layout / _FILE
-        try:
-            content = read_json(
-                path, dict[str, _Entry], error=ImageError, solution="Remove it; every layer is built again."
+        recorded: dict[str, _Recorded] = {}
+        if layout.tree.status(_FILE) is not None:
+            recorded = parse_json(
+                layout.tree.read(_FILE),
+                dict[str, _Recorded],
+                source=str(layout.folder / _FILE),
+                error=ImageError,
+                solution="Remove it; every layer is made again.",
             )
-        except FileNotFoundError:
-            content = {}
-        except OSError as error:
-            raise storage_error(path, error) from error
-        known = {key: _made(layer) for key, layer in content.items()}
+        known = {
+            key: MadeLayer(blob=LayerBlob(digest=one["digest"], size=one["size"]), removed=one["removed"])
+            for key, one in recorded.items()
+        }
         return MadeLayers(
-            layout=layout, known={key: made for key, made in known.items() if has_blob(layout, made.blob)}
+            layout=layout, known={key: made for key, made in known.items() if layout.has_blob(made.blob)}
         )
 
     def find(self, key: str) -> MadeLayer | None:
-        """The layer of a key."""
+        """Return the layer of a key."""
         return self.known.get(key)
 
     def add(self, key: str, made: MadeLayer) -> None:
@@ -74,7 +75,7 @@ class MadeLayers:
             StorageError: the file system refused.
         """
         with self._guard:
-            self.known = {key: made for key, made in self.known.items() if has_blob(self.layout, made.blob)}
+            self.known = {key: made for key, made in self.known.items() if self.layout.has_blob(made.blob)}
             self._write()
 
     def _write(self) -> None:
@@ -82,8 +83,4 @@ class MadeLayers:
             key: {"digest": made.blob.digest, "size": made.blob.size, "removed": made.removed}
             for key, made in self.known.items()
         }
-        write_whole(self.layout / _FILE, json.dumps(content, indent=1, sort_keys=True).encode())
-
-
-def _made(layer: _Entry) -> MadeLayer:
-    return MadeLayer(blob=LayerBlob(digest=layer["digest"], size=layer["size"]), removed=layer["removed"])
+        self.layout.tree.write(_FILE, json.dumps(content, indent=1, sort_keys=True).encode())

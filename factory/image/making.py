@@ -21,7 +21,6 @@ from factory.image.compare import compare_images
 from factory.image.context import build_context
 from factory.image.dockerfile import mount_in_every_run
 from factory.image.engine import (
-    Engine,
     Image,
     Operand,
     find_image,
@@ -32,6 +31,7 @@ from factory.image.engine import (
 )
 from factory.image.epoch import choose_epoch
 from factory.image.labels import image_labels
+from factory.image.leftovers import Owner, cleaned_up, repository_mark
 from factory.image.package_epochs import package_epochs
 from factory.image.plan import ParentReference
 from factory.image.segment_cache import read_record, remove_superseded, write_record
@@ -89,6 +89,10 @@ class Workplace:
         """Where each image has a folder of its own for the factory's notes."""
         return self.plan.request.work / "images"
 
+    def owner(self, work: Path) -> Owner:
+        """Whose the containers are of the image that has its notes in a folder."""
+        return Owner(repository=repository_mark(self.plan.root), notes=work)
+
 
 def make_image(place: Workplace, target: Target) -> BuiltImage:
     """Build an image, or find that there is nothing to build; its names come last, the moving one at the end.
@@ -108,7 +112,8 @@ def make_image(place: Workplace, target: Target) -> BuiltImage:
         if not forced and find_image(place.plan.engine, target.step.local or "") is not None:
             # Another run has built it since it was planned.
             return _found(place, target)
-        return _made(place, target, work, fresh=forced, twice=target.asked and request.verify)
+        with cleaned_up(place.plan.engine, place.owner(work)):
+            return _made(place, target, work, fresh=forced, twice=target.asked and request.verify)
 
 
 def _found(place: Workplace, target: Target) -> BuiltImage:
@@ -150,7 +155,7 @@ def _made(place: Workplace, target: Target, work: Path, *, fresh: bool, twice: b
             f"{place.plan.engine.kind} ended well and does not have {target.name}",
             solution="Look at what it said above, and at its storage settings.",
         )
-    artifacts = _artifacts(place.plan.engine, parts, work) if _is_compiled(target) else None
+    artifacts = _artifacts(place, parts, work) if _is_compiled(target) else None
     if difference is None:
         tag_image(place.plan.engine, image.id, target.step.local or "", target.moving)
     built = tuple(part.title for part in parts if not part.kept)
@@ -168,10 +173,13 @@ def _is_compiled(target: Target) -> bool:
     return target.step.definition.kind == "pytorch-base"
 
 
-def _artifacts(engine: Engine, parts: list[PartBuilt], work: Path) -> Path | None:
+def _artifacts(place: Workplace, parts: list[PartBuilt], work: Path) -> Path | None:
     """Where what the build made beside the image is kept; None where it makes nothing."""
     stage = next((part for part in parts if part.title == f"stage {STAGE}"), None)
-    return None if stage is None else keep_artifacts(engine, stage.image, (work / STAGE).absolute())
+    if stage is None:
+        return None
+    folder = (work / STAGE).absolute()
+    return keep_artifacts(place.plan.engine, stage.image, folder, owner=place.owner(work))
 
 
 def prefetch(place: Workplace, target: Target) -> Prefetched | None:
@@ -195,7 +203,7 @@ def _parts(place: Workplace, recipe: Recipe, work: Path, *, fresh: bool) -> list
         write_record(work, dict.fromkeys((*before, *(done.key for done in parts))))
     keys = [part.key for part in parts]
     write_record(work, keys)
-    remove_superseded(place.plan.engine, work, before, keys)
+    remove_superseded(place.plan.engine, recipe.owner.repository, work, before=before, now=keys)
     return parts
 
 
@@ -250,6 +258,7 @@ def make_recipe(place: Workplace, target: Target, bases: dict[str, str], context
     return Recipe(
         name=target.name,
         engine=place.plan.engine,
+        owner=place.owner(work),
         dockerfile=text,
         arguments=target.arguments,
         bases=bases,

@@ -17,12 +17,13 @@ from support.podman import podman
 from support.registry import registry
 
 from factory.errors import EngineError
+from factory.image.leftovers import repository_mark
+from factory.image.segment_cache import segment_tag
 
 pytestmark = [pytest.mark.container, pytest.mark.beside]
 
 DOCKERFILE = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nUSER 0\nCOPY file.txt /file.txt\n"
 PREFIX = f"uif-{os.getpid()}"
-LAYER = "localhost/factory-layer"
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,13 @@ class World:
         """Take all names away that came of this; listing all images of an engine takes seconds."""
         moving = {name.rpartition(":")[0] + ":latest" for name in self.made}
         records = (self.root / ".work" / "images").glob("*/segments")
-        layers = {f"{LAYER}:{key}" for record in records for key in record.read_text().split()}
+        layers = {self.layer(key) for record in records for key in record.read_text().split()}
         if names := self.made | moving | layers:
             podman("image", "rm", "--force", *sorted(names), status=None)
+
+    def layer(self, key: str) -> str:
+        """The name of what is kept under a key."""
+        return segment_tag(repository_mark(self.root), key)
 
     def actions(self, *words: str) -> dict[str, str]:
         found = self.build(*words)["images"]
@@ -263,9 +268,9 @@ def test_superseded_parts_are_removed_and_nothing_else(world: World) -> None:
     second = record.read_text().split()
     assert not set(first) & set(second)
     for key in second:
-        podman("image", "exists", f"{LAYER}:{key}")
+        podman("image", "exists", world.layer(key))
     for key in first:
-        podman("image", "exists", f"{LAYER}:{key}", status=1)
+        podman("image", "exists", world.layer(key), status=1)
     # The image of the first build still has the name of its identity.
     assert len(world.made) == 2
     for name in world.made:

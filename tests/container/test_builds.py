@@ -16,6 +16,8 @@ from support.wheels import make_wheel
 
 from factory.flavor.repository import Flavor
 from factory.image.engine import Image, find_engine, find_image
+from factory.image.leftovers import repository_mark
+from factory.image.segment_cache import segment_tag
 from factory.render.drift import SBOM_FILE
 from factory.render.sync import sync_flavor
 
@@ -69,7 +71,8 @@ class Small:
     def remove(self) -> None:
         """Take away what the factory named: the next test is to find nothing built."""
         records = (self.root / ".work" / "images").glob("*/segments")
-        layers = {f"localhost/factory-layer:{key}" for found in records for key in found.read_text().split()}
+        mark = repository_mark(self.root)
+        layers = {segment_tag(mark, key) for found in records for key in found.read_text().split()}
         if names := self.made | layers:
             podman("image", "rm", "--force", *sorted(names), status=None)
 

@@ -19,7 +19,8 @@ from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
 from factory.flavor.repository import Flavor
-from factory.image.layout import read_index
+from factory.image.leftovers import repository_mark
+from factory.image.segment_cache import segment_tag
 from factory.render.sync import sync_flavor
 
 pytestmark = pytest.mark.container
@@ -100,9 +101,14 @@ class Site:
         return json.loads(said)
 
 
-def _containers(layout: Path) -> list[str]:
-    label = f"label=io.universal-image-factory.layout={layout}"
+def _containers(site: Site) -> list[str]:
+    label = f"label=io.universal-image-factory.build={repository_mark(site.root)}.{site.name}@layout"
     return podman("ps", "--all", "--quiet", "--filter", label).split()
+
+
+def _manifests(layout: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((layout / "index.json").read_bytes())["manifests"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +117,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Iterator[
     yield site
     records = (site.root / ".work" / "images").glob("*/segments")
     keys = {key for record in records for key in record.read_text().split()}
-    names = [f"localhost/factory-layer:{key}" for key in sorted(keys)]
+    names = [segment_tag(repository_mark(site.root), key) for key in sorted(keys)]
     podman("image", "rm", "--force", f"localhost/{site.name}:downstream", *names, status=None)
 
 
@@ -179,13 +185,13 @@ def test_a_second_run_makes_no_layer_and_a_run_from_nothing_gives_the_same(
     podman("image", "rm", "--force", pulled)
 
 
-def test_no_layer_depends_on_what_was_made_on_its_bench_before(
+def test_layers_made_one_after_another_are_those_made_side_by_side(
     site: Site,
     assembled: Any,  # noqa: ANN401
     tmp_path: Path,
 ) -> None:
     alone = "import os; os.cpu_count = lambda: 1; from factory.cli.main import main; main()"
-    words = [*map(str, site.words), "--force", "--layout", str(tmp_path / "one bench")]
+    words = [*map(str, site.words), "--force", "--layout", str(tmp_path / "one by one")]
     done = subprocess.run([sys.executable, "-c", alone, *words], stdout=subprocess.PIPE, check=True)
     assert json.loads(done.stdout)["digest"] == assembled["digest"]
 
@@ -218,10 +224,10 @@ def test_killed_in_the_middle_the_next_run_goes_on(site: Site, assembled: Any) -
             assert time.monotonic() < deadline, "no layer was made"
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
-    assert read_index(layout)["manifests"] == []
+    assert _manifests(layout) == []
     done = site.assemble(layout=layout)
     assert done["taken"]
-    assert _containers(layout) == []
+    assert _containers(site) == []
     assert not [path for path in layout.rglob("*") if path.name.endswith(".factory-tmp")]
     assert done["digest"] == assembled["digest"]
 
@@ -250,5 +256,5 @@ def test_one_package_changed_only_its_layer_is_made(site: Site, assembled: Any) 
     changed = site.assemble()
     assert (changed["made"], changed["taken"]) == (["replaced"], ["large", "rest"])
     assert changed["digest"] != assembled["digest"]
-    (entry,) = read_index(site.layout)["manifests"]
+    (entry,) = _manifests(site.layout)
     assert entry["digest"] == changed["digest"]

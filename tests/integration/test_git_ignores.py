@@ -13,7 +13,7 @@ from factory.errors import StorageError
 from factory.files import make_output_folder
 from factory.flavor.repository import Flavor
 from factory.hermetic.prefetch import prefetch_flavor
-from factory.image.layout import prepare_layout, read_index
+from factory.image.layout import OciLayout
 from factory.image_tests.report import make_report_folder
 from factory.render.sync import sync_flavor
 
@@ -60,7 +60,8 @@ def _strip_file(flavor: Flavor, folder: Path) -> None:
 
 
 def _layout(_: Flavor, folder: Path) -> None:
-    prepare_layout(folder)
+    with OciLayout.prepared(folder):
+        pass
 
 
 def _reports(_: Flavor, folder: Path) -> None:
@@ -116,8 +117,8 @@ def test_output_outside_of_every_work_tree_is_only_what_was_asked_for(site: Site
 
 def test_layout_is_still_one_after_a_run_that_was_killed_at_its_start(root: Path) -> None:
     make_output_folder(root / "layout")
-    prepare_layout(root / "layout")
-    assert read_index(root / "layout")["manifests"] == []
+    with OciLayout.prepared(root / "layout") as layout:
+        assert layout.index()["manifests"] == []
     assert _git(root, "status", "--porcelain") == ""
 
 

@@ -130,3 +130,35 @@ def test_a_file_is_read_to_its_limit_and_no_further(tmp_path: Path) -> None:
     assert read_regular(tmp_path / "file", limit=5) == b"12345"
     with pytest.raises(OSError, match="larger than the 4 bytes"):
         read_regular(tmp_path / "file", limit=4)
+
+
+@pytest.mark.parametrize("path", ["a/to-folder/new", "a/to-folder", "../new", "a/to-file/new"])
+def test_nothing_is_made_through_a_link(folder: Path, path: str) -> None:
+    with Tree.opened(folder) as tree:
+        with pytest.raises(StorageError):
+            tree.make_folder(path)
+        with pytest.raises(StorageError):
+            tree.write(f"{path}/file", b"new")
+    assert [found.name for found in (folder.parent / "outside").iterdir()] == ["secret"]
+
+
+def test_a_file_takes_the_place_of_a_link_and_leaves_what_that_leads_to(folder: Path) -> None:
+    with Tree.opened(folder) as tree:
+        tree.make_folder("new/below", mode=0o775)
+        tree.write("new/below/file", b"new")
+        tree.rename("new/below/file", "a/to-file")
+    assert (folder / "a" / "to-file").read_bytes() == b"new"
+    assert not (folder / "a" / "to-file").is_symlink()
+    assert (folder.parent / "outside" / "secret").read_text() == "secret"
+    assert (folder / "new" / "below").stat().st_mode & 0o777 == 0o775
+
+
+def test_a_write_that_fails_leaves_what_was_there(folder: Path) -> None:
+    with (
+        Tree.opened(folder) as tree,
+        pytest.raises(StorageError),
+        tree.writing("a/b/file") as file,
+    ):
+        file.truncate(-1)
+    assert [found.name for found in (folder / "a" / "b").iterdir()] == ["file"]
+    assert (folder / "a" / "b" / "file").read_text() == "content"

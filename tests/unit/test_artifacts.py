@@ -7,6 +7,9 @@ import pytest
 from factory.errors import EngineError, StorageError
 from factory.image.artifacts import keep_artifacts
 from factory.image.engine import Engine
+from factory.image.leftovers import Owner
+
+OWNER = Owner(repository="r", notes=Path("image"))
 
 
 def _engine(folder: Path, copy: str) -> Engine:
@@ -26,7 +29,7 @@ def _old(tmp_path: Path) -> Path:
 
 def test_the_new_files_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
     folder = _old(tmp_path)
-    keep_artifacts(_engine(tmp_path, 'echo new >"$3/new.whl"'), "image", folder)
+    keep_artifacts(_engine(tmp_path, 'echo new >"$4/new.whl"'), "image", folder, owner=OWNER)
     assert [path.name for path in folder.iterdir()] == ["new.whl"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["engine", "wheel"]
 
@@ -34,7 +37,7 @@ def test_the_new_files_take_the_place_of_the_old_ones(tmp_path: Path) -> None:
 def test_a_copy_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     folder = _old(tmp_path)
     with pytest.raises(EngineError, match="no space"):
-        keep_artifacts(_engine(tmp_path, "echo no space >&2; exit 1"), "image", folder)
+        keep_artifacts(_engine(tmp_path, "echo no space >&2; exit 1"), "image", folder, owner=OWNER)
     assert [path.name for path in folder.iterdir()] == ["old.whl"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["engine", "wheel"]
 
@@ -53,5 +56,5 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_what_was_there(
 
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(StorageError):
-        keep_artifacts(_engine(tmp_path, 'echo new >"$3/new.whl"'), "image", folder)
+        keep_artifacts(_engine(tmp_path, 'echo new >"$4/new.whl"'), "image", folder, owner=OWNER)
     assert [path.name for path in folder.iterdir()] == ["old.whl"]

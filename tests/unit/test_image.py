@@ -13,6 +13,7 @@ from factory.image.build import BuildPlan, BuildRequest, Target, build_options, 
 from factory.image.building import Recipe, part_options
 from factory.image.dockerfile import mount_in_every_run
 from factory.image.engine import ENGINE_VARIABLE, Engine, find_engine
+from factory.image.leftovers import Owner
 
 MOUNT = "type=bind,from=prefetched,target=/cachi2"
 FLAG = f" --mount={MOUNT}"
@@ -252,6 +253,7 @@ def test_every_part_of_a_build_has_its_time_and_the_network_of_the_whole(*, herm
     recipe = Recipe(
         name="image",
         engine=Engine(kind="podman", program=Path("podman")),
+        owner=Owner(repository="r", notes=Path("image")),
         dockerfile="",
         arguments={"TAKEN": "1", "OTHER": "2"},
         bases={},

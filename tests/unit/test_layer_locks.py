@@ -7,6 +7,7 @@ import pytest
 
 from factory.errors import ImageError
 from factory.image.assemble import _copy_files
+from factory.tree import Tree
 
 
 def _stage(root: Path) -> Path:
@@ -15,9 +16,16 @@ def _stage(root: Path) -> Path:
     return root / "layers"
 
 
+def _copied(root: Path) -> None:
+    (root / "out").mkdir()
+    with Tree.opened(root) as stage, Tree.opened(root / "out") as out:
+        _copy_files(stage, out)
+
+
 def test_folders_of_files_are_copied(tmp_path: Path) -> None:
-    _copy_files(_stage(tmp_path), tmp_path / "out")
-    assert (tmp_path / "out" / "rest" / "requirements.txt").read_text() == "torch==1\n"
+    _stage(tmp_path)
+    _copied(tmp_path)
+    assert (tmp_path / "out" / "layers" / "rest" / "requirements.txt").read_text() == "torch==1\n"
 
 
 @pytest.mark.parametrize("name", ["big", "rest/linked.txt"])
@@ -26,11 +34,11 @@ def test_a_link_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "host").mkdir()
     (stage / name).symlink_to(tmp_path / "host")
     with pytest.raises(ImageError, match=name):
-        _copy_files(stage, tmp_path / "out")
+        _copied(tmp_path)
 
 
 def test_a_pipe_is_refused_and_not_read(tmp_path: Path) -> None:
     stage = _stage(tmp_path)
     os.mkfifo(stage / "rest" / "pipe")
     with pytest.raises(ImageError, match="rest/pipe"):
-        _copy_files(stage, tmp_path / "out")
+        _copied(tmp_path)

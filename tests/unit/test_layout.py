@@ -6,28 +6,23 @@ import json
 import os
 import stat
 import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from factory.errors import ImageError
-from factory.image.layer_changes import Overlay, changes_since, states
+from factory.image.layer_changes import Changes, Overlay, State, changes_since, states
 from factory.image.layer_making import MadeLayer
 from factory.image.layer_tar import LayerBlob, write_layer, write_removals
-from factory.image.layout import (
-    Inserted,
-    LaidOut,
-    blobs_folder,
-    has_blob,
-    insert_layers,
-    prepare_layout,
-    read_index,
-    remove_unused,
-)
+from factory.image.layout import Inserted, LaidOut, OciLayout
 from factory.image.made_layers import MadeLayers
 from factory.image.package_layers import take_apart
 from factory.image.segments import cut
+from factory.tree import Tree
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -78,17 +73,22 @@ def blobs(tmp_path: Path) -> Path:
     return folder
 
 
+def _layer(source: tuple[Path, Iterable[str]], blobs: Path, *, epoch: int) -> LayerBlob:
+    with Tree.opened(source[0]) as tree, Tree.opened(blobs) as folder:
+        return write_layer(tree, source[1], folder, epoch=epoch)
+
+
 def test_same_files_give_the_same_bytes_whenever_and_in_whatever_order_they_were_made(
     tmp_path: Path, blobs: Path
 ) -> None:
-    first = write_layer(*_upper(tmp_path / "one"), blobs, epoch=1000)
+    first = _layer(_upper(tmp_path / "one"), blobs, epoch=1000)
     upper, paths = _upper(tmp_path / "two", backwards=True)
-    assert write_layer(upper, reversed(paths), blobs, epoch=1000) == first
-    assert write_layer(upper, paths, blobs, epoch=1001) != first
+    assert _layer((upper, reversed(paths)), blobs, epoch=1000) == first
+    assert _layer((upper, paths), blobs, epoch=1001) != first
 
 
 def test_blob_is_what_its_digest_and_size_say(tmp_path: Path, blobs: Path) -> None:
-    blob = write_layer(*_upper(tmp_path / "one"), blobs, epoch=0)
+    blob = _layer(_upper(tmp_path / "one"), blobs, epoch=0)
     content = (blobs / blob.digest.removeprefix("sha256:")).read_bytes()
     assert blob.digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
     assert blob.size == len(content)
@@ -96,7 +96,7 @@ def test_blob_is_what_its_digest_and_size_say(tmp_path: Path, blobs: Path) -> No
 
 
 def test_folders_come_along_sorted_with_one_time_and_their_modes(tmp_path: Path, blobs: Path) -> None:
-    entries = _entries(write_layer(*_upper(tmp_path / "one"), blobs, epoch=77), blobs)
+    entries = _entries(_layer(_upper(tmp_path / "one"), blobs, epoch=77), blobs)
     assert [entry.name for entry in entries] == [
         "opt",
         "opt/a.py",
@@ -115,23 +115,33 @@ def test_folders_come_along_sorted_with_one_time_and_their_modes(tmp_path: Path,
 
 def test_what_is_not_asked_for_is_not_in_the_layer(tmp_path: Path, blobs: Path) -> None:
     upper, _ = _upper(tmp_path / "one")
-    entries = _entries(write_layer(upper, ["opt/deep/c"], blobs, epoch=0), blobs)
+    entries = _entries(_layer((upper, ["opt/deep/c"]), blobs, epoch=0), blobs)
     assert [entry.name for entry in entries] == ["opt", "opt/deep", "opt/deep/c"]
 
 
-def _blob(layout: Path, content: bytes) -> LayerBlob:
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[OciLayout]:
+    with OciLayout.prepared(tmp_path / "layout") as layout:
+        yield layout
+
+
+def _path(layout: OciLayout, digest: str) -> Path:
+    return layout.folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
+
+
+def _blob(layout: OciLayout, content: bytes) -> LayerBlob:
     digest = hashlib.sha256(content).hexdigest()
-    (blobs_folder(layout) / digest).write_bytes(content)
+    _path(layout, digest).write_bytes(content)
     return LayerBlob(digest=f"sha256:{digest}", size=len(content))
 
 
-def _layout(tmp_path: Path) -> tuple[Path, Path]:
-    """A layout, and one beside it whose image, of two layers, has its blobs there.
+@pytest.fixture
+def source(layout: OciLayout) -> Path:
+    """A layout beside the other, whose image, of two layers, has its blobs there.
 
     The history has an instruction without a layer between the two.
     """
-    layout, source = tmp_path / "layout", tmp_path / "source"
-    prepare_layout(layout)
+    source = layout.folder.parent / "source"
     layers = [_blob(layout, b"base"), _blob(layout, b"top")]
     history = [{"created_by": "base"}, {"created_by": "ENV", "empty_layer": True}, {"created_by": "top"}]
     diff_ids = [layer.digest for layer in layers]
@@ -147,26 +157,27 @@ def _layout(tmp_path: Path) -> tuple[Path, Path]:
     source.mkdir()
     entry = {"mediaType": MANIFEST, "digest": manifest.digest, "size": manifest.size}
     (source / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    return layout, source
+    return source
 
 
-def _json_blob(layout: Path, document: object) -> LayerBlob:
+def _json_blob(layout: OciLayout, document: object) -> LayerBlob:
     return _blob(layout, json.dumps(document).encode())
 
 
-def _insert(layout: Path, source: Path, name: str, content: bytes) -> LaidOut:
+def _insert(layout: OciLayout, source: Path, name: str, content: bytes) -> LaidOut:
     inserted = Inserted(blob=_blob(layout, content), created_by="RUN middle")
-    return insert_layers(layout, name, source, [inserted], after=1, created="T")
+    return layout.insert(name, source, [inserted], after=1, created="T")
 
 
-def _document(layout: Path, digest: str) -> Any:  # noqa: ANN401 - JSON
-    return json.loads((blobs_folder(layout) / digest.removeprefix("sha256:")).read_bytes())
+def _document(layout: OciLayout, digest: str) -> Any:  # noqa: ANN401 - JSON
+    return json.loads(_path(layout, digest).read_bytes())
 
 
-def test_inserted_layer_stands_at_its_place_in_manifest_config_and_history(tmp_path: Path) -> None:
-    layout, source = _layout(tmp_path)
+def test_inserted_layer_stands_at_its_place_in_manifest_config_and_history(
+    layout: OciLayout, source: Path
+) -> None:
     done = _insert(layout, source, "1", b"middle")
-    (entry,) = read_index(layout)["manifests"]
+    (entry,) = layout.index()["manifests"]
     manifest = _document(layout, entry["digest"])
     config = _document(layout, manifest["config"]["digest"])
     assert (done.digest, done.config) == (entry["digest"], manifest["config"]["digest"])
@@ -176,60 +187,61 @@ def test_inserted_layer_stands_at_its_place_in_manifest_config_and_history(tmp_p
     assert made == ["base", "RUN middle", "top"]
 
 
-def test_an_image_takes_the_place_of_the_one_that_had_its_name_and_of_no_other(tmp_path: Path) -> None:
-    layout, source = _layout(tmp_path)
+def test_an_image_takes_the_place_of_the_one_that_had_its_name_and_of_no_other(
+    layout: OciLayout, source: Path
+) -> None:
     old, other = _insert(layout, source, "1", b"old"), _insert(layout, source, "2", b"other")
     new = _insert(layout, source, "1", b"new")
     names = {
         entry["annotations"]["org.opencontainers.image.ref.name"]: entry["digest"]
-        for entry in read_index(layout)["manifests"]
+        for entry in layout.index()["manifests"]
     }
     assert names == {"1": new.digest, "2": other.digest}
-    remove_unused(layout)
-    assert not has_blob(layout, old.layers[1])
-    assert all(has_blob(layout, layer) for layer in (*new.layers, *other.layers))
+    layout.remove_unused()
+    assert not layout.has_blob(old.layers[1])
+    assert all(layout.has_blob(layer) for layer in (*new.layers, *other.layers))
 
 
-def test_what_an_index_inside_the_index_names_stays(tmp_path: Path) -> None:
-    layout, source = _layout(tmp_path)
+def test_what_an_index_inside_the_index_names_stays(layout: OciLayout, source: Path) -> None:
     done = _insert(layout, source, "1", b"middle")
-    inner = _json_blob(layout, {"schemaVersion": 2, "manifests": read_index(layout)["manifests"]})
+    inner = _json_blob(layout, {"schemaVersion": 2, "manifests": layout.index()["manifests"]})
     index = {"schemaVersion": 2, "manifests": [{"digest": inner.digest, "size": inner.size}]}
-    (layout / "index.json").write_text(json.dumps(index))
+    (layout.folder / "index.json").write_text(json.dumps(index))
     unused = _blob(layout, b"unused")
-    before = {path.name for path in blobs_folder(layout).iterdir()}
-    assert remove_unused(layout) >= unused.size
-    assert has_blob(layout, inner)
-    assert all(has_blob(layout, layer) for layer in done.layers)
+    before = {path.name for path in _path(layout, "").iterdir()}
+    assert layout.remove_unused() >= unused.size
+    assert layout.has_blob(inner)
+    assert all(layout.has_blob(layer) for layer in done.layers)
     assert unused.digest.removeprefix("sha256:") in before
-    assert not has_blob(layout, unused)
+    assert not layout.has_blob(unused)
 
 
-def test_blob_cut_short_is_not_there(tmp_path: Path) -> None:
-    layout, _ = _layout(tmp_path)
+def test_blob_cut_short_is_not_there(layout: OciLayout) -> None:
     blob = _blob(layout, b"content")
-    assert has_blob(layout, blob)
-    (blobs_folder(layout) / blob.digest.removeprefix("sha256:")).write_bytes(b"cont")
-    assert not has_blob(layout, blob)
+    assert layout.has_blob(blob)
+    _path(layout, blob.digest).write_bytes(b"cont")
+    assert not layout.has_blob(blob)
 
 
 def test_a_folder_with_something_else_in_it_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(ImageError, match="something else than an OCI image layout"):
-        prepare_layout(tmp_path)
+    with (
+        pytest.raises(ImageError, match="something else than an OCI image layout"),
+        OciLayout.prepared(tmp_path),
+    ):
+        pass
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-    with pytest.raises(ImageError, match="no OCI image layout"):
-        read_index(tmp_path)
+    with pytest.raises(ImageError, match="no OCI image layout"), OciLayout.opened(tmp_path):
+        pass
 
 
-def test_layers_that_were_made_are_found_while_their_blobs_are_there(tmp_path: Path) -> None:
-    layout, _ = _layout(tmp_path)
+def test_layers_that_were_made_are_found_while_their_blobs_are_there(layout: OciLayout) -> None:
     removed = {"opt/old": {"opt": (0o775, 1001, 0)}}
     made = MadeLayer(blob=_blob(layout, b"made"), removed=removed)
     MadeLayers.read(layout).add("key", made)
     MadeLayers.read(layout).add("other", MadeLayer(blob=_blob(layout, b"other"), removed={}))
     assert MadeLayers.read(layout).find("key") == made
-    (blobs_folder(layout) / made.blob.digest.removeprefix("sha256:")).unlink()
+    _path(layout, made.blob.digest).unlink()
     assert list(MadeLayers.read(layout).known) == ["other"]
 
 
@@ -268,16 +280,33 @@ def test_dockerfile_that_cannot_be_assembled_is_told(text: str, problem: str) ->
         take_apart(cut(text))
 
 
-def _overlay(tmp_path: Path, *lowers: str) -> Overlay:
+@dataclass(kw_only=True)
+class Folders:
     """Folders as of a mount, of which nothing is mounted: the test writes into the upper one."""
-    names = ("upper", *lowers)
-    for name in names:
+
+    upper: Path
+    lowers: tuple[Path, ...]
+    before: dict[str, State] = field(default_factory=dict)
+
+    def look(self) -> None:
+        """Take what is in the upper folder now for what the engine put there."""
+        with Tree.opened(self.upper) as upper:
+            self.before = states(upper)
+
+    @property
+    def changes(self) -> Changes:
+        """What a container changed that had these."""
+        with ExitStack() as stack:
+            upper, *lowers = (
+                stack.enter_context(Tree.opened(folder)) for folder in (self.upper, *self.lowers)
+            )
+            return changes_since(Overlay(upper=upper, merged=upper, lowers=tuple(lowers)), self.before)
+
+
+def _overlay(tmp_path: Path, *lowers: str) -> Folders:
+    for name in ("upper", *lowers):
         (tmp_path / name).mkdir()
-    return Overlay(
-        upper=tmp_path / "upper",
-        merged=tmp_path / "upper",
-        lowers=tuple(tmp_path / name for name in lowers),
-    )
+    return Folders(upper=tmp_path / "upper", lowers=tuple(tmp_path / name for name in lowers))
 
 
 def _made_opaque(folder: Path) -> None:
@@ -287,21 +316,16 @@ def _made_opaque(folder: Path) -> None:
         pytest.skip("this file system keeps no extended attributes")
 
 
-def test_what_was_there_at_the_start_is_no_change_and_what_changed_is(tmp_path: Path) -> None:
+def test_what_the_engine_puts_into_every_container_is_no_change(tmp_path: Path) -> None:
     overlay = _overlay(tmp_path, "base")
     for name in ("cachi2", "etc"):
         (overlay.upper / name).mkdir()
-    for name in ("hosts", "mtab"):
-        (overlay.upper / "etc" / name).write_text("engine's")
-    for name in ("mine", "mine-not"):
-        (overlay.upper / name).mkdir()
-        (overlay.upper / name / "copied").write_text("")
-    before = states(overlay, apart_from="/mine/")
-    (overlay.upper / "etc" / "hosts").unlink()
-    (overlay.upper / "etc" / "hosts").write_text("changed!")
+    (overlay.upper / "etc" / "hosts").write_text("")
+    overlay.look()
+    (overlay.upper / "cachi2").chmod(0o700)
     (overlay.upper / "new" / "empty").mkdir(parents=True)
-    made = changes_since(overlay, before).made
-    assert set(made) == {"etc/hosts", "new", "new/empty", "mine", "mine/copied"}
+    (overlay.upper / "etc" / "new").write_text("")
+    assert set(overlay.changes.made) == {"cachi2", "new", "new/empty", "etc/new"}
 
 
 def test_a_folder_that_is_as_it_is_below_is_no_change(tmp_path: Path) -> None:
@@ -310,7 +334,7 @@ def test_a_folder_that_is_as_it_is_below_is_no_change(tmp_path: Path) -> None:
         for name in ("tmp", "mode"):
             (top / name).mkdir()
     (overlay.upper / "mode").chmod(0o700)
-    assert changes_since(overlay, {}).made == ("mode",)
+    assert overlay.changes.made == ("mode",)
 
 
 def test_a_folder_hides_only_what_is_below_it(tmp_path: Path) -> None:
@@ -324,34 +348,22 @@ def test_a_folder_hides_only_what_is_below_it(tmp_path: Path) -> None:
         (overlay.upper / path).mkdir()
     for path in ("google", "hidden/old", "new"):
         _made_opaque(overlay.upper / path)
-    changes = changes_since(overlay, {})
-    assert changes.removed == ("google",)
-    assert set(changes.made) == {"google", "hidden/old", "new"}
+    assert overlay.changes.removed == ("google",)
+    assert set(overlay.changes.made) == {"google", "hidden/old", "new"}
 
 
-def test_what_is_new_touches_nothing_below_and_what_is_another_now_does(tmp_path: Path) -> None:
-    overlay = _overlay(tmp_path, "base")
-    base = overlay.lowers[0]
-    for top in (overlay.upper, base):
-        (top / "bin").mkdir()
-    (base / "bin" / "tool").write_text("old")
-    (overlay.upper / "bin" / "new").write_text("")
-    (overlay.upper / "package").mkdir()
-    assert not changes_since(overlay, {}).touched_below
-    (overlay.upper / "bin" / "tool").write_text("new")
-    assert changes_since(overlay, {}).touched_below
-
-
-def test_a_folder_that_came_to_hide_the_one_below_is_seen_although_it_was_there(tmp_path: Path) -> None:
+def test_a_folder_that_came_to_hide_the_one_below_is_seen_although_the_engine_makes_one(
+    tmp_path: Path,
+) -> None:
     overlay = _overlay(tmp_path, "base")
     for top in (overlay.upper, overlay.lowers[0]):
         (top / "google").mkdir()
     (overlay.lowers[0] / "google" / "old").mkdir()
-    before = states(overlay, apart_from="/none")
-    assert changes_since(overlay, before).removed == ()
+    overlay.look()
+    assert not overlay.changes.removed
     _made_opaque(overlay.upper / "google")
-    changes = changes_since(overlay, before)
-    assert (changes.removed, changes.made, changes.touched_below) == (("google",), ("google",), True)
+    changed = overlay.changes
+    assert (changed.removed, changed.made) == (("google",), ("google",))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
@@ -364,7 +376,7 @@ def test_a_device_of_overlayfs_is_a_file_that_is_gone(tmp_path: Path) -> None:
     (overlay.upper / "opt" / "gone").mkdir(parents=True)
     _made_opaque(overlay.upper / "opt" / "gone")
     os.mknod(overlay.upper / "opt" / "old", stat.S_IFCHR | 0o600, 0)
-    assert changes_since(overlay, {}).removed == ("opt/old",)
+    assert overlay.changes.removed == ("opt/old",)
 
 
 def test_removals_are_whiteouts_with_the_folders_above_as_they_are(tmp_path: Path, blobs: Path) -> None:
@@ -374,7 +386,8 @@ def test_removals_are_whiteouts_with_the_folders_above_as_they_are(tmp_path: Pat
         "opt/site/old": owned,
         "opt/site/old/b.py": owned | {"opt/site/old": (0o700, 1, 1)},
     }
-    entries = _entries(write_removals(removed, blobs, epoch=7), blobs)
+    with Tree.opened(blobs) as folder:
+        entries = _entries(write_removals(removed, folder, epoch=7), blobs)
     assert [(entry.name, entry.isdir()) for entry in entries] == [
         ("opt", True),
         ("opt/site", True),
