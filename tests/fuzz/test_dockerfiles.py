@@ -47,7 +47,8 @@ def test_the_instructions_are_those_that_podman_runs(text: str) -> None:
 
 
 def _words(line: str) -> list[str]:
-    return line.split()
+    name, *rest = line.split()
+    return [name.upper(), *rest]
 
 
 def _built(text: str) -> list[str] | None:
@@ -73,7 +74,7 @@ def _built(text: str) -> list[str] | None:
             return None
         subprocess.run([podman, "rmi", Path(folder, "id").read_text()], capture_output=True, check=False)
     steps = [line.partition(": ")[2] for line in done.stdout.splitlines() if line.startswith("STEP ")]
-    return [step for step in steps if step.startswith("LABEL")]
+    return [step for step in steps if step.upper().startswith("LABEL")]
 
 
 def test_podman_shows_the_steps_that_the_comparison_reads() -> None:
