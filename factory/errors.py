@@ -192,3 +192,9 @@ class DocumentError(FactoryError):
     """A JSON or TOML document from outside is too large, too deep, malformed, or of another shape."""
 
     exit_code = 35
+
+
+class JournalError(FactoryError):
+    """A change of several files was interrupted, and can be neither finished nor taken back by itself."""
+
+    exit_code = 36

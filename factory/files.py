@@ -12,7 +12,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -20,10 +20,12 @@ from typing import BinaryIO, cast
 from factory.errors import BusyError, FlavorExistsError, StorageError
 
 TEMPORARY_SUFFIX = ".factory-tmp"
+STAGED_SUFFIX = ".factory-staged"
+"""What a transaction has written and not yet renamed. A journal may name it: no sweep removes it."""
 WORK_FOLDER = ".work"
 """The folder in a repository for what commands make on the way."""
 IGNORE_FILE = ".gitignore"
-_IGNORE_ALL = b"# Made by factory: nothing in this folder is to be committed.\n*\n"
+IGNORE_ALL = b"# Made by factory: nothing in this folder is to be committed.\n*\n"
 _LOCK_WAIT_SECONDS = 30.0
 _LOCK_POLL_SECONDS = 0.1
 # More than any lock, Dockerfile, page or manifest has; wheels and layers are streamed.
@@ -31,8 +33,8 @@ DEFAULT_LIMIT = 64_000_000
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether this is a write that was interrupted."""
-    return path.name.endswith(TEMPORARY_SUFFIX)
+    """Whether this is a write that was interrupted, or is still going on."""
+    return path.name.endswith((TEMPORARY_SUFFIX, STAGED_SUFFIX))
 
 
 def temporary_sibling(path: Path) -> Path:
@@ -116,27 +118,6 @@ def write_whole(path: Path, content: bytes, *, executable: bool = False) -> None
         raise storage_error(path, error) from error
 
 
-def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Replace several files: all are written beside their places before the first is put into its own.
-
-    Each is whole at any moment. A run that is killed between two of them leaves some old and some new.
-
-    Raises:
-        StorageError: the file system refused; where that was in writing, nothing has changed.
-    """
-    staged: dict[Path, Path] = {}
-    try:
-        for path, content in contents.items():
-            staged[path] = stage(path, content)
-        for path, temporary in staged.items():
-            temporary.replace(path)
-    except OSError as error:
-        raise storage_error(next(iter(contents)).parent, error) from error
-    finally:
-        for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
-
-
 def stage(path: Path, content: bytes, *, executable: bool = False) -> Path:
     """Write what a file is to hold into a temporary sibling, from which it takes one rename.
 
@@ -205,7 +186,7 @@ def make_output_folder(folder: Path, *, within: Path | None = None) -> Path:
         raise storage_error(folder, error) from error
     tree = work_tree_of(own)
     if not hidden and tree is not None and (within is None or tree == work_tree_of(within)):
-        write_whole(own / IGNORE_FILE, _IGNORE_ALL)
+        write_whole(own / IGNORE_FILE, IGNORE_ALL)
     return folder
 
 
@@ -214,7 +195,7 @@ def is_own_ignore_file(path: Path) -> bool:
     if path.name != IGNORE_FILE or path.is_symlink():
         return False
     try:
-        return read_regular(path, limit=len(_IGNORE_ALL)) == _IGNORE_ALL
+        return read_regular(path, limit=len(IGNORE_ALL)) == IGNORE_ALL
     except OSError:
         return False
 
@@ -238,11 +219,32 @@ def exclusive(folder: Path, *, wait_seconds: float = _LOCK_WAIT_SECONDS) -> Iter
     except OSError as error:
         raise storage_error(folder, error) from error
     try:
-        _acquire(descriptor, folder, wait_seconds)
+        acquire(descriptor, folder, wait_seconds)
         _sweep(folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def acquire(descriptor: int, folder: Path, wait_seconds: float = _LOCK_WAIT_SECONDS) -> None:
+    """Take the lock of an open folder, which is held until the descriptor is closed.
+
+    Raises:
+        BusyError: another run still holds it after wait_seconds.
+    """
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise BusyError(
+                    f"another run of the factory is working on {folder}",
+                    solution="Wait until it has ended and run the command again.",
+                ) from None
+            time.sleep(_LOCK_POLL_SECONDS)
+        else:
+            return
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
@@ -259,25 +261,9 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     )
 
 
-def _acquire(descriptor: int, folder: Path, wait_seconds: float) -> None:
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise BusyError(
-                    f"another run of the factory is working on {folder}",
-                    solution="Wait until it has ended and run the command again.",
-                ) from None
-            time.sleep(_LOCK_POLL_SECONDS)
-        else:
-            return
-
-
 def _sweep(folder: Path) -> None:
     for leftover in folder.iterdir():
-        if is_temporary(leftover):
+        if leftover.name.endswith(TEMPORARY_SUFFIX):
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:

@@ -13,6 +13,8 @@ from factory.errors import SpecError
 from factory.files import read_regular, storage_error
 
 SETTINGS_FILE = "factory.toml"
+FLAVORS_FOLDER = "flavors"
+"""What makes a folder a repository: the folder in it that holds the flavors."""
 TABLES = ("konflux", "registries", "flavors", "images")
 
 

@@ -15,6 +15,7 @@ def check_bill(subject: Subject) -> Iterator[Problem]:
     # Imported where there is one: most flavors are looked at without.
     from factory.sbom.committed import read_committed  # noqa: PLC0415
     from factory.sbom.differences import differences  # noqa: PLC0415
+    from factory.sbom.wanted import read_locked  # noqa: PLC0415
 
     try:
         inventory = read_committed(subject.flavor.folder)
@@ -22,7 +23,7 @@ def check_bill(subject: Subject) -> Iterator[Problem]:
         yield _problem(subject, error.reason)
         return
     try:
-        found = () if inventory is None else differences(subject.flavor, inventory)
+        found = () if inventory is None else differences(read_locked(subject.flavor), inventory)
     except (LockFileError, SbomError):
         return
     if found:

@@ -7,7 +7,7 @@ from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.errors import KonfluxError
 from factory.flavor.project import PROJECT_FILE
-from factory.flavor.repository import FLAVORS_FOLDER, Repository
+from factory.flavor.repository import Repository
 from factory.konflux.settings import DEFAULTS, Settings, read_settings
 from factory.konflux.wanted import (
     Compared,
@@ -19,7 +19,7 @@ from factory.konflux.wanted import (
     strays,
     wanted_paths,
 )
-from factory.settings import SETTINGS_FILE
+from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE
 
 _TO_ROOT = "../.."
 _ALL = "Run `factory konflux --all`"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from factory.cli.bills import keep_bills_current
 from factory.cli.options import Invocation, common
 from factory.clock import now
 from factory.flavor.repository import Flavor
@@ -15,6 +14,7 @@ from factory.konflux.test_output import failure_line, line
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions, lock_flavors
 from factory.lock.report import describe, failures, notes_on, report_of
+from factory.sbom.kept import BillKeeper, describe_followed
 
 
 @click.command(short_help="Resolve and lock flavors, or prove that a lock holds.")
@@ -103,14 +103,15 @@ def command(  # noqa: PLR0913 - each is an option
             jobs=jobs,
             begun=progress.begin,
             done=lambda outcome: progress.advance(message=outcome.flavor),
+            following=BillKeeper(find_links=options.find_links, public_find_links=options.public_find_links),
         )
     report = report_of(outcomes, checked=check)
     for note in notes_on(outcomes):
         invocation.console.note(note)
     invocation.console.result(report, *describe(report))
-    if options.dry_run:
-        return report.exit_code
-    return keep_bills_current(invocation, selected, options, exit_code=report.exit_code, outcomes=outcomes)
+    for note in describe_followed(report.flavors):
+        invocation.console.note(note)
+    return report.exit_code
 
 
 def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOptions, *, form: str) -> int:

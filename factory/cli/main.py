@@ -16,6 +16,7 @@ from factory.cli.options import Invocation
 from factory.console import Console, Failure, failure_of
 from factory.errors import FactoryError
 from factory.files import storage_error
+from factory.transaction import finished, forget_finished
 
 # Name on the command line: the module under factory.cli that holds it, as `command`.
 # The order is that of the job: make, look, lock, prove, build.
@@ -116,6 +117,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str] | None, invocation: Invocation) -> int:
     console = invocation.console
+    forget_finished()
     words = sys.argv[1:] if arguments is None else arguments
     try:
         status = group.main(args=arguments, prog_name="factory", standalone_mode=False, obj=invocation)
@@ -129,7 +131,7 @@ def _run(arguments: list[str] | None, invocation: Invocation) -> int:
             error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        said = {"reason": "interrupted; nothing was left half-written", "solution": "Run it again."}
+        said = {"reason": _what_is_so(), "solution": "Run it again."}
         _tell(console, words, Failure(kind="Interrupted", **said, exit_code=_INTERRUPTED))
         if not console.json_output:
             console.note(said["reason"])
@@ -144,6 +146,14 @@ def _run(arguments: list[str] | None, invocation: Invocation) -> int:
                 sys.stdout.flush()
         return refused.exit_code
     return status if isinstance(status, int) else 0
+
+
+def _what_is_so() -> str:
+    """What an interruption has left: transactions are made wholly or not at all."""
+    changed = finished()
+    if not changed:
+        return "interrupted; no flavor, image or setting was changed"
+    return f"interrupted; finished before that, and nothing else was changed: {', '.join(changed)}"
 
 
 def _tell(console: Console, words: list[str], failure: Failure) -> None:

@@ -30,13 +30,18 @@ class Invocation:
         # Here, so that `--version` and `--help` start without what reads versions and requirements.
         from factory.flavor.repository import find_repository  # noqa: PLC0415
 
-        return find_repository(self.root, start=Path.cwd())
+        return self._told(find_repository(self.root, start=Path.cwd()))
 
     def repository_of(self, *flavors: str) -> "Repository":
         """The repository or, outside of one, that of the flavors that are given as paths."""
         from factory.flavor.repository import find_repository  # noqa: PLC0415
 
-        return find_repository(self.root, start=Path.cwd(), flavors=flavors)
+        return self._told(find_repository(self.root, start=Path.cwd(), flavors=flavors))
+
+    def _told(self, repository: "Repository") -> "Repository":
+        for said in repository.finished:
+            self.console.note(said)
+        return repository
 
 
 def common(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from factory.cli.bills import keep_bills_current
 from factory.cli.options import Invocation, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
+from factory.sbom.kept import BillKeeper, describe_followed
 from factory.upkeep.failures import failures
 from factory.upkeep.promote import promote_flavors
 from factory.upkeep.promote_text import describe
@@ -81,10 +81,11 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
             jobs=jobs,
             begun=progress.begin,
             done=lambda name: progress.advance(message=name),
+            following=BillKeeper(find_links=options.find_links, public_find_links=options.public_find_links),
         )
     for error in failures(report.flavors):
         invocation.console.note(error)
     invocation.console.result(report, *describe(report))
-    if not report.written:
-        return report.exit_code
-    return keep_bills_current(invocation, selected, options, exit_code=report.exit_code)
+    for note in describe_followed(report.flavors if report.written else ()):
+        invocation.console.note(note)
+    return report.exit_code

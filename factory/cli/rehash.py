@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from factory.cli.bills import keep_bills_current
 from factory.cli.options import Invocation, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.lock.rehash import rehash_flavors
 from factory.lock.rehash_report import describe_rehashed, rehash_report
 from factory.lock.report import failures
+from factory.sbom.kept import BillKeeper, describe_followed
 
 
 @click.command(short_help="Keep the locked versions and take their hashes anew.")
@@ -50,12 +50,15 @@ def command(
     )
     with invocation.console.progress("rehashing", total=len(selected)) as progress:
         outcomes = rehash_flavors(
-            selected, options, done=lambda outcome: progress.advance(message=outcome.flavor)
+            selected,
+            options,
+            done=lambda outcome: progress.advance(message=outcome.flavor),
+            following=BillKeeper(find_links=options.find_links, public_find_links=options.public_find_links),
         )
     report = rehash_report(outcomes)
     for note in failures(outcomes):
         invocation.console.note(note)
     invocation.console.result(report, *describe_rehashed(report))
-    if dry_run:
-        return report.exit_code
-    return keep_bills_current(invocation, selected, options, exit_code=report.exit_code, outcomes=outcomes)
+    for note in describe_followed(report.flavors):
+        invocation.console.note(note)
+    return report.exit_code

@@ -1,7 +1,7 @@
 """Where flavors are: the repository root, its ``flavors/`` folder, and one flavor in it."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
@@ -9,8 +9,9 @@ from pathlib import Path
 from factory.errors import NotFoundError
 from factory.files import is_temporary
 from factory.flavor.project import PROJECT_FILE, Project, read_project
+from factory.settings import FLAVORS_FOLDER
+from factory.transaction import finish_interrupted, repository_of
 
-FLAVORS_FOLDER = "flavors"
 _FEW = 10
 
 
@@ -33,9 +34,10 @@ class Flavor:
 
 @dataclass(frozen=True)
 class Repository:
-    """A folder that holds ``flavors/``."""
+    """A folder that holds ``flavors/``; ``finished`` says what was done of changes that were interrupted."""
 
     root: Path
+    finished: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def flavors_folder(self) -> Path:
@@ -97,9 +99,22 @@ def find_repository(root: Path | None, *, start: Path, flavors: tuple[str, ...] 
     Outside of a repository, flavors that are given as paths tell theirs: one that stands alone is in
     the folder around it.
 
+    What an interrupted run left there is finished or taken back first (`factory.transaction`).
+
     Raises:
         NotFoundError: there is none.
+        JournalError, BusyError, StorageError: as for `finish_interrupted`.
     """
+    repository = _find(root, start=start, flavors=flavors)
+    given = [path for path in map(Path, flavors) if (path / PROJECT_FILE).is_file()]
+    flavors_here = repository.flavors() if repository.flavors_folder.is_dir() else ()
+    linked = [flavor.folder for flavor in flavors_here if flavor.folder.is_symlink()]
+    places = (repository.flavors_folder, *given, *linked)
+    roots = dict.fromkeys((repository.root, *(repository_of(place.resolve()) for place in places)))
+    return replace(repository, finished=tuple(said for place in roots for said in finish_interrupted(place)))
+
+
+def _find(root: Path | None, *, start: Path, flavors: tuple[str, ...]) -> Repository:
     if root is not None:
         if not (root / FLAVORS_FOLDER).is_dir():
             raise NotFoundError(

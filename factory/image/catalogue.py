@@ -8,7 +8,7 @@ from pathlib import Path
 
 from factory.errors import NotFoundError, SpecError
 from factory.flavor.project import PROJECT_FILE
-from factory.flavor.repository import FLAVORS_FOLDER, Flavor, Repository
+from factory.flavor.repository import Flavor, Repository
 from factory.image.definitions import (
     BASE_IMAGE,
     DOCKERFILE,
@@ -25,7 +25,7 @@ from factory.image.tables import (
     read_images_table,
 )
 from factory.registry.declared import Registry, parse_registries
-from factory.settings import SETTINGS_FILE, read_settings
+from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE, read_settings
 
 IMAGES_FOLDER = "images"
 """Where the folders of images are that are no flavors."""

@@ -12,7 +12,7 @@ from factory.dockerfile.ignore import IGNORE_FILES, Pattern, is_ignored, read_ig
 from factory.dockerfile.instructions import Instruction, read_dockerfile
 from factory.dockerfile.sources import Source, arguments, context_sources
 from factory.errors import ImageError
-from factory.files import TEMPORARY_SUFFIX, storage_error
+from factory.files import STAGED_SUFFIX, TEMPORARY_SUFFIX, storage_error
 from factory.image.definitions import ImageDefinition
 from factory.image.outside import refuse_undeclared
 
@@ -84,8 +84,12 @@ class _Context:
         else:
             found = iter([path] if place.is_file() or place.is_symlink() else [])
         for name in found:
-            if not name.endswith(TEMPORARY_SUFFIX) and not is_ignored(name, self.ignored):
+            if not _is_unfinished(name) and not is_ignored(name, self.ignored):
                 yield name
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.endswith(TEMPORARY_SUFFIX) or f"{STAGED_SUFFIX}/" in name
 
 
 def _below(root: str, folder: str) -> Iterator[str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import FlavorExistsError, SpecError
-from factory.files import exclusive, staged_folder, storage_error, write_whole
 from factory.flavor.repository import Repository
 from factory.image.catalogue import IMAGES_FOLDER
 from factory.image.declaring import Declaration, declaration_text, with_declaration
@@ -16,8 +15,9 @@ from factory.image.pytorch import PyTorchRequest, pytorch_base
 from factory.image.tables import IMAGES_TABLE, check_image_name, read_images_table
 from factory.registry.declared import parse_registries
 from factory.render.image_templates import ImageTemplate, load_image_template, render_image
-from factory.render.render import RenderedFile
+from factory.render.render import RenderedFile, contents_of
 from factory.settings import SETTINGS_FILE, read_document, read_text
+from factory.transaction import NewFolder, Replacement, open_transaction
 
 _PYTORCH = "pytorch-base"
 
@@ -165,30 +165,21 @@ def _check_folder(folder: Path, files: tuple[RenderedFile, ...]) -> None:
 def _write(
     repository: Repository, folder: Path, files: tuple[RenderedFile, ...], declaration: Declaration
 ) -> None:
-    with exclusive(repository.root):
+    with open_transaction([repository.root]) as transaction:
         # Again, now that nobody else writes: another run may have been faster.
-        text = read_text(repository.root) or ""
+        before = read_text(repository.root)
+        text = before or ""
         _check_free(repository, read_document(text), declaration.name)
-        changed = with_declaration(text, declaration)
         _check_folder(folder, files)
+        settings = Replacement(
+            path=repository.root / SETTINGS_FILE,
+            before=None if before is None else text.encode(),
+            content=with_declaration(text, declaration).encode(),
+        )
+        made = [] if folder.exists() else [NewFolder(path=folder, files=contents_of(files))]
         try:
-            folder.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise storage_error(folder.parent, error) from error
-        try:
-            with exclusive(folder.parent):
-                if not folder.exists():
-                    _write_folder(folder, files)
-            write_whole(repository.root / SETTINGS_FILE, changed.encode())
+            transaction.commit((*made, settings))
         finally:
             # Not empty where all went well.
             with suppress(OSError):
                 folder.parent.rmdir()
-
-
-def _write_folder(folder: Path, files: tuple[RenderedFile, ...]) -> None:
-    with staged_folder(folder) as staged:
-        for file in files:
-            path = staged / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, file.content, executable=file.executable)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from factory.documents import read_json
 from factory.errors import ImageError, RegistryError, SpecError
-from factory.files import exclusive, storage_error, write_whole
+from factory.files import storage_error
 from factory.flavor.references import find_reference, parse_reference
 from factory.index.parallel import in_parallel
 from factory.registry.declared import Registry
+from factory.transaction import Replacement, open_transaction, read_before
 
 PARENTS_FILE = "parents.json"
 """Reference to digest, at the repository's root, for a person to commit."""
@@ -83,13 +84,14 @@ def record(root: Path, digests: Mapping[str, str]) -> bool:
         StorageError: the file system refused; what was there is untouched.
         BusyError: another run holds the repository.
     """
-    with exclusive(root):
+    with open_transaction([root]) as transaction:
         before = read_recorded(root)
         after = {**before, **digests}
         if after == before:
             return False
         text = json.dumps(after, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        write_whole(root / PARENTS_FILE, text.encode())
+        path = root / PARENTS_FILE
+        transaction.commit([Replacement(path=path, before=read_before(path), content=text.encode())])
         return True
 
 

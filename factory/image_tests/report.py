@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from factory.console import Table, to_plain
-from factory.files import make_output_folder, storage_error, write_together
+from factory.files import make_output_folder, storage_error, write_whole
 from factory.image_tests.outcome import Finding, Report, TestOutcome
 from factory.image_tests.page import report_page
 
@@ -55,7 +55,9 @@ def write_reports(report: Report, folder: Path) -> tuple[Path, ...]:
         folder / PAGE_FILE: report_page(report),
     }
     make_report_folder(folder)
-    write_together({path: text.encode("utf-8", "replace") for path, text in contents.items()})
+    # The last is what `factory status` reads, which says what the others say.
+    for path, text in reversed(contents.items()):
+        write_whole(path, text.encode("utf-8", "replace"))
     return tuple(contents)
 
 

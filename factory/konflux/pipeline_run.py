@@ -10,14 +10,13 @@ from factory.errors import KonfluxError, SpecError
 from factory.flavor.name import check_name
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.references import check_image
-from factory.flavor.repository import FLAVORS_FOLDER
 from factory.flavor.spec import Spec
 from factory.konflux.cel import Event, starts_on
 from factory.konflux.prefetch_input import prefetch_input
 from factory.konflux.settings import Settings
 from factory.konflux.values import check_label
 from factory.konflux.yaml_text import Value, to_yaml
-from factory.settings import SETTINGS_FILE
+from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE
 
 PIPELINE = "universal-image-konflux"
 FLAVORS_CHECK = "flavors-check"

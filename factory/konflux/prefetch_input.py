@@ -3,9 +3,9 @@
 import json
 
 from factory.flavor.references import PLATFORMS
-from factory.flavor.repository import FLAVORS_FOLDER
 from factory.flavor.spec import Spec
 from factory.lock.lockset import lock_file_names
+from factory.settings import FLAVORS_FOLDER
 
 
 def prefetch_input(name: str, spec: Spec) -> str:

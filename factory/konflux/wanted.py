@@ -10,7 +10,7 @@ from typing import Literal
 from factory.errors import KonfluxError, LockFileError
 from factory.files import is_temporary, storage_error
 from factory.flavor.project import PROJECT_FILE
-from factory.flavor.repository import FLAVORS_FOLDER, Flavor, Repository
+from factory.flavor.repository import Flavor, Repository
 from factory.konflux.bundles import OtherBundle, keep_bundles
 from factory.konflux.flavors_check import copied_pipeline, flavors_check_files, shared_names
 from factory.konflux.pipeline_run import (
@@ -27,6 +27,7 @@ from factory.konflux.pipeline_run import (
 from factory.konflux.settings import Settings
 from factory.layers.epochs import newest_upload
 from factory.lock.lockset import read_lock_set
+from factory.settings import FLAVORS_FOLDER
 
 _RUN_STEM = re.compile(r"(?P<name>.+)-(?:pull-request|push)")
 _LISTED = re.compile(rb'^ +- "(?P<name>[^"\n]+)"$', re.MULTILINE)

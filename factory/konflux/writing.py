@@ -1,13 +1,11 @@
 """Write the PipelineRuns of a repository: what differs, and only that, once all of it is known to be good."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from factory.errors import KonfluxError
-from factory.files import exclusive, storage_error, write_whole
 from factory.flavor.repository import Flavor, Repository
 from factory.konflux.buildable import Unbuildable, unbuildable
 from factory.konflux.bundles import OtherBundle
@@ -27,6 +25,7 @@ from factory.konflux.wanted import (
     wanted_paths,
 )
 from factory.settings import SETTINGS_FILE
+from factory.transaction import Replacement, open_transaction, read_before
 
 Change = Literal["added", "changed", "removed", "same"]
 _CHANGES: Mapping[str, Change] = {"missing": "added", "changed": "changed", "same": "same"}
@@ -93,7 +92,7 @@ def write_runs(
     for flavor in chosen:
         check_in_repository(flavor, repository)
     root = repository.root
-    with nullcontext() if dry_run else exclusive(root):
+    with open_transaction([] if dry_run else [root]) as transaction:
         proposal = settings_with(root, options)
         settings = proposal.settings
         _refuse_in_the_way(root, settings)
@@ -109,7 +108,7 @@ def write_runs(
         folders = (settings.out, *former, DEFAULTS["out"]) if every else former
         gone = strays(root, folders, wanted_paths(repository, settings, shared))
         if not dry_run:
-            _write(root, proposal, compared, gone)
+            transaction.commit(_changes(root, proposal, compared, gone))
     return Written(
         flavors=tuple(flavor.name for flavor in chosen),
         out=settings.out,
@@ -146,21 +145,16 @@ def _refuse_in_the_way(root: Path, settings: Settings) -> None:
         )
 
 
-def _write(root: Path, proposal: Proposal, compared: Iterable[Compared], gone: Iterable[str]) -> None:
-    """The settings first: a run that is killed after them leaves what `factory check` reports."""
-    out = root / proposal.settings.out
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise storage_error(out, error) from error
+def _changes(
+    root: Path, proposal: Proposal, compared: Iterable[Compared], gone: Iterable[str]
+) -> Iterator[Replacement]:
+    contents: dict[str, bytes | None] = {
+        item.file.path: item.file.content for item in compared if item.kind != "same"
+    }
     if proposal.text is not None:
-        write_whole(root / SETTINGS_FILE, proposal.text.encode())
-    with exclusive(out):
-        for item in compared:
-            if item.kind != "same":
-                write_whole(root / item.file.path, item.file.content)
-        for path in gone:
-            _remove(root / path)
+        contents[SETTINGS_FILE] = proposal.text.encode()
+    for path, content in (contents | dict.fromkeys(gone)).items():
+        yield Replacement(path=root / path, before=read_before(root / path), content=content)
 
 
 def _check_out(root: Path, settings: Settings) -> None:
@@ -179,10 +173,3 @@ def _check_out(root: Path, settings: Settings) -> None:
             f"{settings.out} holds what `factory konflux` did not write, and nothing of its own",
             solution="Give a new or empty folder with --out; Pipelines as Code reads .tekton alone.",
         )
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise storage_error(path, error) from error

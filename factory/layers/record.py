@@ -9,15 +9,16 @@ import tomlkit
 
 from factory.documents import parse_toml_for_edit
 from factory.errors import LockFileError, SpecError
-from factory.files import exclusive, write_whole
 from factory.flavor.layers import ACCELERATOR, REST, PackageLayer, default_layers, layer_of
-from factory.flavor.project import PROJECT_FILE, read_project_text
+from factory.flavor.project import PROJECT_FILE, parse_project, read_project_text
 from factory.flavor.repository import Flavor
 from factory.layers.choose import SHARE, SizedPackage, choose_layers
 from factory.layers.epochs import layer_epochs
 from factory.layers.sizes import installed_sizes, wheel_sizes
 from factory.lock.lockset import LockSet, require_lock_set
-from factory.render.sync import sync_flavor
+from factory.render.drift import find_drift
+from factory.render.sync import rendering_changes
+from factory.transaction import Replacement, open_transaction
 
 # Wheels shrink what they hold by different amounts: where only their sizes are known, a layer keeps clear of
 # the limit.
@@ -62,23 +63,32 @@ class FlavorLayers:
 def every_layers(
     flavors: Sequence[Flavor], *, write: bool, wheels: Path | None = None, dry_run: bool = False
 ) -> tuple[FlavorLayers, ...]:
-    """The layers of several flavors, chosen anew with ``write``; one that is not locked yet is told.
+    """The layers of several flavors, chosen anew with ``write``, and then recorded in all of them or in none.
+
+    A flavor that is not locked yet is part of the report.
 
     Raises:
         LockFileError: the one flavor that was asked for is not locked, or a lock tells no sizes.
         SpecError, PrefetchError, BusyError, StorageError: as for `write_layers`.
     """
-    found = []
-    for flavor in flavors:
-        try:
-            if write:
-                found.append(write_layers(flavor, wheels=wheels, dry_run=dry_run))
-            else:
-                found.append(show_layers(flavor, wheels=wheels))
-        except LockFileError as error:
-            if not error.not_locked or len(flavors) == 1:
-                raise
-            found.append(FlavorLayers(flavor=flavor.name, installed=False, layers=(), problem=error.reason))
+    writes = write and not dry_run
+    found: list[FlavorLayers] = []
+    changes: list[Replacement] = []
+    with open_transaction([flavor.folder for flavor in flavors] if writes else []) as transaction:
+        for flavor in flavors:
+            try:
+                if write:
+                    layers, files = _chosen(flavor, wheels=wheels, dry_run=dry_run)
+                    changes += files
+                else:
+                    layers = show_layers(flavor, wheels=wheels)
+            except LockFileError as error:
+                if not error.not_locked or len(flavors) == 1:
+                    raise
+                layers = FlavorLayers(flavor=flavor.name, installed=False, layers=(), problem=error.reason)
+            found.append(layers)
+        if writes:
+            transaction.commit(changes)
     return tuple(found)
 
 
@@ -110,9 +120,18 @@ def write_layers(flavor: Flavor, *, wheels: Path | None = None, dry_run: bool = 
         SpecError: ``pyproject.toml`` is not acceptable.
         LockFileError: the flavor is not locked, or its lock tells no sizes and ``wheels`` is None.
         PrefetchError: a wheel is not in the folder.
-        BusyError, StorageError: as their names say; every file is whole.
+        BusyError, JournalError, StorageError: as for `Transaction.commit`; nothing was written.
     """
-    spec = flavor.project.spec
+    (found,) = every_layers([flavor], write=True, wheels=wheels, dry_run=dry_run)
+    return found
+
+
+def _chosen(
+    flavor: Flavor, *, wheels: Path | None, dry_run: bool
+) -> tuple[FlavorLayers, tuple[Replacement, ...]]:
+    text = read_project_text(flavor.folder)
+    project = parse_project(text, where=str(flavor.folder / PROJECT_FILE))
+    spec = project.spec
     locks = require_lock_set(flavor.folder, spec)
     sizes = _sizes(flavor, locks, wheels)
     stack = next(layer for layer in default_layers(spec.accelerator) if layer.name == ACCELERATOR)
@@ -120,20 +139,20 @@ def write_layers(flavor: Flavor, *, wheels: Path | None = None, dry_run: bool = 
     share = SHARE if wheels is not None or spec.layers else _SHARE_OF_WHEELS
     chosen = choose_layers(sizes, stack=stack, before=spec.layers, share=share)
     differs = chosen != spec.layers
-    if differs and not dry_run:
-        with exclusive(flavor.folder):
-            path = flavor.folder / PROJECT_FILE
-            write_whole(path, with_layers(read_project_text(flavor.folder), chosen).encode())
-    if not dry_run:
-        # Also where nothing differs: a run that was killed may have recorded them and rendered nothing.
-        sync_flavor(Flavor(flavor.folder))
-    return FlavorLayers(
+    found = FlavorLayers(
         flavor=flavor.name,
         installed=wheels is not None,
         layers=_sized(locks, sizes, chosen),
         differs=differs,
         written=differs and not dry_run,
     )
+    new = with_layers(text, chosen) if differs else text
+    project = parse_project(new, where=str(flavor.folder / PROJECT_FILE))
+    files = rendering_changes(flavor, project, find_drift(flavor, project))
+    if new == text:
+        return found, files
+    recorded = Replacement(path=flavor.folder / PROJECT_FILE, before=text.encode(), content=new.encode())
+    return found, (*files, recorded)
 
 
 def with_layers(text: str, layers: Sequence[PackageLayer]) -> str:

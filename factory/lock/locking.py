@@ -11,7 +11,6 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from factory.errors import FactoryError, IndexAccessError, IndexGapError, ResolutionError, SpecError
-from factory.files import exclusive, storage_error, write_together
 from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
@@ -33,8 +32,11 @@ from factory.lock.proving import Proving, open_proving
 from factory.lock.resolution import Disagreement, Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
 from factory.process import Stop
+from factory.transaction import Replacement, open_transaction, read_before
 
 _LEAST_JOBS = 4
+Following = Callable[[Flavor, Project, LockSet], Sequence[Replacement]]
+"""Gives the files that change together with a new lock, such as a bill of materials."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,8 @@ class NewLock:
 class Locked:
     """A flavor that was locked, or would be with ``dry_run``.
 
+    ``followed`` are the files that changed together with the lock.
+
     ``differs`` is whether a file changes, ``written`` whether it was; ``form`` says what changes
     beside the pins. ``orphans`` are lock files of indexes that the spec has no more, which go.
     ``from_folders`` maps packages that came from a folder of wheels to it: the index alone cannot
@@ -90,6 +94,7 @@ class Locked:
     not_locked_before: tuple[str, ...] = ()
     form: tuple[str, ...] = ()
     orphans: tuple[str, ...] = ()
+    followed: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
 
 
@@ -108,6 +113,7 @@ def lock_flavors(
     jobs: int | None,
     begun: Callable[[str], None],
     done: Callable[[Locked | Failed], None],
+    following: Following | None = None,
 ) -> tuple[Locked | Failed, ...]:
     """Lock several flavors, ``jobs`` at a time; one that fails does not stop the others.
 
@@ -120,6 +126,7 @@ def lock_flavors(
             each waits for its index most of the time.
         begun: told the name of each as its work begins, on a thread of its own.
         done: told of each as it ends, on the caller's thread.
+        following: as for `lock_flavor`.
 
     Returns:
         The outcomes in the order of the flavors.
@@ -128,7 +135,10 @@ def lock_flavors(
     workers = jobs or min(max(len(flavors), 1), max(os.cpu_count() or 1, _LEAST_JOBS))
     stop = Stop()
     with open_proving() as proving, ThreadPoolExecutor(workers, thread_name_prefix="lock") as pool:
-        waiting = {pool.submit(_outcome, flavor, options, stop, begun, proving): flavor for flavor in flavors}
+        waiting = {
+            pool.submit(_outcome, flavor, options, stop, begun, proving, following): flavor
+            for flavor in flavors
+        }
         try:
             for future in as_completed(waiting):
                 outcome = future.result()
@@ -141,12 +151,21 @@ def lock_flavors(
 
 
 def lock_flavor(
-    flavor: Flavor, options: LockOptions, *, stop: Stop, proving: Proving | None = None
+    flavor: Flavor,
+    options: LockOptions,
+    *,
+    stop: Stop,
+    proving: Proving | None = None,
+    following: Following | None = None,
 ) -> Locked:
     """Resolve a flavor and replace its lock files; nothing is written unless everything succeeded.
 
-    ``stop`` ends the work from another thread, up to the moment of writing; ``proving`` is as for
-    `make_lock`.
+    Args:
+        flavor: what to lock.
+        options: how.
+        stop: ends the work from another thread, up to the moment of writing.
+        proving: as for `make_lock`.
+        following: gives what changes together with the lock files.
 
     Raises:
         SpecError: ``pyproject.toml`` is not acceptable, or requires nothing, or something from a URL.
@@ -157,50 +176,54 @@ def lock_flavor(
         RedirectError: a private index sends on to a host that the spec does not name.
         BusyError, NotFoundError, ProgramError, StorageError: as their names say.
     """
-    with stop.governing(), exclusive(flavor.folder):
+    with stop.governing(), open_transaction([flavor.folder]) as transaction:
         project = read_project(flavor.folder)
         before = read_lock_set(flavor.folder, project.spec)
         new = make_lock(flavor.name, project, before, options, proving=proving)
         left_behind = orphans(flavor.folder, project.spec)
-        differs = bool(differing_files(flavor.folder, new) or left_behind)
-        if differs and not options.dry_run:
+        changes = lock_changes(flavor.folder, project.spec, new)
+        followed = () if options.dry_run or following is None else following(flavor, project, new.lock_set)
+        if not options.dry_run:
             stop.check()
-            write_lock(flavor.folder, project.spec, new)
+            transaction.commit((*changes, *followed))
     known = before.versions() if before else {}
     return Locked(
         flavor=flavor.name,
         packages=len(new.pins),
         artifacts=sum(len(pin.artifacts) for pin in new.pins),
         changes=compare(before.pins if before else (), new.pins),
-        differs=differs,
-        written=differs and not options.dry_run,
+        differs=bool(changes),
+        written=bool(changes) and not options.dry_run,
         from_folders=new.from_folders,
         not_locked_before=tuple(
             name for name in options.upgrade_packages if canonicalize_name(name) not in known
         ),
         form=compare_form(before, new.lock_set),
         orphans=left_behind,
+        followed=tuple(item.path.name for item in followed),
         idle=_idle(project.spec, new.pins),
     )
 
 
-def write_lock(folder: Path, spec: Spec, new: NewLock) -> None:
-    """Write the files of a lock that differ, and remove those of indexes that the spec has no more.
+def lock_changes(folder: Path, spec: Spec, new: NewLock) -> tuple[Replacement, ...]:
+    """Return the changes that make the lock files of a flavor folder, byte for byte, those of a new lock.
 
-    The caller holds the folder (`exclusive`). A run that is killed between two files leaves a lock
-    that says so (`LockSet.belongs_together`).
+    Those of indexes that the spec no longer has are removed.
 
     Raises:
-        StorageError: the file system refused.
+        StorageError: a file cannot be read.
     """
-    differing = differing_files(folder, new)
-    if differing:
-        write_together({folder / name: new.files[name] for name in differing})
-    for name in orphans(folder, spec):
-        try:
-            (folder / name).unlink()
-        except OSError as error:
-            raise storage_error(folder / name, error) from error
+    present = {name: read_before(folder / name) for name in new.files}
+    changed = [
+        Replacement(path=folder / name, before=present[name], content=content)
+        for name, content in new.files.items()
+        if present[name] != content
+    ]
+    left_behind = [
+        Replacement(path=path, before=read_before(path), content=None)
+        for path in (folder / name for name in orphans(folder, spec))
+    ]
+    return (*changed, *left_behind)
 
 
 def make_lock(
@@ -255,27 +278,23 @@ def wheel_folders(spec: Spec, options: LockOptions) -> tuple[WheelFolder, ...]:
     )
 
 
-def differing_files(folder: Path, new: NewLock) -> tuple[str, ...]:
-    """The names of the lock files in a flavor folder that are not, byte for byte, those of a new lock."""
-    return tuple(
-        name
-        for name, content in new.files.items()
-        if not (folder / name).is_file() or (folder / name).read_bytes() != content
-    )
-
-
 def _idle(spec: Spec, pins: tuple[Pin, ...]) -> tuple[str, ...]:
     used = {spec.index_of(pin.name) for pin in pins}
     return tuple(index.name for index in spec.indexes if index.name not in used)
 
 
 def _outcome(
-    flavor: Flavor, options: LockOptions, stop: Stop, begun: Callable[[str], None], proving: Proving
+    flavor: Flavor,
+    options: LockOptions,
+    stop: Stop,
+    begun: Callable[[str], None],
+    proving: Proving,
+    following: Following | None,
 ) -> Locked | Failed:
     try:
         stop.check()
         begun(flavor.name)
-        return lock_flavor(flavor, options, stop=stop, proving=proving)
+        return lock_flavor(flavor, options, stop=stop, proving=proving, following=following)
     except FactoryError as error:
         return Failed(flavor=flavor.name, error=error)
 

@@ -6,12 +6,10 @@ name may be another package.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factory.errors import FactoryError, IndexGapError, LockFileError, ResolutionError
-from factory.files import exclusive
 from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
@@ -21,7 +19,7 @@ from factory.lock.clients import CONNECTIONS, open_clients
 from factory.lock.find_links import file_sha256, find_wheel, size_and_time
 from factory.lock.fresh_pins import Lacking, NewFile, fresh_pin
 from factory.lock.lockfile import LOCKED_BY, Artifact, Pin
-from factory.lock.locking import Failed, LockOptions, NewLock, differing_files, make_lock, write_lock
+from factory.lock.locking import Failed, Following, LockOptions, NewLock, lock_changes, make_lock
 from factory.lock.lockset import (
     LockSet,
     format_lock_set,
@@ -32,6 +30,7 @@ from factory.lock.lockset import (
     require_lock_set,
 )
 from factory.lock.pages import PinnedPages
+from factory.transaction import Replacement, open_transaction
 
 _NAMELESS = "a file whose name is not locked"
 
@@ -58,7 +57,8 @@ class Rehashed:
     ``kept`` are packages that came from a folder of wheels: no index has their hashes, and they are
     hashed only where that folder is given. ``stale``: the
     lock was made from something else than ``pyproject.toml`` says now, before and after. ``resolved``:
-    it had been edited, and a resolution proved its versions.
+    it had been edited, and a resolution proved its versions. ``followed`` are the files that changed together
+    with the lock.
     """
 
     flavor: str
@@ -69,6 +69,7 @@ class Rehashed:
     kept: tuple[str, ...] = ()
     stale: bool = False
     resolved: bool = False
+    followed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,24 +80,33 @@ class _Subject:
 
 
 def rehash_flavors(
-    flavors: Sequence[Flavor], options: LockOptions, *, done: Callable[[Rehashed | Failed], None]
+    flavors: Sequence[Flavor],
+    options: LockOptions,
+    *,
+    done: Callable[[Rehashed | Failed], None],
+    following: Following | None = None,
 ) -> tuple[Rehashed | Failed, ...]:
-    """Take the hashes of flavors anew; each is rewritten whole or left as it is.
+    """Take the hashes of flavors anew: one that fails stops no other, and the others change together.
 
     Args:
         flavors: what to rehash.
         options: folders of wheels, and whether to write.
-        done: told of each as it ends.
+        done: told of each when its hashes are there, before anything is written.
+        following: gives what changes together with lock files.
 
     Returns:
         The outcomes in the order of the flavors.
+
+    Raises:
+        BusyError, JournalError, StorageError: as for `Transaction.commit`; nothing was written.
     """
     outcomes: dict[str, Rehashed | Failed] = {}
-    with ExitStack() as stack, open_clients() as clients:
+    changes: list[Replacement] = []
+    with open_transaction() as transaction, open_clients() as clients:
         subjects: dict[str, _Subject] = {}
-        for flavor in sorted(flavors, key=lambda flavor: str(flavor.folder)):
+        for flavor in sorted(flavors, key=lambda flavor: flavor.folder.resolve()):
             try:
-                stack.enter_context(exclusive(flavor.folder))
+                transaction.take(flavor.folder)
                 subjects[flavor.name] = _subject(flavor)
             except FactoryError as error:
                 outcomes[flavor.name] = Failed(flavor=flavor.name, error=error)
@@ -104,8 +114,13 @@ def rehash_flavors(
         pages.read(pin for subject in subjects.values() for pin in _on_indexes(subject))
         for flavor in flavors:
             if flavor.name in subjects:
-                outcomes[flavor.name] = _outcome(subjects[flavor.name], pages, options)
+                outcomes[flavor.name], files = _outcome(
+                    subjects[flavor.name], pages, options, following=following
+                )
+                changes += files
             done(outcomes[flavor.name])
+        if not options.dry_run:
+            transaction.commit(changes)
     return tuple(outcomes[flavor.name] for flavor in flavors)
 
 
@@ -152,28 +167,33 @@ def _on_indexes(subject: _Subject) -> Iterator[tuple[Spec, str, str, str]]:
             yield spec, spec.index_of(pin.name), pin.name, pin.version
 
 
-def _outcome(subject: _Subject, pages: PinnedPages, options: LockOptions) -> Rehashed | Failed:
+def _outcome(
+    subject: _Subject, pages: PinnedPages, options: LockOptions, *, following: Following | None
+) -> tuple[Rehashed | Failed, tuple[Replacement, ...]]:
     flavor = subject.flavor
+    followed: Sequence[Replacement] = ()
     try:
         sound = _is_sound(subject)
         public = options.public_find_links if subject.project.spec.index_url is None else ()
         folders = options.find_links + public
         new = _anew(subject, pages, folders) if sound else _proved(subject, options)
-        differs = bool(differing_files(flavor.folder, new))
-        if differs and not options.dry_run:
-            write_lock(flavor.folder, subject.project.spec, new)
+        files = lock_changes(flavor.folder, subject.project.spec, new)
+        if following is not None and not options.dry_run:
+            followed = following(flavor, subject.project, new.lock_set)
     except FactoryError as error:
-        return Failed(flavor=flavor.name, error=error)
-    return Rehashed(
+        return Failed(flavor=flavor.name, error=error), ()
+    done = Rehashed(
         flavor=flavor.name,
         packages=len(new.pins),
         artifacts=sum(len(pin.artifacts) for pin in new.pins),
         changes=tuple(_changes(subject.project.spec, subject.locks, new)),
-        written=differs and not options.dry_run,
+        written=bool(files) and not options.dry_run,
         kept=tuple(sorted(new.from_folders)),
         stale=is_stale(new.lock_set, subject.project),
         resolved=not sound,
+        followed=tuple(item.path.name for item in followed),
     )
+    return done, (*files, *followed)
 
 
 def _anew(subject: _Subject, pages: PinnedPages, folders: Sequence[Path]) -> NewLock:

@@ -23,7 +23,8 @@ class ErrorBody:
 class FlavorReport:
     """One flavor: ``state`` is locked, unchanged, changed (with --dry-run or --check) or failed.
 
-    ``form`` is what changes beside the pins; ``orphans`` are lock files of indexes that are no more.
+    ``form`` is what changes beside the pins; ``orphans`` are lock files of indexes that are no more;
+    ``followed`` are the files that changed together with the lock.
     """
 
     flavor: str
@@ -34,6 +35,7 @@ class FlavorReport:
     from_folders: dict[str, str] | None = None
     form: tuple[str, ...] = ()
     orphans: tuple[str, ...] = ()
+    followed: tuple[str, ...] = ()
     error: ErrorBody | None = None
 
 
@@ -135,6 +137,7 @@ def _flavor(outcome: Locked | Failed) -> FlavorReport:
         from_folders=outcome.from_folders,
         form=outcome.form,
         orphans=outcome.orphans,
+        followed=outcome.followed,
     )
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factory.errors import FlavorExistsError, SpecError, TemplateError
-from factory.files import exclusive, staged_folder, write_whole
 from factory.flavor.edit import retarget
 from factory.flavor.name import check_name
 from factory.flavor.project import PROJECT_FILE, parse_project
@@ -13,8 +12,9 @@ from factory.flavor.repository import Flavor, Repository
 from factory.flavor.spec import DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_spec
 from factory.render.notes import notes_on
 from factory.render.own_files import read_own_files
-from factory.render.render import RenderedFile, render_flavor
+from factory.render.render import RenderedFile, contents_of, render_flavor
 from factory.render.templates import TemplateSet, load_template_set
+from factory.transaction import NewFolder, open_transaction
 
 _PROJECT_TEMPLATE = "pyproject.toml.j2"
 
@@ -95,9 +95,9 @@ def create_from_text(
     edited = RenderedFile(path=PROJECT_FILE, content=text.encode(), executable=False)
     files = (edited, *render_flavor(project, name=name), *own_files)
     if not dry_run:
-        with exclusive(repository.flavors_folder):
+        with open_transaction([repository.flavors_folder]) as transaction:
             refuse_existing(folder)
-            _write(folder, files)
+            transaction.commit([NewFolder(path=folder, files=contents_of(files))])
     return Created(
         name=name,
         folder=folder,
@@ -225,11 +225,3 @@ def refuse_existing(folder: Path) -> None:
             solution="Give another --name, or change the flavor that is there: edit its pyproject.toml, "
             "then `factory sync` and `factory lock`.",
         )
-
-
-def _write(folder: Path, files: tuple[RenderedFile, ...]) -> None:
-    with staged_folder(folder) as staged:
-        for file in files:
-            path = staged / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, file.content, executable=file.executable)

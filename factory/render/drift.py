@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from factory.files import is_temporary
-from factory.flavor.project import PROJECT_FILE
+from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.render.render import RenderedFile, render_flavor
 
@@ -32,22 +32,25 @@ class Difference:
     kind: Kind
 
 
-def find_drift(flavor: Flavor) -> tuple[Difference, ...]:
+def find_drift(flavor: Flavor, project: Project | None = None) -> tuple[Difference, ...]:
     """Every difference between the folder and its rendering, by path; empty where there is none.
+
+    The rendering is that of the folder's own project if none is given.
 
     Raises:
         SpecError, TemplateError, MarkerError: the flavor cannot be rendered.
     """
-    rendered = {file.path: file for file in render_flavor(flavor.project, name=flavor.name)}
+    wanted = project or flavor.project
+    rendered = {file.path: file for file in render_flavor(wanted, name=flavor.name)}
     found = [
         Difference(path=path, kind=kind)
         for path, file in rendered.items()
         if (kind := _compare(flavor.folder / path, file)) is not None
     ]
-    own = flavor.project.spec.hooks.files
+    own = wanted.spec.hooks.files
     found += [Difference(path=path, kind="absent") for path in own if not is_own_file(flavor.folder, path)]
     # As `factory.lock.lockset` names the lock of a further index, which stands later in the chain.
-    further = {f"requirements-{index.name}.txt" for index in flavor.project.spec.indexes}
+    further = {f"requirements-{index.name}.txt" for index in wanted.spec.indexes}
     expected = {PROJECT_FILE, SBOM_FILE, *LOCK_FILES, *further, *rendered, *own}
     found += [Difference(path=path, kind="stray") for path in _strays(flavor.folder, expected)]
     return tuple(sorted(found, key=lambda difference: difference.path))

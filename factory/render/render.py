@@ -1,6 +1,7 @@
 """From a spec to the generated files of its folder. Pure: the same project gives the same bytes."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jinja2 import TemplateError as JinjaError
@@ -48,6 +49,11 @@ def render_flavor(project: Project, *, name: str) -> tuple[RenderedFile, ...]:
         )
         for file in sorted(wanted, key=lambda file: file.path)
     )
+
+
+def contents_of(files: Iterable[RenderedFile]) -> dict[str, tuple[bytes, bool]]:
+    """Rendered files as `factory.transaction.NewFolder` takes them."""
+    return {file.path: (file.content, file.executable) for file in files}
 
 
 def _refuse_generated(own: tuple[str, ...], template_set: TemplateSet) -> None:

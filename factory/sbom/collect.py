@@ -7,13 +7,12 @@ from pathlib import Path
 
 from factory.console import Progress, Silent
 from factory.errors import SbomError
-from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.index.parallel import in_parallel
 from factory.lock.lockfile import Artifact
 from factory.sbom.inventory import File, Inventory, Package
 from factory.sbom.licences import declared_licences
-from factory.sbom.wanted import Wanted, wanted_packages
+from factory.sbom.wanted import LockedFlavor, Wanted, wanted_packages
 from factory.sbom.wheels import Found, find_in_folders
 
 _SHOWN = 10
@@ -38,23 +37,22 @@ class Sources:
 
 
 def take_inventory(
-    flavor: Flavor, sources: Sources, *, known: Known | None = None, progress: Progress | None = None
+    flavor: LockedFlavor, sources: Sources, *, known: Known | None = None, progress: Progress | None = None
 ) -> Inventory:
-    """What the flavor's lock adds to its base image.
+    """What a flavor's lock adds to its base image.
 
     Args:
-        flavor: a locked flavor.
+        flavor: a flavor with its lock.
         sources: where the files of the lock are.
         known: packages that are taken as they are where the lock still names the same files.
         progress: told of each file.
 
     Raises:
-        LockFileError: the flavor is not locked.
         SbomError: the lock does not say what it installs, or its files are not where they are looked for.
         IndexAccessError, IndexContentError, RedirectError: the index did not give what it should.
         StorageError: the file system refused.
     """
-    spec = flavor.project.spec
+    spec = flavor.spec
     wanted = wanted_packages(flavor)
     earlier = {item.name: package for item in wanted if (package := _earlier(item, known or {})) is not None}
     new = [item for item in wanted if item.name not in earlier]

@@ -2,25 +2,24 @@
 
 from collections.abc import Iterator
 
-from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.sbom.inventory import Inventory, Package
-from factory.sbom.wanted import Wanted, wanted_packages
+from factory.sbom.wanted import LockedFlavor, Wanted, wanted_packages
 
 
-def differences(flavor: Flavor, inventory: Inventory) -> tuple[str, ...]:
+def differences(flavor: LockedFlavor, inventory: Inventory) -> tuple[str, ...]:
     """What a bill says otherwise than the flavor's lock and spec; empty where they agree.
 
     Licences are not compared: a lock has none.
 
     Raises:
-        LockFileError, SbomError, SpecError: as for `wanted_packages`.
+        SbomError: as for `wanted_packages`.
     """
     return tuple(_differences(flavor, inventory))
 
 
-def _differences(flavor: Flavor, inventory: Inventory) -> Iterator[str]:
-    spec = flavor.project.spec
+def _differences(flavor: LockedFlavor, inventory: Inventory) -> Iterator[str]:
+    spec = flavor.spec
     locked = {item.name: item for item in wanted_packages(flavor)}
     listed = {package.name: package for package in inventory.packages}
     if inventory.flavor != flavor.name:

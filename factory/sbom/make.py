@@ -11,6 +11,7 @@ from factory.sbom.committed import committed_bytes, parse_bill
 from factory.sbom.cyclonedx import to_cyclonedx
 from factory.sbom.differences import differences
 from factory.sbom.document import created_at
+from factory.sbom.wanted import read_locked
 
 Form = Literal["cyclonedx", "spdx"]
 
@@ -30,7 +31,7 @@ def make_bill(
             `take_inventory`.
     """
     created = created_at(environment)
-    inventory = take_inventory(flavor, sources, progress=progress)
+    inventory = take_inventory(read_locked(flavor), sources, progress=progress)
     if form == "cyclonedx":
         return to_cyclonedx(inventory)
     # Imported when asked for: the library takes most of a second to start.
@@ -49,7 +50,7 @@ def standing_bill(flavor: Flavor) -> bytes | None:
     content = committed_bytes(flavor.folder)
     if content is None:
         return None
-    found = differences(flavor, parse_bill(content))
+    found = differences(read_locked(flavor), parse_bill(content))
     if found:
         raise SbomError(
             f"the bill of materials of {flavor.name} is not that of its lock: {found[0]}",

@@ -47,16 +47,33 @@ class Wanted:
         return is_file_of(file_name, self.name, self.version)
 
 
-def wanted_packages(flavor: Flavor) -> tuple[Wanted, ...]:
-    """Every package that the flavor's lock pins, in all of its files, by name.
+@dataclass(frozen=True, kw_only=True)
+class LockedFlavor:
+    """What a bill is of: a flavor's name, its spec and its lock, as they are or as they are going to be."""
+
+    name: str
+    spec: Spec
+    locks: LockSet
+
+
+def read_locked(flavor: Flavor) -> LockedFlavor:
+    """Return a flavor as it is in its folder.
 
     Raises:
         LockFileError: there is no lock, or its files are not of one run.
-        SbomError: the lock does not say what it installs.
         SpecError: the flavor's ``pyproject.toml`` cannot be read.
     """
     spec = flavor.project.spec
-    locks = require_lock_set(flavor.folder, spec)
+    return LockedFlavor(name=flavor.name, spec=spec, locks=require_lock_set(flavor.folder, spec))
+
+
+def wanted_packages(flavor: LockedFlavor) -> tuple[Wanted, ...]:
+    """Every package that a lock pins, in all of its files, by name.
+
+    Raises:
+        SbomError: the lock does not say what it installs.
+    """
+    spec, locks = flavor.spec, flavor.locks
     wrong = [
         *(f"{found.pin.name} belongs into {found.belongs_into}" for found in misplaced(locks, spec)),
         *(text for lock in locks.files.values() for text in _unreadable(lock)),

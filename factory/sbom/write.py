@@ -6,7 +6,6 @@ from pathlib import Path
 
 from factory.console import Progress
 from factory.errors import FactoryError, SbomError
-from factory.files import exclusive, write_whole
 from factory.flavor.repository import Flavor
 from factory.render.drift import SBOM_FILE
 from factory.sbom.collect import Known, Sources, known_packages, take_inventory
@@ -14,6 +13,8 @@ from factory.sbom.committed import committed_bytes, parse_bill
 from factory.sbom.cyclonedx import to_cyclonedx
 from factory.sbom.differences import differences
 from factory.sbom.inventory import Inventory
+from factory.sbom.wanted import LockedFlavor, read_locked
+from factory.transaction import Replacement, open_transaction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,18 +26,6 @@ class Written:
     packages: int
     files: int
     written: bool
-
-
-def write_bill(flavor: Flavor, sources: Sources, *, progress: Progress | None = None) -> Written:
-    """Put the bill of a flavor into its folder, every file looked at afresh.
-
-    Raises:
-        BusyError: another run works on the flavor.
-        LockFileError, SbomError, IndexAccessError, IndexContentError, RedirectError, StorageError: as for
-            `take_inventory`; nothing was written.
-    """
-    with exclusive(flavor.folder):
-        return _write(flavor, take_inventory(flavor, sources, progress=progress))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +42,33 @@ class BillsReport:
 
 
 def write_bills(flavors: Iterable[Flavor], sources: Sources, *, progress: Progress) -> BillsReport:
-    """Put the bills of flavors into their folders, each for itself: one that fails stops no other."""
+    """Put the bills of flavors into their folders, every file looked at afresh.
+
+    One that cannot be made stops no other; the others are written together.
+
+    Raises:
+        BusyError, JournalError, StorageError: as for `Transaction.commit`; nothing was written.
+    """
+    chosen = tuple(flavors)
     written: list[Written] = []
+    changes: list[Replacement] = []
     errors: dict[str, FactoryError] = {}
-    for flavor in flavors:
-        try:
-            written.append(write_bill(flavor, sources, progress=progress))
-        except FactoryError as error:
-            errors[flavor.name] = error
+    with open_transaction() as transaction:
+        for flavor in sorted(chosen, key=lambda flavor: flavor.folder.resolve()):
+            try:
+                transaction.take(flavor.folder)
+            except FactoryError as error:
+                errors[flavor.name] = error
+        for flavor in (one for one in chosen if one.name not in errors):
+            try:
+                inventory = take_inventory(read_locked(flavor), sources, progress=progress)
+                change = _change(flavor.folder, inventory)
+            except FactoryError as error:
+                errors[flavor.name] = error
+            else:
+                changes += change
+                written.append(_written(flavor, inventory, written=bool(change)))
+        transaction.commit(changes)
     return BillsReport(flavors=tuple(written), errors=errors)
 
 
@@ -76,63 +84,45 @@ def describe_bills(report: BillsReport) -> tuple[str, ...]:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A flavor whose bill was brought up to date with its lock, or could not be."""
+def following_bill(folder: Path, flavor: LockedFlavor, sources: Sources) -> tuple[Replacement, ...]:
+    """Return the change that a new lock asks of the bill in a flavor's folder, nothing if it agrees.
 
-    flavor: str
-    error: FactoryError | None = None
+    Of one that does not agree, what it says of files that are still locked is kept, and only the new ones
+    are looked at; one that was edited vouches for nothing.
 
-
-def keep_bills(flavors: Iterable[Flavor], sources: Sources) -> tuple[Kept, ...]:
-    """Bring the bills of flavors up to date after their locks were written (`factory.sbom.kept.with_bill`).
-
-    A bill that agrees with its lock is not touched and nothing is asked. Of one that does not, what it
-    says of files that are still locked is kept, and only the new ones are looked at; one that does not
-    stand as it was written vouches for nothing.
-
-    Returns:
-        The flavors whose bill was written, and those where that failed: their locks stay as they are.
+    Raises:
+        SbomError, IndexAccessError, IndexContentError, RedirectError, StorageError: as for `take_inventory`.
     """
-    kept = (_keep(Flavor(flavor.folder), sources) for flavor in flavors)
-    return tuple(one for one in kept if one is not None)
-
-
-def _keep(flavor: Flavor, sources: Sources) -> Kept | None:
+    known: Known = {}
     try:
-        with exclusive(flavor.folder):
-            known: Known = {}
-            try:
-                standing = parse_bill(committed_bytes(flavor.folder) or b"")
-            except SbomError:
-                pass
-            else:
-                if not differences(flavor, standing):
-                    return None
-                known = known_packages(standing)
-            _write(flavor, take_inventory(flavor, sources, known=known))
+        try:
+            before = parse_bill(committed_bytes(folder) or b"")
+        except SbomError:
+            pass
+        else:
+            if not differences(flavor, before):
+                return ()
+            known = known_packages(before)
+        return _change(folder, take_inventory(flavor, sources, known=known))
     except FactoryError as error:
-        return Kept(flavor=flavor.name, error=_not_kept(flavor.name, error))
-    return Kept(flavor=flavor.name)
+        raise type(error)(
+            f"the {SBOM_FILE} of {flavor.name} cannot follow its lock; nothing was written: {error.reason}",
+            solution=f"{error.solution} To go on without it, remove {SBOM_FILE}.",
+        ) from error
 
 
-def _not_kept(flavor: str, error: FactoryError) -> FactoryError:
-    """Why a bill is not what its lock is: of the same kind, since it needs the same mending."""
-    return type(error)(
-        f"the lock of {flavor} is written, and its {SBOM_FILE} could not follow: {error.reason}",
-        solution=f"{error.solution} Then run `factory sbom {flavor} --write`.",
+def _change(folder: Path, inventory: Inventory) -> tuple[Replacement, ...]:
+    before, content = committed_bytes(folder), to_cyclonedx(inventory)
+    return (
+        () if before == content else (Replacement(path=folder / SBOM_FILE, before=before, content=content),)
     )
 
 
-def _write(flavor: Flavor, inventory: Inventory) -> Written:
-    content = to_cyclonedx(inventory)
-    differs = committed_bytes(flavor.folder) != content
-    if differs:
-        write_whole(flavor.folder / SBOM_FILE, content)
+def _written(flavor: Flavor, inventory: Inventory, *, written: bool) -> Written:
     return Written(
         flavor=flavor.name,
         path=flavor.folder / SBOM_FILE,
         packages=len(inventory.packages),
         files=sum(len(package.files) for package in inventory.packages),
-        written=differs,
+        written=written,
     )

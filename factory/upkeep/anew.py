@@ -1,15 +1,12 @@
-"""The files of a flavor that a changed project changes with it: generated ones, and the lock."""
+"""The generated files of a flavor that a changed project changes with it."""
 
 from collections.abc import Iterator
 
 from factory.errors import DriftError
 from factory.flavor.project import Project
 from factory.flavor.repository import Flavor
-from factory.flavor.spec import Spec
-from factory.lock.locking import NewLock
-from factory.lock.lockset import orphans
 from factory.render.render import render_flavor
-from factory.upkeep.transaction import Replacement, read_before
+from factory.transaction import Replacement, read_before
 
 
 def rendered_anew(flavor: Flavor, *, old: Project, new: Project) -> tuple[Replacement, ...]:
@@ -20,24 +17,6 @@ def rendered_anew(flavor: Flavor, *, old: Project, new: Project) -> tuple[Replac
         TemplateError, MarkerError, SpecError: a project cannot be rendered.
     """
     return tuple(_replacements(flavor, old, new))
-
-
-def locked_anew(flavor: Flavor, spec: Spec, lock: NewLock) -> tuple[Replacement, ...]:
-    """The lock files that are not, byte for byte, those of a new lock.
-
-    Those of indexes that the spec has no more go, as `factory.lock.locking.write_lock` removes them.
-    """
-    present = {name: read_before(flavor.folder / name) for name in lock.files}
-    changed = [
-        Replacement(path=flavor.folder / name, before=present[name], content=content)
-        for name, content in lock.files.items()
-        if present[name] != content
-    ]
-    left_behind = [
-        Replacement(path=path, before=read_before(path), content=None)
-        for path in (flavor.folder / name for name in orphans(flavor.folder, spec))
-    ]
-    return (*changed, *left_behind)
 
 
 def _replacements(flavor: Flavor, old: Project, new: Project) -> Iterator[Replacement]:

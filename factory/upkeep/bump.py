@@ -17,14 +17,14 @@ from factory.errors import (
 from factory.flavor.project import PROJECT_FILE, Project, parse_project
 from factory.flavor.repository import Flavor
 from factory.lock.changes import compare
-from factory.lock.locking import LockOptions, NewLock, make_lock, wheel_folders
+from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, make_lock, wheel_folders
 from factory.lock.proving import Proving, open_proving
 from factory.lock.shelf import open_shelf
-from factory.upkeep.anew import locked_anew, rendered_anew
+from factory.transaction import Replacement, open_transaction
+from factory.upkeep.anew import rendered_anew
 from factory.upkeep.bump_plan import Bumped, BumpRequest, Plan, plan_bump
 from factory.upkeep.moves import Move, moves_between, moves_of
 from factory.upkeep.side_by_side import side_by_side
-from factory.upkeep.transaction import Replacement, exclusive_together, replace_together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,7 @@ def bump_flavors(
     jobs: int | None,
     begun: Callable[[str], None],
     done: Callable[[str], None],
+    following: Following | None = None,
 ) -> BumpReport:
     """Put floors into flavors and lock them again: all of them, or none.
 
@@ -67,6 +68,7 @@ def bump_flavors(
         jobs: how many at a time; as many as there are CPUs where it is None.
         begun: told the name of each whose lock is being made, on a thread of its own.
         done: told the name of each whose lock was made or cannot be, on a thread of its own.
+        following: gives what changes together with lock files.
 
     Returns:
         What became of each. Where there is an error, nothing was written.
@@ -85,11 +87,11 @@ def bump_flavors(
             if plan.is_settled:
                 return _noted(plan, request)
             begun(name)
-            return _make(plan, request, options, proving)
+            return _make(plan, request, options, proving, following)
         finally:
             done(name)
 
-    with exclusive_together(flavor.folder for flavor in flavors), open_proving() as proving:
+    with open_transaction(one.folder for one in flavors) as transaction, open_proving() as proving:
         planned = side_by_side(lambda flavor: plan_bump(flavor, request, options), flavors, jobs=jobs)
         plans = [plan for plan in planned if not isinstance(plan, FactoryError)]
         if len(plans) < len(flavors):
@@ -103,7 +105,7 @@ def bump_flavors(
             )
         files = [file for item in whole for file in item.files]
         if not request.dry_run:
-            replace_together(files)
+            transaction.commit(files)
     return BumpReport(
         flavors=tuple(item.outcome for item in whole), written=bool(files) and not request.dry_run
     )
@@ -125,12 +127,19 @@ def _state(request: BumpRequest) -> str:
     return "would-change" if request.dry_run else "changed"
 
 
-def _make(plan: Plan, request: BumpRequest, options: LockOptions, proving: Proving) -> _Made:
+def _make(
+    plan: Plan,
+    request: BumpRequest,
+    options: LockOptions,
+    proving: Proving,
+    following: Following | None,
+) -> _Made:
     """The files of a flavor with its floors.
 
     Raises:
         MovesError: other packages would have to move, and that was not allowed.
         IndexGapError, ResolutionError: it cannot be locked.
+        FactoryError: what follows from the lock cannot be made.
     """
     flavor = plan.flavor
     project = parse_project(plan.floored.text, where=str(flavor.folder / PROJECT_FILE))
@@ -145,9 +154,11 @@ def _make(plan: Plan, request: BumpRequest, options: LockOptions, proving: Provi
         moves = _moves(plan, project, new, meant, options)
         if moves and not request.allow_moves:
             raise _moves_error(plan, moves, error) from error
+    followed = () if following is None or request.dry_run else tuple(following(flavor, project, new.lock_set))
     files = (
         *rendered_anew(flavor, old=plan.project, new=project),
-        *locked_anew(flavor, project.spec, new),
+        *lock_changes(flavor.folder, project.spec, new),
+        *followed,
         *_project_file(plan),
     )
     return _Made(
@@ -157,6 +168,7 @@ def _make(plan: Plan, request: BumpRequest, options: LockOptions, proving: Provi
             changes=compare(plan.lock.pins, new.pins),
             moves=moves,
             notes=plan.outcome.notes + _from_folders(new, meant),
+            followed=tuple(item.path.name for item in followed),
         ),
         files=files,
     )

@@ -41,7 +41,8 @@ class Bumped:
     ``state`` is changed, would-change (with a dry run), nothing-to-do (the floors stand, and the lock is
     above them), left-alone (it has none of the packages, or no lock), failed, or not-changed (because
     another failed). ``absent`` are packages that it does not have; ``notes`` what a person should know,
-    ``warnings`` what a person should act on; ``gaps`` what its index lacks, where that is the error.
+    ``warnings`` what a person should act on; ``gaps`` what its index lacks, where that is the error;
+    ``followed`` the files that change together with its lock.
     """
 
     flavor: str
@@ -53,6 +54,7 @@ class Bumped:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     gaps: tuple[object, ...] = ()
+    followed: tuple[str, ...] = ()
     error: FactoryError | None = None
 
 

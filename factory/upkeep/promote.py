@@ -10,15 +10,15 @@ from factory.flavor.edit import respec
 from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
 from factory.flavor.repository import Flavor
 from factory.lock.changes import Changes, compare
-from factory.lock.locking import LockOptions, NewLock, make_lock, wheel_folders
+from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, make_lock, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, read_lock_set
 from factory.lock.proving import Proving, open_proving
 from factory.lock.shelf import open_shelf
-from factory.upkeep.anew import locked_anew, rendered_anew
+from factory.transaction import Replacement, open_transaction
+from factory.upkeep.anew import rendered_anew
 from factory.upkeep.moves import Move, moves_between, moves_of
 from factory.upkeep.release import Moved, Release, moved_keys, refuse_mixture, with_release
 from factory.upkeep.side_by_side import side_by_side
-from factory.upkeep.transaction import Replacement, exclusive_together, replace_together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +27,8 @@ class Promoted:
 
     ``state`` is changed, would-change (with a dry run), nothing-to-do, failed, or not-changed (because
     another failed). ``moved`` are the keys of the spec; ``kept`` counts the versions that stayed, and
-    ``moves`` are those that do not; ``files`` are those that are written or removed; ``gaps`` is all that
-    the new index lacks.
+    ``moves`` are those that do not; ``files`` are those that are written or removed, ``followed`` those of
+    them that change together with the lock; ``gaps`` is all that the new index lacks.
     """
 
     flavor: str
@@ -40,6 +40,7 @@ class Promoted:
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     gaps: tuple[object, ...] = ()
+    followed: tuple[str, ...] = ()
     error: FactoryError | None = None
 
 
@@ -74,6 +75,7 @@ def promote_flavors(
     jobs: int | None,
     begun: Callable[[str], None],
     done: Callable[[str], None],
+    following: Following | None = None,
 ) -> PromoteReport:
     """Move flavors to a release: spec, generated files and lock; all flavors, or none.
 
@@ -88,6 +90,7 @@ def promote_flavors(
         jobs: how many at a time; as many as there are CPUs where it is None.
         begun: told the name of each as its work begins, on a thread of its own.
         done: told the name of each as it ends, on a thread of its own.
+        following: gives what changes together with lock files.
 
     Returns:
         What became of each. Where there is an error, nothing was written.
@@ -101,11 +104,11 @@ def promote_flavors(
     def make(flavor: Flavor) -> _Made:
         begun(flavor.name)
         try:
-            return _make(flavor, release, options, proving, allow_moves=allow_moves)
+            return _make(flavor, release, options, proving, allow_moves=allow_moves, following=following)
         finally:
             done(flavor.name)
 
-    with exclusive_together(flavor.folder for flavor in flavors), open_proving() as proving:
+    with open_transaction(one.folder for one in flavors) as transaction, open_proving() as proving:
         refuse_mixture(flavors, release)
         made = side_by_side(make, flavors, jobs=jobs)
         whole = [item for item in made if not isinstance(item, FactoryError)]
@@ -113,14 +116,20 @@ def promote_flavors(
             return _failed(flavors, made)
         files = [file for item in whole for file in item.files]
         if not options.dry_run:
-            replace_together(files)
+            transaction.commit(files)
     return PromoteReport(
         flavors=tuple(item.outcome for item in whole), written=bool(files) and not options.dry_run
     )
 
 
 def _make(
-    flavor: Flavor, release: Release, options: LockOptions, proving: Proving, *, allow_moves: bool
+    flavor: Flavor,
+    release: Release,
+    options: LockOptions,
+    proving: Proving,
+    *,
+    allow_moves: bool,
+    following: Following | None,
 ) -> _Made:
     """A flavor at the release, in memory.
 
@@ -143,6 +152,7 @@ def _make(
         return _Made(outcome=outcome)
     files = list(rendered_anew(flavor, old=old, new=new))
     before = read_lock_set(flavor.folder, old.spec)
+    lock: NewLock | None = None
     if not any(item.is_index for item in moved):
         outcome = replace(outcome, notes=_stale(flavor, old, before))
     else:
@@ -150,7 +160,7 @@ def _make(
         moves = _moves(new, before, lock, options)
         if moves and not allow_moves:
             raise _moves_error(flavor, moves)
-        files += locked_anew(flavor, new.spec, lock)
+        files += lock_changes(flavor.folder, new.spec, lock)
         outcome = replace(
             outcome,
             changes=compare(before.pins if before else (), lock.pins),
@@ -158,6 +168,14 @@ def _make(
             moves=moves,
             notes=_found_again(new, options) + _from_folders(lock),
         )
+    locked = before if lock is None else lock.lock_set
+    followed = (
+        ()
+        if following is None or locked is None or options.dry_run
+        else tuple(following(flavor, new, locked))
+    )
+    files += followed
+    outcome = replace(outcome, followed=tuple(item.path.name for item in followed))
     files.append(Replacement(path=path, before=text.encode(), content=new_text.encode()))
     names = tuple(str(file.path.relative_to(flavor.folder)) for file in files)
     state = "would-change" if options.dry_run else "changed"

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from factory.errors import NotFoundError, ProgramError
 from factory.flavor.project import PROJECT_FILE, Project, parse_project
-from factory.flavor.repository import FLAVORS_FOLDER, Flavor, Repository
+from factory.flavor.repository import Flavor, Repository
 from factory.lock.lockfile import LOCK_FILE
 from factory.lock.lockset import LockSet, lock_file_names, parse_lock_set, read_lock_set
 from factory.process import Finished, run
+from factory.settings import FLAVORS_FOLDER
 
 # What tells git where a repository is and what is in it (`git rev-parse --local-env-vars`).
 _ANOTHER_REPOSITORY = frozenset(

@@ -5,7 +5,7 @@ from factory.render.drift import SBOM_FILE
 from factory.sbom.cyclonedx import to_cyclonedx
 from factory.sbom.inventory import File, Inventory, Package
 from factory.sbom.licences import Licence
-from factory.sbom.wanted import wanted_packages
+from factory.sbom.wanted import read_locked, wanted_packages
 
 MIT = Licence(text="MIT", is_expression=True)
 
@@ -26,7 +26,7 @@ def inventory_of(flavor: Flavor, *, licence: Licence = MIT) -> Inventory:
                 files=tuple(sorted(File(name=name, sha256=digest) for name, digest in wanted.named)),
                 licences=(licence,),
             )
-            for wanted in wanted_packages(flavor)
+            for wanted in wanted_packages(read_locked(flavor))
         ),
     )
 

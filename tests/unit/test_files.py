@@ -16,7 +16,6 @@ from factory.files import (
     is_temporary,
     staged_folder,
     storage_error,
-    write_together,
     write_whole,
 )
 
@@ -142,16 +141,3 @@ def test_what_an_interrupted_run_left_is_swept_away_by_the_next(tmp_path: Path) 
 def test_a_folder_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError), exclusive(tmp_path / "none"):
         pass
-
-
-def test_files_that_belong_together_are_all_replaced(tmp_path: Path) -> None:
-    (tmp_path / "one").write_bytes(b"old")
-    write_together({tmp_path / "one": b"new", tmp_path / "two": b"too"})
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"one": b"new", "two": b"too"}
-
-
-def test_where_one_of_several_files_cannot_be_written_none_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "one").write_bytes(b"old")
-    with pytest.raises(StorageError):
-        write_together({tmp_path / "one": b"new", tmp_path / "not there" / "two": b"too"})
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"one": b"old"}

@@ -40,7 +40,18 @@ CHAIN = (
     "adopt",
 )
 SHARED = frozenset(
-    {"errors", "process", "files", "tree", "documents", "console", "clock", "masking", "settings"}
+    {
+        "errors",
+        "process",
+        "files",
+        "tree",
+        "documents",
+        "transaction",
+        "console",
+        "clock",
+        "masking",
+        "settings",
+    }
 )
 MAX_FUNCTION_LINES = 60
 # Not modules: what the Python of an image runs, which prints what it found and starts what is in the image.

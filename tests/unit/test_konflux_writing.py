@@ -8,7 +8,7 @@ from support.konflux_site import NOTHING, SETTINGS, contents, make_site, paramet
 from support.small_flavors import make_flavor
 
 from factory.errors import FactoryError, KonfluxError, NotFoundError, SpecError
-from factory.files import TEMPORARY_SUFFIX, exclusive
+from factory.files import STAGED_SUFFIX, TEMPORARY_SUFFIX, exclusive
 from factory.flavor.repository import Flavor, Repository
 from factory.konflux.pipeline_run import MARK
 from factory.konflux.writing import Written, write_runs
@@ -212,13 +212,13 @@ def test_options_are_kept_for_the_next_run(repository: Repository) -> None:
 
 
 def test_what_a_killed_run_left_is_swept_away(repository: Repository) -> None:
-    folder = repository.root / ".tekton"
-    folder.mkdir()
-    left = [folder / f".th09-push.yaml.1{TEMPORARY_SUFFIX}", repository.root / f".f.2{TEMPORARY_SUFFIX}"]
-    for path in left:
+    staged, half = repository.root / f".1{STAGED_SUFFIX}", repository.root / f".f.2{TEMPORARY_SUFFIX}"
+    staged.mkdir()
+    for path in (staged / "0.new", half):
         path.write_text("half", encoding="utf-8")
     write_all(repository)
-    assert not any(path.exists() for path in left)
+    assert not staged.exists()
+    assert not half.exists()
 
 
 def test_two_runs_at_once_end_as_one_after_the_other(repository: Repository) -> None:
