@@ -1,7 +1,7 @@
 """Adopt a hand-made folder: read it, decide, and make the flavor, or say what would come of it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from factory.adopt.draft import Draft
 from factory.adopt.evidence import Sources
 from factory.adopt.files import place_files
 from factory.adopt.folder import Folder, read_folder
+from factory.adopt.further import FurtherLock, local_builds
 from factory.adopt.given import (
     Added,
     Given,
@@ -23,9 +24,16 @@ from factory.adopt.given import (
 )
 from factory.adopt.installed import read_locks
 from factory.adopt.instructions import place_dockerfile, place_downstream
+from factory.adopt.named_installs import (
+    NamedInstall,
+    index_key,
+    own_indexes,
+    read_named_installs,
+    variable_urls,
+)
 from factory.adopt.new_project import guessed, new_project
-from factory.adopt.old_lock import Named, starting_point
-from factory.adopt.old_project import read_old_project
+from factory.adopt.old_lock import Named, OldLock, starting_point
+from factory.adopt.old_project import OldProject, read_old_project
 from factory.adopt.pairs import read_pairs
 from factory.adopt.placement import Placement, masked
 from factory.adopt.variants import Chosen, choose, choose_if_clear, variants
@@ -175,19 +183,57 @@ def read_sources(root: Path, wanted: Wanted = NOTHING_WANTED) -> Sources:
     if midstream is not None:
         folder = replace(folder, entrypoint=_entrypoint(midstream, folder))
     locks = read_locks(midstream or downstream, folder)
-    folder = replace(folder, locks=locks.paths)
+    installs = read_named_installs(midstream or downstream)
+    main_urls = tuple(_main_urls(locks.main, project, midstream or downstream, installs, wanted))
+    builds = local_builds(locks.main)
+    further = (*locks.further, *((builds,) if builds is not None else ()))
+    further = (*further, *own_indexes(installs, main_urls, locks.main, further))
+    named = [each.index for each in installs if not (further or each.is_extra)]
+    keys = map(index_key, (*main_urls, *(each.index.url for each in further), *named))
+    folder = replace(folder, locks=locks.paths, indexes=frozenset(key for key in keys if key))
     is_asked = REQUIREMENTS_IN in folder.paths and not (project and project.dependencies)
     return Sources(
         folder=folder,
         dockerfile=midstream,
         downstream=downstream,
-        lock=locks.main,
+        lock=_without(locks.main, further, builds),
         project=project,
         asked=read_asked(folder) if is_asked else None,
-        further=locks.further,
+        further=further,
+        installs=installs,
         beside=locks.beside,
         base_image=wanted.base_image,
         chosen=(first, second),
+    )
+
+
+def _main_urls(
+    lock: OldLock | None,
+    project: OldProject | None,
+    dockerfile: Dockerfile | None,
+    installs: Sequence[NamedInstall],
+    wanted: Wanted,
+) -> Iterator[str]:
+    """The addresses of the index of everything, as far as something says that it is that."""
+    named = [*(lock.index_urls if lock else ()), *(project.index_urls if project else ())]
+    yield from (each.value for each in (*named, *variable_urls(dockerfile)))
+    yield from (each.index for each in installs if each.has_files and each.index and not each.is_extra)
+    if wanted.index_url is not None:
+        yield wanted.index_url
+
+
+def _without(
+    lock: OldLock | None, further: Sequence[FurtherLock], builds: FurtherLock | None
+) -> OldLock | None:
+    """The lock without the pins of packages that come from an index of their own."""
+    if lock is None:
+        return None
+    owned = {package for each in further for package in each.index.packages}
+    extra = f"--extra-index-url {lock.extra_urls[0].value}" if builds is not None else None
+    return replace(
+        lock,
+        pins=tuple(pin for pin in lock.pins if pin.name not in owned),
+        problems=tuple(each for each in lock.problems if extra is None or extra not in each),
     )
 
 

@@ -65,8 +65,8 @@ _CACHE = re.compile(
     r"|(?:.*/)?(?:requirements[^/]*\.txt|pyproject\.toml|pylock[^/]*\.toml)"
 )
 _WRAPPERS = frozenset({"env", "exec", "nice", "nohup", "sudo", "time", "timeout", "xargs"})
-# What installs packages, and is of no use in an image whose packages are locked.
-_TOOLS = frozenset({"pip", "uv", "setuptools", "wheel", "pip-tools", "build"})
+TOOLS = frozenset({"pip", "uv", "setuptools", "wheel", "pip-tools", "build"})
+"""What installs packages, and is of no use in an image whose packages are locked."""
 _UPGRADES = re.compile(r"--upgrade|-[a-zA-Z]*U[a-zA-Z]*|--force-reinstall|--reinstall")
 _UPGRADED_PACKAGE = frozenset({"-P", "--upgrade-package"})
 # Options of pip and uv that install into another place than the environment of the image.
@@ -121,7 +121,7 @@ def read_part(text: str, variables: Mapping[str, str], *, in_block: bool) -> Par
     if text.split(maxsplit=1)[0].rpartition("/")[2] in _WRAPPERS:
         calls = [call for command in commands(text) if (call := pip_call(command)) is not None]
         if calls:
-            return _pip(text, calls[0].verb, _expanded(calls[0].arguments, variables))
+            return _pip(text, calls[0].verb, expanded(calls[0].arguments, variables))
         found = [part for command in commands(text) if (part := _fetching(text, command, in_block=in_block))]
         return found[0] if found else Part(text=text, kind="own")
     parts = [_read(text, command, variables, in_block=in_block) for command in commands(text)]
@@ -137,7 +137,7 @@ def _read(text: str, command: Command, variables: Mapping[str, str], *, in_block
     if program in SYSTEM:
         return _system(text, arguments, variables, in_block=in_block)
     if (call := pip_call(command)) is not None:
-        return _pip(text, call.verb, _expanded(call.arguments, variables))
+        return _pip(text, call.verb, expanded(call.arguments, variables))
     if program in {"pip", "uv"} and (known := _python_tool(program, arguments)):
         return Part(text=text, kind="install" if known == "install" else "template", why=known)
     paths = _operands(program, arguments)
@@ -228,7 +228,7 @@ def _is_name(name: str) -> bool:
     return True
 
 
-def _expanded(arguments: Sequence[str], variables: Mapping[str, str]) -> list[str]:
+def expanded(arguments: Sequence[str], variables: Mapping[str, str]) -> list[str]:
     """The words with known variables put in; one whose value holds several requirements becomes several."""
     found: list[str] = []
     for word in arguments:
@@ -247,7 +247,7 @@ def _pip(text: str, verb: str, arguments: Sequence[str]) -> Part:
     found = [_requirement(word) for word in positional if word not in local]
     alone = not (files or local)
     refusal = _not_locked(verb, arguments, (*positional, *files))
-    if refusal is None and (None in found or (alone and (not found or _names_an_index(arguments)))):
+    if refusal is None and (None in found or (alone and not found)):
         refusal = (_OTHERWISE[0] + " (FAC403)", _OTHERWISE[1])
     if refusal is not None:
         return Part(text=text, kind="refused", why=refusal[0], solution=refusal[1])
@@ -276,6 +276,13 @@ def _not_locked(verb: str, arguments: Sequence[str], operands: Sequence[str]) ->
     return None
 
 
+def requirements_of(arguments: Sequence[str], verb: str) -> tuple[Requirement, ...]:
+    """Return what a call of pip names, of its words after the verb; what is no requirement is left out."""
+    positional, _ = operands(arguments[list(arguments).index(verb) + 1 :])
+    found = (None if is_remote(word) else _requirement(word) for word in positional)
+    return tuple(item for item in found if item is not None)
+
+
 def _wanted_and_tools(
     found: Sequence[Requirement], arguments: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -295,7 +302,7 @@ def _wanted_and_tools(
     tools = tuple(
         item.name
         for item in found
-        if canonicalize_name(item.name) in _TOOLS and not (upgrades or item.specifier or item.url)
+        if canonicalize_name(item.name) in TOOLS and not (upgrades or item.specifier or item.url)
     )
     wanted = [item for item in found if item.name not in tools]
     return tuple(dict.fromkeys(str(item) for item in (*wanted, *upgraded))), tools
@@ -306,8 +313,3 @@ def _requirement(word: str) -> Requirement | None:
         return Requirement(word)
     except InvalidRequirement:
         return None
-
-
-def _names_an_index(arguments: Sequence[str]) -> bool:
-    options = {word.partition("=")[0] for word in arguments}
-    return not options.isdisjoint({"--index-url", "-i", "--extra-index-url", "--index", "--default-index"})

@@ -7,6 +7,7 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from factory.adopt import evidence
 from factory.adopt.evidence import Sources
+from factory.adopt.named_installs import unversioned
 from factory.adopt.old_lock import Named
 from factory.adopt.placement import masked
 from factory.errors import SpecError
@@ -67,9 +68,18 @@ class _Choice:
     missing: dict[str, str]
 
     def choose(
-        self, key: str, option: str | None, found: Iterable[Named], check: Callable[[str], object]
+        self,
+        key: str,
+        option: str | None,
+        found: Iterable[Named],
+        check: Callable[[str], object],
+        *,
+        near: Named | None = None,
     ) -> str | None:
-        """The option, else the first that is acceptable; others that differ are noted."""
+        """The option, else the first that is acceptable; others that differ are noted.
+
+        ``near`` is what says something of it and not enough, for the error.
+        """
         given = [] if option is None else [Named(value=option, where=f"--{key}")]
         candidates: list[Named] = list(given)
         unfit = ""
@@ -81,7 +91,8 @@ class _Choice:
                 continue
             candidates.append(each)
         if not candidates:
-            self.missing[key] = unfit or "nothing in the folder says it"
+            said = f"{near.where} {masked(near.value)}" if near is not None else ""
+            self.missing[key] = unfit or said or "nothing in the folder says it"
             return None
         chosen = candidates[0]
         self.origins[key] = Origin(key=key, value=chosen.value, where=chosen.where)
@@ -112,7 +123,11 @@ def decide(sources: Sources, wanted: Wanted) -> Decision:
         )
     torch, training_hub = (
         choice.choose(
-            package, option, evidence.versions(sources, package), lambda value: check_version(value, of="it")
+            package,
+            option,
+            evidence.versions(sources, package),
+            lambda value: check_version(value, of="it"),
+            near=unversioned(sources.installs, package),
         )
         for package, option in (("torch", wanted.torch), ("training-hub", wanted.training_hub))
     )
@@ -137,8 +152,9 @@ def decide(sources: Sources, wanted: Wanted) -> Decision:
         )
     )
     choice.notes += [
-        f"{each.lock.path} is the lock of another index, {each.index.url}: its packages come from "
-        f"there and from nowhere else, as index {each.index.name!r} (field note 5)"
+        f"{each.lock.path} names another index, {each.index.url}: {', '.join(each.index.packages)} "
+        f"{'come' if len(each.index.packages) > 1 else 'comes'} from there and from nowhere else, as index "
+        f"{each.index.name!r} (field notes 5 and 35)"
         for each in sources.further
     ]
     if wanted.name is not None and check_name(wanted.name) != spec.derived_name:
@@ -199,10 +215,9 @@ def _index(sources: Sources, wanted: Wanted, choice: _Choice) -> str | None:
     same = {each.value.rstrip("/"): each.value for each in reversed(found)}
     found = [Named(value=same[each.value.rstrip("/")], where=each.where) for each in found]
     if wanted.index_url is None and not found:
-        choice.origins["index-url"] = Origin(key="index-url", value=None, where="no file names an index")
-        choice.notes.append(
-            "no file names an index: the flavor is locked against the public one (field note 1)"
-        )
+        where = "no file names an index for the rest" if sources.further else "no file names an index"
+        choice.origins["index-url"] = Origin(key="index-url", value=None, where=where)
+        choice.notes.append(f"{where}: the flavor is locked against the public one (field note 1)")
         return None
     url = choice.choose("index-url", wanted.index_url, found, lambda _url: None)
     if url is not None and url.rstrip("/") == PYPI_SIMPLE_ENDPOINT.rstrip("/"):

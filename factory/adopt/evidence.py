@@ -13,11 +13,10 @@ from factory.adopt.asked import AskedFor
 from factory.adopt.dockerfile import Dockerfile
 from factory.adopt.folder import Folder
 from factory.adopt.further import FurtherLock
+from factory.adopt.named_installs import NamedInstall, index_key, variable_urls
 from factory.adopt.old_lock import Named, OldLock
 from factory.adopt.old_project import OldProject
-from factory.adopt.pairs import read_pairs
 from factory.adopt.repositories import base_urls
-from factory.adopt.settings import INDEX_VARIABLES
 from factory.adopt.variants import Chosen
 from factory.dockerfile.stages import expand
 
@@ -34,7 +33,7 @@ class Sources:
     """Everything that was read of a folder.
 
     ``beside`` are locks that are a part of ``lock``; ``chosen`` is which Dockerfile was read of each kind,
-    midstream and downstream, and why.
+    midstream and downstream, and why; ``installs`` is what the Dockerfile installs by name.
     """
 
     folder: Folder
@@ -46,6 +45,7 @@ class Sources:
     asked: AskedFor | None = None
     beside: tuple[OldLock, ...] = ()
     base_image: str | None = None
+    installs: tuple[NamedInstall, ...] = ()
     chosen: tuple[Chosen, ...] = ()
 
 
@@ -66,7 +66,7 @@ def accelerators(sources: Sources) -> Iterator[Named]:
     )
     if pin is not None and sources.lock is not None:
         yield Named(value="cuda", where=sources.lock.where(pin))
-    for url in index_urls(sources):
+    for url in (*_further_urls(sources), *index_urls(sources)):
         yield from _words(url.value, f"the index of {url.where}")
     yield from _words(sources.folder.root.name, "the folder's name")
 
@@ -77,7 +77,11 @@ def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Named]:
         *(_in_dockerfile(sources.dockerfile) if sources.dockerfile else ()),
         *_in_repositories(sources.folder),
         *_in_lock(sources),
-        *(item for url in index_urls(sources) for item in _dotted(url.value, f"the index of {url.where}")),
+        *(
+            item
+            for url in (*_further_urls(sources), *index_urls(sources))
+            for item in _dotted(url.value, f"the index of {url.where}")
+        ),
         *(item for image in _images(sources) for item in _dotted(image.value, image.where)),
     )
     yield from (named for kind, named in found if kind == accelerator)
@@ -88,11 +92,14 @@ def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Named]:
 
 
 def versions(sources: Sources, package: str) -> Iterator[Named]:
-    """Which version of a package: the lock's pin, then an exact pin of pyproject.toml."""
+    """Which version of a package: the lock's pin, then the Dockerfile's, then that of pyproject.toml."""
     for lock in (sources.lock, *(each.lock for each in sources.further)):
         pin = lock.pin(package) if lock else None
         if pin is not None and lock is not None:
             yield Named(value=_public(str(pin.version)), where=lock.where(pin))
+    for install in sources.installs:
+        if (version := install.exact(package)) is not None:
+            yield Named(value=_public(version), where=install.where)
     for key, text in sources.project.requirements if sources.project else ():
         exact = _exact(text, package)
         if exact is not None:
@@ -118,19 +125,13 @@ def index_urls(sources: Sources) -> Iterator[Named]:
     """Which index: the lock's, whose hashes it has, then pyproject.toml's, then the Dockerfile's."""
     yield from sources.lock.index_urls if sources.lock else ()
     yield from sources.project.index_urls if sources.project else ()
+    further = {index_key(each.index.url) for each in sources.further}
     for dockerfile in (sources.dockerfile, sources.downstream):
+        yield from variable_urls(dockerfile)
         for step in dockerfile.steps if dockerfile else ():
+            urls = _OPTION_IN_TEXT.findall(expand(step.text, step.variables)) if step.name == "RUN" else ()
             where = f"{step.path}, line {step.line}"
-            if step.name in {"ENV", "ARG"}:
-                pairs = read_pairs(step.text) or ()
-                yield from (
-                    Named(value=expand(value, step.variables), where=where)
-                    for name, value in pairs
-                    if name in INDEX_VARIABLES and value.startswith("http")
-                )
-            elif step.name == "RUN":
-                text = expand(step.text, step.variables)
-                yield from (Named(value=url, where=where) for url in _OPTION_IN_TEXT.findall(text))
+            yield from (Named(value=url, where=where) for url in urls if index_key(url) not in further)
 
 
 def platforms(sources: Sources) -> tuple[str, ...]:
@@ -145,6 +146,11 @@ def platforms(sources: Sources) -> tuple[str, ...]:
     names = sources.lock.platforms if sources.lock else ()
     found = (next((known[word] for word in known if word in name), None) for name in names)
     return tuple(dict.fromkeys(platform for platform in found if platform is not None))
+
+
+def _further_urls(sources: Sources) -> Iterator[Named]:
+    """The indexes of named packages, which tell the accelerator as well: torch is one of them."""
+    yield from (url for each in sources.further for url in each.lock.index_urls)
 
 
 def _images(sources: Sources) -> Iterator[Named]:
@@ -162,9 +168,13 @@ def _words(text: str, where: str) -> Iterator[Named]:
 
 
 def _torch_locals(sources: Sources) -> Iterator[tuple[re.Match[str], str]]:
-    pin = sources.lock.pin("torch") if sources.lock else None
-    if pin is not None and sources.lock is not None and (match := _LOCAL.search(_local(str(pin.version)))):
-        yield match, sources.lock.where(pin)
+    for lock in (sources.lock, *(each.lock for each in sources.further)):
+        pin = lock.pin("torch") if lock else None
+        if pin is not None and lock is not None and (match := _LOCAL.search(_local(str(pin.version)))):
+            yield match, lock.where(pin)
+    for install in sources.installs:
+        if match := _LOCAL.search(_local(install.exact("torch") or "")):
+            yield match, install.where
     for key, text in sources.project.requirements if sources.project else ():
         exact = _exact(text, "torch")
         if exact is not None and (match := _LOCAL.search(_local(exact))):

@@ -46,10 +46,10 @@ def _read(path: str, sources: Sources) -> Placement | None:
         )
     if path == PROJECT_FILE:
         return file_placed(path, "spec", "pyproject.toml", "with its comments")
-    if path in further:
-        return file_placed(path, "spec", "[[tool.factory.indexes]]", "its packages, and their versions")
     if sources.lock is not None and path in (sources.lock.path, *sources.lock.included):
         return file_placed(path, "spec", "requirements.txt", "its versions, for the first lock to keep")
+    if path in further:
+        return file_placed(path, "spec", "[[tool.factory.indexes]]", "its packages, and their versions")
     return _asked_or_started(path, sources)
 
 

@@ -17,7 +17,8 @@ class Folder:
     """The paths below a folder (relative, POSIX), without links, and those that are links.
 
     ``entrypoint`` is the script that the Dockerfile starts, where it is one of the files; ``locks`` are
-    the files whose pins are taken over, None where that is not known.
+    the files whose pins are taken over, None where that is not known; ``indexes`` the addresses, without
+    a slash at the end, that become indexes of the flavor.
     """
 
     root: Path
@@ -25,6 +26,7 @@ class Folder:
     links: tuple[str, ...]
     entrypoint: str | None = None
     locks: frozenset[str] | None = None
+    indexes: frozenset[str] = frozenset()
 
     def content(self, path: str) -> bytes:
         """The bytes of a file.

@@ -29,6 +29,26 @@ def read_further_locks(folder: Folder, main: OldLock | None, named: Iterable[str
     return tuple(_further(folder, main, named)) if main is not None else ()
 
 
+def local_builds(main: OldLock | None) -> FurtherLock | None:
+    """Return the index that a lock's local versions come from, if it has one beside the public one.
+
+    The public index holds no local versions, such as torch 2.13.0+cpu: they come from the only other index
+    (``--extra-index-url``) that the lock names.
+    """
+    if main is None or main.index_urls or len(main.extra_urls) != 1:
+        return None
+    url = _bare(main.extra_urls[0].value)
+    pins = tuple(pin for pin in main.pins if pin.version is not None and "+" in pin.version)
+    if url is None or not pins:
+        return None
+    names = [pin.name for pin in pins]
+    index = FurtherIndex(name="torch" if "torch" in names else "local", url=url, packages=tuple(names))
+    where = main.extra_urls[0].where
+    places = {pin.name: main.where(pin) for pin in pins}
+    lock = OldLock(path=where, pins=pins, index_urls=main.extra_urls, asked=main.asked, places=places)
+    return FurtherLock(lock=lock, index=index)
+
+
 def _further(folder: Folder, main: OldLock, named: Iterable[str]) -> Iterator[FurtherLock]:
     urls = {_bare(each.value) for each in main.index_urls}
     packages = {pin.name for pin in main.pins}

@@ -10,7 +10,8 @@ from factory.adopt.draft import NO_RELATIVE, WORKDIR, Around, Draft, HookName
 from factory.adopt.folder import Folder
 from factory.adopt.given import Given
 from factory.adopt.installed import not_taken_over
-from factory.adopt.placement import Placement, has_credentials, not_kept, placed
+from factory.adopt.named_installs import NamedInstall, index_key, read_calls
+from factory.adopt.placement import Placement, has_credentials, masked, not_kept, placed
 from factory.adopt.run import is_install, only_installs, place_builder_run, place_run
 from factory.adopt.settings import CREDENTIALS, place_env, place_label
 from factory.check.dockerfiles import check_instruction
@@ -20,6 +21,7 @@ from factory.dockerfile.instructions import read_instructions
 from factory.dockerfile.shell import commands, exec_form
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_instructions
+from factory.index.credentials import shown
 
 _AS_1001 = frozenset({"1001", "1001:0", "1001:1001", "default", "${NB_USER}", "$NB_USER"})
 _STRATEGY = re.compile(r"unsafe-(?:best|first)-match")
@@ -172,21 +174,52 @@ def _checked(
     step: Step, place: Callable[[Step, Around, Reading], Placement], around: Around, reading: Reading
 ) -> Placement:
     """Place a step, unless what it says must not be copied or could not stand in a hook."""
-    if step.name == "RUN" and (lost := not_taken_over(step, reading.folder)) is not None:
-        return not_kept(step, *lost)
-    if step.name == "RUN" and only_installs(step, reading.draft):
-        return placed(step, "template", "the install layer", _left_out(step))
     if step.name == "ENV":
         return _kept_well(step, place, around, reading)
+    if step.name == "RUN" and (installed := _install(step, reading)) is not None:
+        return installed
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
         return not_kept(step, *CREDENTIALS)
-    if words := tuple(second_indexes(step.instruction, commands(step.text) if step.name == "RUN" else ())):
+    words = tuple(second_indexes(step.instruction, commands(step.text) if step.name == "RUN" else ()))
+    own = _of_own_indexes(step) if step.name == "RUN" else ()
+    if words and not any(each.is_extra for each in own):
         return not_kept(
             step,
             f"{words[0]} brings in a second index (FAC409)",
             "Name the index with its packages in [[tool.factory.indexes]].",
         )
-    return _kept_well(step, place, around, reading)
+    placement = _kept_well(step, place, around, reading)
+    if not own or placement.place == "not kept":
+        return placement
+    urls = ", ".join(dict.fromkeys(shown(each.index or "") for each in own))
+    return replace(placement, why="; ".join(filter(None, (placement.why, f"from {urls}"))))
+
+
+def _install(step: Step, reading: Reading) -> Placement | None:
+    """The placement of a RUN that installs the lock alone, or what the lock cannot take over."""
+    lost = not_taken_over(step, reading.folder) or _from_another_index(step, reading.folder)
+    if lost is not None:
+        return not_kept(step, *lost)
+    if only_installs(step, reading.draft):
+        return placed(step, "template", "the install layer", _left_out(step))
+    return None
+
+
+def _of_own_indexes(step: Step) -> tuple[NamedInstall, ...]:
+    """The calls of pip that name packages and an index for them."""
+    calls = read_calls(step)
+    return tuple(each for each in calls if each.index and each.requirements and not each.has_files)
+
+
+def _from_another_index(step: Step, folder: Folder) -> tuple[str, str] | None:
+    """Why an install by name cannot be kept, and what to do; None if its index is one of the flavor's."""
+    for each in _of_own_indexes(step):
+        if index_key(each.index) not in folder.indexes:
+            names = ", ".join(map(str, each.requirements))
+            solution = "Name it with these packages in [[tool.factory.indexes]], or give it by --index-url."
+            url = masked(each.index or "")
+            return f"{each.where} installs {names} from {url}, which is no index of the flavor", solution
+    return None
 
 
 def _kept_well(
@@ -281,6 +314,7 @@ def _outer(step: Step, dockerfile: Dockerfile, reading: Reading) -> Placement:
         return not_kept(step, "it holds credentials, which are not copied (FAC410)", "Change the password.")
     if step.name == "RUN" and step.normal not in reading.given.instructions:
         lost = not_taken_over(step, reading.folder)
+        lost = lost or _from_another_index(step, reading.folder)
         if lost is not None:
             return not_kept(step, *lost)
         return place_builder_run(step, reading.draft, copied=step.stage in reading.copied)

@@ -233,7 +233,9 @@ def _settle(array: Array, spec: Spec, notes: list[str]) -> None:
                 f"{requirement.name} came from {masked(requirement.url)} (field note 10): it is asked for as "
                 f"{array[position]} now, and has to be on the index"
             )
-        elif version is not None and exact and not _is_build_of(requirement, version):
+        elif version is not None and _is_build_of(requirement, version):
+            continue
+        elif version is not None and exact:
             repinned = f"{requirement.name}{extras}=={version}{marker}"
             if repinned.replace(" ", "") != str(item).replace(" ", ""):
                 array[position] = repinned

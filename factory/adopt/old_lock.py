@@ -35,6 +35,7 @@ class OldLock:
     tell; ``platforms`` are uv's names of platforms in the header, ``extras`` those that it was compiled
     with; ``hashed`` is whether every pin has a hash. ``includes`` are lines that name another file, with
     that name; ``included`` the files whose pins are here as well, ``places`` where pins of several stand.
+    ``extra_urls`` are the indexes that it names beside its own.
     """
 
     path: str
@@ -48,6 +49,7 @@ class OldLock:
     includes: tuple[tuple[int, str], ...] = ()
     included: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
+    extra_urls: tuple[Named, ...] = ()
 
     @property
     def hashed(self) -> bool:
@@ -90,6 +92,11 @@ def read_requirements(path: str, text: str) -> OldLock:
         for option in lock.options
         if option.name in _INDEX_OPTIONS
     ]
+    extra = [
+        Named(value=option.value, where=f"{path}, line {option.line}")
+        for option in lock.options
+        if option.name == "--extra-index-url"
+    ]
     urls += [
         Named(value=value, where=f"{path}, line {line}, the command that made it")
         for line, name, value in header
@@ -118,6 +125,7 @@ def read_requirements(path: str, text: str) -> OldLock:
         path=path,
         pins=lock.pins,
         index_urls=tuple(urls),
+        extra_urls=tuple(extra),
         python=python,
         platforms=tuple(value for _, name, value in header if name == "--python-platform"),
         extras=tuple(value for _, name, value in header if name == "--extra"),

@@ -7,12 +7,12 @@ from dataclasses import replace
 from factory.adopt.dockerfile import Step, references
 from factory.adopt.draft import Around, Draft, HookName
 from factory.adopt.given import Given
+from factory.adopt.named_installs import INDEX_VARIABLES
 from factory.adopt.pairs import read_pairs, written
 from factory.adopt.placement import Placement, has_credentials, not_kept, placed
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_variable
 
-INDEX_VARIABLES = frozenset({"PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"})
 _FURTHER = frozenset({"PIP_EXTRA_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX"})
 CREDENTIALS = (
     "it holds credentials, which are not copied (FAC410)",

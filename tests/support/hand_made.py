@@ -8,6 +8,7 @@ NAMES = {
     "cuda": "th06-cuda130-torch291-py312",
     "rocm": "th04-rocm64-torch280-py312",
     "cpu": "universal-cpu",
+    "torch-line": "training-cpu",
     "suffixed": "th011-cuda133-torch2120-py312",
 }
 

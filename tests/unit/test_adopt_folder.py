@@ -109,6 +109,7 @@ def test_an_adopted_flavor_is_clean_but_for_what_locking_mends(
         "rocm": {"FAC321", "FAC304"},
         "cpu": {"FAC321"},
         "suffixed": {"FAC321", "FAC322", "FAC323"},
+        "torch-line": {"FAC304", "FAC321", "FAC322"},
     }
     assert errors == expected[case]
 

@@ -7,6 +7,10 @@ import tomlkit
 from support.adopted import BASE, MINIMAL, URL, adopt, hand_made
 from support.clean_flavor import make_repository
 
+from factory.adopt.adopt import Adopted, adopt_folder
+from factory.adopt.decide import Wanted
+from factory.errors import SpecError
+from factory.flavor.project import Project
 from factory.flavor.repository import Repository
 from factory.lock.lockfile import parse_lock, read_lock
 from factory.render.drift import find_drift
@@ -321,3 +325,94 @@ def test_a_pin_of_one_build_stays_one(repository: Repository, tmp_path: Path) ->
     project = "[project]\ndependencies = ['torch==2.11.0+cu130']\n"
     adopted = adopt(repository, hand_made(tmp_path, MINIMAL | {"pyproject.toml": project}))
     assert "torch==2.11.0+cu130" in repository.flavor(adopted.name).project.dependencies
+
+
+CPU_INDEX = "https://packages.example.com/whl/cpu"
+CPU_BASE = "quay.io/example/workbench-cpu-py312:1"
+FROM_CPU_INDEX = (
+    "RUN pip install \\\n    torch==2.13.0+cpu \\\n    torchvision==0.28.0+cpu \\\n    --index-url"
+)
+TWO = ("torch==2.13.0", "torchvision==0.28.0")
+REST = {"requirements.txt": "training-hub==0.11.2\nnumpy==2.4.1\n"}
+
+
+def _project(repository: Repository, folder: Path, wanted: Wanted | None = None) -> tuple[Adopted, Project]:
+    adopted = adopt_folder(repository, folder, wanted or Wanted(), write=True)
+    return adopted, repository.flavor(adopted.name).project
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"{LOCK}\n{FROM_CPU_INDEX} {CPU_INDEX}\n",
+        f"{FROM_CPU_INDEX}={CPU_INDEX}/\n{LOCK}\n",
+        f"ARG U={CPU_INDEX}\n{LOCK} && uv pip install torch==2.13.0+cpu torchvision==0.28.0+cpu -i $U\n",
+        f"RUN pip install torch==2.13.0+cpu torchvision==0.28.0+cpu --extra-index-url {CPU_INDEX}\n{LOCK}\n",
+        "".join(f"RUN pip install {each}+cpu -i {CPU_INDEX}\n" for each in TWO) + f"{LOCK}\n",
+    ],
+    ids=["after", "before", "argument", "extra", "twice"],
+)
+def test_an_index_of_torchs_line_alone_serves_what_the_line_names(
+    repository: Repository, tmp_path: Path, lines: str
+) -> None:
+    folder = hand_made(tmp_path, REST | {"Dockerfile": f"FROM {CPU_BASE}\n{lines}"})
+    adopted, project = _project(repository, folder)
+    (index,) = project.spec.indexes
+    assert (index.name, index.packages) == ("torch", ("torch", "torchvision"))
+    assert index.url.rstrip("/") == CPU_INDEX
+    assert (project.spec.index_url, project.spec.torch) == (None, "2.13.0")
+    assert {"torch==2.13.0+cpu", "torchvision==0.28.0+cpu"} <= set(project.dependencies)
+    lock = parse_lock((adopted.folder / "requirements-torch.txt").read_text(encoding="utf-8"))
+    assert lock.versions() == {"torch": "2.13.0+cpu", "torchvision": "0.28.0+cpu"}
+    assert adopted.placed("not kept") == ()
+
+
+def test_the_line_that_names_the_version_is_where_it_is_said(repository: Repository, tmp_path: Path) -> None:
+    folder = hand_made(
+        tmp_path, REST | {"Dockerfile": f"FROM {CPU_BASE}\n{LOCK}\n{FROM_CPU_INDEX} {CPU_INDEX}\n"}
+    )
+    origins = {each.key: each.where for each in _project(repository, folder)[0].origins}
+    assert origins["torch"] == "Dockerfile, line 4"
+
+
+def test_a_line_without_a_version_is_named_in_the_error_that_asks_for_it(
+    repository: Repository, tmp_path: Path
+) -> None:
+    lines = f"{LOCK}\nRUN pip install \\\n    torch --index-url {CPU_INDEX}\n"
+    folder = hand_made(tmp_path, REST | {"Dockerfile": f"FROM {CPU_BASE}\n{lines}"})
+    with pytest.raises(SpecError) as asked:
+        _project(repository, folder)
+    assert f"torch (Dockerfile, line 4 installs torch from {CPU_INDEX}" in asked.value.reason
+    assert asked.value.solution == "Give what is missing: --torch 2.11.0"
+    assert _project(repository, folder, Wanted(torch="2.13.0"))[1].spec.indexes[0].packages == ("torch",)
+
+
+def test_an_index_that_every_install_names_is_the_index_of_everything(
+    repository: Repository, tmp_path: Path
+) -> None:
+    lines = f"RUN pip install -U pip\nRUN pip install -i {CPU_INDEX} torch==2.13.0+cpu training-hub==0.11.2\n"
+    folder = hand_made(tmp_path, {"Dockerfile": f"FROM {CPU_BASE}\n{lines}"})
+    adopted, project = _project(repository, folder)
+    assert (project.spec.index_url, project.spec.indexes) == (CPU_INDEX, ())
+    assert adopted.placed("not kept") == ()
+
+
+def test_a_further_index_whose_packages_are_not_told_is_refused_with_its_line(
+    repository: Repository, tmp_path: Path
+) -> None:
+    lines = f"{LOCK}\nRUN pip install einops --extra-index-url {CPU_INDEX}\n"
+    folder = hand_made(tmp_path, MINIMAL | {"Dockerfile": f"FROM {BASE}\n{lines}"})
+    assert f"line 3 installs einops from {CPU_INDEX}" in _not_kept(repository, folder)["Dockerfile", 3]
+
+
+def test_local_versions_come_from_the_only_index_that_can_have_them(
+    repository: Repository, tmp_path: Path
+) -> None:
+    lock = f"--extra-index-url {CPU_INDEX}\ntorch==2.13.0+cpu\ntraining-hub==0.11.2\n"
+    files = {"Dockerfile": f"FROM {CPU_BASE}\n{LOCK}\n", "requirements.txt": lock}
+    adopted, project = _project(repository, hand_made(tmp_path, files))
+    (index,) = project.spec.indexes
+    assert (index.url, index.packages, project.spec.index_url) == (CPU_INDEX, ("torch",), None)
+    made = read_lock(adopted.folder)
+    assert made is not None
+    assert "torch" not in made.versions()

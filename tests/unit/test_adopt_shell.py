@@ -86,7 +86,7 @@ UPGRADED = ("pip>=26.1.2", "setuptools>=80")
         ("uv pip install -r a.txt --upgrade-package='setuptools>=80'", "install", ("setuptools>=80",)),
         ("pip install --target /opt/tools 'pip>=26.1.2'", "refused", None),
         ("pip install 'einops>=0.8' trl", "requirements", ("einops>=0.8", "trl")),
-        ("pip install --index-url https://x.example.com/ trl", "refused", None),
+        ("pip install --index-url https://x.example.com/ trl", "requirements", ("trl",)),
         ("pip install git+https://git.example.com/x", "refused", None),
         ("pip uninstall -y torchvision", "refused", None),
         ("curl -O https://x.example.com/y", "refused", None),

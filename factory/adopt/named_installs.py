@@ -1,0 +1,200 @@
+"""Packages that a Dockerfile installs by name, and the indexes that serve those alone."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from factory.adopt.commands import TOOLS, expanded, requirements_of
+from factory.adopt.dockerfile import Dockerfile, Step, shell_text
+from factory.adopt.further import FurtherLock
+from factory.adopt.old_lock import Named, OldLock
+from factory.adopt.pairs import read_pairs
+from factory.check.installs import operands, pip_call
+from factory.dockerfile.shell import commands
+from factory.dockerfile.stages import expand
+from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
+from factory.index.credentials import shown
+from factory.lock.lockfile import Pin
+
+INDEX_VARIABLES = frozenset({"PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"})
+"""The variables that name the index of every install."""
+_INDEX_OPTIONS = frozenset({"-i", "--index-url", "--default-index"})
+_EXTRA_OPTIONS = frozenset({"--extra-index-url", "--index"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedInstall:
+    """A call of pip, or of uv's pip: what it names, and the index that it names itself.
+
+    ``index`` is None if it names none, and ``is_extra`` whether it comes beside the usual one. ``has_files``
+    is whether it installs requirements files. ``where`` is the file and the line of the call.
+    """
+
+    requirements: tuple[Requirement, ...]
+    index: str | None
+    is_extra: bool
+    has_files: bool
+    where: str
+
+    def exact(self, package: str) -> str | None:
+        """Return the one version that it names of a package, None if it names none."""
+        found = (each for each in self.requirements if canonicalize_name(each.name) == package)
+        return next((version for each in found if (version := _exact(each)) is not None), None)
+
+
+def read_named_installs(dockerfile: Dockerfile | None) -> tuple[NamedInstall, ...]:
+    """Read every call of pip in a Dockerfile that installs something."""
+    steps = dockerfile.steps if dockerfile else ()
+    return tuple(found for step in steps if step.name == "RUN" for found in read_calls(step))
+
+
+def own_indexes(
+    installs: Sequence[NamedInstall], main: Iterable[str], lock: OldLock | None, taken: Iterable[FurtherLock]
+) -> tuple[FurtherLock, ...]:
+    """Return the indexes that serve named packages alone, with what is pinned of these.
+
+    An index that every install names is the main one. One beside the main one (``--extra-index-url``) is
+    told only by local versions, such as 2.13.0+cpu, which the public index has none of.
+
+    Args:
+        installs: the calls of pip.
+        main: the addresses of the index of everything else.
+        lock: the folder's lock.
+        taken: the indexes that are known already.
+    """
+    known = {index_key(url) for url in main}
+    candidates = [each for each in installs if _is_alone(each) and index_key(each.index) not in known]
+    others = [each for each in installs if each not in candidates and not _is_of_tools(each)]
+    is_everything = len({index_key(each.index) for each in candidates}) == 1
+    if is_everything and not others and (lock is None or not lock.pins):
+        return ()
+    found: dict[str, list[NamedInstall]] = {}
+    for each in candidates:
+        if (key := index_key(each.index)) is not None:
+            found.setdefault(key, []).append(each)
+    owned = {package for each in taken for package in each.index.packages}
+    names = {MAIN_INDEX, *(each.index.name for each in taken)}
+    result: list[FurtherLock] = []
+    for calls in found.values():
+        url = shown(calls[0].index or "")
+        packages = dict.fromkeys(
+            name
+            for each in calls
+            for item in each.requirements
+            if (name := canonicalize_name(item.name)) not in owned
+        )
+        if packages:
+            index = FurtherIndex(name=_name(packages, names), url=url, packages=tuple(packages))
+            owned |= set(packages)
+            names.add(index.name)
+            result.append(FurtherLock(lock=_pinned(calls, url), index=index))
+    return tuple(result)
+
+
+def index_key(url: str | None) -> str | None:
+    """Return what two addresses of one index have in common, None for one that cannot be parsed."""
+    try:
+        return None if url is None else shown(url).rstrip("/")
+    except ValueError:
+        return None
+
+
+def unversioned(installs: Iterable[NamedInstall], package: str) -> Named | None:
+    """Return the call that installs a package and names no one version of it, with what it names."""
+    for each in installs:
+        for item in each.requirements:
+            if canonicalize_name(item.name) == package and _exact(item) is None:
+                known = index_key(each.index)
+                said = f"installs {item}" + (f" from {known}" if known else "")
+                return Named(value=f"{said}, which is no one version", where=each.where)
+    return None
+
+
+def _is_of_tools(install: NamedInstall) -> bool:
+    """Whether a call installs tools alone, from wherever they come."""
+    names = {canonicalize_name(item.name) for item in install.requirements}
+    return bool(names) and names <= TOOLS and not install.has_files
+
+
+def _is_alone(install: NamedInstall) -> bool:
+    """Whether the index of a call serves what the call names and nothing else."""
+    if install.index is None or install.has_files or not install.requirements:
+        return False
+    return not install.is_extra or all("+" in (_exact(item) or "") for item in install.requirements)
+
+
+def read_calls(step: Step) -> Iterator[NamedInstall]:
+    """Yield the calls of pip in a RUN instruction that install something."""
+    for command in commands(shell_text(step)):
+        call = pip_call(command)
+        if call is None or call.verb != "install":
+            continue
+        arguments = expanded(call.arguments, step.variables)
+        _, files = operands(arguments[arguments.index(call.verb) + 1 :])
+        index, extra = _value(arguments, _INDEX_OPTIONS), _value(arguments, _EXTRA_OPTIONS)
+        requirements = requirements_of(arguments, call.verb)
+        first = call.packages[0] if call.packages else (index or extra or "")
+        yield NamedInstall(
+            requirements=requirements,
+            index=index or extra,
+            is_extra=index is None and extra is not None,
+            has_files=bool(files),
+            where=f"{step.path}, line {_line(step, first)}",
+        )
+
+
+def _value(arguments: Sequence[str], options: frozenset[str]) -> str | None:
+    for word, following in zip(arguments, (*arguments[1:], ""), strict=True):
+        name, has_value, value = word.partition("=")
+        if name in options:
+            return value if has_value else following
+    return None
+
+
+def _line(step: Step, word: str) -> int:
+    """The number of the line of an instruction that holds a word; of its first line if none does."""
+    return next((number for number, text in step.instruction.pieces if word and word in text), step.line)
+
+
+def _pinned(calls: Sequence[NamedInstall], url: str) -> OldLock:
+    pins: dict[str, Pin] = {}
+    places: dict[str, str] = {}
+    for each in calls:
+        for item in each.requirements:
+            name, version = canonicalize_name(item.name), _exact(item)
+            if version is not None:
+                pins[name] = Pin(
+                    line=0, text=f"{name}=={version}", name=name, version=version, marker=None, artifacts=()
+                )
+                places[name] = each.where
+    return OldLock(
+        path=calls[0].where,
+        pins=tuple(pins.values()),
+        index_urls=(Named(value=url, where=calls[0].where),),
+        asked=frozenset(pins),
+        places=places,
+    )
+
+
+def _exact(requirement: Requirement) -> str | None:
+    exact = [part.version for part in requirement.specifier if part.operator in {"==", "==="}]
+    return exact[0] if len(exact) == 1 and not exact[0].endswith(".*") else None
+
+
+def _name(packages: Iterable[str], taken: Iterable[str]) -> str:
+    """The name of an index: that of the package that it is there for."""
+    names = list(packages)
+    first = "torch" if "torch" in names else names[0]
+    plain = re.sub(r"[^a-z0-9]+", "-", first).strip("-")
+    return next(name for number in range(1, 100) if (name := plain + "-further" * (number - 1)) not in taken)
+
+
+def variable_urls(dockerfile: Dockerfile | None) -> Iterator[Named]:
+    """Yield the indexes that ENV and ARG name for every install."""
+    for step in dockerfile.steps if dockerfile else ():
+        for name, value in read_pairs(step.text) or () if step.name in {"ENV", "ARG"} else ():
+            if name in INDEX_VARIABLES and value.startswith("http"):
+                yield Named(value=expand(value, step.variables), where=f"{step.path}, line {step.line}")
