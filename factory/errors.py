@@ -198,3 +198,9 @@ class JournalError(FactoryError):
     """A change of several files was interrupted, and can be neither finished nor taken back by itself."""
 
     exit_code = 36
+
+
+class OtherBuildError(FactoryError):
+    """A package would be locked in another build, such as for another accelerator, and nobody allowed it."""
+
+    exit_code = 37

@@ -1,6 +1,6 @@
 """The spec of a hand-made folder: what is asked for, else the surest of what its files say."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
@@ -134,6 +134,8 @@ def decide(sources: Sources, wanted: Wanted) -> Decision:
     python = choice.choose("python", wanted.python, evidence.pythons(sources), check_python)
     base = choice.choose("base-image", wanted.base_image, _image(sources, downstream=False), _base_image)
     downstream = _downstream(sources, wanted, choice, accelerator, python)
+    if accelerator is not None and wanted.accelerator is None:
+        _require_build_for(sources, choice.origins["accelerator"])
     if choice.missing or not (accelerator and torch and training_hub and python and base and downstream):
         raise _missing(choice, sources)
     index_url = _index(sources, wanted, choice)
@@ -151,12 +153,7 @@ def decide(sources: Sources, wanted: Wanted) -> Decision:
             indexes=tuple(each.index for each in sources.further),
         )
     )
-    choice.notes += [
-        f"{each.lock.path} names another index, {each.index.url}: {', '.join(each.index.packages)} "
-        f"{'come' if len(each.index.packages) > 1 else 'comes'} from there and from nowhere else, as index "
-        f"{each.index.name!r} (field notes 5 and 35)"
-        for each in sources.further
-    ]
+    choice.notes += [*_builds_that_change(sources, index_url), *_of_indexes(sources)]
     if wanted.name is not None and check_name(wanted.name) != spec.derived_name:
         spec = replace(spec, name=wanted.name)
     called = sources.folder.root.name
@@ -165,6 +162,44 @@ def decide(sources: Sources, wanted: Wanted) -> Decision:
             f"the folder is called {called}, and what it holds is {spec.folder_name}: what it holds counts"
         )
     return Decision(spec=spec, origins=tuple(choice.origins.values()), notes=tuple(choice.notes))
+
+
+def _require_build_for(sources: Sources, accelerator: Origin) -> None:
+    """Refuse a folder whose torch is built for another accelerator than all the rest of it says.
+
+    Raises:
+        SpecError: it is; the option that decides is named.
+    """
+    builds = list(evidence.torch_builds(sources))
+    if builds and accelerator.value not in {each.value for each in builds}:
+        said = builds[0]
+        raise SpecError(
+            f"{accelerator.where} says {accelerator.value}, and {said.where} pins torch for {said.value}",
+            solution=f"Give the one that the image is for: --accelerator {accelerator.value} or "
+            f"--accelerator {said.value}",
+        )
+
+
+def _builds_that_change(sources: Sources, index_url: str | None) -> Iterator[str]:
+    """Say which pins no index of the flavor can have: the public one takes no local versions."""
+    pins = sources.lock.pins if sources.lock is not None and index_url is None else ()
+    local = [f"{pin.name}=={pin.version}" for pin in pins if pin.version is not None and "+" in pin.version]
+    if local:
+        yield (
+            f"{', '.join(local)}: the public index has no such builds, and `factory lock` takes no other "
+            "without --allow-other-build. Name the index that has them: --index-url for everything, or an entry "
+            "of [[tool.factory.indexes]] for these packages alone"
+        )
+
+
+def _of_indexes(sources: Sources) -> Iterator[str]:
+    """Say which packages have an index of their own, and what named it."""
+    for each in sources.further:
+        names, verb = ", ".join(each.index.packages), "come" if len(each.index.packages) > 1 else "comes"
+        yield (
+            f"{each.lock.path} names another index, {each.index.url}: {names} {verb} "
+            f"from there and from nowhere else, as index {each.index.name!r} (field notes 5 and 35)"
+        )
 
 
 def _accelerator(value: str) -> None:

@@ -56,9 +56,7 @@ def accelerators(sources: Sources) -> Iterator[Named]:
     for path in sources.folder.paths:
         if path.endswith(".repo") and (match := re.search(r"cuda|rocm|amdgpu", path)):
             yield Named(value={"amdgpu": "rocm"}.get(match[0], match[0]), where=path)
-    for local, where in _torch_locals(sources):
-        kind = "cuda" if local["cuda"] else "rocm" if local["rocm"] else "cpu"
-        yield Named(value=kind, where=where)
+    yield from torch_builds(sources)
     pin = (
         next((pin for pin in sources.lock.pins if pin.name.startswith("nvidia-")), None)
         if sources.lock
@@ -69,6 +67,13 @@ def accelerators(sources: Sources) -> Iterator[Named]:
     for url in (*_further_urls(sources), *index_urls(sources)):
         yield from _words(url.value, f"the index of {url.where}")
     yield from _words(sources.folder.root.name, "the folder's name")
+
+
+def torch_builds(sources: Sources) -> Iterator[Named]:
+    """Which accelerator torch is built for, as its local version says."""
+    for local, where in _torch_locals(sources):
+        kind = "cuda" if local["cuda"] else "rocm" if local["rocm"] else "cpu"
+        yield Named(value=kind, where=where)
 
 
 def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Named]:

@@ -9,11 +9,9 @@ from packaging.version import InvalidVersion, Version
 from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.flavor.spec import Spec
+from factory.lock.builds import FOR_GPUS
 from factory.lock.lockfile import Artifact, LockFile, Pin
 from factory.lock.narrow import fits, tag_ranks
-
-# The public index's torch for Linux is built for CUDA and brings these.
-_FOR_GPUS = ("nvidia-", "cuda-")
 
 
 def check_lock_artifacts(subject: Subject) -> Iterator[Problem]:
@@ -39,7 +37,7 @@ def _beside_index(path: str, lock: LockFile) -> Iterator[Problem]:
 
 
 def _for_gpus(path: str, lock: LockFile, relock: str) -> Iterator[Problem]:
-    found = [pin for pin in lock.pins if pin.name.startswith(_FOR_GPUS)]
+    found = [pin for pin in lock.pins if pin.name.startswith(FOR_GPUS)]
     if found:
         message = f"a CPU flavor locks {len(found)} packages for GPUs, {found[0].name} the first of them"
         solution = f"Give a CPU build of torch with --find-links, or an index that has one. {relock}"

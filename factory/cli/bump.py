@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from factory.cli.options import Invocation, common
+from factory.cli.options import Invocation, allow_other_build, common
 from factory.flavor.floor import Cap
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
@@ -36,6 +36,7 @@ from factory.upkeep.failures import failures
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Flavors at a time; default: the CPUs.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write, and say what would change.")
+@allow_other_build
 @common
 def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation: Invocation,
@@ -48,6 +49,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     allow_moves: bool,
     find_links: tuple[Path, ...],
     jobs: int | None,
+    other_builds: bool,
     dry_run: bool,
 ) -> int:
     """Raise the floor of packages, and lock again with everything else held still.
@@ -69,6 +71,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     )
     selected = repository.select(flavors)
     options = LockOptions(
+        other_builds=other_builds,
         find_links=find_links,
         public_find_links=() if find_links else folders_in_environment(os.environ),
     )

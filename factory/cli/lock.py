@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from factory.cli.options import Invocation, common
+from factory.cli.options import Invocation, allow_other_build, common
 from factory.clock import now
 from factory.flavor.repository import Flavor
 from factory.konflux.test_output import failure_line, line
@@ -53,6 +53,7 @@ from factory.sbom.kept import BillKeeper, describe_followed
     show_default=True,
     help="With --verify: text for people, or the one line that a pipeline's task gives as its TEST_OUTPUT.",
 )
+@allow_other_build
 @common
 def command(  # noqa: PLR0913 - each is an option
     invocation: Invocation,
@@ -63,6 +64,7 @@ def command(  # noqa: PLR0913 - each is an option
     upgrade_packages: tuple[str, ...],
     find_links: tuple[Path, ...],
     jobs: int | None,
+    other_builds: bool,
     dry_run: bool,
     check: bool,
     verify: bool,
@@ -87,6 +89,7 @@ def command(  # noqa: PLR0913 - each is an option
         )
     selected = invocation.repository_of(*flavors).select(flavors)
     options = LockOptions(
+        other_builds=other_builds,
         upgrade=upgrade,
         upgrade_packages=upgrade_packages,
         find_links=find_links,

@@ -44,6 +44,17 @@ class Invocation:
         return repository
 
 
+def allow_other_build(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Give a command that locks ``--allow-other-build``."""
+    return click.option(
+        "--allow-other-build",
+        "other_builds",
+        is_flag=True,
+        help="Let another build of a package take the place of the one that is locked, such as one for "
+        "another accelerator.",
+    )(command)
+
+
 def common(
     command: Callable[Concatenate[Invocation, Parameters], Result],
 ) -> Callable[..., Result]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from factory.cli.options import Invocation, common
+from factory.cli.options import Invocation, allow_other_build, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.sbom.kept import BillKeeper, describe_followed
@@ -36,6 +36,7 @@ from factory.upkeep.release import read_release
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Flavors at a time; default: the CPUs.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write, and say what would change.")
+@allow_other_build
 @common
 def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation: Invocation,
@@ -48,6 +49,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     allow_moves: bool,
     find_links: tuple[Path, ...],
     jobs: int | None,
+    other_builds: bool,
     dry_run: bool,
 ) -> int:
     """Move flavors to the next release: spec, generated files and lock, in one step or not at all.
@@ -68,6 +70,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     )
     selected = invocation.repository_of(*flavors).select(flavors)
     options = LockOptions(
+        other_builds=other_builds,
         find_links=find_links,
         public_find_links=() if find_links else folders_in_environment(os.environ),
         dry_run=dry_run,

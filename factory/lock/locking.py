@@ -15,6 +15,7 @@ from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.index.cache import cache_folder
+from factory.lock.builds import refuse_other_builds
 from factory.lock.changes import Changes, compare, compare_form
 from factory.lock.find_links import WheelFolder, open_wheel_folder, size_and_time
 from factory.lock.inputs import inputs_digest
@@ -44,6 +45,7 @@ class LockOptions:
     """How to lock. ``public_find_links`` serve flavors without an index URL, ``find_links`` all of them.
 
     ``only_told``: sizes and times that the lock before does not tell are no change, and stay untold.
+    ``other_builds``: another build may take the place of one that is locked.
     """
 
     upgrade: bool = False
@@ -52,6 +54,7 @@ class LockOptions:
     public_find_links: tuple[Path, ...] = ()
     dry_run: bool = False
     only_told: bool = False
+    other_builds: bool = False
     cache: Path = field(default_factory=cache_folder)
 
 
@@ -171,6 +174,7 @@ def lock_flavor(
         SpecError: ``pyproject.toml`` is not acceptable, or requires nothing, or something from a URL.
         IndexGapError: the index lacks something; the error holds every gap.
         ResolutionError: the requirements contradict each other.
+        OtherBuildError: a package would be locked in another build, such as for another accelerator.
         IndexAccessError: the index did not answer, or refused.
         IndexContentError: a file of the index is not what it is said to be, or its page does not stand by it.
         RedirectError: a private index sends on to a host that the spec does not name.
@@ -246,7 +250,7 @@ def make_lock(
         proving: shared by the flavors of a run, so that each page is read once; of its own where None.
 
     Raises:
-        SpecError, IndexGapError, ResolutionError: as for `lock_flavor`.
+        SpecError, IndexGapError, ResolutionError, OtherBuildError: as for `lock_flavor`.
         IndexAccessError, IndexContentError, RedirectError: as for `lock_flavor`.
         NotFoundError, ProgramError, StorageError: as for `lock_flavor`.
     """
@@ -255,12 +259,24 @@ def make_lock(
     with nullcontext(proving) if proving else open_proving() as shared:
         shared.expect(project.spec)
         pins, from_folders = _pins(asked, before, options)
+        if before is not None and not (options.other_builds or options.only_told):
+            upgraded = _rebuilt(project.spec, before, options)
+            refuse_other_builds(project.spec, before.pins, pins, upgraded=upgraded)
         pins = keep_told(pins, before, only_told=options.only_told)
         shared.prove(project.spec, pins, from_folders=from_folders)
     files = format_lock_set(
         name, project.spec, pins, inputs=inputs_digest(project), beside_index=from_folders
     )
     return NewLock(pins=pins, files=files, from_folders=from_folders)
+
+
+def _rebuilt(spec: Spec, before: LockSet, options: LockOptions) -> frozenset[str] | None:
+    """The packages that may be built again: those that are upgraded; None for all, as of another index."""
+    urls = {url.rstrip("/") for lock in before.files.values() for url in lock.index_urls}
+    wanted = {spec.url_of(name) for name in spec.index_names}
+    if options.upgrade or urls != {url.rstrip("/") for url in wanted if url is not None}:
+        return None
+    return frozenset(map(canonicalize_name, options.upgrade_packages))
 
 
 def wheel_folders(spec: Spec, options: LockOptions) -> tuple[WheelFolder, ...]:

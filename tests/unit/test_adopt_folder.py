@@ -162,6 +162,7 @@ RANGE = "[project]\nrequires-python = '>=3.11,<3.12'\n"
 ROCM = {
     "Dockerfile": "FROM quay.io/x/rocm-py312:1\n",
     "rocm.repo": "[r]\nbaseurl=https://x.example.com/rocm/el9/6.4.3/main\n",
+    "requirements.txt": "torch==2.11.0\ntraining-hub==0.9.2\n",
 }
 COMPILED = (
     "# uv pip compile --python-version 3.13 --python-platform=linux "
@@ -249,6 +250,21 @@ def test_credentials_in_an_index_url_are_left_out_and_said(tmp_path: Path, line:
     notes = _notes(folder)
     assert said in notes
     assert "s3cret" not in notes
+
+
+def test_a_torch_for_another_accelerator_is_asked_about(tmp_path: Path) -> None:
+    files = MINIMAL | {"requirements.txt": f"-i {URL}\ntorch==2.13.0+cpu\ntraining-hub==0.11.2\n"}
+    folder = hand_made(tmp_path, files)
+    with pytest.raises(SpecError) as asked:
+        _spec(folder)
+    assert "in Dockerfile says cuda, and requirements.txt, line 2 pins torch for cpu" in asked.value.reason
+    assert "--accelerator cuda or --accelerator cpu" in asked.value.solution
+    assert _spec(folder, accelerator="cpu").folder_name == "th011-cpu-torch2130-py312"
+
+
+def test_a_build_that_the_public_index_cannot_have_is_said(tmp_path: Path) -> None:
+    notes = _notes(hand_made(tmp_path, MINIMAL | {"requirements.txt": PINS}))
+    assert "torch==2.11.0+cu130: the public index has no such builds" in notes
 
 
 def test_indexes_that_contradict_are_said(tmp_path: Path) -> None:
