@@ -187,7 +187,7 @@ def _builds_that_change(sources: Sources, index_url: str | None) -> Iterator[str
     if local:
         yield (
             f"{', '.join(local)}: the public index has no such builds, and `factory lock` takes no other "
-            "without --allow-other-build. Name the index that has them: --index-url for everything, or an entry "
+            "without --allow-other-build. Name the index that has them: --index-url for all, or an entry "
             "of [[tool.factory.indexes]] for these packages alone"
         )
 

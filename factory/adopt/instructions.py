@@ -21,7 +21,7 @@ from factory.dockerfile.instructions import read_instructions
 from factory.dockerfile.shell import commands, exec_form
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_instructions
-from factory.index.credentials import shown
+from factory.masking import shown
 
 _AS_1001 = frozenset({"1001", "1001:0", "1001:1001", "default", "${NB_USER}", "$NB_USER"})
 _STRATEGY = re.compile(r"unsafe-(?:best|first)-match")

@@ -16,8 +16,8 @@ from factory.check.installs import operands, pip_call
 from factory.dockerfile.shell import commands
 from factory.dockerfile.stages import expand
 from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
-from factory.index.credentials import shown
 from factory.lock.lockfile import Pin
+from factory.masking import shown
 
 INDEX_VARIABLES = frozenset({"PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"})
 """The variables that name the index of every install."""
