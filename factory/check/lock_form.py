@@ -89,7 +89,11 @@ def _options(path: str, lock: LockFile, relock: str) -> Iterator[Problem]:
 
 def _edited(path: str, lock: LockFile, relock: str) -> Iterator[Problem]:
     # A lock that tells nothing was not made by the factory, which the rule about stale locks says.
-    if lock.inputs is not None and not lock.as_locked:
+    if not lock.line_endings:
+        message = "its lines end as on Windows (CRLF), and the bytes are not those that `factory lock` wrote"
+        solution = f"Have git keep its line feeds (.gitattributes: `{path} -text`). {relock}"
+        yield _problem("FAC309", path, None, message, solution)
+    elif lock.inputs is not None and not lock.as_locked:
         message = "the contents are not those that `factory lock` wrote"
         yield _problem("FAC309", path, None, message, f"{relock} Changes belong into pyproject.toml.")
 

@@ -11,7 +11,7 @@ from factory.files import storage_error
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.konflux.settings import Settings
-from factory.lock.lockfile import LOCK_FILE, LockFile, Pin, parse_lock
+from factory.lock.lockfile import LOCK_FILE, LockFile, Pin, parse_lock, read_lock_text
 from factory.lock.lockset import lock_file_names
 
 
@@ -98,7 +98,7 @@ def _locks(folder: Path, names: Iterable[str]) -> tuple[dict[str, LockFile], dic
     errors: dict[str, FactoryError] = {}
     for name in names:
         try:
-            locks[name] = parse_lock((folder / name).read_text(encoding="utf-8"))
+            locks[name] = parse_lock(read_lock_text(folder / name))
         except FileNotFoundError:
             continue
         except UnicodeDecodeError:

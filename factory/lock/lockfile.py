@@ -17,7 +17,7 @@ Reading is tolerant: what a person broke is kept as it stands, for the rules to 
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from factory.errors import LockFileError
+from factory.files import read_regular
 
 LOCK_FILE = "requirements.txt"
 LOCKED_BY = "# Locked by `factory lock "
@@ -41,6 +42,12 @@ _FILE_NAME = re.compile(
     r"(?:, (?P<size>\d{1,15}) bytes)?(?:, (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ))?\s*"
 )
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+# The lines above the digest of the contents, which that does not cover: comments of the factory's own, and no
+# requirement or option.
+_HEAD = re.compile(
+    r"# Locked by `factory lock[^`\r\n]*`\. Do not edit: change pyproject\.toml and lock again\.\n"
+    r"(?:# (?:platforms|inputs|index|together|not from the index): [\x20-\x7e]*\n)*"
+)
 _HASH_OPTION = re.compile(r"\s--hash[= ].*", re.DOTALL)
 # A long option with a space or = before its value, or a short one with a space or nothing (optparse).
 _OPTION = re.compile(r"(?P<name>--[A-Za-z0-9-]+|-[A-Za-z])(?:\s*=\s*|\s*)(?P<value>.*?)\s*")
@@ -49,7 +56,7 @@ _PLAIN_PIN = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
     r"==(?P<version>[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)*(?:\+[a-z0-9]+(?:\.[a-z0-9]+)*)?)"
 )
-_TRAILING_COMMENT = re.compile(r"\s+#.*")
+_TRAILING_COMMENT = re.compile(r"(?:^|\s+)#.*", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +99,8 @@ class LockFile:
     """A lock as it stands in the folder.
 
     ``inputs`` is the digest of what it was made from (`factory.lock.inputs`), None where the file
-    does not tell; ``as_locked`` is whether the pins and options stand as they were written;
+    does not tell; ``as_locked`` is whether it is byte for byte what the factory writes for these pins, and
+    ``line_endings`` whether its lines end in line feeds alone;
     ``beside_index`` names the packages that a folder of wheels gave and the index cannot;
     ``unreadable`` holds line numbers and texts that are no requirement at all. Where a lock is of
     several files, ``index`` is the name of this one's and ``together`` the digest of all their pins.
@@ -106,6 +114,7 @@ class LockFile:
     beside_index: tuple[str, ...] = ()
     index: str | None = None
     together: str | None = None
+    line_endings: bool = True
 
     @property
     def index_urls(self) -> tuple[str, ...]:
@@ -125,11 +134,22 @@ def read_lock(folder: Path) -> LockFile | None:
     """
     path = folder / LOCK_FILE
     try:
-        return parse_lock(path.read_text(encoding="utf-8"))
+        return parse_lock(read_lock_text(path))
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
         raise LockFileError(f"{path} is not UTF-8", solution="Lock again: `factory lock`.") from error
+
+
+def read_lock_text(path: Path) -> str:
+    """Return the text of a lock file as it is, line endings included.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        UnicodeDecodeError: it is not UTF-8.
+        OSError: it is no regular file, or the file system refused.
+    """
+    return read_regular(path).decode("utf-8")
 
 
 def require_lock(folder: Path) -> LockFile:
@@ -150,11 +170,14 @@ def require_lock(folder: Path) -> LockFile:
 
 def parse_lock(text: str) -> LockFile:
     """Read a requirements file, keeping what cannot be read as ``unreadable``."""
+    written, text = text, text.replace("\r\n", "\n")
     inputs = next((match[1] for line in text.splitlines() if (match := _INPUTS.fullmatch(line))), None)
     options: list[Option] = []
     pins: list[Pin] = []
     unreadable: list[tuple[int, str]] = []
     for number, entry, comments in _entries(text):
+        if not entry:  # a comment, after a line that goes on
+            continue
         if entry.startswith("-"):
             options.append(_option(number, entry))
         elif (pin := _pin(number, entry, comments)) is not None:
@@ -163,13 +186,14 @@ def parse_lock(text: str) -> LockFile:
             unreadable.append((number, entry))
     return LockFile(
         inputs=inputs,
-        as_locked=_is_as_locked(text),
+        as_locked=_is_as_locked(written, pins, options),
         options=tuple(options),
         pins=tuple(pins),
         unreadable=tuple(unreadable),
         beside_index=named_beside_index(text),
         index=match[1] if (match := _INDEX.search(text)) else None,
         together=match[1] if (match := _TOGETHER.search(text)) else None,
+        line_endings="\r" not in written,
     )
 
 
@@ -188,14 +212,7 @@ def format_lock(
 
     ``index`` and ``together`` are for a lock of several files, as in `LockFile`.
     """
-    lines = [] if index_url is None else [f"--index-url {index_url}"]
-    lines += [""]
-    for pin in sorted(pins, key=lambda pin: pin.name):
-        artifacts = sorted(pin.artifacts, key=lambda artifact: artifact.sha256)
-        hashes = [f"    --hash=sha256:{artifact.sha256}" for artifact in artifacts]
-        lines += [" \\\n".join((f"{pin.name}=={pin.version}", *hashes))]
-        lines += [_described(artifact) for artifact in artifacts if artifact.file_name]
-    contents = "\n".join(lines) + "\n"
+    contents = _format_contents(pins, index_url)
     beside = f"# not from the index: {', '.join(sorted(beside_index))}\n" if beside_index else ""
     several = f"# index: {index}\n# together: {together}\n" if index is not None else ""
     return (
@@ -207,6 +224,17 @@ def format_lock(
         f"# contents: {_digest(contents)}\n"
         f"{contents}"
     )
+
+
+def _format_contents(pins: Iterable[Pin], index_url: str | None) -> str:
+    lines = [] if index_url is None else [f"--index-url {index_url}"]
+    lines += [""]
+    for pin in sorted(pins, key=lambda pin: pin.name):
+        artifacts = sorted(pin.artifacts, key=lambda artifact: artifact.sha256)
+        hashes = [f"    --hash=sha256:{artifact.sha256}" for artifact in artifacts]
+        lines += [" \\\n".join((f"{pin.name}=={pin.version}", *hashes))]
+        lines += [_described(artifact) for artifact in artifacts if artifact.file_name]
+    return "\n".join(lines) + "\n"
 
 
 def _described(artifact: Artifact) -> str:
@@ -223,10 +251,20 @@ def named_beside_index(text: str) -> tuple[str, ...]:
     return tuple(match[1].split(", ")) if match else ()
 
 
-def _is_as_locked(text: str) -> bool:
-    """Whether what follows the line with the digest of the contents still has that digest."""
+def _is_as_locked(text: str, pins: Sequence[Pin], options: Sequence[Option]) -> bool:
+    """Whether a text is what the factory writes for the pins and options that were read from it.
+
+    The digest of the contents shows an edit by a person. Writing the contents again shows a form that pip, uv
+    and Hermeto might read in another way than the factory, such as a hash in a comment.
+    """
     match = _CONTENTS.search(text)
-    return match is not None and match[1] == _digest(text[match.end() :])
+    if match is None or not _HEAD.fullmatch(text[: match.start()]):
+        return False
+    contents = text[match.end() :]
+    if match[1] != _digest(contents):
+        return False
+    index_url = options[0].value if options else None
+    return len(options) <= 1 and contents == _format_contents(pins, index_url)
 
 
 def _digest(contents: str) -> str:
@@ -234,7 +272,15 @@ def _digest(contents: str) -> str:
 
 
 def _entries(text: str) -> Iterator[tuple[int, str, list[str]]]:
-    """Line number, text with continuations joined, and the indented comments below, of each entry."""
+    """Line number, text with continuations joined, and the indented comments below, of each entry.
+
+    What a comment at the end of an entry says, such as a hash, is no part of it: pip and uv pass over it.
+    """
+    for number, entry, comments in _with_comments(text):
+        yield number, _TRAILING_COMMENT.sub("", entry).strip(), comments
+
+
+def _with_comments(text: str) -> Iterator[tuple[int, str, list[str]]]:
     entry: tuple[int, str, list[str]] | None = None
     continued = False
     for number, line in enumerate(text.splitlines(), start=1):
@@ -255,14 +301,14 @@ def _entries(text: str) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def _option(number: int, entry: str) -> Option:
-    match = _OPTION.fullmatch(_TRAILING_COMMENT.sub("", entry))
+    match = _OPTION.fullmatch(entry)
     if match is None:
         return Option(line=number, name=entry, value="")
     return Option(line=number, name=match["name"], value=match["value"])
 
 
 def _pin(number: int, entry: str, comments: list[str]) -> Pin | None:
-    text = _TRAILING_COMMENT.sub("", _HASH_OPTION.sub("", entry)).strip()
+    text = _HASH_OPTION.sub("", entry).strip()
     read = _read_requirement(text)
     if read is None:
         return None

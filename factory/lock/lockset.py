@@ -16,7 +16,16 @@ from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec
 from factory.lock.inputs import inputs_digest
-from factory.lock.lockfile import LOCK_FILE, LOCKED_BY, Artifact, LockFile, Pin, format_lock, parse_lock
+from factory.lock.lockfile import (
+    LOCK_FILE,
+    LOCKED_BY,
+    Artifact,
+    LockFile,
+    Pin,
+    format_lock,
+    parse_lock,
+    read_lock_text,
+)
 
 _FURTHER_FILES = "requirements-*.txt"
 
@@ -202,7 +211,7 @@ def read_lock_set(folder: Path, spec: Spec) -> LockSet | None:
     texts = {}
     for name in lock_file_names(spec):
         try:
-            texts[name] = (folder / name).read_text(encoding="utf-8")
+            texts[name] = read_lock_text(folder / name)
         except FileNotFoundError:
             continue
         except UnicodeDecodeError as error:

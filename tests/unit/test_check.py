@@ -367,11 +367,6 @@ def test_a_lock_that_is_laid_out_in_another_way_was_edited_and_no_more(
     assert _codes(flavor) == {"FAC309"}
 
 
-def test_the_line_endings_of_a_checkout_are_no_edit(flavor: Flavor) -> None:
-    (flavor.folder / LOCK).write_text(lock_text(), encoding="utf-8", newline="\r\n")
-    assert _codes(flavor) == set()
-
-
 def _built_on(flavor: Flavor, base: str) -> Path:
     """The Dockerfile with one more stage at its end, built on ``base``; its last stage is called final."""
     path = flavor.folder / "Dockerfile"
