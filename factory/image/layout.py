@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, NotRequired, TypedDict
+from typing import Any, BinaryIO, NotRequired, TypedDict
 
 from factory.documents import Size, parse_json, require_shape
 from factory.errors import ImageError
@@ -106,6 +106,8 @@ class OciLayout:
                     f"{folder} is no OCI image layout: it has no {INDEX}",
                     solution="Remove the folder, or name another, and build again.",
                 )
+            if tree.status(_BLOBS) is None:
+                raise _damaged(folder, f"it has no {_BLOBS}")
             with tree.below(_BLOBS) as blobs:
                 yield OciLayout(tree, blobs)
 
@@ -149,10 +151,7 @@ class OciLayout:
             ImageError: it is missing, or has another size or digest.
             StorageError: it is a link, or no file.
         """
-        name = _blob_name(self.folder, descriptor["digest"])
-        if self.blobs.status(name) is None:
-            raise _damaged(self.folder, f"the blob {descriptor['digest']} is missing")
-        content = self.blobs.read(name, limit=_MOST_BYTES)
+        content = self.blobs.read(self._there(descriptor["digest"]), limit=_MOST_BYTES)
         self._require(descriptor, hashlib.sha256(content).hexdigest(), len(content))
         return content
 
@@ -162,15 +161,21 @@ class OciLayout:
         Raises:
             ImageError, StorageError: as for `read`.
         """
-        name = _blob_name(self.folder, descriptor["digest"])
-        if self.blobs.status(name) is None:
-            raise _damaged(self.folder, f"the blob {descriptor['digest']} is missing")
         digest, size = hashlib.sha256(), 0
-        with self.blobs.open(name) as file:
+        with self.open_blob(descriptor["digest"]) as file:
             while data := file.read(_BUFFER_BYTES):
                 digest.update(data)
                 size += len(data)
         self._require(descriptor, digest.hexdigest(), size)
+
+    def open_blob(self, digest: str) -> BinaryIO:
+        """Open a blob to read.
+
+        Raises:
+            ImageError: it is missing.
+            StorageError: it is a link, or no file.
+        """
+        return self.blobs.open(self._there(digest))
 
     def has_blob(self, blob: LayerBlob) -> bool:
         """Return whether a blob is there, as a file of the size that it should have."""
@@ -271,6 +276,15 @@ class OciLayout:
             self.read(descriptor), shape, source=f"the blob {descriptor['digest']} of {self.folder}"
         )
 
+    def _there(self, digest: str) -> str:
+        """Return the name of a blob that is there."""
+        if _DIGEST.fullmatch(digest) is None:
+            raise _damaged(self.folder, f"{digest!r} is no SHA-256 digest")
+        name = digest.removeprefix("sha256:")
+        if self.blobs.status(name) is None:
+            raise _damaged(self.folder, f"the blob {digest} is missing")
+        return name
+
     def _require(self, descriptor: Descriptor, hexadecimal: str, size: int) -> None:
         said = descriptor["digest"]
         if f"sha256:{hexadecimal}" != said or size != descriptor["size"]:
@@ -333,12 +347,6 @@ def _require_empty(tree: Tree) -> None:
             f"{tree.root} holds something else than an OCI image layout",
             solution="Name a folder that is empty or not there yet.",
         )
-
-
-def _blob_name(folder: Path, digest: str) -> str:
-    if _DIGEST.fullmatch(digest) is None:
-        raise _damaged(folder, f"{digest!r} is no SHA-256 digest")
-    return digest.removeprefix("sha256:")
 
 
 def _damaged(folder: Path, why: str) -> ImageError:

@@ -4,18 +4,18 @@ A layout has the image compressed once, so that its digest is known before anyth
 same in every registry (OCI image-spec, image-layout.md).
 """
 
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NotRequired, TypedDict
+from typing import BinaryIO
 
-from factory.documents import T, read_json
-from factory.errors import DocumentError, ImageError, NotFoundError, RegistryError
-from factory.files import exclusive, make_output_folder, open_regular, read_regular, staged_folder
+from factory.documents import parse_json
+from factory.errors import ImageError, NotFoundError, RegistryError
+from factory.files import exclusive, make_output_folder, staged_folder
 from factory.flavor.references import PATH_COMPONENT, find_reference
 from factory.image.engine import (
     Engine,
@@ -28,15 +28,16 @@ from factory.image.engine import (
     skopeo_words,
 )
 from factory.image.labels import IMAGE_LABEL
+from factory.image.layout import Descriptor, OciLayout, name_of
+from factory.index.parallel import in_parallel
 from factory.process import run
 from factory.registry.answers import read_manifest
-from factory.registry.client import INDEXES, OCI_MANIFEST, Manifest
-from factory.registry.oci import Descriptor, ImageConfig, labels_of
+from factory.registry.client import OCI_MANIFEST, Manifest
+from factory.registry.oci import ImageConfig, labels_of
 
 LAYOUT_PREFIX = "oci:"
 # podman's options for what skopeo does by itself, whatever this machine's settings say.
 _GZIP = ("--compression-format", "gzip")
-_REFERENCE_NAME = "org.opencontainers.image.ref.name"
 _STAGED_NAME = "image"
 # Another run may be sending the same image, which takes what it takes.
 _WAIT_SECONDS = 3600.0
@@ -45,26 +46,22 @@ _PLAIN_LAYERS = (".tar", ".rootfs.diff")
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """An image in an OCI layout: the folder, and the digest of its manifest or index there."""
+    """An image in an OCI layout, as it was read: its manifest or index there, and what the two name.
+
+    ``manifests`` are those of images in it: the one, or those that its index names. ``labels`` are the
+    first one's. `verify` says whether all else is what the manifests say.
+    """
 
     folder: Path
     name: str | None
     manifest: Manifest
+    manifests: tuple[Manifest, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def operand(self) -> Operand:
         """The image as skopeo takes it."""
         return Operand.in_layout(self.folder, self.name)
-
-    @cached_property
-    def manifests(self) -> tuple[Manifest, ...]:
-        """The manifests of images in it: the one, or those that its index names."""
-        if not self.manifest.is_index:
-            return (self.manifest,)
-        return tuple(
-            _manifest(self.folder, item["digest"], item.get("mediaType", OCI_MANIFEST))
-            for item in self.manifest.document.get("manifests") or ()
-        )
 
     @property
     def blobs(self) -> dict[str, int]:
@@ -75,12 +72,20 @@ class Layout:
         """Open a configuration or a layer to read.
 
         Raises:
-            ImageError: it is not there, or no file.
+            ImageError, StorageError: it is not there, a link, or no file.
         """
-        try:
-            return open_regular(_blob(self.folder, digest))
-        except OSError as error:
-            raise _damaged(self.folder) from error
+        with OciLayout.opened(self.folder) as layout:
+            return layout.open_blob(digest)
+
+    def verify(self) -> None:
+        """Check that each configuration and layer has the digest and the size that its manifest says.
+
+        Raises:
+            ImageError, StorageError: one has not, is missing, a link, or no file.
+        """
+        blobs = [Descriptor(digest=digest, size=size) for digest, size in self.blobs.items()]
+        with OciLayout.opened(self.folder) as layout:
+            in_parallel(layout.verify, blobs, jobs=os.cpu_count() or 1)
 
     @property
     def is_compressed(self) -> bool:
@@ -157,12 +162,15 @@ def staged(source: Source, work: Path) -> Iterator[Staged]:
 
     Raises:
         BusyError: another run sends the same image, and does not end.
+        ImageError: a layout has something that is not what its manifest says.
         ProgramError: the engine, or skopeo, failed.
         StorageError: the file system refused.
     """
-    if source.layout is not None and source.layout.is_compressed:
-        yield Staged(layout=source.layout, own=None)
-        return
+    if source.layout is not None:
+        source.layout.verify()
+        if source.layout.is_compressed:
+            yield Staged(layout=source.layout, own=None)
+            return
     known = source.config or (source.layout.manifest.digest if source.layout else source.reference)
     folder = work / "push" / known.removeprefix("sha256:").replace("/", "_")
     layout = folder / "layout"
@@ -173,7 +181,19 @@ def staged(source: Source, work: Path) -> Iterator[Staged]:
         if not layout.exists():
             with staged_folder(layout) as temporary:
                 run(_staging(source, temporary))
-        yield Staged(layout=read_layout(layout, _STAGED_NAME), own=layout)
+        staged_layout = read_layout(layout, _STAGED_NAME)
+        if source.layout is not None and _configs(staged_layout) != _configs(source.layout):
+            shutil.rmtree(layout, ignore_errors=True)
+            raise ImageError(
+                f"{source.reference} was changed while it was compressed",
+                solution="Run the same command again, and nothing beside it that writes there.",
+            )
+        yield Staged(layout=staged_layout, own=layout)
+
+
+def _configs(layout: Layout) -> list[str | None]:
+    """Return the digests of the images' configurations, which name the layers uncompressed."""
+    return [one.config_digest for one in layout.manifests]
 
 
 def read_layout(folder: Path, name: str | None) -> Layout:
@@ -181,30 +201,38 @@ def read_layout(folder: Path, name: str | None) -> Layout:
 
     Raises:
         NotFoundError: the folder is not there, or has no such image.
-        ImageError: it is no layout, or has several images and none is named.
+        ImageError: it is no layout, has several images and none is named, or a manifest or configuration is
+            not what is said of it.
+        StorageError: something in it is a link, or no file.
     """
     if not folder.is_dir():
         raise NotFoundError(
             f"{folder} is not there", solution="Give the folder of an OCI layout: oci:FOLDER."
         )
-    entries = _json(folder, folder / "index.json", _Index).get("manifests") or []
-    named = [item for item in entries if (item.get("annotations") or {}).get(_REFERENCE_NAME) == name]
-    chosen = named if name else entries
+    with OciLayout.opened(folder) as layout:
+        entry = _chosen(layout, name)
+        manifest = _manifest(layout, entry)
+        images = [manifest]
+        if manifest.is_index:
+            images = [_manifest(layout, one) for one in layout.named(manifest.content).get("manifests") or ()]
+        config = layout.named(images[0].content).get("config") if images else None
+        labels: dict[str, str] = {}
+        if config is not None:
+            source = f"the configuration {config['digest']} of {folder}"
+            labels = labels_of(parse_json(layout.read(config), ImageConfig, source=source, error=ImageError))
+    return Layout(folder=folder, name=name, manifest=manifest, manifests=tuple(images), labels=labels)
+
+
+def _chosen(layout: OciLayout, name: str | None) -> Descriptor:
+    entries: list[Descriptor] = layout.index()["manifests"]
+    chosen = [entry for entry in entries if name_of(entry) == name] if name else entries
     if len(chosen) != 1:
-        names = sorted(
-            filter(None, ((item.get("annotations") or {}).get(_REFERENCE_NAME) for item in entries))
-        )
+        names = sorted(filter(None, map(name_of, entries)))
         raise ImageError(
-            f"{folder} has {len(chosen) or 'no'} images{f' of the name {name}' if name else ''}",
-            solution=f"Name one of them as oci:{folder}:NAME ({', '.join(names) or 'it names none'}).",
+            f"{layout.folder} has {len(chosen) or 'no'} images{f' of the name {name}' if name else ''}",
+            solution=f"Name one of them as oci:{layout.folder}:NAME ({', '.join(names) or 'it names none'}).",
         )
-    (entry,) = chosen
-    media_type = entry.get("mediaType", OCI_MANIFEST)
-    return Layout(folder=folder, name=name, manifest=_manifest(folder, entry["digest"], media_type))
-
-
-class _Index(TypedDict):
-    manifests: NotRequired[list[Descriptor] | None]
+    return chosen[0]
 
 
 def _of_layout(reference: str, name: str | None) -> Source:
@@ -214,19 +242,13 @@ def _of_layout(reference: str, name: str | None) -> Source:
         (Path(path), inner) if colon and not Path(path + colon + inner).is_dir() else (None, None)
     )
     layout = read_layout(folder or Path(reference.removeprefix(LAYOUT_PREFIX)), inner_name)
-    first = next(iter(layout.manifests), None)
-    config_digest = None if first is None else first.config_digest
-    config: ImageConfig = {}
-    if config_digest is not None:
-        config = _json(layout.folder, _blob(layout.folder, config_digest), ImageConfig)
-    labels = labels_of(config)
     return Source(
         reference=reference,
-        name=name or labels.get(IMAGE_LABEL) or layout.folder.absolute().name,
+        name=name or layout.labels.get(IMAGE_LABEL) or layout.folder.absolute().name,
         size=sum(layout.blobs.values()),
         layout=layout,
-        config=None if layout.manifest.media_type in INDEXES else config_digest,
-        labels=labels,
+        config=layout.manifest.config_digest,
+        labels=layout.labels,
     )
 
 
@@ -266,34 +288,13 @@ def _staging(source: Source, folder: Path) -> tuple[Word, ...]:
     return skopeo_words("copy", "--all", "--quiet", operands=[origin, target])
 
 
-def _manifest(folder: Path, digest: str, media_type: str) -> Manifest:
+def _manifest(layout: OciLayout, descriptor: Descriptor) -> Manifest:
+    content = layout.read(descriptor)
     try:
-        content = read_regular(_blob(folder, digest))
-    except OSError as error:
-        raise _damaged(folder) from error
-    try:
-        read_manifest(content, name=digest)
+        read_manifest(content, name=f"{layout.folder}: {descriptor['digest']}")
     except RegistryError as error:
-        raise _damaged(folder) from error
-    return Manifest(media_type=media_type, content=content)
-
-
-def _blob(folder: Path, digest: str) -> Path:
-    algorithm, _, hexadecimal = digest.partition(":")
-    if not (algorithm.isalnum() and hexadecimal.isalnum()):
-        raise _damaged(folder)
-    return folder / "blobs" / algorithm / hexadecimal
-
-
-def _json(folder: Path, path: Path, shape: type[T]) -> T:
-    try:
-        return read_json(path, shape)
-    except (OSError, DocumentError) as error:
-        raise _damaged(folder) from error
-
-
-def _damaged(folder: Path) -> ImageError:
-    return ImageError(
-        f"{folder} is no OCI layout that can be read",
-        solution="Write it again: `factory build --layout`, or `skopeo copy … oci:FOLDER`.",
-    )
+        raise ImageError(
+            f"{layout.folder} is no OCI layout that can be read: {error.reason}",
+            solution="Write it again: `factory build --layout`, or `skopeo copy … oci:FOLDER`.",
+        ) from error
+    return Manifest(media_type=descriptor.get("mediaType", OCI_MANIFEST), content=content)

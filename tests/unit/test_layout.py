@@ -249,7 +249,7 @@ def test_dockerfile_is_taken_apart_at_its_layers() -> None:
     parts = take_apart(cut(DOCKERFILE))
     assert parts.builder == "builder"
     assert [(layer.name, layer.user) for layer in parts.layers] == [("accelerator", "1001"), ("rest", "1001")]
-    assert parts.layers[0].run == "umask 002 && install accelerator"
+    assert parts.layers[0].run == "umask 002 &&     install accelerator"
     assert parts.layers[1].source == "/layers/rest/"
     assert parts.layers[1].target == "/usr/share/factory/layers/rest/"
     assert parts.below is not None
