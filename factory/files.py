@@ -92,6 +92,12 @@ def require_regular(descriptor: int, path: Path) -> BinaryIO:
     return cast("BinaryIO", os.fdopen(descriptor, "rb"))
 
 
+def room_beside(descriptor: int) -> int:
+    """Return nine tenths of what is free on the file system of an open file, in bytes."""
+    found = os.fstatvfs(descriptor)
+    return found.f_bavail * found.f_frsize * 9 // 10
+
+
 def read_descriptor(file: BinaryIO, path: Path, *, limit: int) -> bytes:
     """Return what is left in an open file.
 

@@ -67,11 +67,11 @@ def _fetch(client: IndexClient, one: Located, folder: Path, progress: Progress) 
 
 def _receive(client: IndexClient, one: Located, partial: Partial) -> bool:
     resumed = partial.received > 0
-    there = client.fetch(one.url, partial, size=one.size)
+    there = client.fetch(one.url, partial, size=one.size, max_bytes=one.wanted.size)
     if there and resumed and partial.sha256 != one.wanted.sha256:
         # The first part is from an earlier run, and of something else: once more, from nothing.
         partial.restart()
-        there = client.fetch(one.url, partial, size=one.size)
+        there = client.fetch(one.url, partial, size=one.size, max_bytes=one.wanted.size)
     return there
 
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from factory.console import Progress
 from factory.errors import PrefetchError
-from factory.files import TEMPORARY_SUFFIX, storage_error
+from factory.files import TEMPORARY_SUFFIX, room_beside, storage_error
 from factory.hermetic.layout import FILE_MODE
 from factory.process import Stop
 
@@ -71,6 +71,10 @@ class Partial:
     def sha256(self) -> str:
         """The digest of what is there, in hex."""
         return self._hash.hexdigest()
+
+    def room(self) -> int:
+        """How many more bytes fit."""
+        return room_beside(self._file.fileno())
 
     def expect(self, total: int) -> None:
         """The whole file has so many bytes, as the server says."""

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
@@ -25,7 +25,7 @@ _ACCEPTED_OPTIONS = frozenset({"--index-url", "-i", "--require-hashes", "--trust
 class Wanted:
     """One locked artifact, and the name of the one index that it comes from.
 
-    ``file_name`` is None where the lock does not tell it.
+    ``file_name`` and ``size``, its bytes, are None where the lock does not tell them.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Wanted:
     sha256: str
     file_name: str | None
     index: str = MAIN_INDEX
+    size: int | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:
@@ -140,6 +141,7 @@ def _wanted(locks: LockSet, spec: Spec) -> Iterator[Wanted]:
                     sha256=artifact.sha256,
                     file_name=artifact.file_name,
                     index=spec.index_of(pin.name),
+                    size=artifact.size,
                 )
 
 

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from factory.documents import MAX_BYTES
 from factory.errors import IndexAccessError, IndexContentError
 from factory.flavor.spec import Spec
+from factory.http.bounded import max_download
 from factory.index.cache import MetadataCache
 from factory.index.configured import public_index_url
 from factory.index.credentials import read_logins
@@ -58,6 +59,7 @@ class IndexClient:
 
     Raises:
         IndexAccessError: ``.netrc`` or uv's configuration cannot be read.
+        SpecError: ``FACTORY_MAX_DOWNLOAD`` is not a size.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class IndexClient:
             connections=connections,
             patience=patience or Patience(),
             redirect_hosts=frozenset(redirect_hosts),
+            max_download=max_download(environment),
             stop=self.stop,
         )
 
@@ -128,19 +131,21 @@ class IndexClient:
             keep=keep or every,
         )
 
-    def fetch(self, url: str, sink: Sink, *, size: int | None = None) -> bool:
+    def fetch(self, url: str, sink: Sink, *, size: int | None = None, max_bytes: int | None = None) -> bool:
         """Bring a file into the sink, from where the sink stands; False where it is not there.
 
         A dropped connection is resumed by a range request (RFC 9110) where the server knows them.
-        With a ``size``, which the index's page told, a file of another is stopped early.
+        With a ``size``, which the index's page told, a file of another is stopped early; one that is larger
+        than ``max_bytes``, which the lock has, as well. Without both, the most is what the environment's
+        ``FACTORY_MAX_DOWNLOAD`` and the disk allow.
 
         Raises:
             IndexAccessError: the server refused, failed, or did not answer.
-            IndexContentError: the file is larger or smaller than the page says.
+            IndexContentError: the file is larger or smaller than the page says, or larger than it may be.
             RedirectError: the server sends on to a host that is not named.
             ProgramError: the work was stopped.
         """
-        return receive(self._transport, url, sink, size=size)
+        return receive(self._transport, url, sink, size=size, max_bytes=max_bytes)
 
     def metadata(self, file: IndexFile) -> Metadata:
         """The core metadata of a file: as the index serves it (PEP 658, PEP 714), else out of the wheel.

@@ -6,6 +6,7 @@ from typing import Protocol
 import httpx
 
 from factory.errors import IndexContentError
+from factory.http.bounded import MAX_DOWNLOAD_VARIABLE, Allowance
 from factory.index.patience import Again, Deadline, Pace, patiently
 from factory.index.transport import Transport
 from factory.masking import shown
@@ -21,6 +22,9 @@ class Sink(Protocol):
     def received(self) -> int:
         """Bytes that are there, from the start of the file."""
 
+    def room(self) -> int:
+        """How many more bytes fit where it is written, without filling the disk."""
+
     def expect(self, total: int) -> None:
         """The whole file has so many bytes, as the server says."""
 
@@ -31,7 +35,9 @@ class Sink(Protocol):
         """The next bytes."""
 
 
-def receive(transport: Transport, url: str, sink: Sink, *, size: int | None) -> bool:
+def receive(
+    transport: Transport, url: str, sink: Sink, *, size: int | None, max_bytes: int | None = None
+) -> bool:
     """Bring a file into the sink, from where the sink stands; False where it is not there.
 
     Args:
@@ -39,24 +45,41 @@ def receive(transport: Transport, url: str, sink: Sink, *, size: int | None) -> 
         url: where it is.
         sink: what takes it.
         size: its bytes where the index says so; a file of another size is stopped as soon as that shows.
+        max_bytes: its bytes as the lock has them. Without both, what ``FACTORY_MAX_DOWNLOAD`` and the disk
+            allow.
 
     Raises:
         IndexAccessError: the server refused, failed, or did not answer.
-        IndexContentError: the file is larger or smaller than the index says.
+        IndexContentError: the file is larger or smaller than the index says, or larger than the lock says or
+            the machine allows.
         RedirectError: the server sends on to a host that is not named.
         ProgramError: the work was stopped.
     """
+    allowance = _allowance(transport, url, sink, size, max_bytes)
     return patiently(
         url,
-        lambda: _try(transport, url, sink, size),
+        lambda: _try(transport, url, sink, allowance),
         patience=transport.patience,
         stop=transport.stop,
         received=lambda: sink.received,
     )
 
 
-def _try(transport: Transport, url: str, sink: Sink, size: int | None) -> bool | Again:
+def _allowance(
+    transport: Transport, url: str, sink: Sink, size: int | None, max_bytes: int | None
+) -> Allowance:
+    most, reason = max_bytes or 0, "the lock says"
+    if max_bytes is None:
+        most, reason = min(
+            (transport.max_download, f"{MAX_DOWNLOAD_VARIABLE} allows"),
+            (sink.received + sink.room(), "the disk has room for"),
+        )
+    return Allowance(name=shown(url), error=IndexContentError, size=size, max_bytes=most, reason=reason)
+
+
+def _try(transport: Transport, url: str, sink: Sink, allowance: Allowance) -> bool | Again:
     start = sink.received
+    # As it is on the server: what is unpacked on the way has another digest.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with transport.opened(url, headers, Deadline(transport.patience.begin_seconds)) as response:
         ranges = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -76,28 +99,15 @@ def _try(transport: Transport, url: str, sink: Sink, size: int | None) -> bool |
             sink.restart()
         if (length := response.headers.get("Content-Length", "")).isdecimal():
             total = sink.received + int(length)
-            _check_size(url, total, size)
+            allowance.announced(total)
             sink.expect(total)
-        _take(response, sink, Pace(transport.patience), size)
+        _take(response, sink, Pace(transport.patience), allowance)
     return True
 
 
-def _take(response: httpx.Response, sink: Sink, pace: Pace, size: int | None) -> None:
+def _take(response: httpx.Response, sink: Sink, pace: Pace, allowance: Allowance) -> None:
     for chunk in response.iter_raw():
-        if size is not None and sink.received + len(chunk) > size:
-            _check_size(str(response.url), sink.received + len(chunk), size)
+        allowance.reached(sink.received + len(chunk))
+        allowance.take(len(chunk))
         sink.write(chunk)
         pace.took(len(chunk))
-
-
-def _check_size(url: str, total: int, size: int | None) -> None:
-    if size is not None and total != size:
-        if total > size:
-            raise IndexContentError(
-                f"{shown(url)} is larger than the index says: {total:,} bytes or more, not {size:,}",
-                solution="Do not use that file until the owners of the index have said why.",
-            )
-        raise IndexContentError(
-            f"{shown(url)} is cut short: it has {total:,} bytes, and the index says {size:,}",
-            solution="Ask the owners of the index to push the file again.",
-        )

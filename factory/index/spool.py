@@ -5,6 +5,8 @@ import tempfile
 from types import TracebackType
 from typing import IO, Self
 
+from factory.files import room_beside
+
 
 class Spool:
     """A sink for `factory.index.client.IndexClient.fetch`; a context manager that opens and closes it."""
@@ -37,6 +39,10 @@ class Spool:
     def sha256(self) -> str:
         """The digest of what is there, in hex."""
         return self._hash.hexdigest()
+
+    def room(self) -> int:
+        """How many more bytes fit."""
+        return room_beside(self._file.fileno())
 
     def expect(self, total: int) -> None:
         """The whole file has so many bytes: nobody asks here."""

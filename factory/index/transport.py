@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from factory.errors import IndexAccessError, IndexContentError
+from factory.http.bounded import accepted, read_body
 from factory.http.origins import same_origin
 from factory.index.connections import open_client
 from factory.index.credentials import Logins, login_variables
@@ -48,6 +49,7 @@ class Transport:
         connections: how many at a time.
         patience: timeouts and retries.
         redirect_hosts: hosts, beside its own, that a server may send a request on to.
+        max_download: the most bytes of a file whose size nobody gives.
         stop: ends what is waited for.
     """
 
@@ -59,8 +61,10 @@ class Transport:
         connections: int,
         patience: Patience,
         redirect_hosts: frozenset[str],
+        max_download: int,
         stop: Stop,
     ) -> None:
+        self.max_download = max_download
         self.patience = patience
         self.stop = stop
         self._logins = logins
@@ -87,7 +91,7 @@ class Transport:
         deadline = Deadline(self.patience.whole_seconds)
 
         def attempt() -> Answer | Again | None:
-            with self.opened(url, headers, deadline) as response:
+            with self.opened(url, accepted(headers), deadline) as response:
                 again, there = self.judge(response)
                 if again is not None or not there:
                     return again
@@ -203,13 +207,10 @@ def _check_port(url: str) -> None:
 
 
 def _read(response: httpx.Response, most_bytes: int, deadline: Deadline) -> bytes:
-    content = bytearray()
-    for chunk in response.iter_bytes():
-        content += chunk
-        if len(content) > most_bytes:
-            raise IndexContentError(
-                f"{shown(str(response.url))} is larger than {most_bytes:,} bytes",
-                solution="Ask the owners of the index what they serve there.",
-            )
-        deadline.check()
-    return bytes(content)
+    return read_body(
+        response,
+        name=shown(str(response.url)),
+        max_bytes=most_bytes,
+        error=IndexContentError,
+        check=deadline.check,
+    )

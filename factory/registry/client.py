@@ -18,6 +18,7 @@ import httpx
 
 from factory.documents import parse_json
 from factory.errors import RegistryError
+from factory.http.bounded import Listing
 from factory.index.parallel import in_parallel
 from factory.index.patience import Patience
 from factory.registry.answers import (
@@ -345,19 +346,19 @@ class RegistryClient:
         return True
 
     def _pages(self, path: str, key: str, *, repository: str = "", most: int = _MOST_PAGES) -> Iterable[str]:
-        for _ in range(most):
+        name = f"the list of {key} of {self._name(repository, '')}"
+        listing = Listing(name=name, error=RegistryError, max_pages=most)
+        while True:
             answer = self._transport.request("GET", path, repository=repository)
             if not self._there(answer, f"the {key} of {self._name(repository, '')}"):
                 return
-            yield from strings_of(answer, key)
+            found = strings_of(answer, key)
+            yield from found
             onward = _NEXT.search(answer.headers.get("Link", ""))
             if onward is None:
                 return
             path = urljoin(answer.url, onward[1])
-        raise RegistryError(
-            f"{self.registry.host} gives pages of {key} without an end",
-            solution="Ask the owners of the registry what stands before it.",
-        )
+            listing.turn(path, len(found))
 
     def _name(self, repository: str, reference: str) -> str:
         joint = "@" if _DIGEST.fullmatch(reference) else ":"

@@ -18,6 +18,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import httpx
 
 from factory.errors import IndexAccessError, RegistryError
+from factory.http.bounded import accepted, read_body
 from factory.http.origins import is_loopback, may_carry, origin_of, same_origin
 from factory.index.connections import open_client
 from factory.index.exchange import answer_of, interruptible
@@ -404,7 +405,7 @@ class Transport:
         built = client.build_request(
             request.method,
             request.url,
-            headers=dict(request.headers),
+            headers=accepted(request.headers),
             content=(body or None) if isinstance(body, bytes) else body(),
             timeout=httpx.Timeout(
                 self._patience.read_seconds,
@@ -511,13 +512,10 @@ def _pieces(file: BinaryIO, deadline: Deadline, stop: Stop) -> Iterator[bytes]:
 
 
 def _read(response: httpx.Response, most_bytes: int, deadline: Deadline) -> bytes:
-    content = bytearray()
-    for chunk in response.iter_bytes():
-        content += chunk
-        if len(content) > most_bytes:
-            raise RegistryError(
-                f"{shown(str(response.url))} is larger than {most_bytes:,} bytes",
-                solution="Ask the owners of the registry what it serves there.",
-            )
-        deadline.check()
-    return bytes(content)
+    return read_body(
+        response,
+        name=shown(str(response.url)),
+        max_bytes=most_bytes,
+        error=RegistryError,
+        check=deadline.check,
+    )

@@ -42,7 +42,7 @@ def find_on_page(wanted: Wanted, artifact: Artifact, page: Page) -> Found | None
 
 def _whole(client: IndexClient, file: IndexFile, artifact: Artifact) -> Found | None:
     with Spool() as spool:
-        if not client.fetch(file.url, spool, size=file.size):
+        if not client.fetch(file.url, spool, size=file.size, max_bytes=artifact.size):
             return None
         if spool.sha256 != artifact.sha256:
             raise IndexContentError(

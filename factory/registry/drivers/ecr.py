@@ -10,6 +10,7 @@ from shlex import quote
 from typing import Any
 
 from factory.errors import RegistryError
+from factory.http.bounded import Listing
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.credentials import amazon_client
 from factory.registry.declared import Registry
@@ -195,13 +196,16 @@ class EcrDriver:
         self, operation: str, key: str, arguments: Mapping[str, object] | None = None
     ) -> Iterator[dict[str, Any]]:
         token: dict[str, object] = {}
+        listing = Listing(name=f"the list of {key} of {self.client.registry.host}", error=RegistryError)
         while True:
             answer = self._call(operation, {**(arguments or {}), **token})
             if answer is None:
                 return
-            yield from answer.get(key) or ()
+            found = answer.get(key) or ()
+            yield from found
             if not answer.get("nextToken"):
                 return
+            listing.turn(str(answer["nextToken"]), len(found))
             token = {"nextToken": answer["nextToken"]}
 
     def _call(

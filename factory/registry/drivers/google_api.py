@@ -10,9 +10,10 @@ import httpx
 
 from factory.documents import parse_json, require_shape
 from factory.errors import IndexAccessError, RegistryError
+from factory.http.bounded import Listing, accepted, read_body
 from factory.http.origins import origin_or_none
 from factory.index.connections import open_client
-from factory.index.patience import Again, Patience, asked_pause, patiently
+from factory.index.patience import Again, Deadline, Patience, asked_pause, patiently
 from factory.process import governor
 from factory.registry.credentials import login_of_google
 from factory.registry.declared import Registry
@@ -23,6 +24,8 @@ _DOMAIN = ".googleapis.com"
 _ENDPOINT = f"https://artifactregistry{_DOMAIN}/"
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PAGE = 500
+# A page of 500 versions with their tags has some hundred KB.
+_MAX_BYTES = 32 << 20
 _SOLUTION = (
     "Look at the login (`gcloud auth list`) and at its role: Artifact Registry Repository Administrator "
     "creates and deletes, Reader looks."
@@ -68,6 +71,7 @@ class GoogleApi:
             RegistryError: as `get`.
         """
         token = ""
+        listing = Listing(name=f"the list of {key} of {self._host}", error=RegistryError)
         while True:
             query: dict[str, str | int] = {"pageSize": _PAGE, **({"pageToken": token} if token else {})}
             answer = self.get(path, **query) or {}
@@ -82,6 +86,7 @@ class GoogleApi:
             token = page["token"]
             if not token:
                 return
+            listing.turn(token, len(page["items"]))
 
     def post(self, path: str, body: Mapping[str, object], **query: str) -> bool:
         """Create something and wait until it is there; False where it was there already.
@@ -137,38 +142,39 @@ class GoogleApi:
     ) -> dict[str, Any] | None:
         url = f"{self.endpoint.rstrip('/')}/v1/{path}"
 
-        def attempt() -> httpx.Response | Again:
-            answer = self.client.request(
+        deadline = Deadline(_PATIENCE.whole_seconds)
+
+        def attempt() -> tuple[int, bytes] | Again:
+            with self.client.stream(
                 method,
                 url,
                 params=dict(query),
                 json=body,
-                headers={"Authorization": f"Bearer {self.token}"},
+                headers=accepted({"Authorization": f"Bearer {self.token}"}),
                 timeout=httpx.Timeout(_PATIENCE.read_seconds, connect=_PATIENCE.connect_seconds),
                 auth=httpx.Auth(),
-            )
-            if answer.status_code not in _TRANSIENT:
-                return answer
-            wait = asked_pause(answer.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
-            return Again(reason=f"answers HTTP {answer.status_code}", wait_seconds=wait)
+            ) as answer:
+                if answer.status_code not in _TRANSIENT:
+                    name = f"the answer of {self._host}"
+                    content = read_body(
+                        answer, name=name, max_bytes=_MAX_BYTES, error=RegistryError, check=deadline.check
+                    )
+                    return answer.status_code, content
+                wait = asked_pause(answer.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
+                return Again(reason=f"answers HTTP {answer.status_code}", wait_seconds=wait)
 
         try:
-            answer = patiently(url, attempt, patience=_PATIENCE, stop=governor())
+            status, content = patiently(url, attempt, patience=_PATIENCE, stop=governor(), deadline=deadline)
         except IndexAccessError as error:
             raise RegistryError(
                 error.reason, solution="Look at the network, then run the same command again."
             ) from error
-        if answer.status_code == httpx.codes.NOT_FOUND or (
-            there and answer.status_code == httpx.codes.CONFLICT
-        ):
+        if status == httpx.codes.NOT_FOUND or (there and status == httpx.codes.CONFLICT):
             return None
-        if answer.status_code != httpx.codes.OK:
-            raise self._refused(f"HTTP {answer.status_code}")
-        return self._document(answer)
-
-    def _document(self, answer: httpx.Response) -> dict[str, Any]:
+        if status != httpx.codes.OK:
+            raise self._refused(f"HTTP {status}")
         return parse_json(
-            answer.content or b"{}",
+            content or b"{}",
             dict[str, Any],
             source=f"the answer of {self._host}",
             error=RegistryError,
