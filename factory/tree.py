@@ -11,15 +11,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from factory.errors import StorageError
-from factory.files import DEFAULT_LIMIT, TEMPORARY_SUFFIX, read_descriptor, require_regular, storage_error
+from factory.files import (
+    DEFAULT_LIMIT,
+    TEMPORARY_SUFFIX,
+    acquire,
+    is_temporary,
+    read_descriptor,
+    require_regular,
+    storage_error,
+)
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a FIFO without a writer is opened at once, and then found to be none of the files read here.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CREATED = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +101,35 @@ class Tree:
             StorageError: a part of the path is missing, no folder, or a link.
         """
         descriptor = os.dup(self._descriptor)
+        reached = self.root
         try:
             for part in _parts(self.root, path):
+                reached /= part
                 try:
                     below = os.open(part, _FOLDER, dir_fd=descriptor)
                 except OSError as error:
-                    raise _refused(self.root / path, error) from error
+                    raise _refused(reached, error) from error
                 os.close(descriptor)
                 descriptor = below
             yield descriptor
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the root against other runs, and remove the files that an interrupted run left in it.
+
+        Raises:
+            BusyError: another run still holds it after half a minute.
+            StorageError: the file system refused.
+        """
+        descriptor = os.open(".", _FOLDER, dir_fd=self._descriptor)
+        try:
+            acquire(descriptor, self.root)
+            for entry in self.entries():
+                if is_temporary(Path(entry.path)) and not entry.is_folder:
+                    self.remove(entry.path)
+            yield
         finally:
             os.close(descriptor)
 
@@ -270,6 +299,34 @@ class Tree:
                 os.rename(name, new_name, src_dir_fd=source, dst_dir_fd=target)
             except OSError as error:
                 raise _refused(self.root / new, error) from error
+
+    def create(self, path: str, *, mode: int) -> BinaryIO:
+        """Create a file that is not there, to write and to read.
+
+        Raises:
+            StorageError: something is there, or the file system refused.
+        """
+        above, name = _split(self.root, path)
+        with self.folder(above) as folder:
+            try:
+                descriptor = os.open(name, _CREATED, mode, dir_fd=folder)
+                os.fchmod(descriptor, mode)
+            except OSError as error:
+                raise _refused(self.root / path, error) from error
+            return cast("BinaryIO", os.fdopen(descriptor, "r+b"))
+
+    def link(self, file: BinaryIO, path: str) -> bool:
+        """Give an open file another name in the tree; False where it cannot have one.
+
+        It is the file that is open, whatever its first name leads to meanwhile.
+        """
+        above, name = _split(self.root, path)
+        with self.folder(above) as folder:
+            try:
+                os.link(f"/proc/self/fd/{file.fileno()}", name, dst_dir_fd=folder, follow_symlinks=True)
+            except OSError:
+                return False
+        return True
 
     def remove(self, path: str) -> None:
         """Remove a file or a link (never what it leads to); nothing if there is none.

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, common
-from factory.hermetic.layout import Layout
 from factory.layers.record import every_layers
 from factory.layers.text import layers_parts
 
@@ -37,7 +36,6 @@ def command(
     """
     if dry_run and not write:
         raise click.UsageError("--dry-run goes with --write.")
-    wheels = None if prefetched is None else Layout(prefetched).artifacts
     chosen = invocation.repository_of(*flavors).select(flavors)
-    found = every_layers(chosen, write=write, wheels=wheels, dry_run=dry_run)
+    found = every_layers(chosen, write=write, prefetched=prefetched, dry_run=dry_run)
     invocation.console.result({"flavors": found}, *layers_parts(found, wrote=write))

@@ -14,7 +14,6 @@ from factory.registry.declared import Registry, read_registries
 from factory.sbom.attach import Access, attach, read_reference
 from factory.sbom.collect import Sources
 from factory.sbom.make import Form, make_bill, standing_bill
-from factory.sbom.wheels import prefetched_wheels
 from factory.sbom.write import describe_bills, write_bills
 
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
@@ -97,11 +96,10 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         raise click.UsageError("--plain-http and --tls-verify are about the registry of --attach-to.")
     repository = invocation.repository_of(*flavors)
     selected = repository.select(flavors)
-    folders = find_links if prefetched is None else (prefetched_wheels(prefetched), *find_links)
     sources = Sources(
-        find_links=folders,
-        public_find_links=() if folders else folders_in_environment(os.environ),
-        offline=prefetched is not None,
+        find_links=find_links,
+        public_find_links=() if find_links or prefetched else folders_in_environment(os.environ),
+        prefetched=prefetched,
     )
     if into_folder:
         return _write(invocation, selected, sources)

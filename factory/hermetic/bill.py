@@ -7,13 +7,12 @@ a later run knows what this one put there. Equal locks give equal bytes: no time
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TypedDict
 
 from packageurl import PackageURL
 
 from factory import __version__
-from factory.documents import read_json
+from factory.documents import parse_json
 from factory.errors import DocumentError
 from factory.hermetic.wanted import Wanted
 
@@ -44,12 +43,12 @@ def bill_of_materials(
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
-def read_bill(path: Path) -> dict[str, str]:
-    """File name to SHA-256 of what a bill of ours lists; empty for any other file, or none."""
+def read_bill(content: bytes | None) -> dict[str, str]:
+    """File name to SHA-256 of what a bill of ours lists; empty for any other document, or none."""
     try:
-        components = read_json(path, _Bill)["components"]
+        components = parse_json(content or b"", _Bill, source="the bill")["components"]
         return dict(_listed(component) for component in components)
-    except (OSError, DocumentError, ValueError, LookupError):
+    except (DocumentError, ValueError, LookupError):
         # A bill that another tool wrote, or a person changed, vouches for no file.
         return {}
 

@@ -2,26 +2,23 @@
 
 import zipfile
 from collections.abc import Iterable
-from functools import partial
-from pathlib import Path
 
 from factory.console import Progress
 from factory.errors import IndexAccessError, IndexContentError
-from factory.files import open_regular, storage_error
 from factory.hermetic.identity import wrong_identity
 from factory.hermetic.locate import Located
-from factory.hermetic.partial import Partial, partial_path
+from factory.hermetic.partial import Partial, partial_name
 from factory.hermetic.problem import Problem
-from factory.index.cache import MetadataCache
 from factory.index.client import IndexClient
 from factory.index.parallel import in_parallel
+from factory.tree import Tree
 
 # After so many downloads that failed for good, the index is taken to be down.
 _MOST_ACCESS_FAILURES = 3
 
 
 def download(
-    client: IndexClient, located: Iterable[Located], folder: Path, *, jobs: int, progress: Progress
+    client: IndexClient, located: Iterable[Located], artifacts: Tree, *, jobs: int, progress: Progress
 ) -> list[Problem]:
     """Fetch files, the largest first, and return what could not be.
 
@@ -39,7 +36,7 @@ def download(
         if len(failures) >= _MOST_ACCESS_FAILURES:
             return [Problem(kind="access", text="the rest was not tried: the index failed too often")]
         try:
-            return _fetch(client, one, folder, progress)
+            return _fetch(client, one, artifacts, progress)
         except IndexAccessError as error:
             failures.append(Problem(kind="access", text=f"{one.file_name}: {error.reason}"))
             return failures[-1:]
@@ -47,21 +44,21 @@ def download(
     return [problem for found in in_parallel(fetch, order, jobs=jobs, stop=client.stop) for problem in found]
 
 
-def _fetch(client: IndexClient, one: Located, folder: Path, progress: Progress) -> list[Problem]:
-    path = partial_path(folder, one.file_name, one.wanted.sha256)
-    with Partial(path, size=one.size, progress=progress, stop=client.stop) as receiving:
+def _fetch(client: IndexClient, one: Located, artifacts: Tree, progress: Progress) -> list[Problem]:
+    name = partial_name(one.file_name, one.wanted.sha256)
+    most = one.wanted.size or one.size or client.max_download
+    with Partial(
+        artifacts, name, size=one.size, max_bytes=most, progress=progress, stop=client.stop
+    ) as partial:
         try:
-            there = _receive(client, one, receiving)
-            problem = _judge(path, one, receiving.sha256, client.cache) if there else _gone(one)
+            there = _receive(client, one, partial)
+            problem = _judge(client, one, partial) if there else _gone(one)
         except IndexContentError as error:
             problem = Problem(kind="bytes", text=f"{one.file_name}: {error.reason}")
-    try:
         if problem is None:
-            path.replace(folder / one.file_name)
+            partial.keep_as(one.file_name)
             return []
-        path.unlink()
-    except OSError as error:
-        raise storage_error(folder / one.file_name, error) from error
+        partial.drop()
     return [problem]
 
 
@@ -75,14 +72,16 @@ def _receive(client: IndexClient, one: Located, partial: Partial) -> bool:
     return there
 
 
-def _judge(path: Path, one: Located, sha256: str, cache: MetadataCache) -> Problem | None:
-    if sha256 == one.wanted.sha256:
-        return wrong_identity(
-            partial(open_regular, path), file_name=one.file_name, sha256=sha256, cache=cache
+def _judge(client: IndexClient, one: Located, partial: Partial) -> Problem | None:
+    with partial.reopened() as file:
+        if partial.sha256 == one.wanted.sha256:
+            return wrong_identity(file, file_name=one.file_name, sha256=partial.sha256, cache=client.cache)
+        text = (
+            f"{one.file_name}: the index sent sha256:{partial.sha256}, and the lock says "
+            f"sha256:{one.wanted.sha256}"
         )
-    text = f"{one.file_name}: the index sent sha256:{sha256}, and the lock says sha256:{one.wanted.sha256}"
-    if one.file_name.endswith(".whl") and not zipfile.is_zipfile(path):
-        text += "; what it sent is no whole wheel"
+        if one.file_name.endswith(".whl") and not zipfile.is_zipfile(file):
+            text += "; what it sent is no whole wheel"
     return Problem(kind="bytes", text=text)
 
 

@@ -1,7 +1,5 @@
 """Whether an artifact is the package that its name says: a digest proves only which bytes were locked."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import BinaryIO
 
 from factory.errors import IndexContentError
@@ -9,25 +7,16 @@ from factory.hermetic.problem import Problem
 from factory.index.cache import MetadataCache
 
 
-def wrong_identity(
-    opened: Callable[[], AbstractContextManager[BinaryIO]],
-    *,
-    file_name: str,
-    sha256: str,
-    cache: MetadataCache,
-) -> Problem | None:
+def wrong_identity(file: BinaryIO, *, file_name: str, sha256: str, cache: MetadataCache) -> Problem | None:
     """What is wrong with a wheel that is to be ``file_name``; None if it is valid, or was found so before.
 
     An sdist is not opened: what it builds shows only when it is built.
 
     Args:
-        opened: opens the wheel, whatever its name is there.
+        file: the wheel, open, whatever its name is there.
         file_name: the name that it has, or will have.
         sha256: the digest of its bytes, in hex, as they were read.
-        cache: what keeps which wheels are valid, so that a second run need not open them.
-
-    Raises:
-        StorageError: the file system refused.
+        cache: what keeps which wheels are valid, so that a second run need not look into them.
     """
     if not file_name.endswith(".whl") or cache.get_checked(file_name, sha256) is not None:
         return None
@@ -35,8 +24,7 @@ def wrong_identity(
     from factory.index.wheel import check_wheel  # noqa: PLC0415
 
     try:
-        with opened() as file:
-            wheel = check_wheel(file, of=file_name)
+        wheel = check_wheel(file, of=file_name)
     except IndexContentError as error:
         return Problem(kind="package", text=error.reason)
     cache.put_checked(file_name, sha256, wheel.metadata)

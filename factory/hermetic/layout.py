@@ -1,88 +1,109 @@
-"""Where things stand in a prefetched folder, as Hermeto lays it out and Konflux mounts it."""
+"""Where things are in a prefetched folder, as Hermeto lays it out and Konflux mounts it."""
 
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.files import make_output_folder, storage_error, write_whole
+from factory.lock.prefetched import ARTIFACTS, OUTPUT
+from factory.tree import Tree
 
 MOUNT_POINT = "/cachi2"
-ARTIFACTS_IN_BUILD = f"{MOUNT_POINT}/output/deps/pip"
+ARTIFACTS_IN_BUILD = f"{MOUNT_POINT}/{ARTIFACTS}"
+BILL = f"{OUTPUT}/bom.json"
+ENVIRONMENT = "cachi2.env"
+# What newer Konflux mounts, and a build sources beside the other.
+_OTHER_ENVIRONMENT = "prefetch.env"
 # pip reads the PIP_ variables, which are all that Hermeto sets; uv reads only its own.
-_ENVIRONMENT = {
+_VARIABLES = {
     "PIP_FIND_LINKS": ARTIFACTS_IN_BUILD,
     "PIP_NO_INDEX": "true",
     "UV_FIND_LINKS": ARTIFACTS_IN_BUILD,
     "UV_NO_INDEX": "1",
     "UV_OFFLINE": "1",
 }
-# A build reads the folder as another user, whatever the umask is here.
-_FOLDER_MODE = 0o755
+# A build reads the files as another user, whatever the umask is here.
 FILE_MODE = 0o644
+_MAX_BILL_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A prefetched folder: ``root`` is what a build mounts at ``/cachi2``."""
+    """The paths in a prefetched folder: ``root`` is what a build mounts at ``/cachi2``.
+
+    They are for messages and for other programs; `factory.lock.prefetched` opens the folder.
+    """
 
     root: Path
 
     @property
     def output(self) -> Path:
         """What was fetched, and the bill of it."""
-        return self.root / "output"
+        return self.root / OUTPUT
 
     @property
     def artifacts(self) -> Path:
         """The artifacts, flat."""
-        return self.output / "deps" / "pip"
+        return self.root / ARTIFACTS
 
     @property
     def bill(self) -> Path:
         """The bill of materials, in CycloneDX JSON."""
-        return self.output / "bom.json"
+        return self.root / BILL
 
     @property
     def environment(self) -> Path:
         """What a build sources. It is there only while the folder is complete."""
-        return self.root / "cachi2.env"
+        return self.root / ENVIRONMENT
 
-    def make(self) -> None:
-        """Make the folders that are not there.
 
-        Raises:
-            StorageError: the file system refused.
-        """
-        try:
-            is_new = not self.root.is_dir()
-            make_output_folder(self.root)
-            if is_new:
-                self.root.chmod(_FOLDER_MODE)
-            for folder in (self.output, self.output / "deps", self.artifacts):
-                if not folder.is_dir():
-                    folder.mkdir()
-                    folder.chmod(_FOLDER_MODE)
-        except OSError as error:
-            raise storage_error(self.root, error) from error
+def reopen(whole: Tree) -> None:
+    """Remove the environment, since the folder is not complete, or about to be no longer.
 
-    def reopen(self) -> None:
-        """Take the environment away, since the folder is not complete, or about to be so no more.
+    Raises:
+        StorageError: the file system refused.
+    """
+    whole.remove(ENVIRONMENT)
 
-        Raises:
-            StorageError: the file system refused.
-        """
-        try:
-            self.environment.unlink(missing_ok=True)
-        except OSError as error:
-            raise storage_error(self.environment, error) from error
 
-    def complete(self, bill: bytes) -> None:
-        """Write the bill and then the environment, each only where it says something new."""
-        for path, content in ((self.bill, bill), (self.environment, environment_file())):
-            if not path.is_file() or path.read_bytes() != content:
-                write_whole(path, content)
-                path.chmod(FILE_MODE)
+def complete(whole: Tree, bill: bytes) -> None:
+    """Write the bill and then the environment, each only where it says something new.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    for path, content in ((BILL, bill), (ENVIRONMENT, environment_file())):
+        if not _is_own_file(whole, path) or whole.read(path, limit=_MAX_BILL_BYTES) != content:
+            whole.write(path, content, mode=FILE_MODE)
+
+
+def earlier_bill(whole: Tree) -> bytes | None:
+    """Return the bill that is there; None without one that is a regular file.
+
+    Raises:
+        StorageError: it cannot be read, or is larger than any.
+    """
+    return whole.read(BILL, limit=_MAX_BILL_BYTES) if _is_own_file(whole, BILL) else None
+
+
+def foreign_environment(whole: Tree) -> Path | None:
+    """Return a file that a build would source and no prefetch wrote; None if there is none.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    if whole.status(_OTHER_ENVIRONMENT) is None:
+        return None
+    if _is_own_file(whole, _OTHER_ENVIRONMENT) and whole.read(_OTHER_ENVIRONMENT) == environment_file():
+        return None
+    return whole.root / _OTHER_ENVIRONMENT
 
 
 def environment_file() -> bytes:
-    """The shell text that a build sources: no index, no network, these files."""
-    return "".join(f"export {name}={value}\n" for name, value in _ENVIRONMENT.items()).encode()
+    """Return the shell text that a build sources: no index, no network, these files."""
+    return "".join(f"export {name}={value}\n" for name, value in _VARIABLES.items()).encode()
+
+
+def _is_own_file(whole: Tree, path: str) -> bool:
+    """Whether a path is a regular file with one name: through another it may be changed later."""
+    status = whole.status(path)
+    return status is not None and stat.S_ISREG(status.st_mode) and status.st_nlink == 1

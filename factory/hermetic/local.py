@@ -5,47 +5,66 @@ import shutil
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-from factory.files import storage_error, temporary_sibling
+from factory.files import open_regular, storage_error, temporary_sibling
+from factory.hermetic.identity import wrong_identity
 from factory.hermetic.layout import FILE_MODE
-from factory.hermetic.standing import file_digest
+from factory.hermetic.problem import Problem
 from factory.hermetic.wanted import Wanted
+from factory.index.cache import MetadataCache
+from factory.lock.prefetched import digest_of
+from factory.tree import Tree
 
 _READABLE_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 def find_locally(wanted: Wanted, folders: Sequence[Path]) -> Path | None:
-    """The first file in the folders that may be the artifact by its name and is it by its bytes."""
+    """The first file in the folders that may be the artifact by its name and is it by its bytes.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
     for candidate in _candidates(wanted, folders):
-        if file_digest(candidate) == wanted.sha256:
-            return candidate
+        with _opened(candidate) as file:
+            if digest_of(file, candidate) == wanted.sha256:
+                return candidate
     return None
 
 
-def take(source: Path, destination: Path, *, sha256: str) -> bool:
-    """Link a file, or copy it where that cannot be, and rename it into place if its bytes are right.
+def take(source: Path, artifacts: Tree, wanted: Wanted, *, cache: MetadataCache) -> Problem | None:
+    """Link a file, or copy it where that cannot be, and give it its name if it is the locked artifact.
 
     Returns:
-        Whether they were: the file may have changed since it was found.
+        What is wrong with it: its bytes, which may have changed since it was found, or the package.
 
     Raises:
         StorageError: the file system refused.
     """
     # A name that nothing is ever downloaded to: a run that is killed here leaves a link to the source.
-    by_way_of = temporary_sibling(destination)
+    by_way_of = temporary_sibling(artifacts.root / source.name).name
     try:
-        if not _link(source, by_way_of):
-            shutil.copyfile(source, by_way_of)
-            by_way_of.chmod(FILE_MODE)
-        # Hashed under its new name: what is renamed is what was hashed.
-        if file_digest(by_way_of) != sha256:
-            by_way_of.unlink()
-            return False
-        by_way_of.replace(destination)
+        with _opened(source) as file:
+            if not _link(file, artifacts, by_way_of):
+                with artifacts.create(by_way_of, mode=FILE_MODE) as copy:
+                    shutil.copyfileobj(file, copy, 1 << 20)
+        # Read under its new name: what gets the name is what was read.
+        with artifacts.open(by_way_of) as file:
+            if digest_of(file, source) != wanted.sha256:
+                return Problem(kind="bytes", text=f"{source} changed while it was taken")
+            wrong = wrong_identity(file, file_name=source.name, sha256=wanted.sha256, cache=cache)
+            if wrong is not None:
+                return wrong
+            artifacts.rename(by_way_of, source.name)
+            named = artifacts.status(source.name)
+            if named is None or not os.path.samestat(named, os.fstat(file.fileno())):
+                artifacts.remove(source.name)
+                return Problem(kind="bytes", text=f"{source} was exchanged while it was taken")
     except OSError as error:
-        by_way_of.unlink(missing_ok=True)
-        raise storage_error(destination, error) from error
-    return True
+        raise storage_error(artifacts.root / source.name, error) from error
+    finally:
+        artifacts.remove(by_way_of)
+    return None
 
 
 def _candidates(wanted: Wanted, folders: Sequence[Path]) -> list[Path]:
@@ -62,12 +81,16 @@ def _candidates(wanted: Wanted, folders: Sequence[Path]) -> list[Path]:
     return [path for path in named if path.is_file()]
 
 
-def _link(source: Path, target: Path) -> bool:
-    """Make a hard link, unless the file has a mode that a build, being another user, cannot read."""
-    if source.stat().st_mode & _READABLE_BY_ALL != _READABLE_BY_ALL:
-        return False
+def _opened(path: Path) -> BinaryIO:
+    """Open a file of a folder that the user named, which may be a link in it."""
     try:
-        os.link(source.resolve(), target)
-    except OSError:
-        return False  # another file system, or a file that may not be linked: copied instead
-    return True
+        return open_regular(path)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def _link(file: BinaryIO, artifacts: Tree, name: str) -> bool:
+    """Make a hard link, unless the file has a mode that a build, being another user, cannot read."""
+    if os.fstat(file.fileno()).st_mode & _READABLE_BY_ALL != _READABLE_BY_ALL:
+        return False
+    return artifacts.link(file, name)

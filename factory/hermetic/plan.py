@@ -43,22 +43,28 @@ class Plan:
     def file_names(self) -> dict[Wanted, str]:
         """What each artifact is called in the folder when the plan has been carried out."""
         return (
-            {artifact: path.name for artifact, path in self.standing.right.items()}
+            {artifact: entry.path for artifact, entry in self.standing.right.items()}
             | {artifact: path.name for artifact, path in self.local.items()}
             | {one.wanted: one.file_name for one in self.located}
         )
 
 
-def make_plan(flavor: Flavor, wanted: tuple[Wanted, ...], standing: Standing, fetching: Fetching) -> Plan:
+def make_plan(
+    flavor: Flavor, wanted: tuple[Wanted, ...], standing: Standing, fetching: Fetching, *, folder: Path
+) -> Plan:
     """Look in the local folders, then on each artifact's own index, for what the folder has not.
+
+    ``folder`` is the artifact folder, for messages.
 
     Raises:
         PrefetchError: everything that is wrong, in one message.
         IndexAccessError: the index refused, failed or did not answer.
     """
     problems = [
-        Problem(kind="extra", text=f"{path} is not in the lock, and no prefetch of ours put it there")
-        for path in standing.extra
+        Problem(
+            kind="extra", text=f"{folder / name} is not in the lock, and no prefetch of ours put it there"
+        )
+        for name in standing.extra
     ]
     missing = [artifact for artifact in wanted if artifact not in standing.right]
     spec = flavor.project.spec

@@ -1,26 +1,26 @@
 """Prefetch: a flavor's locked artifacts in a folder from which it builds without a network."""
 
 import os
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from factory.console import Progress, Silent
-from factory.files import exclusive, is_temporary, open_regular, storage_error
+from factory.files import is_temporary
 from factory.flavor.repository import Flavor
 from factory.hermetic.bill import bill_of_materials, read_bill
 from factory.hermetic.identity import wrong_identity
-from factory.hermetic.layout import Layout
+from factory.hermetic.layout import Layout, complete, earlier_bill, foreign_environment, reopen
 from factory.hermetic.local import take
-from factory.hermetic.partial import partial_path
+from factory.hermetic.partial import partial_name
 from factory.hermetic.plan import Fetching, Plan, by_index, make_plan
 from factory.hermetic.problem import Problem, prefetch_error
-from factory.hermetic.standing import Standing, look
+from factory.hermetic.standing import Standing, is_unchanged, leftovers, look
 from factory.hermetic.wanted import Wanted, is_stale, wanted_artifacts
 from factory.index.cache import MetadataCache
 from factory.index.parallel import in_parallel
+from factory.lock.prefetched import ARTIFACTS, OUTPUT, PrefetchedFolder, make_prefetched, open_prefetched
+from factory.tree import Entry, Tree
 
 THERE = "there"
 
@@ -90,26 +90,15 @@ def prefetch_flavor(
     fetching, progress = fetching or Fetching(), progress or Silent()
     wanted = wanted_artifacts(flavor)
     layout = Layout(output.absolute())
-    layout.make()
-    with exclusive(layout.root), exclusive(layout.output):
-        standing = _look(layout, wanted, progress)
-        if not standing.is_complete(wanted):
-            # Before anything is asked: whatever the index does, a folder that is not complete says so.
-            layout.reopen()
-            _remove(standing.wrong)
-        plan = make_plan(flavor, wanted, standing, fetching)
-        _check_there(flavor, layout, standing)
-        _clear(layout.artifacts, plan)
-        problems = _take_local(layout.artifacts, plan)
-        problems += _download(flavor, layout.artifacts, plan, fetching, progress)
-        problems += _prove(layout.artifacts, plan.file_names, problems)
-        if problems:
-            layout.reopen()
-            raise prefetch_error(flavor.name, problems)
-        spec = flavor.project.spec
-        urls = {name: spec.url_of(name) for name in spec.index_names}
-        layout.complete(bill_of_materials(plan.file_names.items(), index_urls=urls))
-    return _summary(flavor, layout, plan)
+    with (
+        make_prefetched(layout.root) as folder,
+        folder.whole.exclusive(),
+        folder.whole.below(OUTPUT) as inner,
+        inner.exclusive(),
+    ):
+        run = _Run(flavor=flavor, layout=layout, folder=folder, cache=MetadataCache(None))
+        plan = run.bring(wanted, fetching, progress)
+        return run.summary(plan)
 
 
 def plan_prefetch(
@@ -118,12 +107,17 @@ def plan_prefetch(
     """What `prefetch_flavor` would do, with nothing changed; raises as it does."""
     layout = Layout(output.absolute())
     wanted = wanted_artifacts(flavor)
-    standing = _look(layout, wanted, progress or Silent())
-    plan = make_plan(flavor, wanted, standing, fetching or Fetching())
-    _check_there(flavor, layout, standing)
+    standing = Standing(right={})
+    if layout.artifacts.is_dir():
+        with open_prefetched(layout.root) as folder:
+            run = _Run(flavor=flavor, layout=layout, folder=folder, cache=MetadataCache(None))
+            standing = run.look(wanted, progress or Silent())
+            if problems := run.wrong_there(standing):
+                raise prefetch_error(flavor.name, problems)
+    plan = make_plan(flavor, wanted, standing, fetching or Fetching(), folder=layout.artifacts)
     there = [
-        Planned(artifact=path.name, source=THERE, size=path.stat().st_size)
-        for path in plan.standing.right.values()
+        Planned(artifact=entry.path, source=THERE, size=entry.status.st_size)
+        for entry in plan.standing.right.values()
     ]
     local = [
         Planned(artifact=path.name, source=str(path), size=path.stat().st_size)
@@ -133,65 +127,128 @@ def plan_prefetch(
     return tuple(sorted((*there, *local, *remote), key=lambda planned: planned.artifact))
 
 
-def _look(layout: Layout, wanted: tuple[Wanted, ...], progress: Progress) -> Standing:
-    return look(layout.artifacts, wanted, earlier=read_bill(layout.bill), progress=progress)
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One run on an open prefetched folder."""
 
+    flavor: Flavor
+    layout: Layout
+    folder: PrefetchedFolder
+    cache: MetadataCache
 
-def _check_there(flavor: Flavor, layout: Layout, standing: Standing) -> None:
-    """See that the wheels that are there are valid, whoever put them there.
+    def bring(self, wanted: tuple[Wanted, ...], fetching: Fetching, progress: Progress) -> Plan:
+        """Bring the folder to what the lock says; raises as `prefetch_flavor`."""
+        whole, artifacts = self.folder.whole, self.folder.artifacts
+        standing = self.look(wanted, progress)
+        if not standing.is_complete(wanted):
+            # Before anything is asked: whatever the index does, a folder that is not complete says so.
+            reopen(whole)
+            for name in standing.wrong:
+                artifacts.remove(name)
+        plan = make_plan(self.flavor, wanted, standing, fetching, folder=self.layout.artifacts)
+        problems = self.wrong_there(standing)
+        if not problems:
+            self._clear(plan)
+            problems = self._take_local(plan)
+            problems += _download(self.flavor, artifacts, plan, fetching, progress)
+            problems += self._prove(plan, problems)
+        if problems:
+            reopen(whole)
+            raise prefetch_error(self.flavor.name, problems)
+        spec = self.flavor.project.spec
+        urls = {name: spec.url_of(name) for name in spec.index_names}
+        complete(whole, bill_of_materials(plan.file_names.items(), index_urls=urls))
+        self.cache.trim()
+        return plan
 
-    Raises:
-        PrefetchError: one is not; the folder is not complete then.
-    """
-    cache = MetadataCache(None)
+    def look(self, wanted: tuple[Wanted, ...], progress: Progress) -> Standing:
+        """Hash what is there."""
+        earlier = read_bill(earlier_bill(self.folder.whole))
+        return look(self.folder.artifacts, wanted, earlier=earlier, progress=progress)
 
-    def check(item: tuple[Wanted, Path]) -> Problem | None:
-        wanted, path = item
-        return wrong_identity(
-            partial(open_regular, path), file_name=path.name, sha256=wanted.sha256, cache=cache
+    def wrong_there(self, standing: Standing) -> list[Problem]:
+        """Return what is wrong with files that have the right bytes, whoever put them there."""
+
+        def check(item: tuple[Wanted, Entry]) -> Problem | None:
+            wanted, entry = item
+            with self.folder.artifacts.open(entry.path) as file:
+                if not is_unchanged(entry, os.fstat(file.fileno())):
+                    return Problem(kind="bytes", text=f"{entry.path} changed while it was read")
+                return wrong_identity(file, file_name=entry.path, sha256=wanted.sha256, cache=self.cache)
+
+        found = in_parallel(check, standing.right.items(), jobs=os.cpu_count() or 1)
+        problems = [problem for problem in found if problem is not None]
+        if (path := foreign_environment(self.folder.whole)) is not None:
+            text = f"{path} is what a build sources, and no prefetch of ours put it there"
+            problems.append(Problem(kind="extra", text=text))
+        return problems
+
+    def summary(self, plan: Plan) -> Prefetched:
+        """Return what was done."""
+        names = set(plan.file_names.values())
+        entries = [entry for entry in self.folder.artifacts.entries() if entry.path in names]
+        return Prefetched(
+            flavor=self.flavor.name,
+            folder=self.layout.root,
+            artifacts=len(names),
+            size=sum(entry.status.st_size for entry in entries),
+            verified=len(plan.standing.right),
+            linked=len(plan.local),
+            fetched=len(plan.located),
+            replaced=plan.standing.wrong,
+            removed=plan.standing.superseded,
+            stale_lock=is_stale(self.flavor),
         )
 
-    found = in_parallel(check, standing.right.items(), jobs=os.cpu_count() or 1)
-    cache.trim()
-    if problems := [problem for problem in found if problem is not None]:
-        layout.reopen()
-        raise prefetch_error(flavor.name, problems)
+    def _clear(self, plan: Plan) -> None:
+        """Remove what must not stay: an earlier lock's files, and partials that nothing goes on with."""
+        artifacts = self.folder.artifacts
+        partials = {partial_name(one.file_name, one.wanted.sha256) for one in plan.located}
+        for name in (*plan.standing.superseded, *leftovers(artifacts)):
+            if name not in partials:
+                artifacts.remove(name)
 
+    def _take_local(self, plan: Plan) -> list[Problem]:
+        taken = [
+            take(source, self.folder.artifacts, wanted, cache=self.cache)
+            for wanted, source in plan.local.items()
+        ]
+        return [problem for problem in taken if problem is not None]
 
-def _clear(folder: Path, plan: Plan) -> None:
-    """Take away what must not stay: an earlier lock's files, and partials that nothing goes on with."""
-    partials = {partial_path(folder, one.file_name, one.wanted.sha256) for one in plan.located}
-    leftovers = [path for path in folder.iterdir() if is_temporary(path) and path not in partials]
-    _remove((*plan.standing.superseded, *leftovers))
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        try:
-            path.unlink()
-        except OSError as error:
-            raise storage_error(path, error) from error
-
-
-def _take_local(folder: Path, plan: Plan) -> list[Problem]:
-    if not plan.local:
-        return []
-    problems: list[Problem] = []
-    cache = MetadataCache(None)
-    for wanted, source in plan.local.items():
-        taken = folder / source.name
-        if not take(source, taken, sha256=wanted.sha256):
-            problems.append(Problem(kind="bytes", text=f"{source} changed while it was taken"))
-        elif wrong := wrong_identity(
-            partial(open_regular, taken), file_name=source.name, sha256=wanted.sha256, cache=cache
-        ):
-            problems.append(wrong)
-            _remove([taken])
-    return problems
+    def _prove(self, plan: Plan, known: list[Problem]) -> list[Problem]:
+        """See that the folder holds every locked file and nothing else, whatever happened meanwhile."""
+        found = {
+            entry.path: entry
+            for entry in self.folder.artifacts.entries()
+            if not is_temporary(Path(entry.path)) or entry.is_folder
+        }
+        wanted = set(plan.file_names.values())
+        place = self.layout.artifacts
+        problems = [
+            Problem(kind="extra", text=f"{place / name} came while it was fetched")
+            for name in found.keys() - wanted
+        ]
+        if known:
+            return problems
+        problems += [
+            Problem(kind="gone", text=f"{place / name} is not there any more")
+            for name in wanted - found.keys()
+        ]
+        verified = {entry.path: entry for entry in plan.standing.right.values()}
+        problems += [
+            Problem(kind="bytes", text=f"{place / name} changed while the rest was fetched")
+            for name, entry in found.items()
+            if not entry.is_file or (name in verified and not is_unchanged(verified[name], entry.status))
+        ]
+        here = self.folder.whole.status(ARTIFACTS)
+        with self.folder.artifacts.folder() as opened:
+            if here is None or not os.path.samestat(here, os.fstat(opened)):
+                problems.append(Problem(kind="gone", text=f"{place} is another folder now"))
+        return problems
 
 
 def _download(
-    flavor: Flavor, folder: Path, plan: Plan, fetching: Fetching, progress: Progress
+    flavor: Flavor, artifacts: Tree, plan: Plan, fetching: Fetching, progress: Progress
 ) -> list[Problem]:
     if not plan.located:
         return []
@@ -204,35 +261,5 @@ def _download(
     for index in by_index(one.wanted for one in plan.located):
         of_index = [one for one in plan.located if one.wanted.index == index]
         with client_for(spec, index, connections=fetching.jobs, patience=patience) as client:
-            problems += download(client, of_index, folder, jobs=fetching.jobs, progress=progress)
+            problems += download(client, of_index, artifacts, jobs=fetching.jobs, progress=progress)
     return problems
-
-
-def _prove(folder: Path, names: Mapping[Wanted, str], known: list[Problem]) -> list[Problem]:
-    """That the folder holds every locked file and nothing else, whatever happened meanwhile."""
-    found = {path.name for path in folder.iterdir() if not is_temporary(path)}
-    wanted = set(names.values())
-    extra = [
-        Problem(kind="extra", text=f"{folder / name} came while it was fetched") for name in found - wanted
-    ]
-    if known:
-        return extra
-    return extra + [
-        Problem(kind="gone", text=f"{folder / name} is not there any more") for name in wanted - found
-    ]
-
-
-def _summary(flavor: Flavor, layout: Layout, plan: Plan) -> Prefetched:
-    names = plan.file_names.values()
-    return Prefetched(
-        flavor=flavor.name,
-        folder=layout.root,
-        artifacts=len(names),
-        size=sum((layout.artifacts / name).stat().st_size for name in names),
-        verified=len(plan.standing.right),
-        linked=len(plan.local),
-        fetched=len(plan.located),
-        replaced=tuple(path.name for path in plan.standing.wrong),
-        removed=tuple(path.name for path in plan.standing.superseded),
-        stale_lock=is_stale(flavor),
-    )

@@ -1,6 +1,5 @@
-"""What stands in the artifact folder, byte by byte against what the lock names."""
+"""What is in the artifact folder, byte by byte against what the lock names."""
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,22 +9,24 @@ from factory.console import Progress
 from factory.files import is_temporary
 from factory.hermetic.wanted import Wanted
 from factory.index.parallel import in_parallel
+from factory.lock.prefetched import digest_of
+from factory.tree import Entry, Tree
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """What was found.
+    """What was found, by file name.
 
-    right: the wanted artifacts that are there, and the files that they are.
+    right: the wanted artifacts that are there, and the files that they are, as they were when they were read.
     wrong: files that have a wanted artifact's name, and other bytes.
     superseded: files of an earlier prefetch into this folder that the lock names no more.
-    extra: everything else.
+    extra: everything else: links, folders and devices, whatever their names.
     """
 
-    right: Mapping[Wanted, Path]
-    wrong: tuple[Path, ...]
-    superseded: tuple[Path, ...]
-    extra: tuple[Path, ...]
+    right: Mapping[Wanted, Entry]
+    wrong: tuple[str, ...] = ()
+    superseded: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
 
     def is_complete(self, wanted: Iterable[Wanted]) -> bool:
         """Whether the folder is what the lock says: every wanted artifact, and nothing else."""
@@ -33,72 +34,85 @@ class Standing:
 
 
 def look(
-    folder: Path, wanted: Iterable[Wanted], *, earlier: Mapping[str, str], progress: Progress
+    artifacts: Tree, wanted: Iterable[Wanted], *, earlier: Mapping[str, str], progress: Progress
 ) -> Standing:
-    """Hash every file in the folder, one thread for each processor.
+    """Hash every file in the folder, one thread for each processor. No link is followed.
 
     Args:
-        folder: the artifact folder; it need not be there.
+        artifacts: the artifact folder.
         wanted: what the lock names.
         earlier: file name to SHA-256 of what an earlier prefetch put there, by its bill.
         progress: told of the bytes to read and read.
+
+    Raises:
+        StorageError: a file cannot be read.
     """
-    paths = [path for path in _entries(folder) if not is_temporary(path)]
+    entries = [entry for entry in artifacts.entries() if not _is_temporary(entry)]
     # hashlib lets other threads run; the largest first, so that no processor is left alone with it.
     plain = sorted(
-        (path for path in paths if path.is_file() and not path.is_symlink()),
-        key=lambda path: path.stat().st_size,
-        reverse=True,
+        (entry for entry in entries if entry.is_file), key=lambda entry: entry.status.st_size, reverse=True
     )
-    progress.extend(sum(path.stat().st_size for path in plain))
-    digests = dict(
-        zip(
-            plain,
-            in_parallel(lambda path: _digest(path, progress), plain, jobs=os.cpu_count() or 1),
-            strict=True,
-        )
+    progress.extend(sum(entry.status.st_size for entry in plain))
+
+    def read(entry: Entry) -> tuple[str, tuple[Entry, str]]:
+        with artifacts.open(entry.path) as file:
+            found = Entry(path=entry.path, status=os.fstat(file.fileno()))
+            digest = digest_of(file, artifacts.root / entry.path)
+        progress.advance(entry.status.st_size, message=entry.path)
+        return entry.path, (found, digest)
+
+    read_files = dict(in_parallel(read, plain, jobs=os.cpu_count() or 1))
+    return _sort([entry.path for entry in entries], read_files, tuple(wanted), earlier)
+
+
+def is_unchanged(entry: Entry, now: os.stat_result | None) -> bool:
+    """Return whether a path has the file that was read, with the bytes that it had then."""
+    before = entry.status
+    return (
+        now is not None
+        and os.path.samestat(before, now)
+        and (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
     )
-    return _sort(paths, digests, tuple(wanted), earlier)
 
 
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def leftovers(artifacts: Tree) -> list[str]:
+    """Return the names of files that an interrupted run left.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    return [entry.path for entry in artifacts.entries() if _is_temporary(entry)]
 
 
-def _digest(path: Path, progress: Progress) -> str:
-    digest = file_digest(path)
-    progress.advance(path.stat().st_size, message=path.name)
-    return digest
-
-
-def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+def _is_temporary(entry: Entry) -> bool:
+    return not entry.is_folder and is_temporary(Path(entry.path))
 
 
 def _sort(
-    paths: list[Path], digests: Mapping[Path, str], wanted: tuple[Wanted, ...], earlier: Mapping[str, str]
+    names: list[str],
+    read_files: Mapping[str, tuple[Entry, str]],
+    wanted: tuple[Wanted, ...],
+    earlier: Mapping[str, str],
 ) -> Standing:
     by_digest: dict[str, list[Wanted]] = {}
     for artifact in wanted:
         by_digest.setdefault(artifact.sha256, []).append(artifact)
-    names = {artifact.file_name for artifact in wanted}
-    right: dict[Wanted, Path] = {}
+    locked = {artifact.file_name for artifact in wanted}
+    right: dict[Wanted, Entry] = {}
     wrong, superseded, extra = [], [], []
-    for path in paths:
-        digest = digests.get(path)
+    for name in names:
+        entry, digest = read_files.get(name, (None, None))
         matching = [
             artifact
             for artifact in by_digest.get(digest or "", [])
-            if artifact not in right and artifact.may_be_called(path.name)
+            if artifact not in right and artifact.may_be_called(name)
         ]
-        if matching:
-            right[matching[0]] = path
-        elif digest is not None and path.name in names:
-            wrong.append(path)
-        elif digest is not None and earlier.get(path.name) == digest:
-            superseded.append(path)
+        if matching and entry is not None:
+            right[matching[0]] = entry
+        elif digest is not None and name in locked:
+            wrong.append(name)
+        elif digest is not None and earlier.get(name) == digest:
+            superseded.append(name)
         else:
-            extra.append(path)
+            extra.append(name)
     return Standing(right=right, wrong=tuple(wrong), superseded=tuple(superseded), extra=tuple(extra))

@@ -80,6 +80,7 @@ class IndexClient:
         bare, logins = read_logins(index_url or public_index_url(environment), environment, name=name)
         self.url = bare.rstrip("/") + "/"
         self.stop = stop or governor()
+        self.max_download = max_download(environment)
         self.cache = MetadataCache(cache)
         self._transport = Transport(
             logins,
@@ -87,7 +88,7 @@ class IndexClient:
             connections=connections,
             patience=patience or Patience(),
             redirect_hosts=frozenset(redirect_hosts),
-            max_download=max_download(environment),
+            max_download=self.max_download,
             stop=self.stop,
         )
 

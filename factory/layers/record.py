@@ -61,7 +61,7 @@ class FlavorLayers:
 
 
 def every_layers(
-    flavors: Sequence[Flavor], *, write: bool, wheels: Path | None = None, dry_run: bool = False
+    flavors: Sequence[Flavor], *, write: bool, prefetched: Path | None = None, dry_run: bool = False
 ) -> tuple[FlavorLayers, ...]:
     """The layers of several flavors, chosen anew with ``write``, and then recorded in all of them or in none.
 
@@ -78,10 +78,10 @@ def every_layers(
         for flavor in flavors:
             try:
                 if write:
-                    layers, files = _chosen(flavor, wheels=wheels, dry_run=dry_run)
+                    layers, files = _chosen(flavor, prefetched=prefetched, dry_run=dry_run)
                     changes += files
                 else:
-                    layers = show_layers(flavor, wheels=wheels)
+                    layers = show_layers(flavor, prefetched=prefetched)
             except LockFileError as error:
                 if not error.not_locked or len(flavors) == 1:
                     raise
@@ -92,12 +92,12 @@ def every_layers(
     return tuple(found)
 
 
-def show_layers(flavor: Flavor, *, wheels: Path | None = None) -> FlavorLayers:
+def show_layers(flavor: Flavor, *, prefetched: Path | None = None) -> FlavorLayers:
     """The layers of a flavor as they are.
 
     Args:
         flavor: one that is locked.
-        wheels: a folder with its wheels, for the sizes of what they install.
+        prefetched: a prefetched folder, for the sizes of what its wheels install.
 
     Raises:
         SpecError, LockFileError, PrefetchError: as for `write_layers`.
@@ -106,42 +106,43 @@ def show_layers(flavor: Flavor, *, wheels: Path | None = None) -> FlavorLayers:
     locks = require_lock_set(flavor.folder, spec)
     return FlavorLayers(
         flavor=flavor.name,
-        installed=wheels is not None,
-        layers=_sized(locks, _sizes(flavor, locks, wheels), spec.package_layers),
+        installed=prefetched is not None,
+        layers=_sized(locks, _sizes(flavor, locks, prefetched), spec.package_layers),
     )
 
 
-def write_layers(flavor: Flavor, *, wheels: Path | None = None, dry_run: bool = False) -> FlavorLayers:
+def write_layers(flavor: Flavor, *, prefetched: Path | None = None, dry_run: bool = False) -> FlavorLayers:
     """Choose the layers of a flavor by the rule, record them in its ``pyproject.toml``, and render it.
 
     A package that the flavor has in a layer stays there as long as that keeps within its share.
 
     Raises:
         SpecError: ``pyproject.toml`` is not acceptable.
-        LockFileError: the flavor is not locked, or its lock tells no sizes and ``wheels`` is None.
-        PrefetchError: a wheel is not in the folder.
+        LockFileError: the flavor is not locked, or its lock tells no sizes and ``prefetched`` is None.
+        PrefetchError: a wheel is not in the folder, or is not the locked one.
+        NotFoundError: the folder is no prefetched one.
         BusyError, JournalError, StorageError: as for `Transaction.commit`; nothing was written.
     """
-    (found,) = every_layers([flavor], write=True, wheels=wheels, dry_run=dry_run)
+    (found,) = every_layers([flavor], write=True, prefetched=prefetched, dry_run=dry_run)
     return found
 
 
 def _chosen(
-    flavor: Flavor, *, wheels: Path | None, dry_run: bool
+    flavor: Flavor, *, prefetched: Path | None, dry_run: bool
 ) -> tuple[FlavorLayers, tuple[Replacement, ...]]:
     text = read_project_text(flavor.folder)
     project = parse_project(text, where=str(flavor.folder / PROJECT_FILE))
     spec = project.spec
     locks = require_lock_set(flavor.folder, spec)
-    sizes = _sizes(flavor, locks, wheels)
+    sizes = _sizes(flavor, locks, prefetched)
     stack = next(layer for layer in default_layers(spec.accelerator) if layer.name == ACCELERATOR)
     # What was recorded may rest on better sizes: it is not moved for keeping clear of a limit that it keeps.
-    share = SHARE if wheels is not None or spec.layers else _SHARE_OF_WHEELS
+    share = SHARE if prefetched is not None or spec.layers else _SHARE_OF_WHEELS
     chosen = choose_layers(sizes, stack=stack, before=spec.layers, share=share)
     differs = chosen != spec.layers
     found = FlavorLayers(
         flavor=flavor.name,
-        installed=wheels is not None,
+        installed=prefetched is not None,
         layers=_sized(locks, sizes, chosen),
         differs=differs,
         written=differs and not dry_run,
@@ -178,9 +179,9 @@ def with_layers(text: str, layers: Sequence[PackageLayer]) -> str:
     return tomlkit.dumps(document)
 
 
-def _sizes(flavor: Flavor, locks: LockSet, wheels: Path | None) -> tuple[SizedPackage, ...]:
-    if wheels is not None:
-        return installed_sizes(locks.pins, wheels)
+def _sizes(flavor: Flavor, locks: LockSet, prefetched: Path | None) -> tuple[SizedPackage, ...]:
+    if prefetched is not None:
+        return installed_sizes(locks.pins, prefetched)
     return wheel_sizes(locks.pins, flavor=flavor.name)
 
 

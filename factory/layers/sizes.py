@@ -3,24 +3,30 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from factory.errors import IndexContentError, LockFileError, PrefetchError, StorageError
-from factory.index.wheel import check_wheel_at
+from factory.errors import IndexContentError, LockFileError, PrefetchError
+from factory.index.wheel import check_wheel
 from factory.layers.choose import SizedPackage
 from factory.lock.lockfile import Artifact, Pin
+from factory.lock.prefetched import open_artifact, open_prefetched
+from factory.tree import Tree
 
 
-def installed_sizes(pins: Iterable[Pin], wheels: Path) -> tuple[SizedPackage, ...]:
-    """The bytes that each package installs, from its wheels in a folder; of several platforms the largest.
+def installed_sizes(pins: Iterable[Pin], prefetched: Path) -> tuple[SizedPackage, ...]:
+    """The bytes that each package installs, from a prefetched folder; of several platforms the largest.
 
     Raises:
-        PrefetchError: a wheel is not there, or is none.
+        NotFoundError: the folder is no prefetched one.
+        PrefetchError: a wheel is not there, is not the locked one, or is not valid.
+        StorageError: a part of the folder is a link, or cannot be read.
     """
-    return tuple(
-        SizedPackage(
-            name=pin.name, size=max((_unpacked(artifact, wheels) for artifact in pin.artifacts), default=0)
+    with open_prefetched(prefetched) as folder:
+        return tuple(
+            SizedPackage(
+                name=pin.name,
+                size=max((_unpacked(artifact, folder.artifacts) for artifact in pin.artifacts), default=0),
+            )
+            for pin in pins
         )
-        for pin in pins
-    )
 
 
 def wheel_sizes(pins: Iterable[Pin], *, flavor: str) -> tuple[SizedPackage, ...]:
@@ -43,12 +49,14 @@ def wheel_sizes(pins: Iterable[Pin], *, flavor: str) -> tuple[SizedPackage, ...]
     return tuple(found)
 
 
-def _unpacked(artifact: Artifact, wheels: Path) -> int:
-    path = wheels / (artifact.file_name or "")
-    try:
-        return check_wheel_at(path).installed_bytes
-    except (IndexContentError, StorageError) as error:
+def _unpacked(artifact: Artifact, artifacts: Tree) -> int:
+    if artifact.file_name is None:
         raise PrefetchError(
-            f"{path} cannot be read as a wheel: {error.reason}",
-            solution="Prefetch again (`factory prefetch`) and give the folder that this prints.",
-        ) from error
+            f"the lock does not name the file of sha256:{artifact.sha256}",
+            solution="Lock again (`factory lock`); versions are kept.",
+        )
+    try:
+        with open_artifact(artifacts, artifact.file_name, sha256=artifact.sha256) as file:
+            return check_wheel(file, of=artifact.file_name).installed_bytes
+    except IndexContentError as error:
+        raise PrefetchError(error.reason, solution=error.solution) from error

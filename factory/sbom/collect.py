@@ -1,7 +1,8 @@
 """From a lock to an inventory: each locked file is found by its digest, and asked for its licence."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from factory.errors import SbomError
 from factory.flavor.spec import Spec
 from factory.index.parallel import in_parallel
 from factory.lock.lockfile import Artifact
+from factory.lock.prefetched import PrefetchedFolder, open_prefetched
 from factory.sbom.inventory import File, Inventory, Package
 from factory.sbom.licences import declared_licences
 from factory.sbom.wanted import LockedFlavor, Wanted, wanted_packages
-from factory.sbom.wheels import Found, find_in_folders
+from factory.sbom.wheels import Found, find_in_folders, find_in_prefetched
 
 _SHOWN = 10
 Known = Mapping[tuple[str, str, frozenset[str]], Package]
@@ -22,14 +24,20 @@ Known = Mapping[tuple[str, str, frozenset[str]], Package]
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """Where locked files are: in folders of wheels, and then on the indexes unless ``offline``.
+    """Where locked files are: in folders of wheels, and then on the indexes.
 
+    With a ``prefetched`` folder they are there or in ``find_links``, and no index is asked.
     ``public_find_links`` serve flavors of the public index alone, as for `factory lock`.
     """
 
     find_links: tuple[Path, ...] = ()
     public_find_links: tuple[Path, ...] = ()
-    offline: bool = False
+    prefetched: Path | None = None
+
+    @property
+    def offline(self) -> bool:
+        """Whether no index is asked."""
+        return self.prefetched is not None
 
     def folders(self, spec: Spec) -> tuple[Path, ...]:
         """The folders that serve a flavor."""
@@ -97,13 +105,17 @@ def _find(
     progress.extend(len(asked))
     folders = sources.folders(spec)
 
-    def look(pair: tuple[Wanted, Artifact]) -> Found | None:
-        found = find_in_folders(*pair, folders)
-        if found is not None:
-            progress.advance(message=found.file_name)
-        return found
+    with _opened(sources.prefetched) as prefetched:
 
-    local = in_parallel(look, asked, jobs=os.cpu_count() or 1) if folders else [None] * len(asked)
+        def look(pair: tuple[Wanted, Artifact]) -> Found | None:
+            found = None if prefetched is None else find_in_prefetched(*pair, prefetched.artifacts)
+            found = found or find_in_folders(*pair, folders)
+            if found is not None:
+                progress.advance(message=found.file_name)
+            return found
+
+        jobs = os.cpu_count() or 1
+        local = in_parallel(look, asked, jobs=jobs) if folders or prefetched else [None] * len(asked)
     found = {pair[1]: one for pair, one in zip(asked, local, strict=True) if one is not None}
     absent = [pair for pair in asked if pair[1] not in found]
     on_indexes = [] if sources.offline else [pair for pair in absent if not pair[0].beside_index]
@@ -113,6 +125,15 @@ def _find(
     if missing:
         raise _not_there(flavor, missing, sources)
     return found
+
+
+@contextmanager
+def _opened(prefetched: Path | None) -> Iterator[PrefetchedFolder | None]:
+    if prefetched is None:
+        yield None
+    else:
+        with open_prefetched(prefetched) as folder:
+            yield folder
 
 
 def _find_on_indexes(

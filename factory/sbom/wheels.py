@@ -1,17 +1,18 @@
 """Wheels in folders of this machine, read only where their bytes are those of the lock."""
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
-from factory.errors import NotFoundError, SbomError
-from factory.files import storage_error
+from factory.errors import SbomError
+from factory.files import open_regular, storage_error
 from factory.index.wheel import check_wheel
 from factory.lock.lockfile import Artifact
+from factory.lock.prefetched import digest_of
 from factory.sbom.wanted import Wanted
-
-_PREFETCHED = ("output/deps/pip", "deps/pip")
+from factory.tree import Tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,19 +23,17 @@ class Found:
     metadata: bytes | None
 
 
-def prefetched_wheels(folder: Path) -> Path:
-    """Where the files lie in a prefetched folder: what a build mounts at ``/cachi2``, or its ``output``.
+def find_in_prefetched(wanted: Wanted, artifact: Artifact, artifacts: Tree) -> Found | None:
+    """A file of a package in an open prefetched folder, by its bytes; None where it has none.
 
     Raises:
-        NotFoundError: it is none.
+        SbomError, IndexContentError, StorageError: as for `find_in_folders`; it is a link.
     """
-    found = next((folder / below for below in _PREFETCHED if (folder / below).is_dir()), None)
-    if found is None:
-        raise NotFoundError(
-            f"{folder} is no prefetched folder: it holds no {_PREFETCHED[0]}",
-            solution="Give the folder that `factory prefetch FLAVOR --output DIR` wrote.",
-        )
-    return found
+    if artifact.file_name is not None:
+        named = [artifact.file_name] if artifacts.status(artifact.file_name) is not None else []
+    else:
+        named = [entry.path for entry in artifacts.entries() if wanted.may_be_called(entry.path)]
+    return _find(artifact, ((artifacts.root / name, partial(artifacts.open, name)) for name in named))
 
 
 def find_in_folders(wanted: Wanted, artifact: Artifact, folders: Iterable[Path]) -> Found | None:
@@ -45,11 +44,16 @@ def find_in_folders(wanted: Wanted, artifact: Artifact, folders: Iterable[Path])
         IndexContentError: it is not a valid wheel, or another package.
         StorageError: it cannot be read.
     """
+    paths = _candidates(wanted, artifact, folders)
+    return _find(artifact, ((path, partial(open_regular, path)) for path in paths))
+
+
+def _find(artifact: Artifact, candidates: Iterable[tuple[Path, Callable[[], BinaryIO]]]) -> Found | None:
     wrong = []
-    for path in _candidates(wanted, artifact, folders):
+    for path, opened in candidates:
         try:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            with opened() as file:
+                digest = digest_of(file, path)
                 if digest != artifact.sha256:
                     wrong.append(f"{path} has sha256:{digest}")
                 elif path.name.endswith(".whl"):
@@ -62,7 +66,7 @@ def find_in_folders(wanted: Wanted, artifact: Artifact, folders: Iterable[Path])
     if wrong and artifact.file_name is not None:
         raise SbomError(
             f"{wrong[0]}, and the lock says sha256:{artifact.sha256}",
-            solution="Do not use that file until you know where it is from; prefetch it anew.",
+            solution="Do not use that file until you know where it is from; prefetch it again.",
         )
     return None
 

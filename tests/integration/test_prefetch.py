@@ -14,7 +14,7 @@ from support.wheels import make_wheel, sha256
 
 from factory.errors import PrefetchError
 from factory.files import is_temporary
-from factory.hermetic.partial import partial_path
+from factory.hermetic.partial import partial_name
 from factory.hermetic.plan import Fetching
 from factory.hermetic.prefetch import plan_prefetch, prefetch_flavor
 
@@ -125,7 +125,7 @@ def test_a_download_never_writes_into_a_file_that_has_another_name_too(
     site.index.ranges = ranges
     site.index.fault(f"/files/{torch.name}", Fault(wrong_bytes=True))
     site.artifacts.mkdir(parents=True)
-    os.link(users, partial_path(site.artifacts, torch.name, sha256(torch)))
+    os.link(users, site.artifacts / partial_name(torch.name, sha256(torch)))
     site.fails()
     assert sha256(users) == sha256(torch)
     assert users.stat().st_mode & 0o777 == 0o664
@@ -148,7 +148,7 @@ def test_an_interrupted_download_is_gone_on_with(site: Site, *, ranges: bool) ->
     torch = site.wheels[0]
     site.index.ranges = ranges
     site.artifacts.mkdir(parents=True)
-    partial = partial_path(site.artifacts, torch.name, sha256(torch))
+    partial = site.artifacts / partial_name(torch.name, sha256(torch))
     partial.write_bytes(torch.read_bytes()[:150_000])
     progress = Counter()
     assert site.prefetch(progress=progress).fetched == 3
@@ -160,7 +160,7 @@ def test_an_interrupted_download_is_gone_on_with(site: Site, *, ranges: bool) ->
 def test_a_partial_of_something_else_is_fetched_again_from_nothing(site: Site) -> None:
     torch = site.wheels[0]
     site.artifacts.mkdir(parents=True)
-    partial_path(site.artifacts, torch.name, sha256(torch)).write_bytes(b"x" * 1000)
+    (site.artifacts / partial_name(torch.name, sha256(torch))).write_bytes(b"x" * 1000)
     (site.artifacts / ".gone-1.0-py3-none-any.whl.0123456789abcdef.factory-tmp").write_bytes(b"old")
     assert site.prefetch().fetched == 3
     assert sha256(site.artifacts / torch.name) == sha256(torch)

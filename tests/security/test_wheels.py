@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -145,7 +146,8 @@ def _locked_to(workshop: Workshop, content: bytes) -> Path:
     before = sha256(valid)
     make_odd(workshop.pushed, content)
     lock = folder / "requirements.txt"
-    lock.write_text(lock.read_text().replace(before, sha256(valid)))
+    size = f", {valid.stat().st_size} bytes"
+    lock.write_text(re.sub(r", \d+ bytes", size, lock.read_text().replace(before, sha256(valid))))
     return folder
 
 
