@@ -90,8 +90,8 @@ def test_a_pinned_package_keeps_its_pin_and_the_report_says_whose_place_it_takes
             (),
         ),
         (
-            "--mount=type=secret,id=key dnf install -y 'rdma-core' && make",
-            "RUN --mount=type=secret,id=key make",
+            "--mount=type=tmpfs,target=/x dnf install -y 'rdma-core' && make",
+            "RUN --mount=type=tmpfs,target=/x make",
             (),
         ),
     ],

@@ -8,7 +8,9 @@ import pytest
 from support.clean_flavor import INDEX, NAME, PROJECT, further_lock_texts, make_flavor, make_repository
 
 from factory.check.check import check_flavor, check_flavors
+from factory.check.dockerfiles import check_instruction
 from factory.check.finding import Finding
+from factory.dockerfile.instructions import read_instructions
 from factory.flavor.repository import Flavor, Repository
 
 TODAY = dt.date(2026, 11, 22)
@@ -240,3 +242,18 @@ def test_the_range_that_is_shown_begins_where_the_dependency_does(
     found = check_flavor(Flavor(flavor.folder), root=tmp_path, today=TODAY)
     (solution,) = (item.solution for item in found if item.code in {"FAC217", "FAC218"})
     assert example in solution
+
+
+@pytest.mark.parametrize(
+    ("run", "codes"),
+    [
+        ("uv pip install --index-strategy unsafe-best-match --no-deps --require-hashes -r a.txt", []),
+        ("uv pip install --index-strategy unsafe-best-match --no-deps -r a.txt", ["FAC408"]),
+        ("uv pip install --index-strategy unsafe-best-match --require-hashes -r a.txt", ["FAC408"]),
+        ("UV_INDEX_STRATEGY=unsafe-best-match make", ["FAC408"]),
+    ],
+)
+def test_an_unsafe_strategy_is_none_where_every_byte_is_locked(run: str, codes: list[str]) -> None:
+    (instruction,) = read_instructions([f"RUN {run}"])
+    found = [each.code for each in check_instruction("Dockerfile", instruction, in_block=False)]
+    assert [code for code in found if code == "FAC408"] == codes
