@@ -11,7 +11,14 @@ from factory.image.engine import ENGINE_VARIABLE, ENGINES, find_engine
 from factory.image_tests.definition import Selection
 from factory.image_tests.lineage import foreign_lineage
 from factory.image_tests.outcome import LEVELS, Level
-from factory.image_tests.report import line, make_report_folder, report_folder, summary, write_reports
+from factory.image_tests.report import (
+    line,
+    make_report_folder,
+    record_outcomes,
+    report_folder,
+    summary,
+    write_reports,
+)
 from factory.image_tests.running import Watcher, exit_code, run_tests, tests_of
 from factory.image_tests.subject import find_lineage, find_subject, repository_here
 
@@ -85,6 +92,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     watcher = Watcher(ended=lambda outcome: console.note(line(outcome)))
     report = run_tests(found, subject, selection, watcher=watcher)
     work = (repository.root if repository else Path.cwd()) / WORK_FOLDER / "reports"
+    if repository is not None:
+        record_outcomes(report, work / subject.report_folder)
     written = write_reports(report, folder or report_folder(report, work / subject.report_folder))
     console.result(report, *summary(report), f"Page: {written[-1]}")
     return exit_code(report)

@@ -5,14 +5,18 @@ import re
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import TypedDict
 
 from factory.console import Table, to_plain
-from factory.files import make_output_folder, storage_error, write_whole
+from factory.documents import read_json
+from factory.errors import DocumentError
+from factory.files import exclusive, make_output_folder, storage_error, write_whole
 from factory.image_tests.outcome import Finding, Report, TestOutcome
 from factory.image_tests.page import report_page
 
 REPORT_FILE = "report.json"
 JUNIT_FILE = "junit.xml"
+TESTED_FILE = "tested.json"
 PAGE_FILE = "report.html"
 SELECTED_FOLDER = "selected"
 # What XML 1.0 cannot hold, not even escaped: https://www.w3.org/TR/xml/#charsets
@@ -59,6 +63,49 @@ def write_reports(report: Report, folder: Path) -> tuple[Path, ...]:
     for path, text in reversed(contents.items()):
         write_whole(path, text.encode("utf-8", "replace"))
     return tuple(contents)
+
+
+class LastOutcome(TypedDict):
+    """The last outcome of one test, and when its run began (ISO 8601)."""
+
+    status: str
+    started: str
+
+
+class Tested(TypedDict):
+    """What all runs of the tests of one image came to: `TESTED_FILE`.
+
+    ``levels`` says when each level was last run as a whole, ``tests`` what each test came to last.
+    """
+
+    levels: dict[str, str]
+    tests: dict[str, LastOutcome]
+
+
+def record_outcomes(report: Report, folder: Path) -> None:
+    """Add a run to what `factory status` reads of an image, wherever its reports go.
+
+    A failed test stays failed until it is run again: neither a lower level nor a run of other tests takes its
+    place.
+
+    Raises:
+        StorageError: the file system refused.
+        BusyError: another run records in the folder, and does not end.
+    """
+    make_report_folder(folder)
+    path = folder / TESTED_FILE
+    with exclusive(folder):
+        try:
+            before = read_json(path, Tested)
+        except (OSError, DocumentError):
+            before = Tested(levels={}, tests={})
+        levels = {} if report.selected else {report.level: report.started}
+        tests = {
+            outcome.name: LastOutcome(status=outcome.status, started=report.started)
+            for outcome in report.outcomes
+        }
+        after = Tested(levels=before["levels"] | levels, tests=before["tests"] | tests)
+        write_whole(path, f"{json.dumps(after, indent=2)}\n".encode())
 
 
 def junit(report: Report) -> str:

@@ -2,19 +2,24 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NotRequired, TypedDict
 
 from factory.documents import read_json
 from factory.errors import DocumentError
 from factory.files import WORK_FOLDER
+from factory.image_tests.outcome import LEVELS
+from factory.image_tests.report import TESTED_FILE
+from factory.image_tests.report import Tested as Recorded
 
 REPORTS = Path(WORK_FOLDER) / "reports"
-_REPORT = "report.json"
+_SELECTED = "selected"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tested:
-    """A run of the tests: the level, whether all passed, when, and whether of the identity now."""
+    """The tests of an image: the highest level that was run, whether all passed, when, and of which identity.
+
+    ``level`` is "selected" if only tests chosen by name were run. ``current``: of the identity now.
+    """
 
     __test__ = False  # not a test of ours, whatever pytest makes of its name
 
@@ -24,41 +29,32 @@ class Tested:
     current: bool
 
 
-class _Outcome(TypedDict):
-    status: str
-
-
-class _Report(TypedDict):
-    level: str
-    started: str
-    outcomes: list[_Outcome]
-    selected: NotRequired[bool]
-
-
 def last_test(root: Path, name: str, tag: str | None) -> Tested | None:
-    """The last report of an image: of its identity now, else of any; None where there is none.
+    """Return what an image's tests came to: of its identity now, else of any; None if it was not tested.
 
-    A report that cannot be read is none: the next run of the tests writes it anew.
+    A record that cannot be read is none: the next run of the tests writes it.
     """
     folder = root / REPORTS / name
-    if tag is not None and (found := _read(folder / tag / _REPORT, current=True)) is not None:
+    if tag is not None and (found := _read(folder / tag / TESTED_FILE, current=True)) is not None:
         return found
-    others = [_read(path, current=False) for path in folder.glob(f"*/{_REPORT}")]
+    others = [_read(path, current=False) for path in folder.glob(f"*/{TESTED_FILE}")]
     return max((one for one in others if one is not None), key=lambda one: one.started, default=None)
 
 
 def _read(path: Path, *, current: bool) -> Tested | None:
     try:
-        report = read_json(path, _Report)
+        recorded = read_json(path, Recorded)
     except (OSError, DocumentError):
         return None
-    # A run of tests that were chosen by name does not speak for its level.
-    if report.get("selected"):
+    level = next((level for level in reversed(LEVELS) if level in recorded["levels"]), _SELECTED)
+    statuses = {outcome["status"] for outcome in recorded["tests"].values()}
+    has_failed = bool({"failed", "error"} & statuses)
+    if level == _SELECTED and not has_failed:
+        # Tests that were chosen by name do not speak for a level, but for themselves where they fail.
         return None
-    outcomes = {outcome["status"] for outcome in report["outcomes"]}
     return Tested(
-        level=report["level"],
-        passed=not {"failed", "error"} & outcomes,
-        started=report["started"],
+        level=level,
+        passed=not has_failed and "passed" in statuses,
+        started=max(outcome["started"] for outcome in recorded["tests"].values()) if statuses else "",
         current=current,
     )

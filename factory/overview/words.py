@@ -97,6 +97,7 @@ def summary(overview: Overview) -> dict[str, int]:
             bool(image.problem)
             or image.lock in {"stale", "broken"}
             or image.rendering in {"drifted", "broken"}
+            or (image.tested is not None and image.tested.current and not image.tested.passed)
             for image in images
         ),
     }

@@ -85,3 +85,6 @@ def test_no_test_of_a_launcher_starts_its_entry_point(submitter: str, tmp_path: 
     assert "JOB-42" not in told
     outcomes = {outcome["name"]: outcome["status"] for outcome in json.loads(told)["outcomes"]}
     assert outcomes["no-network"] == "passed"
+    # Wherever its reports went, the image was tested.
+    (standing,) = json.loads(factory("--root", tmp_path, "--json", "status", "--offline"))["images"]
+    assert standing["tested"]["level"] == "standard"

@@ -1,14 +1,16 @@
 """The overview: what each cell says, the tree of images, and the page."""
 
 import datetime as dt
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from factory.console import Table
+from factory.image_tests.outcome import Level, Report, Status, TestOutcome
+from factory.image_tests.report import TESTED_FILE, record_outcomes
 from factory.overview import words
 from factory.overview.built import Built
 from factory.overview.page import status_page
@@ -161,27 +163,69 @@ def test_page_shows_every_image_escapes_and_refers_to_nothing_outside() -> None:
     assert not re.search(r"(?:src|href)=|@import|url\(", page)
 
 
-def _report(folder: Path, *, level: str, started: str, statuses: list[str]) -> None:
-    folder.mkdir(parents=True)
-    outcomes = [{"status": status} for status in statuses]
-    (folder / "report.json").write_text(
-        json.dumps({"level": level, "started": started, "outcomes": outcomes})
-    )
+def _run(*outcomes: tuple[str, Status], level: Level, started: str, selected: bool = False) -> Report:
+    return Report(
+        image="localhost/image:1", image_id="b" * 64, identity="c" * 64, flavor=None, level=level,
+        engine="podman 4", started=started, seconds=2.0, packages=(), layers=(), selected=selected,
+        outcomes=tuple(
+            TestOutcome(name=name, title=name, level=level, tags=(), status=status, seconds=1.0)
+            for name, status in outcomes
+        ),
+    )  # fmt: skip
 
 
 def test_last_test_is_that_of_the_identity_and_else_the_newest(tmp_path: Path) -> None:
     reports = tmp_path / ".work" / "reports" / "image"
     assert last_test(tmp_path, "image", "aaaa") is None
-    _report(reports / "bbbb", level="full", started="2026-11-21T00:00:00Z", statuses=["passed", "skipped"])
-    _report(reports / "cccc", level="quick", started="2026-11-20T00:00:00Z", statuses=["error"])
-    (reports / "dddd").mkdir()
-    (reports / "dddd" / "report.json").write_text("cut sh")
-    _report(reports / "eeee", level="full", started="2026-11-22T00:00:00Z", statuses=["passed"])
-    chosen = reports / "eeee" / "report.json"
-    chosen.write_text(json.dumps({**json.loads(chosen.read_text()), "selected": True}))
-    (reports / "ffff").mkdir()
-    (reports / "ffff" / "report.json").write_text("[]")
+    first, second, third = (f"2026-11-2{day}T00:00:00Z" for day in (0, 1, 2))
+    record_outcomes(_run(("a", "passed"), ("b", "skipped"), level="full", started=second), reports / "bbbb")
+    record_outcomes(_run(("a", "error"), level="quick", started=first), reports / "cccc")
+    chosen = _run(("a", "passed"), level="full", started=third, selected=True)
+    record_outcomes(chosen, reports / "eeee")
+    for name, text in (("dddd", "cut sh"), ("ffff", "[]")):
+        (reports / name).mkdir()
+        (reports / name / TESTED_FILE).write_text(text)
     newest = last_test(tmp_path, "image", "aaaa")
-    assert newest == Tested(level="full", passed=True, started="2026-11-21T00:00:00Z", current=False)
+    assert newest == Tested(level="full", passed=True, started=second, current=False)
     own = last_test(tmp_path, "image", "cccc")
-    assert own == Tested(level="quick", passed=False, started="2026-11-20T00:00:00Z", current=True)
+    assert own == Tested(level="quick", passed=False, started=first, current=True)
+
+
+RUNS = ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("runs", "level", "passed"),
+    [
+        # A lower level that passes later hides no failure of a higher one.
+        (
+            [(("a", "passed"), ("b", "failed"), "full", False), (("a", "passed"), "quick", False)],
+            "full",
+            False,
+        ),
+        # Nor does a run of other tests.
+        ([(("a", "failed"), "quick", False), (("b", "passed"), "quick", True)], "quick", False),
+        # A test that failed alone counts against the level that passed before.
+        ([(("a", "passed"), "quick", False), (("a", "failed"), "quick", True)], "quick", False),
+        # The same test, run again, makes up for it.
+        ([(("a", "failed"), "quick", False), (("a", "passed"), "quick", True)], "quick", True),
+        ([(("a", "failed"), "quick", True)], "selected", False),
+        # Nothing was tried.
+        ([(("a", "skipped"), "quick", False)], "quick", False),
+    ],
+)
+def test_a_failed_test_stays_failed_until_it_is_run_again(
+    tmp_path: Path, runs: list[tuple[Any, ...]], level: str, *, passed: bool
+) -> None:
+    folder = tmp_path / ".work" / "reports" / "image" / "aaaa"
+    for started, (*outcomes, at, selected) in zip(RUNS, runs, strict=False):
+        record_outcomes(_run(*outcomes, level=at, started=started, selected=selected), folder)
+    found = last_test(tmp_path, "image", "aaaa")
+    assert found is not None
+    assert (found.level, found.passed) == (level, passed)
+
+
+def test_an_image_whose_tests_failed_is_not_counted_as_tested() -> None:
+    failed = replace(BARE, tested=_tested(passed=False))
+    assert summary(_overview(failed))["tested"] == 0
+    assert summary(_overview(failed))["to mend"] == 1
