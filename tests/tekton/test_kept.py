@@ -5,7 +5,8 @@ from fractions import Fraction
 import pytest
 import yaml
 from tekton.kept import differences, duration_text, quantity_text, timeouts
-from tekton.sources import Source, sources
+from tekton.semantic.model import items
+from tekton.sources import Object, Source, of_kind, sources
 
 SOURCES = tuple(sources())
 
@@ -46,6 +47,18 @@ def test_a_quantity_is_written_in_its_canonical_form(text: str, kept: str) -> No
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 def test_a_server_gives_durations_and_quantities_back_as_they_are_written(source: Source) -> None:
     assert [each for document in yaml.safe_load_all(source.text) for each in differences(document)] == []
+
+
+@pytest.mark.parametrize("each", [*of_kind("Task"), *of_kind("Pipeline")], ids=lambda each: each.name)
+def test_what_tekton_would_fill_in_is_written(each: Object) -> None:
+    """What its webhook sets in lists, which a GitOps tool compares whole: SetDefaults of its types."""
+    spec, is_task = each.node["spec"], each.node["kind"] == "Task"
+    typed = [*items(spec, "params"), *(items(spec, "results") if is_task else ())]
+    called = [
+        task for task in (*items(spec, "tasks"), *items(spec, "finally")) if "resolver" not in task["taskRef"]
+    ]
+    assert [one["name"] for one in typed if "type" not in one] == []
+    assert [task["name"] for task in called if "kind" not in task["taskRef"]] == []
 
 
 def test_every_line_with_a_timeout_is_looked_at() -> None:
