@@ -22,7 +22,7 @@ from factory.adopt.given import (
     what_is_added,
     what_the_template_gives,
 )
-from factory.adopt.installed import read_locks
+from factory.adopt.installed import read_limits, read_locks
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.named_installs import (
     NamedInstall,
@@ -201,6 +201,7 @@ def read_sources(root: Path, wanted: Wanted = NOTHING_WANTED) -> Sources:
         asked=read_asked(folder) if is_asked else None,
         further=further,
         installs=installs,
+        limits=read_limits(midstream or downstream, folder),
         beside=locks.beside,
         base_image=wanted.base_image,
         chosen=(first, second),
@@ -277,6 +278,7 @@ def _placements(sources: Sources, given: Given) -> tuple[tuple[Placement, ...], 
         found += place_downstream(sources.downstream, midstream, draft, sources.folder, given)
     left = tuple(unreadable_dependencies(sources.project)) if sources.project else ()
     left += sources.asked.left if sources.asked else ()
+    left += sources.limits.left
     return (*place_files(sources, draft, given), *left, *found), draft
 
 
@@ -300,6 +302,7 @@ def _project(sources: Sources, decision: Decision, draft: Draft) -> tuple[str, t
         draft,
         asked=asked,
         installed=installed,
+        limits=sources.limits.asked,
         extras=sources.lock.extras if sources.lock else (),
         folder=sources.folder.root.name,
     )

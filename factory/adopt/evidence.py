@@ -13,6 +13,7 @@ from factory.adopt.asked import AskedFor
 from factory.adopt.dockerfile import Dockerfile
 from factory.adopt.folder import Folder
 from factory.adopt.further import FurtherLock
+from factory.adopt.installed import NO_LIMITS, Limits
 from factory.adopt.named_installs import NamedInstall, index_key, variable_urls
 from factory.adopt.old_lock import Named, OldLock
 from factory.adopt.old_project import OldProject
@@ -33,7 +34,8 @@ class Sources:
     """Everything that was read of a folder.
 
     ``beside`` are locks that are a part of ``lock``; ``chosen`` is which Dockerfile was read of each kind,
-    midstream and downstream, and why; ``installs`` is what the Dockerfile installs by name.
+    midstream and downstream, and why; ``installs`` is what the Dockerfile installs by name, ``limits``
+    what it installs with.
     """
 
     folder: Folder
@@ -46,6 +48,7 @@ class Sources:
     beside: tuple[OldLock, ...] = ()
     base_image: str | None = None
     installs: tuple[NamedInstall, ...] = ()
+    limits: Limits = NO_LIMITS
     chosen: tuple[Chosen, ...] = ()
 
 

@@ -26,6 +26,13 @@ def place_files(sources: Sources, draft: Draft, given: Given) -> Iterator[Placem
             why="it is a symbolic link: a copy or a build context may hold nothing behind it (FAC106)",
             solution="Put the file itself there.",
         )
+    for path in sources.folder.others:
+        yield file_placed(
+            path,
+            "not kept",
+            why="it is no regular file: a build context holds files alone",
+            solution="Put a file with its content there, where the image needs one.",
+        )
 
 
 def _place(path: str, sources: Sources, draft: Draft, given: Given) -> Placement:
@@ -39,6 +46,8 @@ def _place(path: str, sources: Sources, draft: Draft, given: Given) -> Placement
 def _read(path: str, sources: Sources) -> Placement | None:
     """The placement of a file that was read; None for another."""
     dockerfiles = {each.path for each in (sources.dockerfile, sources.downstream) if each}
+    if path in sources.limits.files:
+        return file_placed(path, "spec", "constraint-dependencies", "its limits")
     further = {each.lock.path for each in sources.further}
     if path in dockerfiles:
         return file_placed(

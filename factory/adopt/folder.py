@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from factory.errors import NotFoundError
-from factory.files import is_temporary, storage_error
+from factory.files import is_temporary, read_regular, storage_error
 from factory.render.render import RenderedFile
 
 _PASSED_OVER = frozenset({".git", "__pycache__", ".DS_Store"})
@@ -16,6 +16,8 @@ _PASSED_OVER = frozenset({".git", "__pycache__", ".DS_Store"})
 class Folder:
     """The paths below a folder (relative, POSIX), without links, and those that are links.
 
+    ``others`` are what is neither file, folder nor link: sockets, named pipes, devices.
+
     ``entrypoint`` is the script that the Dockerfile starts, where it is one of the files; ``locks`` are
     the files whose pins are taken over, None where that is not known; ``indexes`` the addresses, without
     a slash at the end, that become indexes of the flavor.
@@ -24,6 +26,7 @@ class Folder:
     root: Path
     paths: tuple[str, ...]
     links: tuple[str, ...]
+    others: tuple[str, ...] = ()
     entrypoint: str | None = None
     locks: frozenset[str] | None = None
     indexes: frozenset[str] = frozenset()
@@ -34,10 +37,7 @@ class Folder:
         Raises:
             StorageError: it cannot be read.
         """
-        try:
-            return (self.root / path).read_bytes()
-        except OSError as error:
-            raise storage_error(self.root / path, error) from error
+        return read_regular(self.root / path)
 
     def text(self, path: str) -> str:
         """A file as text; what is not UTF-8 is replaced. Raises as `content` does."""
@@ -73,6 +73,7 @@ def read_folder(root: Path) -> Folder:
         )
     paths: list[str] = []
     links: list[str] = []
+    others: list[str] = []
     try:
         for place, folders, files in os.walk(root):
             folders[:] = sorted(name for name in folders if name not in _PASSED_OVER)
@@ -83,6 +84,8 @@ def read_folder(root: Path) -> Folder:
                     links.append(relative)
                 elif path.is_file() and name not in _PASSED_OVER and not is_temporary(path):
                     paths.append(relative)
+                elif not path.is_file() and not path.is_dir():
+                    others.append(relative)
     except OSError as error:
         raise storage_error(root, error) from error
-    return Folder(root=root, paths=tuple(paths), links=tuple(links))
+    return Folder(root=root, paths=tuple(paths), links=tuple(links), others=tuple(others))

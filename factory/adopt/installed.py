@@ -3,16 +3,19 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from factory.adopt.asked import included
+from factory.adopt.asked import Asked, included, read_asked
 from factory.adopt.dockerfile import Dockerfile, Step, shell_text
 from factory.adopt.folder import Folder
 from factory.adopt.further import FurtherLock, read_further_locks
 from factory.adopt.old_lock import OldLock, read_old_lock, read_requirements
+from factory.adopt.placement import Placement
 from factory.adopt.run import is_install
 from factory.check.installs import operands, pip_call
 from factory.dockerfile.shell import commands
 
+_NAMED_LIMITS = "Name the limits in constraint-dependencies of [tool.uv]."
 _MOUNTED = re.compile(r"--mount=\S*?source=([^,\s]+),target=([^,\s]+)")
 
 
@@ -53,15 +56,65 @@ def read_locks(dockerfile: Dockerfile | None, folder: Folder) -> Locks:
     return Locks(main=main, further=further, beside=tuple(beside), paths=frozenset(taken))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The constraints (``-c``) that a Dockerfile installs with, each with its reason, and their files.
+
+    ``left`` are lines of these that limit nothing.
+    """
+
+    asked: tuple[Asked, ...] = ()
+    left: tuple[Placement, ...] = ()
+    files: frozenset[str] = frozenset()
+
+
+NO_LIMITS = Limits()
+"""What a Dockerfile without constraints installs with."""
+
+
+def read_limits(dockerfile: Dockerfile | None, folder: Folder) -> Limits:
+    """Read the constraint files that a Dockerfile installs with: the lock has to keep to them as well.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    steps = dockerfile.steps if dockerfile else ()
+    named = ((step, word) for step in steps for word in _constraints(step))
+    paths = dict.fromkeys(path for step, word in named if (path := _resolved(word, step, folder)) is not None)
+    read = [read_asked(folder, path) for path in paths]
+    return Limits(
+        asked=tuple(item for each in read for item in each.asked),
+        left=tuple(item for each in read for item in each.left),
+        files=frozenset(path for each in read for path in each.files),
+    )
+
+
+def _constraints(step: Step) -> Iterator[str]:
+    """The constraint files that a RUN instruction names."""
+    for command in commands(shell_text(step)) if step.name == "RUN" else ():
+        call = pip_call(command)
+        words = call.arguments if call is not None else ()
+        for word, following in pairwise((*words, "")):
+            option, has_value, value = word.partition("=")
+            if option in {"-c", "--constraint", "--constraints"}:
+                yield value if has_value else following
+
+
 def not_taken_over(step: Step, folder: Folder) -> tuple[str, str] | None:
     """Why an install step asks for more than what is taken over, and what to do; None where it does not.
 
     Raises:
         StorageError: a file that it installs cannot be read.
     """
-    if folder.locks is None or not is_install(step):
+    if folder.locks is None:
         return None
-    problems: list[str] = []
+    problems = [
+        f"{word} is not in the folder, and what it limits is not known"
+        for word in _constraints(step)
+        if _resolved(word, step, folder) is None
+    ]
+    if not is_install(step):
+        return ("; ".join(problems), _NAMED_LIMITS) if problems else None
     for word in _files(step):
         path = _resolved(word, step, folder)
         if path is None:

@@ -52,6 +52,7 @@ def new_project(
     *,
     asked: Sequence[Asked],
     installed: Sequence[Asked],
+    limits: Sequence[Asked],
     extras: Sequence[str],
     folder: str,
 ) -> NewProject:
@@ -63,6 +64,7 @@ def new_project(
         draft: what is the folder's own in its Dockerfile.
         asked: further requirements; what the project names already is left out.
         installed: what the Dockerfile installs by name; where the project names it, both count.
+        limits: the constraints that the Dockerfile installs with.
         extras: the optional dependencies that the old lock was compiled with.
         folder: the folder's name, for the first line.
     """
@@ -76,9 +78,10 @@ def new_project(
     project.setdefault("version", spec.training_hub)
     _set_python(project, spec, notes)
     array = _dependencies(project)
+    _constrain(document, limits, notes)
     uv = document.get("tool", {}).get("uv", {})
-    limits = [found for key in _LIMITS if isinstance(found := uv.get(key), Array)]
-    for each in (array, *limits):
+    arrays = [found for key in _LIMITS if isinstance(found := uv.get(key), Array)]
+    for each in (array, *arrays):
         _drop_unreadable(each)
     compiled = (
         Asked(requirement=item, why=f"of the extra {extra!r}, with which the lock was compiled")
@@ -88,7 +91,7 @@ def new_project(
     _add(array, (*_tightened(array, installed, notes), *asked, *compiled), notes)
     _add(array, _of_spec(spec), notes)
     _settle(array, spec, notes)
-    for each in limits:
+    for each in arrays:
         _settle(each, spec, notes)
     _drop_indexes(uv, notes)
     head = _HEAD.format(name=spec.folder_name, folder=folder)
@@ -119,6 +122,20 @@ def _dependencies(project: MutableMapping[str, Any]) -> Array:
         project["dependencies"] = tomlkit.array().multiline(multiline=True)
     array: Array = project["dependencies"]
     return array
+
+
+def _constrain(document: tomlkit.TOMLDocument, limits: Sequence[Asked], notes: list[str]) -> None:
+    """Put the constraints that the Dockerfile installs with into those of uv."""
+    if not limits:
+        return
+    uv = _table(_table(document, "tool"), "uv")
+    if not isinstance(uv.get(_LIMITS[0]), Array):
+        uv[_LIMITS[0]] = tomlkit.array().multiline(multiline=True)
+    known = {str(item) for item in uv[_LIMITS[0]]}
+    for item in limits:
+        if item.requirement not in known:
+            uv[_LIMITS[0]].add_line(item.requirement, comment=item.why)
+            notes.append(f"{item.requirement} is a constraint now: {item.why}")
 
 
 def _drop_unreadable(array: Array) -> None:

@@ -1,5 +1,6 @@
 """What a hand-made folder asks for, in whichever file, and what of it cannot be asked for."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -416,3 +417,39 @@ def test_local_versions_come_from_the_only_index_that_can_have_them(
     made = read_lock(adopted.folder)
     assert made is not None
     assert "torch" not in made.versions()
+
+
+PROJECT_WITH_LIMITS = """\
+[project]
+dependencies = ["torch"]
+
+[tool.uv]
+constraint-dependencies = ["numpy<3"]
+"""
+
+
+def test_limits_that_the_dockerfile_installs_with_are_limits_of_the_lock(
+    repository: Repository, tmp_path: Path
+) -> None:
+    files = {
+        "Dockerfile": f"FROM {BASE}\nRUN pip install -r requirements.txt -c /tmp/limits.txt\n",
+        "limits.txt": "urllib3>=2.6.2  # CVE-2026-1111\nnumpy<3\n",
+        "pyproject.toml": PROJECT_WITH_LIMITS,
+    }
+    adopted, project = _project(repository, hand_made(tmp_path, MINIMAL | files))
+    assert project.constraints == ("numpy<3", "urllib3>=2.6.2")
+    assert '"urllib3>=2.6.2", # CVE-2026-1111' in (adopted.folder / "pyproject.toml").read_text("utf-8")
+    assert adopted.placed("not kept") == ()
+
+
+def test_limits_that_are_not_there_are_named(repository: Repository, tmp_path: Path) -> None:
+    dockerfile = MINIMAL["Dockerfile"].replace("-r", "-c gone.txt -r")
+    folder = hand_made(tmp_path, MINIMAL | {"Dockerfile": dockerfile})
+    assert "gone.txt is not in the folder" in _not_kept(repository, folder)["Dockerfile", 2]
+
+
+def test_what_is_no_file_is_named_and_not_read(repository: Repository, tmp_path: Path) -> None:
+    folder = hand_made(tmp_path, MINIMAL)
+    os.mkfifo(folder / "pipe")
+    os.mkfifo(folder / "pyproject.toml")
+    assert {("pipe", None), ("pyproject.toml", None)} == set(_not_kept(repository, folder))
