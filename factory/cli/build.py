@@ -11,9 +11,9 @@ from factory.hermetic.plan import Fetching
 from factory.image.build import BuildPlan, BuildRequest, plan_build
 from factory.image.build_all import build_images
 from factory.image.build_text import dry_run, dry_run_parts, report_data, report_parts
-from factory.image.engine import ENGINE_VARIABLE, ENGINES, find_engine
+from factory.image.engine import ENGINE_VARIABLE, ENGINES, Engine, find_engine
 from factory.image.laying_out import dry_layout, dry_table, lay_out, layout_table
-from factory.image.leftovers import repository_mark
+from factory.image.leftovers import remove_left_behind, repository_mark
 from factory.image.package_epochs import image_epoch
 from factory.image.segment_cache import prune
 from factory.lock.find_links import folders_in_environment
@@ -123,10 +123,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     was finished.
     """
     if prune_cache:
-        removed = prune(find_engine(engine), repository_mark(invocation.repository.root), dry_run=dry)
-        would = "would be removed" if dry else "removed"
-        invocation.console.result({"removed": removed}, f"{len(removed)} layers {would}")
-        return 0
+        return _pruned(invocation, find_engine(engine), dry=dry)
     repository = invocation.repository_of(*images)
     if only_epoch:
         if len(images) != 1:
@@ -155,6 +152,20 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     )
     carry_out = _assembled if layout else _built
     return carry_out(invocation, plan, fetching, dry=dry)
+
+
+def _pruned(invocation: Invocation, engine: Engine, *, dry: bool) -> int:
+    root = invocation.repository.root
+    mark = repository_mark(root)
+    left = remove_left_behind(engine, mark, root / WORK_FOLDER / "images", search=True, dry_run=dry)
+    removed = prune(engine, mark, dry_run=dry)
+    layers = "1 layer" if len(removed) == 1 else f"{len(removed)} layers"
+    would = "would be removed" if dry else "removed"
+    text = f"{layers} {would}"
+    if left:
+        text += f"\nWhat interrupted builds left of {', '.join(left)} {would}"
+    invocation.console.result({"removed": removed, "left_behind": left}, text)
+    return 0
 
 
 def _built(invocation: Invocation, plan: BuildPlan, fetching: Fetching, *, dry: bool) -> int:

@@ -10,15 +10,16 @@ found later says that something was left.
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import NotRequired, TypedDict
 
 from factory.documents import parse_json
-from factory.errors import BusyError, DocumentError, StorageError
+from factory.errors import BusyError, DocumentError, EngineError, StorageError
 from factory.files import exclusive, storage_error
 from factory.image.engine import Engine, Operand, call_engine, engine_words, remove_container
 from factory.process import Stop, run
@@ -28,6 +29,7 @@ _LABEL = "io.universal-image-factory.build"
 _TEMPORARY = "engine"
 _BUILDAH = "buildah"
 _MARK_DIGITS = 16
+_OFFERED = re.compile(rf"id=factory-(?P<mark>[^,]+),src={os.devnull}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,25 +95,35 @@ def cleaned_up(engine: Engine, owner: Owner) -> Iterator[None]:
             _remove_left(engine, owner)
 
 
-def remove_left_behind(engine: Engine, repository: str, folders: Path) -> tuple[str, ...]:
-    """Remove what killed runs left of builds that are not under way; return the names of their images.
+def remove_left_behind(
+    engine: Engine, repository: str, folders: Path, *, search: bool = False, dry_run: bool = False
+) -> tuple[str, ...]:
+    """Remove what killed runs left of builds that are not under way; return the names of those builds.
 
     Args:
         engine: where they were built.
         repository: its mark.
         folders: the folder with each image's notes.
+        search: look for containers on the engine too, for notes that somebody removed; that takes a moment.
+        dry_run: only say of which.
 
     Raises:
         ProgramError: the engine is not there.
     """
+    left = {path.parent.name for path in folders.glob(f"*/{_TEMPORARY}")}
+    if search and engine.kind == "podman":
+        marks = (mark.partition(".") for mark in _marks(engine).values())
+        left |= {name for found, _, name in marks if found == repository}
     removed = []
-    for left in sorted(folders.glob(f"*/{_TEMPORARY}")):
+    for name in sorted(left):
+        owner = Owner(repository=repository, notes=folders / name)
         try:
-            with exclusive(left.parent, wait_seconds=0):
-                _remove_left(engine, Owner(repository=repository, notes=left.parent))
+            with exclusive(owner.notes, wait_seconds=0) if owner.notes.is_dir() else nullcontext():
+                if not dry_run:
+                    _remove_left(engine, owner)
         except BusyError:
             continue  # its build is under way
-        removed.append(left.parent.name)
+        removed.append(name)
     return tuple(removed)
 
 
@@ -119,8 +131,9 @@ def _remove_left(engine: Engine, owner: Owner) -> None:
     if engine.kind == "podman":
         with Stop().governing():
             _end_processes(engine, owner)
-            for container in (*_labelled(engine, owner), *_working_containers(engine, owner)):
-                remove_container(engine, container)
+            for container, mark in _marks(engine).items():
+                if mark == owner.mark:
+                    remove_container(engine, container)
     shutil.rmtree(owner.temporary, ignore_errors=True)
 
 
@@ -137,39 +150,43 @@ def _end_processes(engine: Engine, owner: Owner) -> None:
         run([*inside, said.stdout.strip(), "delete", "--force", container.text], accept_failure=True)
 
 
-def _labelled(engine: Engine, owner: Owner) -> list[str]:
-    options = ("--all", "--quiet", "--no-trunc", "--filter", f"label={owner.label}")
-    return call_engine(engine, "ps", *options).stdout.split()
-
-
 class _Listed(TypedDict):
     Id: str
-    Command: list[str] | None
+    Command: NotRequired[list[str] | None]
+    Labels: NotRequired[dict[str, str] | None]
 
 
-class _Record(TypedDict, total=False):
-    CommonBuildOpts: dict[str, Any] | None
+class _Options(TypedDict):
+    Secrets: NotRequired[list[str] | None]
 
 
-def _working_containers(engine: Engine, owner: Owner) -> list[str]:
-    """Return the containers that builds of the owner's work in."""
-    listed = call_engine(engine, "ps", "--all", "--external", "--format", "json")
+class _Record(TypedDict):
+    CommonBuildOpts: NotRequired[_Options | None]
+
+
+def _marks(engine: Engine) -> dict[str, str]:
+    """Return the marks of the containers that builds of any repository have, by their IDs."""
+    listed = call_engine(engine, "ps", "--all", "--external", "--no-trunc", "--format", "json")
     if listed.status != 0:
-        return []
-    containers = parse_json(listed.stdout or "[]", list[_Listed], source=f"{engine.kind}'s containers")
-    working = [found["Id"] for found in containers if found["Command"] == [_BUILDAH]]
-    if not working:
-        return []
-    place = call_engine(engine, "info", "--format", "{{.Store.GraphRoot}} {{.Store.GraphDriverName}}")
-    root, _, driver = place.stdout.strip().rpartition(" ")
-    return [one for one in working if _is_owned(Path(root) / f"{driver}-containers" / one, owner)]
+        return {}
+    source = f"{engine.kind}'s list of containers"
+    containers = parse_json(listed.stdout or "[]", list[_Listed], source=source, error=EngineError)
+    marks = {one["Id"]: (one.get("Labels") or {}).get(_LABEL, "") for one in containers}
+    working = [one["Id"] for one in containers if one.get("Command") == [_BUILDAH]]
+    if working:
+        place = call_engine(engine, "info", "--format", "{{.Store.GraphRoot}} {{.Store.GraphDriverName}}")
+        root, _, driver = place.stdout.strip().rpartition(" ")
+        marks |= {one: _offered_mark(Path(root) / f"{driver}-containers" / one) for one in working}
+    return {container: mark for container, mark in marks.items() if mark}
 
 
-def _is_owned(folder: Path, owner: Owner) -> bool:
+def _offered_mark(folder: Path) -> str:
+    """Return the mark in the secret that a build of this container was offered; empty if it was none."""
     try:
         with Tree.opened(folder) as tree:
             content = tree.read(f"userdata/{_BUILDAH}.json")
         record = parse_json(content, _Record, source=str(folder))
     except (StorageError, DocumentError):
-        return False  # gone in the meantime
-    return owner.secret in ((record.get("CommonBuildOpts") or {}).get("Secrets") or ())
+        return ""  # gone in the meantime
+    offered = (record.get("CommonBuildOpts") or {}).get("Secrets") or ()
+    return next((found["mark"] for secret in offered if (found := _OFFERED.fullmatch(secret))), "")
