@@ -22,7 +22,7 @@ from factory.adopt.given import (
     what_is_added,
     what_the_template_gives,
 )
-from factory.adopt.installed import read_limits, read_locks
+from factory.adopt.installed import copied_names, read_limits, read_locks
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.named_installs import (
     NamedInstall,
@@ -182,6 +182,7 @@ def read_sources(root: Path, wanted: Wanted = NOTHING_WANTED) -> Sources:
     downstream = _dockerfile(folder, second)
     if midstream is not None:
         folder = replace(folder, entrypoint=_entrypoint(midstream, folder))
+    folder = replace(folder, renamed=copied_names(midstream or downstream, folder))
     locks = read_locks(midstream or downstream, folder)
     installs = read_named_installs(midstream or downstream)
     main_urls = tuple(_main_urls(locks.main, project, midstream or downstream, installs, wanted))

@@ -1,7 +1,8 @@
 """A hand-made folder: its files, read once."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +21,8 @@ class Folder:
 
     ``entrypoint`` is the script that the Dockerfile starts, where it is one of the files; ``locks`` are
     the files whose pins are taken over, None where that is not known; ``indexes`` the addresses, without
-    a slash at the end, that become indexes of the flavor.
+    a slash at the end, that become indexes of the flavor; ``renamed`` maps the names that files are copied
+    to by the Dockerfile to their own.
     """
 
     root: Path
@@ -30,6 +32,7 @@ class Folder:
     entrypoint: str | None = None
     locks: frozenset[str] | None = None
     indexes: frozenset[str] = frozenset()
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def content(self, path: str) -> bytes:
         """The bytes of a file.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from factory.adopt.asked import Asked, included, read_asked
+from factory.adopt.copied import read_copy
 from factory.adopt.dockerfile import Dockerfile, Step, shell_text
 from factory.adopt.folder import Folder
 from factory.adopt.further import FurtherLock, read_further_locks
@@ -54,6 +55,18 @@ def read_locks(dockerfile: Dockerfile | None, folder: Folder) -> Locks:
                 beside.append(other)
                 taken |= {path, *other.included}
     return Locks(main=main, further=further, beside=tuple(beside), paths=frozenset(taken))
+
+
+def copied_names(dockerfile: Dockerfile | None, folder: Folder) -> dict[str, str]:
+    """Return the files of a folder that a COPY gives another name, by that name."""
+    steps = dockerfile.steps if dockerfile else ()
+    read = [read_copy(step) for step in steps if step.name == "COPY"]
+    found = {
+        each.destination.rpartition("/")[2]: each.sources[0].removeprefix("./")
+        for each in read
+        if each is not None and each.origin is None and len(each.sources) == 1
+    }
+    return {name: source for name, source in found.items() if name and source in folder.paths}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +158,15 @@ def _files(step: Step) -> Iterator[str]:
 
 
 def _resolved(word: str, step: Step, folder: Folder) -> str | None:
-    """The file of the folder: of that path, mounted there, or the only one of that name."""
+    """The file of the folder: of that path, mounted or copied there, or the only one of that name."""
     mounted = {match[2]: match[1] for match in _MOUNTED.finditer(step.text)}
     plain = mounted.get(word, word).removeprefix("./")
     if plain in folder.paths:
         return plain
-    same = [path for path in folder.paths if path.rpartition("/")[2] == plain.rpartition("/")[2]]
+    name = plain.rpartition("/")[2]
+    if name in folder.renamed:
+        return folder.renamed[name]
+    same = [path for path in folder.paths if path.rpartition("/")[2] == name]
     return same[0] if len(same) == 1 else None
 
 

@@ -1,7 +1,7 @@
 """The instructions of a hand-made Dockerfile, each placed once, and the hooks that come of them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from factory.adopt.copied import copies_packages, place_copy, read_copy
@@ -24,6 +24,10 @@ from factory.flavor.hook_text import check_instructions
 from factory.masking import shown
 
 _AS_1001 = frozenset({"1001", "1001:0", "1001:1001", "default", "${NB_USER}", "$NB_USER"})
+# Options of pip and uv that let it take other files than the usual ones.
+_CHOOSES = re.compile(
+    r"--(?:pre|prerelease|no-binary|no-build-isolation|find-links|compile-bytecode)(?:=|$)|-f"
+)
 _STRATEGY = re.compile(r"unsafe-(?:best|first)-match")
 # How the image ends, and what to do where the folder's ended otherwise.
 _ENDS = {
@@ -189,10 +193,15 @@ def _checked(
             "Name the index with its packages in [[tool.factory.indexes]].",
         )
     placement = _kept_well(step, place, around, reading)
-    if not own or placement.place == "not kept":
+    if step.name != "RUN" or placement.place == "not kept":
         return placement
     urls = ", ".join(dict.fromkeys(shown(each.index or "") for each in own))
-    return replace(placement, why="; ".join(filter(None, (placement.why, f"from {urls}"))))
+    said = (
+        placement.why,
+        f"from {urls}" if urls else "",
+        _left_out(step) if not own else _options_left_out(step),
+    )
+    return replace(placement, why="; ".join(filter(None, said)))
 
 
 def _install(step: Step, reading: Reading) -> Placement | None:
@@ -238,10 +247,25 @@ def _kept_well(
 
 
 def _left_out(step: Step) -> str:
-    """What an install step says of indexes, which the lock and the spec say instead."""
+    """What an install step says of indexes and builds, which the lock and the spec say instead."""
     found = [*second_indexes(step.instruction, commands(step.text)), *_STRATEGY.findall(step.text)]
     found += ["a password, which is to be changed"] if has_credentials(step.text) else []
-    return f"left out: {', '.join(dict.fromkeys(found))}" if found else ""
+    return _as_left_out((*found, *_options(step)))
+
+
+def _options_left_out(step: Step) -> str:
+    """What an install by name says of the builds that it takes, beside its index."""
+    return _as_left_out(_options(step))
+
+
+def _options(step: Step) -> Iterator[str]:
+    calls = (call for command in commands(step.text) if (call := pip_call(command)) is not None)
+    yield from (masked(word) for call in calls for word in call.arguments if _CHOOSES.match(word))
+
+
+def _as_left_out(found: Iterable[str]) -> str:
+    words = ", ".join(dict.fromkeys(found))
+    return f"left out: {words}" if words else ""
 
 
 def _problem(text: str, hook: HookName) -> tuple[str, str] | None:

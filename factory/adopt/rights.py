@@ -86,7 +86,9 @@ def _copied(kept: Kept, draft: Draft) -> Iterator[str]:
     for source in copied.sources:
         plain = PurePosixPath(source).as_posix().lstrip("/")
         below = [path.removeprefix(f"{plain}/") for path in draft.files if path.startswith(f"{plain}/")]
-        if below:
+        if below and not _is_shared(target.as_posix()):
+            yield target.as_posix()
+        elif below:
             names = dict.fromkeys(path.partition("/")[0] for path in below)
             yield from ((target / name).as_posix() for name in names)
         elif "*" in plain or "?" in plain:

@@ -343,3 +343,17 @@ def test_what_is_kept_breaks_no_rule_for_dockerfiles(lines: list[str]) -> None:
 )
 def test_what_is_written_with_care_stays_as_it_is(line: str, after: str) -> None:
     assert _one(line)[1].after_install == after
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("RUN pip install --pre -r requirements.txt", "left out: --pre"),
+        ("RUN pip install --no-binary=x -f https://x.example.com/ -r requirements.txt", "--no-binary=x, -f"),
+        ("RUN pip install --pre trl", "left out: --pre"),
+    ],
+)
+def test_an_option_that_chooses_other_files_is_said_to_be_left_out(
+    line: str, said: str, folder: Folder
+) -> None:
+    assert said in _one(line, folder=folder)[0].why

@@ -82,6 +82,10 @@ SITE = "/opt/app-root/lib/python3.12/site-packages"
             ),
         ),
         (
+            "COPY conf/ /opt/app-root/own/\nRUN fix-permissions /opt/app-root",
+            "COPY conf/ /opt/app-root/own/\nRUN fix-permissions /opt/app-root/own",
+        ),
+        (
             "USER 0\nRUN mkdir data\nRUN chgrp -R 0 /opt/app-root",
             "USER 0\nRUN mkdir data\nRUN chgrp -R 0 /opt/app-root/src/data",
         ),

@@ -419,6 +419,19 @@ def test_local_versions_come_from_the_only_index_that_can_have_them(
     assert "torch" not in made.versions()
 
 
+def test_a_lock_that_is_copied_under_another_name_is_the_one_that_is_installed(
+    repository: Repository, tmp_path: Path
+) -> None:
+    files = {
+        "Dockerfile": f"FROM {BASE}\nCOPY lock.cuda.txt ./lock.txt\nRUN uv pip install -r ./lock.txt\n",
+        "lock.cuda.txt": MINIMAL["requirements.txt"],
+        "lock.cpu.txt": "torch==2.11.0+cpu\n",
+    }
+    adopted, project = _project(repository, hand_made(tmp_path, files))
+    assert project.spec.torch == "2.11.0"
+    assert {each.path for each in adopted.placed("not kept")} == {"lock.cpu.txt"}
+
+
 PROJECT_WITH_LIMITS = """\
 [project]
 dependencies = ["torch"]
