@@ -7,8 +7,13 @@ import yaml
 from tekton.semantic import Node
 
 FILE = "kustomization.yaml"
-# What this reader carries out, and what changes nothing that is looked at here.
-_KNOWN = {"apiVersion", "kind", "resources", "patches"}
+# What this reader carries out, and what adds and renames none of the objects that are looked at here.
+_KNOWN = {"apiVersion", "kind", "resources", "patches"} | {
+    "configMapGenerator",
+    "generatorOptions",
+    "namespace",
+    "replacements",
+}
 
 
 def built(folder: Path) -> list[Node]:

@@ -14,6 +14,7 @@ from tekton.sources import ROOT, known, tekton_objects
 
 TEKTON = ROOT / "tekton"
 STABLE = TEKTON / "stable"
+KUBECTL = shutil.which("kubectl")
 # What the webhook of Tekton refuses there: pkg/apis/pipeline/v1, ValidateEnabledAPIFields(…, BetaAPIFields).
 _BETA_FIELDS = frozenset({"matrix", "resolver", "stepSpecs", "sidecarSpecs"})
 _INDEX = re.compile(r"\$\(params\.[\w-]+\[\d+\]\)")
@@ -65,9 +66,12 @@ def test_a_run_of_what_the_overlay_has_asks_for_no_beta_feature_either() -> None
     assert {each.name: [*_beta(each.node)] for each in runs if [*_beta(each.node)]} == {}
 
 
-@pytest.mark.parametrize("folder", [TEKTON, STABLE], ids=lambda folder: folder.name)
-def test_kubectl_builds_what_this_reader_builds(folder: Path) -> None:
-    assert _kubectl(folder) == _names(built(folder))
+# The reader of these tests against the real one, where a machine has that: no distribution's packages do.
+if KUBECTL is not None:
+
+    @pytest.mark.parametrize("folder", [TEKTON, STABLE], ids=lambda folder: folder.name)
+    def test_kubectl_builds_what_this_reader_builds(folder: Path) -> None:
+        assert _kubectl(folder) == _names(built(folder))
 
 
 def test_the_overlay_that_names_the_image_can_be_of_the_stable_set(tmp_path: Path) -> None:
@@ -76,13 +80,12 @@ def test_the_overlay_that_names_the_image_can_be_of_the_stable_set(tmp_path: Pat
     path = tmp_path / "tekton" / "examples" / "overlay" / "kustomization.yaml"
     told = yaml.safe_load(path.read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump(told | {"resources": ["../../stable"]}), encoding="utf-8")
-    assert [each for each in _kubectl(path.parent) if each[0] != "ConfigMap"] == _names(built(STABLE))
+    assert _names(built(path.parent)) == _names(built(STABLE))
+    if KUBECTL is not None:
+        assert [each for each in _kubectl(path.parent) if each[0] != "ConfigMap"] == _names(built(STABLE))
 
 
 def _kubectl(folder: Path) -> list[tuple[str, str]]:
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("kubectl is not installed")
-    done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
+    done = subprocess.run([str(KUBECTL), "kustomize", folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return _names(list(yaml.safe_load_all(done.stdout)))
