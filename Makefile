@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.requirements
 
-.PHONY: help demo test unit fuzz seen lint docs tekton format requirements engine clean
+.PHONY: help demo test unit fuzz nightly seen lint docs tekton format requirements engine clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ unit: $(STAMP) ## The fast tests alone
 FUZZ_SECONDS ?= 120
 fuzz: $(STAMP) engine ## Search for inputs that break strip, readers and parsers; FUZZ_SECONDS=120 for each of them
 	source scripts/engine-settings.sh && FACTORY_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest tests/fuzz --timeout 0 -s $(PYTEST_OPTIONS)
+
+# Of each command.
+KILLS ?= 50
+nightly: $(STAMP) engine ## Kill each command at 50 random moments and see what is left; KILLS=50 of each
+	source scripts/engine-settings.sh && FACTORY_KILLS=$(KILLS) $(BIN)/python -m pytest --timeout 0 -s -k kill \
+	    tests/integration/test_killed.py tests/container/test_build_plan.py $(PYTEST_OPTIONS)
 
 lint: $(STAMP) ## ruff, mypy, shellcheck, yamllint, and the rules on the shipped flavors
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from support.built import factory
+from support.killing import Case, Runner, kill_again_and_again, tree
 from support.podman import podman
 from support.registry import registry
 
@@ -176,6 +178,26 @@ def test_an_interrupted_build_goes_on_behind_the_last_part(world: World) -> None
     (folder / "Dockerfile").write_text(stage + final + more)
     built = world.build(world.name("base"))
     assert built["parts"] == ["its own instructions (1 of 1)"]
+
+
+def test_killed_build_has_named_nothing_or_all_and_the_next_one_completes_it(world: World) -> None:
+    with (world.folder("base") / "Dockerfile").open("a") as file:
+        file.write("RUN echo one > /one\nRUN echo two > /two\n")
+    runner, work = Runner(root=world.root), world.root / ".work"
+
+    def reset() -> None:
+        world.remove()
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+
+    def state() -> dict[str, str]:
+        own = {path: found for path, found in tree(world.root).items() if not path.startswith(".work/")}
+        return {**own, "latest": world.tagged("base")}
+
+    planned = json.loads(factory("--root", world.root, "--json", "plan", world.name("base")))
+    world.made.update(image["local"] for image in planned["images"])
+    words = ("build", world.name("base"))
+    kill_again_and_again(runner, Case(words=words, watched=work, reset=reset, two_states=False, state=state))
 
 
 def test_what_the_stage_wheel_holds_is_kept_beside_the_image(world: World) -> None:
