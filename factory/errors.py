@@ -204,3 +204,9 @@ class OtherBuildError(FactoryError):
     """A package would be locked in another build, such as for another accelerator, and nobody allowed it."""
 
     exit_code = 37
+
+
+class DefectError(FactoryError):
+    """The factory itself failed, by an exception that is none of these: a defect (EX_SOFTWARE)."""
+
+    exit_code = 70

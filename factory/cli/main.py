@@ -5,7 +5,9 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +16,7 @@ import click
 from factory import __version__
 from factory.cli.options import Invocation
 from factory.console import Console, Failure, failure_of
-from factory.errors import FactoryError
+from factory.errors import DefectError, FactoryError
 from factory.files import storage_error
 from factory.transaction import finished, forget_finished
 
@@ -56,6 +58,8 @@ _TEST_OUTPUT_WORDS = frozenset({"test-output", "--format=test-output"})
 _INTERRUPTED = 130
 # As a shell tells SIGPIPE. Not 0: whoever stopped reading has not seen that there are no findings.
 _PIPE_CLOSED = 141
+# Of a defect: the innermost calls, and so much of what the exception says.
+_FRAMES, _SHOWN = 6, 500
 
 
 class LazyGroup(click.Group):
@@ -128,7 +132,9 @@ def _run(arguments: list[str] | None, invocation: Invocation) -> int:
         said = {"reason": error.format_message(), "solution": "See --help."}
         _tell(console, words, Failure(kind="UsageError", **said, exit_code=error.exit_code))
         if not console.json_output:
-            error.show()
+            # By way of the console, since an argument may be the name of a file of somebody else.
+            error.show(shown := StringIO())
+            console.note(shown.getvalue().rstrip())
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         said = {"reason": _what_is_so(), "solution": "Run it again."}
@@ -137,7 +143,8 @@ def _run(arguments: list[str] | None, invocation: Invocation) -> int:
             console.note(said["reason"])
         return _INTERRUPTED
     except OSError as error:
-        refused = storage_error(Path(error.filename or "."), error)
+        named = error.filename if isinstance(error.filename, str | bytes) else "."
+        refused = storage_error(Path(os.fsdecode(named)), error)
         # On standard error, whatever was asked for: standard output may be what is full.
         console.report(refused)
         if console.error_form is not None:
@@ -145,6 +152,8 @@ def _run(arguments: list[str] | None, invocation: Invocation) -> int:
                 console.failed(failure_of(refused))
                 sys.stdout.flush()
         return refused.exit_code
+    except Exception as error:  # noqa: BLE001 - the last net: what no error of the family says is a defect
+        return _defect(console, words, error)
     return status if isinstance(status, int) else 0
 
 
@@ -154,6 +163,20 @@ def _what_is_so() -> str:
     if not changed:
         return "interrupted; no flavor, image or setting was changed"
     return f"interrupted; finished before that, and nothing else was changed: {', '.join(changed)}"
+
+
+def _defect(console: Console, words: list[str], error: Exception) -> int:
+    """Say that the factory itself failed, and where; the innermost lines are enough to find it."""
+    defect = DefectError(
+        f"this is a defect of the factory: {type(error).__name__}: {str(error)[:_SHOWN] or 'nothing more is known'}",
+        solution="Open an issue in the factory's repository with the command and the lines above. "
+        "What was asked for may be done in part.",
+    )
+    console.note("".join(traceback.format_exception(error, limit=-_FRAMES, chain=False)).rstrip())
+    _tell(console, words, failure_of(defect))
+    if not console.json_output:
+        console.report(defect)
+    return defect.exit_code
 
 
 def _tell(console: Console, words: list[str], failure: Failure) -> None:
