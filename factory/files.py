@@ -14,8 +14,9 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from factory.errors import BusyError, FlavorExistsError, StorageError
 
@@ -42,7 +43,7 @@ def temporary_sibling(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.urandom(6).hex()}{TEMPORARY_SUFFIX}")
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file to read; a FIFO or a device is refused at once instead of waited for.
 
     Raises:
@@ -80,7 +81,7 @@ def read_text(path: Path, *, errors: str = "strict", limit: int = DEFAULT_LIMIT)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def require_regular(descriptor: int, path: Path) -> BinaryIO:
+def require_regular(descriptor: int, path: Path) -> BufferedReader:
     """Return the file of a descriptor, which is closed if it is no regular file.
 
     Raises:
@@ -89,7 +90,7 @@ def require_regular(descriptor: int, path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return cast("BinaryIO", os.fdopen(descriptor, "rb"))
+    return os.fdopen(descriptor, "rb")
 
 
 def room_beside(descriptor: int) -> int:

@@ -40,7 +40,10 @@ class Folder:
         Raises:
             StorageError: it cannot be read.
         """
-        return read_regular(self.root / path)
+        try:
+            return read_regular(self.root / path)
+        except OSError as error:
+            raise storage_error(self.root / path, error) from error
 
     def text(self, path: str) -> str:
         """A file as text; what is not UTF-8 is replaced. Raises as `content` does."""

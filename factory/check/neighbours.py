@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from factory.errors import NotFoundError, SpecError
+from factory.errors import FactoryError
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 
@@ -30,7 +30,7 @@ def read_neighbours(flavors: Iterable[Flavor]) -> Neighbours:
     for flavor in flavors:
         try:
             spec = flavor.project.spec
-        except (SpecError, NotFoundError, OSError):
+        except FactoryError:
             continue
         if spec.index_url is not None:
             found.setdefault(_key(spec.index_url), []).append((flavor.name, spec.accelerator))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from factory.check.lock_content import is_stale
-from factory.errors import LockFileError, MarkerError, NotFoundError, SpecError, TemplateError
+from factory.errors import FactoryError
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
@@ -74,7 +74,7 @@ def flavor_state(flavor: Flavor) -> State:
     """The state of a flavor, whatever is wrong with it."""
     try:
         project = flavor.project
-    except (SpecError, NotFoundError) as error:
+    except FactoryError as error:
         return State(name=flavor.name, rendering="broken", lock="broken", problem=error.reason, spec=None)
     rendering, problem = _rendering(flavor)
     lock, lock_problem = _locking(flavor, project)
@@ -112,7 +112,7 @@ def flavor_details(flavor: Flavor) -> Details:
 def _rendering(flavor: Flavor) -> tuple[Rendering, str | None]:
     try:
         differences = find_drift(flavor)
-    except (TemplateError, MarkerError) as error:
+    except FactoryError as error:
         return "broken", error.reason
     # A stray file is a finding of `factory check`; what the templates make may still be current.
     return ("drifted" if any(item.kind != "stray" for item in differences) else "rendered"), None
@@ -121,7 +121,7 @@ def _rendering(flavor: Flavor) -> tuple[Rendering, str | None]:
 def _locking(flavor: Flavor, project: Project) -> tuple[Locking, str | None]:
     try:
         return _lock_state(project, read_lock_set(flavor.folder, project.spec)), None
-    except LockFileError as error:
+    except FactoryError as error:
         return "broken", error.reason
 
 

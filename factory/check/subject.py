@@ -6,8 +6,8 @@ from pathlib import Path
 
 from factory.check.neighbours import NO_NEIGHBOURS, Neighbours
 from factory.documents import parse_toml
-from factory.errors import DocumentError, FactoryError, LockFileError, NotFoundError, SpecError
-from factory.files import storage_error
+from factory.errors import DocumentError, FactoryError, LockFileError
+from factory.files import read_regular, read_text, storage_error
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.konflux.settings import Settings
@@ -87,10 +87,8 @@ def read_subject(
 def _project(flavor: Flavor) -> tuple[Project | None, FactoryError | None]:
     try:
         return flavor.project, None
-    except (SpecError, NotFoundError) as error:
+    except FactoryError as error:
         return None, error
-    except OSError as error:
-        return None, storage_error(flavor.folder / PROJECT_FILE, error)
 
 
 def _locks(folder: Path, names: Iterable[str]) -> tuple[dict[str, LockFile], dict[str, FactoryError]]:
@@ -112,7 +110,7 @@ def _locks(folder: Path, names: Iterable[str]) -> tuple[dict[str, LockFile], dic
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return read_text(path, errors="replace")
     except OSError:  # which reading the project has met as well, and says
         return ""
 
@@ -127,8 +125,8 @@ def _document(text: str) -> Mapping[str, object]:
 def _own_files(folder: Path, paths: Iterable[str]) -> dict[str, bytes]:
     """The flavor's own files that are there; that one is not, or is a link, is for another rule."""
     found = ((path, folder / path) for path in paths)
-    return {path: file.read_bytes() for path, file in found if file.is_file() and not file.is_symlink()}
+    return {path: read_regular(file) for path, file in found if file.is_file() and not file.is_symlink()}
 
 
 def _contents(folder: Path, pattern: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob(pattern)) if path.is_file()}
+    return {path.name: read_regular(path) for path in sorted(folder.glob(pattern)) if path.is_file()}

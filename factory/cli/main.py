@@ -167,8 +167,9 @@ def _what_is_so() -> str:
 
 def _defect(console: Console, words: list[str], error: Exception) -> int:
     """Say that the factory itself failed, and where; the innermost lines are enough to find it."""
+    said = str(error)[:_SHOWN] or "nothing more is known"
     defect = DefectError(
-        f"this is a defect of the factory: {type(error).__name__}: {str(error)[:_SHOWN] or 'nothing more is known'}",
+        f"this is a defect of the factory: {type(error).__name__}: {said}",
         solution="Open an issue in the factory's repository with the command and the lines above. "
         "What was asked for may be done in part.",
     )

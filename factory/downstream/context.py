@@ -9,6 +9,7 @@ from factory.files import (
     is_own_ignore_file,
     is_temporary,
     make_output_folder,
+    read_regular,
     staged_folder,
     write_whole,
 )
@@ -85,9 +86,9 @@ def _files(flavor: Flavor, rendered: tuple[RenderedFile, ...]) -> dict[str, tupl
     }
     files[MIDSTREAM_DOCKERFILE] = (downstream_dockerfile(flavor), False)
     for name in (PROJECT_FILE, *lock_file_names(flavor.project.spec)):
-        files[name] = ((flavor.folder / name).read_bytes(), False)
+        files[name] = (read_regular(flavor.folder / name), False)
     if (flavor.folder / SBOM_FILE).is_file():
-        files[SBOM_FILE] = ((flavor.folder / SBOM_FILE).read_bytes(), False)
+        files[SBOM_FILE] = (read_regular(flavor.folder / SBOM_FILE), False)
     own = (name for name in flavor.project.spec.hooks.files if not _is_midstream(name))
     return files | {file.path: (file.content, file.executable) for file in read_own_files(flavor.folder, own)}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from factory.downstream.blocks import find_blocks, strip_blocks
 from factory.errors import MarkerError, NotFoundError, StorageError
-from factory.files import exclusive, make_output_folder, storage_error, write_whole
+from factory.files import exclusive, make_output_folder, read_regular, storage_error, write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def strip_file(source: Path, output: Path | None) -> Stripped:
         StorageError: the file system refused.
     """
     try:
-        content = source.read_bytes()
+        content = read_regular(source)
     except FileNotFoundError as error:
         raise NotFoundError(f"{source} is not there", solution="Give the path of a Dockerfile.") from error
     except OSError as error:

@@ -10,7 +10,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from factory.documents import parse_toml
 from factory.errors import NotFoundError, SpecError
-from factory.files import read_regular
+from factory.files import read_regular, storage_error
 from factory.flavor.spec import Spec, parse_spec
 
 PROJECT_FILE = "pyproject.toml"
@@ -32,6 +32,7 @@ def read_project(folder: Path) -> Project:
     Raises:
         NotFoundError: there is none.
         SpecError: it is not TOML, has no spec, or holds something unacceptable.
+        StorageError: it cannot be read.
     """
     return parse_project(read_project_text(folder), where=str(folder / PROJECT_FILE))
 
@@ -42,6 +43,7 @@ def read_project_text(folder: Path) -> str:
     Raises:
         NotFoundError: there is none.
         SpecError: it is not UTF-8, or begins with a byte order mark, which TOML does not know.
+        StorageError: it cannot be read.
     """
     path = folder / PROJECT_FILE
     try:
@@ -53,6 +55,8 @@ def read_project_text(folder: Path) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise SpecError(f"{path} is not UTF-8", solution="Save it as UTF-8; TOML knows no other.") from error
+    except OSError as error:
+        raise storage_error(path, error) from error
     if text.startswith("\ufeff"):
         raise SpecError(
             f"{path} begins with a byte order mark", solution="Save it as UTF-8 without one (BOM)."

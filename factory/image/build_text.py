@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from factory.console import Table, human_size
+from factory.files import read_text
 from factory.image.build import BuildPlan, Target, shell_command
 from factory.image.build_all import BuildReport
 from factory.image.making import BuiltImage
@@ -85,7 +86,7 @@ def report_parts(plan: BuildPlan, report: BuildReport) -> tuple[str | Table, ...
 def _planned(plan: BuildPlan, target: Target) -> Planned:
     parts: tuple[str, ...] = ()
     if target.step.action == "build" and plan.engine.kind == "podman":
-        found = cut(target.dockerfile.read_text(encoding="utf-8"))
+        found = cut(read_text(target.dockerfile))
         segments = [
             f"layer {part.layer}" if part.layer else "its own instructions" for part in found.segments
         ]

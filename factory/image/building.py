@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from factory.dockerfile.instructions import Instruction
 from factory.dockerfile.sources import context_sources
+from factory.files import read_text
 from factory.hermetic.layout import MOUNT_POINT
 from factory.image.content import content_digests
 from factory.image.engine import Engine, Operand, run_engine
@@ -184,7 +185,7 @@ class PartBuilder:
                 ),
                 log=self.recipe.log,
             )
-            image_id = id_file.read_text(encoding="ascii").strip().removeprefix("sha256:")
+            image_id = read_text(id_file).strip().removeprefix("sha256:")
         return PartBuilt(title=title, key=key, image=image_id, kept=False)
 
     def _known(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import BinaryIO, Literal, TypedDict
 
 from factory.documents import read_json
 from factory.errors import EngineError
+from factory.files import open_regular
 from factory.image.engine import Engine, Image, Operand, call_engine
 from factory.registry.oci import Descriptor, ManifestDocument
 
@@ -69,7 +70,7 @@ def compare_images(engine: Engine, one: Image, other: Image) -> LayerDifference 
         blobs = [
             _exported(engine, image, layer, Path(folder) / str(n)) for n, image in enumerate((one, other))
         ]
-        with blobs[0].open("rb") as left, blobs[1].open("rb") as right:
+        with open_regular(blobs[0]) as left, open_regular(blobs[1]) as right:
             return LayerDifference(layer=layer, file=compare_layers(left, right))
 
 

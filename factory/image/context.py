@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from factory.errors import ImageError
-from factory.files import storage_error, temporary_sibling
+from factory.files import open_regular, storage_error, temporary_sibling
 from factory.image.inputs import InputFile
+
+_CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
@@ -51,17 +53,20 @@ def _copy(folder: Path, path: str, wanted: InputFile, context: Path) -> None:
             # What a link shows is an input as well.
             _put(target, context / target.relative_to(folder.resolve()), executable=wanted.executable)
         return
-    content = _put(source, copy, executable=wanted.executable)
-    if hashlib.sha256(content).hexdigest() != wanted.sha256:
+    if _put(source, copy, executable=wanted.executable) != wanted.sha256:
         raise ImageError(
             f"{source} was changed while its image was being planned",
             solution="Run the same command again.",
         )
 
 
-def _put(source: Path, copy: Path, *, executable: bool) -> bytes:
+def _put(source: Path, copy: Path, *, executable: bool) -> str:
+    """Copy a file in chunks; return the SHA-256 of what was copied."""
     copy.parent.mkdir(parents=True, exist_ok=True)
-    content = source.read_bytes()
-    copy.write_bytes(content)
+    digest = hashlib.sha256()
+    with open_regular(source) as file, copy.open("wb") as written:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            written.write(chunk)
     os.chmod(copy, 0o755 if executable else 0o644)  # noqa: PTH101 - one call for both
-    return content
+    return digest.hexdigest()

@@ -18,6 +18,7 @@ from factory.image.outside import refuse_undeclared
 
 _MAGIC = re.compile(r"[*?\[]")
 _FEW = 5
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ def _below(root: str, folder: str) -> Iterator[str]:
 def _instructions(definition: ImageDefinition) -> tuple[Instruction, ...]:
     path = definition.folder / definition.dockerfile
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError as error:
         solution = f"Write it; `inputs` and docs/images.md say what goes into {definition.name}."
         if definition.flavor is not None:
@@ -135,7 +136,7 @@ def _ignored(folder: Path) -> tuple[Pattern, ...]:
     for name in IGNORE_FILES:
         path = folder / name
         try:
-            return read_ignored(path.read_text(encoding="utf-8", errors="replace"))
+            return read_ignored(read_text(path, errors="replace"))
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -214,9 +215,9 @@ def _read(definition: ImageDefinition, path: str, links: dict[str, bool]) -> Inp
     try:
         if _goes_over_a_link(f"{definition.folder}/", path, links):
             return _read_link(definition, path)
-        with os.fdopen(os.open(place, os.O_RDONLY), "rb") as file:
+        with open_regular(Path(place)) as file:
             executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
-            return InputFile(sha256=hashlib.sha256(file.read()).hexdigest(), executable=executable)
+            return InputFile(sha256=hashlib.file_digest(file, "sha256").hexdigest(), executable=executable)
     except OSError as error:
         raise storage_error(Path(place), error) from error
 
@@ -250,8 +251,11 @@ def _read_link(definition: ImageDefinition, path: str) -> InputFile:
         digest.update(b"link\0" + os.fsencode(place.readlink()) + b"\0")
     if not place.is_file():
         return InputFile(sha256=digest.hexdigest(), executable=False)
-    digest.update(place.read_bytes())
-    return InputFile(sha256=digest.hexdigest(), executable=bool(place.stat().st_mode & stat.S_IXUSR))
+    with open_regular(place) as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+        executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
+    return InputFile(sha256=digest.hexdigest(), executable=executable)
 
 
 def _few(paths: list[str]) -> str:

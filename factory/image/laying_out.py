@@ -6,7 +6,7 @@ from pathlib import Path
 
 from factory.console import Progress, Table, human_size
 from factory.errors import SpecError
-from factory.files import exclusive, make_output_folder
+from factory.files import exclusive, make_output_folder, read_text
 from factory.flavor.references import parse_reference
 from factory.hermetic.plan import Fetching
 from factory.hermetic.prefetch import Prefetched
@@ -109,7 +109,7 @@ def dry_layout(plan: BuildPlan) -> DryLayout:
     """
     check_layout(plan)
     (target,) = plan.asked
-    apart = take_apart(cut(target.dockerfile.read_text(encoding="utf-8")))
+    apart = take_apart(cut(read_text(target.dockerfile)))
     return DryLayout(
         image=target.name,
         layout=(plan.request.layout or Path()).absolute(),

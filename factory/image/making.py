@@ -10,7 +10,7 @@ from typing import Literal
 
 from factory.console import Progress
 from factory.errors import EngineError
-from factory.files import exclusive, make_output_folder
+from factory.files import exclusive, make_output_folder, read_text
 from factory.hermetic.layout import MOUNT_POINT
 from factory.hermetic.plan import Fetching
 from factory.hermetic.prefetch import Prefetched, prefetch_flavor
@@ -253,7 +253,7 @@ def make_recipe(place: Workplace, target: Target, bases: dict[str, str], context
     """
     definition, step = target.step.definition, target.step
     newest, layers = package_epochs(definition, os.environ)
-    text = (context / definition.dockerfile).read_text(encoding="utf-8")
+    text = read_text(context / definition.dockerfile)
     inputs = {} if step.manifest is None else step.manifest.inputs
     return Recipe(
         name=target.name,
@@ -292,7 +292,7 @@ def bases_at_hand(place: Workplace, target: Target, work: Path) -> dict[str, str
     if place.plan.engine.kind == "docker":
         return {}
     parents = {parent.reference: parent for parent in target.step.parents}
-    found = cut(target.dockerfile.read_text(encoding="utf-8"))
+    found = cut(read_text(target.dockerfile))
     stages = (*found.stages, found.final)
     own = {name for stage in found.stages for name in stage.names}
     copied = {name for stage in stages for one in stage.instructions for name in stage_references(one)}
@@ -331,7 +331,7 @@ def _at_hand(place: Workplace, target: Target, parent: ParentReference, work: Pa
 def _docker(place: Workplace, target: Target, context: Path, work: Path) -> None:
     """One plain build: docker knows no --timestamp, and its layers keep the time that they were made at."""
     engine = place.plan.engine
-    text = (context / target.step.definition.dockerfile).read_text(encoding="utf-8")
+    text = read_text(context / target.step.definition.dockerfile)
     if target.prefetched is not None:
         text = mount_in_every_run(text, f"type=bind,from=prefetched,target={MOUNT_POINT}")
     with tempfile.TemporaryDirectory() as folder:

@@ -156,7 +156,7 @@ def _check_folder(folder: Path, files: tuple[RenderedFile, ...]) -> None:
         return
     wanted = {file.path: file.content for file in files}
     there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    if there.keys() != wanted.keys() or any(there[name].read_bytes() != wanted[name] for name in wanted):
+    if there.keys() != wanted.keys() or any(read_regular(there[name]) != wanted[name] for name in wanted):
         raise FlavorExistsError(
             f"{folder} is there already", solution="Choose another name, or remove the folder first."
         )

@@ -39,7 +39,7 @@ def find_segment(engine: Engine, repository: str, key: str) -> Image | None:
 def read_record(work: Path) -> tuple[str, ...]:
     """The keys of the segments that the image, whose folder ``work`` is, was last built from."""
     try:
-        return tuple((work / _RECORD).read_text(encoding="ascii").split())
+        return tuple(read_text(work / _RECORD).split())
     except FileNotFoundError:
         return ()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from factory.errors import ImageTestError
-from factory.files import storage_error
+from factory.files import read_regular, storage_error
 from factory.image_tests.container import STRICT, Ran
 from factory.image_tests.context import Context
 from factory.image_tests.definition import (
@@ -63,7 +63,7 @@ def read_test(path: Path) -> ImageTest:
         StorageError: the file cannot be read.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_regular(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ImageTestError(f"{path} is not UTF-8", solution="Save it as UTF-8.") from error
     except OSError as error:

@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from factory.dockerfile.instructions import read_dockerfile
+from factory.files import read_text
 from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL
 from factory.image_tests.context import Context
 from factory.image_tests.definition import Result, judged, skipped
@@ -152,7 +153,7 @@ def labels_of(dockerfile: Path) -> dict[str, str | None]:
     Empty where there is no such file.
     """
     try:
-        text = dockerfile.read_text(encoding="utf-8", errors="replace")
+        text = read_text(dockerfile, errors="replace")
     except OSError:
         return {}
     found: dict[str, str | None] = {}

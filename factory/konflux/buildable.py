@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from factory.files import storage_error
+from factory.files import read_text, storage_error
 from factory.flavor.repository import Flavor
 from factory.lock.lockfile import named_beside_index
 from factory.lock.lockset import lock_file_names
@@ -46,7 +46,7 @@ def _unbuildable(flavor: Flavor) -> Unbuildable | None:
     for name in lock_file_names(flavor.project.spec):
         path = flavor.folder / name
         try:
-            beside.update(named_beside_index(path.read_text(encoding="utf-8", errors="replace")))
+            beside.update(named_beside_index(read_text(path, errors="replace")))
         except FileNotFoundError:
             return Unbuildable(flavor=flavor.name, missing=name)
         except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from factory.errors import KonfluxError, LockFileError
-from factory.files import is_temporary, storage_error
+from factory.files import is_temporary, read_regular, storage_error
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository
 from factory.konflux.bundles import OtherBundle, keep_bundles
@@ -238,12 +238,10 @@ def _was_written_here(path: Path) -> bool:
 
 def _content(path: Path) -> bytes | None:
     """The bytes of a file, those of a link's target as well; None where there is none."""
+    if not path.is_file():
+        return b"" if path.exists() or path.is_symlink() else None
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b"" if path.is_symlink() else None
-    except IsADirectoryError:
-        return b""
+        return read_regular(path)
     except OSError as error:
         raise storage_error(path, error) from error
 

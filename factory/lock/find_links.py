@@ -16,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 
 from factory.errors import NotFoundError
-from factory.files import exclusive, open_regular, staged_folder, storage_error, write_whole
+from factory.files import exclusive, open_regular, read_text, staged_folder, storage_error, write_whole
 from factory.index.wheel import check_wheel_at, read_directory
 from factory.lock.narrow import fits, tag_ranks
 
@@ -38,7 +38,7 @@ class WheelFolder:
         """
         known = self.shown / (file_name + _DIGEST_SUFFIX)
         try:
-            return known.read_text(encoding="ascii")
+            return read_text(known)
         except FileNotFoundError:
             pass
         digest = file_sha256(self.source / file_name)
@@ -126,7 +126,7 @@ def file_sha256(path: Path) -> str:
         StorageError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise storage_error(path, error) from error

@@ -139,6 +139,8 @@ def read_lock(folder: Path) -> LockFile | None:
         return None
     except UnicodeDecodeError as error:
         raise LockFileError(f"{path} is not UTF-8", solution="Lock again: `factory lock`.") from error
+    except OSError as error:
+        raise storage_error(path, error) from error
 
 
 def read_lock_text(path: Path) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factory.errors import LockFileError
+from factory.files import open_regular, read_text, storage_error
 from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec
@@ -207,6 +208,7 @@ def read_lock_set(folder: Path, spec: Spec) -> LockSet | None:
 
     Raises:
         LockFileError: one of them is not UTF-8.
+        StorageError: one cannot be read.
     """
     texts = {}
     for name in lock_file_names(spec):
@@ -218,6 +220,8 @@ def read_lock_set(folder: Path, spec: Spec) -> LockSet | None:
             raise LockFileError(
                 f"{folder / name} is not UTF-8", solution="Lock again: `factory lock`."
             ) from error
+        except OSError as error:
+            raise storage_error(folder / name, error) from error
     return parse_lock_set(texts) if LOCK_FILE in texts else None
 
 
@@ -249,5 +253,5 @@ def parse_lock_set(texts: Mapping[str, str]) -> LockSet:
 
 
 def _is_ours(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(len(LOCKED_BY)) == LOCKED_BY.encode()

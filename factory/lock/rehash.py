@@ -133,7 +133,7 @@ def _subject(flavor: Flavor) -> _Subject:
     project = read_project(flavor.folder)
     locks = require_lock_set(flavor.folder, project.spec)
     for name in locks.files:
-        if not (flavor.folder / name).read_bytes().startswith(LOCKED_BY.encode()):
+        if not read_regular(flavor.folder / name).startswith(LOCKED_BY.encode()):
             raise _refused(flavor, f"{name} was not made by `factory lock`")
     if locks.inputs is None:
         raise _refused(flavor, "the lock does not tell what it was made from")

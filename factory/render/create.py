@@ -6,7 +6,7 @@ from pathlib import Path
 from factory.errors import FlavorExistsError, SpecError, TemplateError
 from factory.flavor.edit import retarget
 from factory.flavor.name import check_name
-from factory.flavor.project import PROJECT_FILE, parse_project
+from factory.flavor.project import PROJECT_FILE, parse_project, read_project_text
 from factory.flavor.references import check_python
 from factory.flavor.repository import Flavor, Repository
 from factory.flavor.spec import DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_spec
@@ -209,7 +209,7 @@ def _project_text(spec: Spec, name: str, source: Flavor | None) -> str:
     if source is None:
         template = load_template_set(spec.template_set).environment.get_template(_PROJECT_TEMPLATE)
         return template.render(spec=spec, name=name)
-    text = (source.folder / PROJECT_FILE).read_bytes().decode("utf-8")  # line endings as they are
+    text = read_project_text(source.folder)
     return retarget(text, old=source.project.spec, new=spec, old_name=source.name, name=name)
 
 

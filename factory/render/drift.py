@@ -65,8 +65,11 @@ def is_own_file(folder: Path, path: str) -> bool:
 def _compare(path: Path, file: RenderedFile) -> Kind | None:
     if path.is_symlink() or not path.is_file():
         return "missing" if not path.exists() else "changed"
-    if path.read_bytes() != file.content:
-        return "changed"
+    try:
+        if read_regular(path) != file.content:
+            return "changed"
+    except OSError as error:
+        raise storage_error(path, error) from error
     return None if os.access(path, os.X_OK) == file.executable else "mode"
 
 

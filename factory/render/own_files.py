@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from factory.errors import NotFoundError
-from factory.files import storage_error
+from factory.files import read_regular, storage_error
 from factory.render.drift import is_own_file
 from factory.render.render import RenderedFile
 
@@ -27,7 +27,7 @@ def _read(folder: Path, path: str) -> RenderedFile:
             solution="Put the file there, or take it out of hooks.files.",
         )
     try:
-        content = (folder / path).read_bytes()
+        content = read_regular(folder / path)
     except OSError as error:
         raise storage_error(folder / path, error) from error
     return RenderedFile(path=path, content=content, executable=os.access(folder / path, os.X_OK))

@@ -56,6 +56,20 @@ SHARED = frozenset(
 MAX_FUNCTION_LINES = 60
 # Not modules: what the Python of an image runs, which prints what it found and starts what is in the image.
 INSIDE = PACKAGE / "image_tests" / "inside"
+# What opens files for all others, what opens to write, and what reads the package's own data.
+OPENERS = frozenset(
+    PACKAGE / name
+    for name in (
+        "files.py",
+        "tree.py",
+        "cli/main.py",
+        "hermetic/partial.py",
+        "image_tests/context.py",
+        "image_tests/known.py",
+        "konflux/tekton_files.py",
+        "render/image_templates.py",
+    )
+)
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 COMMAND_SOURCES = sorted(PACKAGE / "cli" / f"{module}.py" for module in COMMANDS.values())
 # Written in pieces, so that this file does not name them either.
@@ -140,6 +154,28 @@ def test_only_documents_reads_json_and_toml(path: Path) -> None:
         for alias in node.names
         if alias.name in taken[node.module]
     ]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_files_are_opened_by_what_refuses_fifos_and_devices(path: Path) -> None:
+    if path in OPENERS or path.parent == INSIDE:
+        return
+    reads = [
+        ast.unparse(node)
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Call) and _may_read(node, ast.unparse(node.func))
+    ]
+    assert not reads
+
+
+def _may_read(call: ast.Call, name: str) -> bool:
+    """Whether a call reads a file; one that opens for writing alone has a mode that begins with w or a."""
+    if name in {"os.open", "io.open"} or re.fullmatch(r".*\.(read_text|read_bytes)", name):
+        return True
+    if (name != "open" and not name.endswith(".open")) or name in {"tarfile.open", "subprocess.Popen"}:
+        return False
+    modes = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
+    return not any(isinstance(mode, str) and mode[:1] in {"w", "a"} for mode in modes)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
