@@ -5,6 +5,7 @@ here, so that none can exhaust memory, overflow the stack or have another shape 
 """
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterable
 from dataclasses import is_dataclass
@@ -196,4 +197,6 @@ def _wrong(language: str, cause: Exception) -> str:
         return f"nested more than {MAX_DEPTH} deep"
     if isinstance(cause, msgspec.ValidationError):
         return f"not of the expected shape: {cause}"
+    if "int_max_str_digits" in str(cause):
+        return f"not {language} that is read: a number has more than {sys.get_int_max_str_digits()} digits"
     return f"not {language}: {cause}"

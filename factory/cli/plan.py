@@ -49,7 +49,10 @@ def command(
     if record_digests and not pull:
         raise click.UsageError("--record goes with --pull.")
     repository = invocation.repository_of(*images)
-    plan = plan_images(repository, PlanRequest(names=images, pull=pull, offline=offline, engine=engine))
+    plan = plan_images(
+        repository,
+        PlanRequest(names=images, pull=pull, offline=offline, engine=engine, broken_too=not images),
+    )
     recorded = record_digests and record(repository.root, plan.digests)
     report = report_plan(plan, recorded=recorded)
     invocation.console.result(report, *plan_parts(report))

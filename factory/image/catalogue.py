@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from factory.errors import NotFoundError, SpecError
+from factory.errors import FactoryError, NotFoundError, SpecError
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository
 from factory.image.definitions import (
@@ -72,14 +72,36 @@ class Catalogue:
             f"{EXAMPLE}.",
         )
 
-    def select(self, names: tuple[str, ...] = ()) -> tuple[ImageDefinition, ...]:
+    def select(self, names: tuple[str, ...] = (), *, broken_too: bool = False) -> tuple[ImageDefinition, ...]:
         """The named images, each once and in the order given, or every image where none is named.
+
+        Args:
+            names: which.
+            broken_too: of all images, give also a flavor that cannot be read, with its ``problem``.
 
         Raises:
             NotFoundError, SpecError: as `definition`.
         """
-        found = (self.definition(name) for name in names or self.names)
+        read = self._readable_or_not if broken_too and not names else self.definition
+        found = (read(name) for name in names or self.names)
         return tuple({definition.name: definition for definition in found}.values())
+
+    def _readable_or_not(self, name: str) -> ImageDefinition:
+        try:
+            return self.definition(name)
+        except FactoryError as error:
+            if name not in self.flavors:
+                raise
+            flavor = self.flavors[name]
+            return ImageDefinition(
+                name=name,
+                kind="flavor",
+                folder=flavor.folder,
+                dockerfile=DOCKERFILE,
+                parents=(),
+                flavor=flavor,
+                problem=error.reason,
+            )
 
     def _flavor(self, flavor: Flavor) -> ImageDefinition:
         check_image_name(flavor.name, of=f"the flavor in {flavor.folder}")
@@ -131,7 +153,7 @@ def read_catalogue(repository: Repository) -> Catalogue:
     registries = parse_registries(document)
     # A flavor that is given as a path may stand alone, in no repository.
     found = repository.flavors() if repository.flavors_folder.is_dir() else ()
-    flavors = {flavor.name: flavor for flavor in found if (flavor.folder / PROJECT_FILE).is_file()}
+    flavors = {flavor.name: flavor for flavor in found if (flavor.folder / PROJECT_FILE).exists()}
     tables = read_images_table(document, registries=registries, flavors=flavors)
     for name, table in tables.items():
         _require_folder(repository, name, table, flavors)

@@ -43,7 +43,7 @@ class ImageDefinition:
     together with the Dockerfile are all that may change the image; None is what the Dockerfile copies.
     ``parents`` are at least one, the one of the final stage first. ``registry`` is the name of a
     registry of the repository, None where the image stays in the engine. ``flavor`` is there for a
-    flavor alone.
+    flavor alone. ``problem`` says why a flavor cannot be read; such a one has no parents.
     """
 
     name: str
@@ -57,6 +57,7 @@ class ImageDefinition:
     tests: TestLevel = "quick"
     moving_tag: str = "latest"
     flavor: Flavor | None = None
+    problem: str = ""
 
     @property
     def downstream(self) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from factory.errors import ImageError, LockFileError
+from factory.errors import FactoryError, ImageError, LockFileError
 from factory.flavor.repository import Repository
 from factory.image.catalogue import Catalogue, read_catalogue
 from factory.image.definitions import ImageDefinition, Parent
@@ -27,7 +27,8 @@ class PlanRequest:
     each image that is named, and not to the parents that come along (`definitions.changed`). ``pull``:
     ask the origins of external parents for their digests. ``offline``: ask no registry. ``forced_by``:
     the option by which what is asked for is built whatever is there; empty where it is not. ``engine`` as in
-    `factory.image.engine.find_engine`.
+    `factory.image.engine.find_engine`. ``broken_too``: where no image is named, one that cannot be read is
+    blocked, and hides no other.
     """
 
     names: Sequence[str] = ()
@@ -36,6 +37,7 @@ class PlanRequest:
     offline: bool = False
     forced_by: str = ""
     engine: str | None = None
+    broken_too: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +140,7 @@ def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Cata
     stores = Stores(registries={} if request.offline else catalogue.registries, engine=request.engine)
     origins = _origins(catalogue, images) if request.pull else {}
     digests = {**read_recorded(repository.root), **origins, **_local_digests(images, stores)}
-    manifests = _manifests(images, blocked, digests)
+    manifests = _manifests(images, blocked, digests, broken_too=request.broken_too)
     scene = _Scene(
         request=request,
         stores=stores,
@@ -158,7 +160,9 @@ def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Cata
 
 def _chosen(catalogue: Catalogue, request: PlanRequest) -> tuple[dict[str, ImageDefinition], frozenset[str]]:
     """What is asked for and all that it stands on, parents first, and the names of what is asked for."""
-    chosen = {image.name: image for image in catalogue.select(tuple(request.names))}
+    chosen = {
+        image.name: image for image in catalogue.select(tuple(request.names), broken_too=request.broken_too)
+    }
     asked = frozenset(chosen)
     if request.change is not None:
         chosen = {name: request.change(image) for name, image in chosen.items()}
@@ -182,7 +186,9 @@ def _blocked(images: Mapping[str, ImageDefinition]) -> dict[str, str]:
     blocked: dict[str, str] = {}
     for name, image in images.items():
         flavor = image.flavor
-        if flavor is not None:
+        if image.problem:
+            blocked[name] = image.problem
+        elif flavor is not None:
             needed = lock_file_names(flavor.project.spec)
             if not all((flavor.folder / file_name).is_file() for file_name in needed):
                 blocked[name] = f"not locked: run `factory lock {name}`"
@@ -228,13 +234,27 @@ def _local_digests(images: Mapping[str, ImageDefinition], stores: Stores) -> dic
 
 
 def _manifests(
-    images: Mapping[str, ImageDefinition], blocked: Mapping[str, str], digests: Mapping[str, str]
+    images: Mapping[str, ImageDefinition],
+    blocked: dict[str, str],
+    digests: Mapping[str, str],
+    *,
+    broken_too: bool,
 ) -> dict[str, Manifest]:
+    """What each image would be built from; with ``broken_too``, one that cannot be read becomes blocked."""
     manifests: dict[str, Manifest] = {}
     for name, image in images.items():
-        if name not in blocked:
-            parents = [_parent_state(parent, manifests, digests) for parent in image.parents]
+        below = [parent.image for parent in _own_parents(image) if parent.image in blocked]
+        if name not in blocked and below:
+            blocked[name] = f"parent {below[0]} cannot be built yet"
+        if name in blocked:
+            continue
+        parents = [_parent_state(parent, manifests, digests) for parent in image.parents]
+        try:
             manifests[name] = read_manifest(image, parents)
+        except FactoryError as error:
+            if not broken_too:
+                raise
+            blocked[name] = error.reason
     return manifests
 
 

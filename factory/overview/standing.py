@@ -74,7 +74,7 @@ def overlook(
         EngineError: the engine that is named is not there, or the engine does not work.
     """
     catalogue = read_catalogue(repository)
-    definitions = catalogue.select(names)
+    definitions = catalogue.select(names, broken_too=True)
     steps, problems = _steps(repository, definitions, engine)
     tags = {name: step.tag for name, step in steps.items()}
     built = find_built(definitions, tags, engine)
@@ -98,7 +98,9 @@ def _steps(
     """What each image is now; where one cannot be told, why, and the others all the same."""
 
     def plan(*names: str) -> dict[str, Step]:
-        planned = plan_images(repository, PlanRequest(names=names, offline=True, engine=engine))
+        planned = plan_images(
+            repository, PlanRequest(names=names, offline=True, engine=engine, broken_too=not names)
+        )
         return {step.name: step for step in planned.steps}
 
     try:

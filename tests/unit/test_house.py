@@ -172,7 +172,9 @@ def _may_read(call: ast.Call, name: str) -> bool:
     """Whether a call reads a file; one that opens for writing alone has a mode that begins with w or a."""
     if name in {"os.open", "io.open"} or re.fullmatch(r".*\.(read_text|read_bytes)", name):
         return True
-    if (name != "open" and not name.endswith(".open")) or name in {"tarfile.open", "subprocess.Popen"}:
+    if (name != "open" and not name.endswith(".open")) or re.fullmatch(
+        r"tarfile\.open|(.*\.)?_?tree\.open", name
+    ):
         return False
     modes = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
     return not any(isinstance(mode, str) and mode[:1] in {"w", "a"} for mode in modes)
