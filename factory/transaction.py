@@ -38,6 +38,7 @@ from factory.files import (
     exclusive,
     is_temporary,
     open_regular,
+    read_regular,
     storage_error,
     write_whole,
 )
@@ -215,7 +216,7 @@ def read_before(path: Path) -> bytes | None:
         StorageError: it is there and cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         return None
     except OSError as error:

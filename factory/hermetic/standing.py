@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.console import Progress
-from factory.files import is_temporary, open_regular
+from factory.files import is_temporary
 from factory.hermetic.wanted import Wanted
 from factory.index.parallel import in_parallel
 from factory.lock.prefetched import digest_of

@@ -12,7 +12,14 @@ from factory.dockerfile.ignore import IGNORE_FILES, Pattern, is_ignored, read_ig
 from factory.dockerfile.instructions import Instruction, read_dockerfile
 from factory.dockerfile.sources import Source, arguments, context_sources
 from factory.errors import ImageError
-from factory.files import STAGED_SUFFIX, TEMPORARY_SUFFIX, storage_error
+from factory.files import (
+    STAGED_SUFFIX,
+    TEMPORARY_SUFFIX,
+    open_regular,
+    read_regular,
+    read_text,
+    storage_error,
+)
 from factory.image.definitions import ImageDefinition
 from factory.image.outside import refuse_undeclared
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.errors import FlavorExistsError, SpecError
+from factory.files import read_regular
 from factory.flavor.repository import Repository
 from factory.image.catalogue import IMAGES_FOLDER
 from factory.image.declaring import Declaration, declaration_text, with_declaration

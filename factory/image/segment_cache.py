@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from factory.files import write_whole
+from factory.files import read_text, write_whole
 from factory.image.engine import Engine, Image, call_engine, find_image, remove_image, tag_image
 
 REPOSITORY = "localhost/factory-layer"

@@ -26,7 +26,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from factory.errors import LockFileError
-from factory.files import read_regular
+from factory.files import read_regular, storage_error
 
 LOCK_FILE = "requirements.txt"
 LOCKED_BY = "# Locked by `factory lock "

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factory.errors import LockFileError
-from factory.files import open_regular, read_text, storage_error
+from factory.files import open_regular, storage_error
 from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factory.errors import FactoryError, IndexGapError, LockFileError, ResolutionError
+from factory.files import read_regular
 from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec

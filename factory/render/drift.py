@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from factory.files import is_temporary
+from factory.files import is_temporary, read_regular, storage_error
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.render.render import RenderedFile, render_flavor

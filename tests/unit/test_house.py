@@ -169,15 +169,19 @@ def test_files_are_opened_by_what_refuses_fifos_and_devices(path: Path) -> None:
 
 
 def _may_read(call: ast.Call, name: str) -> bool:
-    """Whether a call reads a file; one that opens for writing alone has a mode that begins with w or a."""
-    if name in {"os.open", "io.open"} or re.fullmatch(r".*\.(read_text|read_bytes)", name):
+    """Whether a call reads a file of a path; a `Tree` opens by a name in it, and other modes only write."""
+    given = [ast.unparse(argument) for argument in call.args]
+    if re.fullmatch(r".*\.(read_text|read_bytes)", name):
         return True
-    if (name != "open" and not name.endswith(".open")) or re.fullmatch(
-        r"tarfile\.open|(.*\.)?_?tree\.open", name
-    ):
-        return False
-    modes = [argument.value for argument in call.args if isinstance(argument, ast.Constant)]
-    return not any(isinstance(mode, str) and mode[:1] in {"w", "a"} for mode in modes)
+    if name == "os.open":
+        return not re.search(r"O_DIRECTORY|O_WRONLY", "".join(given))
+    if name in {"open", "io.open"}:
+        return not re.match(r"'[wax]", "".join(given[1:2]))
+    return (
+        name.endswith(".open")
+        and name != "tarfile.open"
+        and (not given or re.match(r"'r[bt+]*'", given[0]) is not None)
+    )
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
