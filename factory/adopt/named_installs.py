@@ -150,7 +150,8 @@ def _value(arguments: Sequence[str], options: frozenset[str]) -> str | None:
     for word, following in zip(arguments, (*arguments[1:], ""), strict=True):
         name, has_value, value = word.partition("=")
         if name in options:
-            return value if has_value else following
+            # uv takes NAME=URL as well.
+            return re.sub(r"^[\w.-]+=(?=https?://)", "", value if has_value else following)
     return None
 
 

@@ -52,6 +52,10 @@ _VALUED = frozenset(
         *("--src", "--index-strategy", "--link-mode", "--override", "--overrides", "--resolution"),
         *("--prerelease", "--config-settings", "-C", "--exclude-newer", "--progress-bar", "--group"),
         *("-b", "--build-constraint", "--build-constraints", "--allow-insecure-host", "--keyring-provider"),
+        *("--upgrade-strategy", "--root-user-action", "--use-feature", "--use-deprecated", "--exists-action"),
+        *("--cert", "--client-cert", "--resume-retries", "--torch-backend", "--fork-strategy"),
+        *("--python-preference", "--refresh-package", "--exclude-newer-package", "--color", "--directory"),
+        *("--config-file", "--project", "--extra", "--no-build-package", "--no-binary-package"),
         *("-d", "--dest", "-w", "--wheel-dir", "--upgrade-package", "-P", "--reinstall-package"),
     }
 )

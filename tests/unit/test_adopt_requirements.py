@@ -349,9 +349,10 @@ def _project(repository: Repository, folder: Path, wanted: Wanted | None = None)
         f"{FROM_CPU_INDEX}={CPU_INDEX}/\n{LOCK}\n",
         f"ARG U={CPU_INDEX}\n{LOCK} && uv pip install torch==2.13.0+cpu torchvision==0.28.0+cpu -i $U\n",
         f"RUN pip install torch==2.13.0+cpu torchvision==0.28.0+cpu --extra-index-url {CPU_INDEX}\n{LOCK}\n",
+        f"RUN uv pip install torch==2.13.0+cpu torchvision==0.28.0+cpu --index t={CPU_INDEX}\n{LOCK}\n",
         "".join(f"RUN pip install {each}+cpu -i {CPU_INDEX}\n" for each in TWO) + f"{LOCK}\n",
     ],
-    ids=["after", "before", "argument", "extra", "twice"],
+    ids=["after", "before", "argument", "extra", "named", "twice"],
 )
 def test_an_index_of_torchs_line_alone_serves_what_the_line_names(
     repository: Repository, tmp_path: Path, lines: str

@@ -80,6 +80,8 @@ UPGRADED = ("pip>=26.1.2", "setuptools>=80")
         ("pip install -U $BOTH", "requirements", UPGRADED),
         ("sudo -E pip install -U 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
         ("env PIP_NO_INPUT=1 pip install -U 'pip>=26.1.2' 'setuptools>=80'", "requirements", UPGRADED),
+        ("pip install --root-user-action ignore -U 'pip>=26.1.2'", "requirements", ("pip>=26.1.2",)),
+        ("pip install --upgrade-strategy eager -U 'pip>=26.1.2'", "requirements", ("pip>=26.1.2",)),
         ("pip install -U $UNKNOWN", "refused", None),
         ("pip install -r requirements.txt 'pip>=26.1.2' 'setuptools>=80'", "install", UPGRADED),
         ("uv pip install -r a.txt -P 'setuptools>=80' -P torch", "install", ("setuptools>=80",)),
