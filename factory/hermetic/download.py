@@ -8,7 +8,8 @@ from factory.errors import IndexAccessError, IndexContentError
 from factory.hermetic.identity import wrong_identity
 from factory.hermetic.locate import Located
 from factory.hermetic.partial import Partial, partial_name
-from factory.hermetic.problem import Problem
+from factory.hermetic.problem import Kind, Problem
+from factory.http.bounded import MAX_DOWNLOAD_VARIABLE
 from factory.index.client import IndexClient
 from factory.index.parallel import in_parallel
 from factory.tree import Tree
@@ -54,7 +55,8 @@ def _fetch(client: IndexClient, one: Located, artifacts: Tree, progress: Progres
             there = _receive(client, one, partial)
             problem = _judge(client, one, partial) if there else _gone(one)
         except IndexContentError as error:
-            problem = Problem(kind="bytes", text=f"{one.file_name}: {error.reason}")
+            kind: Kind = "large" if MAX_DOWNLOAD_VARIABLE in error.reason else "bytes"
+            problem = Problem(kind=kind, text=f"{one.file_name}: {error.reason}")
         if problem is None:
             partial.keep_as(one.file_name)
             return []

@@ -140,6 +140,7 @@ def test_a_setting_bounds_what_is_fetched_where_only_the_server_says_its_size(
     with endless_server(index(listed, sending)) as server:
         error = prefetch(locked(tmp_path, server.root, size=None), tmp_path / "out")
         assert "is larger than FACTORY_MAX_DOWNLOAD allows" in error.reason
+        assert "FACTORY_MAX_DOWNLOAD, as in 40G" in error.solution
         assert stopped(server, _FILE)
 
 
