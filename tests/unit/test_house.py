@@ -3,7 +3,8 @@
 import ast
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -71,6 +72,7 @@ OPENERS = frozenset(
     )
 )
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+MODULES = [path for path in SOURCES if path.parent != INSIDE]
 COMMAND_SOURCES = sorted(PACKAGE / "cli" / f"{module}.py" for module in COMMANDS.values())
 # Written in pieces, so that this file does not name them either.
 FORBIDDEN = {
@@ -92,6 +94,7 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -119,35 +122,39 @@ def _place(module: str) -> int:
     return min(places) if places else len(CHAIN)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_a_module_imports_only_from_what_stands_before_it(path: Path) -> None:
+def test_a_module_imports_only_from_what_stands_before_it() -> None:
+    assert _breaches(SOURCES, _later_imports) == {}
+
+
+def _later_imports(path: Path) -> list[str]:
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    later = [
+    return [
         used
         for used in _imports(_tree(path))
         if used.partition(".")[0] == "factory" and _place(used) > _place(module)
     ]
-    assert not later
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_only_the_console_prints(path: Path) -> None:
-    if path != PACKAGE / "console.py" and path.parent != INSIDE:
-        assert not {"print", "click.echo", "click.secho"} & set(_calls(_tree(path)))
+def test_only_the_console_prints() -> None:
+    printing = {"print", "click.echo", "click.secho"}
+    modules = [path for path in MODULES if path != PACKAGE / "console.py"]
+    assert _breaches(modules, lambda path: printing & set(_calls(_tree(path)))) == {}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_only_documents_reads_json_and_toml(path: Path) -> None:
-    if path == PACKAGE / "documents.py" or path.parent == INSIDE:
-        return
+def test_only_documents_reads_json_and_toml() -> None:
+    modules = [path for path in MODULES if path != PACKAGE / "documents.py"]
+    assert _breaches(modules, _readings) == {}
+
+
+def _readings(path: Path) -> list[str]:
     tree = _tree(path)
     readers = (
         r"(json|tomlkit)\.(loads?|parse)|tomllib\..*|msgspec\.(json|toml|yaml|convert).*"
         r"|.*ElementTree\.(parse|fromstring|XML)"
     )
-    assert not [call for call in _calls(tree) if re.fullmatch(readers, call)]
+    called = [call for call in _calls(tree) if re.fullmatch(readers, call)]
     taken = {"json": {"load", "loads"}, "tomlkit": {"load", "loads", "parse"}, "tomllib": {"load", "loads"}}
-    assert not [
+    return called + [
         alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module in taken
@@ -156,16 +163,16 @@ def test_only_documents_reads_json_and_toml(path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_files_are_opened_by_what_refuses_fifos_and_devices(path: Path) -> None:
-    if path in OPENERS or path.parent == INSIDE:
-        return
-    reads = [
+def test_files_are_opened_by_what_refuses_fifos_and_devices() -> None:
+    assert _breaches([path for path in MODULES if path not in OPENERS], _openings) == {}
+
+
+def _openings(path: Path) -> list[str]:
+    return [
         ast.unparse(node)
         for node in ast.walk(_tree(path))
         if isinstance(node, ast.Call) and _may_read(node, ast.unparse(node.func))
     ]
-    assert not reads
 
 
 def _may_read(call: ast.Call, name: str) -> bool:
@@ -184,33 +191,50 @@ def _may_read(call: ast.Call, name: str) -> bool:
     )
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_only_process_starts_programs(path: Path) -> None:
-    if path == PACKAGE / "process.py" or path.parent == INSIDE:
-        return
+def test_only_process_starts_programs() -> None:
+    assert _breaches([path for path in MODULES if path != PACKAGE / "process.py"], _starts) == {}
+
+
+def _starts(path: Path) -> list[str]:
     tree = _tree(path)
-    assert not {"subprocess", "multiprocessing", "pty"} & set(_imports(tree))
-    assert not [
+    called = [
         call for call in _calls(tree) if re.fullmatch(r"os\.(system|popen|exec\w+|spawn\w+|fork)", call)
+    ]
+    return called + sorted({"subprocess", "multiprocessing", "pty"} & set(_imports(tree)))
+
+
+def test_a_command_holds_no_logic() -> None:
+    assert _breaches(COMMAND_SOURCES, _logic) == {}
+
+
+def _logic(path: Path) -> list[str]:
+    tree = _tree(path)
+    logic = (ast.While, ast.Try, ast.ClassDef)
+    touching = r"(.*\.)?(open|read_text|read_bytes|write_text|write_bytes|mkdir|unlink|rename|rglob|iterdir)"
+    return [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, logic)] + [
+        call for call in _calls(tree) if re.fullmatch(touching, call)
     ]
 
 
-@pytest.mark.parametrize("path", COMMAND_SOURCES, ids=_name)
-def test_a_command_holds_no_logic(path: Path) -> None:
-    tree = _tree(path)
-    logic = (ast.While, ast.Try, ast.ClassDef)
-    assert not [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, logic)]
-    touching = r"(.*\.)?(open|read_text|read_bytes|write_text|write_bytes|mkdir|unlink|rename|rglob|iterdir)"
-    assert not [call for call in _calls(tree) if re.fullmatch(touching, call)]
+def test_a_file_says_what_it_is_for() -> None:
+    assert [_name(path) for path in SOURCES if not ast.get_docstring(_tree(path))] == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_a_file_says_what_it_is_for_and_its_functions_are_short(path: Path) -> None:
-    tree = _tree(path)
-    assert ast.get_docstring(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, node.name
+def test_functions_are_short() -> None:
+    assert _breaches(SOURCES, _long_functions) == {}
+
+
+def _long_functions(path: Path) -> list[str]:
+    return [
+        f"{node.name}: {(node.end_lineno or 0) - node.lineno + 1} lines"
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (node.end_lineno or 0) - node.lineno >= MAX_FUNCTION_LINES
+    ]
+
+
+def test_nothing_that_is_committed_names_a_registry_or_a_machine() -> None:
+    assert _breaches(_committed(), _forbidden) == {}
 
 
 def _committed() -> list[Path]:
@@ -220,11 +244,14 @@ def _committed() -> list[Path]:
     return sorted(path for path in (*inside, *beside) if "__pycache__" not in path.parts)
 
 
-@pytest.mark.parametrize("path", _committed(), ids=_name)
-def test_nothing_that_is_committed_names_a_registry_or_a_machine(path: Path) -> None:
+def _forbidden(path: Path) -> list[str]:
     text = path.read_text(encoding="utf-8", errors="replace")
-    found = {what: match[0] for what, pattern in FORBIDDEN.items() if (match := pattern.search(text))}
-    assert not found
+    return [f"{what}: {match[0]}" for what, pattern in FORBIDDEN.items() if (match := pattern.search(text))]
+
+
+def _breaches(paths: Iterable[Path], found: Callable[[Path], Iterable[str]]) -> dict[str, list[str]]:
+    """What a rule finds in each file where it finds something."""
+    return {_name(path): breaches for path in paths if (breaches := list(found(path)))}
 
 
 def _errors(kind: type[FactoryError]) -> Iterator[type[FactoryError]]:
