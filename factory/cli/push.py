@@ -59,7 +59,9 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     """Push an image into one registry, or several at once.
 
     IMAGE is an image of the repository (a flavor, or one of factory.toml), an image as the engine
-    names it (localhost/NAME:TAG), or oci:FOLDER[:NAME], an OCI layout.
+    names it (localhost/NAME:TAG), or oci:FOLDER[:NAME], an OCI layout. Of an image of the repository the
+    build by its own definition is pushed, or the downstream one where that alone is there, or what
+    `factory build --layout` wrote last.
 
     What a registry has already is not sent. Content goes first, by its digest, and is read back;
     then the tags, the moving ones (latest, and the image's moving-tag) last. Any other tag that
@@ -77,8 +79,9 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     )
     push = plan_push(invocation.repository, words)
     console = invocation.console
+    console.note(push.note)
     with console.progress("push", total=len(push.request.to)) as progress:
-        report = push_image(push.source, push.request, push.facts, progress=progress)
+        report = push_image(push.source, push.request, push.facts, variant=push.variant, progress=progress)
     console.result(report, _table(report))
     for outcome in report.outcomes:
         if outcome.error is not None:

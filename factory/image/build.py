@@ -243,7 +243,12 @@ def _changed(image: ImageDefinition, request: BuildRequest, *, rebased: bool) ->
     wanted = request.downstream or _is_hermetic(request)
     # Where all are asked for, what has no downstream build is built as ever.
     downstream = wanted and (image.flavor is not None or bool(request.names))
-    return changed(image, base_image=request.base_image if rebased else None, downstream=downstream)
+    return changed(
+        image,
+        base_image=request.base_image if rebased else None,
+        downstream=downstream,
+        builder="engine" if request.layout is None else "layout",
+    )
 
 
 def _forced_by(request: BuildRequest) -> str:

@@ -11,6 +11,8 @@ from factory.flavor.references import check_image
 from factory.flavor.repository import Flavor
 
 Kind = Literal["flavor", "pytorch-base", "stack", "trainer", "launcher"]
+Builder = Literal["engine", "layout"]
+"""What builds an image: the container engine, or the factory, past it, in an OCI layout."""
 TestLevel = Literal["quick", "standard", "full"]
 BASE_IMAGE = "BASE_IMAGE"
 """The build argument that names the image which the final stage stands on."""
@@ -44,6 +46,7 @@ class ImageDefinition:
     ``parents`` are at least one, the one of the final stage first. ``registry`` is the name of a
     registry of the repository, None where the image stays in the engine. ``flavor`` is there for a
     flavor alone. ``problem`` says why a flavor cannot be read; such a one has no parents.
+    ``builder`` counts: what the two make of the same inputs has other bytes.
     """
 
     name: str
@@ -58,11 +61,18 @@ class ImageDefinition:
     moving_tag: str = "latest"
     flavor: Flavor | None = None
     problem: str = ""
+    builder: Builder = "engine"
 
     @property
     def downstream(self) -> bool:
         """Whether it is a flavor's downstream build."""
         return self.dockerfile == DOWNSTREAM_DOCKERFILE
+
+    @property
+    def built_names(self) -> tuple[str, ...]:
+        """The names of its builds in the engine: that by its own definition, then the downstream one."""
+        tags = (self.moving_tag, "latest", *((DOWNSTREAM_TAG,) if self.flavor else ()))
+        return tuple(f"localhost/{self.name}:{tag}" for tag in dict.fromkeys(tags))
 
 
 def check_argument(name: str) -> str:
@@ -84,9 +94,10 @@ def changed(
     *,
     base_image: str | None = None,
     downstream: bool = False,
+    builder: Builder = "engine",
     build_args: Iterable[tuple[str, str]] = (),
 ) -> ImageDefinition:
-    """The same image, built otherwise: on another base, downstream (a flavor), with further arguments.
+    """The same image, built otherwise: on another base, downstream (a flavor), by a builder, with arguments.
 
     ``base_image`` takes the place of the first parent; a build argument that names a parent takes that
     one's. A flavor that is built downstream by this and not by its definition has the moving tag
@@ -110,6 +121,7 @@ def changed(
         result,
         parents=tuple(Parent(argument=argument, image=image) for argument, image in parents.items()),
         build_args=tuple(arguments.items()),
+        builder=builder,
     )
 
 

@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 
 from factory.documents import parse_json
 from factory.errors import DocumentError
-from factory.image.definitions import ImageDefinition
+from factory.image.definitions import Builder, ImageDefinition
 from factory.image.inputs import InputFile, read_inputs
 
 TAG_LENGTH = 16
@@ -36,13 +36,15 @@ class ParentState:
 class Manifest:
     """All that an identity is made of.
 
-    ``inputs`` are files by their paths in the image's folder, the Dockerfile among them.
+    ``inputs`` are files by their paths in the image's folder, the Dockerfile among them; ``builder`` is what
+    builds it.
     """
 
     dockerfile: str
     inputs: Mapping[str, InputFile]
     build_args: Mapping[str, str]
     parents: tuple[ParentState, ...]
+    builder: Builder = "engine"
 
     @cached_property
     def text(self) -> str:
@@ -76,6 +78,7 @@ def read_manifest(definition: ImageDefinition, parents: Iterable[ParentState]) -
         inputs=read_inputs(definition),
         build_args=dict(definition.build_args),
         parents=tuple(parents),
+        builder=definition.builder,
     )
 
 
@@ -101,6 +104,7 @@ def parse_manifest(text: str) -> Manifest | None:
             )
             for argument, parent in data["parents"].items()
         ),
+        builder=data.get("builder", "engine"),
     )
 
 
@@ -117,6 +121,7 @@ _Label = TypedDict(
         "inputs": dict[str, tuple[str, bool]],
         "build-args": dict[str, str],
         "parents": dict[str, _Parent],
+        "builder": NotRequired[Builder],
     },
 )
 
@@ -128,6 +133,7 @@ def _as_data(manifest: Manifest) -> dict[str, object]:
         "inputs": {path: [file.sha256, file.executable] for path, file in manifest.inputs.items()},
         "build-args": dict(manifest.build_args),
         "parents": {parent.argument: _parent(parent) for parent in manifest.parents},
+        **({} if manifest.builder == "engine" else {"builder": manifest.builder}),
     }
 
 

@@ -13,6 +13,7 @@ from factory.hermetic.prefetch import Prefetched
 from factory.image.assemble import Assembled, AssemblyRequest, assemble, require_possible
 from factory.image.build import BuildPlan, Target
 from factory.image.context import build_context
+from factory.image.layout import layout_notes, record_layout
 from factory.image.leftovers import cleaned_up, remove_left_behind, repository_mark
 from factory.image.making import Workplace, bases_at_hand, make_image, make_recipe, prefetch
 from factory.image.package_layers import take_apart
@@ -144,8 +145,7 @@ def dry_table(found: DryLayout) -> Table:
 
 
 def _laid_out(place: Workplace, target: Target, layout: Path) -> LaidOutImage:
-    # Not the folder of the image's builds: each keeps the parts of its own.
-    work = make_output_folder(place.folders / f"{target.name}@layout")
+    work = make_output_folder(layout_notes(place.folders, target.name))
     manifest = target.step.manifest
     with exclusive(work), cleaned_up(place.plan.engine, place.owner(work)):
         prefetched = prefetch(place, target)
@@ -162,6 +162,7 @@ def _laid_out(place: Workplace, target: Target, layout: Path) -> LaidOutImage:
         before, keys = read_record(work), [part.key for part in done.parts]
         write_record(work, keys)
         remove_superseded(place.plan.engine, place.owner(work).repository, work, before=before, now=keys)
+        record_layout(work, done.layout, done.tag)
     return _report(target, done, prefetched)
 
 

@@ -19,7 +19,13 @@ from typing import Any, BinaryIO, NotRequired, TypedDict
 
 from factory.documents import Size, parse_json, require_shape
 from factory.errors import ImageError
-from factory.files import is_own_ignore_file, is_temporary, make_output_folder
+from factory.files import (
+    is_own_ignore_file,
+    is_temporary,
+    make_output_folder,
+    read_regular,
+    write_whole,
+)
 from factory.image.layer_tar import LayerBlob
 from factory.registry.oci import Sha256
 from factory.tree import Tree
@@ -27,6 +33,7 @@ from factory.tree import Tree
 INDEX = "index.json"
 REFERENCE_NAME = "org.opencontainers.image.ref.name"
 _MARKER = "oci-layout"
+_RECORD = "layout"
 _BLOBS = "blobs/sha256"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -309,6 +316,32 @@ class OciLayout:
 
 # A blob; or one that a killed run did not finish: the factory's, or what a program wrote through it.
 _UNUSED = re.compile(r"[0-9a-f]{64}|layer-[0-9a-f]+|\..*\.factory-tmp|oci-put-blob\d+")
+
+
+def record_layout(notes: Path, layout: Path, name: str) -> None:
+    """Keep in an image's notes where it was assembled, and under which name.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    write_whole(notes / _RECORD, f"{layout}:{name}".encode())
+
+
+def find_layout(folders: Path, image: str) -> str | None:
+    """Return ``FOLDER:NAME`` of the layout in which an image was assembled last; None if it is not there.
+
+    ``folders`` is the folder with each image's notes.
+    """
+    try:
+        found = read_regular(layout_notes(folders, image) / _RECORD).decode()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return found if Path(found.rpartition(":")[0], INDEX).is_file() else None
+
+
+def layout_notes(folders: Path, image: str) -> Path:
+    """Return the folder with the notes of an image's layouts; each has a folder of its own for its builds."""
+    return folders / f"{image}@layout"
 
 
 def read_index(tree: Tree) -> dict[str, Any]:

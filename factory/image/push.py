@@ -69,9 +69,10 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class PushReport:
-    """What became of a push; ``tags`` are those that were asked for."""
+    """What became of a push; ``tags`` are those that were asked for, ``variant`` how the image was built."""
 
     image: str
+    variant: str
     tags: tuple[str, ...]
     dry_run: bool
     outcomes: tuple[Outcome, ...]
@@ -102,7 +103,9 @@ class _Destination:
         return next((found for _, found in self.named if found and is_same(found, source)), None)
 
 
-def push_image(source: Source, request: PushRequest, facts: TagFacts, *, progress: Progress) -> PushReport:
+def push_image(
+    source: Source, request: PushRequest, facts: TagFacts, *, variant: str = "", progress: Progress
+) -> PushReport:
     """Push an image to every destination, and say of each what became of it.
 
     Raises:
@@ -131,7 +134,13 @@ def push_image(source: Source, request: PushRequest, facts: TagFacts, *, progres
         found = each(lambda place: _with_named(place, source, tags), found)
         outcomes = _delivered(found, source, request, progress, stop)
     names = tuple(tag.name for tag in tags)
-    return PushReport(image=source.reference, tags=names, dry_run=request.dry_run, outcomes=tuple(outcomes))
+    return PushReport(
+        image=source.reference,
+        variant=variant,
+        tags=names,
+        dry_run=request.dry_run,
+        outcomes=tuple(outcomes),
+    )
 
 
 def is_same(manifest: Manifest, source: Source) -> bool:

@@ -6,14 +6,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from factory.clock import now
-from factory.errors import SpecError
+from factory.errors import NotFoundError, SpecError
 from factory.files import WORK_FOLDER
 from factory.flavor.repository import Repository
 from factory.image.catalogue import Catalogue, read_catalogue
-from factory.image.definitions import DOWNSTREAM_TAG, ImageDefinition
-from factory.image.labels import IDENTITY_LABEL
+from factory.image.definitions import DOWNSTREAM_DOCKERFILE, DOWNSTREAM_TAG, ImageDefinition
+from factory.image.engine import Engine, find_engine
+from factory.image.identity import Manifest, parse_manifest
+from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL, INPUTS_LABEL
+from factory.image.layout import find_layout
 from factory.image.push import PushRequest
 from factory.image.push_source import LAYOUT_PREFIX, Source, find_source
+from factory.image.segment_cache import REPOSITORY as KEPT_LAYERS
+from factory.image.stored import find_labelled, find_stored
 from factory.process import run
 from factory.registry.declared import TABLE, Registry, parse_registries
 from factory.registry.tags import LATEST, Part, TagFacts
@@ -38,11 +43,23 @@ class PushWords:
 
 @dataclass(frozen=True, kw_only=True)
 class Push:
-    """A push that can begin: `push_image`'s arguments."""
+    """A push that can begin: `push_image`'s arguments, and what to say of the image before.
+
+    ``variant`` is how it was built, empty if its labels do not say; ``others`` are the names of other builds
+    of the image.
+    """
 
     source: Source
     request: PushRequest
     facts: TagFacts
+    variant: str = ""
+    others: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What is pushed, and how to push what is not."""
+        also = f"; not {', '.join(self.others)}: push that by its name" if self.others else ""
+        return f"pushing {self.source.reference}{f' ({self.variant})' if self.variant else ''}{also}"
 
 
 def plan_push(repository: Repository, words: PushWords) -> Push:
@@ -56,9 +73,10 @@ def plan_push(repository: Repository, words: PushWords) -> Push:
     catalogue = read_catalogue(repository)
     definition = None if _is_reference(words.image) else catalogue.definition(words.image)
     reference, name = words.image, words.name
+    others: tuple[str, ...] = ()
     if definition is not None:
-        reference = f"localhost/{definition.name}:{definition.moving_tag}"
-        name = name or definition.name
+        reference, *found = _built(repository, definition, find_engine(words.engine))
+        name, others = name or definition.name, tuple(found)
     source = find_source(reference, name=name, engine=words.engine)
     if definition is None and source.name in catalogue.names:
         definition = catalogue.definition(source.name)
@@ -70,9 +88,53 @@ def plan_push(repository: Repository, words: PushWords) -> Push:
         dry_run=words.dry_run,
         work=repository.root / WORK_FOLDER,
     )
+    manifest = parse_manifest(source.labels.get(INPUTS_LABEL, ""))
     return Push(
-        source=source, request=request, facts=_facts(source, definition, repository.root, words.rules)
+        source=source,
+        request=request,
+        facts=_facts(source, definition, manifest, root=repository.root, rules=words.rules),
+        variant=_variant(manifest),
+        others=others,
     )
+
+
+def _built(repository: Repository, definition: ImageDefinition, engine: Engine) -> tuple[str, ...]:
+    """Return what there is of an image's builds, the one to push first: in the engine, else in a layout.
+
+    Raises:
+        NotFoundError: nothing, or several images and none of them under a name that comes first.
+    """
+    found = find_stored(engine, definition.built_names)
+    if found:
+        first, *others = found
+        return (first, *(name for name in others if found[name].id != found[first].id))
+    names = [
+        name
+        for name in find_labelled(engine, IMAGE_LABEL, definition.name)
+        if not name.startswith(f"{KEPT_LAYERS}/")
+    ]
+    images = {image.id for image in find_stored(engine, names).values()}
+    if len(images) == 1:
+        return (names[0],)
+    if names:
+        raise NotFoundError(
+            f"{definition.name} has several builds, and none is named {' or '.join(definition.built_names)}",
+            solution=f"Name the one to push: {', '.join(names)}.",
+        )
+    if (layout := find_layout(repository.root / WORK_FOLDER / "images", definition.name)) is not None:
+        return (f"{LAYOUT_PREFIX}{layout}",)
+    raise NotFoundError(
+        f"{definition.name} has not been built: {engine.kind} has no image of it, and no layout is known",
+        solution=f"Run `factory build {definition.name}` first, or name the image or the layout itself.",
+    )
+
+
+def _variant(manifest: Manifest | None) -> str:
+    """Return how an image was built, in words; empty if that is not known."""
+    if manifest is None:
+        return ""
+    how = "built by the engine" if manifest.builder == "engine" else "built with --layout"
+    return f"downstream, {how}" if manifest.dockerfile == DOWNSTREAM_DOCKERFILE else how
 
 
 def _is_reference(image: str) -> bool:
@@ -113,11 +175,19 @@ def _destination(name: str, declared: Mapping[str, Registry]) -> Registry:
 
 
 def _facts(
-    source: Source, definition: ImageDefinition | None, root: Path, rules: tuple[str, ...]
+    source: Source,
+    definition: ImageDefinition | None,
+    manifest: Manifest | None,
+    *,
+    root: Path,
+    rules: tuple[str, ...],
 ) -> TagFacts:
     identity = source.labels.get(IDENTITY_LABEL, "")
     moving = definition.moving_tag if definition else LATEST
-    if source.reference.endswith(f":{DOWNSTREAM_TAG}"):
+    downstream = manifest is not None and manifest.dockerfile == DOWNSTREAM_DOCKERFILE
+    if not (definition and definition.downstream) and (
+        downstream or source.reference.endswith(f":{DOWNSTREAM_TAG}")
+    ):
         # Built otherwise than its definition says: what the other build has as its moving tag is not its.
         moving = DOWNSTREAM_TAG
     commit, dirty = _commit(root) if any("git-sha" in rule for rule in rules) else (None, False)

@@ -2,15 +2,27 @@
 
 from collections.abc import Iterator, Mapping
 
+from factory.image.definitions import Builder
 from factory.image.identity import Manifest, ParentState
 from factory.image.inputs import InputFile
 
 _DIGITS = 12
+_HOW: Mapping[Builder, str] = {"engine": "by the engine", "layout": "in a layout"}
 
 
 def differences(before: Manifest, now: Manifest) -> tuple[str, ...]:
     """What has changed between two manifests of one image, in words; empty where nothing has."""
-    return (*_files(before, now), *_arguments(before.build_args, now.build_args), *_parents(before, now))
+    return (
+        *_builder(before, now),
+        *_files(before, now),
+        *_arguments(before.build_args, now.build_args),
+        *_parents(before, now),
+    )
+
+
+def _builder(before: Manifest, now: Manifest) -> Iterator[str]:
+    if before.builder != now.builder:
+        yield f"built {_HOW[now.builder]} instead of {_HOW[before.builder]}"
 
 
 def _files(before: Manifest, now: Manifest) -> Iterator[str]:

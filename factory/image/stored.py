@@ -56,6 +56,17 @@ def find_all_names(engine: Engine, references: Iterable[str]) -> dict[str, Store
     }
 
 
+def find_labelled(engine: Engine, label: str, value: str) -> tuple[str, ...]:
+    """Return the names of all images with a label, sorted; that takes seconds where there are many images.
+
+    Raises:
+        ProgramError: the engine does not work.
+    """
+    form = ("--filter", f"label={label}={value}", "--format", "{{.Repository}}:{{.Tag}}")
+    listed = call_engine(engine, "image ls", *form, accept_failure=False)
+    return tuple(sorted({name for name in listed.stdout.split() if "<none>" not in name}))
+
+
 def _documents(engine: Engine, text: str) -> list[Inspected]:
     try:
         return parse_inspected(engine, text)

@@ -26,7 +26,6 @@ from factory.image_tests.lineage import Lineage, foreign_lineage, lineage_of
 
 TITLE_LABEL = "org.opencontainers.image.title"
 BASE_LABEL = "org.opencontainers.image.base.name"
-_MOVING_TAGS = ("latest", "downstream")
 _ID_LENGTH = 12
 _IDENTITY = re.compile("[0-9a-f]{64}")
 
@@ -141,7 +140,7 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
         SpecError: ``factory.toml`` says what is not acceptable.
     """
     lineage = None if repository is None else lineage_of(repository, image)
-    references = (image,) if lineage is None else _references(lineage.definitions[0])
+    references = (image,) if lineage is None else lineage.definitions[0].built_names
     reference, found = _first(engine, references, image)
     configuration = _configuration(found)
     if repository is not None and flavor is not None:
@@ -174,7 +173,7 @@ def base_at_hand(engine: Engine, subject: Subject) -> BaseImage | None:
     """The image that this one stands on, where the engine has it: its layers are the lowest of this one's."""
     candidates = [subject.configuration.labels.get(BASE_LABEL, "")]
     for definition in subject.lineage.definitions[1:2]:
-        candidates += _references(definition)
+        candidates += definition.built_names
     if subject.definition is not None:
         candidates.append(subject.definition.parents[0].image)
     for reference in dict.fromkeys(candidates):
@@ -190,11 +189,6 @@ def base_at_hand(engine: Engine, subject: Subject) -> BaseImage | None:
                 history=history_of(engine, reference),
             )
     return None
-
-
-def _references(definition: ImageDefinition) -> tuple[str, ...]:
-    tags = dict.fromkeys((definition.moving_tag, *_MOVING_TAGS))
-    return tuple(f"localhost/{definition.name}:{tag}" for tag in tags)
 
 
 def _first(engine: Engine, references: tuple[str, ...], asked: str) -> tuple[str, Inspected]:

@@ -161,6 +161,16 @@ def test_arguments_and_parents_count(tmp_path: Path) -> None:
     assert len({*identities}) == len(identities)
 
 
+def test_the_builder_counts_and_the_engine_is_not_named(tmp_path: Path) -> None:
+    _write(tmp_path, {"Dockerfile": b"ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"})
+    by_engine = read_manifest(_definition(tmp_path), [PARENT])
+    in_layout = read_manifest(changed(_definition(tmp_path), builder="layout"), [PARENT])
+    assert by_engine.identity != in_layout.identity
+    assert "builder" not in json.loads(by_engine.text)
+    assert parse_manifest(in_layout.text) == in_layout
+    assert parse_manifest(in_layout.text.replace('"layout"', '"magic"')) is None
+
+
 def test_the_inputs_of_a_flavor_are_what_its_dockerfile_copies(tmp_path: Path) -> None:
     repository = make_repository(tmp_path)
     flavor = make_flavor(repository)
