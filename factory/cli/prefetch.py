@@ -80,13 +80,13 @@ def command(
         invocation.console.warning(
             f"{done.flavor}: pyproject.toml has changed since it was locked; `factory lock {done.flavor}`"
         )
-    invocation.console.result(done, *_lines(done))
+    invocation.console.result(done, *_lines(done, output))
 
 
-def _lines(done: Prefetched) -> list[str]:
+def _lines(done: Prefetched, output: Path) -> list[str]:
     counts = f"{done.fetched} fetched, {done.linked} from local folders, {done.verified} verified"
     return [
-        f"{done.flavor}: {done.artifacts} artifacts, {human_size(done.size)}, in {done.folder}: {counts}",
+        f"{done.flavor}: {done.artifacts} artifacts, {human_size(done.size)}, in {output}: {counts}",
         *(f"  {name}: had wrong bytes, replaced" for name in done.replaced),
         *(f"  {name}: no longer in the lock, removed" for name in done.removed),
     ]

@@ -6,6 +6,7 @@ committed.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,6 +79,7 @@ transformers==4.57.6
 urllib3==2.6.1
 """
 HOST = "https://packages.example.com"
+ROCM_INDEX = "https://console.redhat.com/api/pypi/public-rhai/rhoai/3.6-EA2/rocm7.14-ubi9-prod/simple/"
 KERNELS = "several-indexes.md"
 REFRESH = "FACTORY_REFRESH_DOCS"
 
@@ -254,6 +256,79 @@ def test_a_page_shows_what_its_commands_print(page: str, private_world: PrivateW
     if os.environ.get(REFRESH) and comparable(now) != comparable(text):
         path.write_text(now, encoding="utf-8")
     assert comparable(now) == comparable(text)
+
+
+TOUR = ("## A tour of five minutes\n", "**Build it without a network**")
+# What an index gives today: packages, and their sizes.
+_COUNTS = re.compile(
+    r"\b\d+(?:\.\d+)?(?= (?:kB|MB|B|packages|artifacts|added|fetched|verified)\b)|(?<=:)\d+$", re.M
+)
+
+
+@pytest.mark.slow
+def test_the_tour_of_the_readme_prints_what_it_shows_on_a_copy_of_this_repository(tmp_path: Path) -> None:
+    """As far as it needs no engine; what it builds and runs then, `make demo` and the container tests do."""
+    readme = DOCS.parent / "README.md"
+    clone = _clone(tmp_path / "clone")
+    python = Path(sys.executable)
+    words = [python, clone / "scripts" / "cpu_torch.py", "2.13.0", "3.11"]
+    found = subprocess.run(words, capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        pytest.skip("no CPU build of torch is to be had here")
+    wheels = found.stdout.split("\n")[0]
+    tour = readme.read_text(encoding="utf-8").partition(TOUR[0])[2].partition(TOUR[1])[0]
+    shell = Shell(
+        folder=clone,
+        environment={"PATH": f"{python.parent}:{os.environ['PATH']}", "UV_FIND_LINKS": wheels},
+        shown={wheels: "~/wheels", ROCM_INDEX: "https://console.redhat.com/…/simple/"},
+    )
+    now = run_page(tour, shell, {})
+    assert [command.split()[:2] for command in shell.ran if command.startswith("factory ")] == [
+        ["factory", word] for word in ("list", "new-flavor", "lock", "check", "strip", "prefetch", "prefetch")
+    ]
+    if os.environ.get(REFRESH):
+        readme.write_text(readme.read_text(encoding="utf-8").replace(tour, now), encoding="utf-8")
+    assert _like_the_tour(now) == _like_the_tour(tour)
+    status = ["git", "status", "--porcelain", "--untracked-files=all"]
+    left = subprocess.run(status, cwd=clone, capture_output=True, text=True, check=True).stdout.split()
+    assert {path for path in left if path != "??"} == {
+        f"flavors/my-cpu/{name}"
+        for name in (
+            "Dockerfile",
+            "Dockerfile.konflux",
+            "LICENSE.md",
+            "entrypoint-universal.sh",
+            "pyproject.toml",
+            "requirements.txt",
+        )
+    }
+    check = subprocess.run(
+        [python, "-m", "factory", "--root", clone, "check", "--all"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert check.returncode == 0, check.stdout
+
+
+def _like_the_tour(text: str) -> str:
+    """Without what an index gives today, and with columns as wide as the page's shortened address."""
+    return _COUNTS.sub("<n>", re.sub(" {2,}", "  ", text))
+
+
+def _clone(folder: Path) -> Path:
+    """What is committed here or is going to be, in a repository of its own."""
+    root = DOCS.parent
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=root, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, names):
+        if (root / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, folder / name)
+    _git(folder, "init", "--quiet")
+    _git(folder, "add", "--all")
+    _git(folder, "commit", "--quiet", "--message", "as it was")
+    return folder
 
 
 def test_every_chore_has_a_page() -> None:

@@ -19,7 +19,7 @@ _PROMPT = "$ "
 _PROGRESS = re.compile(
     r"^(?:locking|checking|verifying|rehashing|promoting|auditing|comparing|aligning|looking for gaps"
     r"|reading metadata)"
-    r" (?:what is pinned|th\d\S*|\d+ of \d+(?:: \S+)?)\n",
+    r" (?:what is pinned|th\d\S*|my-cpu|\d+ of \d+(?:: \S+)?)\n|^prefetch \S+ \S+ of \S+ \S+: \S+\n",
     re.MULTILINE,
 )
 # A page keeps the age that its data had when it was written.
