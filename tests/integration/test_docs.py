@@ -261,7 +261,7 @@ def test_a_page_shows_what_its_commands_print(page: str, private_world: PrivateW
 TOUR = ("## A tour of five minutes\n", "**Build it without a network**")
 # What an index gives today: packages, and their sizes.
 _COUNTS = re.compile(
-    r"\b\d+(?:\.\d+)?(?= (?:kB|MB|B|packages|artifacts|added|fetched|verified)\b)|(?<=:)\d+$", re.M
+    r"\b\d+(?:\.\d+)?(?= (?:kB|MB|B|packages|artifacts|added|fetched|verified)\b)|(?<=:)\d+$", re.MULTILINE
 )
 
 
@@ -271,7 +271,7 @@ def test_the_tour_of_the_readme_prints_what_it_shows_on_a_copy_of_this_repositor
     readme = DOCS.parent / "README.md"
     clone = _clone(tmp_path / "clone")
     python = Path(sys.executable)
-    words = [python, clone / "scripts" / "cpu_torch.py", "2.13.0", "3.11"]
+    words: list[str | Path] = [python, clone / "scripts" / "cpu_torch.py", "2.13.0", "3.11"]
     found = subprocess.run(words, capture_output=True, text=True, check=False)
     if found.returncode != 0:
         pytest.skip("no CPU build of torch is to be had here")
