@@ -493,7 +493,8 @@ def _check_record(archive: zipfile.ZipFile, info: str) -> dict[str, str]:
     for row in csv.reader(archive.read(member).decode("utf-8").splitlines()):
         if not row:
             continue
-        path, digest = row[0], row[1] if len(row) == _RECORD_FIELDS else ""
+        # Old tools on Windows wrote its separator.
+        path, digest = row[0].replace("\\", "/"), row[1] if len(row) == _RECORD_FIELDS else ""
         if len(row) > _RECORD_FIELDS or _is_unsafe(path):
             raise _OddError(f"RECORD lists {path!r}")
         if digests.setdefault(path, digest) != digest:

@@ -319,6 +319,16 @@ def test_a_folder_named_as_a_leftover_is_not_emptied(site: Site) -> None:
     assert (site.artifacts / "mine.factory-tmp" / "precious").read_text() == "precious"
 
 
+def test_a_folder_of_another_user_is_verified_as_any_other(complete: Site) -> None:
+    """Its owner may change it later, as others who may write to it: the install step then refuses it."""
+    if os.geteuid() == 0:
+        for path in (complete.output, *complete.output.rglob("*")):
+            os.chown(path, 12345, 12345)
+    assert complete.prefetch().verified == 3
+    (complete.artifacts / complete.wheels[1].name).write_bytes(b"evil")
+    assert complete.prefetch().replaced == (complete.wheels[1].name,)
+
+
 def test_the_folder_that_a_user_names_may_be_a_link(site: Site, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     site.output.symlink_to(tmp_path / "real")

@@ -17,6 +17,7 @@ from support.odd_wheels import (
     make_valid,
     pack,
     wheel_files,
+    zip64,
 )
 from support.wheels import sha256
 from support.workshop import Workshop
@@ -65,6 +66,10 @@ def _without_a_digest(record: str) -> str:
     return record.partition(",sha256=")[0] + ",,\n" + record.partition("\n")[2]
 
 
+def _as_on_windows(record: str) -> str:
+    return record.replace("/", "\\")
+
+
 USUAL = {
     "stored": pack(wheel_files()),
     "deflated": pack(wheel_files(), method=zipfile.ZIP_DEFLATED),
@@ -75,7 +80,9 @@ USUAL = {
     "metadata of what is vendored": pack(wheel_files() | {"vendor/other-2.dist-info/METADATA": b""}),
     "data and umlauts": pack(wheel_files() | {"lib-1.0.data/scripts/run": b"#!python\n", "lib/ü.txt": b""}),
     "a compiled file in RECORD alone": pack(wheel_files(), record=_with_a_compiled_file),
+    "a RECORD of Windows": pack(wheel_files(), record=_as_on_windows),
     "no digest in RECORD": pack(wheel_files(), record=_without_a_digest),
+    "a ZIP64 end": zip64(),
     "a comment, as maturin wrote": pack(wheel_files())[:-2] + b"\x06\0zip-rs",
 }
 
@@ -105,6 +112,15 @@ def test_a_wheel_with_data_descriptors_is_accepted() -> None:
             archive.writestr(zipfile.ZipInfo(name), source.read(name))
     assert b"PK\x07\x08" in stream.getvalue()
     check_wheel(io.BytesIO(stream.getvalue()), of=NAME)
+
+
+def test_a_wheel_with_sizes_of_64_bits_is_accepted() -> None:
+    files, buffer = wheel_files(), io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(pack(files))) as source, zipfile.ZipFile(buffer, "w") as archive:
+        for name in source.namelist():
+            with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as member:
+                member.write(source.read(name))
+    check_wheel(buffer, of=NAME)
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,21 @@ def _comment_on_a_member() -> bytes:
     return buffer.getvalue()
 
 
+def zip64(*, start: int = 0, members: int = 0, sentinel: bool = True) -> bytes:
+    """Give a wheel the ZIP64 end of large archives; ``start`` and ``members`` are added to what it says.
+
+    Without ``sentinel`` the plain end record still has its own numbers, so that there are two.
+    """
+    content = pack(wheel_files())
+    _, _, _, here, count, size, begin, _ = struct.unpack("<4s4H2LH", content[-22:])
+    place = len(content) - 22
+    count64, begin64 = count + members, begin + start
+    end = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, count64, count64, size, begin64)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, place, 1)
+    plain = (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF) if sentinel else (here, count, size, begin)
+    return content[:-22] + end + locator + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, *plain, 0)
+
+
 def _other_unicode_name() -> bytes:
     name = b"lib/evil.py"
     extra = struct.pack("<HHBL", 0x7075, 5 + len(name), 1, zlib.crc32(b"lib/good.py")) + name
@@ -241,6 +256,9 @@ SEEN_IN_DIRECTORY: dict[str, Callable[[], bytes]] = {
     "two archives in one": _stacked,
     "an archive in the comment": _archive_in_the_comment,
     "a comment on a member": _comment_on_a_member,
+    "a ZIP64 end that names another directory": lambda: zip64(start=-40),
+    "a ZIP64 end that counts other members": lambda: zip64(members=1),
+    "two ends, for those that know ZIP64 and those that do not": lambda: zip64(sentinel=False),
 }
 SEEN_IN_WHOLE: dict[str, Callable[[], bytes]] = {
     "another name in a local header": _other_name_in_header,
@@ -248,6 +266,7 @@ SEEN_IN_WHOLE: dict[str, Callable[[], bytes]] = {
     "a member that the directory does not list": _hidden_member,
     "a member that RECORD does not list": _with({"lib/evil.py": b""}, record=_shortened),
     "a path outside in RECORD": _with({}, record=lambda text: f"{text}../../../etc/passwd,,\n"),
+    "a path outside in RECORD, with backslashes": _with({}, record=lambda text: f"{text}..\\..\\passwd,,\n"),
     "two digests of a path in RECORD": _with({}, record=lambda text: f"{text}lib/__init__.py,,\n"),
     "another content than RECORD says": _other_content_than_record,
     "a RECORD that is no text": _with({}, record=lambda text: text + '\0\r"\'"x,,\n'),
