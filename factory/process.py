@@ -184,6 +184,12 @@ def _started(
             f"{words[0]} could not be started: {error.strerror}",
             solution=f"Install {Path(words[0]).name}, or put it on PATH.",
         ) from error
+    except OSError as error:
+        # Such as arguments that are too long (E2BIG), or a program of another machine.
+        raise ProgramError(
+            f"{words[0]} could not be started: {error.strerror}",
+            solution=f"Look at {words[0]}, and at the memory and the limits of this machine (ulimit -a).",
+        ) from error
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def read_instructions(lines: Sequence[str]) -> tuple[Instruction, ...]:
 
     What a Dockerfile's own parser would refuse is taken as it comes: a build will say so.
     """
-    escape = _escape(lines)
+    escape = escape_character(lines)
     instructions = []
     position = 0
     while position < len(lines):
@@ -114,7 +114,7 @@ def read_differently(lines: Sequence[str]) -> tuple[tuple[int, str], ...]:
     ``lines`` are as for `read_instructions`.
     """
     found: list[tuple[int, str]] = []
-    escape = _escape(lines)
+    escape = escape_character(lines)
     directives = 0
     while directives < len(lines) and _DIRECTIVE.fullmatch(lines[directives].strip(_SPACES)):
         directives += 1
@@ -173,7 +173,8 @@ def _flag(text: str, position: int) -> tuple[str, int]:
     return word, position
 
 
-def _escape(lines: Sequence[str]) -> str:
+def escape_character(lines: Sequence[str]) -> str:
+    """Return what continues a line and escapes a character: the escape directive's, else a backslash."""
     match = _ESCAPE.fullmatch(lines[0].lstrip(_SPACES)) if lines else None
     return "`" if match and match["character"] == "`" else "\\"
 

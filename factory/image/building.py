@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from factory.dockerfile.instructions import Instruction
+from factory.dockerfile.instructions import Instruction, escape_character
 from factory.dockerfile.sources import context_sources
 from factory.files import read_text
 from factory.hermetic.layout import MOUNT_POINT
@@ -17,6 +17,7 @@ from factory.image.content import content_digests
 from factory.image.engine import Engine, Operand, run_engine
 from factory.image.epoch import STAGE_EPOCH, VARIABLE
 from factory.image.inputs import InputFile
+from factory.image.labels import label_instruction
 from factory.image.leftovers import Owner
 from factory.image.segment_cache import find_segment, segment_tag
 from factory.image.segments import (
@@ -166,10 +167,12 @@ class PartBuilder:
             return PartBuilt(title=title, key=key, image=image.id, kept=True)
         self.say(f"{self.recipe.name}: {title}")
         text = dockerfile_of(self.found, part, base=base, images=self._known(), options=options)
+        plain = escape_character(text.split("\n", 1)) == "\\"
+        text += label_instruction(labels) if plain else ""
         with tempfile.TemporaryDirectory() as folder:
             dockerfile, id_file = Path(folder) / "Dockerfile", Path(folder) / "id"
             dockerfile.write_text(text, encoding="utf-8")
-            words = part_options(self.recipe, text, epoch=epoch, labels=labels)
+            words = part_options(self.recipe, text, epoch=epoch, labels={} if plain else labels)
             words += ["--tag", segment_tag(owner.repository, key)] if self.named else []
             words += ["--secret", owner.secret]
             words += ["--file", str(dockerfile), "--iidfile", str(id_file)]

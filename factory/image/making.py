@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from factory.console import Progress
+from factory.dockerfile.instructions import escape_character
 from factory.errors import EngineError
 from factory.files import exclusive, make_output_folder, read_text
 from factory.hermetic.layout import MOUNT_POINT
@@ -30,7 +31,7 @@ from factory.image.engine import (
     tag_image,
 )
 from factory.image.epoch import choose_epoch
-from factory.image.labels import image_labels
+from factory.image.labels import image_labels, label_instruction
 from factory.image.leftovers import Owner, cleaned_up, repository_mark
 from factory.image.package_epochs import package_epochs
 from factory.image.plan import ParentReference
@@ -336,12 +337,16 @@ def _docker(place: Workplace, target: Target, context: Path, work: Path) -> None
         text = mount_in_every_run(text, f"type=bind,from=prefetched,target={MOUNT_POINT}")
     with tempfile.TemporaryDirectory() as folder:
         dockerfile = Path(folder) / target.step.definition.dockerfile
-        dockerfile.write_text(text, encoding="utf-8")
-        labels = [word for name, value in _labels(target).items() for word in ("--label", f"{name}={value}")]
+        plain = escape_character(text.split("\n", 1)) == "\\"
+        labels = _labels(target)
+        ending = label_instruction(labels) if plain else ""
+        dockerfile.write_text(f"{text.rstrip()}\n{ending}", encoding="utf-8")
+        pairs = () if plain else labels.items()
+        options = [word for name, value in pairs for word in ("--label", f"{name}={value}")]
         run_engine(
             engine,
             "build",
-            *labels,
+            *options,
             *build_options(target, engine, dockerfile=dockerfile),
             operands=[Operand.path(context)],
             solution="Fix what it names.",

@@ -11,7 +11,7 @@ from factory.flavor.repository import Repository
 from factory.image.catalogue import read_catalogue
 from factory.image.definitions import DOWNSTREAM_TAG, ImageDefinition
 from factory.image.identity import parse_manifest
-from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL, INPUTS_LABEL
+from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL, inputs_text
 from factory.image.parents import origin_of, read_recorded
 from factory.registry.declared import Registry, find_registry
 from factory.registry.drivers.choice import open_driver
@@ -75,7 +75,7 @@ def made_of(labels: Mapping[str, str]) -> Made | None:
     name, identity = labels.get(IMAGE_LABEL), labels.get(IDENTITY_LABEL)
     if not name or not identity:
         return None
-    manifest = parse_manifest(labels.get(INPUTS_LABEL, ""))
+    manifest = parse_manifest(inputs_text(labels))
     if manifest is None:
         return Made(image=name, identity=identity, parents=None)
     parents = (

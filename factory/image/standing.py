@@ -8,7 +8,7 @@ from factory.errors import EngineError
 from factory.image.definitions import ImageDefinition
 from factory.image.engine import ENGINE_VARIABLE, Engine, find_engine
 from factory.image.identity import Manifest, parse_manifest
-from factory.image.labels import INPUTS_LABEL
+from factory.image.labels import inputs_text
 from factory.image.published import Place, find_published, published_labels
 from factory.image.stored import StoredImage, find_all_names
 from factory.registry.declared import Registry
@@ -135,4 +135,4 @@ def last_builts(
 
 
 def _manifest(labels: Mapping[str, str]) -> Manifest | None:
-    return parse_manifest(labels.get(INPUTS_LABEL, ""))
+    return parse_manifest(inputs_text(labels))
