@@ -16,6 +16,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Protocol
 
 from factory.errors import FactoryError
+from factory.masking import masked
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -99,7 +100,7 @@ class Console:
     def note(self, message: str) -> None:
         """Say something that is not the result."""
         # In one piece: another thread's line may come between two.
-        print(f"{message}\n", end="", file=sys.stderr, flush=True)
+        print(f"{masked(message)}\n", end="", file=sys.stderr, flush=True)
 
     def warning(self, message: str) -> None:
         """Say something that the user should look at."""

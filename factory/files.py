@@ -11,9 +11,10 @@ import fcntl
 import os
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +28,10 @@ WORK_FOLDER = ".work"
 """The folder in a repository for what commands make on the way."""
 IGNORE_FILE = ".gitignore"
 IGNORE_ALL = b"# Made by factory: nothing in this folder is to be committed.\n*\n"
+_SCRATCH_NAME = "universal-image-factory-scratch"
 _LOCK_WAIT_SECONDS = 30.0
+# Another run may be removing gigabytes.
+_SWEEP_WAIT_SECONDS = 600.0
 _LOCK_POLL_SECONDS = 0.1
 # More than any lock, Dockerfile, page or manifest has; wheels and layers are streamed.
 DEFAULT_LIMIT = 64_000_000
@@ -109,6 +113,78 @@ def read_descriptor(file: BinaryIO, path: Path, *, limit: int) -> bytes:
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"larger than the {limit} bytes that are read", str(path))
     return content
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give an empty folder that this user alone may enter; it is removed afterwards.
+
+    What a killed run left, secrets perhaps, is removed by the next run that asks for one: a folder in use is
+    locked by its run.
+
+    Raises:
+        StorageError: the file system refused, or somebody else may write where the folders are.
+    """
+    parent = private_folder(Path(tempfile.gettempdir()) / f"{_SCRATCH_NAME}-{os.geteuid()}")
+    with exclusive(parent, wait_seconds=_SWEEP_WAIT_SECONDS):
+        _sweep_scratch(parent)
+        folder = Path(tempfile.mkdtemp(dir=parent))
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield folder
+    finally:
+        _remove_tree(folder)
+        os.close(descriptor)
+
+
+def private_folder(folder: Path) -> Path:
+    """Return a folder of this user's in one that others may write into, made if it is not there.
+
+    Raises:
+        StorageError: the file system refused, or somebody else owns the folder or may write into it.
+    """
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise StorageError(
+            f"{folder} may be written by somebody else",
+            solution="Remove it, or let TMPDIR name a folder of your own.",
+        )
+    return folder
+
+
+def _sweep_scratch(parent: Path) -> None:
+    """Remove the folders that no run holds any more."""
+    for folder in parent.iterdir():
+        if folder.is_symlink() or not folder.is_dir():
+            folder.unlink(missing_ok=True)
+            continue
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove_tree(folder)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
+
+
+def _remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it, whatever its owner may not read or write there."""
+    for base, names, _ in os.walk(folder):
+        for name in names:
+            path = Path(base, name)
+            if not path.is_symlink():
+                with suppress(OSError):
+                    path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_whole(path: Path, content: bytes, *, executable: bool = False) -> None:

@@ -21,6 +21,10 @@ _QUERY = re.compile(r"(?<![\w/.:@%+~*-])(?!pkg:)(?P<place>[\w.:@%+~*-]+/[\w./:@%
 _HOST = re.compile(r"(?:[\w.${}%*<>-]+|\[[0-9A-Fa-f:.]+\])?(?::(?:\d{0,5}|\$[\w{}]+))?[\"'`),.;\]}>]*")
 # In what was taken for a path; NAME:TAG@sha256:… is an image.
 _END_OF_LOGIN = re.compile(r"@(?!sha\d+:)")
+# `https://TO/KEN@a.example/x`: no version, and no scope of a package, is a host with a port or a path.
+_HOST_IN_PATH = re.compile(
+    r"(?<=[^/])@(?:localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:]+\]|(?:[\w-]+\.)+[A-Za-z][\w-]*)(?::\d+|/)"
+)
 _END_OF_AUTHORITY = re.compile(r"[/?#]")
 _PUNCTUATION = "\"'`),.;:]}>"
 # Fragments that say what a file is, not who may have it.
@@ -61,8 +65,12 @@ def _parts(rest: str) -> tuple[str, str]:
     """Split what follows a scheme into authority and the rest; a malformed login counts to the authority."""
     end = _end_of_authority(rest, 0)
     colon = rest.find(":", end)
-    has_login = not _HOST.fullmatch(rest[:end]) or (colon >= 0 and _END_OF_LOGIN.search(rest, colon))
-    if has_login and "@" in rest[end:] and "@" not in rest[:end]:
+    has_login = (
+        not _HOST.fullmatch(rest[:end].rpartition("@")[2])
+        or (colon >= 0 and _END_OF_LOGIN.search(rest, colon))
+        or _HOST_IN_PATH.search(rest, end)
+    )
+    if has_login and "@" in rest[end:]:
         end = _end_of_authority(rest, rest.rindex("@"))
     return rest[:end], rest[end:]
 

@@ -10,6 +10,7 @@ from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.lock.lockset import LockSet, lock_file_names, read_lock_set
+from factory.masking import masked
 from factory.render.drift import find_drift
 from factory.render.render import render_flavor
 
@@ -147,7 +148,7 @@ def _files(flavor: Flavor) -> tuple[FileState, ...]:
 
 
 def _summary(locks: LockSet) -> LockSummary:
-    named = [next(iter(lock.index_urls), None) for lock in locks.files.values()]
+    named = [next(iter(map(masked, lock.index_urls)), None) for lock in locks.files.values()]
     return LockSummary(
         packages=len(locks.pins),
         artifacts=sum(len(pin.artifacts) for pin in locks.pins),

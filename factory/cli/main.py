@@ -18,6 +18,7 @@ from factory.cli.options import Invocation
 from factory.console import Console, Failure, failure_of
 from factory.errors import DefectError, FactoryError
 from factory.files import storage_error
+from factory.masking import masked
 from factory.transaction import finished, forget_finished
 
 # Name on the command line: the module under factory.cli that holds it, as `command`.
@@ -129,7 +130,7 @@ def _run(arguments: list[str] | None, invocation: Invocation) -> int:
         console.error(error)
         return error.exit_code
     except click.ClickException as error:
-        said = {"reason": error.format_message(), "solution": "See --help."}
+        said = {"reason": masked(error.format_message()), "solution": "See --help."}
         _tell(console, words, Failure(kind="UsageError", **said, exit_code=error.exit_code))
         if not console.json_output:
             # By way of the console, since an argument may be the name of a file of somebody else.

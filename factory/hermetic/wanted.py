@@ -16,6 +16,7 @@ from factory.index.file_names import project_of
 from factory.lock.lockfile import LockFile
 from factory.lock.lockset import LockSet, index_names, misplaced, require_lock_set
 from factory.lock.lockset import is_stale as lock_set_is_stale
+from factory.masking import masked
 
 # What Hermeto accepts; it stops at every other option.
 _ACCEPTED_OPTIONS = frozenset({"--index-url", "-i", "--require-hashes", "--trusted-host"})
@@ -126,9 +127,9 @@ def _index(url: str | None, lock: LockFile) -> Iterator[str]:
 def _pins(lock: LockFile) -> Iterator[str]:
     for pin in lock.pins:
         if pin.version is None:
-            yield f" line {pin.line}: {pin.text} is not pinned with =="
+            yield f" line {pin.line}: {masked(pin.text)} is not pinned with =="
         if not pin.artifacts:
-            yield f" line {pin.line}: {pin.text} has no sha256 hash"
+            yield f" line {pin.line}: {masked(pin.text)} has no sha256 hash"
 
 
 def _wanted(locks: LockSet, spec: Spec) -> Iterator[Wanted]:

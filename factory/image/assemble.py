@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from factory.errors import EngineError, ImageError
-from factory.files import exclusive, make_output_folder
+from factory.files import exclusive, make_output_folder, scratch_folder
 from factory.image.building import PartBuilder, PartBuilt, Recipe
 from factory.image.engine import Engine, Operand, find_image, skopeo_words
 from factory.image.layer_making import MadeLayer, Site, engine_states, make_layer
@@ -87,8 +86,8 @@ def assemble(request: AssemblyRequest, *, say: Callable[[str], None]) -> Assembl
     with (
         exclusive(request.layout),
         OciLayout.prepared(request.layout) as layout,
-        tempfile.TemporaryDirectory() as folder,
-        Tree.opened(Path(folder)) as locks,
+        scratch_folder() as folder,
+        Tree.opened(folder) as locks,
     ):
         work = _Work(request=request, say=say, layout=layout, folder=locks, made=MadeLayers.read(layout))
         image = work.assemble()

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -11,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from factory.dockerfile.instructions import Instruction, escape_character
 from factory.dockerfile.sources import context_sources
-from factory.files import read_text
+from factory.files import read_text, scratch_folder
 from factory.hermetic.layout import MOUNT_POINT
 from factory.image.content import content_digests
 from factory.image.engine import Engine, Operand, run_engine
@@ -169,8 +168,8 @@ class PartBuilder:
         text = dockerfile_of(self.found, part, base=base, images=self._known(), options=options)
         plain = escape_character(text.split("\n", 1)) == "\\"
         text += label_instruction(labels) if plain else ""
-        with tempfile.TemporaryDirectory() as folder:
-            dockerfile, id_file = Path(folder) / "Dockerfile", Path(folder) / "id"
+        with scratch_folder() as folder:
+            dockerfile, id_file = folder / "Dockerfile", folder / "id"
             dockerfile.write_text(text, encoding="utf-8")
             words = part_options(self.recipe, text, epoch=epoch, labels={} if plain else labels)
             words += ["--tag", segment_tag(owner.repository, key)] if self.named else []

@@ -2,7 +2,6 @@
 
 import hashlib
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import BinaryIO, Literal, TypedDict
 
 from factory.documents import read_json
 from factory.errors import EngineError
-from factory.files import open_regular
+from factory.files import open_regular, scratch_folder
 from factory.image.engine import Engine, Image, Operand, call_engine
 from factory.registry.oci import Descriptor, ManifestDocument
 
@@ -66,10 +65,8 @@ def compare_images(engine: Engine, one: Image, other: Image) -> LayerDifference 
         if len(one.layers) != len(other.layers):
             return LayerDifference(layer=min(len(one.layers), len(other.layers)), file=None)
         return LayerDifference(layer=None, file=None)
-    with tempfile.TemporaryDirectory() as folder:
-        blobs = [
-            _exported(engine, image, layer, Path(folder) / str(n)) for n, image in enumerate((one, other))
-        ]
+    with scratch_folder() as folder:
+        blobs = [_exported(engine, image, layer, folder / str(n)) for n, image in enumerate((one, other))]
         with open_regular(blobs[0]) as left, open_regular(blobs[1]) as right:
             return LayerDifference(layer=layer, file=compare_layers(left, right))
 

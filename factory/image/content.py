@@ -2,11 +2,11 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from factory.errors import StorageError
+from factory.files import scratch_folder
 from factory.image.engine import Engine, Operand, call_engine, create_container, remove_container
 from factory.image.leftovers import Owner
 from factory.image.mounting import mounted
@@ -31,8 +31,8 @@ def content_digests(engine: Engine, image: str, paths: Iterable[str], *, owner: 
             return {path: tree_digest(tree, path) or image for path in wanted}
     container = create_container(engine, image, "--label", owner.label)
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            return _copied(engine, container, image, wanted, Path(folder))
+        with scratch_folder() as folder:
+            return _copied(engine, container, image, wanted, folder)
     finally:
         remove_container(engine, container)
 

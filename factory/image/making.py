@@ -1,7 +1,6 @@
 """Carrying out the build of one image: its parents at hand, its parts built, its names given at the end."""
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from typing import Literal
 from factory.console import Progress
 from factory.dockerfile.instructions import escape_character
 from factory.errors import EngineError
-from factory.files import exclusive, make_output_folder, read_text
+from factory.files import exclusive, make_output_folder, read_text, scratch_folder
 from factory.hermetic.layout import MOUNT_POINT
 from factory.hermetic.plan import Fetching
 from factory.hermetic.prefetch import Prefetched, prefetch_flavor
@@ -335,8 +334,8 @@ def _docker(place: Workplace, target: Target, context: Path, work: Path) -> None
     text = read_text(context / target.step.definition.dockerfile)
     if target.prefetched is not None:
         text = mount_in_every_run(text, f"type=bind,from=prefetched,target={MOUNT_POINT}")
-    with tempfile.TemporaryDirectory() as folder:
-        dockerfile = Path(folder) / target.step.definition.dockerfile
+    with scratch_folder() as folder:
+        dockerfile = folder / target.step.definition.dockerfile
         plain = escape_character(text.split("\n", 1)) == "\\"
         labels = _labels(target)
         ending = label_instruction(labels) if plain else ""

@@ -19,6 +19,7 @@ from factory.image.push import PushRequest
 from factory.image.push_source import LAYOUT_PREFIX, Source, find_source
 from factory.image.segment_cache import REPOSITORY as KEPT_LAYERS
 from factory.image.stored import find_labelled, find_stored
+from factory.masking import masked_address
 from factory.process import run
 from factory.registry.declared import TABLE, Registry, parse_registries
 from factory.registry.tags import LATEST, Part, TagFacts
@@ -168,7 +169,7 @@ def _destination(name: str, declared: Mapping[str, Registry]) -> Registry:
         except SpecError as error:
             raise SpecError(f"--to: {error.reason.partition(': ')[2]}", solution=error.solution) from error
     raise SpecError(
-        f"--to {name}: there is no such registry in {SETTINGS_FILE}",
+        f"--to {masked_address(name)}: there is no such registry in {SETTINGS_FILE}",
         solution=f"Name one that is declared ({', '.join(declared) or 'none yet'}), or give its address as "
         "HOST/PATH; the image's name follows.",
     )

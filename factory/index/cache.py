@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 import tempfile
 import threading
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory.errors import StorageError
-from factory.files import is_temporary, read_regular, storage_error, write_whole
+from factory.files import is_temporary, private_folder, read_regular, write_whole
 from factory.index.home import home_folder
 
 if TYPE_CHECKING:
@@ -43,7 +42,9 @@ def cache_folder() -> Path:
     base, home = Path(os.environ.get("XDG_CACHE_HOME", "")), home_folder(os.environ)
     if base.is_absolute():
         return base / _NAME
-    return _in_temporary_folder() if home is None else home / ".cache" / _NAME
+    # What stands in the cache is believed, and others may write beside it.
+    shared = Path(tempfile.gettempdir()) / f"{_NAME}-{os.geteuid()}"
+    return private_folder(shared) if home is None else home / ".cache" / _NAME
 
 
 class MetadataCache:
@@ -128,22 +129,6 @@ class MetadataCache:
 
     def _place(self, *key: str) -> Path:
         return self._folder / hashlib.sha256(json.dumps(key).encode()).hexdigest()
-
-
-def _in_temporary_folder() -> Path:
-    """A folder that this user alone may enter: what stands there is believed, and others may write beside."""
-    folder = Path(tempfile.gettempdir()) / f"{_NAME}-{os.geteuid()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise storage_error(folder, error) from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise StorageError(
-            f"{folder}, the cache of a user without a home, may be written by somebody else",
-            solution="Set HOME or XDG_CACHE_HOME to a folder of your own, or remove that one.",
-        )
-    return folder
 
 
 def _ages(folder: Path) -> Iterator[tuple[float, int, Path]]:

@@ -16,7 +16,7 @@ from factory.index.home import home_folder
 
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 # uv's name for an index goes before its URL.
-_NAMED = re.compile(r"^[A-Za-z0-9._-]+=(?=https?://)")
+NAMED = re.compile(r"^[A-Za-z0-9._-]+=(?=https?://)")
 _TRANSPORT = frozenset(
     {
         *("native-tls", "system-certs", "allow-insecure-host", "http-proxy", "https-proxy", "no-proxy"),
@@ -39,7 +39,7 @@ def public_index_url(environment: Mapping[str, str]) -> str:
     """
     configured = configured_index(environment)
     if configured is not None:
-        return _NAMED.sub("", configured)
+        return NAMED.sub("", configured)
     # Here, since it takes longer to import than the whole of a lock's code.
     from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from factory.lock.lockfile import LockFile, Pin
 from factory.lock.lockset import LockSet
+from factory.masking import masked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,9 @@ def _form(before: LockFile, after: LockFile) -> Iterator[str]:
     elif before.inputs != after.inputs:
         yield "was made from another pyproject.toml"
     if before.index_urls != after.index_urls:
-        old, new = (" and ".join(urls) or "no index" for urls in (before.index_urls, after.index_urls))
+        old, new = (
+            " and ".join(map(masked, urls)) or "no index" for urls in (before.index_urls, after.index_urls)
+        )
         yield f"names {old}, and should name {new}"
     if before.inputs is not None and not before.as_locked:
         yield "was edited"

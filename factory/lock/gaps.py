@@ -7,15 +7,14 @@ are found as well.
 """
 
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from factory.errors import FactoryError, IndexContentError, IndexGapError, ResolutionError
+from factory.files import scratch_folder
 from factory.flavor.project import Project
 from factory.flavor.requirements import asked
 from factory.flavor.spec import Spec
@@ -102,9 +101,9 @@ def find_gaps(
     answer: _Answer = refused or resolve_project(project, preferences=preferences, folders=folders)
     if isinstance(answer, dict):
         return Gaps()
-    with open_shelf(project.spec, folders) as shelf, tempfile.TemporaryDirectory() as name:
+    with open_shelf(project.spec, folders) as shelf, scratch_folder() as folder:
         stand_ins = StandIns(
-            folder=Path(name),
+            folder=folder,
             spec=project.spec,
             shelf=shelf,
             present=present or project.spec,

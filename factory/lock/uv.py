@@ -5,7 +5,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,9 +20,12 @@ from uv import find_uv_bin
 from factory.clock import seconds_since_1970
 from factory.documents import Size, read_toml
 from factory.errors import IndexAccessError, ProgramError, ResolutionError
+from factory.files import scratch_folder
 from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
 from factory.flavor.references import PLATFORMS
-from factory.index.configured import configured_index, transport_settings
+from factory.http.origins import origin_or_none
+from factory.index.configured import NAMED, configured_index, transport_settings
+from factory.index.credentials import split_credentials
 from factory.lock.damage import damage
 from factory.lock.sources import in_the_projects_name, write_sources
 from factory.masking import masked
@@ -42,6 +44,8 @@ _KEPT = re.compile(
     r"UV_(CACHE_DIR|NO_CACHE|HTTP_\w+|CONCURRENT_\w+|KEYRING_PROVIDER|CREDENTIALS_DIR|INSECURE_HOST"
     r"|NATIVE_TLS|SYSTEM_CERTS|NETRC|REQUEST_TIMEOUT|INDEX_[A-Z0-9_]+_(?:USERNAME|PASSWORD))"
 )
+# All of it that says who asks.
+_LOGINS = re.compile(r"UV_(KEYRING_PROVIDER|CREDENTIALS_DIR|NETRC|INDEX_[A-Z0-9_]+_(?:USERNAME|PASSWORD))")
 _REFUSED = re.compile(r"\b(401 Unauthorized|403 Forbidden)\b")
 _UNREACHED = re.compile(r"Failed to fetch|Failed to download|error sending request|Request failed|timed out")
 
@@ -132,8 +136,7 @@ def resolve(request: Request) -> tuple[Package, ...] | NoSolution:
         ResolutionError: a requirement is no package of the index, or uv refused the input.
         ProgramError: uv is missing, or ended in a way that is not its own.
     """
-    with tempfile.TemporaryDirectory(prefix="factory-lock-") as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         output = folder / "pylock.factory.toml"
         if request.preferences:
             output.write_text(_preferences(request), encoding="utf-8")
@@ -153,8 +156,8 @@ def requirers(request: Request) -> dict[str, Required] | NoSolution:
     Raises:
         IndexAccessError, ResolutionError, ProgramError: as for `resolve`.
     """
-    with tempfile.TemporaryDirectory(prefix="factory-lock-") as name:
-        finished = _compile(request, Path(name), ("--format", "requirements.txt", "--no-header"))
+    with scratch_folder() as folder:
+        finished = _compile(request, folder, ("--format", "requirements.txt", "--no-header"))
     if finished.status == _NO_SOLUTION:
         return NoSolution(explanation=_explanation(finished))
     found: dict[str, Required] = {}
@@ -203,7 +206,7 @@ def _compile(request: Request, folder: Path, output: tuple[str | Path, ...]) -> 
         finished = run(
             (_uv_binary(), "pip", "compile", *files, *_options(request, folder), *output),
             cwd=folder,
-            environment=environment(os.environ, index_url=request.index_url),
+            environment=environment(os.environ, index_url=request.index_url, further=request.further),
             accept_failure=True,
             timeout=RESOLVE_TIMEOUT_SECONDS,
         )
@@ -255,10 +258,13 @@ def _configuration(folder: Path) -> list[str | Path]:
     return ["--config-file", path]
 
 
-def environment(variables: Mapping[str, str], *, index_url: str | None) -> dict[str, str]:
-    """The environment for uv, which says what the main index is: its URL may hold a password.
+def environment(
+    variables: Mapping[str, str], *, index_url: str | None, further: tuple[FurtherIndex, ...] = ()
+) -> dict[str, str]:
+    """Return the environment for uv, which names the main index: its URL may hold a password.
 
-    Nothing else in it names an index or changes what is chosen. None is the public index.
+    Nothing else in it names an index or changes what is chosen. None is the public index. Where an index
+    would get a login by plain HTTP over a network, uv is given no login at all (`factory.http.origins`).
 
     Raises:
         IndexAccessError: uv's configuration, which may name the public index, cannot be read.
@@ -270,6 +276,10 @@ def environment(variables: Mapping[str, str], *, index_url: str | None) -> dict[
     }
     # With its name, by which uv finds its credentials. uv's own default is the Python Package Index.
     index = configured_index(variables) if index_url is None else f"{MAIN_INDEX}={index_url}"
+    if any(map(_is_read_along, (index or "", *(one.url for one in further)))):
+        index = None if index is None else _without_login(index)
+        kept = {name: value for name, value in kept.items() if not _LOGINS.fullmatch(name)}
+        kept["NETRC"] = os.devnull
     timeout = {} if "UV_HTTP_TIMEOUT" in kept else {"UV_HTTP_TIMEOUT": _HTTP_TIMEOUT_SECONDS}
     return {
         **kept,
@@ -277,6 +287,17 @@ def environment(variables: Mapping[str, str], *, index_url: str | None) -> dict[
         **({} if index is None else {"UV_DEFAULT_INDEX": index}),
         "UV_PYTHON_DOWNLOADS": "never",
     }
+
+
+def _is_read_along(index: str) -> bool:
+    """Whether others could read along what an index, ``URL`` or ``NAME=URL``, is told."""
+    origin = origin_or_none(NAMED.sub("", index))
+    return origin is not None and not origin.keeps_secrets
+
+
+def _without_login(index: str) -> str:
+    name = NAMED.match(index)
+    return f"{name[0] if name else ''}{split_credentials(NAMED.sub('', index))[0]}"
 
 
 def _uv_platform(platform: str, glibc: str) -> str:
@@ -363,6 +384,13 @@ def _failure(request: Request, finished: Finished) -> Exception:
     text = _explanation(finished)
     failed = [index.url for index in request.further if index.url in text]
     index = next(iter(failed), request.index_url or "the public index")
+    asked = index if failed else request.index_url or configured_index(os.environ) or ""
+    if _REFUSED.search(text) and _is_read_along(asked):
+        return IndexAccessError(
+            f"{index} wants a login, and by plain HTTP none is sent:\n{text}",
+            solution="Give the index as https://…; SSL_CERT_FILE names the certificates of an authority "
+            "of your own.",
+        )
     if _REFUSED.search(text):
         return IndexAccessError(
             f"{index} refused the credentials, or wants some:\n{text}",

@@ -20,6 +20,7 @@ from factory.lock.lockfile import Artifact, LockFile, Pin
 from factory.lock.locking import Failed
 from factory.lock.lockset import LockSet, index_names, misplaced, require_lock_set
 from factory.lock.pages import Page, PinnedPages
+from factory.masking import masked
 
 _NAMELESS = "the public index"
 Kind = Literal[
@@ -184,12 +185,12 @@ def _of_the_file(file_name: str, lock: LockFile, url: str | None) -> Iterator[Fi
     about = partial(Finding, lock_file=file_name, index=index)
     named = tuple(url.rstrip("/") for url in lock.index_urls)
     if named != (() if url is None else (url.rstrip("/"),)):
-        yield about(kind="other index", package=None, version=None, found=lock.index_urls)
+        yield about(kind="other index", package=None, version=None, found=tuple(map(masked, lock.index_urls)))
     for _, text in lock.unreadable:
-        yield about(kind="not pinned", package=text, version=None)
+        yield about(kind="not pinned", package=masked(text), version=None)
     for pin in lock.pins:
         if pin.version is None:
-            yield about(kind="not pinned", package=pin.text, version=None)
+            yield about(kind="not pinned", package=masked(pin.text), version=None)
         elif not pin.artifacts:
             yield about(kind="no hash", package=pin.name, version=pin.version)
 

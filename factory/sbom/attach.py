@@ -13,6 +13,7 @@ from typing import Literal
 
 from factory.errors import IndexAccessError, RegistryError, SbomError
 from factory.flavor.references import find_reference
+from factory.masking import masked_address
 from factory.registry.client import OCI_MANIFEST, Manifest, RegistryClient, open_registry
 from factory.registry.declared import Registry
 
@@ -60,7 +61,7 @@ def read_reference(image: str) -> PushedImage:
     algorithm, _, digest = (found.digest or "").partition(":") if found else ("", "", "")
     if found is None or not found.domain or algorithm != "sha256":
         raise SbomError(
-            f"{image!r} names no image by its digest",
+            f"{masked_address(image)!r} names no image by its digest",
             solution="Give it as REGISTRY/REPOSITORY@sha256:…, the reference that the push printed.",
         )
     return PushedImage(host=found.domain, repository=found.repository, digest=digest)

@@ -12,6 +12,7 @@ from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.flavor.waiver import Waiver, waiver_for
 from factory.lock.lockset import LockSet, read_lock_set, require_lock_set
+from factory.masking import masked_address
 from factory.upkeep.advisories import Database, read_database
 from factory.upkeep.drift_report import DRIFT
 from factory.upkeep.osv import Evaluated, Vulnerability, evaluate
@@ -205,7 +206,7 @@ def _known(
 ) -> tuple[Source, Mapping[Pinned, Evaluated]]:
     if advisories is None:
         told = ask(pins, url=url)
-        name = f"pip-audit and {url or 'OSV'}"
+        name = f"pip-audit and {masked_address(url) if url else 'OSV'}"
         return Source(name=name), {pin: Evaluated(vulnerabilities=found) for pin, found in told.items()}
     database = read_database(advisories)
     known = {(name, version): _evaluate(database, name, version) for name, version in pins}

@@ -3,9 +3,7 @@
 import importlib.util
 import os
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -13,6 +11,7 @@ from packaging.version import Version
 
 from factory.documents import read_json
 from factory.errors import AdvisoryError, DocumentError
+from factory.files import scratch_folder
 from factory.process import Finished, run
 from factory.upkeep.documents import objects, one_line, optional_text, text, texts, typed
 from factory.upkeep.osv import Vulnerability, by_name, public_version
@@ -65,8 +64,8 @@ def _batches(pins: Iterable[Pinned]) -> list[dict[str, str]]:
 
 
 def _ask(batch: Mapping[str, str], url: str | None) -> dict[Pinned, tuple[Vulnerability, ...]]:
-    with tempfile.TemporaryDirectory(prefix="factory-audit-") as name:
-        asked, answer = Path(name) / "requirements.txt", Path(name) / "answer.json"
+    with scratch_folder() as folder:
+        asked, answer = folder / "requirements.txt", folder / "answer.json"
         asked.write_text("".join(f"{package}=={version}\n" for package, version in batch.items()))
         finished = run(
             (
@@ -74,7 +73,7 @@ def _ask(batch: Mapping[str, str], url: str | None) -> dict[Pinned, tuple[Vulner
                 *("--vulnerability-service", "osv", *(() if url is None else ("--osv-url", url))),
                 *("--format", "json", "--output", answer, "--progress-spinner", "off"),
             ),
-            cwd=Path(name),
+            cwd=folder,
             environment=os.environ,
             # 1 is both "there are vulnerabilities" and "it did not work"; only the first writes an answer.
             accept_failure=True,
