@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 import httpx
 
 from factory.errors import RegistryError
-from factory.http.origins import is_loopback
+from factory.http.origins import is_loopback, origin_or_none, same_origin
 from factory.registry.client import RegistryClient
 from factory.registry.drivers.driver import Finding, Repositories
 from factory.registry.holdings import Reader, StoredImage
@@ -140,6 +140,9 @@ class OciDriver:
                 solution="Give the login the right to push, or create the repository at the registry.",
             )
         place = urljoin(begun.url, begun.headers.get("Location", ""))
+        if not same_origin(place, begun.url):
+            # Cancelling would need the login, which is not for that place.
+            return f"an upload to {repository} was begun; it is taken by {origin_or_none(place) or 'nobody'}"
         # Where it does not cancel, it forgets by itself.
         transport.request("DELETE", place, repository=repository)
         return f"an upload to {repository} was begun and cancelled"
