@@ -39,6 +39,7 @@ from factory.files import (
     is_temporary,
     open_regular,
     read_regular,
+    read_regular,
     storage_error,
     write_whole,
 )
@@ -441,8 +442,7 @@ def _read_journal(root: Path, journal: Path) -> tuple[_Entry, ...]:
         "command again. Nothing was changed."
     )
     try:
-        with open_regular(journal) as file:
-            content = file.read()
+        content = read_regular(journal)
     except OSError as error:
         raise storage_error(journal, error) from error
     read = parse_json(content, _Journal, source=str(journal), error=JournalError, solution=solution)

@@ -162,8 +162,9 @@ def _what_is_so() -> str:
     """What an interruption has left: transactions are made wholly or not at all."""
     changed = finished()
     if not changed:
-        return "interrupted; no flavor, image or setting was changed"
-    return f"interrupted; finished before that, and nothing else was changed: {', '.join(changed)}"
+        return "interrupted; no file of the repository was changed"
+    names = ", ".join(changed)
+    return f"interrupted; finished before that, and nothing else of the repository was changed: {names}"
 
 
 def _defect(console: Console, words: list[str], error: Exception) -> int:

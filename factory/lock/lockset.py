@@ -71,7 +71,7 @@ class LockSet:
     def belongs_together(self) -> bool:
         """Whether the files are those of one resolution, all of them: by the digest that each carries.
 
-        False as well where a run was killed between two of them; the next ``factory lock`` mends it.
+        False as well for files of two runs that were put beside each other, as a merge does.
         """
         told = {lock.together for lock in self.files.values()}
         if told == {None}:

@@ -77,7 +77,7 @@ def test_a_signal_ends_uv_starts_nothing_more_and_writes_nothing(
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "interrupted" in errors
+    assert "interrupted; no file of the repository was changed" in errors
     assert "Traceback" not in errors
     assert time.monotonic() - signalled < _SLOW - 2, "it waited for the index"
     assert [(flavor.folder / "requirements.txt").read_bytes() for flavor in flavors] == [_OLD, _OLD]
@@ -105,8 +105,30 @@ def test_a_signal_ends_a_bump_of_several_flavors_and_none_has_changed(
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
+    assert "interrupted; no file of the repository was changed" in errors
     assert "Traceback" not in errors
     assert time.monotonic() - signalled < _SLOW - 2, "it waited for the index"
     assert before == {path: path.read_bytes() for path in (tmp_path / "flavors").rglob("*") if path.is_file()}
     assert _left_running(tmp_path / "tmp") == []
     assert list((tmp_path / "tmp").glob("*/*")) == []
+
+
+@pytest.mark.timeout(150)
+def test_signal_says_which_flavors_of_several_were_locked_before_it(
+    tmp_path: Path, index: IndexServer
+) -> None:
+    make_wheel(tmp_path / "index", "cc", "1.0")
+    make_flavor(tmp_path, name="first", index_url=index.url, dependencies=["cc"])
+    make_flavor(tmp_path, name="second", index_url=index.url, dependencies=["bb"])
+    index.fault("/simple/bb/", Fault(delay=_SLOW))
+    words = ("-m", "factory", "--root", str(tmp_path), "lock", "first", "second", "--jobs", "1")
+    with subprocess.Popen(
+        [sys.executable, *words], env=_environment(tmp_path), stderr=subprocess.PIPE, text=True
+    ) as process:
+        _wait_for_request(index, "/simple/bb/")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "finished before that, and nothing else of the repository was changed: flavors/first" in errors
+    assert (tmp_path / "flavors" / "first" / "requirements.txt").is_file()
+    assert not (tmp_path / "flavors" / "second" / "requirements.txt").exists()

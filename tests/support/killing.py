@@ -26,7 +26,7 @@ KILLS = int(os.environ.get("FACTORY_KILLS", "5"))
 _KILLS_IN_A_ROW = 3
 _INTERRUPTED = 130
 _SECONDS = 120
-_UNCHANGED = "no flavor, image or setting was changed"
+_UNCHANGED = "no file of the repository was changed"
 _CHANGED = "finished before that"
 
 Tree = Mapping[str, str]

@@ -370,7 +370,7 @@ def test_an_interrupted_command_says_so_and_exits_with_130(
         return
     assert output == ""
     # click ends the line that shows ^C.
-    assert errors == "\ninterrupted; no flavor, image or setting was changed\n"
+    assert errors == "\ninterrupted; no file of the repository was changed\n"
 
 
 def _wait_until_open(pid: int, folder: Path) -> None:

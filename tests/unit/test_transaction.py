@@ -1,7 +1,6 @@
 """Files that change together: all of them or none, however the run ends, and whatever its journal says."""
 
 import errno
-import json
 import os
 import shutil
 import signal
@@ -12,9 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from support.transactions import NEW, OLD, KilledError, commit, contents, interrupted, leftovers, make
 
 from factory.errors import BusyError, FlavorExistsError, JournalError, StorageError
-from factory.files import exclusive, is_temporary
+from factory.files import exclusive
 from factory.flavor.repository import find_repository
 from factory.transaction import (
     JOURNAL_FOLDER,
@@ -35,16 +35,6 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make(folder: Path, *names: str) -> list[Change]:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        (folder / name).write_bytes(b"old " + name.encode())
-    return [
-        Replacement(path=folder / name, before=b"old " + name.encode(), content=b"new " + name.encode())
-        for name in names
-    ]
-
-
 def every_kind(root: Path) -> list[Change]:
     """In two flavors and beside them: files that are replaced, removed, made, and a folder."""
     first, second = root / "flavors" / "a", root / "flavors" / "b"
@@ -57,29 +47,6 @@ def every_kind(root: Path) -> list[Change]:
         NewFolder(path=root / "images" / "one", files={"deep/file": (b"1", False), "run": (b"2", True)}),
         *make(root, "factory.toml"),
     ]
-
-
-def commit(root: Path, changes: list[Change]) -> None:
-    flavors = [folder for folder in (root / "flavors").iterdir() if folder.is_dir()]
-    with open_transaction([root, *flavors]) as transaction:
-        transaction.commit(changes)
-
-
-def contents(root: Path) -> dict[str, tuple[bytes, bool]]:
-    """Every file but those of a transaction: its content, and whether it can be executed."""
-    return {
-        path.relative_to(root).as_posix(): (path.read_bytes(), os.access(path, os.X_OK))
-        for path in root.rglob("*")
-        if path.is_file() and not _is_of_a_transaction(path.relative_to(root))
-    }
-
-
-def _is_of_a_transaction(path: Path) -> bool:
-    return path.parts[0] == JOURNAL_FOLDER or any(is_temporary(Path(part)) for part in path.parts)
-
-
-def leftovers(root: Path) -> list[Path]:
-    return [path for path in root.rglob("*") if _is_of_a_transaction(path.relative_to(root))]
 
 
 @contextmanager
@@ -97,10 +64,6 @@ def failing_rename(monkeypatch: pytest.MonkeyPatch, target: Path, error: BaseExc
         patch.setattr(os, "replace", rename)
         yield
     assert failed[0]
-
-
-class KilledError(BaseException):
-    """What a test raises where a run is to end at once."""
 
 
 @contextmanager
@@ -166,10 +129,11 @@ def test_refusal_in_between_takes_everything_back(
     assert leftovers(root) == []
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize("call", ["mkdir", "open", "link", "fsync"])
 @pytest.mark.parametrize("count", range(4))
-def test_full_disk_before_the_first_rename_changes_nothing(
-    root: Path, monkeypatch: pytest.MonkeyPatch, call: str, count: int
+def test_full_disk_or_read_only_folder_before_the_first_rename_changes_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch, call: str, count: int, number: int
 ) -> None:
     changes = every_kind(root)
     before = contents(root)
@@ -178,7 +142,7 @@ def test_full_disk_before_the_first_rename_changes_nothing(
     def refuse(*arguments: object, **options: object) -> object:
         calls[0] += 1
         if calls[0] > count + (0 if call == "link" else 3) and (call != "open" or _writes(arguments)):
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(number, os.strerror(number))
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
@@ -289,33 +253,8 @@ def test_what_cannot_be_put_back_is_named_and_the_next_command_goes_on(
     assert leftovers(root) == []
 
 
-def _interrupted(root: Path, monkeypatch: pytest.MonkeyPatch, *, renamed: int = 1) -> Path:
-    """The journal of a run over two files that was killed after so many renames of them."""
-    changes = make(root / "flavors" / "a", "x", "y")
-    real, count = os.replace, [0]
-
-    def rename(source: Path, destination: Path) -> None:
-        if Path(destination).name in {"x", "y"}:
-            count[0] += 1
-            if count[0] > renamed:
-                raise KilledError
-        real(source, destination)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", rename)
-        patch.setattr("factory.transaction._was_put_back", lambda *_: False)
-        with pytest.raises(JournalError):
-            commit(root, changes)
-    (journal,) = (root / JOURNAL_FOLDER).glob("*.json")
-    return journal
-
-
-NEW = {"flavors/a/x": (b"new x", False), "flavors/a/y": (b"new y", False)}
-OLD = {"flavors/a/x": (b"old x", False), "flavors/a/y": (b"old y", False)}
-
-
 def test_sweep_of_a_folder_leaves_what_a_journal_names(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _interrupted(root, monkeypatch)
+    interrupted(root, monkeypatch)
     with exclusive(root / "flavors" / "a"):
         pass
     finish_interrupted(root)
@@ -325,24 +264,46 @@ def test_sweep_of_a_folder_leaves_what_a_journal_names(root: Path, monkeypatch: 
 def test_next_writer_of_one_of_the_folders_finishes_first(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _interrupted(root, monkeypatch)
+    interrupted(root, monkeypatch)
     with open_transaction([root / "flavors" / "a"]):
         assert contents(root) == NEW
     assert leftovers(root) == []
 
 
 def test_lost_staged_file_has_the_change_taken_back(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _interrupted(root, monkeypatch)
+    interrupted(root, monkeypatch)
     for staged in (root / "flavors" / "a").glob(".*.factory-staged/1.new"):
         staged.write_bytes(b"garbled")
     assert finish_interrupted(root) == ("took back what an interrupted run had begun: flavors/a",)
     assert contents(root) == OLD
 
 
+def test_reader_of_a_read_only_repository_is_refused_a_state_between(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = interrupted(root, monkeypatch)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as patch:
+        for call in ("replace", "unlink", "mkdir", "rmdir"):
+            patch.setattr(os, call, refuse)
+        with pytest.raises(StorageError, match="Read-only file system"):
+            find_repository(root, start=root)
+        assert journal.exists()
+        # Both are as they were to become: nothing is to be done, and a reader may go on.
+        (root / "flavors" / "a" / "y").write_bytes(b"new y")
+        assert find_repository(root, start=root).finished
+    finish_interrupted(root)
+    assert contents(root) == NEW
+    assert leftovers(root) == []
+
+
 def test_change_that_somebody_reverted_since_is_not_made_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _interrupted(root, monkeypatch)
+    interrupted(root, monkeypatch)
     (root / "flavors" / "a" / "x").write_bytes(b"old x")
     finish_interrupted(root)
     assert contents(root) == OLD
@@ -351,7 +312,7 @@ def test_change_that_somebody_reverted_since_is_not_made_again(
 def test_file_that_somebody_edited_since_is_kept_and_said(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = _interrupted(root, monkeypatch)
+    journal = interrupted(root, monkeypatch)
     (root / "flavors" / "a" / "y").write_bytes(b"mine")
     before = contents(root)
     with pytest.raises(JournalError, match=r"neither as before nor .* flavors/a/y$") as refused:
@@ -471,7 +432,7 @@ def test_journal_of_a_linked_flavor_lies_where_the_flavor_is(
     elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
     for place in (elsewhere, here):
         (place / "flavors").mkdir(parents=True)
-    _interrupted(elsewhere, monkeypatch)
+    interrupted(elsewhere, monkeypatch)
     (here / "flavors" / "a").symlink_to(elsewhere / "flavors" / "a")
     assert find_repository(here, start=here).finished
     assert contents(elsewhere) == NEW
@@ -484,92 +445,7 @@ def test_file_that_cannot_be_read_is_a_storage_error(tmp_path: Path) -> None:
 
 
 def test_journal_is_hidden_from_git(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _interrupted(root, monkeypatch)
+    interrupted(root, monkeypatch)
     (staged,) = (root / "flavors" / "a").glob(".*.factory-staged")
     for folder in (root / JOURNAL_FOLDER, staged):
         assert (folder / ".gitignore").read_text().endswith("\n*\n")
-
-
-def _edit(journal: Path, change: Callable[[dict[str, list[dict[str, str]]]], None]) -> None:
-    content = json.loads(journal.read_text())
-    change(content)
-    journal.write_text(json.dumps(content))
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["../outside", "flavors/../../outside", ".git/config", "flavors/link/outside", "", "flavors/a/../../x"],
-)
-def test_journal_names_no_place_that_is_not_the_repositorys(
-    root: Path, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
-    journal = _interrupted(root, monkeypatch)
-    outside = root.parent / f"{root.name}-outside"
-    outside.mkdir()
-    (outside / "outside").write_bytes(b"old y")
-    (root / ".git").mkdir()
-    (root / ".git" / "config").write_bytes(b"old y")
-    (root / "flavors" / "link").symlink_to(outside)
-    _edit(journal, lambda content: content["entries"][1].update(path=path))
-    before = contents(root)
-    with pytest.raises(JournalError, match="which no command changes"):
-        finish_interrupted(root)
-    assert contents(root) == before
-    assert (outside / "outside").read_bytes() == (root / ".git" / "config").read_bytes() == b"old y"
-
-
-@pytest.mark.parametrize("staged", ["/etc", "flavors", "flavors/b/.0.factory-staged", "../x", ".git"])
-def test_journal_takes_files_from_its_own_folders_alone(
-    root: Path, monkeypatch: pytest.MonkeyPatch, staged: str
-) -> None:
-    journal = _interrupted(root, monkeypatch)
-    _edit(journal, lambda content: content["entries"][0].update(staged=staged))
-    with pytest.raises(JournalError, match="which no command changes"):
-        finish_interrupted(root)
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": 1}', "[" * 100_000, "\0" * 100])
-def test_garbled_journal_is_said_and_nothing_is_lost(
-    root: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    journal = _interrupted(root, monkeypatch)
-    journal.write_text(text)
-    before = contents(root)
-    with pytest.raises(JournalError) as refused:
-        find_repository(root, start=root)
-    assert str(journal) in refused.value.reason + refused.value.solution
-    assert contents(root) == before
-    assert list((root / "flavors" / "a").glob(".*.factory-staged/*.old"))
-
-
-@pytest.mark.parametrize("how", ["copied", "cloned"])
-def test_journal_that_comes_with_a_copy_of_the_repository_moves_nothing(
-    root: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    """As an attacker would commit it: git gives no inode and no change time."""
-    _interrupted(root, monkeypatch)
-    copy = root.parent / f"{root.name}-copy"
-    shutil.copytree(root, copy)
-    if how == "cloned":
-        (copy / JOURNAL_FOLDER / ".gitignore").unlink()
-    before = contents(copy)
-    with pytest.raises(JournalError, match="came with a copy or a clone"):
-        find_repository(copy, start=copy)
-    assert contents(copy) == before
-
-
-def test_link_in_the_place_of_the_journals_is_refused(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (root / JOURNAL_FOLDER).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(JournalError, match="no folder of the factory's"):
-        finish_interrupted(root)
-    with pytest.raises(JournalError, match="no folder of the factory's"):
-        commit(root, make(root / "flavors" / "a", "x", "y"))
-    assert contents(root) == OLD
-
-
-def test_fifo_in_the_place_of_a_journal_hangs_nothing(root: Path) -> None:
-    (root / JOURNAL_FOLDER).mkdir()
-    os.mkfifo(root / JOURNAL_FOLDER / "0.json")
-    with pytest.raises(StorageError):
-        finish_interrupted(root)
