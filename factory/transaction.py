@@ -39,7 +39,6 @@ from factory.files import (
     is_temporary,
     open_regular,
     read_regular,
-    read_regular,
     storage_error,
     write_whole,
 )
