@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.prefetch_site import Site, prefetch_site
+from support.transactions import interrupted
 
 from factory.downstream.context import write_context
 from factory.downstream.strip import strip_file
@@ -120,6 +121,14 @@ def test_layout_is_still_one_after_a_run_that_was_killed_at_its_start(root: Path
     with OciLayout.prepared(root / "layout") as layout:
         assert layout.index()["manifests"] == []
     assert _git(root, "status", "--porcelain") == ""
+
+
+def test_change_that_was_killed_in_between_adds_nothing_of_its_own(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(root, monkeypatch)
+    _git(root, "add", "--all")
+    assert _git(root, "status", "--porcelain").split() == ["A", "flavors/a/x", "A", "flavors/a/y"]
 
 
 def test_ignore_file_of_somebody_else_is_a_stranger_in_a_context(site: Site, root: Path) -> None:
