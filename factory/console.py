@@ -3,15 +3,22 @@
 Results are plain data (dataclasses, dicts, lists). With ``--json`` the data itself is printed,
 exactly one document; without, a text for people. rich is imported when something is drawn,
 not when the program starts.
+
+Nearly all that is printed has something in it that others wrote: names in a registry, lines of a lock, what a
+program said. So nothing of it reaches a terminal, or the log of a CI system, as a command: characters that a
+terminal obeys or that hide others are shown as their escapes (`visible`), and what a CI system would take for
+its own command is broken (`harmless`). The factory's own annotations are `Commands`.
 """
 
 import datetime as dt
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
+from io import TextIOWrapper
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +32,19 @@ if TYPE_CHECKING:
 
 _PLAIN_PROGRESS_SECONDS = 5.0
 _GAP = 2
+# What a terminal obeys (C0 but for line feed and tab, DEL, C1), what turns or hides text around it (marks and
+# overrides of direction, characters without a width, tags; Unicode TR 36), what ends a line for some readers
+# and not for others (U+2028, U+2029), and half characters, which no output can encode.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffc\ufffe\uffff"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_LINE_ENDS = str.maketrans({"\n": "\\n", "\t": " "})
+# GitHub takes `::name` at the start of a line for a command, and `##[` anywhere in it; Azure and TeamCity
+# take `##` with their names.
+_LINE_COMMAND = re.compile(r"^([^\S\n]*):(?=:)", re.MULTILINE)
+_HASH_COMMAND = re.compile(r"#(?=#(?:vso|teamcity)?\[)")
 
 
 class Progress(Protocol):
@@ -62,6 +82,12 @@ class Table:
     right_aligned: frozenset[str] = frozenset()
 
 
+class Commands(str):
+    """Lines for a CI system, which obeys them: each was begun by the factory, and its data escaped."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """Why there is no result, as data. ``kind`` is the name of an error, `UsageError` or `Interrupted`."""
@@ -83,16 +109,21 @@ class Console:
     def result(self, data: object, *parts: str | Table) -> None:
         """Print a result: the data as JSON with ``--json``, else the parts, one below the other."""
         if self.json_output:
-            print(json.dumps(to_plain(data), indent=2, ensure_ascii=False))
+            print(to_json(data, ascii_only=not _prints_unicode()))
             return
         for part in parts:
             if isinstance(part, Table):
-                _draw(part)
+                print(_drawn(part))
+            elif isinstance(part, Commands):
+                print(_HASH_COMMAND.sub(r"\\x23", visible(part)))
             else:
-                print(part)
+                print(harmless(part))
 
     def raw(self, content: bytes) -> None:
-        """Write bytes to standard output as they are."""
+        """Write bytes to standard output: into a file or a pipe as they are, to a terminal as text."""
+        if sys.stdout.isatty():
+            print(harmless(content.decode("utf-8", "replace")), end="")
+            return
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -100,7 +131,8 @@ class Console:
     def note(self, message: str) -> None:
         """Say something that is not the result."""
         # In one piece: another thread's line may come between two.
-        print(f"{masked(message)}\n", end="", file=sys.stderr, flush=True)
+        print(f"{harmless(masked(message))}
+", end="", file=sys.stderr, flush=True)
 
     def warning(self, message: str) -> None:
         """Say something that the user should look at."""
@@ -115,9 +147,9 @@ class Console:
     def failed(self, failure: Failure) -> None:
         """Print why there is no result, in its place, where that has a form of its own or is JSON."""
         if self.json_output:
-            print(json.dumps({"error": to_plain(failure)}, indent=2, ensure_ascii=False))
+            print(to_json({"error": failure}, ascii_only=not _prints_unicode()))
         elif self.error_form is not None:
-            print(self.error_form(failure))
+            print(harmless(self.error_form(failure)))
 
     def report(self, error: FactoryError) -> None:
         """Say so on standard error, where the error is a part of the result and not all of it."""
@@ -131,6 +163,50 @@ class Console:
                 yield bar
         else:
             yield _PlainProgress(self, description, total, in_bytes=unit == "bytes")
+
+
+def visible(text: str, *, one_line: bool = False) -> str:
+    """Return a text in which every character can be seen, and no terminal obeys one.
+
+    Args:
+        text: what anybody wrote.
+        one_line: show line feeds as well, so that what is one cell or one message stays one.
+    """
+    shown = _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    return shown.translate(_LINE_ENDS) if one_line else shown
+
+
+def harmless(text: str) -> str:
+    """Return a text as `visible` does, and in which no CI system finds a command."""
+    return _without_commands(visible(text))
+
+
+def passed_on(line: str) -> None:
+    """Print a line that another program printed, on standard error."""
+    print(harmless(line), end="", file=sys.stderr, flush=True)
+
+
+def to_json(data: object, *, indent: int | None = 2, ascii_only: bool = False) -> str:
+    """Return data as JSON. What is not `visible` and `harmless` is escaped, and so stays what it is."""
+    text = json.dumps(to_plain(data), indent=indent, ensure_ascii=ascii_only)
+    shown = _UNSAFE.sub(lambda match: json.dumps(match[0])[1:-1], text)
+    return _HASH_COMMAND.sub(r"\\u0023", shown)
+
+
+def _without_commands(text: str) -> str:
+    return _HASH_COMMAND.sub(r"\\x23", _LINE_COMMAND.sub(r"\1\\x3a", text))
+
+
+def print_everything() -> None:
+    """Let no character fail for the machine's locale: what standard output cannot encode is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _prints_unicode() -> bool:
+    """Whether standard output takes every character; an escape of Python's would break a JSON document."""
+    return (sys.stdout.encoding or "").replace("-", "").lower() == "utf8"
 
 
 def failure_of(error: FactoryError) -> Failure:
@@ -170,7 +246,12 @@ def human_size(size: int) -> str:
     return f"{value:.1f} TB"
 
 
-def _draw(table: Table) -> None:
+def _drawn(table: Table) -> str:
+    table = Table(
+        headings=table.headings,
+        rows=tuple(tuple(visible(cell, one_line=True) for cell in row) for row in table.rows),
+        right_aligned=table.right_aligned,
+    )
     from rich.table import Table as RichTable
 
     drawn = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
@@ -183,7 +264,8 @@ def _draw(table: Table) -> None:
     # rich only draws: were it to write, it would end the program itself when nobody reads any more.
     with rich.capture() as capture:
         rich.print(drawn)
-    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
+    text = "\n".join(line.rstrip() for line in capture.get().split("\n")).rstrip("\n")
+    return _without_commands(text)
 
 
 def _whole_width(table: Table) -> int:
@@ -208,14 +290,14 @@ def _bar(description: str, total: int, *, in_bytes: bool) -> Iterator[Progress]:
 
     counter = DownloadColumn() if in_bytes else MofNCompleteColumn()
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         counter,
         TimeElapsedColumn(),
-        TextColumn("{task.fields[message]}"),
+        TextColumn("{task.fields[message]}", markup=False),
     )
     with RichProgress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=total, message="")
+        task = progress.add_task(visible(description, one_line=True), total=total, message="")
         yield _RichBar(progress, task)
 
 
@@ -225,12 +307,12 @@ class _RichBar:
         self._task = task
 
     def begin(self, message: str) -> None:
-        self._progress.update(self._task, message=message)
+        self._progress.update(self._task, message=visible(message, one_line=True))
 
     def advance(self, amount: int = 1, *, message: str = "") -> None:
         self._progress.advance(self._task, amount)
         if message:
-            self._progress.update(self._task, message=message)
+            self.begin(message)
 
     def extend(self, amount: int) -> None:
         total = next(task.total for task in self._progress.tasks if task.id == self._task)

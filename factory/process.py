@@ -5,15 +5,17 @@ import shlex
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.console import passed_on
 from factory.errors import ProgramError
 
 # How long a program that was asked to end may take for it, before it is killed.
 _GRACE_SECONDS = 3.0
+_MOST_CHARACTERS = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,8 @@ def run(
         cwd: the folder to run in.
         environment: the whole environment; the caller's own where it is None.
         given: what it reads from its standard input; nothing where it is None.
-        stream: let both outputs through to standard error, so that standard output stays for results.
+        stream: pass both outputs on to standard error by way of the console, as they come, so that standard
+            output stays for results.
         accept_failure: return a non-zero status instead of raising.
         timeout: seconds after which the program is ended.
 
@@ -139,7 +142,8 @@ def run(
     stop = governor()
     stop.check()
     with (
-        _started(words, cwd, environment, stream=stream, reads=given is not None) as process,
+        _to_console() if stream else nullcontext(subprocess.PIPE) as output,
+        _started(words, cwd, environment, output=output, reads=given is not None) as process,
         _in_charge(stop, process),
     ):
         try:
@@ -159,12 +163,36 @@ def run(
     return finished
 
 
+@contextmanager
+def _to_console() -> Iterator[int]:
+    """Give a descriptor; the lines that a program writes to it are printed as they come.
+
+    What the program started and left may hold it open, so that the rest is waited for only a moment.
+    """
+    reading, writing = os.pipe()
+    reader = threading.Thread(target=_pass_on, args=(reading,), daemon=True)
+    reader.start()
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+        reader.join(_GRACE_SECONDS)
+
+
+def _pass_on(descriptor: int) -> None:
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as lines:
+        # A line without an end is printed in parts.
+        while line := lines.readline(_MOST_CHARACTERS):
+            with suppress(OSError):  # nobody reads any more; the program must not wait for it
+                passed_on(line)
+
+
 def _started(
     words: tuple[str, ...],
     cwd: Path | None,
     environment: Mapping[str, str] | None,
     *,
-    stream: bool,
+    output: int,
     reads: bool,
 ) -> "subprocess.Popen[str]":
     try:
@@ -173,8 +201,8 @@ def _started(
             cwd=cwd,
             env=None if environment is None else dict(environment),
             stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
-            stdout=2 if stream else subprocess.PIPE,
-            stderr=None if stream else subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.PIPE if output == subprocess.PIPE else subprocess.STDOUT,
             text=True,
             encoding="utf-8",
             errors="replace",

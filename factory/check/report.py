@@ -7,7 +7,7 @@ from itertools import groupby
 from factory.check.check import Report
 from factory.check.finding import Finding
 from factory.check.sarif import as_sarif, error_as_sarif
-from factory.console import Failure
+from factory.console import Commands, Failure, visible
 from factory.konflux.test_output import failure_line
 
 
@@ -20,12 +20,12 @@ def as_text(report: Report) -> str:
     return "\n\n".join((*blocks, _count(report)))
 
 
-def as_github(report: Report) -> str:
+def as_github(report: Report) -> Commands:
     """One workflow command a finding, which GitHub shows beside the line, and the line that counts.
 
     The form and its escapes are those of GitHub's workflow commands. What is waived is a notice.
     """
-    return "\n".join((*(_annotation(item) for item in report.findings), _count(report)))
+    return Commands("\n".join((*(_annotation(item) for item in report.findings), _count(report))))
 
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {
@@ -45,19 +45,20 @@ def error_form(form: str, flavors: Sequence[str]) -> Callable[[Failure], str] | 
 
 
 def _entry(item: Finding) -> str:
-    place = item.path if item.line is None else f"{item.path}:{item.line}"
+    path, message = visible(item.path, one_line=True), visible(item.message, one_line=True)
+    place = path if item.line is None else f"{path}:{item.line}"
     if item.waiver is not None:
         return "\n".join(
             (
                 f"  waived until {item.waiver.expires}: {item.code} {item.rule}  {place}",
-                f"    {item.message}",
-                f"    waived because: {item.waiver.reason}",
+                f"    {message}",
+                f"    waived because: {visible(item.waiver.reason, one_line=True)}",
             )
         )
     return "\n".join(
         (
             f"  {item.severity} {item.code} {item.rule}  {place}",
-            f"    {item.message}",
+            f"    {message}",
             f"    why: {item.why}",
             f"    what to do: {item.solution}",
         )
@@ -76,7 +77,7 @@ def _annotation(item: Finding) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
 
 
 def _property(text: str) -> str:

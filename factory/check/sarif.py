@@ -5,7 +5,6 @@ The document is small and its form fixed, and the libraries for it are models of
 """
 
 import hashlib
-import json
 import re
 from collections import Counter
 from pathlib import PurePath
@@ -15,7 +14,7 @@ from factory import __version__
 from factory.check.check import Report
 from factory.check.finding import Finding
 from factory.check.rules import RULES, Rule
-from factory.console import Failure
+from factory.console import Failure, to_json
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _FINGERPRINT = "factoryFinding/v1"
@@ -69,7 +68,7 @@ def _document(results: list[Object], invocation: Object) -> str:
         "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "The root of the repository."}}},
         "results": results,
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2, ensure_ascii=False)
+    return to_json({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, ascii_only=True)
 
 
 def _rule(code: str, rule: Rule) -> Object:

@@ -15,7 +15,7 @@ import click
 
 from factory import __version__
 from factory.cli.options import Invocation
-from factory.console import Console, Failure, failure_of
+from factory.console import Console, Failure, failure_of, print_everything
 from factory.errors import DefectError, FactoryError
 from factory.files import storage_error
 from factory.masking import masked
@@ -113,6 +113,7 @@ def group(context: click.Context, root: Path | None, *, json_output: bool) -> No
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command and exit: 0 done, 1 findings, 2 wrong usage, else as `factory.errors` says."""
+    print_everything()
     invocation = Invocation(console=Console())
     if threading.current_thread() is threading.main_thread():
         # As Ctrl-C: what runs is ended and cleaned up. The default would leave programs behind.

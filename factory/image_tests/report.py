@@ -1,13 +1,12 @@
 """The reports of a run: JSON, JUnit's XML, and the page; and what the terminal shows."""
 
 import json
-import re
 import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import TypedDict
 
-from factory.console import Table, to_plain
+from factory.console import Table, to_json, visible
 from factory.documents import read_json
 from factory.errors import DocumentError
 from factory.files import exclusive, make_output_folder, storage_error, write_whole
@@ -19,9 +18,6 @@ JUNIT_FILE = "junit.xml"
 TESTED_FILE = "tested.json"
 PAGE_FILE = "report.html"
 SELECTED_FOLDER = "selected"
-# What XML 1.0 cannot hold, not even escaped: https://www.w3.org/TR/xml/#charsets
-_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _WORDS = {"passed": "passed", "failed": "FAILED", "skipped": "skipped", "error": "BROKE"}
 
 
@@ -54,7 +50,7 @@ def write_reports(report: Report, folder: Path) -> tuple[Path, ...]:
         StorageError: the file system refused; what was there before is still there.
     """
     contents = {
-        folder / REPORT_FILE: json.dumps(to_plain(report), indent=2, ensure_ascii=False) + "\n",
+        folder / REPORT_FILE: to_json(report) + "\n",
         folder / JUNIT_FILE: junit(report),
         folder / PAGE_FILE: report_page(report),
     }
@@ -199,8 +195,8 @@ def _finding(finding: Finding) -> str:
 
 
 def _make_writable(tree: ET.Element) -> None:
-    """Put a sign in the place of every character that XML cannot hold, wherever it stands."""
+    """Show every character that XML 1.0 cannot hold, or that hides others, as its escape."""
     for element in tree.iter():
-        element.text = element.text and _NOT_IN_XML.sub(_REPLACEMENT, element.text)
+        element.text = element.text and visible(element.text)
         for name, value in element.items():
-            element.set(name, _NOT_IN_XML.sub(_REPLACEMENT, value))
+            element.set(name, visible(value))

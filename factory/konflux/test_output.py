@@ -6,14 +6,13 @@ lines to one task, so a line is short: what does not fit into its note is counte
 """
 
 import datetime as dt
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from factory.clock import now
-from factory.console import Failure
+from factory.console import Failure, to_json
 
 MAX_LINE_BYTES = 1000
 _MAX_PART_BYTES = 240
@@ -138,7 +137,7 @@ def _line(outcome: Outcome, note: str, now: dt.datetime) -> str:
     counts = {name: content[name] for name in ("successes", "failures", "warnings")}
     timestamp = now.astimezone(dt.UTC).isoformat(timespec="seconds")
     document = {"result": outcome.result, "timestamp": timestamp, "note": note, "namespace": "default"}
-    return json.dumps(document | counts)
+    return to_json(document | counts, indent=None, ascii_only=True)
 
 
 def _cut(text: str) -> str:
@@ -158,4 +157,4 @@ def _cut(text: str) -> str:
 
 def _size(text: str) -> int:
     """How many bytes a text takes in a line."""
-    return len(json.dumps(text)) - len('""')
+    return len(to_json(text, indent=None, ascii_only=True)) - len('""')

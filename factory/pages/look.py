@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from factory.console import human_size
+from factory.console import human_size, visible
 
 _HERE = Path(__file__).parent
 _MINUTE, _HOUR = 60, 3600
@@ -48,12 +48,18 @@ def age(moment: dt.datetime, *, now: dt.datetime) -> str:
     return f"{days} days"
 
 
+def _shown(value: object) -> object:
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
 @cache
 def _environment(folder: Path) -> Environment:
     environment = Environment(
         loader=FileSystemLoader([folder, _HERE]),
         undefined=StrictUndefined,
         autoescape=True,
+        # What an image printed may turn or hide the text around it, also where it is no markup.
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from factory.upkeep.align import Alignment, AlignReport
 from factory.upkeep.align_findings import KINDS
 from factory.upkeep.align_wanted import TRAINING_HUB
+from factory.upkeep.markdown import code, table
+
+_HEADINGS = ("Flavor", "Training Hub", "Requirement", "What is wrong", "What there is", "What to do")
 
 
 def as_text(report: AlignReport) -> tuple[str, ...]:
@@ -32,21 +35,18 @@ def as_markdown(report: AlignReport) -> str:
     rows = [(flavor, finding) for flavor in report.flavors for finding in flavor.findings]
     if not rows:
         return "\n".join((*lines, "Every flavor meets what its Training Hub requires.", ""))
-    lines += ["| Flavor | Training Hub | Requirement | What is wrong | What there is | What to do |"]
-    lines += ["|---|---|---|---|---|---|"]
-    for flavor, finding in rows:
-        cells = (
+    cells = (
+        (
             flavor.flavor,
             flavor.training_hub,
-            f"`{finding.requirement}`",
+            code(finding.requirement),
             KINDS[finding.kind],
             finding.there,
             finding.to_do,
         )
-        lines.append(
-            f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
-        )
-    return "\n".join((*lines, ""))
+        for flavor, finding in rows
+    )
+    return "\n".join((*lines, *table(_HEADINGS, cells), ""))
 
 
 def _flavor(flavor: Alignment) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from factory.console import Table
 from factory.upkeep.diff import Difference, File, Package, Side
-from factory.upkeep.markdown import code, folded, table
+from factory.upkeep.markdown import code, folded, plain, table
 
 _NOTHING = "-"
 _DIGITS = 12
@@ -45,7 +45,7 @@ def as_markdown(found: Difference) -> str:
     lines = [f"### {_marked(found.before)} → {_marked(found.after)}", ""]
     if not found.differs:
         return "\n".join((*lines, "No difference."))
-    lines += [_count(found).capitalize() + ".", "", *(f"{line}.\n" for line in _not_locked(found))]
+    lines += [_count(found).capitalize() + ".", "", *(f"{plain(line)}.\n" for line in _not_locked(found))]
     if found.settings:
         rows = [(code(item.key), code(item.before or ""), code(item.after or "")) for item in found.settings]
         lines += folded("Spec", list(table(("key", "before", "after"), rows)), rows=len(rows))
@@ -67,7 +67,7 @@ def as_markdown(found: Difference) -> str:
     if files:
         content = list(table(("package", "version", "file", "before", "after"), files))
         lines += folded(_PUSHED_ANEW.capitalize(), content, rows=len(files))
-    lines += [f"{line}\n" for line in _other_index(found)]
+    lines += [f"{plain(line)}\n" for line in _other_index(found)]
     if found.moved:
         moved = [(item.package, item.before, item.after) for item in found.moved]
         lines += folded(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from factory.console import Table
 from factory.upkeep.drift_report import Drift, DriftReport, FlavorWaiver
-from factory.upkeep.markdown import code, folded, table
+from factory.upkeep.markdown import code, folded, plain, table
 
 _HEADINGS = ("package", "apart by", "version", "flavors")
 
@@ -30,7 +30,7 @@ def as_markdown(report: DriftReport) -> str:
         rows = [_marked(row) for row in _rows(item for item in report.unwaived if item.direct == direct)]
         if rows:
             lines += folded(title, list(table(_HEADINGS, rows)), rows=len(rows))
-    lines += [f"- {line}" for line in (*_meant(report), *_about_waivers(report))]
+    lines += [f"- {plain(line)}" for line in (*_meant(report), *_about_waivers(report))]
     return "\n".join(lines).rstrip("\n")
 
 
@@ -47,7 +47,7 @@ def _rows(drifts: Iterable[Drift]) -> Iterator[tuple[str, str, str, str]]:
 
 def _marked(row: tuple[str, str, str, str]) -> tuple[str, str, str, str]:
     package, apart, version, flavors = row
-    return package, apart, code(version), ", ".join(code(name) for name in flavors.split(", "))
+    return package, apart, code(version), code(*flavors.split(", "))
 
 
 def _meant(report: DriftReport) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """What an index lacks in words: for the terminal, and as a request to its owners in Markdown."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from factory.lock.availability import KINDS
 from factory.lock.blame import PROJECT
@@ -8,6 +8,7 @@ from factory.lock.gaps import Gap
 from factory.lock.recorded import Recorded
 from factory.lock.stand_ins import in_words
 from factory.upkeep.index_gaps import FlavorGaps, GapReport, Wanted
+from factory.upkeep.markdown import code, plain, table
 
 _HEADINGS = (
     "Requirement",
@@ -47,7 +48,7 @@ def errors_in(report: GapReport) -> tuple[str, ...]:
 def as_markdown(report: GapReport) -> str:
     """A request that can be sent as it is: a table for each index, one line for each requirement."""
     untold = [flavor.flavor for flavor in report.flavors if flavor.error is not None or flavor.conflict]
-    doubt = f"What else is missing could not be told of these images: {', '.join(untold)}."
+    doubt = f"What else is missing could not be told of these images: {plain(', '.join(untold))}."
     if not report.wanted and untold:
         return f"{doubt.replace('else ', '')}\n"
     if not report.wanted:
@@ -55,11 +56,11 @@ def as_markdown(report: GapReport) -> str:
     parts = ["# Packages that the index lacks", "", "Dear owners of the index,", "", _REQUEST]
     for index in dict.fromkeys(wanted.index for wanted in report.wanted):
         rows = [wanted for wanted in report.wanted if wanted.index == index]
-        parts += ["", f"## {index}", "", *_table(rows)]
+        parts += ["", f"## {plain(index)}", "", *table(_HEADINGS, map(_cells, rows))]
     known = {item.package: item for flavor in report.flavors for item in flavor.assumed}
     unknown = sorted(name for name, item in known.items() if item.version is None)
     if unknown:
-        named = ", ".join(f"`{name}`" for name in unknown)
+        named = code(*unknown)
         parts += [
             "",
             f"What these require themselves is not known to us and may be missing as well: {named}.",
@@ -134,20 +135,16 @@ def _still(recorded: Iterable[Recorded]) -> bool:
     return any(item.gap is not None for item in recorded)
 
 
-def _table(rows: Sequence[Wanted]) -> Iterator[str]:
-    yield f"| {' | '.join(_HEADINGS)} |"
-    yield f"|{'---|' * len(_HEADINGS)}"
-    for row in rows:
-        cells = (
-            f"`{row.requirement}`",
-            KINDS[row.kind] + (f" (known: {'; '.join(row.reasons)})" if row.reasons else ""),
-            _targets(row.targets),
-            row.found.removeprefix("the index has "),
-            row.would_do,
-            ", ".join(f"`{who.replace(PROJECT, 'the image')}`" for who in row.needed_by) or "the image",
-            ", ".join(row.flavors),
-        )
-        yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
+def _cells(row: Wanted) -> tuple[str, ...]:
+    return (
+        code(row.requirement),
+        KINDS[row.kind] + (f" (known: {'; '.join(row.reasons)})" if row.reasons else ""),
+        _targets(row.targets),
+        row.found.removeprefix("the index has "),
+        row.would_do,
+        code(*(who.replace(PROJECT, "the image") for who in row.needed_by)) or "the image",
+        ", ".join(row.flavors),
+    )
 
 
 def _targets(targets: Iterable[tuple[str, str]]) -> str:
@@ -156,8 +153,3 @@ def _targets(targets: Iterable[tuple[str, str]]) -> str:
     for python, platform in targets:
         by_python.setdefault(python, []).append(platform)
     return "; ".join(f"Python {python} on {' and '.join(found)}" for python, found in by_python.items())
-
-
-def _cell(text: str) -> str:
-    """A text that stays in its cell: one line, and no bar that is not escaped."""
-    return " ".join(text.split()).replace("|", "\\|")

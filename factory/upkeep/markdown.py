@@ -1,23 +1,44 @@
-"""Tables and code in GitHub-flavoured Markdown, for what is read in a pull request."""
+"""Tables and code in GitHub-flavoured Markdown, for what is read in a pull request.
 
+What is shown is nearly always somebody else's: a cell is text, whatever is in it, and becomes no link, image,
+HTML, mention or reference (`plain`), unless it was made by `code`.
+"""
+
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from factory.console import visible
+
 _LONG = 20
+_MARKS = re.compile(r"[\\`*\[\]~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+# What GitHub makes a mention of, or a reference that closes an issue: an empty comment takes them apart.
+_CALLS = re.compile(r"@(?=\w)|#(?=\d)|(?<=\bGH)-(?=\d)", re.IGNORECASE)
+
+
+class Code(str):
+    """Markdown that `code` made."""
+
+    __slots__ = ()
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """The lines of a table; a bar in a cell does not end it."""
+    """The lines of a table; a cell is plain text, or what `code` made, and a bar in it does not end it."""
     yield f"| {' | '.join(headings)} |"
     yield f"|{'---|' * len(headings)}"
     for row in rows:
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in row)} |"
+        yield f"| {' | '.join(_cell(cell) for cell in row)} |"
 
 
-def code(text: str) -> str:
-    """A text in a monospaced font, whatever is in it; nothing for an empty one."""
-    fence = "``" if "`" in text else "`"
-    space = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{space}{text}{space}{fence}" if text else ""
+def plain(text: str) -> str:
+    """A text on one line that stays a text."""
+    shown = visible(" ".join(text.split()), one_line=True)
+    marked = _MARKS.sub(lambda match: f"\\{match[0]}", shown.replace("&", "&amp;").replace("<", "&lt;"))
+    return _CALLS.sub(lambda match: f"{match[0]}<!-- -->", marked)
+
+
+def code(*texts: str) -> Code:
+    """Texts in a monospaced font with commas between them, whatever is in them; nothing for an empty one."""
+    return Code(", ".join(filter(None, map(_code, texts))))
 
 
 def folded(title: str, lines: Sequence[str], *, rows: int) -> Iterator[str]:
@@ -26,3 +47,16 @@ def folded(title: str, lines: Sequence[str], *, rows: int) -> Iterator[str]:
         yield from (f"**{title}**", "", *lines, "")
     else:
         yield from (f"<details><summary>{title}</summary>", "", *lines, "", "</details>", "")
+
+
+def _code(text: str) -> str:
+    shown = visible(" ".join(text.split()), one_line=True)
+    # A bar in a table is escaped, also in code, and another backslash before it would undo that.
+    shown = shown.replace("\\|", "\\\\x7c")
+    fence = "`" * (max(map(len, re.findall("`+", shown)), default=0) + 1)
+    space = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{space}{shown}{space}{fence}" if shown else ""
+
+
+def _cell(text: str) -> str:
+    return (text if isinstance(text, Code) else plain(text)).replace("|", "\\|")

@@ -1,0 +1,371 @@
+"""Terminal escapes, hidden text and commands of CI systems in what others wrote: none is printed as it is.
+
+Each channel is real: a command in a process, a pseudo-terminal, a program whose lines are passed on.
+"""
+
+import datetime as dt
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import unicodedata
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from support.clean_flavor import NAME, PROJECT, make_flavor, make_repository
+
+from factory.cli.main import main
+from factory.console import Console, Table, harmless, to_json, visible
+from factory.errors import RegistryError
+from factory.flavor.repository import Repository
+from factory.image_tests.outcome import Report, TestOutcome
+from factory.image_tests.page import report_page
+from factory.image_tests.report import junit
+from factory.process import run
+from factory.upkeep.markdown import code, plain, table
+
+# The title of the window, colour by C1, text that runs backwards, or has no width, a line for some.
+HOSTILE = "\x1b]0;owned\x07\x9b31m\x7f\u202egpj.exe\u2066\u200b\ufeff\u2028\x85\U000e0041"
+_TOML_HOSTILE = HOSTILE.encode("unicode_escape").decode().replace("\\x", "\\u00")
+CI_COMMANDS = (
+    "::error file=x::owned",
+    "  ::stop-commands::x",
+    "::add-mask::a",
+    "x ##[error]owned",
+    "##vso[task.setvariable]x",
+    "##teamcity[message]",
+)
+
+
+def _is_safe(text: str) -> bool:
+    """Whether a text has line feeds and tabs, and else what is seen; not the console's own list."""
+    return not [
+        character
+        for character in text
+        if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp", "Co"} and character not in "\n\t"
+    ]
+
+
+def _obeyed(text: str) -> list[str]:
+    """The lines in which GitHub's or Azure's runner, or TeamCity, finds a command."""
+    return [
+        line
+        for line in text.splitlines()
+        if line.lstrip().startswith("::") or "##[" in line or "##vso[" in line or "##teamcity[" in line
+    ]
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    found = make_repository(tmp_path)
+    make_flavor(found)
+    return found
+
+
+@pytest.fixture
+def factory(repository: Repository, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command; give all that it printed."""
+
+    def run_command(command: str, *arguments: str) -> str:
+        with pytest.raises(SystemExit):
+            main([command, "--root", str(repository.root), *arguments])
+        return "".join(capfd.readouterr())
+
+    return run_command
+
+
+def _add_waiver(repository: Repository, reason: str) -> None:
+    project = repository.flavors_folder / NAME / "pyproject.toml"
+    waiver = f'[[tool.factory.waivers]]\nfinding = "drift"\nreason = "{reason}"\nexpires = 2000-01-01\n'
+    project.write_text(f"{PROJECT}\n{waiver}")
+
+
+@pytest.mark.parametrize("form", ["text", "github", "sarif", "json", "test-output"])
+def test_the_reason_of_a_waiver_is_shown_and_not_obeyed(
+    repository: Repository, factory: Callable[..., str], form: str
+) -> None:
+    _add_waiver(repository, f"{_TOML_HOSTILE}\\n::error::owned\\n##vso[task.complete]")
+    said = factory("check", "--format", form)
+    assert "owned" in said
+    assert _is_safe(said)
+    annotation = re.compile(
+        r"::(error|warning|notice) file=flavors/[\w./-]+,(line=\d+,)?title=FAC\d{3} [a-z-]+::"
+    )
+    own = [line for line in said.splitlines() if form == "github" and annotation.match(line)]
+    assert [line for line in _obeyed(said) if line not in own or "##vso[" in line] == []
+
+
+@pytest.mark.parametrize("command", ["check", "list", "show", "drift-report", "plan"])
+def test_a_line_of_a_lock_is_shown_and_not_obeyed(
+    repository: Repository, factory: Callable[..., str], command: str
+) -> None:
+    lock = repository.flavors_folder / NAME / "requirements.txt"
+    lock.write_text(f"{lock.read_text()}\nnumpy{HOSTILE} @ file:///x\n::error::owned\n")
+    said = factory(command, *([NAME] if command == "show" else ["--offline"] if command == "plan" else []))
+    assert _is_safe(said)
+    assert _obeyed(said) == []
+
+
+def test_the_name_of_a_file_is_shown_and_not_obeyed(
+    repository: Repository, factory: Callable[..., str]
+) -> None:
+    stray = os.fsencode(repository.flavors_folder / NAME) + b"/::error::\x1b[31m\xff\xe2\x80\xae"
+    Path(os.fsdecode(stray)).touch()
+    for form in ("text", "github", "json"):
+        said = factory("check", "--format", form)
+        assert "error::" in said.replace("%3A", ":")
+        assert _is_safe(said)
+
+
+def test_names_in_a_layout_are_shown_and_not_obeyed(tmp_path: Path, factory: Callable[..., str]) -> None:
+    layout = tmp_path / "layout"
+    (layout / "blobs" / "sha256").mkdir(parents=True)
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    entry = {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": f"sha256:{'0' * 64}",
+        "size": 2,
+    }
+    names = (f"{HOSTILE}\n::error::owned", "b")
+    entries = [entry | {"annotations": {"org.opencontainers.image.ref.name": name}} for name in names]
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+    said = factory("push", f"oci:{layout}", "--to", "127.0.0.1:1/x")
+    assert "owned" in said
+    assert _is_safe(said)
+    assert _obeyed(said) == []
+
+
+@pytest.mark.parametrize("json_output", [False, True])
+def test_what_a_server_said_is_shown_and_not_obeyed(
+    capsys: pytest.CaptureFixture[str], *, json_output: bool
+) -> None:
+    error = RegistryError(f"is no page, but {HOSTILE}\n::error::owned", solution=f"Ask {HOSTILE}")
+    Console(json_output=json_output).error(error)
+    said = "".join(capsys.readouterr())
+    assert _is_safe(said)
+    assert _obeyed(said) == []
+    if json_output:
+        assert json.loads(said)["error"]["reason"] == error.reason
+
+
+@pytest.mark.parametrize("line", CI_COMMANDS)
+def test_commands_of_ci_systems_are_taken_apart_in_every_channel(
+    capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    console = Console()
+    console.result(None, f"first\n{line}", Table(headings=("name",), rows=((line,),)))
+    console.note(line)
+    console.warning(f"\n{line}")
+    with console.progress("fetching", total=1) as progress:
+        progress.begin(f"\n{line}")
+    said = "".join(capsys.readouterr())
+    assert said.count("owned") + said.count("x") + said.count("message") >= 4
+    assert _obeyed(said) == []
+
+
+def test_a_cell_stays_in_its_row(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().result(None, Table(headings=("name", "state"), rows=((f"a\n{HOSTILE}\nb  ok", "broken"),)))
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) == 2
+    assert _is_safe(said)
+
+
+def test_lines_of_a_program_are_passed_on_without_what_a_terminal_obeys(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    script = (
+        "printf '\\033]0;owned\\007\\302\\233\\n::error::owned\\n\\377\\342\\200\\256end'; echo to-stderr >&2"
+    )
+    run(["sh", "-c", script], stream=True)
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "end" in captured.err
+    assert "to-stderr" in captured.err
+    assert _is_safe(captured.err)
+    assert _obeyed(captured.err) == []
+
+
+def test_a_line_without_an_end_does_not_fill_the_memory(capfd: pytest.CaptureFixture[str]) -> None:
+    run(["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x"], stream=True)
+    assert capfd.readouterr().err == "x" * 1_000_000
+
+
+def test_what_a_program_leaves_behind_is_not_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
+    run(["sh", "-c", "echo started; sleep 30 & exit 0"], stream=True)
+    assert capfd.readouterr().err == "started\n"
+
+
+def _on_terminal(script: str) -> str:
+    """What a program writes to a terminal of 80 columns."""
+    terminal, own = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=own, stdout=own, stderr=own, env={**os.environ, "COLUMNS": "80"}
+    )
+    os.close(own)
+    said = b""
+    try:
+        while chunk := os.read(terminal, 4096):
+            said += chunk
+    except OSError:  # how a terminal of Linux ends
+        pass
+    assert process.wait() == 0, said
+    os.close(terminal)
+    return said.decode()
+
+
+def test_progress_on_a_terminal_obeys_no_markup_and_no_escape() -> None:
+    message = f"{HOSTILE}[/][link=http://x]owned[red]"
+    said = _on_terminal(
+        "from factory.console import Console\n"
+        f"with Console().progress({message!r}, total=2) as bar:\n"
+        f"    bar.begin({message!r}); bar.advance(message={message!r})\n"
+    )
+    assert "owned" in said
+    assert "\x1b]" not in said
+    assert "\x07" not in said
+    assert "\u202e" not in said
+
+
+def test_bytes_on_a_terminal_are_shown_and_in_a_pipe_are_themselves(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    content = f"RUN echo {HOSTILE}\n::error::owned\n".encode() + b"\xff"
+    Console().raw(content)
+    assert capfdbinary.readouterr().out == content
+    said = _on_terminal(f"from factory.console import Console\nConsole().raw({content!r})")
+    assert "owned" in said
+    assert _is_safe(said.replace("\r\n", "\n"))
+    assert _obeyed(said) == []
+
+
+def test_what_the_locale_cannot_print_is_escaped(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "factory", "show", "größe\u202e", "--root", tmp_path],
+        env={**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 13
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.isascii()
+
+
+@pytest.mark.parametrize("form", ["json", "sarif"])
+def test_a_document_is_json_in_every_locale(repository: Repository, form: str) -> None:
+    _add_waiver(repository, "gr\u00f6\u00dfe")
+    done = subprocess.run(
+        [sys.executable, "-m", "factory", "check", "--format", form],
+        cwd=repository.root,
+        env={**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert "gr\u00f6\u00dfe" in json.dumps(json.loads(done.stdout), ensure_ascii=False)
+
+
+@given(st.text())
+def test_every_text_is_printed_as_what_is_seen(text: str) -> None:
+    said = harmless(text)
+    assert not [
+        each
+        for each in said
+        if unicodedata.category(each) in {"Cc", "Cs", "Zl", "Zp"} - {"\n"} and each not in "\n\t"
+    ]
+    assert _obeyed("\n".join(said.split("\n"))) == []
+    said.encode()
+
+
+@pytest.mark.parametrize(
+    "character",
+    [
+        *map(chr, (*range(9), *range(11, 32), *range(127, 160))),
+        *"\u200b\u200c\u200d\u200e\u200f\u061c\u2060\ufeff\xad\u2028\u2029\ud800\udfff\ufffe\U000e0001\U000e007f",
+        *map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))),
+    ],
+    ids=lambda character: f"{ord(character):x}",
+)
+def test_each_dangerous_character_is_escaped(character: str) -> None:
+    assert visible(f"a{character}b").isascii()
+    document = to_json({character: [character]})
+    assert document.isascii()
+    assert json.loads(document) == {character: [character]}
+
+
+def test_ordinary_text_is_left_alone() -> None:
+    text = "größe\t→ 10 “ok” 日本語 עברית 🎉\nstd::vector a::b # ## [x]"
+    assert harmless(text) == text
+    assert to_json([text]) == json.dumps([text], indent=2, ensure_ascii=False)
+
+
+MARKDOWN_ATTACKS = (
+    "[a](http://x)", "![a](http://x)", "<img src=x onerror=y>", "<!-- -->", "a | b", "a \\| b",
+    "a\n| b | c |", "`a` | `b`", "``` x", "**bold**", "_a_", "~~a~~", "&lt;script&gt;",
+    "[a]: http://x", "\\", "a\\", HOSTILE,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", MARKDOWN_ATTACKS)
+@pytest.mark.parametrize("cell", [plain, code, str], ids=["plain", "code", "as it is"])
+def test_a_cell_of_a_markdown_table_is_text(attack: str, cell: Callable[[str], str]) -> None:
+    shown = "\n".join(table(("one", "two"), [(cell(attack), "end"), ("next", "row")]))
+    assert _is_safe(shown)
+    page = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(shown)
+    tree = ET.fromstring(f"<page>{page}</page>")
+    assert {element.tag for element in tree.iter()} <= {
+        "page", "table", "thead", "tbody", "tr", "th", "td", "code",
+    }  # fmt: skip
+    rows = [["".join(each.itertext()) for each in row] for row in tree.iter("tr")]
+    assert [len(row) for row in rows] == [2, 2, 2]
+    assert rows[1][1] == "end"
+
+
+@pytest.mark.parametrize("call", ["@team", "fixes #12", "closes GH-12"])
+def test_nobody_is_called_and_no_issue_closed_by_a_text(call: str) -> None:
+    assert "<!-- -->" in plain(call)
+    assert code(call).startswith("`")
+
+
+def _outcome(text: str) -> TestOutcome:
+    return TestOutcome(
+        name="test",
+        title=text,
+        level="quick",
+        tags=(),
+        status="failed",
+        seconds=0.0,
+        reason=text,
+        output=text,
+    )
+
+
+def _report(text: str) -> Report:
+    return Report(
+        image="image",
+        image_id="a" * 64,
+        identity=None,
+        flavor=None,
+        level="full",
+        engine="podman",
+        started=dt.datetime(2026, 1, 1, tzinfo=dt.UTC).isoformat(),
+        seconds=1.0,
+        outcomes=(_outcome(text),),
+        packages=(),
+        layers=(),
+    )
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "\x00\ufffe\uffff\ud800]]><x/>"], ids=["hostile", "not in XML"])
+def test_reports_hold_no_character_that_hides_and_stay_well_formed(text: str) -> None:
+    xml, page = junit(_report(text)), report_page(replace(_report(text), image=text))
+    assert _is_safe(xml)
+    assert _is_safe(page)
+    cases = ET.fromstring(xml.partition("\n")[2]).iter("testcase")
+    assert [case.get("name") for case in cases]
