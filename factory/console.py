@@ -131,8 +131,7 @@ class Console:
     def note(self, message: str) -> None:
         """Say something that is not the result."""
         # In one piece: another thread's line may come between two.
-        print(f"{harmless(masked(message))}
-", end="", file=sys.stderr, flush=True)
+        print(f"{harmless(masked(message))}\n", end="", file=sys.stderr, flush=True)
 
     def warning(self, message: str) -> None:
         """Say something that the user should look at."""
@@ -183,7 +182,7 @@ def harmless(text: str) -> str:
 
 def passed_on(line: str) -> None:
     """Print a line that another program printed, on standard error."""
-    print(harmless(line), end="", file=sys.stderr, flush=True)
+    print(harmless(masked(line)), end="", file=sys.stderr, flush=True)
 
 
 def to_json(data: object, *, indent: int | None = 2, ascii_only: bool = False) -> str:
