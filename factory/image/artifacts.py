@@ -7,6 +7,7 @@ from factory.errors import EngineError
 from factory.files import storage_error, temporary_sibling
 from factory.image.engine import Engine, Operand, call_engine, create_container, remove_container
 from factory.image.leftovers import Owner
+from factory.tree import Tree
 
 STAGE = "wheel"
 """The stage of ``templates/pytorch-base`` that holds what took hours to compile, and nothing else."""
@@ -22,7 +23,7 @@ def keep_artifacts(engine: Engine, image: str, folder: Path, *, owner: Owner) ->
         owner: whose the container is that this takes.
 
     Raises:
-        EngineError: the engine does not give them.
+        EngineError: the engine does not give them, or one is a link or a device.
         StorageError: the file system refused; what was in the folder is still there.
     """
     new, old = temporary_sibling(folder), temporary_sibling(folder)
@@ -38,6 +39,7 @@ def keep_artifacts(engine: Engine, image: str, folder: Path, *, owner: Owner) ->
                 f"{engine.kind} does not give the files of the stage {STAGE}: {done.stderr.strip()}",
                 solution="See whether the disk is full, and build again: what was built is kept.",
             )
+        _require_files(new)
         if folder.exists():
             folder.rename(old)
         new.rename(folder)
@@ -49,3 +51,14 @@ def keep_artifacts(engine: Engine, image: str, folder: Path, *, owner: Owner) ->
         for left in (new, old):
             shutil.rmtree(left, ignore_errors=True)
     return folder
+
+
+def _require_files(folder: Path) -> None:
+    """Refuse what could lead elsewhere on this machine, or hang whoever reads it."""
+    with Tree.opened(folder) as tree:
+        for entry in tree.walk():
+            if not (entry.is_file or entry.is_folder):
+                raise EngineError(
+                    f"/{entry.path} of the stage {STAGE} is no file",
+                    solution="Have the stage make files and folders alone.",
+                )

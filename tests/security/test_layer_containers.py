@@ -33,6 +33,8 @@ pytestmark = pytest.mark.container
 
 SECRET = b"-----BEGIN PRIVATE KEY----- of the host"
 FOLDERS = 60
+# What the RUN of a layer calls; uv installs none that is named like Python.
+PROGRAMS = ("find", "sort", "env", "sed", "rm", "readlink", "touch")
 # Smaller than any layer of the base image, larger than any of these tests.
 BASE_LAYER_BYTES = 20_000_000
 # Python, since the base has it; it ends by itself where nothing ends it.
@@ -82,9 +84,14 @@ def _assert_untouched(host: Path, layout: Path) -> None:
 
 
 def _evil(folder: Path, host: Path) -> Path:
-    """A wheel whose .pth file starts the attack wherever Python is started after it was installed."""
+    """A wheel that starts the attack wherever Python, or a program that it brings, is started afterwards.
+
+    The base has /opt/app-root/bin first in its PATH.
+    """
     site = "/opt/app-root/lib/python3.11/site-packages"
+    program = f"#!/bin/sh\ntouch {site}/evil-ran\nexec /usr/bin/python3 {site}/evil.pth\n"
     modules = {
+        **{f"evil-1.0.data/scripts/{name}": program for name in PROGRAMS},
         "evil.pth": f"import evil; open('{site}/evil-ran', 'w').close(); evil.attack('{site}', '{host}')\n",
         "evil.py": ATTACKER,
         **{f"evil_filler/m{number}.py": "x = 1\n" for number in range(300)},

@@ -42,6 +42,13 @@ def test_a_copy_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["engine", "wheel"]
 
 
+def test_a_link_that_a_stage_makes_is_refused_and_what_was_there_stays(tmp_path: Path) -> None:
+    folder = _old(tmp_path)
+    with pytest.raises(EngineError, match="leak of the stage wheel is no file"):
+        keep_artifacts(_engine(tmp_path, 'ln -s /etc/shadow "$4/leak"'), "image", folder, owner=OWNER)
+    assert [path.name for path in folder.iterdir()] == ["old.whl"]
+
+
 def test_a_folder_that_cannot_be_put_in_place_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
