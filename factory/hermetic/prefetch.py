@@ -20,6 +20,7 @@ from factory.hermetic.wanted import Wanted, is_stale, wanted_artifacts
 from factory.index.cache import MetadataCache
 from factory.index.parallel import in_parallel
 from factory.lock.prefetched import ARTIFACTS, OUTPUT, PrefetchedFolder, make_prefetched, open_prefetched
+from factory.masking import shown
 from factory.tree import Entry, Tree
 
 THERE = "there"
@@ -123,7 +124,7 @@ def plan_prefetch(
         Planned(artifact=path.name, source=str(path), size=path.stat().st_size)
         for path in plan.local.values()
     ]
-    remote = [Planned(artifact=one.file_name, source=one.url, size=one.size) for one in plan.located]
+    remote = [Planned(artifact=one.file_name, source=shown(one.url), size=one.size) for one in plan.located]
     return tuple(sorted((*there, *local, *remote), key=lambda planned: planned.artifact))
 
 

@@ -17,6 +17,8 @@ from factory.process import Stop
 _Result = TypeVar("_Result")
 # A server that drops a download again and again still gives a little each time; not for ever.
 _MOST_RESUMPTIONS = 50
+# What OpenSSL says of a certificate that nobody vouches for, and of a server that speaks no TLS.
+_LASTING = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
 _SOLUTION = "Look at the index URL, the network and the index itself, then run the command again."
 
 
@@ -176,8 +178,8 @@ def _tried(
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise unreachable(url, f"cannot be followed ({error})") from error
     except httpx.ConnectError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            # It is the same certificate the next time.
+        if any(word in str(error) for word in _LASTING):
+            # It is the same the next time.
             raise unreachable(url, f"cannot be reached ({error})") from error
         return Again(reason=f"cannot be reached ({error})"), patience.attempts
     except httpx.TransportError as error:

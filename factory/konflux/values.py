@@ -8,6 +8,7 @@ import re
 
 from factory.errors import SpecError
 from factory.flavor.references import check_image
+from factory.masking import masked_address
 
 MAX_NAME_LENGTH = 63
 _LEAST_MINUTES = 60
@@ -93,7 +94,7 @@ def check_image_folder(place: str) -> str:
     host = folder.partition("/")[0]
     if not _IMAGE_FOLDER.fullmatch(folder) or not (set(".:") & set(host) or host == "localhost"):
         raise SpecError(
-            f"{place!r} is not where images are in a registry (given for output-image)",
+            f"{masked_address(place)!r} is not where images are in a registry (given for output-image)",
             solution="Write registry and organization, such as quay.io/ORG/ ; the component's name follows, "
             "and what that name begins with is component-prefix.",
         )

@@ -13,7 +13,8 @@ from typing import Any, TypedDict
 
 from factory.documents import parse_json
 from factory.errors import DocumentError, ProgramError, RegistryError
-from factory.http.origins import is_loopback
+from factory.http.origins import is_loopback, origin_or_none
+from factory.masking import shown
 from factory.process import run
 from factory.registry.declared import Registry
 from factory.registry.login import Login, login_for
@@ -24,6 +25,7 @@ _HELPER_SECONDS = 60.0
 _AMAZON = re.compile(
     r"[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)"
 )
+_AMAZON_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws")
 _GOOGLE = re.compile(r"(?:[a-z0-9-]+-docker\.pkg\.dev|(?:[a-z]+\.)?gcr\.io)")
 # The user whose password is an access token of Google's.
 _TOKEN_USER = "oauth2accesstoken"  # noqa: S105 - a user name
@@ -145,12 +147,25 @@ def amazon_client(registry: Registry, environment: Mapping[str, str]) -> Any:  #
         match["region"] if match else environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
     )
     try:
-        return boto3.client("ecr", region_name=region)
+        client = boto3.client("ecr", region_name=region)
     except (BotoCoreError, ValueError) as error:
         raise RegistryError(
             f"boto3 cannot be used for {registry.host} ({type(error).__name__})",
             solution="Look at AWS's own settings: the region (AWS_REGION), the profile (AWS_PROFILE).",
         ) from error
+    _check_endpoint(client.meta.endpoint_url)
+    return client
+
+
+def _check_endpoint(url: str) -> None:
+    """Raise RegistryError if AWS's settings (AWS_ENDPOINT_URL) name what is neither Amazon's nor loopback."""
+    origin = origin_or_none(url)
+    own = origin is not None and origin.scheme == "https" and origin.host.endswith(_AMAZON_DOMAINS)
+    if origin is None or not (own or origin.is_loopback):
+        raise RegistryError(
+            f"AWS's settings name {shown(url)}, and no request with AWS's credentials is sent to that",
+            solution="Leave out AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_ECR, or name an endpoint of Amazon's.",
+        )
 
 
 def login_of_google(registry: Registry, environment: Mapping[str, str]) -> Login:

@@ -25,6 +25,7 @@ from factory.index.patience import Patience
 from factory.index.spool import Spool
 from factory.registry.authorization import check_realm
 from factory.registry.client import RegistryClient, open_registry
+from factory.registry.credentials import login_of_amazon
 from factory.registry.declared import Registry
 from factory.registry.drivers.google_api import ENDPOINT_VARIABLE, open_google
 from factory.sbom.attach import Access, attach, read_reference
@@ -556,6 +557,20 @@ def test_googles_token_goes_to_google_alone(tmp_path: Path, endpoint: str) -> No
     with pytest.raises(RegistryError, match="no token of Google's is sent to"):
         open_google(registry, {"PATH": str(tmp_path), ENDPOINT_VARIABLE: endpoint})
     assert not (tmp_path / "asked").exists()
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["https://evil.example/", "http://api.ecr.eu-west-1.amazonaws.com/", "https://amazonaws.com.x/"],
+)
+def test_credentials_of_amazon_go_to_amazon_alone(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, _PASSWORD)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+    registry = Registry(name="x", url=f"{host}/x", kind="persistent", driver="ecr")
+    with pytest.raises(RegistryError, match="no request with AWS's credentials is sent"):
+        login_of_amazon(registry, os.environ)
 
 
 @pytest.mark.parametrize(
