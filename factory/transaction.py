@@ -139,8 +139,9 @@ class Transaction:
             for item in wanted:
                 _refuse_changed(item)
             if len(entries) > 1:
-                for folder in stages.values():
+                for home, folder in stages.items():
                     _sync(folder)
+                    _sync(home)
                 _commit_with_journal(root, journal, entries)
             else:
                 with _uninterrupted():
@@ -294,6 +295,7 @@ def _commit_with_journal(root: Path, journal: Path, entries: Sequence[_Entry]) -
             try:
                 write_whole(journal, json.dumps(content, indent=1).encode())
                 _sync(journal.parent)
+                _sync(root)
                 _carry_out(root, entries)
                 _note_finished(entries)
             except JournalError:
