@@ -24,6 +24,7 @@ def check_lock_content(subject: Subject) -> Iterator[Problem]:
     spec = subject.project.spec
     indexes = index_names(spec)
     yield from _dependencies(subject, subject.project)
+    yield from _spec_packages(subject, spec)
     for path, lock in subject.locks.items():
         yield from _stale(path, subject.project, lock, subject.relock)
         yield from _spec_versions(path, spec, lock, subject.relock)
@@ -69,6 +70,20 @@ def _spec_versions(path: str, spec: Spec, lock: LockFile, relock: str) -> Iterat
             message = f"{pin.text} is locked, and the spec says {pin.name} {wanted}"
             solution = f"Write {pin.name}=={wanted} in [project] dependencies. {relock}"
             yield _problem("FAC324", path, pin.line, message, solution, package=pin.name)
+
+
+def _spec_packages(subject: Subject, spec: Spec) -> Iterator[Problem]:
+    """What the spec says that the image holds and no lock file pins, unless a dependency asks for it."""
+    if set(subject.locks) != set(subject.lock_names) or subject.project is None:
+        return
+    known = {pin.name for pin in subject.pins} | {missing.package for missing in spec.missing}
+    known |= {item.name for item in asked(subject.project) if item.key == "dependencies"}
+    for name, version in (("torch", spec.torch), ("training-hub", spec.training_hub)):
+        if name not in known:
+            message = f"the spec says {name} {version}, and the lock has no {name}"
+            path = lock_file_name(spec.index_of(name))
+            solution = f"Write {name}=={version} in [project] dependencies. {subject.relock}"
+            yield _problem("FAC324", path, None, message, solution, package=name)
 
 
 def _index(path: str, lock: LockFile, url: str | None, relock: str) -> Iterator[Problem]:

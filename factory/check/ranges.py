@@ -46,14 +46,15 @@ def _is_exact(item: Asked) -> bool:
 
 
 def _such_as(item: Asked, locked: Mapping[str, str | None]) -> str:
-    """The requirement with its own floor, or the locked version for one, and a cap after that."""
+    """The requirement with its own floor, or the locked version for one, and a cap above what is locked."""
     named = [clause.version for clause in item.requirement.specifier if clause.operator in _FLOORS]
     floors = [version for text in named or [locked.get(item.name) or ""] for version in _version(text)]
     if not floors:
         return ""
     floor = max(floors)
     extras = f"[{','.join(sorted(item.requirement.extras))}]" if item.requirement.extras else ""
-    cap = next_version(floor, "major" if floor.major else "minor")
+    tried = max((floor, *_version(locked.get(item.name) or "")))
+    cap = next_version(tried, "major" if tried.major else "minor")
     return f", such as {item.name}{extras}>={floor.public},<{cap}"
 
 

@@ -1,5 +1,6 @@
 """A report as text for people, as annotations for GitHub, and which forms there are."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -10,11 +11,15 @@ from factory.check.sarif import as_sarif, error_as_sarif
 from factory.console import Commands, Failure, visible
 from factory.konflux.test_output import failure_line
 
+# The flavor, the file, the code, and whether it is waived.
+Cause = tuple[str, str, str, bool]
+_SHOWN = 3
+
 
 def as_text(report: Report) -> str:
     """Findings under the name of their flavor, what is waived in short, and a line that counts them."""
     blocks = [
-        "\n".join((flavor or "the repository", *(_entry(item) for item in items)))
+        "\n".join((flavor or "the repository", *_grouped(tuple(items), _entry, _more)))
         for flavor, items in groupby(report.findings, key=lambda item: item.flavor)
     ]
     return "\n\n".join((*blocks, _count(report)))
@@ -25,7 +30,9 @@ def as_github(report: Report) -> Commands:
 
     The form and its escapes are those of GitHub's workflow commands. What is waived is a notice.
     """
-    return Commands("\n".join((*(_annotation(item) for item in report.findings), _count(report))))
+    lines = _grouped(report.findings, _annotation, _more_annotations)
+    return Commands("
+".join((*lines, _count(report))))
 
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {
@@ -42,6 +49,44 @@ def error_form(form: str, flavors: Sequence[str]) -> Callable[[Failure], str] | 
     if form == "sarif":
         return error_as_sarif
     return partial(failure_line, subject=", ".join(flavors)) if form == "test-output" else None
+
+
+def _grouped(
+    findings: Sequence[Finding], show: Callable[[Finding], str], more: Callable[[Finding, int], str]
+) -> Iterator[str]:
+    """Each finding as text, of those of one cause the first few and how many more there are.
+
+    One cause is one rule that one file of a flavor breaks in many places. ``--json`` and SARIF have them all.
+    """
+    counts = Counter(map(_cause, findings))
+    shown: Counter[Cause] = Counter()
+    for item in findings:
+        cause = _cause(item)
+        shown[cause] += 1
+        # One more than is shown takes no more room than to say that there is one.
+        if counts[cause] <= _SHOWN + 1 or shown[cause] <= _SHOWN:
+            yield show(item)
+        elif shown[cause] == _SHOWN + 1:
+            yield more(item, counts[cause] - _SHOWN)
+
+
+def _cause(item: Finding) -> Cause:
+    return item.flavor, item.path, item.code, item.waiver is not None
+
+
+def _more(item: Finding, count: int) -> str:
+    severity = item.severity if item.waiver is None else "waived"
+    return (
+        f"  {severity} {item.code} {item.rule}  {visible(item.path, one_line=True)}\n"
+        f"    and {count} more of the same in this file; `factory check --json` lists each"
+    )
+
+
+def _more_annotations(item: Finding, count: int) -> str:
+    kind = item.severity if item.waiver is None else "notice"
+    title = _property(f"{item.code} {item.rule}")
+    said = f"and {count} more of the same in this file; `factory check --json` lists each"
+    return f"::{kind} file={_property(item.path)},title={title}::{_data(said)}"
 
 
 def _entry(item: Finding) -> str:

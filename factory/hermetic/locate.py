@@ -1,6 +1,6 @@
 """Where on the index each wanted artifact is."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from factory.errors import IndexAccessError
@@ -60,6 +60,7 @@ def _match(
 ) -> tuple[list[Located], list[Problem]]:
     located: list[Located] = []
     problems: list[Problem] = []
+    digests = {artifact.sha256 for artifact in wanted}
     for artifact in wanted:
         if files is None:
             text = f"{artifact.label}: {index_url} has no project {artifact.name}"
@@ -76,11 +77,19 @@ def _match(
             file = chosen[0]
             located.append(Located(wanted=artifact, file_name=file.file_name, url=file.url, size=file.size))
         else:
-            problems.append(_absent(artifact, named, index_url))
+            problems.append(_absent(artifact, named, digests, index_url))
     return located, problems
 
 
-def _absent(artifact: Wanted, named: list[IndexFile], index_url: str) -> Problem:
+def _absent(artifact: Wanted, named: list[IndexFile], digests: Collection[str], index_url: str) -> Problem:
+    """Say why no file of that name or version is the locked artifact; ``digests`` are those of the lock."""
+    with_digest = [file for file in named if file.sha256 is not None]
+    if with_digest and all(file.sha256 in digests for file in with_digest):
+        text = (
+            f"{artifact.label}: the lock has sha256:{artifact.sha256}, which no file on {index_url} has, and "
+            "the hash of each that is there beside it: it was added to the lock"
+        )
+        return Problem(kind="lock", text=text)
     repushed = [file for file in named if file.sha256 is not None]
     if repushed and (artifact.file_name is not None or len(repushed) == 1):
         text = (
@@ -90,9 +99,10 @@ def _absent(artifact: Wanted, named: list[IndexFile], index_url: str) -> Problem
         return Problem(kind="re-pushed", text=text)
     if repushed:
         text = (
-            f"{artifact.label}: none of its {len(repushed)} files on {index_url} has sha256:{artifact.sha256}"
+            f"{artifact.label}: none of its {len(repushed)} files on {index_url} has "
+            f"sha256:{artifact.sha256}: it was added to the lock, or a file was pushed again"
         )
-        return Problem(kind="re-pushed", text=text)
+        return Problem(kind="unknown", text=text)
     if named:
         text = f"{artifact.label}: {index_url} tells no digests, and the lock no file name"
         return Problem(kind="gone", text=text)

@@ -61,9 +61,7 @@ def make_plan(
         IndexAccessError: the index refused, failed or did not answer.
     """
     problems = [
-        Problem(
-            kind="extra", text=f"{folder / name} is not in the lock, and no prefetch of ours put it there"
-        )
+        Problem(kind="extra", text=f"{folder / name} is {_why_extra(standing, name)}")
         for name in standing.extra
     ]
     missing = [artifact for artifact in wanted if artifact not in standing.right]
@@ -88,6 +86,12 @@ def make_plan(
     if problems:
         raise prefetch_error(flavor.name, problems)
     return plan
+
+
+def _why_extra(standing: Standing, name: str) -> str:
+    if (kind := standing.not_files.get(name)) is not None:
+        return f"{kind}: a prefetched folder holds the files themselves, whatever their names"
+    return "not in the lock, and no prefetch of ours put it there"
 
 
 def by_index(wanted: Iterable[Wanted]) -> dict[str, list[Wanted]]:

@@ -6,13 +6,15 @@ from typing import Literal
 
 from factory.errors import FactoryError, IndexAccessError, PrefetchError
 
-Kind = Literal["lock", "extra", "gone", "re-pushed", "large", "bytes", "package", "access"]
+Kind = Literal["lock", "extra", "gone", "re-pushed", "unknown", "large", "bytes", "package", "access"]
 _SOLUTIONS: dict[Kind, str] = {
     "lock": "Lock again: `factory lock {flavor}`.",
     "extra": "Move away what the lock does not name, or give an empty folder; nothing unknown is deleted.",
     "gone": "Name a folder that has the file with --find-links, or lock again: `factory lock {flavor}`.",
     "re-pushed": "If the owners of the index say that they pushed again, take the new hashes: "
     "`factory rehash {flavor}`.",
+    "unknown": "Lock again: `factory lock {flavor}`; if the owners of the index say that they pushed again, "
+    "`factory rehash {flavor}` keeps every version.",
     "large": "If such a file may be as large, set FACTORY_MAX_DOWNLOAD, as in 40G, and run the same command "
     "again.",
     "bytes": "Do not use that index until its owners have said why; nothing of it was kept.",

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from factory.console import Progress
@@ -21,12 +21,14 @@ class Standing:
     wrong: files that have a wanted artifact's name, and other bytes.
     superseded: files of an earlier prefetch into this folder that the lock names no more.
     extra: everything else: links, folders and devices, whatever their names.
+    not_files: what each of ``extra`` is that is no regular file, in words.
     """
 
     right: Mapping[Wanted, Entry]
     wrong: tuple[str, ...] = ()
     superseded: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    not_files: Mapping[str, str] = field(default_factory=dict)
 
     def is_complete(self, wanted: Iterable[Wanted]) -> bool:
         """Whether the folder is what the lock says: every wanted artifact, and nothing else."""
@@ -62,7 +64,8 @@ def look(
         return entry.path, (found, digest)
 
     read_files = dict(in_parallel(read, plain, jobs=os.cpu_count() or 1))
-    return _sort([entry.path for entry in entries], read_files, tuple(wanted), earlier)
+    standing = _sort([entry.path for entry in entries], read_files, tuple(wanted), earlier)
+    return replace(standing, not_files={entry.path: _kind(entry) for entry in entries if not entry.is_file})
 
 
 def is_unchanged(entry: Entry, now: os.stat_result | None) -> bool:
@@ -86,6 +89,12 @@ def leftovers(artifacts: Tree) -> list[str]:
 
 def _is_temporary(entry: Entry) -> bool:
     return not entry.is_folder and is_temporary(Path(entry.path))
+
+
+def _kind(entry: Entry) -> str:
+    if entry.is_link:
+        return "a symbolic link"
+    return "a folder" if entry.is_folder else "no regular file"
 
 
 def _sort(

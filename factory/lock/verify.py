@@ -25,6 +25,7 @@ from factory.masking import masked
 _NAMELESS = "the public index"
 Kind = Literal[
     "re-pushed",
+    "unknown hash",
     "file gone",
     "version gone",
     "project gone",
@@ -204,7 +205,7 @@ def _of_pin(lock_file: str, pin: Pin, page: Page) -> Iterator[Finding]:
         yield finding(kind="version gone")
     else:
         for artifact in pin.artifacts:
-            wrong = _of_artifact(artifact, files)
+            wrong = _of_artifact(artifact, pin, files)
             if wrong is not None:
                 yield finding(
                     kind=wrong[0],
@@ -215,7 +216,9 @@ def _of_pin(lock_file: str, pin: Pin, page: Page) -> Iterator[Finding]:
                 )
 
 
-def _of_artifact(artifact: Artifact, files: Sequence[IndexFile]) -> tuple[Kind, tuple[str, ...]] | None:
+def _of_artifact(
+    artifact: Artifact, pin: Pin, files: Sequence[IndexFile]
+) -> tuple[Kind, tuple[str, ...]] | None:
     """What is wrong with a locked file, and the digests that are there instead; None where nothing is."""
     if artifact.file_name is not None:
         files = [file for file in files if file.file_name == artifact.file_name]
@@ -226,6 +229,10 @@ def _of_artifact(artifact: Artifact, files: Sequence[IndexFile]) -> tuple[Kind, 
         return ("yanked", ()) if all(file.yanked for file in same) else None
     if any(file.sha256 is None for file in files):
         return "no digest", ()
+    if {file.sha256 for file in files} <= {other.sha256 for other in pin.artifacts}:
+        return "unknown hash", ()
+    if artifact.file_name is None and len(files) > 1:
+        return "unknown hash", ()
     return "re-pushed", tuple(sorted({file.sha256 for file in files if file.sha256 is not None}))
 
 

@@ -73,6 +73,8 @@ def _lines(finding: Finding) -> Iterator[str]:
     instead = " or ".join(f"sha256:{digest}" for digest in finding.found)
     text = {
         "re-pushed": f"re-pushed: {name} has other bytes on {finding.index}",
+        "unknown hash": f"no file of {package} on {finding.index} has sha256:{finding.locked}: "
+        "it was added to the lock, or a file was pushed again",
         "file gone": f"gone: {name} is not on {finding.index} any more, which has other files of {package}",
         "version gone": f"gone: {finding.index} has {finding.package}, and not {finding.version} any more",
         "project gone": f"gone: {finding.index} has no project {finding.package} any more",
@@ -103,7 +105,7 @@ def _advice(flavor: Verified) -> Iterator[str]:
             f"`factory index-gaps {flavor.flavor}` says what the index lacks; `factory lock {flavor.flavor}` "
             "takes what it has"
         )
-    if kinds & {"no hash", "not pinned", "other index", "wrong file"}:
+    if kinds & {"unknown hash", "no hash", "not pinned", "other index", "wrong file"}:
         yield f"lock again: `factory lock {flavor.flavor}`"
     if "no digest" in kinds:
         yield "ask the owners of the index to publish hashes (PEP 503)"
