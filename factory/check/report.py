@@ -31,8 +31,7 @@ def as_github(report: Report) -> Commands:
     The form and its escapes are those of GitHub's workflow commands. What is waived is a notice.
     """
     lines = _grouped(report.findings, _annotation, _more_annotations)
-    return Commands("
-".join((*lines, _count(report))))
+    return Commands("\n".join((*lines, _count(report))))
 
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {
