@@ -156,6 +156,7 @@ def test_a_plain_run_option_stays_allowed(flavor: Flavor, option: str) -> None:
         "# syntax=x\n# escape=`\nFROM a\nRUN true\n",
         "# escape=` x\nFROM a\n",
         "FROM a\nRUN true\rRUN pip install evil\n",
+        "FROM a\n# a comment\r####################\r# MIDSTREAM ONLY\r####################\nRUN true\n",
     ],
 )
 def test_what_engines_read_in_different_ways_is_told(text: str) -> None:
