@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from packaging.markers import InvalidMarker, Marker
+from packaging.markers import Marker
 
 from factory.adopt import evidence
 from factory.adopt.evidence import Sources
@@ -50,7 +50,7 @@ def _applying(lock: OldLock, python: str, platforms: Sequence[str]) -> OldLock:
 def _applies(marker: str, python: str, platforms: Sequence[str]) -> bool:
     try:
         read = Marker(marker)
-    except InvalidMarker:
+    except ValueError:
         return True
     return any(read.evaluate(marker_environment(python, platform)) for platform in platforms)
 

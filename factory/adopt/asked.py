@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 
 from factory.adopt.folder import Folder
 from factory.adopt.old_project import OldProject
 from factory.adopt.placement import Placement, line_not_kept
 from factory.flavor.project import PROJECT_FILE
+from factory.flavor.references import parse_requirement
 
 REQUIREMENTS_IN = "requirements.in"
 _COMMENT = re.compile(r"(?:^|\s+)#(.*)$")
@@ -79,7 +80,7 @@ def unreadable_dependencies(project: OldProject) -> Iterator[Placement]:
 def pep508_problem(text: str) -> str | None:
     """Why a text is no requirement; None where it is one."""
     try:
-        Requirement(text)
+        parse_requirement(text)
     except InvalidRequirement as error:
         return f"it is no requirement as PEP 508 has it: {str(error).splitlines()[0]}"
     return None

@@ -13,6 +13,7 @@ from factory.dockerfile.shell import Command, commands
 from factory.dockerfile.stages import expand
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_system_package
+from factory.flavor.references import parse_requirement
 
 Kind = Literal[
     "install", "template", "tools", "rights", "packages", "midstream", "requirements", "own", "refused"
@@ -310,6 +311,6 @@ def _wanted_and_tools(
 
 def _requirement(word: str) -> Requirement | None:
     try:
-        return Requirement(word)
+        return parse_requirement(word)
     except InvalidRequirement:
         return None

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import InvalidRequirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.adopt.asked import AskedFor
 from factory.adopt.dockerfile import Dockerfile
@@ -20,6 +20,7 @@ from factory.adopt.old_project import OldProject
 from factory.adopt.repositories import base_urls
 from factory.adopt.variants import Chosen
 from factory.dockerfile.stages import expand
+from factory.flavor.references import parse_requirement
 
 _ACCELERATOR = re.compile(r"(?<![a-z])(cuda|rocm|cpu)(?![a-z])", re.IGNORECASE)
 _DOTTED = re.compile(r"(?<![a-z])(cuda|rocm)[-_/]?(\d{1,2})[.\-_](\d{1,2})(?!\d)", re.IGNORECASE)
@@ -230,7 +231,7 @@ def _dotted(text: str, where: str) -> Iterator[tuple[str, Named]]:
 
 def _exact(text: str, package: str) -> str | None:
     try:
-        requirement = Requirement(text)
+        requirement = parse_requirement(text)
     except InvalidRequirement:
         return None
     if canonicalize_name(requirement.name) != package:
@@ -242,7 +243,7 @@ def _exact(text: str, package: str) -> str | None:
 def _public(version: str) -> str:
     try:
         return Version(version).public
-    except InvalidVersion:
+    except ValueError:
         return version
 
 
@@ -254,7 +255,7 @@ def _minor(named: Named) -> Iterator[Named]:
         return
     try:
         parts = list(SpecifierSet(named.value))
-    except InvalidSpecifier:
+    except ValueError:
         return
     # From a version upwards is a claim of that version alone where the next is ruled out.
     upwards = {

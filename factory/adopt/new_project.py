@@ -8,7 +8,7 @@ from typing import Any
 
 import tomlkit
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from tomlkit.items import Array
 
@@ -22,6 +22,7 @@ from factory.documents import parse_toml_for_edit
 from factory.errors import SpecError
 from factory.flavor.hooks import Hooks
 from factory.flavor.project import PROJECT_FILE
+from factory.flavor.references import parse_requirement
 from factory.flavor.spec import Spec
 from factory.lock.lockfile import Pin
 
@@ -223,7 +224,7 @@ def _set_python(project: MutableMapping[str, object], spec: Spec, notes: list[st
     said = project.get("requires-python")
     try:
         fits = said is not None and spec.python in SpecifierSet(str(said)) and "==" in str(said)
-    except InvalidSpecifier:
+    except ValueError:
         fits = False
     if not fits:
         project["requires-python"] = wanted
@@ -236,7 +237,7 @@ def _settle(array: Array, spec: Spec, notes: list[str]) -> None:
     versions = {"torch": spec.torch, "training-hub": spec.training_hub}
     for position, item in enumerate(list(array)):
         try:
-            requirement = Requirement(str(item))
+            requirement = parse_requirement(str(item))
         except InvalidRequirement:
             continue
         version = versions.get(canonicalize_name(requirement.name))
@@ -289,14 +290,14 @@ def _add(array: Array, asked: Iterable[Asked], notes: list[str]) -> None:
 def _tightened(array: Array, installed: Iterable[Asked], notes: list[str]) -> Iterator[Asked]:
     """Put versions that the Dockerfile installs into what is asked for already; the rest is returned."""
     for item in installed:
-        wanted = Requirement(item.requirement)
+        wanted = parse_requirement(item.requirement)
         name = canonicalize_name(wanted.name)
         position = next((place for place, text in enumerate(array) if _name(str(text)) == name), None)
-        before = Requirement(str(array[position])) if position is not None else None
+        before = parse_requirement(str(array[position])) if position is not None else None
         if position is None or before is None:
             yield item
         elif before.url is None and before.marker == wanted.marker:
-            after = Requirement(str(before))
+            after = parse_requirement(str(before))
             after.extras = before.extras | wanted.extras
             after.specifier = before.specifier & wanted.specifier
             if str(after) != str(before):
@@ -339,7 +340,7 @@ _INSTEAD = {
 
 def _name(requirement: str) -> str:
     try:
-        return canonicalize_name(Requirement(requirement).name)
+        return canonicalize_name(parse_requirement(requirement).name)
     except InvalidRequirement:
         return requirement
 
@@ -362,7 +363,7 @@ def guessed(lock: OldLock) -> tuple[tuple[Asked, ...], str]:
 def _as_asked(pin: Pin, *, alone: bool) -> str:
     """A pin as somebody may have asked for it: extras, marker, and the version where the spec has it."""
     try:
-        said = Requirement(pin.text)
+        said = parse_requirement(pin.text)
     except InvalidRequirement:
         return pin.name
     if said.url is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from packaging.tags import Tag
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.check.finding import Problem
 from factory.check.subject import Subject
@@ -81,7 +81,7 @@ def _is_of(file_name: str, pin: Pin) -> bool:
         return False
     try:
         return version == pin.version or Version(version) == Version(pin.version or version)
-    except InvalidVersion:
+    except ValueError:
         return False
 
 

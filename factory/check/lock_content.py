@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.check.finding import Problem
 from factory.check.subject import Subject
@@ -124,7 +124,7 @@ def _another_index(path: str, line: Option, url: str | None, relock: str) -> Ite
 def _is_version(text: str | None) -> bool:
     try:
         Version(text or "")
-    except InvalidVersion:
+    except ValueError:
         return False
     return True
 

@@ -3,7 +3,7 @@
 import fnmatch
 from collections.abc import Iterator, Mapping
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from factory.check.finding import Problem
@@ -116,7 +116,7 @@ def _python(subject: Subject, project: Project) -> Iterator[Problem]:
         specifier = SpecifierSet(str(wanted))
         # A bound on the patch release is fine: the base image decides it.
         fits = any(specifier.contains(f"{python}.{patch}") for patch in (0, 99))
-    except InvalidSpecifier:
+    except ValueError:
         fits = False
     if not fits:
         yield Problem(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.check.finding import Problem
 from factory.check.subject import Subject
@@ -61,7 +61,7 @@ def _such_as(item: Asked, locked: Mapping[str, str | None]) -> str:
 def _version(text: str) -> tuple[Version, ...]:
     try:
         return (Version(text),)
-    except InvalidVersion:
+    except ValueError:
         return ()
 
 

@@ -7,9 +7,10 @@ from typing import Literal
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import Specifier, SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.errors import SpecError
+from factory.flavor.references import parse_requirement
 
 Cap = Literal["minor", "major", "none"]
 _LOWER = frozenset({">=", ">", "==", "===", "~="})
@@ -43,7 +44,7 @@ def parse_floor(text: str, *, cap: Cap | None) -> Floor:
         SpecError: it is no requirement (PEP 508), has no floor or not this kind, or names more than a range.
     """
     try:
-        requirement = Requirement(text)
+        requirement = parse_requirement(text)
     except InvalidRequirement as error:
         raise _refused(text, f"is not a PEP 508 requirement ({str(error).splitlines()[0]})") from error
     if requirement.url or requirement.marker or requirement.extras:
@@ -155,7 +156,7 @@ def _version(text: str | None) -> tuple[Version, ...]:
     """A version where the text is one: ``===`` and a lock may hold what is none."""
     try:
         return () if text is None else (Version(text),)
-    except InvalidVersion:
+    except ValueError:
         return ()
 
 

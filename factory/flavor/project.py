@@ -11,6 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from factory.documents import parse_toml
 from factory.errors import NotFoundError, SpecError
 from factory.files import read_regular, storage_error
+from factory.flavor.references import parse_requirement
 from factory.flavor.spec import Spec, parse_spec
 
 PROJECT_FILE = "pyproject.toml"
@@ -119,4 +120,4 @@ def _requirements(table: Mapping[str, object], key: str, where: str) -> tuple[st
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> Requirement:
     """Flavors share most of their requirements, so each is read once a run."""
-    return Requirement(text)
+    return parse_requirement(text)

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from packaging.version import InvalidVersion, Version
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import Version
 
 from factory.errors import SpecError
 
@@ -29,6 +30,20 @@ _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]!&()*+,;=%-]+")
 
 PLATFORMS = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 """The platforms that flavors are built for, and the machine that each names in wheel tags."""
+_MAX_REQUIREMENT = 4_000
+_MAX_BRACKETS = 64
+
+
+def parse_requirement(text: str) -> Requirement:
+    """Return a PEP 508 requirement that others wrote.
+
+    Raises:
+        InvalidRequirement: it is none, or one that would be a traceback later: `packaging` reads numbers of
+            4,300 digits and markers in many brackets until Python gives up.
+    """
+    if len(text) > _MAX_REQUIREMENT or text.count("(") > _MAX_BRACKETS:
+        raise InvalidRequirement(f"longer than {_MAX_REQUIREMENT} characters, or nested too deep")
+    return Requirement(text)
 
 
 def check_version(version: str, *, of: str) -> str:
@@ -39,7 +54,7 @@ def check_version(version: str, *, of: str) -> str:
     """
     try:
         normal = str(Version(version))
-    except InvalidVersion as error:
+    except ValueError as error:
         raise SpecError(
             f"{version!r} is not a PEP 440 version (given for {of})",
             solution="Write a version such as 2.11.0; a range belongs into [project] dependencies.",

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from factory.flavor.project import Project
-from factory.flavor.references import PLATFORMS
+from factory.flavor.references import PLATFORMS, parse_requirement
 from factory.flavor.spec import Spec
 
 _LOCAL = re.compile(r"\+[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
@@ -59,7 +59,7 @@ def dropped(project: Project) -> frozenset[str]:
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Requirement:
     """A PEP 508 requirement; flavors share most of theirs, so each is read once a run."""
-    return Requirement(text)
+    return parse_requirement(text)
 
 
 def applies(requirement: Requirement, spec: Spec) -> bool:

@@ -21,6 +21,7 @@ from factory.flavor.references import (
     check_python,
     check_template_set,
     check_version,
+    parse_requirement,
 )
 from factory.flavor.table import Table
 from factory.flavor.waiver import Waiver, read_waivers
@@ -207,7 +208,7 @@ def _missing(table: Table) -> tuple[Missing, ...]:
     for entry in table.tables("missing", keys=("requirement", "reason")):
         requirement, reason = entry.text("requirement"), entry.reason()
         try:
-            Requirement(requirement)
+            parse_requirement(requirement)
         except InvalidRequirement as error:
             raise entry.refuse(
                 "requirement",

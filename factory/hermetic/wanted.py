@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from packaging.requirements import Requirement
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import PROJECT_FILE
@@ -163,5 +163,5 @@ def _names(wanted: tuple[Wanted, ...]) -> Iterator[str]:
 def _pinned(artifact: Wanted) -> tuple[str, Version] | None:
     try:
         return artifact.name, Version(artifact.version)
-    except InvalidVersion:
+    except ValueError:
         return None

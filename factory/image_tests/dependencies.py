@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import InvalidRequirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+from factory.flavor.references import parse_requirement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ def conflicts(packages: Sequence[Mapping[str, Any]], environment: Mapping[str, s
             found.append(python)
         for text in package["requires"]:
             try:
-                requirement = Requirement(text)
+                requirement = parse_requirement(text)
             except InvalidRequirement:
                 continue
             if requirement.marker and not requirement.marker.evaluate({**environment, "extra": ""}):
@@ -57,7 +59,7 @@ def _python_conflict(package: Mapping[str, Any], environment: Mapping[str, str])
     python = environment["python_full_version"]
     try:
         wanted = SpecifierSet(package["python"] or "")
-    except InvalidSpecifier:
+    except ValueError:
         return None
     if wanted.contains(python, prereleases=True):
         return None

@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.dockerfile.instructions import read_dockerfile
 from factory.files import read_text
+from factory.flavor.references import parse_requirement
 from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL
 from factory.image_tests.context import Context
 from factory.image_tests.definition import Result, judged, skipped
@@ -142,7 +143,7 @@ def same_version(found: str, wanted: str) -> bool:
     """
     try:
         there, asked = Version(found), Version(wanted)
-    except InvalidVersion:
+    except ValueError:
         return found == wanted
     return there == asked if asked.local else Version(there.public) == asked
 
@@ -185,7 +186,7 @@ def _names(requirements: tuple[str, ...]) -> frozenset[str]:
     found = set()
     for text in requirements:
         try:
-            found.add(canonicalize_name(Requirement(text).name))
+            found.add(canonicalize_name(parse_requirement(text).name))
         except InvalidRequirement:
             continue
     return frozenset(found)

@@ -1,14 +1,12 @@
 """What the name of a wheel or an sdist says."""
 
 from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
     NormalizedName,
     canonicalize_name,
     parse_sdist_filename,
     parse_wheel_filename,
 )
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 
 def project_of(file_name: str) -> tuple[NormalizedName, Version] | None:
@@ -18,6 +16,6 @@ def project_of(file_name: str) -> tuple[NormalizedName, Version] | None:
             name, version, _build, _tags = parse_wheel_filename(file_name)
         else:
             name, version = parse_sdist_filename(file_name)
-    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
+    except ValueError:
         return None
     return canonicalize_name(name), version

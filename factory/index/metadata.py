@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from packaging.metadata import InvalidMetadata, parse_email
 from packaging.metadata import Metadata as CoreMetadata
+from packaging.metadata import parse_email
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from factory.errors import IndexContentError
+from factory.flavor.references import parse_requirement
 from factory.index.file_names import project_of
 
 # The largest METADATA that is known is that of a package whose description is a handbook: 1 MB.
@@ -36,17 +37,17 @@ def parse_metadata(content: bytes, *, of: str) -> Metadata:
         IndexContentError: it cannot be read, or it names another package or version than the file.
     """
     check_identity(content, of=of)
-    raw, _ = parse_email(content)
-    given = CoreMetadata.from_raw(raw, validate=False)
     try:
+        raw, _ = parse_email(content)
+        given = CoreMetadata.from_raw(raw, validate=False)
         return Metadata(
             name=canonicalize_name(given.name),
             version=str(given.version),
-            requires=tuple(given.requires_dist or ()),
+            requires=tuple(map(parse_requirement, raw.get("requires_dist") or ())),
             extras=frozenset(canonicalize_name(extra) for extra in given.provides_extra or ()),
             requires_python=raw.get("requires_python"),
         )
-    except InvalidMetadata as error:
+    except (ValueError, RecursionError) as error:
         raise _unreadable(of, error) from error
 
 
@@ -56,10 +57,10 @@ def check_identity(content: bytes, *, of: str) -> None:
     Raises:
         IndexContentError: it names no package, or another package or version than the file.
     """
-    given = CoreMetadata.from_raw(parse_email(content)[0], validate=False)
     try:
+        given = CoreMetadata.from_raw(parse_email(content)[0], validate=False)
         found = canonicalize_name(given.name), given.version
-    except InvalidMetadata as error:
+    except (ValueError, RecursionError) as error:
         raise _unreadable(of, error) from error
     if project_of(of) not in {None, found}:
         raise IndexContentError(
@@ -68,7 +69,7 @@ def check_identity(content: bytes, *, of: str) -> None:
         )
 
 
-def _unreadable(of: str, error: InvalidMetadata) -> IndexContentError:
+def _unreadable(of: str, error: Exception) -> IndexContentError:
     return IndexContentError(
         f"the metadata of {of} cannot be read: {error}",
         solution="Ask the owners of the index to have the package built again.",

@@ -17,6 +17,8 @@ from factory.index.html_page import HtmlPage
 from factory.index.patience import unreachable
 from factory.masking import shown
 
+# What a file system takes; with it, no version in a name has more digits than Python reads.
+_MAX_NAME = 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -91,7 +93,7 @@ def parse_page(
 def _belongs(file_name: str, name: str) -> bool:
     """Whether it is a wheel or an sdist of the project; most names are told by how they begin."""
     # A name from outside becomes a file name here: it must stay in its folder.
-    if "/" in file_name or file_name.startswith("."):
+    if "/" in file_name or file_name.startswith(".") or len(file_name) > _MAX_NAME:
         return False
     if file_name.endswith(".whl"):
         return canonicalize_name(file_name.partition("-")[0]) == name

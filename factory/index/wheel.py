@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import Protocol
 
 from packaging.utils import NormalizedName, canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.errors import IndexContentError
 from factory.files import open_regular, storage_error
@@ -407,7 +407,7 @@ def _is_named(stem: str, name: NormalizedName, version: Version) -> bool:
                 try:
                     if Version(spelled) == version:
                         return True
-                except InvalidVersion:
+                except ValueError:
                     continue
     return False
 

@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from packaging.specifiers import InvalidSpecifier, Specifier, SpecifierSet
+from packaging.specifiers import Specifier, SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
     parse_sdist_filename,
     parse_wheel_filename,
 )
@@ -53,7 +51,7 @@ class Offer:
             if self.is_wheel:
                 return parse_wheel_filename(self.file_name)[1]
             return parse_sdist_filename(self.file_name)[1]
-        except (InvalidWheelFilename, InvalidSdistFilename):
+        except ValueError:
             return None
 
     def satisfies(self, specifier: SpecifierSet) -> bool:
@@ -65,7 +63,7 @@ class Offer:
         """Whether a Python minor version meets Requires-Python; what cannot be read restricts nothing."""
         try:
             return SpecifierSet(self.requires_python or "").contains(f"{python}.0")
-        except InvalidSpecifier:
+        except ValueError:
             return True
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from factory.flavor.references import parse_requirement
+
 # How the project is called among the owners of requirements.
 PROJECT = "pyproject.toml"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -75,7 +77,7 @@ def _requirements(words: list[str]) -> tuple[Requirement, ...]:
     found = []
     for word in words:
         try:
-            found.append(Requirement(word))
+            found.append(parse_requirement(word))
         except InvalidRequirement:
             continue
     return tuple(found)

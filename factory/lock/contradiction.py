@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.lock.blame import PROJECT, Need
 
@@ -60,7 +60,7 @@ def _beside_bounds(specifier: SpecifierSet) -> Iterator[Version]:
     for clause in specifier:
         try:
             bound = Version(clause.version.removesuffix(".*"))
-        except InvalidVersion:
+        except ValueError:
             continue
         yield bound
         release = bound.release

@@ -22,11 +22,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
 from factory.errors import LockFileError
 from factory.files import read_regular, storage_error
+from factory.flavor.references import parse_requirement
 
 LOCK_FILE = "requirements.txt"
 LOCKED_BY = "# Locked by `factory lock "
@@ -354,7 +355,7 @@ def _read_requirement(text: str) -> tuple[str, str | None, str | None] | None:
     if plain is not None:
         return canonicalize_name(plain["name"]), plain["version"], None
     try:
-        requirement = Requirement(text)
+        requirement = parse_requirement(text)
     except InvalidRequirement:
         return None
     exact = [item for item in requirement.specifier if item.operator in {"==", "==="}]

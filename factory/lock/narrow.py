@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from factory.flavor.references import PLATFORMS
@@ -82,7 +82,7 @@ def _preference(name: str, ranks: Mapping[Tag, int]) -> tuple[int, tuple[()] | t
     """A key whose greatest is the best. No build number sorts below any (PEP 427)."""
     try:
         _, _, build, tags = parse_wheel_filename(name)
-    except InvalidWheelFilename:
+    except ValueError:
         return None
     rank = min((ranks[tag] for tag in tags if tag in ranks), default=None)
     return None if rank is None else (-rank, build)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.errors import FactoryError
 from factory.flavor.spec import Spec
@@ -108,7 +108,7 @@ def normal(version: str) -> str:
     """A version as PEP 440 writes it, so that one in a lock is one in a file name."""
     try:
         return str(Version(version))
-    except InvalidVersion:
+    except ValueError:
         return version
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.errors import SbomError
 from factory.flavor.repository import Flavor
@@ -102,7 +102,7 @@ def is_file_of(file_name: str, name: str, version: str) -> bool:
     """Whether a file name is one of a package's, and no path."""
     try:
         return "/" not in file_name and project_of(file_name) == (name, Version(version))
-    except InvalidVersion:
+    except ValueError:
         return False
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 
 from factory.errors import FactoryError
 from factory.flavor.project import Project
@@ -264,5 +264,5 @@ def _of_training_hub(
 def _runs_on(requires_python: str | None, python: str) -> bool:
     try:
         return SpecifierSet(requires_python or "").contains(f"{python}.0")
-    except InvalidSpecifier:
+    except ValueError:
         return True

@@ -7,7 +7,7 @@ PEP 440. Local versions are compared by their public part: advisories know no ot
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from factory.errors import AdvisoryError
 from factory.upkeep.advisories import Advisory, Affected
@@ -74,7 +74,7 @@ def public_version(package: str, pinned: str) -> Version:
     """
     try:
         return _public(pinned)
-    except InvalidVersion as error:
+    except ValueError as error:
         raise AdvisoryError(
             f"{package} is pinned to {pinned!r}, which is not a version of PEP 440",
             solution="Lock again: `factory lock`.",
@@ -167,7 +167,7 @@ def _is_listed(versions: Iterable[str], version: Version) -> bool:
         try:
             if _public(text) == version:
                 return True
-        except InvalidVersion:  # older than PEP 440, so not the pinned one
+        except ValueError:  # older than PEP 440, so not the pinned one
             continue
     return False
 
@@ -197,7 +197,7 @@ def _is_in_range(events: Sequence[tuple[str, str]], version: Version, advisory: 
 def _version(text: str, advisory: Advisory) -> Version:
     try:
         return _public(text)
-    except InvalidVersion as error:
+    except ValueError as error:
         raise AdvisoryError(
             f"{advisory.source} is damaged: {advisory.id} names {text!r}, which is not a version of PEP 440",
             solution="Fetch the advisories again; where it stays, mend the file by hand.",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 Rank = tuple[bool, Version]
 """How versions are ordered: what is no version comes below all that are."""
@@ -47,5 +47,5 @@ def newest_first(version: str) -> Rank:
 def _parse(version: str) -> Version | None:
     try:
         return Version(version)
-    except InvalidVersion:
+    except ValueError:
         return None
