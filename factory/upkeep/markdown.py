@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from factory.console import visible
 
 _LONG = 20
-_MARKS = re.compile(r"[\\`*\[\]~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+# What begins code, stress, a link, a tag or an entity; `<2` of a requirement begins none.
+_MARKS = re.compile(r"[\\`*\[\]~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])")
 # What GitHub makes a mention of, or a reference that closes an issue: an empty comment takes them apart.
 _CALLS = re.compile(r"@(?=\w)|#(?=\d)|(?<=\bGH)-(?=\d)", re.IGNORECASE)
 
@@ -32,7 +33,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
 def plain(text: str) -> str:
     """A text on one line that stays a text."""
     shown = visible(" ".join(text.split()), one_line=True)
-    marked = _MARKS.sub(lambda match: f"\\{match[0]}", shown.replace("&", "&amp;").replace("<", "&lt;"))
+    marked = _MARKS.sub(lambda match: f"\\{match[0]}", shown)
     return _CALLS.sub(lambda match: f"{match[0]}<!-- -->", marked)
 
 
