@@ -22,6 +22,8 @@ from pypi_simple.util import basejoin, check_repo_version
 from factory.index.file_names import project_of
 
 _CHUNK_BYTES = 8 << 10
+# Python knows others that are no encodings of text, or take a time of their own choosing.
+_ENCODINGS = frozenset({"utf-8", "ascii", "iso8859-1", "cp1252"})
 # A link of the public index has some 500 characters; styles and scripts that stand in a page have more.
 _MOST_OPEN_CHARACTERS = 32 << 10
 # The largest page of the public index has 150,000 links and as many line breaks.
@@ -62,10 +64,13 @@ class HtmlPage(HTMLParser):
         Raises:
             ValueError: it is none of an index: a tag that does not end, too many of them, or a page of a
                 version to come.
-            LookupError: there is no such encoding.
+            LookupError: it is in no encoding that pages are in.
             UnsupportedRepoVersionError: as its name says (PEP 629).
         """
-        decoder = codecs.getincrementaldecoder(encoding or "utf-8")("replace")
+        name = codecs.lookup(encoding or "utf-8").name
+        if name not in _ENCODINGS:
+            raise LookupError(f"no page is in {name}")
+        decoder = codecs.getincrementaldecoder(name)("replace")
         for start in range(0, len(content), _CHUNK_BYTES):
             self.feed(decoder.decode(content[start : start + _CHUNK_BYTES]))
             if len(self.rawdata) > _MOST_OPEN_CHARACTERS or self._tags > _MOST_TAGS:

@@ -21,14 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from support.clean_flavor import NAME, PROJECT, make_flavor, make_repository
+from support.stub_registry import Reply, stub_registry
 
 from factory.cli.main import main
 from factory.console import Console, Table, harmless, to_json, visible
-from factory.errors import RegistryError
+from factory.errors import IndexAccessError, RegistryError
 from factory.flavor.repository import Repository
 from factory.image_tests.outcome import Report, TestOutcome
 from factory.image_tests.page import report_page
 from factory.image_tests.report import junit
+from factory.index.client import IndexClient
 from factory.process import run
 from factory.upkeep.markdown import code, plain, table
 
@@ -141,6 +143,20 @@ def test_names_in_a_layout_are_shown_and_not_obeyed(tmp_path: Path, factory: Cal
     assert "owned" in said
     assert _is_safe(said)
     assert _obeyed(said) == []
+
+
+def test_a_content_type_is_shown_and_not_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = {"Content-Type": "text/\x9b31m\x85owned"}
+    with (
+        stub_registry(lambda _: Reply(headers=said)) as stub,
+        IndexClient(f"http://{stub.host}/simple", environment={}, cache=tmp_path) as client,
+        pytest.raises(IndexAccessError) as caught,
+    ):
+        client.project("numpy")
+    Console().error(caught.value)
+    printed = capsys.readouterr().err
+    assert "owned" in printed
+    assert _is_safe(printed)
 
 
 @pytest.mark.parametrize("json_output", [False, True])

@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from factory.errors import IndexAccessError
+from factory.index.pages import parse_page
+
 # The limits are set when all is imported and the page, whose bytes are the index's, is there.
 _READ = """
 import resource, sys
@@ -69,3 +72,11 @@ def test_a_hostile_page_is_read_or_refused_in_little_memory_and_time(
         check=False,
     )
     assert (done.stdout.decode().strip(), done.stderr.decode(), done.returncode) == (said, "", 0)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["zlib", "hex", "idna", "punycode", "undefined", "unicode_escape", "\x9b", "x" * 99]
+)
+def test_an_encoding_that_no_page_has_makes_no_page(encoding: str) -> None:
+    with pytest.raises(IndexAccessError, match="no page of a package index"):
+        parse_page(b"<a href=x>" + _WHEEL, kind=_HTML, encoding=encoding, url="http://i/", name="some-lib")
