@@ -1,5 +1,6 @@
 """Where things are in a prefetched folder, as Hermeto lays it out and Konflux mounts it."""
 
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ BILL = f"{OUTPUT}/bom.json"
 ENVIRONMENT = "cachi2.env"
 # What newer Konflux mounts, and a build sources beside the other.
 _OTHER_ENVIRONMENT = "prefetch.env"
+_MAX_ENVIRONMENT_BYTES = 64_000
 # pip reads the PIP_ variables, which are all that Hermeto sets; uv reads only its own.
 _VARIABLES = {
     "PIP_FIND_LINKS": ARTIFACTS_IN_BUILD,
@@ -21,6 +23,13 @@ _VARIABLES = {
     "UV_NO_INDEX": "1",
     "UV_OFFLINE": "1",
 }
+# What Hermeto says there: a word that a shell takes as it is, with or without quotes.
+_EXPORT = re.compile(r"export (?P<name>[A-Z_]+)=(?P<quote>['\"]?)(?P<value>[\w./:=-]*)(?P=quote)", re.ASCII)
+# What it says of other languages, which no install step runs, may name places in the folder and nothing else.
+_OF_OTHER_LANGUAGES = re.compile(r"(?:GO|BUNDLE_|YARN_)[A-Z_]+")
+_HARMLESS = re.compile(
+    r"true|false|0|1|-mod=(?:vendor|readonly)|(?:file://)?/cachi2(?:/[\w-][\w.-]*)*", re.ASCII
+)
 # A build reads the files as another user, whatever the umask is here.
 FILE_MODE = 0o644
 _MAX_BILL_BYTES = 64_000_000
@@ -86,16 +95,31 @@ def earlier_bill(whole: Tree) -> bytes | None:
 
 
 def foreign_environment(whole: Tree) -> Path | None:
-    """Return a file that a build would source and no prefetch wrote; None if there is none.
+    """Return a file that a build would source, and that says what no prefetch says; None if there is none.
 
     Raises:
-        StorageError: the file system refused.
+        StorageError: it is larger than any, or the file system refused.
     """
     if whole.status(_OTHER_ENVIRONMENT) is None:
         return None
-    if _is_own_file(whole, _OTHER_ENVIRONMENT) and whole.read(_OTHER_ENVIRONMENT) == environment_file():
-        return None
+    if _is_own_file(whole, _OTHER_ENVIRONMENT):
+        content = whole.read(_OTHER_ENVIRONMENT, limit=_MAX_ENVIRONMENT_BYTES)
+        if all(_is_of_a_prefetch(line) for line in content.decode(errors="replace").split("\n")):
+            return None
     return whole.root / _OTHER_ENVIRONMENT
+
+
+def _is_of_a_prefetch(line: str) -> bool:
+    """Whether a line of an environment is what `environment_file` says, or Hermeto of other languages."""
+    if not line:
+        return True
+    export = _EXPORT.fullmatch(line)
+    if export is None:
+        return False
+    name, value = export["name"], export["value"]
+    if _OF_OTHER_LANGUAGES.fullmatch(name):
+        return _HARMLESS.fullmatch(value) is not None
+    return _VARIABLES.get(name) == value
 
 
 def environment_file() -> bytes:

