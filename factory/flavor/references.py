@@ -22,6 +22,12 @@ _REFERENCE = re.compile(
 )
 # A first component is a host only if it could be no part of a path on Docker's own registry.
 _HOST = re.compile(r".*[.:A-Z].*|localhost")
+# What engines read before a colon as a place of images, a folder of this machine for one
+# (containers-transports(5)), also where the colon would be that of a port.
+TRANSPORTS = frozenset(
+    {"containers-storage", "dir", "docker", "docker-archive", "docker-daemon", "oci", "oci-archive", "ostree"}
+    | {"sif", "tarball", "atomic"}
+)
 _NAME_CHARACTERS = 255
 _MOST_CHARACTERS = 1024
 _IMAGE_ID = re.compile(r"(?:sha256:)?[0-9a-f]{64}")
@@ -156,11 +162,14 @@ def find_reference(text: str) -> ImageReference | None:
     """Return the parts of an image reference; None if the text is not one.
 
     The grammar is that of github.com/distribution/reference. 64 hex digits are an image's ID, not its name.
+    ``dir:5000/name`` is none either: engines take it for the folder ``5000/name``.
     """
     match = _REFERENCE.fullmatch(text) if len(text) <= _MOST_CHARACTERS else None
     if match is None or _IMAGE_ID.fullmatch(text):
         return None
     domain, path = match["domain"] or "", match["path"]
+    if ":" in domain and domain.partition(":")[0] in TRANSPORTS:
+        return None
     if domain and not _HOST.fullmatch(domain):
         # Such as library/python: any host of that name would be written with a dot, a port or a capital.
         domain, path = "", f"{domain}/{path}"

@@ -15,7 +15,7 @@ from typing import Literal, NotRequired, Self, TypedDict
 
 from factory.documents import Size, parse_json
 from factory.errors import EngineError, SpecError
-from factory.flavor.references import is_image_id, parse_reference
+from factory.flavor.references import TRANSPORTS, is_image_id, parse_reference
 from factory.process import Finished, Stop, run
 
 ENGINES = ("podman", "docker")
@@ -23,11 +23,6 @@ ENGINE_VARIABLE = "FACTORY_ENGINE"
 # podman's words and docker's; in others, the answer is the same and takes longer.
 _NOT_THERE = ("image not known", "No such image")
 _NOBODY = "localhost/factory-asks-whether-podman-works:none"
-# What engines read before a colon as a kind of storage (containers-transports(5)).
-_TRANSPORTS = frozenset(
-    {"containers-storage", "dir", "docker", "docker-archive", "docker-daemon", "oci", "oci-archive", "ostree"}
-    | {"sif", "tarball", "atomic"}
-)
 # As engines name containers: a name or an ID.
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -76,7 +71,7 @@ class Operand:
         if is_image_id(name):
             return cls(name)
         found = parse_reference(name, of="the image")
-        if not found.domain and found.path in _TRANSPORTS:
+        if not found.domain and found.path in TRANSPORTS:
             raise SpecError(
                 f"{name!r} is not an image reference: {found.path}: is how engines name another place",
                 solution=f"Write localhost/{name} if that is the image's name.",

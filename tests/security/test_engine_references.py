@@ -93,6 +93,15 @@ def test_place_of_images_is_not_taken_for_the_name_of_one(name: str) -> None:
         Operand.image(name)
 
 
+@pytest.mark.parametrize("name", ["dir:5000/x", "oci:5000/x:1", f"oci:5000/x@sha256:{'0' * 64}"])
+def test_place_of_images_that_looks_like_a_host_with_a_port_is_no_reference(name: str) -> None:
+    """`podman run dir:5000/x` opens the folder 5000/x of where it is started, not a registry."""
+    with pytest.raises(SpecError, match="is not an image reference"):
+        Operand.image(name)
+    with pytest.raises(SpecError, match="base-image"):
+        parse_project(PROJECT.replace("quay.io/example/base:1", name), where="pyproject.toml")
+
+
 @pytest.mark.container
 def test_option_like_name_is_refused_by_every_command_that_takes_one(engine: None, tmp_path: Path) -> None:
     root = tmp_path / "repository"
