@@ -21,6 +21,8 @@ from factory.check.project import check_project
 from factory.check.ranges import check_ranges
 from factory.check.subject import Subject, read_subject
 from factory.check.waivers import apply_waivers
+from factory.errors import StorageError
+from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository
 from factory.konflux.settings import Settings
 
@@ -77,11 +79,7 @@ def check_flavors(
         problems += check_shared_runs(Repository(root), konflux)
     findings = (
         *(finding(problem, flavor="", folder="") for problem in problems),
-        *(
-            found
-            for flavor in chosen
-            for found in check_flavor(flavor, root=root, today=today, neighbours=neighbours, konflux=konflux)
-        ),
+        *(found for flavor in chosen for found in _readable_or_not(flavor, root, today, neighbours, konflux)),
     )
     counts = Counter(found.severity if found.waiver is None else "waived" for found in findings)
     return Report(
@@ -91,6 +89,22 @@ def check_flavors(
         waived=counts["waived"],
         findings=findings,
     )
+
+
+def _readable_or_not(
+    flavor: Flavor, root: Path, today: dt.date, neighbours: Neighbours, konflux: Settings | None
+) -> tuple[Finding, ...]:
+    """The findings of a flavor; a file that cannot be read is one, and does not hide those of others."""
+    try:
+        return check_flavor(flavor, root=root, today=today, neighbours=neighbours, konflux=konflux)
+    except StorageError as error:
+        problem = Problem(
+            code="FAC107",
+            path=PROJECT_FILE,
+            message=error.reason,
+            solution="Put a file there that can be read.",
+        )
+        return (finding(problem, flavor=flavor.name, folder=_shown(flavor.folder, root)),)
 
 
 def check_flavor(

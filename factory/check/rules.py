@@ -40,6 +40,7 @@ RULES = {
     "FAC104": _error("stray-file", "Nothing makes it and nothing keeps it current, yet builds may use it."),
     "FAC105": _error("not-renderable", "What cannot be rendered cannot be compared with its templates."),
     "FAC106": _error("symbolic-link", "A copy or a build context may hold the link and nothing behind it."),
+    "FAC107": _error("unreadable-file", "What nobody can read, no rule has looked at.", waivable=False),
     # The spec and the rest of pyproject.toml
     "FAC201": _error("unreadable-spec", "Everything in the folder is made from the spec.", waivable=False),
     "FAC202": _error("folder-name", "People choose a flavor by its name; it must be what it says."),

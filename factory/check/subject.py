@@ -125,8 +125,15 @@ def _document(text: str) -> Mapping[str, object]:
 def _own_files(folder: Path, paths: Iterable[str]) -> dict[str, bytes]:
     """The flavor's own files that are there; that one is not, or is a link, is for another rule."""
     found = ((path, folder / path) for path in paths)
-    return {path: read_regular(file) for path, file in found if file.is_file() and not file.is_symlink()}
+    return {path: _content(file) for path, file in found if file.is_file() and not file.is_symlink()}
 
 
 def _contents(folder: Path, pattern: str) -> dict[str, bytes]:
-    return {path.name: read_regular(path) for path in sorted(folder.glob(pattern)) if path.is_file()}
+    return {path.name: _content(path) for path in sorted(folder.glob(pattern)) if path.is_file()}
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_regular(path)
+    except OSError as error:
+        raise storage_error(path, error) from error

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,3 +125,16 @@ def test_a_lock_of_a_device_without_an_end_is_refused(
     done = factory("sbom", NAME)
     assert done.status == 24
     assert "not a regular file" in done.err
+
+
+def test_a_file_that_is_too_large_is_a_finding_and_hides_no_other(
+    repository: Repository, factory: Callable[..., Run]
+) -> None:
+    large = repository.flavors_folder / "large"
+    shutil.copytree(repository.flavors_folder / NAME, large)
+    # Sparse: it takes no room on the disk.
+    os.truncate(large / "Dockerfile", 100_000_000)
+    alone = json.loads(factory("check", NAME, "--json").out)["findings"]
+    found = json.loads(factory("check", "--json").out)["findings"]
+    assert [row["code"] for row in found if row["flavor"] == "large"] == ["FAC107"]
+    assert [row["code"] for row in found if row["flavor"] == NAME] == [row["code"] for row in alone]

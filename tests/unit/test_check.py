@@ -18,7 +18,7 @@ from factory.flavor.project import parse_project
 from factory.flavor.repository import Flavor
 
 # What no edit of a file's text gives.
-ELSEWHERE = {"FAC101", "FAC103", "FAC104", "FAC105", "FAC106", "FAC208", "FAC301", "FAC332"}
+ELSEWHERE = {"FAC101", "FAC103", "FAC104", "FAC105", "FAC106", "FAC107", "FAC208", "FAC301", "FAC332"}
 # What the repository's settings give: tests/unit/test_konflux_check.py.
 KONFLUX = {"FAC501", "FAC502", "FAC503", "FAC504"}
 # What two files or two flavors give: tests/unit/test_check_indexes.py.
