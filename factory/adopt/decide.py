@@ -277,7 +277,9 @@ def _platforms(sources: Sources, wanted: Wanted, choice: _Choice) -> tuple[str, 
 
 def _missing(choice: _Choice, sources: Sources) -> SpecError:
     lacking = "; ".join(f"{key} ({why})" for key, why in choice.missing.items())
-    options = " ".join(f"--{key} {_EXAMPLES[key]}" for key in choice.missing)
+    accelerator = choice.origins.get("accelerator")
+    examples = _EXAMPLES_OF_ROCM if accelerator and accelerator.value == "rocm" else _EXAMPLES
+    options = " ".join(f"--{key} {examples[key]}" for key in choice.missing)
     return SpecError(
         f"{sources.folder.root} does not say all that a spec needs: {lacking}",
         solution=f"Give what is missing: {options}",
@@ -293,3 +295,4 @@ _EXAMPLES = {
     "base-image": "REF",
     "downstream-base-image": "REF",
 }
+_EXAMPLES_OF_ROCM = _EXAMPLES | {"accelerator-version": "7.14"}

@@ -196,7 +196,7 @@ def _everywhere(path: str, instruction: Instruction) -> Iterator[Problem]:
     for match in _UNSIGNED.finditer(text):
         yield _gpgcheck(path, instruction.line_of(match[0]), f"`{match[0]}`")
     strategy = _UNSAFE_STRATEGY.search(text)
-    if strategy and not _takes_locked_bytes(instruction):
+    if strategy:
         yield Problem(
             code="FAC408",
             path=path,
@@ -205,12 +205,6 @@ def _everywhere(path: str, instruction: Instruction) -> Iterator[Problem]:
             solution="Remove it; each package has one index, and the default strategy is the safe one.",
         )
     yield from _indexes(path, instruction, text)
-
-
-def _takes_locked_bytes(instruction: Instruction) -> bool:
-    """Whether every command with such a strategy installs by hash: no index can put in another file."""
-    found = [command for command in run_commands(instruction) if _UNSAFE_STRATEGY.search(" ".join(command))]
-    return bool(found) and all({"--require-hashes", "--no-deps"} <= set(command) for command in found)
 
 
 def _indexes(path: str, instruction: Instruction, text: str) -> Iterator[Problem]:

@@ -11,9 +11,10 @@ from factory.check.sarif import as_sarif, error_as_sarif
 from factory.console import Commands, Failure, visible
 from factory.konflux.test_output import failure_line
 
-# The flavor, the file, the code, and whether it is waived.
-Cause = tuple[str, str, str, bool]
+# The flavor, the file, the code, what to do, and whether it is waived.
+Cause = tuple[str, str, str, str, bool]
 _SHOWN = 3
+_LISTED_LINES = 10
 
 
 def as_text(report: Report) -> str:
@@ -51,41 +52,54 @@ def error_form(form: str, flavors: Sequence[str]) -> Callable[[Failure], str] | 
 
 
 def _grouped(
-    findings: Sequence[Finding], show: Callable[[Finding], str], more: Callable[[Finding, int], str]
+    findings: Sequence[Finding],
+    show: Callable[[Finding], str],
+    more: Callable[[Finding, str], str],
 ) -> Iterator[str]:
     """Each finding as text, of those of one cause the first few and how many more there are.
 
-    One cause is one rule that one file of a flavor breaks in many places. ``--json`` and SARIF have them all.
+    One cause is one rule that one file of a flavor breaks in many places, with one thing to do about all of
+    them. ``--json`` and SARIF have them all.
     """
-    counts = Counter(map(_cause, findings))
+    causes: dict[Cause, list[Finding]] = {}
+    for item in findings:
+        causes.setdefault(_cause(item), []).append(item)
     shown: Counter[Cause] = Counter()
     for item in findings:
-        cause = _cause(item)
-        shown[cause] += 1
+        same = causes[_cause(item)]
+        shown[_cause(item)] += 1
         # One more than is shown takes no more room than to say that there is one.
-        if counts[cause] <= _SHOWN + 1 or shown[cause] <= _SHOWN:
+        if len(same) <= _SHOWN + 1 or shown[_cause(item)] <= _SHOWN:
             yield show(item)
-        elif shown[cause] == _SHOWN + 1:
-            yield more(item, counts[cause] - _SHOWN)
+        elif shown[_cause(item)] == _SHOWN + 1:
+            yield more(item, _not_shown(same[_SHOWN:]))
 
 
 def _cause(item: Finding) -> Cause:
-    return item.flavor, item.path, item.code, item.waiver is not None
+    return item.flavor, item.path, item.code, item.solution, item.waiver is not None
 
 
-def _more(item: Finding, count: int) -> str:
+def _not_shown(items: Sequence[Finding]) -> str:
+    numbers = sorted({item.line for item in items if item.line is not None})
+    if len(numbers) > _LISTED_LINES:
+        lines = f" (lines {numbers[0]} to {numbers[-1]})"
+    elif len(numbers) > 1:
+        lines = f" (lines {', '.join(map(str, numbers))})"
+    else:
+        lines = f" (line {numbers[0]})" if numbers else ""
+    return f"and {len(items)} more of the same in this file{lines}; `factory check --json` lists each"
+
+
+def _more(item: Finding, not_shown: str) -> str:
     severity = item.severity if item.waiver is None else "waived"
-    return (
-        f"  {severity} {item.code} {item.rule}  {visible(item.path, one_line=True)}\n"
-        f"    and {count} more of the same in this file; `factory check --json` lists each"
-    )
+    place = visible(item.path, one_line=True)
+    return f"  {severity} {item.code} {item.rule}  {place}\n    {not_shown}"
 
 
-def _more_annotations(item: Finding, count: int) -> str:
+def _more_annotations(item: Finding, not_shown: str) -> str:
     kind = item.severity if item.waiver is None else "notice"
     title = _property(f"{item.code} {item.rule}")
-    said = f"and {count} more of the same in this file; `factory check --json` lists each"
-    return f"::{kind} file={_property(item.path)},title={title}::{_data(said)}"
+    return f"::{kind} file={_property(item.path)},title={title}::{_data(not_shown)}"
 
 
 def _entry(item: Finding) -> str:

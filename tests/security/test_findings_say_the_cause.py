@@ -88,6 +88,30 @@ def test_four_findings_of_one_cause_are_all_shown(tmp_path: Path) -> None:
     assert "more of the same" not in text
 
 
+def test_findings_that_differ_in_what_to_do_are_all_shown(tmp_path: Path) -> None:
+    floors = "".join(f'    "package-{number}>=1",\n' for number in range(9))
+    project = PROJECT.replace("dependencies = [\n", f"dependencies = [\n{floors}", 1)
+    flavor = make_flavor(make_repository(tmp_path), project=project)
+    report = _report(flavor)
+    for text in (as_text(report), as_github(report)):
+        assert [f"package-{number}>=1 has no upper bound" in text for number in range(9)] == [True] * 9
+
+
+def test_what_is_not_shown_says_its_lines(tmp_path: Path) -> None:
+    flavor = make_flavor(make_repository(tmp_path))
+    path = flavor.folder / LOCK_FILE
+    before = path.read_text()
+    line = len(before.splitlines()) + 1
+    path.write_text(before + "a==1\nb==1\nc==1\nd==1\ne==1\n")
+    text = as_text(_report(flavor))
+    assert f"and 2 more of the same in this file (lines {line + 3}, {line + 4});" in text
+    _without_hashes(flavor)
+    report = _report(flavor)
+    last = len(path.read_text().splitlines())
+    assert f"and 296 more of the same in this file (lines {line + 3} to {last});" in as_text(report)
+    assert f"(lines {line + 3} to {last});" in as_github(report).replace("%2C", ",")
+
+
 def _added_to(lock: Path, *, name: str | None = None) -> None:
     """Add a hash to the first pin, and a comment with the name of a file if one is given."""
     text = lock.read_text()

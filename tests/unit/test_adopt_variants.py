@@ -73,6 +73,16 @@ def test_an_option_chooses(repository: Repository, tmp_path: Path, wanted: Wante
     assert _downstream(_adopt(repository, hand_made(tmp_path, MINIMAL | SUFFIXED), wanted))[0] == image
 
 
+@pytest.mark.parametrize(("accelerator", "version"), [("cuda", "13.0"), ("rocm", "7.14")])
+def test_the_version_that_is_asked_for_is_one_of_the_accelerator(
+    repository: Repository, tmp_path: Path, accelerator: str, version: str
+) -> None:
+    folder = hand_made(tmp_path, PINS | {"Dockerfile": f"FROM {CPU}\n"})
+    with pytest.raises(SpecError) as caught:
+        _adopt(repository, folder, Wanted(accelerator=accelerator))
+    assert f"--accelerator-version {version}" in caught.value.solution
+
+
 @pytest.mark.parametrize(
     ("files", "reason", "solution"),
     [

@@ -245,15 +245,14 @@ def test_the_range_that_is_shown_begins_where_the_dependency_does(
 
 
 @pytest.mark.parametrize(
-    ("run", "codes"),
+    "run",
     [
-        ("uv pip install --index-strategy unsafe-best-match --no-deps --require-hashes -r a.txt", []),
-        ("uv pip install --index-strategy unsafe-best-match --no-deps -r a.txt", ["FAC408"]),
-        ("uv pip install --index-strategy unsafe-best-match --require-hashes -r a.txt", ["FAC408"]),
-        ("UV_INDEX_STRATEGY=unsafe-best-match make", ["FAC408"]),
+        "uv pip install --index-strategy unsafe-best-match -r a.txt",
+        "uv pip install --index-strategy unsafe-best-match --no-deps --require-hashes -r a.txt",
+        "UV_INDEX_STRATEGY=unsafe-best-match make",
     ],
 )
-def test_an_unsafe_strategy_is_none_where_every_byte_is_locked(run: str, codes: list[str]) -> None:
+def test_an_unsafe_strategy_is_found_however_the_packages_are_locked(run: str) -> None:
     (instruction,) = read_instructions([f"RUN {run}"])
     found = [each.code for each in check_instruction("Dockerfile", instruction, in_block=False)]
-    assert [code for code in found if code == "FAC408"] == codes
+    assert found.count("FAC408") == 1
