@@ -23,8 +23,11 @@ from markdown_it import MarkdownIt
 from support.clean_flavor import NAME, PROJECT, make_flavor, make_repository
 from support.stub_registry import Reply, stub_registry
 
+from factory.check import check
+from factory.check.finding import Problem, finding
+from factory.check.sarif import as_sarif, error_as_sarif
 from factory.cli.main import main
-from factory.console import Console, Table, harmless, to_json, visible
+from factory.console import Console, Failure, Table, harmless, to_json, visible
 from factory.errors import IndexAccessError, RegistryError
 from factory.flavor.repository import Repository
 from factory.image_tests.outcome import Report, TestOutcome
@@ -341,6 +344,18 @@ def test_a_cell_of_a_markdown_table_is_text(attack: str, cell: Callable[[str], s
     rows = [["".join(each.itertext()) for each in row] for row in tree.iter("tr")]
     assert [len(row) for row in rows] == [2, 2, 2]
     assert rows[1][1] == "end"
+
+
+def test_a_message_of_sarif_has_no_link_that_somebody_else_wrote() -> None:
+    """Code scanning shows ``[text](address)`` of a message as a link (SARIF 2.1.0, 3.11.6)."""
+    link = "[the owners' page](https://evil.example/login)"
+    failure = Failure(kind="LockFileError", reason=f"line 3 is {link}", solution=link, exit_code=4)
+    problem = Problem(code="FAC301", path="requirements.txt", line=3, message=link, solution="Lock it.")
+    findings = (finding(problem, flavor="f", folder="flavors/f"),)
+    report = check.Report(flavors=("f",), errors=1, warnings=0, waived=0, findings=findings)
+    for document in (error_as_sarif(failure), as_sarif(report)):
+        assert "evil.example/login" in document
+        assert not re.search(r"\[[^\]]*\]\(", document)
 
 
 @pytest.mark.parametrize("call", ["@team", "fixes #12", "closes GH-12"])
