@@ -23,9 +23,14 @@ _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HELPER_SECONDS = 60.0
 # Amazon gives a login for registries of its own; to another host it would be a gift.
 _AMAZON = re.compile(
-    r"[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)"
+    r"[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\."
+    r"(?:amazonaws\.(?:com(?:\.cn)?|eu)|on\.(?:aws|amazonwebservices\.(?:com\.cn|eu)))"
 )
-_AMAZON_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws")
+# Of the partitions that the public may use, China's and Europe's own with them (botocore's partitions.json).
+_AMAZON_DOMAINS = (
+    *(".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"),
+    *(".api.aws", ".api.amazonwebservices.com.cn", ".api.amazonwebservices.eu"),
+)
 _GOOGLE = re.compile(r"(?:[a-z0-9-]+-docker\.pkg\.dev|(?:[a-z]+\.)?gcr\.io)")
 # The user whose password is an access token of Google's.
 _TOKEN_USER = "oauth2accesstoken"  # noqa: S105 - a user name

@@ -25,7 +25,7 @@ from factory.index.patience import Patience
 from factory.index.spool import Spool
 from factory.registry.authorization import check_realm
 from factory.registry.client import RegistryClient, open_registry
-from factory.registry.credentials import login_of_amazon
+from factory.registry.credentials import amazon_client, login_of_amazon
 from factory.registry.declared import Registry
 from factory.registry.drivers.google_api import ENDPOINT_VARIABLE, open_google
 from factory.sbom.attach import Access, attach, read_reference
@@ -571,6 +571,26 @@ def test_credentials_of_amazon_go_to_amazon_alone(monkeypatch: pytest.MonkeyPatc
     registry = Registry(name="x", url=f"{host}/x", kind="persistent", driver="ecr")
     with pytest.raises(RegistryError, match="no request with AWS's credentials is sent"):
         login_of_amazon(registry, os.environ)
+
+
+@pytest.mark.parametrize("dual_stack", ["false", "true"])
+@pytest.mark.parametrize(
+    ("region", "place"),
+    [
+        ("eu-west-1", "dkr.ecr.eu-west-1.amazonaws.com"),
+        ("eu-west-1", "dkr-ecr.eu-west-1.on.aws"),
+        ("cn-north-1", "dkr.ecr.cn-north-1.amazonaws.com.cn"),
+        ("cn-north-1", "dkr-ecr.cn-north-1.on.amazonwebservices.com.cn"),
+        ("eusc-de-east-1", "dkr.ecr.eusc-de-east-1.amazonaws.eu"),
+        ("us-gov-west-1", "dkr.ecr.us-gov-west-1.amazonaws.com"),
+    ],
+)
+def test_no_endpoint_of_botocores_own_is_taken_for_a_strangers(
+    monkeypatch: pytest.MonkeyPatch, region: str, place: str, dual_stack: str
+) -> None:
+    monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", dual_stack)
+    registry = Registry(name="x", url=f"123456789012.{place}/x", kind="persistent", driver="ecr")
+    assert amazon_client(registry, os.environ).meta.region_name == region
 
 
 @pytest.mark.parametrize(
