@@ -100,9 +100,13 @@ class EngineError(FactoryError):
 
 
 class ProgramError(FactoryError):
-    """Another program is missing, failed, or took too long."""
+    """Another program is missing, failed, took too long, or printed too much (``printed_too_much``)."""
 
     exit_code = 22
+
+    def __init__(self, reason: str, *, solution: str, printed_too_much: bool = False) -> None:
+        super().__init__(reason, solution=solution)
+        self.printed_too_much = printed_too_much
 
 
 class BusyError(FactoryError):

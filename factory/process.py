@@ -1,9 +1,12 @@
 """The only place that starts another program."""
 
 import os
+import select
+import selectors
 import shlex
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
@@ -16,6 +19,10 @@ from factory.errors import ProgramError
 # How long a program that was asked to end may take for it, before it is killed.
 _GRACE_SECONDS = 3.0
 _MOST_CHARACTERS = 1 << 16
+_PIPE_BYTES = 1 << 16
+# Both outputs of a program whose words are kept: more than any list, report or log has. What is run in an
+# image may print without an end.
+_MOST_OUTPUT_BYTES = 1 << 27
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +40,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._running: set[subprocess.Popen[str]] = set()
+        self._running: set[subprocess.Popen[bytes]] = set()
         self._calls: dict[object, Callable[[], None]] = {}
         self._stopped = threading.Event()
 
@@ -92,14 +99,14 @@ class Stop:
         if self.stopped:
             raise ProgramError("the run was interrupted", solution="Run it again.")
 
-    def add(self, process: "subprocess.Popen[str]") -> None:
+    def add(self, process: "subprocess.Popen[bytes]") -> None:
         """Take charge of a program, which is ended at once where the work was stopped already."""
         with self._guard:
             self._running.add(process)
             if self.stopped:
                 process.terminate()
 
-    def remove(self, process: "subprocess.Popen[str]") -> None:
+    def remove(self, process: "subprocess.Popen[bytes]") -> None:
         """A program has ended."""
         with self._guard:
             self._running.discard(process)
@@ -136,7 +143,8 @@ def run(
         timeout: seconds after which the program is ended.
 
     Raises:
-        ProgramError: the program is not there, failed, ran past the timeout, or was stopped (`Stop`).
+        ProgramError: the program is not there, failed, ran past the timeout, printed more than is kept, or
+            was stopped (`Stop`).
     """
     words = tuple(os.fspath(argument) for argument in arguments)
     stop = governor()
@@ -147,20 +155,89 @@ def run(
         _in_charge(stop, process),
     ):
         try:
-            stdout, stderr = process.communicate(given, timeout=timeout)
+            stdout, stderr = _communicated(process, given, timeout)
         except subprocess.TimeoutExpired as error:
             raise ProgramError(
                 f"{words[0]} did not end within {timeout:.0f} seconds and was stopped",
                 solution="Run it again; if it hangs again, look at what it waits for.",
             ) from error
+        except _OutputError as error:
+            raise ProgramError(
+                f"{words[0]} printed more than {_MOST_OUTPUT_BYTES:,} bytes and was stopped",
+                solution="Run it by hand to see what it prints.",
+                printed_too_much=True,
+            ) from error
     stop.check()
-    finished = Finished(arguments=words, status=process.returncode, stdout=stdout or "", stderr=stderr or "")
+    finished = Finished(arguments=words, status=process.returncode, stdout=stdout, stderr=stderr)
     if finished.status != 0 and not accept_failure:
         raise ProgramError(
             f"{Path(words[0]).name} ended with status {finished.status}{_last_words(finished)}",
             solution=f"Run it by hand to see more: {shlex.join(words)}",
         )
     return finished
+
+
+class _OutputError(Exception):
+    """A program prints more than is kept."""
+
+
+def _communicated(
+    process: "subprocess.Popen[bytes]", given: str | None, timeout: float | None
+) -> tuple[str, str]:
+    """Give a program what it reads, and return what it prints, as `Popen.communicate` does without a bound.
+
+    Raises:
+        subprocess.TimeoutExpired: it, or what it left behind with its outputs, has not ended.
+        _OutputError: it prints more than is kept.
+    """
+    until = None if timeout is None else time.monotonic() + timeout
+    left = memoryview((given or "").encode())
+    reading = None if process.stdin is None else process.stdin.fileno()
+    stdout, stderr = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        for pipe, output in ((process.stdout, stdout), (process.stderr, stderr)):
+            if pipe is not None:
+                selector.register(pipe.fileno(), selectors.EVENT_READ, output)
+        if reading is not None:
+            selector.register(reading, selectors.EVENT_WRITE)
+        while selector.get_map():
+            for key, _ in selector.select(_left(process, until)):
+                if key.fd == reading:
+                    block = left = left[_written(key.fd, left) :]
+                else:
+                    block = memoryview(os.read(key.fd, _PIPE_BYTES))
+                    key.data.extend(block)
+                if not block:
+                    selector.unregister(key.fd)
+                if not block and key.fd == reading and process.stdin is not None:
+                    process.stdin.close()
+            if len(stdout) + len(stderr) > _MOST_OUTPUT_BYTES:
+                raise _OutputError
+    process.wait(_left(process, until))
+    return _text(stdout), _text(stderr)
+
+
+def _left(process: "subprocess.Popen[bytes]", until: float | None) -> float | None:
+    if until is None:
+        return None
+    left = until - time.monotonic()
+    if left <= 0:
+        raise subprocess.TimeoutExpired(process.args, 0)
+    return left
+
+
+def _written(descriptor: int, content: memoryview) -> int:
+    """Write a part of what a program reads; all of it counts as written where it reads no more."""
+    try:
+        # As much as a pipe that can be written to takes without waiting.
+        return os.write(descriptor, content[: select.PIPE_BUF])
+    except BrokenPipeError:
+        return len(content)
+
+
+def _text(output: bytearray) -> str:
+    text = output.decode("utf-8", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @contextmanager
@@ -194,7 +271,7 @@ def _started(
     *,
     output: int,
     reads: bool,
-) -> "subprocess.Popen[str]":
+) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
             words,
@@ -203,9 +280,7 @@ def _started(
             stdin=subprocess.PIPE if reads else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.PIPE if output == subprocess.PIPE else subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
+            bufsize=0,
         )
     except FileNotFoundError as error:
         raise ProgramError(
@@ -221,7 +296,7 @@ def _started(
 
 
 @contextmanager
-def _in_charge(stop: Stop, process: "subprocess.Popen[str]") -> Iterator[None]:
+def _in_charge(stop: Stop, process: "subprocess.Popen[bytes]") -> Iterator[None]:
     """End the program where the block is left before it has ended: by a timeout, by an interruption."""
     stop.add(process)
     try:

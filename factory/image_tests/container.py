@@ -240,11 +240,16 @@ class Containers:
                 given=given,
                 timeout=seconds,
             )
-        except ProgramError:
-            if time.monotonic() - start < seconds:
+        except ProgramError as error:
+            if time.monotonic() - start < seconds and not error.printed_too_much:
                 raise
             if name is not None:
                 self.remove(name)
+            if error.printed_too_much:
+                raise ImageTestError(
+                    "it printed more than is kept and was stopped",
+                    solution="Look at what it prints; run it by hand in the image to see it.",
+                ) from None
             raise ImageTestError(
                 f"it did not end within {seconds:.0f} seconds and was stopped",
                 solution="Look at what it waits for; run it by hand in the image to see more.",

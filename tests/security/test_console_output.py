@@ -217,6 +217,28 @@ def test_a_line_without_an_end_does_not_fill_the_memory(capfd: pytest.CaptureFix
     assert capfd.readouterr().err == "x" * 1_000_000
 
 
+@pytest.mark.parametrize("output", ["1", "2"])
+def test_a_program_that_prints_without_an_end_is_stopped_before_the_memory_is_full(output: str) -> None:
+    """Such as what is run in an image under test: it had made 4 GB of memory in four seconds."""
+    told = subprocess.run(
+        (sys.executable, "-c", _ENDLESS, output), capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    reason, megabytes = told.split("|")
+    assert "sh printed more than" in reason
+    assert int(megabytes) < 400
+
+
+_ENDLESS = """
+import resource, sys
+from factory.errors import ProgramError
+from factory.process import run
+try:
+    run(["sh", "-c", "yes 0123456789012345678901234567890123456789 >&" + sys.argv[1]], timeout=30)
+except ProgramError as error:
+    print(error.reason, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, sep="|")
+"""
+
+
 def test_what_a_program_leaves_behind_is_not_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
     run(["sh", "-c", "echo started; sleep 30 & exit 0"], stream=True)
     assert capfd.readouterr().err == "started\n"

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.container
 
 AGENT = "localhost/entry-point-agent:1"
 SUBMITTER = "localhost/entry-point-submitter:1"
+ENDLESS = "localhost/entry-point-endless:1"
 CONFIGURATION = ("Entrypoint", "Cmd", "User", "WorkingDir")
 
 
@@ -88,3 +89,28 @@ def test_no_test_of_a_launcher_starts_its_entry_point(submitter: str, tmp_path: 
     # Wherever its reports went, the image was tested.
     (standing,) = json.loads(factory("--root", tmp_path, "--json", "status", "--offline"))["images"]
     assert standing["tested"]["level"] == "standard"
+
+
+@pytest.fixture
+def endless(base_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An image whose Python prints without an end."""
+    program = r"#!/bin/sh\nwhile :; do printf %4096s; done\n"
+    text = (
+        f"FROM {base_image}\nUSER 0\n"
+        f"RUN printf '{program.replace('%', '%%')}' > /python3 && chmod 0755 /python3 && "
+        'for place in $(type -ap python3); do ln -sf /python3 "$place"; done\nUSER 1001\n'
+    )
+    _build(ENDLESS, text, tmp_path_factory.mktemp("endless"))
+    yield ENDLESS
+    podman("image", "rm", "--force", ENDLESS)
+
+
+def test_what_an_image_prints_without_an_end_fails_its_test_and_leaves_no_container(
+    endless: str, tmp_path: Path
+) -> None:
+    told = factory(
+        "--json", "test", endless, "--only", "dependencies", "--report", tmp_path / "report", status=None
+    )
+    (outcome,) = json.loads(told)["outcomes"]
+    assert "printed more than is kept" in outcome["reason"]
+    assert not podman("ps", "--all", "--quiet", "--filter", f"ancestor={endless}").strip()

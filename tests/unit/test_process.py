@@ -52,6 +52,21 @@ def test_a_program_that_runs_past_the_timeout_is_ended() -> None:
         run((sys.executable, "-c", "import time; time.sleep(60)"), timeout=0.2)
 
 
+def test_what_a_program_reads_and_prints_may_be_larger_than_a_pipe() -> None:
+    given = "line\r\n\N{SNOWMAN}" * 100_000
+    finished = run(("cat",), given=given)
+    assert finished.stdout == given.replace("\r\n", "\n")
+    assert run(("true",), given=given).status == 0
+    # Both outputs are there before the program looks at what it reads, which is nothing.
+    program = "echo out; echo err >&2; cat; echo end"
+    assert run(("sh", "-c", program), given="").stdout == "out\nend\n"
+
+
+def test_a_program_that_reads_past_the_timeout_is_ended() -> None:
+    with pytest.raises(ProgramError, match="did not end within 0 seconds"):
+        run((sys.executable, "-c", "import time; time.sleep(60)"), given="x" * 1_000_000, timeout=0.2)
+
+
 def test_stop_ends_the_programs_of_another_thread_and_lets_it_start_no_more(tmp_path: Path) -> None:
     stop = Stop()
     first, second = tmp_path / "first", tmp_path / "second"
