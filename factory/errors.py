@@ -4,6 +4,7 @@ Exit codes 0 and 1 are results (done; findings), 2 is click's for wrong usage, a
 here has its own from 10 on, so that a script can tell them apart.
 """
 
+from pathlib import Path
 from typing import ClassVar
 
 from factory.masking import masked
@@ -116,9 +117,13 @@ class BusyError(FactoryError):
 
 
 class StorageError(FactoryError):
-    """The file system refused: full, read-only, or without permission."""
+    """The file system refused: full, read-only, or without permission. ``path``: what it refused, if known."""
 
     exit_code = 24
+
+    def __init__(self, reason: str, *, solution: str, path: Path | None = None) -> None:
+        super().__init__(reason, solution=solution)
+        self.path = path
 
 
 class DriftError(FactoryError):

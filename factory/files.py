@@ -341,6 +341,7 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     return StorageError(
         f"{path}: {error.strerror or error}",
         solution="Look at the permissions and the file system; nothing was left half-written.",
+        path=path,
     )
 
 

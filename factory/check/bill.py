@@ -1,5 +1,6 @@
 """The rule about the bill of materials: it says what the lock says, word for word as it was written."""
 
+import os
 from collections.abc import Iterator
 
 from factory.check.finding import Problem
@@ -10,7 +11,7 @@ from factory.render.drift import SBOM_FILE
 
 def check_bill(subject: Subject) -> Iterator[Problem]:
     """FAC336, where a flavor has a bill. A lock that cannot be read has findings of its own."""
-    if subject.project is None or not (subject.flavor.folder / SBOM_FILE).is_file():
+    if subject.project is None or not os.path.lexists(subject.flavor.folder / SBOM_FILE):
         return
     # Imported where there is one: most flavors are looked at without.
     from factory.sbom.committed import read_committed  # noqa: PLC0415

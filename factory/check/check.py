@@ -100,7 +100,7 @@ def _readable_or_not(
     except StorageError as error:
         problem = Problem(
             code="FAC107",
-            path=PROJECT_FILE,
+            path=_inside(error.path, flavor.folder) or PROJECT_FILE,
             message=error.reason,
             solution="Put a file there that can be read.",
         )
@@ -128,6 +128,12 @@ def check_flavor(
         for problem, waiver in apply_waivers(subject, problems, today=today)
     ]
     return tuple(sorted(found, key=lambda item: (item.path, item.line or 0, item.code)))
+
+
+def _inside(path: Path | None, folder: Path) -> str | None:
+    if path is None or not path.is_relative_to(folder):
+        return None
+    return path.relative_to(folder).as_posix()
 
 
 def _shown(folder: Path, root: Path) -> str:

@@ -1,5 +1,6 @@
 """The downstream build context: a flavor's folder as the product build gets it."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def _files(flavor: Flavor, rendered: tuple[RenderedFile, ...]) -> dict[str, tupl
     files[MIDSTREAM_DOCKERFILE] = (downstream_dockerfile(flavor), False)
     for name in (PROJECT_FILE, *lock_file_names(flavor.project.spec)):
         files[name] = (read_regular(flavor.folder / name), False)
-    if (flavor.folder / SBOM_FILE).is_file():
+    if os.path.lexists(flavor.folder / SBOM_FILE):
         files[SBOM_FILE] = (read_regular(flavor.folder / SBOM_FILE), False)
     own = (name for name in flavor.project.spec.hooks.files if not _is_midstream(name))
     return files | {file.path: (file.content, file.executable) for file in read_own_files(flavor.folder, own)}

@@ -1,5 +1,6 @@
 """The bill of materials of a flavor, kept current together with a new lock."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class BillKeeper:
         Raises:
             SbomError, IndexAccessError, IndexContentError, RedirectError, StorageError: it cannot be made.
         """
-        if not (flavor.folder / SBOM_FILE).is_file():
+        if not os.path.lexists(flavor.folder / SBOM_FILE):
             return ()
         # Imported where there is one: its library is slow to start.
         from factory.sbom.collect import Sources  # noqa: PLC0415

@@ -11,7 +11,11 @@ import pytest
 from support.clean_flavor import NAME, make_flavor, make_repository
 
 from factory.cli.main import main
-from factory.flavor.repository import Repository
+from factory.errors import StorageError
+from factory.flavor.repository import Flavor, Repository
+from factory.lock.lockset import require_lock_set
+from factory.render.drift import SBOM_FILE
+from factory.sbom.kept import BillKeeper
 
 BROKEN = "broken"
 
@@ -136,5 +140,20 @@ def test_a_file_that_is_too_large_is_a_finding_and_hides_no_other(
     os.truncate(large / "Dockerfile", 100_000_000)
     alone = json.loads(factory("check", NAME, "--json").out)["findings"]
     found = json.loads(factory("check", "--json").out)["findings"]
-    assert [row["code"] for row in found if row["flavor"] == "large"] == ["FAC107"]
+    assert [(row["code"], Path(row["path"]).name) for row in found if row["flavor"] == "large"] == [
+        ("FAC107", "Dockerfile")
+    ]
     assert [row["code"] for row in found if row["flavor"] == NAME] == [row["code"] for row in alone]
+
+
+@pytest.mark.parametrize("write", [*NO_FILES.values(), Path.mkdir], ids=[*NO_FILES, "a folder"])
+def test_a_bill_that_is_no_file_is_not_taken_for_none(
+    repository: Repository, factory: Callable[..., Run], tmp_path: Path, write: Callable[[Path], object]
+) -> None:
+    flavor = Flavor(repository.flavors_folder / NAME)
+    write(flavor.folder / SBOM_FILE)
+    found = json.loads(factory("check", "--json").out)["findings"]
+    assert ("FAC107", SBOM_FILE) in [(row["code"], Path(row["path"]).name) for row in found]
+    assert factory("strip", NAME, "--output", str(tmp_path / "context")).status == 24
+    with pytest.raises(StorageError):
+        BillKeeper()(flavor, flavor.project, require_lock_set(flavor.folder, flavor.project.spec))
