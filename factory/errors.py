@@ -117,7 +117,7 @@ class BusyError(FactoryError):
 
 
 class StorageError(FactoryError):
-    """The file system refused: full, read-only, or without permission. ``path``: what it refused, if known."""
+    """The file system refused ``path``, if that is given: full, read-only, or without permission."""
 
     exit_code = 24
 

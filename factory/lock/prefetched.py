@@ -6,6 +6,7 @@ later is not looked at. What a file is, its bytes say: the file that is read is 
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from factory.errors import NotFoundError, PrefetchError
-from factory.files import make_output_folder, storage_error
+from factory.files import IGNORE_FILE, make_output_folder, storage_error
 from factory.tree import Tree
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def make_prefetched(folder: Path) -> Iterator[PrefetchedFolder]:
     """
     is_new = not folder.is_dir()
     make_output_folder(folder)
+    if not os.path.lexists(folder / IGNORE_FILE) and not os.path.lexists(folder / OUTPUT):
+        # A folder that holds something else as well is shown to git, the artifacts in it are not.
+        make_output_folder(folder / OUTPUT)
     try:
         if is_new:
             folder.chmod(_FOLDER_MODE)

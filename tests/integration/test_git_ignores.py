@@ -99,6 +99,14 @@ def test_folder_of_a_users_own_gets_no_ignore_file(
     assert "own/notes.txt" in _git(root, "status", "--porcelain", "--untracked-files=all")
 
 
+def test_artifacts_in_a_folder_of_a_users_own_are_not_added(site: Site, root: Path) -> None:
+    _prefetch(site.flavor, root)
+    _prefetch(site.flavor, root)
+    assert (root / "output/deps/pip" / site.wheels[0].name).is_file()
+    _git(root, "add", "--all")
+    assert "output/" not in _git(root, "status", "--porcelain")
+
+
 @pytest.mark.parametrize("write", [_strip, _strip_file])
 def test_context_stripped_into_another_repository_can_be_committed_there(
     site: Site, tmp_path: Path, write: Callable[[Flavor, Path], None]
