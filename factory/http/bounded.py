@@ -26,6 +26,8 @@ _MAX_DIGITS = 18
 _MAX_PAGES = 10_000
 _MAX_ITEMS = 1_000_000
 _ASKED = "gzip"
+# Some object stores keep the word of how a file was uploaded; what they send is not encoded.
+_PLAIN = frozenset({"", "identity", "aws-chunked"})
 
 
 def accepted(headers: Mapping[str, str]) -> dict[str, str]:
@@ -196,7 +198,7 @@ def _unpacked(
     response: httpx.Response, name: str, max_bytes: int, error: type[FactoryError]
 ) -> Iterator[bytes]:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding in {"", "identity"}:
+    if encoding in _PLAIN:
         yield from response.iter_raw()
         return
     if encoding not in {"gzip", "x-gzip"} or _ASKED not in response.request.headers.get(

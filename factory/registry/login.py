@@ -19,8 +19,9 @@ from factory.index.home import home_folder
 
 # A helper's name and a registry; what it knows of it.
 Helper = Callable[[str, str], "Login | None"]
-# What docker calls its public registry in its own file.
-_DOCKER_KEY, _DOCKER_HOST = "index.docker.io/v1", "docker.io"
+# What docker calls its public registry in its own file, and for its helpers.
+_DOCKER_HOST, _DOCKER_KEY = "docker.io", "https://index.docker.io/v1/"
+_DOCKER_NAMES = frozenset({"index.docker.io", "registry-1.docker.io", _DOCKER_HOST})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class _Entry(TypedDict):
 
 
 class _AuthFile(TypedDict):
-    auths: NotRequired[dict[str, _Entry] | None]
+    auths: NotRequired[dict[str, _Entry | None] | None]
     credHelpers: NotRequired[dict[str, str] | None]
     credsStore: NotRequired[str | None]
 
@@ -96,13 +97,13 @@ def _in_file(document: _AuthFile, repository: str, helper: Helper | None) -> Log
     logins = document.get("auths") or {}
     for key in _keys(repository, logins):
         # A login that a helper program keeps has an entry, and nothing in it.
-        if encoded := logins[key].get("auth"):
+        if encoded := (logins[key] or {}).get("auth"):
             return Login.decoded(encoded)
     store = document.get("credsStore")
     if helper is None or not store:
         return None
     host = repository.partition("/")[0]
-    return helper(store, f"https://{_DOCKER_KEY}/" if host == _DOCKER_HOST else host)
+    return helper(store, _DOCKER_KEY if host == _DOCKER_HOST else host)
 
 
 def _files(environment: Mapping[str, str]) -> Iterator[Path]:
@@ -125,7 +126,14 @@ def _files(environment: Mapping[str, str]) -> Iterator[Path]:
 
 def _keys(repository: str, logins: Mapping[str, object]) -> list[str]:
     """The entries that are for a repository, the longest first."""
-    plain = {key: key.removeprefix("https://").removeprefix("http://").rstrip("/") for key in logins}
-    named = {key: _DOCKER_HOST if name == _DOCKER_KEY else name for key, name in plain.items()}
+    named = {key: _place_of(key) for key in logins}
     fitting = [key for key, name in named.items() if f"{repository}/".startswith(f"{name}/")]
     return sorted(fitting, key=lambda key: len(named[key]), reverse=True)
+
+
+def _place_of(key: str) -> str:
+    """What a login is for; of an address, such as ``https://quay.io/v1/`` of old tools, the host alone."""
+    scheme, separator, rest = key.partition("://")
+    place = rest.partition("/")[0] if separator and scheme in {"http", "https"} else key.rstrip("/")
+    host, slash, path = place.partition("/")
+    return f"{_DOCKER_HOST if host in _DOCKER_NAMES else host}{slash}{path}"

@@ -28,6 +28,7 @@ from factory.registry.client import RegistryClient, open_registry
 from factory.registry.credentials import amazon_client, login_of_amazon
 from factory.registry.declared import Registry
 from factory.registry.drivers.google_api import ENDPOINT_VARIABLE, open_google
+from factory.registry.login import login_for
 from factory.sbom.attach import Access, attach, read_reference
 
 pytestmark = pytest.mark.integration
@@ -571,6 +572,30 @@ def test_credentials_of_amazon_go_to_amazon_alone(monkeypatch: pytest.MonkeyPatc
     registry = Registry(name="x", url=f"{host}/x", kind="persistent", driver="ecr")
     with pytest.raises(RegistryError, match="no request with AWS's credentials is sent"):
         login_of_amazon(registry, os.environ)
+
+
+@pytest.mark.parametrize(
+    ("key", "repository", "found"),
+    [
+        ("https://quay.io/v1/", "quay.io/team/x", True),
+        ("http://quay.io/v2", "quay.io/team/x", True),
+        ("https://index.docker.io/v1/", "docker.io/library/x", True),
+        ("index.docker.io", "docker.io/library/x", True),
+        ("docker.io/library", "docker.io/library/x", True),
+        ("docker.io/other", "docker.io/library/x", False),
+        ("https://quay.io.evil.example/v1/", "quay.io/team/x", False),
+        ("https://quay.io/v1/", "quay.io.evil.example/x", False),
+        ("https://evil.example/quay.io", "quay.io/team/x", False),
+        ("quay.io/v1", "quay.io/team/x", False),
+    ],
+)
+def test_a_key_that_is_an_address_is_for_its_host_alone(
+    tmp_path: Path, key: str, repository: str, *, found: bool
+) -> None:
+    """As podman and skopeo read docker's file; an entry beside it that is null hides no other."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"auths": {"a": None, key: {"auth": _BASIC.removeprefix("Basic ")}}}))
+    assert (login_for(repository, {"REGISTRY_AUTH_FILE": str(path)}) is not None) == found
 
 
 @pytest.mark.parametrize("dual_stack", ["false", "true"])

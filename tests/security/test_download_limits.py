@@ -256,6 +256,12 @@ def test_a_page_that_is_packed_is_read() -> None:
         assert server.asked[0][1]["accept-encoding"] == "gzip"
 
 
+def test_a_page_of_an_object_store_that_names_how_it_was_uploaded_is_read() -> None:
+    listed = whole(b"".join(page().body), Content_Type=_JSON, Content_Encoding="aws-chunked")
+    with endless_server(index(listed, announced)) as server, _client(server) as client:
+        assert _only_file(client).file_name == _NAME
+
+
 def _registry(server: EndlessServer) -> RegistryClient:
     host = server.root.removeprefix("http://")
     return open_registry(
