@@ -32,7 +32,8 @@ def command(invocation: Invocation, flavors: tuple[str, ...], *, dry_run: bool) 
         for difference in outcome.differences
     ]
     failed = [outcome.error for outcome in outcomes if outcome.error is not None]
-    nothing = [] if failed else [f"{len(outcomes)} flavor(s): nothing has drifted"]
+    count = "1 flavor" if len(outcomes) == 1 else f"{len(outcomes)} flavors"
+    nothing = [] if failed else [f"{count}: nothing has drifted"]
     invocation.console.result({"flavors": outcomes}, *(lines or nothing))
     for error in failed:
         invocation.console.report(error)

@@ -129,7 +129,7 @@ def _downstream(definition: ImageDefinition) -> ImageDefinition:
     if definition.flavor is None:
         raise SpecError(
             f"{definition.name} has no downstream build: it is a {definition.kind}",
-            solution="Build it without --downstream and --hermetic, which are for flavors.",
+            solution="Build it without --downstream, --hermetic and --layout, which are for flavors.",
         )
     spec = definition.flavor.project.spec
     first, *others = definition.parents

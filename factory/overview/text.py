@@ -31,8 +31,9 @@ def overview_parts(overview: Overview, *, now: dt.datetime) -> tuple[str | Table
     problems = [f"{image.name}: {image.problem}" for image in overview.images if image.problem]
     problems += [f"{one.name} ({one.url}): {one.problem}" for one in overview.registries if one.problem]
     counts = summary(overview)
+    noun = "image" if counts["images"] == 1 else "images"
     last = (
-        f"{counts['images']} images: {counts['built']} built, {counts['tested']} tested, "
+        f"{counts['images']} {noun}: {counts['built']} built, {counts['tested']} tested, "
         f"{counts['pushed']} pushed as they are now; {counts['to mend']} to mend"
     )
     return (table, "", *problems, last)

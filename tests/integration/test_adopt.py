@@ -82,7 +82,7 @@ def test_a_cuda_folder_is_adopted_and_its_first_lock_keeps_its_versions(
     }
     checked = _run(workshop, "check", CUDA, "--json")
     assert (checked.status, checked.data["errors"]) == (0, 0), checked.out
-    assert _run(workshop, "sync", "--dry-run", CUDA).out.endswith("nothing has drifted\n")
+    assert _run(workshop, "sync", "--dry-run", CUDA).out == "1 flavor: nothing has drifted\n"
 
 
 def test_a_cpu_folder_with_a_pylock_is_adopted_locked_checked_and_stripped(

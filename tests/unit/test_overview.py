@@ -148,6 +148,14 @@ def test_table_counts_what_is_current_and_names_every_problem() -> None:
     assert "scratch (127.0.0.1:1/x): nobody answers" in rest
 
 
+@pytest.mark.parametrize(("number", "said"), [(1, "1 image: "), (2, "2 images: ")])
+def test_the_count_of_images_is_in_plain_english(number: int, said: str) -> None:
+    images = [replace(BARE, name=f"image-{index}") for index in range(number)]
+    *_, last = overview_parts(_overview(*images), now=NOW)
+    assert isinstance(last, str)
+    assert last.startswith(said)
+
+
 def test_repository_without_images_says_how_to_begin() -> None:
     parts = overview_parts(Overview(repository="repo", images=(), registries=()), now=NOW)
     assert parts == ("no images yet: make a flavor with `factory new-flavor`",)
