@@ -254,12 +254,13 @@ def _drawn(table: Table) -> str:
     from rich.table import Table as RichTable
 
     drawn = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    for heading in table.headings:
+    widths = _widths(table, _rich(None).width if sys.stdout.isatty() else None)
+    for heading, width in zip(table.headings, widths, strict=True):
         right = heading in table.right_aligned
-        drawn.add_column(heading, justify="right" if right else "left", no_wrap=right, overflow="fold")
+        drawn.add_column(heading, justify="right" if right else "left", no_wrap=right, width=width)
     for row in table.rows:
         drawn.add_row(*row)
-    rich = _rich(None if sys.stdout.isatty() else _whole_width(table))
+    rich = _rich(sum(width + _GAP for width in widths))
     # rich only draws: were it to write, it would end the program itself when nobody reads any more.
     with rich.capture() as capture:
         rich.print(drawn)
@@ -267,12 +268,35 @@ def _drawn(table: Table) -> str:
     return _without_commands(text)
 
 
-def _whole_width(table: Table) -> int:
-    """The width of a table that nothing folds: a pipe has none to fit into, and grep wants whole rows."""
+def _widths(table: Table, room: int | None) -> list[int]:
+    """Return the width of each column in a terminal of ``room`` cells; None: in a pipe, where nothing wraps.
+
+    Cells wrap between words alone: a name or a digest stays whole. If words do not fit, nothing wraps, and
+    the terminal shows a row in several lines.
+    """
     from rich.cells import cell_len
 
-    columns = zip(table.headings, *table.rows, strict=True)
-    return sum(max(cell_len(cell) for cell in column) + _GAP for column in columns)
+    columns = list(zip(table.headings, *table.rows, strict=True))
+    widths = [max(cell_len(cell) for cell in column) for column in columns]
+    least = [
+        width
+        if column[0] in table.right_aligned
+        else max(cell_len(word) for each in column for word in _words(each))
+        for column, width in zip(columns, widths, strict=True)
+    ]
+    gaps = _GAP * (len(widths) - 1)
+    if room is None or sum(least) + gaps > room:
+        return widths
+    while sum(widths) + gaps > room:
+        spare = [width - needed for width, needed in zip(widths, least, strict=True)]
+        widths[spare.index(max(spare))] -= 1
+    return widths
+
+
+def _words(cell: str) -> list[str]:
+    """Return the words of a cell, each as far from the edge as the first."""
+    indentation = " " * (len(cell) - len(cell.lstrip()))
+    return [indentation + word for word in cell.split()] or [""]
 
 
 def _rich(width: int | None) -> "RichConsole":

@@ -422,3 +422,26 @@ def test_reports_hold_no_character_that_hides_and_stay_well_formed(text: str) ->
     assert _is_safe(page)
     cases = ET.fromstring(xml.partition("\n")[2]).iter("testcase")
     assert [case.get("name") for case in cases]
+
+
+@pytest.mark.parametrize("indentation", ["", "    "])
+def test_a_name_on_a_terminal_is_never_broken(indentation: str) -> None:
+    name, words = "registry.example.com/" + "x" * 40, "this is the reason why it is built " * 4
+    digest = f"{indentation}sha256:{'a' * 64}"
+    table = f"Table(headings=('NAME', 'D', 'WHY'), rows=(({name!r}, {digest!r}, {words!r}),))"
+    said = _on_terminal(
+        f"from factory.console import Console, Table\nConsole().result(None, {table})"
+    ).replace("\r", "")
+    _, line = said.splitlines()
+    assert line.split() == [name, digest.strip(), *words.split()]
+
+
+def test_a_table_whose_names_fit_on_a_terminal_wraps_between_words() -> None:
+    row = ("th011-cpu-torch2130-py311", "12 kB", "what it says is longer than there is room for " * 4)
+    script = "from factory.console import Console, Table\n"
+    table = f"Table(headings=('NAME', 'SIZE', 'WHY'), rows=({row!r},), right_aligned=frozenset({{'SIZE'}}))"
+    said = _on_terminal(f"{script}Console().result(None, {table})").replace("\r", "")
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in said.splitlines()]
+    assert max(map(len, plain)) <= 80
+    assert plain[1].startswith("th011-cpu-torch2130-py311  12 kB  what it says")
+    assert " ".join(" ".join(plain[1:]).split()[3:]) == " ".join(row[2].split())
