@@ -162,7 +162,8 @@ def find_reference(text: str) -> ImageReference | None:
     """Return the parts of an image reference; None if the text is not one.
 
     The grammar is that of github.com/distribution/reference. 64 hex digits are an image's ID, not its name.
-    ``dir:5000/name`` is none either: engines take it for the folder ``5000/name``.
+    ``dir:5000/name`` and ``oci:name`` are none either: engines take them for the folders ``5000/name`` and
+    ``name``.
     """
     match = _REFERENCE.fullmatch(text) if len(text) <= _MOST_CHARACTERS else None
     if match is None or _IMAGE_ID.fullmatch(text):
@@ -173,6 +174,8 @@ def find_reference(text: str) -> ImageReference | None:
     if domain and not _HOST.fullmatch(domain):
         # Such as library/python: any host of that name would be written with a dot, a port or a capital.
         domain, path = "", f"{domain}/{path}"
+    if match["tag"] is not None and not domain and path in TRANSPORTS:
+        return None
     found = ImageReference(domain=domain, path=path, tag=match["tag"], digest=match["digest"])
     return found if len(found.repository) <= _NAME_CHARACTERS else None
 
@@ -184,6 +187,13 @@ def parse_reference(text: str, *, of: str) -> ImageReference:
         SpecError: it is not one.
     """
     found = find_reference(text)
+    transport = text.partition(":")[0]
+    if found is None and transport in TRANSPORTS:
+        raise SpecError(
+            f"{text!r} is not an image reference: {transport}: is how engines name another place "
+            f"(given for {of})",
+            solution=f"Write localhost/{text} if that is the image's name.",
+        )
     if found is None:
         raise SpecError(
             f"{text!r} is not an image reference (given for {of})",

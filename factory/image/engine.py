@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal, NotRequired, Self, TypedDict
 
 from factory.documents import Size, parse_json
-from factory.errors import EngineError, SpecError
-from factory.flavor.references import TRANSPORTS, is_image_id, parse_reference
+from factory.errors import EngineError
+from factory.flavor.references import is_image_id, parse_reference
 from factory.process import Finished, Stop, run
 
 ENGINES = ("podman", "docker")
@@ -70,12 +70,7 @@ class Operand:
         """
         if is_image_id(name):
             return cls(name)
-        found = parse_reference(name, of="the image")
-        if not found.domain and found.path in TRANSPORTS:
-            raise SpecError(
-                f"{name!r} is not an image reference: {found.path}: is how engines name another place",
-                solution=f"Write localhost/{name} if that is the image's name.",
-            )
+        parse_reference(name, of="the image")
         return cls(name)
 
     @classmethod

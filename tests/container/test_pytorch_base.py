@@ -255,6 +255,7 @@ def test_a_stack_and_a_trainer_stand_on_it_and_the_launcher_on_something_else(
     assert started.split() == ["torchrun", "--standalone", "--nproc-per-node=1", "train.py"]
     printed = podman(
         "run", "--rm", "--user", "123456:0", "--read-only", "localhost/launcher:test",
+        "python3", "/opt/launcher/launch.py",
         "--dry-run", "--nodes", "2", "first", "localhost/trainer:test", "train.py", "--steps", "3",
     )  # fmt: skip
     job = json.loads(printed)

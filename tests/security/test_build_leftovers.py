@@ -1,5 +1,6 @@
 """What builds leave on an engine, and whose it is: an interrupted one's goes, another repository's stays."""
 
+import itertools
 import json
 import os
 import shutil
@@ -21,6 +22,8 @@ from factory.image.segment_cache import segment_tag
 pytestmark = pytest.mark.container
 
 _SECONDS = 60.0
+# By how long a build sleeps its processes are known, so no two builds of any test have the same.
+_NUMBERS = itertools.count(100_000 + os.getpid() % 10_000 * 100)
 
 
 class Repository:
@@ -58,7 +61,7 @@ class Repository:
 
     def containers(self) -> list[str]:
         """The containers that its builds work in."""
-        listed = json.loads(podman("ps", "--all", "--external", "--format", "json") or "[]")
+        listed = _listed_containers()
         graph = Path(podman("info", "--format", "{{.Store.GraphRoot}}").strip()) / "overlay-containers"
         records = {item["Id"]: graph / item["Id"] / "userdata" / "buildah.json" for item in listed}
         mark = f"factory-{repository_mark(self.root)}.".encode()
@@ -70,6 +73,17 @@ class Repository:
         names = [segment_tag(repository_mark(self.root), key) for key in keys]
         names += [f"localhost/{self.name}:latest"]
         podman("image", "rm", "--force", *names, status=None)
+
+
+def _listed_containers() -> list[dict[str, str]]:
+    """All containers of the engine. podman fails if one is removed by somebody else while it lists them."""
+    for _ in range(10):
+        listed = podman("ps", "--all", "--external", "--format", "json", status=None)
+        if not listed.startswith("Error"):
+            found: list[dict[str, str]] = json.loads(listed or "[]")
+            return found
+        time.sleep(0.5)
+    pytest.fail(listed)
 
 
 def _reads(path: Path) -> bytes:
@@ -88,14 +102,14 @@ def _wait(reached: Callable[[], bool]) -> None:
 
 @pytest.fixture
 def ours(tmp_path: Path, base_image: str) -> Iterator[Repository]:
-    repository = Repository(tmp_path / "ours", base_image, waits=100_000 + os.getpid() % 10_000)
+    repository = Repository(tmp_path / "ours", base_image, waits=next(_NUMBERS))
     yield repository
     repository.remove()
 
 
 @pytest.fixture
 def theirs(tmp_path: Path, base_image: str) -> Iterator[Repository]:
-    repository = Repository(tmp_path / "theirs", base_image, waits=200_000 + os.getpid() % 10_000)
+    repository = Repository(tmp_path / "theirs", base_image, waits=next(_NUMBERS))
     yield repository
     repository.remove()
 

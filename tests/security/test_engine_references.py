@@ -93,7 +93,9 @@ def test_place_of_images_is_not_taken_for_the_name_of_one(name: str) -> None:
         Operand.image(name)
 
 
-@pytest.mark.parametrize("name", ["dir:5000/x", "oci:5000/x:1", f"oci:5000/x@sha256:{'0' * 64}"])
+@pytest.mark.parametrize(
+    "name", ["dir:5000/x", "oci:5000/x:1", f"oci:5000/x@sha256:{'0' * 64}", "oci:x", "docker:latest"]
+)
 def test_place_of_images_that_looks_like_a_host_with_a_port_is_no_reference(name: str) -> None:
     """`podman run dir:5000/x` opens the folder 5000/x of where it is started, not a registry."""
     with pytest.raises(SpecError, match="is not an image reference"):
