@@ -64,16 +64,18 @@ def make_prefetched(folder: Path) -> Iterator[PrefetchedFolder]:
     """
     is_new = not folder.is_dir()
     make_output_folder(folder)
-    if not os.path.lexists(folder / IGNORE_FILE) and not os.path.lexists(folder / OUTPUT):
-        # A folder that holds something else as well is shown to git, the artifacts in it are not.
-        make_output_folder(folder / OUTPUT)
+    # A folder that holds something else as well is shown to git, the artifacts in it are not.
+    hides_output = not os.path.lexists(folder / IGNORE_FILE) and not os.path.lexists(folder / OUTPUT)
     try:
         if is_new:
             folder.chmod(_FOLDER_MODE)
     except OSError as error:
         raise storage_error(folder, error) from error
     with Tree.opened(folder, root_may_be_link=True) as whole:
-        for path in (OUTPUT, f"{OUTPUT}/deps", ARTIFACTS):
+        whole.make_folder(OUTPUT, mode=_FOLDER_MODE)
+        if hides_output:
+            make_output_folder(folder / OUTPUT)
+        for path in (f"{OUTPUT}/deps", ARTIFACTS):
             whole.make_folder(path, mode=_FOLDER_MODE)
         with whole.below(ARTIFACTS) as artifacts:
             yield PrefetchedFolder(whole=whole, artifacts=artifacts)
