@@ -100,7 +100,8 @@ class Tree:
         Raises:
             StorageError: a part of the path is missing, no folder, or a link.
         """
-        descriptor = os.dup(self._descriptor)
+        # Not a duplicate: that shares its place in the listing with the original, and threads miss entries.
+        descriptor = os.open(".", _FOLDER, dir_fd=self._descriptor)
         reached = self.root
         try:
             for part in _parts(self.root, path):

@@ -16,12 +16,14 @@ from typing import Literal, NotRequired, Self, TypedDict
 from factory.documents import Size, parse_json
 from factory.errors import EngineError
 from factory.flavor.references import is_image_id, parse_reference
-from factory.process import Finished, Stop, run
+from factory.process import Finished, Stop, governor, run
 
 ENGINES = ("podman", "docker")
 ENGINE_VARIABLE = "FACTORY_ENGINE"
 # podman's words and docker's; in others, the answer is the same and takes longer.
 _NOT_THERE = ("image not known", "No such image")
+_LISTINGS = 5
+_LISTING_PAUSE_SECONDS = 0.5
 _NOBODY = "localhost/factory-asks-whether-podman-works:none"
 # As engines name containers: a name or an ID.
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -201,6 +203,22 @@ def find_engine(kind: str | None = None) -> Engine:
         f"{wanted or 'no container engine'} is {'not ' if wanted else ''}installed",
         solution="Install podman (Debian, Ubuntu: apt-get install podman; Fedora, RHEL: dnf install podman).",
     )
+
+
+def list_images(engine: Engine, *options: Word) -> str:
+    """Return what ``image ls`` prints.
+
+    podman fails if another program removes an image while it lists them, so a failure is tried again.
+
+    Raises:
+        ProgramError: it failed each time.
+    """
+    for _ in range(_LISTINGS):
+        found = call_engine(engine, "image ls", *options)
+        if found.status == 0:
+            return found.stdout
+        governor().pause(_LISTING_PAUSE_SECONDS)
+    return call_engine(engine, "image ls", *options, accept_failure=False).stdout
 
 
 def find_image(engine: Engine, reference: str) -> Image | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from factory.files import read_text, write_whole
-from factory.image.engine import Engine, Image, call_engine, find_image, remove_image, tag_image
+from factory.image.engine import Engine, Image, find_image, list_images, remove_image, tag_image
 
 REPOSITORY = "localhost/factory-layer"
 _RECORD = "segments"
@@ -75,6 +75,6 @@ def prune(engine: Engine, repository: str, *, dry_run: bool) -> tuple[str, ...]:
 def _names(engine: Engine, pattern: str) -> tuple[str, ...]:
     """Return the names of segments that fit a pattern of the engine's, sorted."""
     form = ("--filter", f"reference={pattern}", "--format", "{{.Repository}}:{{.Tag}}")
-    listed = call_engine(engine, "image ls", *form, accept_failure=False)
+    listed = list_images(engine, *form)
     wanted = re.compile(re.escape(pattern).replace(r"\*", "[^/:]*") + ("" if ":" in pattern else ":.*"))
-    return tuple(sorted(name for name in listed.stdout.split() if wanted.fullmatch(name)))
+    return tuple(sorted(name for name in listed.split() if wanted.fullmatch(name)))

@@ -4,7 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from factory.errors import EngineError
-from factory.image.engine import Engine, Inspected, Operand, call_engine, parse_inspected, require_working
+from factory.image.engine import (
+    Engine,
+    Inspected,
+    Operand,
+    call_engine,
+    list_images,
+    parse_inspected,
+    require_working,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +71,8 @@ def find_labelled(engine: Engine, label: str, value: str) -> tuple[str, ...]:
         ProgramError: the engine does not work.
     """
     form = ("--filter", f"label={label}={value}", "--format", "{{.Repository}}:{{.Tag}}")
-    listed = call_engine(engine, "image ls", *form, accept_failure=False)
-    return tuple(sorted({name for name in listed.stdout.split() if "<none>" not in name}))
+    listed = list_images(engine, *form)
+    return tuple(sorted({name for name in listed.split() if "<none>" not in name}))
 
 
 def _documents(engine: Engine, text: str) -> list[Inspected]:

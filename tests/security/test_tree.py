@@ -2,6 +2,7 @@
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,12 @@ def test_a_write_that_fails_leaves_what_was_there(folder: Path) -> None:
         file.truncate(-1)
     assert [found.name for found in (folder / "a" / "b").iterdir()] == ["file"]
     assert (folder / "a" / "b" / "file").read_text() == "content"
+
+
+def test_threads_that_list_one_folder_each_see_all_of_it(tmp_path: Path) -> None:
+    names = {f"file-{number}" for number in range(300)}
+    for name in names:
+        (tmp_path / name).touch()
+    with Tree.opened(tmp_path) as tree, ThreadPoolExecutor(8) as pool:
+        listings = list(pool.map(lambda _: {entry.path for entry in tree.entries()}, range(200)))
+    assert [len(names - listing) for listing in listings if listing != names] == []
