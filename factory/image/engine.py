@@ -22,6 +22,7 @@ ENGINES = ("podman", "docker")
 ENGINE_VARIABLE = "FACTORY_ENGINE"
 # podman's words and docker's; in others, the answer is the same and takes longer.
 _NOT_THERE = ("image not known", "No such image")
+_REMOVED_MEANWHILE = ("image not known", "layer not known")
 _LISTINGS = 5
 _LISTING_PAUSE_SECONDS = 0.5
 _NOBODY = "localhost/factory-asks-whether-podman-works:none"
@@ -208,15 +209,18 @@ def find_engine(kind: str | None = None) -> Engine:
 def list_images(engine: Engine, *options: Word) -> str:
     """Return what ``image ls`` prints.
 
-    podman fails if another program removes an image while it lists them, so a failure is tried again.
+    podman fails if another program removes an image while it lists them, which is tried again, and for good
+    if a run that was killed left an image half-written.
 
     Raises:
-        ProgramError: it failed each time.
+        ProgramError: it failed; its words name an image to remove, if that is the reason.
     """
     for _ in range(_LISTINGS):
         found = call_engine(engine, "image ls", *options)
         if found.status == 0:
             return found.stdout
+        if not any(said in found.stderr for said in _REMOVED_MEANWHILE):
+            break
         governor().pause(_LISTING_PAUSE_SECONDS)
     return call_engine(engine, "image ls", *options, accept_failure=False).stdout
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from factory.errors import ProgramError
 from factory.files import read_text, write_whole
 from factory.image.engine import Engine, Image, find_image, list_images, remove_image, tag_image
 
@@ -30,7 +31,11 @@ def find_segment(engine: Engine, repository: str, key: str) -> Image | None:
     name = segment_tag(repository, key)
     if (image := find_image(engine, name)) is not None:
         return image
-    others = _names(engine, f"{REPOSITORY}/*:{key}")
+    try:
+        others = _names(engine, f"{REPOSITORY}/*:{key}")
+    except ProgramError:
+        # An image that a killed run left half-written hinders podman from listing, and no build from building.
+        return None
     if others and (image := find_image(engine, others[0])) is not None:
         tag_image(engine, image.id, name)
     return image
