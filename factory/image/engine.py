@@ -22,7 +22,7 @@ ENGINES = ("podman", "docker")
 ENGINE_VARIABLE = "FACTORY_ENGINE"
 # podman's words and docker's; in others, the answer is the same and takes longer.
 _NOT_THERE = ("image not known", "No such image")
-_REMOVED_MEANWHILE = ("image not known", "layer not known")
+_HALF_WRITTEN = re.compile(r'image with ID "([0-9a-f]{64})" \(consider removing the image')
 _LISTINGS = 5
 _LISTING_PAUSE_SECONDS = 0.5
 _NOBODY = "localhost/factory-asks-whether-podman-works:none"
@@ -209,19 +209,19 @@ def find_engine(kind: str | None = None) -> Engine:
 def list_images(engine: Engine, *options: Word) -> str:
     """Return what ``image ls`` prints.
 
-    podman fails if another program removes an image while it lists them, which is tried again, and for good
-    if a run that was killed left an image half-written.
+    podman fails for a moment if another program removes an image while it lists them, and for good if a run
+    that was killed left an image half-written. Such an image, which nobody can use, is removed after a while.
 
     Raises:
-        ProgramError: it failed; its words name an image to remove, if that is the reason.
+        ProgramError: it failed all the same.
     """
     for _ in range(_LISTINGS):
         found = call_engine(engine, "image ls", *options)
         if found.status == 0:
             return found.stdout
-        if not any(said in found.stderr for said in _REMOVED_MEANWHILE):
-            break
         governor().pause(_LISTING_PAUSE_SECONDS)
+    if (broken := _HALF_WRITTEN.search(found.stderr)) is not None:
+        remove_image(engine, broken[1])
     return call_engine(engine, "image ls", *options, accept_failure=False).stdout
 
 

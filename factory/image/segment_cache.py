@@ -34,8 +34,7 @@ def find_segment(engine: Engine, repository: str, key: str) -> Image | None:
     try:
         others = _names(engine, f"{REPOSITORY}/*:{key}")
     except ProgramError:
-        # An image that a killed run left half-written hinders podman from listing, and no build from building.
-        return None
+        return None  # what hinders podman from listing images hinders no build from building
     if others and (image := find_image(engine, others[0])) is not None:
         tag_image(engine, image.id, name)
     return image

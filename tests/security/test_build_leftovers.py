@@ -16,6 +16,7 @@ import pytest
 from support.built import factory
 from support.podman import podman
 
+from factory.image.engine import find_engine, list_images
 from factory.image.leftovers import repository_mark
 from factory.image.segment_cache import segment_tag
 
@@ -191,3 +192,13 @@ def test_pruning_the_cache_of_one_repository_leaves_what_another_one_keeps(
         podman("image", "exists", name)
     # An image itself stays under its own names.
     podman("image", "exists", f"localhost/{ours.name}:latest")
+
+
+def test_image_that_a_killed_run_left_half_written_hinders_no_listing_for_good(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM scratch\nLABEL half-written={os.getpid()}\n")
+    image = podman("build", "--quiet", tmp_path).strip()
+    store = Path(podman("info", "--format", "{{.Store.GraphRoot}}").strip())
+    (store / "overlay-images" / image / "manifest").unlink()
+    assert "consider removing the image" in podman("image", "ls", status=125)
+    assert list_images(find_engine("podman"), "--quiet")
+    podman("image", "ls")
