@@ -216,6 +216,6 @@ class OtherBuildError(FactoryError):
 
 
 class DefectError(FactoryError):
-    """The factory itself failed, by an exception that is none of these: a defect (EX_SOFTWARE)."""
+    """The factory itself failed, by an exception of another kind: a defect (EX_SOFTWARE)."""
 
     exit_code = 70

@@ -89,7 +89,7 @@ def require_regular(descriptor: int, path: Path) -> BufferedReader:
     """Return the file of a descriptor, which is closed if it is no regular file.
 
     Raises:
-        OSError: it is none; ``path`` names it.
+        OSError: it is not one; ``path`` names it.
     """
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -145,7 +145,7 @@ RULES = {
         "preload-not-installed", "Every program of the image would begin with a loader's error."
     ),
     "FAC419": _error(
-        "run-option", "It gives a step the machine's network, its privileges or a secret of whoever builds."
+        "run-option", "It gives a step the machine's network, its privileges or a user's secret."
     ),
     "FAC420": _error("read-differently", "What is checked here would not be what another engine builds."),
     # The PipelineRuns, in a repository that uses Konflux
