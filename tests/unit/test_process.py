@@ -24,7 +24,8 @@ def _sleeper(beside: Path) -> tuple[str, ...]:
 
 def _wait_for(path: Path) -> None:
     until = time.monotonic() + 10
-    while not path.exists():
+    # Opening the file makes it; what it says comes a moment later.
+    while not (path.exists() and path.read_text()):
         assert time.monotonic() < until
         time.sleep(0.01)
 
