@@ -20,9 +20,9 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 from support.small_flavors import make_flavor, write_lock  # noqa: E402
 from support.wheels import make_wheel  # noqa: E402
 
+from factory.build.segment_cache import segment_tag  # noqa: E402
+from factory.engine.leftovers import repository_mark  # noqa: E402
 from factory.flavor.repository import Flavor  # noqa: E402
-from factory.image.leftovers import repository_mark  # noqa: E402
-from factory.image.segment_cache import segment_tag  # noqa: E402
 from factory.render.sync import sync_flavor  # noqa: E402
 
 MOST_SECONDS = 1.0

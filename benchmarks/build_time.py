@@ -19,16 +19,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.build.layer_changes import Changes, Overlay, changes_since
+from factory.build.layer_making import Site, ended_container, engine_states
+from factory.build.layer_tar import folders_above, write_layer
+from factory.build.package_layers import PackageLayer
+from factory.engine.engine import Engine, find_engine
+from factory.engine.leftovers import Owner, repository_mark
 from factory.flavor.repository import Repository
-from factory.hermetic.plan import Fetching
-from factory.hermetic.prefetch import prefetch_flavor
-from factory.image.engine import Engine, find_engine
-from factory.image.layer_changes import Changes, Overlay, changes_since
-from factory.image.layer_making import Site, ended_container, engine_states
-from factory.image.layer_tar import folders_above, write_layer
-from factory.image.leftovers import Owner, repository_mark
-from factory.image.package_layers import PackageLayer
 from factory.lock.find_links import folders_in_environment
+from factory.prefetch.plan import Fetching
+from factory.prefetch.prefetch import prefetch_flavor
 from factory.process import run
 from factory.tree import Tree
 

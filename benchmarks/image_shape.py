@@ -15,12 +15,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.engine.engine import Engine, find_engine, find_image
 from factory.flavor.repository import Repository
-from factory.hermetic.plan import Fetching
-from factory.hermetic.prefetch import prefetch_flavor
-from factory.image.engine import Engine, find_engine, find_image
 from factory.lock.find_links import folders_in_environment
 from factory.lock.lockfile import require_lock
+from factory.prefetch.plan import Fetching
+from factory.prefetch.prefetch import prefetch_flavor
 from factory.process import run
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
+from factory.dockerfile.references import PLATFORMS
 from factory.flavor.project import read_project
-from factory.flavor.references import PLATFORMS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.index_server import Fault, IndexServer

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from factory.flavor.repository import Repository
-from factory.hermetic.layout import Layout
+from factory.prefetch.layout import Layout
 from factory.process import run
 
 REPOSITORY = Path(__file__).resolve().parent.parent

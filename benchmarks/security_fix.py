@@ -17,14 +17,14 @@ from typing import Any
 
 import tomlkit
 
+from factory.engine.engine import Engine, find_engine, find_image
 from factory.flavor.repository import Flavor, Repository
-from factory.hermetic.plan import Fetching
-from factory.hermetic.prefetch import prefetch_flavor
-from factory.image.engine import Engine, find_engine, find_image
 from factory.image_tests.history import history_of
 from factory.image_tests.inventory import match_layers
 from factory.lock.find_links import folders_in_environment
 from factory.lock.lockset import require_lock_set
+from factory.prefetch.plan import Fetching
+from factory.prefetch.prefetch import prefetch_flavor
 from factory.process import run
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -15,7 +15,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from io import TextIOWrapper
@@ -98,6 +98,40 @@ class Failure:
     exit_code: int
 
 
+class Failed(Protocol):
+    """Anything that ended with an error: a `FactoryError`, a `Failure`, or its body in a report."""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the error."""
+
+
+class Report:
+    """The result of a command, usually a frozen dataclass whose fields are the JSON.
+
+    A report overrides what applies to it: the errors among its parts, whether it found something, and
+    what people read.
+    """
+
+    def failures(self) -> Iterable[Failed]:
+        """Return the errors that this report contains, the one that decides first."""
+        return ()
+
+    def differs(self) -> bool:
+        """Return whether the command found something that makes it exit with 1."""
+        return False
+
+    def describe(self) -> Iterable[str | Table]:
+        """Return the parts that people read, in order."""
+        return ()
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the first failure, else 1 if something was found, else 0."""
+        failure = next(iter(self.failures()), None)
+        return int(self.differs()) if failure is None else failure.exit_code
+
+
 class Console:
     """Prints for one run of the command."""
 
@@ -118,6 +152,11 @@ class Console:
                 print(_HASH_COMMAND.sub(r"\\x23", visible(part)))
             else:
                 print(harmless(part))
+
+    def show(self, report: Report) -> int:
+        """Print a report as `result` does, and return its exit code."""
+        self.result(report, *report.describe())
+        return report.exit_code
 
     def raw(self, content: bytes) -> None:
         """Write bytes to standard output: into a file or a pipe as they are, to a terminal as text."""

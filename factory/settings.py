@@ -1,7 +1,7 @@
 """The text of ``factory.toml`` at a repository's root, and which tables it may hold.
 
 Who owns a table reads it: ``[konflux]`` is read in `factory.konflux.settings`, ``[registries]`` in
-`factory.registry.declared`, ``[flavors]`` and ``[images]`` in `factory.image.definitions`.
+`factory.registry.declared`, ``[flavors]`` and ``[images]`` in `factory.images.definitions`.
 """
 
 from collections.abc import Collection

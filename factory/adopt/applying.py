@@ -8,8 +8,8 @@ from packaging.markers import Marker
 from factory.adopt import evidence
 from factory.adopt.evidence import Sources
 from factory.adopt.old_lock import OldLock
+from factory.dockerfile.references import PLATFORMS, check_python
 from factory.errors import SpecError
-from factory.flavor.references import PLATFORMS, check_python
 from factory.flavor.requirements import marker_environment
 from factory.flavor.spec import DEFAULT_PLATFORMS
 

@@ -10,8 +10,8 @@ from packaging.requirements import InvalidRequirement
 from factory.adopt.folder import Folder
 from factory.adopt.old_project import OldProject
 from factory.adopt.placement import Placement, line_not_kept
+from factory.dockerfile.references import parse_requirement
 from factory.flavor.project import PROJECT_FILE
-from factory.flavor.references import parse_requirement
 
 REQUIREMENTS_IN = "requirements.in"
 _COMMENT = re.compile(r"(?:^|\s+)#(.*)$")

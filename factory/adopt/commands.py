@@ -9,11 +9,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from factory.check.installs import fetched, is_remote, operands, pip_call
+from factory.dockerfile.references import parse_requirement
 from factory.dockerfile.shell import Command, commands
 from factory.dockerfile.stages import expand
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_system_package
-from factory.flavor.references import parse_requirement
 
 Kind = Literal[
     "install", "template", "tools", "rights", "packages", "midstream", "requirements", "own", "refused"

@@ -10,9 +10,9 @@ from factory.adopt.evidence import Sources
 from factory.adopt.named_installs import unversioned
 from factory.adopt.old_lock import Named
 from factory.adopt.placement import masked
+from factory.dockerfile.references import check_accelerator_version, check_image, check_python, check_version
 from factory.errors import SpecError
 from factory.flavor.name import check_name
-from factory.flavor.references import check_accelerator_version, check_image, check_python, check_version
 from factory.flavor.spec import ACCELERATORS, DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_spec
 from factory.masking import shown
 from factory.render.create import default_image

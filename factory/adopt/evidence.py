@@ -19,8 +19,8 @@ from factory.adopt.old_lock import Named, OldLock
 from factory.adopt.old_project import OldProject
 from factory.adopt.repositories import base_urls
 from factory.adopt.variants import Chosen
+from factory.dockerfile.references import parse_requirement
 from factory.dockerfile.stages import expand
-from factory.flavor.references import parse_requirement
 
 _ACCELERATOR = re.compile(r"(?<![a-z])(cuda|rocm|cpu)(?![a-z])", re.IGNORECASE)
 _DOTTED = re.compile(r"(?<![a-z])(cuda|rocm)[-_/]?(\d{1,2})[.\-_](\d{1,2})(?!\d)", re.IGNORECASE)

@@ -18,11 +18,11 @@ from factory.adopt.draft import Draft
 from factory.adopt.old_lock import OldLock
 from factory.adopt.old_project import INDEX_KEYS, OldProject
 from factory.adopt.placement import has_credentials, masked, without_secrets
+from factory.dockerfile.references import parse_requirement
 from factory.documents import parse_toml_for_edit
 from factory.errors import SpecError
 from factory.flavor.hooks import Hooks
 from factory.flavor.project import PROJECT_FILE
-from factory.flavor.references import parse_requirement
 from factory.flavor.spec import Spec
 from factory.lock.lockfile import Pin
 

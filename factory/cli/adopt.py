@@ -8,7 +8,7 @@ from factory.adopt.adopt import adopt_folder
 from factory.adopt.decide import Wanted
 from factory.adopt.report import describe
 from factory.cli.options import Invocation, common
-from factory.flavor.references import PLATFORMS
+from factory.dockerfile.references import PLATFORMS
 from factory.flavor.spec import ACCELERATORS
 
 

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import click
 
+from factory.build.build import BuildPlan, BuildRequest, plan_build
+from factory.build.build_all import build_images
+from factory.build.build_text import dry_run, dry_run_parts, report_data, report_parts
+from factory.build.laying_out import dry_layout, dry_table, lay_out, layout_table
+from factory.build.package_epochs import image_epoch
+from factory.build.segment_cache import prune
 from factory.cli.options import Invocation, common
+from factory.engine.engine import ENGINE_VARIABLE, ENGINES, Engine, find_engine
+from factory.engine.leftovers import remove_left_behind, repository_mark
 from factory.files import WORK_FOLDER
-from factory.hermetic.plan import Fetching
-from factory.image.build import BuildPlan, BuildRequest, plan_build
-from factory.image.build_all import build_images
-from factory.image.build_text import dry_run, dry_run_parts, report_data, report_parts
-from factory.image.engine import ENGINE_VARIABLE, ENGINES, Engine, find_engine
-from factory.image.laying_out import dry_layout, dry_table, lay_out, layout_table
-from factory.image.leftovers import remove_left_behind, repository_mark
-from factory.image.package_epochs import image_epoch
-from factory.image.segment_cache import prune
 from factory.lock.find_links import folders_in_environment
+from factory.prefetch.plan import Fetching
 
 
 @click.command(short_help="Build the images that have to be built, parents first.")

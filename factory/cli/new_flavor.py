@@ -6,7 +6,7 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.console import Table, human_size
-from factory.flavor.references import PLATFORMS
+from factory.dockerfile.references import PLATFORMS
 from factory.flavor.spec import ACCELERATORS
 from factory.render.create import Created, Request, create_flavor
 

@@ -6,8 +6,8 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.console import Table, human_size
-from factory.image.new_image import ImageRequest, NewImage, new_image
-from factory.image.pytorch import PyTorchRequest
+from factory.images.new_image import ImageRequest, NewImage, new_image
+from factory.images.pytorch import PyTorchRequest
 
 _KINDS = ("pytorch-base", "stack", "trainer", "launcher")
 

@@ -7,9 +7,9 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.console import Table, human_size
-from factory.hermetic.plan import Fetching
-from factory.hermetic.prefetch import Planned, Prefetched, plan_prefetch, prefetch_flavor
 from factory.lock.find_links import folders_in_environment
+from factory.prefetch.plan import Fetching
+from factory.prefetch.prefetch import Planned, Prefetched, plan_prefetch, prefetch_flavor
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 

@@ -4,9 +4,9 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.console import Table, human_size
-from factory.image.engine import ENGINE_VARIABLE, ENGINES
-from factory.image.push import Outcome, PushReport, push_image
-from factory.image.push_request import PushWords, plan_push
+from factory.engine.engine import ENGINE_VARIABLE, ENGINES
+from factory.publish.push import Outcome, PushReport, push_image
+from factory.publish.push_request import PushWords, plan_push
 from factory.registry.tags import PARTS
 
 

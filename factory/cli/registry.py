@@ -3,7 +3,7 @@
 import click
 
 from factory.cli.options import Invocation, common
-from factory.image.registries import read_keeping
+from factory.images.registries import read_keeping
 from factory.registry.chores_text import cleanup_parts, setup_parts, standing_parts
 from factory.registry.cleanup import clean_up
 from factory.registry.retention import Purpose

@@ -6,11 +6,11 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.clock import now
+from factory.engine.engine import ENGINE_VARIABLE, ENGINES
 from factory.files import write_whole
-from factory.image.engine import ENGINE_VARIABLE, ENGINES
-from factory.overview.page import status_page
-from factory.overview.standing import overlook
-from factory.overview.text import overview_parts
+from factory.status.page import status_page
+from factory.status.standing import overlook
+from factory.status.text import overview_parts
 
 
 @click.command(short_help="Show where each image stands: locked, built, tested, pushed.")

@@ -6,8 +6,8 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.console import Table
+from factory.engine.engine import ENGINE_VARIABLE, ENGINES, find_engine
 from factory.files import WORK_FOLDER
-from factory.image.engine import ENGINE_VARIABLE, ENGINES, find_engine
 from factory.image_tests.definition import Selection
 from factory.image_tests.lineage import foreign_lineage
 from factory.image_tests.outcome import LEVELS, Level

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from factory.dockerfile.instructions import Instruction, read_dockerfile
+from factory.dockerfile.references import check_pullable
 from factory.dockerfile.stages import FROM, assign, expand
 from factory.errors import SpecError
-from factory.flavor.references import check_pullable
 
 BASE_IMAGE = "BASE_IMAGE"
 

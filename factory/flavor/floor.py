@@ -9,8 +9,8 @@ from packaging.specifiers import Specifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from factory.dockerfile.references import parse_requirement
 from factory.errors import SpecError
-from factory.flavor.references import parse_requirement
 
 Cap = Literal["minor", "major", "none"]
 _LOWER = frozenset({">=", ">", "==", "===", "~="})

@@ -8,10 +8,10 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from factory.dockerfile.references import parse_requirement
 from factory.documents import parse_toml
 from factory.errors import NotFoundError, SpecError
 from factory.files import read_regular, storage_error
-from factory.flavor.references import parse_requirement
 from factory.flavor.spec import Spec, parse_spec
 
 PROJECT_FILE = "pyproject.toml"

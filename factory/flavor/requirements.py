@@ -10,8 +10,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from factory.dockerfile.references import PLATFORMS, parse_requirement
 from factory.flavor.project import Project
-from factory.flavor.references import PLATFORMS, parse_requirement
 from factory.flavor.spec import Spec
 
 _LOCAL = re.compile(r"\+[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")

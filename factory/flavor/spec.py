@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from factory.errors import SpecError
-from factory.flavor.hooks import NO_HOOKS, Hooks, read_hooks
-from factory.flavor.indexes import MAIN_INDEX, FurtherIndex, read_further_indexes
-from factory.flavor.layers import PackageLayer, default_layers, read_layers
-from factory.flavor.name import check_name, derive_name
-from factory.flavor.references import (
+from factory.dockerfile.references import (
     check_accelerator_version,
     check_glibc,
     check_host,
@@ -23,6 +18,11 @@ from factory.flavor.references import (
     check_version,
     parse_requirement,
 )
+from factory.errors import SpecError
+from factory.flavor.hooks import NO_HOOKS, Hooks, read_hooks
+from factory.flavor.indexes import MAIN_INDEX, FurtherIndex, read_further_indexes
+from factory.flavor.layers import PackageLayer, default_layers, read_layers
+from factory.flavor.name import check_name, derive_name
 from factory.flavor.table import Table
 from factory.flavor.waiver import Waiver, read_waivers
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
+from factory.engine.engine import Engine, Operand, call_engine, remove_container
 from factory.errors import EngineError, ImageTestError, ProgramError
-from factory.image.engine import Engine, Operand, call_engine, remove_container
 
 # OpenShift runs images as some UID of group 0 without an entry in /etc/passwd. Below 65536: a rootless
 # podman has no more of them.

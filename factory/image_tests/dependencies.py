@@ -8,7 +8,7 @@ from packaging.requirements import InvalidRequirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from factory.flavor.references import parse_requirement
+from factory.dockerfile.references import parse_requirement
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from factory.image.engine import Engine
+from factory.engine.engine import Engine
 
 # What a driver makes, by the accelerator.
 _DEVICES = {"cuda": Path("/dev/nvidiactl"), "rocm": Path("/dev/kfd")}

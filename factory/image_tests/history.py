@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 from factory.documents import Size, parse_json
+from factory.engine.engine import Engine, Operand, call_engine
 from factory.errors import ImageTestError
-from factory.image.engine import Engine, Operand, call_engine
 from factory.masking import HIDDEN, masked
 
 LOGIN_IN_URL = re.compile(r"(?<=://)[^/\s:@\"']+:(?!\$)[^/\s@\"'$]+(?=@)")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository
-from factory.image.catalogue import Catalogue, read_catalogue
-from factory.image.definitions import ImageDefinition, Kind
+from factory.images.catalogue import Catalogue, read_catalogue
+from factory.images.definitions import ImageDefinition, Kind
 
 # A flavor is the whole of it: it brings its own PyTorch, and runs a user's training.
 _KINDS_OF_A_FLAVOR: tuple[Kind, ...] = ("flavor", "pytorch-base", "stack", "trainer")

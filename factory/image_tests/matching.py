@@ -11,9 +11,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from factory.dockerfile.instructions import read_dockerfile
+from factory.dockerfile.references import parse_requirement
+from factory.engine.labels import IDENTITY_LABEL, IMAGE_LABEL
 from factory.files import read_text
-from factory.flavor.references import parse_requirement
-from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL
 from factory.image_tests.context import Context
 from factory.image_tests.definition import Result, judged, skipped
 from factory.image_tests.dependencies import conflicts

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.html import render_page
 from factory.image_tests.outcome import LEVELS, Finding, Layer, Report, TestOutcome
-from factory.pages.look import render_page
 
 _TEMPLATE = "report.html.j2"
 # A layer narrower than this is no more than a line in the chart; the table below has it.

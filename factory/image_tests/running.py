@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from factory.clock import now
+from factory.engine.engine import Engine, call_engine
 from factory.errors import FactoryError, ImageTestError
-from factory.image.engine import Engine, call_engine
 from factory.image_tests.catalogue import TESTS
 from factory.image_tests.container import Containers
 from factory.image_tests.context import Context

@@ -5,12 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.errors import ImageTestError, NotFoundError
-from factory.flavor.references import PATH_COMPONENT, find_reference
-from factory.flavor.repository import Flavor, Repository, find_repository
-from factory.flavor.spec import Spec
-from factory.image.definitions import ImageDefinition, Kind
-from factory.image.engine import (
+from factory.dockerfile.references import PATH_COMPONENT, find_reference
+from factory.engine.engine import (
     Engine,
     Inspected,
     Operand,
@@ -19,10 +15,14 @@ from factory.image.engine import (
     layers_of,
     parse_inspected,
 )
-from factory.image.identity import identity_tag
-from factory.image.labels import IDENTITY_LABEL, IMAGE_LABEL
+from factory.engine.labels import IDENTITY_LABEL, IMAGE_LABEL
+from factory.errors import ImageTestError, NotFoundError
+from factory.flavor.repository import Flavor, Repository, find_repository
+from factory.flavor.spec import Spec
 from factory.image_tests.history import Step, history_of
 from factory.image_tests.lineage import Lineage, foreign_lineage, lineage_of
+from factory.images.definitions import ImageDefinition, Kind
+from factory.images.identity import identity_tag
 
 TITLE_LABEL = "org.opencontainers.image.title"
 BASE_LABEL = "org.opencontainers.image.base.name"

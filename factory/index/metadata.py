@@ -7,8 +7,8 @@ from packaging.metadata import parse_email
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from factory.dockerfile.references import parse_requirement
 from factory.errors import IndexContentError
-from factory.flavor.references import parse_requirement
 from factory.index.file_names import project_of
 
 # The largest METADATA that is known is that of a package whose description is a handbook: 1 MB.

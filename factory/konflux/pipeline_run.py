@@ -6,10 +6,10 @@ Pipelines as Code (https://pipelinesascode.com) replaces what stands in double b
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from factory.dockerfile.references import check_image
 from factory.errors import KonfluxError, SpecError
 from factory.flavor.name import check_name
 from factory.flavor.project import PROJECT_FILE
-from factory.flavor.references import check_image
 from factory.flavor.spec import Spec
 from factory.konflux.cel import Event, starts_on
 from factory.konflux.prefetch_input import prefetch_input

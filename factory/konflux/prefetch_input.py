@@ -2,7 +2,7 @@
 
 import json
 
-from factory.flavor.references import PLATFORMS
+from factory.dockerfile.references import PLATFORMS
 from factory.flavor.spec import Spec
 from factory.lock.lockset import lock_file_names
 from factory.settings import FLAVORS_FOLDER

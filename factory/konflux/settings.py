@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from factory import settings
+from factory.dockerfile.references import check_platform
 from factory.errors import KonfluxError, SpecError
-from factory.flavor.references import check_platform
 from factory.flavor.spec import ACCELERATORS
 from factory.flavor.table import Table
 from factory.konflux.values import (

@@ -6,8 +6,8 @@ registry or git takes, or text that Pipelines as Code (``{{ }}``) or Tekton (``$
 
 import re
 
+from factory.dockerfile.references import check_image
 from factory.errors import SpecError
-from factory.flavor.references import check_image
 from factory.masking import masked_address
 
 MAX_NAME_LENGTH = 63

@@ -25,9 +25,9 @@ from typing import Any
 from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 
+from factory.dockerfile.references import parse_requirement
 from factory.errors import LockFileError
 from factory.files import read_regular, storage_error
-from factory.flavor.references import parse_requirement
 
 LOCK_FILE = "requirements.txt"
 LOCKED_BY = "# Locked by `factory lock "

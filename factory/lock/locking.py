@@ -326,7 +326,7 @@ def _pins(
     resolved = resolve_project(project, preferences=preferences, folders=folders)
     if isinstance(resolved, (Refused, Disagreement)):
         # Imported where something is wrong: the index client costs as much as all the rest.
-        from factory.lock.gaps import explain  # noqa: PLC0415
+        from factory.gaps.gaps import explain  # noqa: PLC0415
 
         raise explain(project, resolved, preferences=preferences, folders=folders)
     if not any(resolved.values()):

@@ -8,7 +8,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
-from factory.flavor.references import PLATFORMS
+from factory.dockerfile.references import PLATFORMS
 
 # The oldest C library that perennial manylinux tags (PEP 600) name, and the legacy aliases
 # (PEP 513, 571, 599) of three later ones. None of them exists for aarch64 but manylinux2014.

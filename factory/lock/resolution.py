@@ -237,7 +237,7 @@ def request_for(
 ) -> Request:
     """What uv is asked for the first platform; what the spec records as missing is taken out.
 
-    ``stand_ins`` are overrides onto wheels that take the place of packages (`factory.lock.stand_ins`):
+    ``stand_ins`` are overrides onto wheels that take the place of packages (`factory.gaps.stand_ins`):
     URLs, so that no index is asked about those packages.
 
     Raises:

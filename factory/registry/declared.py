@@ -7,8 +7,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
+from factory.dockerfile.references import PATH_COMPONENT
 from factory.errors import NotFoundError, SpecError
-from factory.flavor.references import PATH_COMPONENT
 from factory.flavor.table import Table
 from factory.http.origins import is_loopback, origin_or_none
 from factory.masking import masked_address

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
-from factory.flavor.references import find_reference
+from factory.dockerfile.references import find_reference
 from factory.registry.holdings import Holding, StandsOn, StoredImage
 from factory.registry.place import place
 

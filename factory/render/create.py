@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from factory.dockerfile.references import check_python
 from factory.errors import FlavorExistsError, SpecError, TemplateError
 from factory.flavor.edit import retarget
 from factory.flavor.name import check_name
 from factory.flavor.project import PROJECT_FILE, parse_project, read_project_text
-from factory.flavor.references import check_python
 from factory.flavor.repository import Flavor, Repository
 from factory.flavor.spec import DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_spec
 from factory.render.notes import notes_on

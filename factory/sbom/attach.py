@@ -11,8 +11,8 @@ from hashlib import sha256
 from io import BytesIO
 from typing import Literal
 
+from factory.dockerfile.references import find_reference
 from factory.errors import IndexAccessError, RegistryError, SbomError
-from factory.flavor.references import find_reference
 from factory.masking import masked_address
 from factory.registry.client import OCI_MANIFEST, Manifest, RegistryClient, open_registry
 from factory.registry.declared import Registry

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from factory.dockerfile.references import check_version
 from factory.errors import FactoryError
 from factory.flavor.project import Project
-from factory.flavor.references import check_version
 from factory.flavor.repository import Flavor
 from factory.flavor.requirements import admits, asked, dropped
 from factory.flavor.spec import Spec

@@ -8,9 +8,9 @@ from packaging.utils import canonicalize_name
 
 from factory.flavor.project import Project
 from factory.flavor.requirements import Asked, admits, asked, dropped
+from factory.gaps.contradiction import disjoint
 from factory.index.metadata import Metadata
 from factory.lock.availability import in_order, lack_of
-from factory.lock.contradiction import disjoint
 from factory.lock.shelf import Shelf
 from factory.upkeep.align_wanted import TRAINING_HUB, WantedByHub, used_extras, wanted_by
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
+from factory.gaps.blame import PROJECT
+from factory.gaps.gaps import Gap
+from factory.gaps.recorded import Recorded
+from factory.gaps.stand_ins import in_words
 from factory.lock.availability import KINDS
-from factory.lock.blame import PROJECT
-from factory.lock.gaps import Gap
-from factory.lock.recorded import Recorded
-from factory.lock.stand_ins import in_words
 from factory.upkeep.index_gaps import FlavorGaps, GapReport, Wanted
 from factory.upkeep.markdown import code, plain, table
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from factory.dockerfile.references import check_index_url
 from factory.errors import FactoryError
-from factory.flavor.references import check_index_url
 from factory.flavor.repository import Flavor
-from factory.lock.gaps import Gap
+from factory.gaps.gaps import Gap
+from factory.gaps.recorded import Recorded, survey
+from factory.gaps.stand_ins import Assumed
 from factory.lock.locking import LockOptions, wheel_folders
 from factory.lock.lockset import read_lock_set
-from factory.lock.recorded import Recorded, survey
-from factory.lock.stand_ins import Assumed
 from factory.masking import shown
 from factory.upkeep.side_by_side import side_by_side
 
@@ -20,7 +20,7 @@ class GapOptions:
     """How to look: at another main index than the flavor's, with which folders of wheels beside it.
 
     ``public_metadata`` allows the public index to be asked what a package requires that no index of
-    the flavor's own has in any version (`factory.lock.gaps.find_gaps`).
+    the flavor's own has in any version (`factory.gaps.gaps.find_gaps`).
     """
 
     index_url: str | None = None

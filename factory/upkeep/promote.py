@@ -195,7 +195,7 @@ def _locked(
         return make_lock(flavor.name, new, before, options, proving=proving)
     except (IndexGapError, ResolutionError):
         # Once more, for all of it: what the present index has of a package tells what is behind a gap.
-        from factory.lock.gaps import find_gaps, gap_error  # noqa: PLC0415
+        from factory.gaps.gaps import find_gaps, gap_error  # noqa: PLC0415
 
         gaps = find_gaps(
             new,

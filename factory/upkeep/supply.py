@@ -10,8 +10,8 @@ from packaging.version import Version
 from factory.errors import IndexGapError
 from factory.flavor.floor import Floor
 from factory.flavor.spec import Spec
+from factory.gaps.gaps import Gap
 from factory.lock.availability import Offer, has_wheel, in_order, lack_of
-from factory.lock.gaps import Gap
 from factory.lock.narrow import tag_ranks
 from factory.lock.shelf import Shelf
 

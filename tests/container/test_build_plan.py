@@ -18,9 +18,9 @@ from support.killing import Case, Runner, kill_again_and_again, tree
 from support.podman import podman
 from support.registry import registry
 
+from factory.build.segment_cache import segment_tag
+from factory.engine.leftovers import repository_mark
 from factory.errors import EngineError
-from factory.image.leftovers import repository_mark
-from factory.image.segment_cache import segment_tag
 
 pytestmark = [pytest.mark.container, pytest.mark.beside]
 

@@ -14,10 +14,10 @@ from support.podman import podman
 from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
+from factory.build.segment_cache import segment_tag
+from factory.engine.engine import Image, find_engine, find_image
+from factory.engine.leftovers import repository_mark
 from factory.flavor.repository import Flavor
-from factory.image.engine import Image, find_engine, find_image
-from factory.image.leftovers import repository_mark
-from factory.image.segment_cache import segment_tag
 from factory.render.drift import SBOM_FILE
 from factory.render.sync import sync_flavor
 

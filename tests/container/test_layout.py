@@ -18,9 +18,9 @@ from support.registry import registry
 from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
+from factory.build.segment_cache import segment_tag
+from factory.engine.leftovers import repository_mark
 from factory.flavor.repository import Flavor
-from factory.image.leftovers import repository_mark
-from factory.image.segment_cache import segment_tag
 from factory.render.sync import sync_flavor
 
 pytestmark = pytest.mark.container

@@ -9,9 +9,9 @@ import pytest
 from support.podman import podman
 from support.tiers import make_image, table
 
+from factory.engine.labels import image_labels
 from factory.flavor.repository import Repository
-from factory.image.labels import image_labels
-from factory.image.plan import Plan, PlanRequest, Step, plan_images
+from factory.images.plan import Plan, PlanRequest, Step, plan_images
 
 pytestmark = pytest.mark.container
 

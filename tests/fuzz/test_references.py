@@ -5,7 +5,7 @@ import subprocess
 from fuzz.searching import searched
 from hypothesis import strategies as st
 
-from factory.flavor.references import find_reference, is_image_id
+from factory.dockerfile.references import find_reference, is_image_id
 
 PIECES = st.sampled_from(
     [

@@ -8,14 +8,14 @@ import pytest
 from support.prefetch_site import Site, prefetch_site
 from support.transactions import interrupted
 
+from factory.build.layout import OciLayout
 from factory.downstream.context import write_context
 from factory.downstream.strip import strip_file
 from factory.errors import StorageError
 from factory.files import make_output_folder
 from factory.flavor.repository import Flavor
-from factory.hermetic.prefetch import prefetch_flavor
-from factory.image.layout import OciLayout
 from factory.image_tests.report import make_report_folder
+from factory.prefetch.prefetch import prefetch_flavor
 from factory.render.sync import sync_flavor
 
 pytestmark = pytest.mark.integration

@@ -13,7 +13,7 @@ from support.workshop import Run
 
 from factory.cli.main import main
 from factory.flavor.repository import Repository
-from factory.image.plan import Plan
+from factory.images.plan import Plan
 
 pytestmark = pytest.mark.integration
 USAGE, SPEC, REGISTRY, IMAGE = 2, 11, 32, 34

@@ -14,9 +14,9 @@ from support.wheels import make_wheel, sha256
 
 from factory.errors import PrefetchError
 from factory.files import is_temporary
-from factory.hermetic.partial import partial_name
-from factory.hermetic.plan import Fetching
-from factory.hermetic.prefetch import plan_prefetch, prefetch_flavor
+from factory.prefetch.partial import partial_name
+from factory.prefetch.plan import Fetching
+from factory.prefetch.prefetch import plan_prefetch, prefetch_flavor
 
 pytestmark = pytest.mark.integration
 

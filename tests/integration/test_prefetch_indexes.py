@@ -12,8 +12,8 @@ from support.wheels import make_wheel, sha256
 from support.workshop import Run, Workshop
 
 from factory.flavor.repository import Flavor
-from factory.hermetic.layout import Layout
 from factory.lock.lockfile import LOCK_FILE
+from factory.prefetch.layout import Layout
 
 pytestmark = pytest.mark.integration
 

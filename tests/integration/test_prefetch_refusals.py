@@ -14,7 +14,7 @@ from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel, sha256
 
 from factory.errors import IndexAccessError, LockFileError, PrefetchError, StorageError
-from factory.hermetic.prefetch import plan_prefetch
+from factory.prefetch.prefetch import plan_prefetch
 
 pytestmark = pytest.mark.integration
 
@@ -261,8 +261,8 @@ def test_a_full_disk_is_an_error_that_says_so(site: Site, monkeypatch: pytest.Mo
         return real(os.open("/dev/full", os.O_RDWR), mode, buffering=buffering)
 
     # A file system that is full cannot be had without root; /dev/full refuses writes as one does.
-    monkeypatch.setattr("factory.hermetic.partial.os.fdopen", full)
-    monkeypatch.setattr("factory.hermetic.partial._BLOCK", 0)
+    monkeypatch.setattr("factory.prefetch.partial.os.fdopen", full)
+    monkeypatch.setattr("factory.prefetch.partial._BLOCK", 0)
     error = site.fails()
     assert isinstance(error, StorageError)
     assert isinstance(error.__cause__, OSError)

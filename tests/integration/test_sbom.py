@@ -11,8 +11,8 @@ from support.index_server import Fault, IndexServer
 from support.wheels import make_wheel, sha256
 from support.workshop import AMD, ARM, Run, Workshop
 
-from factory.hermetic.layout import Layout
 from factory.lock.lockfile import LOCK_FILE
+from factory.prefetch.layout import Layout
 from factory.render.drift import SBOM_FILE
 
 pytestmark = pytest.mark.integration

@@ -16,9 +16,9 @@ import pytest
 from support.built import factory
 from support.podman import podman
 
-from factory.image.engine import find_engine, list_images
-from factory.image.leftovers import repository_mark
-from factory.image.segment_cache import segment_tag
+from factory.build.segment_cache import segment_tag
+from factory.engine.engine import find_engine, list_images
+from factory.engine.leftovers import repository_mark
 
 pytestmark = pytest.mark.container
 

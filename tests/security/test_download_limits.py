@@ -26,12 +26,12 @@ from factory.errors import (
     SpecError,
 )
 from factory.flavor.repository import Flavor
-from factory.hermetic.plan import Fetching
-from factory.hermetic.prefetch import prefetch_flavor
 from factory.http.bounded import MAX_DOWNLOAD_VARIABLE, max_download
 from factory.index.client import IndexClient, IndexFile, Patience
 from factory.index.connections import open_client
 from factory.index.spool import Spool
+from factory.prefetch.plan import Fetching
+from factory.prefetch.prefetch import prefetch_flavor
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
 from factory.registry.drivers.google_api import GoogleApi

@@ -12,11 +12,9 @@ from support.built import factory
 from support.clean_flavor import PROJECT, make_flavor, make_repository
 from support.podman import podman
 
-from factory.errors import ImageError, SpecError
-from factory.flavor.project import parse_project
-from factory.flavor.references import find_reference
-from factory.image import engine as engine_module
-from factory.image.engine import (
+from factory.dockerfile.references import find_reference
+from factory.engine import engine as engine_module
+from factory.engine.engine import (
     Engine,
     Operand,
     call_engine,
@@ -25,9 +23,11 @@ from factory.image.engine import (
     find_image,
     skopeo_words,
 )
-from factory.image.push_source import find_source
-from factory.image.stored import find_stored
+from factory.engine.stored import find_stored
+from factory.errors import ImageError, SpecError
+from factory.flavor.project import parse_project
 from factory.image_tests.subject import base_at_hand, find_subject
+from factory.publish.push_source import find_source
 
 PACKAGE = Path(engine_module.__file__).parents[1]
 NO_IMAGES = (

@@ -12,8 +12,8 @@ from support.stub_registry import Reply, Said, stub_registry
 from factory.check.state import flavor_state
 from factory.clock import parse_moment, seconds_since_1970
 from factory.errors import AdvisoryError, FactoryError, IndexAccessError, IndexContentError, RegistryError
-from factory.image.identity import parse_manifest
-from factory.image.parents import read_recorded
+from factory.images.identity import parse_manifest
+from factory.images.parents import read_recorded
 from factory.index.file_names import project_of
 from factory.index.metadata import parse_metadata
 from factory.index.pages import IndexFile, parse_page

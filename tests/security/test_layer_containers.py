@@ -18,14 +18,14 @@ from support.podman import podman
 from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
+from factory.build.layer_making import Site, engine_states, make_layer
+from factory.build.layout import OciLayout
+from factory.build.package_layers import PackageLayer
+from factory.build.segment_cache import segment_tag
+from factory.engine.engine import find_engine
+from factory.engine.leftovers import Owner, repository_mark
 from factory.errors import StorageError
 from factory.flavor.repository import Flavor
-from factory.image.engine import find_engine
-from factory.image.layer_making import Site, engine_states, make_layer
-from factory.image.layout import OciLayout
-from factory.image.leftovers import Owner, repository_mark
-from factory.image.package_layers import PackageLayer
-from factory.image.segment_cache import segment_tag
 from factory.render.sync import sync_flavor
 from factory.tree import Tree
 

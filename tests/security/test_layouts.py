@@ -10,9 +10,9 @@ import pytest
 from support.layouts import SmallImage, small_image
 from support.push_site import Site, push_site
 
+from factory.build.layout import OciLayout
+from factory.build.made_layers import MadeLayers
 from factory.errors import ImageError, StorageError
-from factory.image.layout import OciLayout
-from factory.image.made_layers import MadeLayers
 
 pytestmark = pytest.mark.integration
 

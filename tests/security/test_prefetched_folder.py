@@ -14,12 +14,12 @@ from support.prefetch_site import Counter, Site, prefetch_site
 from support.wheels import sha256
 
 from factory.errors import FactoryError, NotFoundError, PrefetchError, StorageError
-from factory.hermetic.partial import partial_name
-from factory.hermetic.plan import Fetching
-from factory.hermetic.prefetch import plan_prefetch, prefetch_flavor
 from factory.layers.sizes import installed_sizes
 from factory.lock.lockset import require_lock_set
 from factory.lock.prefetched import open_artifact, open_prefetched
+from factory.prefetch.partial import partial_name
+from factory.prefetch.plan import Fetching
+from factory.prefetch.prefetch import plan_prefetch, prefetch_flavor
 from factory.sbom.collect import Sources, take_inventory
 from factory.sbom.wanted import read_locked
 

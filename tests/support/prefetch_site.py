@@ -13,9 +13,9 @@ from support.wheels import make_wheel, sha256
 from factory.errors import FactoryError
 from factory.files import is_temporary
 from factory.flavor.repository import Flavor
-from factory.hermetic.layout import Layout
-from factory.hermetic.plan import Fetching
-from factory.hermetic.prefetch import Prefetched, prefetch_flavor
+from factory.prefetch.layout import Layout
+from factory.prefetch.plan import Fetching
+from factory.prefetch.prefetch import Prefetched, prefetch_flavor
 
 _FETCHING = Fetching(timeout_seconds=0.3, jobs=4)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from factory.image.engine import Engine
+from factory.engine.engine import Engine
 from factory.image_tests.container import Containers
 from factory.image_tests.context import Context
 from factory.image_tests.lineage import foreign_lineage

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from support.published import publish
 
+from factory.engine.labels import image_labels
 from factory.flavor.repository import Repository
-from factory.image.labels import image_labels
-from factory.image.plan import Plan, PlanRequest, Step, plan_images
+from factory.images.plan import Plan, PlanRequest, Step, plan_images
 
 BASE = "registry.example.com/vendor/base:1"
 DOCKERFILE = """\

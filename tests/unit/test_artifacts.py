@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from factory.build.artifacts import keep_artifacts
+from factory.engine.engine import Engine
+from factory.engine.leftovers import Owner
 from factory.errors import EngineError, StorageError
-from factory.image.artifacts import keep_artifacts
-from factory.image.engine import Engine
-from factory.image.leftovers import Owner
 
 OWNER = Owner(repository="r", notes=Path("image"))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from factory.image.context import build_context
-from factory.image.inputs import InputFile
+from factory.build.context import build_context
+from factory.images.inputs import InputFile
 
 
 @pytest.mark.parametrize("umask", [0o077, 0o002, 0o022])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from factory.image.compare import Kind, compare_layers
+from factory.build.compare import Kind, compare_layers
 
 
 @dataclass(frozen=True, kw_only=True)

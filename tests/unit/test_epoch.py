@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from factory.build.epoch import VARIABLE, choose_epoch, commit_epoch
 from factory.errors import ImageError
-from factory.image.epoch import VARIABLE, choose_epoch, commit_epoch
 from factory.process import run
 
 COMMITTED = 1_700_000_000

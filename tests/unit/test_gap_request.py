@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from factory.errors import IndexAccessError
-from factory.lock.gaps import Gap
-from factory.lock.recorded import Recorded
+from factory.gaps.gaps import Gap
+from factory.gaps.recorded import Recorded
 from factory.upkeep.gap_request import as_markdown, as_text
 from factory.upkeep.index_gaps import FlavorGaps, GapReport, merge
 

@@ -7,13 +7,13 @@ import pytest
 from support.clean_flavor import NAME, PROJECT, lock_text, make_flavor, make_repository
 from support.tiers import four_tiers
 
+from factory.build.build import BuildPlan, BuildRequest, Target, build_options, plan_build, shell_command
+from factory.build.building import Recipe, part_options
+from factory.build.dockerfile import mount_in_every_run
+from factory.engine.engine import ENGINE_VARIABLE, Engine, find_engine
+from factory.engine.leftovers import Owner
 from factory.errors import DriftError, EngineError, FactoryError, LockFileError, SpecError
 from factory.flavor.repository import Flavor, Repository
-from factory.image.build import BuildPlan, BuildRequest, Target, build_options, plan_build, shell_command
-from factory.image.building import Recipe, part_options
-from factory.image.dockerfile import mount_in_every_run
-from factory.image.engine import ENGINE_VARIABLE, Engine, find_engine
-from factory.image.leftovers import Owner
 
 MOUNT = "type=bind,from=prefetched,target=/cachi2"
 FLAG = f" --mount={MOUNT}"

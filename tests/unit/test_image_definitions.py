@@ -9,8 +9,8 @@ from support.tiers import BASE, four_tiers, make_image, table
 
 from factory.errors import FactoryError, NotFoundError, SpecError
 from factory.flavor.repository import Repository
-from factory.image.catalogue import read_catalogue
-from factory.image.definitions import Parent, changed
+from factory.images.catalogue import read_catalogue
+from factory.images.definitions import Parent, changed
 
 STACK = table("stack", "stack", BASE)
 

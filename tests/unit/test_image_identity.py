@@ -15,9 +15,9 @@ from support.clean_flavor import make_flavor, make_repository
 from support.tiers import BASE, make_image
 
 from factory.errors import FactoryError, ImageError
-from factory.image.catalogue import read_catalogue
-from factory.image.definitions import ImageDefinition, Parent, changed
-from factory.image.identity import Manifest, ParentState, parse_manifest, read_manifest
+from factory.images.catalogue import read_catalogue
+from factory.images.definitions import ImageDefinition, Parent, changed
+from factory.images.identity import Manifest, ParentState, parse_manifest, read_manifest
 
 PARENT = ParentState(argument="BASE_IMAGE", image=BASE)
 _NAMES = st.sampled_from(["a", "b", "c.py", "data", "requirements.txt", ".hidden", "Dockerfile.old", "ü n"])

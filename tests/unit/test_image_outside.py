@@ -6,8 +6,8 @@ import pytest
 from support.tiers import BASE
 
 from factory.errors import ImageError
-from factory.image.definitions import ImageDefinition, Parent
-from factory.image.inputs import read_inputs
+from factory.images.definitions import ImageDefinition, Parent
+from factory.images.inputs import read_inputs
 
 OTHER = "registry.example.com/vendor/tools:1"
 BY_DIGEST = f"registry.example.com/vendor/tools@sha256:{'1' * 64}"

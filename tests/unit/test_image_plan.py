@@ -13,13 +13,13 @@ from support.tiers import BASE, four_tiers, make_image, table
 
 from factory.errors import EngineError, ImageError, LockFileError, NotFoundError, SpecError
 from factory.flavor.repository import Repository, find_repository
-from factory.image.definitions import changed
-from factory.image.identity import Manifest, ParentState
-from factory.image.inputs import InputFile
-from factory.image.parents import Origin, origin_of, pinned, read_recorded, record
-from factory.image.plan import Plan, PlanRequest, plan_images
-from factory.image.plan_text import plan_parts, report_plan
-from factory.image.reasons import differences
+from factory.images.definitions import changed
+from factory.images.identity import Manifest, ParentState
+from factory.images.inputs import InputFile
+from factory.images.parents import Origin, origin_of, pinned, read_recorded, record
+from factory.images.plan import Plan, PlanRequest, plan_images
+from factory.images.plan_text import plan_parts, report_plan
+from factory.images.reasons import differences
 
 DIGEST, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 PARENT = ParentState(argument="BASE_IMAGE", image=BASE)

@@ -12,9 +12,9 @@ from support.clean_flavor import make_flavor, make_repository
 from support.subjects import made_context
 
 from factory.cli.test import command
+from factory.engine.engine import Engine
+from factory.engine.labels import IDENTITY_LABEL
 from factory.errors import ImageTestError
-from factory.image.engine import Engine
-from factory.image.labels import IDENTITY_LABEL
 from factory.image_tests import container
 from factory.image_tests.container import Conditions, Containers, Ran
 from factory.image_tests.context import Context

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from factory.build.assemble import _copy_files
 from factory.errors import ImageError
-from factory.image.assemble import _copy_files
 from factory.tree import Tree
 
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
+from factory.build.layer_changes import Changes, Overlay, State, changes_since, states
+from factory.build.layer_making import MadeLayer
+from factory.build.layer_tar import LayerBlob, write_layer, write_removals
+from factory.build.layout import Inserted, LaidOut, OciLayout
+from factory.build.made_layers import MadeLayers
+from factory.build.package_layers import take_apart
+from factory.dockerfile.segments import cut
 from factory.errors import ImageError
-from factory.image.layer_changes import Changes, Overlay, State, changes_since, states
-from factory.image.layer_making import MadeLayer
-from factory.image.layer_tar import LayerBlob, write_layer, write_removals
-from factory.image.layout import Inserted, LaidOut, OciLayout
-from factory.image.made_layers import MadeLayers
-from factory.image.package_layers import take_apart
-from factory.image.segments import cut
 from factory.tree import Tree
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

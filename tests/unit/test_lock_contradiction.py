@@ -4,8 +4,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from factory.lock.blame import Need
-from factory.lock.contradiction import contradicted, disjoint
+from factory.gaps.blame import Need
+from factory.gaps.contradiction import contradicted, disjoint
 
 
 @pytest.mark.parametrize(

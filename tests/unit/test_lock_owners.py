@@ -3,8 +3,8 @@
 import pytest
 from packaging.requirements import Requirement
 
-from factory.lock.blame import PROJECT
-from factory.lock.owners import Owner, in_words, path_to
+from factory.gaps.blame import PROJECT
+from factory.gaps.owners import Owner, in_words, path_to
 from factory.lock.uv import Required
 
 GRAPH = {

@@ -11,14 +11,14 @@ import pytest
 from factory.console import Table
 from factory.image_tests.outcome import Level, Report, Status, TestOutcome
 from factory.image_tests.report import TESTED_FILE, record_outcomes
-from factory.overview import words
-from factory.overview.built import Built
-from factory.overview.page import status_page
-from factory.overview.pushed import AskedRegistry, Pushed
-from factory.overview.standing import ImageStanding, Overview, _as_tree
-from factory.overview.tested import Tested, last_test
-from factory.overview.text import overview_parts
-from factory.overview.words import age_text, built_word, pushed_words, summary
+from factory.status import words
+from factory.status.built import Built
+from factory.status.page import status_page
+from factory.status.pushed import AskedRegistry, Pushed
+from factory.status.standing import ImageStanding, Overview, _as_tree
+from factory.status.tested import Tested, last_test
+from factory.status.text import overview_parts
+from factory.status.words import age_text, built_word, pushed_words, summary
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
 BARE = ImageStanding(

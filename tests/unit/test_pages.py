@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from factory.html import age, duration
 from factory.image_tests.outcome import Finding, Layer, Package, Report, TestOutcome
 from factory.image_tests.page import layer_slices, report_page
-from factory.pages.look import age, duration
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&"
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)

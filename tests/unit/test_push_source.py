@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from factory.errors import ImageError, SpecError
-from factory.image.push_request import _destination
-from factory.image.push_source import read_layout
+from factory.publish.push_request import _destination
+from factory.publish.push_source import read_layout
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.golden import GOLDEN
 
-from factory.image.segments import (
+from factory.dockerfile.segments import (
     Cut,
     base_references,
     copied_paths,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.clean_flavor import NAME, PROJECT
 
+from factory.dockerfile.references import check_image, check_index_url, check_tag
 from factory.errors import SpecError
 from factory.flavor.project import parse_project, read_project_text
-from factory.flavor.references import check_image, check_index_url, check_tag
 from factory.flavor.spec import DEFAULT_GLIBC, Missing, Spec, check_spec, parse_spec
 
 CPU = Spec(

@@ -1,0 +1,1 @@
+"""Building an image: package layers from wheels, and the engine for the rest."""

@@ -1,0 +1,396 @@
+"""An OCI image layout in a folder: opened, read and changed in one place, whoever wrote it.
+
+The form is that of the OCI image-spec (image-layout.md, manifest.md, config.md). A layout may be of a
+stranger: it is read through directory descriptors, no link in it is followed, and a document counts only if
+it has the digest and the size that are said of it. skopeo and podman read it as ``oci:FOLDER:NAME``.
+
+The layers that the factory itself puts in are not compressed, so that a layer's digest is its diff_id too.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any, BinaryIO, NotRequired, TypedDict
+
+from factory.build.layer_tar import LayerBlob
+from factory.documents import Size, parse_json, require_shape
+from factory.errors import ImageError
+from factory.files import (
+    is_own_ignore_file,
+    is_temporary,
+    make_output_folder,
+    read_regular,
+    write_whole,
+)
+from factory.registry.oci import Sha256
+from factory.tree import Tree
+
+INDEX = "index.json"
+REFERENCE_NAME = "org.opencontainers.image.ref.name"
+_MARKER = "oci-layout"
+_RECORD = "layout"
+_BLOBS = "blobs/sha256"
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# A manifest or a configuration; registries refuse manifests above 4 MB.
+_MOST_BYTES = 16_000_000
+_BUFFER_BYTES = 1 << 20
+_SOLUTION = "Write it again: `factory build --layout`, or `skopeo copy … oci:FOLDER`."
+
+
+class Descriptor(TypedDict):
+    """What names a blob of a layout (OCI image-spec, descriptor.md); it may say more."""
+
+    digest: Sha256
+    size: Size
+    mediaType: NotRequired[str]
+    annotations: NotRequired[dict[str, str] | None]
+
+
+class Named(TypedDict):
+    """What a manifest or an index names."""
+
+    config: NotRequired[Descriptor | None]
+    layers: NotRequired[list[Descriptor] | None]
+    manifests: NotRequired[list[Descriptor] | None]
+
+
+class _Manifest(TypedDict):
+    config: Descriptor
+    layers: list[Descriptor]
+
+
+class _RootFs(TypedDict):
+    diff_ids: list[str]
+
+
+class _Config(TypedDict):
+    rootfs: _RootFs
+    history: NotRequired[list[dict[str, Any]] | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inserted:
+    """A layer that is put into an image: its blob, and what its history says made it."""
+
+    blob: LayerBlob
+    created_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaidOut:
+    """An image in a layout: the digests of its manifest and of its config, and its layers."""
+
+    digest: str
+    config: str
+    layers: tuple[LayerBlob, ...]
+
+
+class OciLayout:
+    """An open layout. ``tree`` is its folder, ``blobs`` that of its blobs, by the hex of their SHA-256."""
+
+    def __init__(self, tree: Tree, blobs: Tree) -> None:
+        self.tree = tree
+        self.blobs = blobs
+
+    @staticmethod
+    @contextmanager
+    def opened(folder: Path) -> "Iterator[OciLayout]":
+        """Open a layout for the length of a block.
+
+        Raises:
+            ImageError: the folder is no layout.
+            StorageError: it, or its folder of blobs, is missing, or is a link in it.
+        """
+        with Tree.opened(folder, root_may_be_link=True) as tree:
+            if tree.status(INDEX) is None:
+                raise ImageError(
+                    f"{folder} is no OCI image layout: it has no {INDEX}",
+                    solution="Remove the folder, or name another, and build again.",
+                )
+            if tree.status(_BLOBS) is None:
+                raise _damaged(folder, f"it has no {_BLOBS}")
+            with tree.below(_BLOBS) as blobs:
+                yield OciLayout(tree, blobs)
+
+    @staticmethod
+    @contextmanager
+    def prepared(folder: Path) -> "Iterator[OciLayout]":
+        """Make a folder a layout, unless it is one, and open it for the length of a block.
+
+        Raises:
+            ImageError: it holds something else.
+            StorageError: the file system refused, or a link is in the way.
+        """
+        make_output_folder(folder)
+        with Tree.opened(folder, root_may_be_link=True) as tree:
+            if tree.status(INDEX) is None:
+                _require_empty(tree)
+                tree.make_folder(_BLOBS)
+                tree.write(_MARKER, json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
+                tree.write(INDEX, json.dumps({"schemaVersion": 2, "manifests": []}).encode())
+            tree.make_folder(_BLOBS)
+        with OciLayout.opened(folder) as layout:
+            yield layout
+
+    @property
+    def folder(self) -> Path:
+        """The folder."""
+        return self.tree.root
+
+    def index(self) -> dict[str, Any]:
+        """Return the index; its ``manifests`` are descriptors.
+
+        Raises:
+            ImageError: it is none.
+        """
+        return read_index(self.tree)
+
+    def read(self, descriptor: Descriptor) -> bytes:
+        """Return a manifest, an index or a configuration: a blob that is what its descriptor says.
+
+        Raises:
+            ImageError: it is missing, or has another size or digest.
+            StorageError: it is a link, or no file.
+        """
+        content = self.blobs.read(self._there(descriptor["digest"]), limit=_MOST_BYTES)
+        self._require(descriptor, hashlib.sha256(content).hexdigest(), len(content))
+        return content
+
+    def verify(self, descriptor: Descriptor) -> None:
+        """Check that a blob of any size is what its descriptor says.
+
+        Raises:
+            ImageError, StorageError: as for `read`.
+        """
+        digest, size = hashlib.sha256(), 0
+        with self.open_blob(descriptor["digest"]) as file:
+            while data := file.read(_BUFFER_BYTES):
+                digest.update(data)
+                size += len(data)
+        self._require(descriptor, digest.hexdigest(), size)
+
+    def open_blob(self, digest: str) -> BinaryIO:
+        """Open a blob to read.
+
+        Raises:
+            ImageError: it is missing.
+            StorageError: it is a link, or no file.
+        """
+        return self.blobs.open(self._there(digest))
+
+    def has_blob(self, blob: LayerBlob) -> bool:
+        """Return whether a blob is there, as a file of the size that it should have."""
+        if _DIGEST.fullmatch(blob.digest) is None:
+            return False
+        status = self.blobs.status(blob.digest.removeprefix("sha256:"))
+        return status is not None and S_ISREG(status.st_mode) and status.st_size == blob.size
+
+    def insert(
+        self, name: str, source: Path, inserted: Sequence[Inserted], *, after: int, created: str
+    ) -> LaidOut:
+        """Give the layout the image ``name``: that of ``source``, with layers above its first ``after`` ones.
+
+        The index changes in one step; the blobs of what had the name before stay until `remove_unused`.
+
+        Args:
+            name: the image's name in the layout.
+            source: another layout that has one image, whose blobs lie in this one.
+            inserted: the layers, the lowest first; their blobs are in the layout already.
+            after: how many layers of the image stay below them.
+            created: the time of their history entries, RFC 3339.
+
+        Raises:
+            ImageError: ``source`` or the layout is none.
+            StorageError: the file system refused.
+        """
+        with Tree.opened(source) as tree:
+            (entry,) = read_index(tree)["manifests"]
+        manifest = self._document(entry, _Manifest)
+        config = self._document(manifest["config"], _Config)
+        descriptors = [
+            {"mediaType": _LAYER, "digest": one.blob.digest, "size": one.blob.size} for one in inserted
+        ]
+        manifest["layers"][after:after] = descriptors
+        self._require_whole(manifest["layers"])
+        config["rootfs"]["diff_ids"][after:after] = [one.blob.digest for one in inserted]
+        history = [{"created": created, "created_by": one.created_by} for one in inserted]
+        config["history"] = config.get("history") or []
+        at = _history_position(config["history"], after)
+        config["history"][at:at] = history
+        manifest["config"] |= self._add(config)
+        entry |= self._add(manifest)
+        entry["annotations"] = {REFERENCE_NAME: name}
+        index = self.index()
+        others = [one for one in index["manifests"] if name_of(one) != name]
+        index["manifests"] = [*others, entry]
+        self.tree.write(INDEX, json.dumps(index, indent=2).encode())
+        return LaidOut(
+            digest=entry["digest"],
+            config=manifest["config"]["digest"],
+            layers=tuple(
+                LayerBlob(digest=layer["digest"], size=layer["size"]) for layer in manifest["layers"]
+            ),
+        )
+
+    def remove_unused(self, keep: Iterable[str] = ()) -> int:
+        """Remove the blobs that no image of the index refers to; return the bytes that this freed.
+
+        What has no name of a blob's or of an unfinished one's is somebody's, and stays.
+
+        Args:
+            keep: digests that stay all the same.
+
+        Raises:
+            ImageError: a manifest is missing, or is not what is said of it.
+            StorageError: the file system refused.
+        """
+        used = set(keep)
+        pending: list[Descriptor] = list(self.index()["manifests"])
+        while pending:
+            descriptor = pending.pop()
+            used.add(descriptor["digest"])
+            named = self.named(self.read(descriptor))
+            # What is no manifest is an index, and names manifests, or has something else's form.
+            pending += named.get("manifests") or ()
+            parts = [named.get("config"), *(named.get("layers") or ())]
+            used |= {part["digest"] for part in parts if part}
+        freed = 0
+        for entry in self.blobs.entries():
+            if f"sha256:{entry.path}" not in used and _UNUSED.fullmatch(entry.path):
+                self.blobs.remove(entry.path)
+                freed += entry.status.st_size
+        return freed
+
+    def named(self, content: bytes) -> Named:
+        """Return what a manifest or an index names.
+
+        Raises:
+            ImageError: it is none.
+        """
+        return parse_json(
+            content, Named, source=f"a manifest in {self.folder}", error=ImageError, solution=_SOLUTION
+        )
+
+    def _document(self, descriptor: Descriptor, shape: type[object]) -> dict[str, Any]:
+        """Return a document whole, to be written again, if it has a shape."""
+        return _whole(
+            self.read(descriptor), shape, source=f"the blob {descriptor['digest']} of {self.folder}"
+        )
+
+    def _there(self, digest: str) -> str:
+        """Return the name of a blob that is there."""
+        if _DIGEST.fullmatch(digest) is None:
+            raise _damaged(self.folder, f"{digest!r} is no SHA-256 digest")
+        name = digest.removeprefix("sha256:")
+        if self.blobs.status(name) is None:
+            raise _damaged(self.folder, f"the blob {digest} is missing")
+        return name
+
+    def _require(self, descriptor: Descriptor, hexadecimal: str, size: int) -> None:
+        said = descriptor["digest"]
+        if f"sha256:{hexadecimal}" != said or size != descriptor["size"]:
+            raise _damaged(
+                self.folder,
+                f"the blob {said} of {descriptor['size']} bytes has the digest sha256:{hexadecimal} and "
+                f"{size} bytes",
+            )
+
+    def _require_whole(self, layers: Iterable[Mapping[str, Any]]) -> None:
+        for layer in layers:
+            if not self.has_blob(LayerBlob(digest=layer["digest"], size=layer["size"])):
+                raise _damaged(self.folder, f"the layer {layer['digest']} is not there whole")
+
+    def _add(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a document as a blob; return the part of its descriptor that says which."""
+        content = json.dumps(document, separators=(",", ":")).encode()
+        digest = hashlib.sha256(content).hexdigest()
+        self.blobs.write(digest, content)
+        return {"digest": f"sha256:{digest}", "size": len(content)}
+
+
+# A blob; or one that a killed run did not finish: the factory's, or what a program wrote through it.
+_UNUSED = re.compile(r"[0-9a-f]{64}|layer-[0-9a-f]+|\..*\.factory-tmp|oci-put-blob\d+")
+
+
+def record_layout(notes: Path, layout: Path, name: str) -> None:
+    """Keep in an image's notes where it was assembled, and under which name.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    write_whole(notes / _RECORD, f"{layout}:{name}".encode())
+
+
+def find_layout(folders: Path, image: str) -> str | None:
+    """Return ``FOLDER:NAME`` of the layout in which an image was assembled last; None if it is not there.
+
+    ``folders`` is the folder with each image's notes.
+    """
+    try:
+        found = read_regular(layout_notes(folders, image) / _RECORD).decode()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return found if Path(found.rpartition(":")[0], INDEX).is_file() else None
+
+
+def layout_notes(folders: Path, image: str) -> Path:
+    """Return the folder with the notes of an image's layouts; each has a folder of its own for its builds."""
+    return folders / f"{image}@layout"
+
+
+def read_index(tree: Tree) -> dict[str, Any]:
+    """Return the index of a layout; its ``manifests`` are descriptors.
+
+    Raises:
+        ImageError: it is none.
+        StorageError: it is missing, or a link.
+    """
+    try:
+        index = _whole(tree.read(INDEX, limit=_MOST_BYTES), Named, source=INDEX)
+    except ImageError as error:
+        raise _damaged(tree.root, error.reason) from error
+    index["manifests"] = index.get("manifests") or []
+    return index
+
+
+def _whole(content: bytes, shape: type[object], *, source: str) -> dict[str, Any]:
+    document = parse_json(content, dict[str, Any], source=source, error=ImageError, solution=_SOLUTION)
+    require_shape(document, shape, source=source, error=ImageError, solution=_SOLUTION)
+    return document
+
+
+def name_of(descriptor: Descriptor) -> str | None:
+    """Return an image's name in its layout; None if it has none."""
+    return (descriptor.get("annotations") or {}).get(REFERENCE_NAME)
+
+
+def _require_empty(tree: Tree) -> None:
+    """Refuse a folder that has something of others."""
+    names = [tree.root / entry.path for entry in tree.entries()]
+    # A run that was killed may have made some of it.
+    own = {tree.root / _MARKER, tree.root / "blobs"}
+    if any(path not in own and not is_temporary(path) and not is_own_ignore_file(path) for path in names):
+        raise ImageError(
+            f"{tree.root} holds something else than an OCI image layout",
+            solution="Name a folder that is empty or not there yet.",
+        )
+
+
+def _damaged(folder: Path, why: str) -> ImageError:
+    return ImageError(f"{folder} is no OCI layout that can be read: {why}", solution=_SOLUTION)
+
+
+def _history_position(history: Sequence[Mapping[str, Any]], layers: int) -> int:
+    """Return where in a history the entry of the layer above the first ``layers`` would be."""
+    seen = 0
+    for position, entry in enumerate(history):
+        if seen == layers:
+            return position
+        seen += not entry.get("empty_layer", False)
+    return len(history)

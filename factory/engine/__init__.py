@@ -1,0 +1,1 @@
+"""The container engine: the command line of podman, or of docker."""

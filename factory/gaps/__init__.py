@@ -1,0 +1,1 @@
+"""What an index lacks, all of it, and which packages ask for it."""

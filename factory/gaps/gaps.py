@@ -1,0 +1,379 @@
+"""Every requirement that an index lacks, found in one run.
+
+uv stops at the first. So what is found to be lacking is replaced by a stand-in, and the resolution
+goes on until it ends well, or fails for a reason that is no gap. A stand-in requires what the package
+would, as far as that can be read somewhere (`factory.gaps.stand_ins`), so that the gaps behind a gap
+are found as well.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from factory.errors import FactoryError, IndexContentError, IndexGapError, ResolutionError
+from factory.files import scratch_folder
+from factory.flavor.project import Project
+from factory.flavor.requirements import asked
+from factory.flavor.spec import Spec
+from factory.gaps.blame import PROJECT, Need, read_blame
+from factory.gaps.conflict import apart_error, at_odds, conflict_error, one_error
+from factory.gaps.contradiction import contradicted, disjoint
+from factory.gaps.needs import needs_of
+from factory.gaps.owners import Owner, owners_of, plain
+from factory.gaps.stand_ins import Assumed, StandIns
+from factory.gaps.wanting import owner_name, wanted_in_all, who_wants
+from factory.index.metadata import Metadata
+from factory.lock.availability import in_order, lack_of
+from factory.lock.find_links import WheelFolder
+from factory.lock.resolution import Disagreement, Refused, package_of, request_for, resolve_project
+from factory.lock.shelf import Shelf, open_shelf
+from factory.lock.uv import NoSolution, Package
+
+_VERSIONS = re.compile(r"[<>=!~].*")
+_Answer = dict[str, tuple[Package, ...]] | Refused | Disagreement
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """Something that an index lacks: for which platforms, what it has instead, and who needs it.
+
+    ``kind`` is one of `factory.lock.availability.KINDS`; ``would_do`` says which versions would.
+    ``needed_by`` are requirements' owners, each with its requirement where it is known, and
+    ``paths`` the ways to owners from what the project requires itself, where they are known.
+    """
+
+    package: str
+    requirement: str
+    kind: str
+    index: str
+    python: str
+    platforms: tuple[str, ...]
+    found: str
+    would_do: str
+    needed_by: tuple[str, ...]
+    paths: tuple[tuple[str, ...], ...] = ()
+    extras: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaps:
+    """All that is lacking; empty where the project can be resolved.
+
+    ``conflict`` is what contradicts once the gaps are set aside. ``assumed`` says what each package
+    that is lacking was taken to require. ``nothing_there`` is whether the indexes had nothing of all
+    that was looked up, as where a URL is that of no index.
+    """
+
+    gaps: tuple[Gap, ...] = ()
+    conflict: FactoryError | None = None
+    assumed: tuple[Assumed, ...] = ()
+    nothing_there: bool = False
+
+
+def find_gaps(
+    project: Project,
+    *,
+    preferences: Mapping[str, str],
+    folders: tuple[WheelFolder, ...],
+    present: Spec | None = None,
+    public_metadata: bool = False,
+    refused: Refused | Disagreement | None = None,
+) -> Gaps:
+    """All that the project's indexes lack, gap behind gap.
+
+    Args:
+        project: what is to be resolved; its spec names the indexes.
+        preferences: versions (by normalized name) that are kept where they are valid.
+        folders: wheels beside the indexes.
+        present: the spec as the flavor has it, where ``project`` asks about another index: what the
+            present index has of a package that is lacking tells what it requires.
+        public_metadata: whether what a package requires that none of the flavor's own indexes has, in
+            any version, may be read on the public index. Nothing else is ever asked there.
+        refused: how the project's resolution failed, where that is known already.
+
+    Raises:
+        IndexAccessError: an index did not answer, or refused.
+        SpecError, ResolutionError, ProgramError: as for `factory.lock.resolution.resolve_project`.
+    """
+    answer: _Answer = refused or resolve_project(project, preferences=preferences, folders=folders)
+    if isinstance(answer, dict):
+        return Gaps()
+    with open_shelf(project.spec, folders) as shelf, scratch_folder() as folder:
+        stand_ins = StandIns(
+            folder=folder,
+            spec=project.spec,
+            shelf=shelf,
+            present=present or project.spec,
+            public=public_metadata,
+        )
+        search = _Search(project=project, preferences=preferences, folders=folders, stand_ins=stand_ins)
+        return search.go_on(answer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Search:
+    """One search: what is asked for, and what stands in for what was found to be lacking.
+
+    ``freed`` are the packages that no version of could meet what is wanted of them, each as the override
+    that any version meets; ``conflicts`` say what is wanted.
+    """
+
+    project: Project
+    preferences: Mapping[str, str]
+    folders: tuple[WheelFolder, ...]
+    stand_ins: StandIns
+    freed: dict[str, str] = field(default_factory=dict)
+    conflicts: list[ResolutionError] = field(default_factory=list)
+
+    def go_on(self, answer: _Answer) -> Gaps:
+        """Set gaps and contradictions aside until there is a resolution, or a conflict that cannot be."""
+        found: dict[str, Gap] = {}
+        while True:
+            if isinstance(answer, dict):
+                owned = self._with_owners(found)
+                if owned is not None:
+                    return self._gaps(owned)
+            elif not self._set_aside(answer, found) and not self._free(answer):
+                return self._gaps(tuple(found.values()))
+            answer = self._resolve()
+
+    @property
+    def _asked(self) -> Project:
+        """The project as uv is given it: without what contradicts, and with what stands in."""
+        return self.stand_ins.instead_of(_without(self.project, self.freed))
+
+    def _resolve(self) -> _Answer:
+        return resolve_project(
+            self._asked,
+            preferences=self.preferences,
+            folders=self.folders,
+            stand_ins=self.stand_ins.overrides,
+        )
+
+    def _free(self, answer: Refused | Disagreement) -> bool:
+        """Keep a conflict, and let any version do of what it is about; whether that is known, and new."""
+        self.conflicts.append(conflict_error(self._asked, answer))
+        if isinstance(answer, Disagreement):
+            return False
+        new = {need.package for need in at_odds(self._asked, answer)} - self.freed.keys()
+        for package in new:
+            extras = {
+                extra
+                for item in asked(self.project)
+                if item.name == package
+                for extra in item.requirement.extras
+            }
+            self.freed[package] = f"{package}[{','.join(sorted(extras))}]" if extras else package
+        return bool(new)
+
+    def _set_aside(self, answer: Refused | Disagreement, found: dict[str, Gap]) -> bool:
+        """Put stand-ins in the place of what an answer shows to be lacking; whether anything changed."""
+        if isinstance(answer, Disagreement):
+            return False
+        project = _without(self.project, self.freed)
+        new = [gap for gap in _lacking(project, answer, self.stand_ins.shelf) if gap.package not in found]
+        for gap in new:
+            self.stand_ins.put(Requirement(gap.requirement), gap.extras)
+        found |= {gap.package: gap for gap in new}
+        if new:
+            return True
+        # What a stand-in requires is another version's word: it must not contradict what is really there.
+        blame = read_blame(answer.explanation)
+        return self.stand_ins.loosen(owner_name(need.by) for need in blame.needs if need.by)
+
+    def _with_owners(self, found: Mapping[str, Gap]) -> tuple[Gap, ...] | None:
+        """The gaps that the resolution runs into, with all who need them; None where it has to run again.
+
+        Gaps that uv only considered on its way are left out.
+        """
+        if not found:
+            return ()
+        request = request_for(
+            self._asked,
+            preferences=self.preferences,
+            folders=self.folders,
+            stand_ins=self.stand_ins.overrides,
+        )
+        owners = owners_of(found, request, self.project.spec.platforms, self._told)
+        if isinstance(owners, NoSolution):
+            return tuple(found.values())
+        widened = [
+            self.stand_ins.widen(package, [extra for item in owner.requirements for extra in item.extras])
+            for package, of_package in owners.items()
+            for owner in of_package
+        ]
+        if any(widened):
+            return None
+        needed = [gap for gap in found.values() if gap.package in owners]
+        shelf, owned = self.stand_ins.shelf, []
+        for item in needed:
+            # What contradicts and was set aside is told already.
+            conflicts = [] if item.package in self.freed else self.conflicts
+            gap = _owned(item, owners[item.package], self.project, shelf, conflicts)
+            owned += [] if gap is None else [gap]
+        return tuple(owned) if needed else tuple(found.values())
+
+    def _told(self, name: str, version: str | None) -> Metadata | None:
+        if version is None:
+            return self.stand_ins.metadata(name)
+        try:
+            return self.stand_ins.shelf.metadata(name, version)
+        except IndexContentError:
+            return None  # whose requirement it is stays known, and not how it is worded
+
+    def _gaps(self, found: tuple[Gap, ...]) -> Gaps:
+        packages = {gap.package for gap in found}
+        return Gaps(
+            gaps=tuple(sorted(found, key=lambda gap: gap.package)),
+            conflict=one_error(self.conflicts),
+            assumed=tuple(item for item in self.stand_ins.assumed if item.package in packages),
+            nothing_there=bool(found) and self.stand_ins.shelf.is_empty,
+        )
+
+
+def _without(project: Project, freed: Mapping[str, str]) -> Project:
+    """The project with overrides in the place of all that is wanted of some packages."""
+    if not freed:
+        return project
+    return replace(
+        project,
+        overrides=(
+            *(line for line in project.overrides if package_of(line) not in freed),
+            *freed.values(),
+        ),
+        constraints=tuple(line for line in project.constraints if package_of(line) not in freed),
+    )
+
+
+def explain(
+    project: Project,
+    refused: Refused | Disagreement,
+    *,
+    preferences: Mapping[str, str],
+    folders: tuple[WheelFolder, ...],
+) -> FactoryError:
+    """The error for a resolution that failed: every gap of the index, and the conflict where there is one.
+
+    Raises:
+        IndexAccessError: the index did not answer, or refused.
+    """
+    found = find_gaps(project, preferences=preferences, folders=folders, refused=refused)
+    if found.conflict is not None and not found.gaps:
+        return found.conflict
+    return gap_error(found)
+
+
+def gap_error(found: Gaps) -> FactoryError:
+    """Gaps as the error of work that cannot go on without what is lacking."""
+    gaps = found.gaps
+    several = "s" if len(gaps) > 1 else ""
+    indexes = dict.fromkeys(gap.index for gap in gaps)
+    lines = [f"{' and '.join(indexes) or 'the index'} lacks {len(gaps)} requirement{several}"]
+    for gap in gaps:
+        lines.append(f"  {gap.requirement} for {', '.join(gap.platforms)}: {gap.found}")
+        lines += [f"    needed by {who}" for who in gap.needed_by]
+    if found.conflict is not None:
+        lines += ["and, those aside,", found.conflict.reason]
+    doubt = "Look first whether this is an index: it has nothing of all this. " if found.nothing_there else ""
+    return IndexGapError(
+        "\n".join(lines),
+        solution=f"{doubt}Give the owners of the index this list. Until they have it, lower the requirement, "
+        "or record it with a reason under [[tool.factory.missing]] in pyproject.toml.",
+        gaps=gaps,
+    )
+
+
+def _lacking(project: Project, refused: Refused, shelf: Shelf) -> list[Gap]:
+    """What is lacking among the direct requirements and those that uv's explanation goes through."""
+    blame = read_blame(refused.explanation)
+    by_package: dict[str, list[Need]] = {}
+    for need in needs_of(project, refused, blame):
+        if need.requirements[0].url is None:  # else it is a stand-in
+            by_package.setdefault(need.package, []).append(need)
+    shelf.look_up(by_package)
+    for requirement, python in blame.pythons:
+        shelf.tell_python(requirement, python)
+    gaps = [_gap(project.spec, name, needs, shelf) for name, needs in sorted(by_package.items())]
+    return [gap for gap in gaps if gap is not None]
+
+
+def _gap(spec: Spec, name: str, needs: list[Need], shelf: Shelf) -> Gap | None:
+    lacking: dict[Need, tuple[str, ...]] = {}
+    for need in needs:
+        if contradicted(need, needs):
+            continue  # the index could not help
+        without = [shelf.platforms_without(requirement) for requirement in need.requirements]
+        platforms = tuple(item for item in spec.platforms if all(item in found for found in without))
+        if platforms:
+            lacking[need] = platforms
+    if not lacking:
+        return None
+    platforms = tuple(item for item in spec.platforms if any(item in found for found in lacking.values()))
+    gap = Gap(
+        package=name,
+        requirement=name,
+        kind="",
+        index=shelf.url(name),
+        python=spec.python,
+        platforms=platforms,
+        found="",
+        would_do="",
+        needed_by=tuple(dict.fromkeys(_who(need) for need in lacking if need.by != "")),
+        extras=tuple(
+            sorted({extra for need in lacking for item in need.requirements for extra in item.extras})
+        ),
+    )
+    return _with_lack(gap, _tightest(lacking), spec, shelf)
+
+
+def _with_lack(gap: Gap, specifier: SpecifierSet, spec: Spec, shelf: Shelf) -> Gap:
+    """A gap with what there is instead of the versions that are wanted."""
+    lack = lack_of(
+        shelf.offers(gap.package), specifier, python=spec.python, glibc=spec.glibc, platforms=gap.platforms
+    )
+    return replace(
+        gap,
+        requirement=f"{gap.package}{in_order(specifier)}",
+        kind=lack.kind,
+        found=lack.found,
+        would_do=lack.would_do,
+    )
+
+
+def _tightest(lacking: Mapping[Need, object]) -> SpecifierSet:
+    """What would satisfy every need at once, where none of them is a choice."""
+    specifier = SpecifierSet()
+    for need in lacking:
+        if len(need.requirements) == 1:
+            specifier &= need.requirements[0].specifier
+    return specifier
+
+
+def _owned(
+    gap: Gap, owners: tuple[Owner, ...], project: Project, shelf: Shelf, conflicts: list[ResolutionError]
+) -> Gap | None:
+    """A gap with everybody who needs it: those whom uv's explanation tells, the others, the project itself.
+
+    Where no version could meet them all, that is one of the ``conflicts``, and a gap only where the index
+    has nothing of it.
+    """
+    own = [item for item in asked(project) if item.name == gap.package]
+    words = who_wants(gap.needed_by, owners, own)
+    specifier = wanted_in_all(Requirement(gap.requirement), gap.needed_by, owners, own)
+    if disjoint(specifier, SpecifierSet()):
+        conflicts.append(apart_error(gap.package, words))
+        specifier = SpecifierSet()
+        gap = replace(gap, platforms=shelf.platforms_without(Requirement(gap.package)))
+        if not gap.platforms:
+            return None
+    paths = tuple(dict.fromkeys(owner.path for owner in owners if owner.path))
+    return _with_lack(replace(gap, needed_by=words, paths=paths), specifier, project.spec, shelf)
+
+
+def _who(need: Need) -> str:
+    # Without the versions that uv went through: a dozen of one package would say the same.
+    by = PROJECT if need.by is None else _VERSIONS.sub("", need.by)
+    return f"{by} ({' or '.join(plain(requirement) for requirement in need.requirements)})"

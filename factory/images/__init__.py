@@ -1,0 +1,1 @@
+"""Which images there are, their identities, and the plan of what must be built."""

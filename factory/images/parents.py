@@ -1,0 +1,153 @@
+"""The digests of parents that are somebody else's: as ``parents.json`` records them, and at their origins."""
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.dockerfile.references import find_reference, parse_reference
+from factory.documents import read_json
+from factory.errors import ImageError, RegistryError, SpecError
+from factory.files import storage_error
+from factory.index.parallel import in_parallel
+from factory.registry.declared import Registry
+from factory.transaction import Replacement, open_transaction, read_before
+
+PARENTS_FILE = "parents.json"
+"""Reference to digest, at the repository's root, for a person to commit."""
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_HUB, _HUB_LIBRARY = "docker.io", "library"
+_AT_ONCE = 8
+_DAMAGED = "Put back what is committed, or remove it and run `factory plan --pull --record`."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a reference leads: the host, the repository there, and a tag or a digest."""
+
+    host: str
+    repository: str
+    tag: str
+
+
+def is_local(reference: str) -> bool:
+    """Whether an image is of this machine alone and has no origin: ``localhost/…``."""
+    return reference.startswith("localhost/")
+
+
+def digest_in(reference: str) -> str | None:
+    """The digest that a reference names itself, None where it names a tag alone."""
+    found = find_reference(reference)
+    return None if found is None else found.digest
+
+
+def pinned(reference: str, digest: str) -> str:
+    """The reference by its digest, without its tag: no tool pulls by both."""
+    return f"{parse_reference(reference, of='a parent').repository}@{digest}"
+
+
+def origin_of(reference: str) -> Origin:
+    """Where a reference with a tag or a digest leads; without a host it is on Docker's own registry."""
+    found = parse_reference(reference, of="a parent")
+    host, path = found.domain or _HUB, found.path
+    if host == _HUB and "/" not in path:
+        path = f"{_HUB_LIBRARY}/{path}"
+    return Origin(host=host, repository=path, tag=found.digest or found.tag or "")
+
+
+def read_recorded(root: Path) -> dict[str, str]:
+    """What ``parents.json`` of the repository at root records; empty where there is no such file.
+
+    Raises:
+        SpecError: it is not what the factory writes.
+        StorageError: the file system refused.
+    """
+    path = root / PARENTS_FILE
+    try:
+        document = read_json(path, dict[str, str], error=SpecError, solution=_DAMAGED)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise storage_error(path, error) from error
+    for reference, digest in document.items():
+        if not _DIGEST.fullmatch(digest):
+            raise _damaged(path, f"{reference!r} has no sha256 digest")
+    return document
+
+
+def record(root: Path, digests: Mapping[str, str]) -> bool:
+    """Put digests into ``parents.json``, beside those that are there; whether that changed it.
+
+    Raises:
+        SpecError: what is there is not what the factory writes.
+        StorageError: the file system refused; what was there is untouched.
+        BusyError: another run holds the repository.
+    """
+    with open_transaction([root]) as transaction:
+        before = read_recorded(root)
+        after = {**before, **digests}
+        if after == before:
+            return False
+        text = json.dumps(after, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        path = root / PARENTS_FILE
+        transaction.commit([Replacement(path=path, before=read_before(path), content=text.encode())])
+        return True
+
+
+def ask_origins(references: Iterable[str], *, declared: Collection[Registry]) -> dict[str, str]:
+    """The digests that references have at their origins now; those with a digest are not asked for.
+
+    An origin on the host of a declared registry is spoken to as that says (``tls-verify``, ``token-host``).
+
+    Raises:
+        RegistryError: an origin did not answer or refused; the message names it.
+        ImageError: an origin does not have the image.
+    """
+    wanted = sorted({reference for reference in references if digest_in(reference) is None})
+    hosts = {origin_of(reference).host for reference in wanted}
+    answers = in_parallel(lambda host: _ask(host, wanted, declared), sorted(hosts), jobs=_AT_ONCE)
+    return {reference: digest for answer in answers for reference, digest in answer.items()}
+
+
+def _ask(host: str, wanted: Iterable[str], declared: Collection[Registry]) -> dict[str, str]:
+    # Here, so that a plan that asks nobody starts without what speaks HTTP.
+    from factory.registry.client import open_registry  # noqa: PLC0415
+
+    here = {reference: origin for reference in wanted if (origin := origin_of(reference)).host == host}
+    known = [registry for registry in declared if registry.host == host]
+    registry = Registry(
+        name=host,
+        url=host,
+        kind="persistent",
+        tls_verify=all(one.tls_verify for one in known),
+        token_host=next((one.token_host for one in known if one.token_host), None),
+    )
+    try:
+        with open_registry(registry) as client:
+            found = client.digests((origin.repository, origin.tag) for origin in here.values())
+    except RegistryError as error:
+        raise RegistryError(
+            f"the origin of {next(iter(here))} cannot be asked: {error.reason}", solution=error.solution
+        ) from error
+    return {
+        reference: _there(reference, found[origin.repository, origin.tag])
+        for reference, origin in here.items()
+    }
+
+
+def _there(reference: str, digest: str | None) -> str:
+    if digest is None:
+        raise ImageError(
+            f"{reference} is not at its origin",
+            solution="Look for its tag there: tags are moved and deleted. Name one that is there, or leave "
+            "out --pull to go on with what is recorded.",
+        )
+    return digest
+
+
+def _damaged(path: Path, problem: str) -> SpecError:
+    return SpecError(
+        f"{path} is not what the factory writes: {problem}",
+        solution=_DAMAGED,
+    )

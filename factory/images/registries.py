@@ -1,0 +1,109 @@
+"""What a repository says to those who keep its registries: its images, their tags, their parents."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from factory.clock import now
+from factory.engine.labels import IDENTITY_LABEL, IMAGE_LABEL, inputs_text
+from factory.errors import SpecError
+from factory.flavor.repository import Repository
+from factory.images.catalogue import read_catalogue
+from factory.images.definitions import DOWNSTREAM_TAG, ImageDefinition
+from factory.images.identity import parse_manifest
+from factory.images.parents import origin_of, read_recorded
+from factory.registry.declared import Registry, find_registry
+from factory.registry.drivers.choice import open_driver
+from factory.registry.holdings import Made, StandsOn
+from factory.registry.inventory import Opener
+from factory.registry.place import Place, place
+from factory.registry.retention import Policy
+from factory.settings import SETTINGS_FILE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """What a chore of registries begins with.
+
+    ``registries`` are all of the repository, by name, ``names`` those that were asked for, ``policy`` what
+    the repository says of its images, ``destined`` the images that go into each registry, and ``opener``
+    gives the driver of a registry.
+    """
+
+    registries: Mapping[str, Registry]
+    names: tuple[str, ...]
+    policy: Policy
+    destined: Mapping[str, tuple[str, ...]]
+    opener: Opener
+
+    @property
+    def chosen(self) -> tuple[Registry, ...]:
+        """The registries that were asked for."""
+        return tuple(self.registries[name] for name in self.names)
+
+
+def read_keeping(repository: Repository, names: Iterable[str]) -> Keeping:
+    """Read what ``factory.toml`` and the images of a repository say; without names all registries are meant.
+
+    Raises:
+        NotFoundError: there is no registry of such a name.
+        SpecError: ``factory.toml`` or an image says what is not acceptable, or it declares no registry.
+        StorageError: the file system refused.
+    """
+    catalogue = read_catalogue(repository)
+    images = catalogue.select()
+    registries = catalogue.registries
+    if not registries:
+        raise SpecError(
+            f"{SETTINGS_FILE} declares no registry",
+            solution='Write [registries.NAME] with url = "HOST/PATH" and class = "persistent" or '
+            '"disposable"; docs/registries.md shows a whole table.',
+        )
+    asked = tuple(dict.fromkeys(find_registry(registries, name).name for name in names))
+    return Keeping(
+        registries=registries,
+        names=asked or tuple(registries),
+        policy=_policy(repository.root, images),
+        destined={name: _destined(images, name) for name in registries},
+        opener=partial(open_driver, made_of=made_of),
+    )
+
+
+def made_of(labels: Mapping[str, str]) -> Made | None:
+    """What the labels of an image tell; None where the factory did not make it."""
+    name, identity = labels.get(IMAGE_LABEL), labels.get(IDENTITY_LABEL)
+    if not name or not identity:
+        return None
+    manifest = parse_manifest(inputs_text(labels))
+    if manifest is None:
+        return Made(image=name, identity=identity, parents=None)
+    parents = (
+        StandsOn(image=parent.image, identity=parent.identity, digest=parent.digest)
+        for parent in manifest.parents
+    )
+    return Made(image=name, identity=identity, parents=tuple(parents))
+
+
+def _policy(root: Path, images: Sequence[ImageDefinition]) -> Policy:
+    references = {parent.image for image in images for parent in image.parents if parent.is_reference}
+    recorded = read_recorded(root)
+    named = {_named(reference) for reference in references | recorded.keys()}
+    named |= {(_named(reference)[0], digest) for reference, digest in recorded.items()}
+    return Policy(
+        now=now(),
+        images=frozenset(image.name for image in images),
+        moving={image.name: frozenset({image.moving_tag, DOWNSTREAM_TAG}) for image in images},
+        named=frozenset(named),
+    )
+
+
+def _named(reference: str) -> tuple[Place, str]:
+    origin = origin_of(reference)
+    return place(f"{origin.host}/{origin.repository}"), origin.tag
+
+
+def _destined(images: Sequence[ImageDefinition], registry: str) -> tuple[str, ...]:
+    """The images whose registry it is; where it is nobody's, such as that of a second region, all of them."""
+    own = tuple(image.name for image in images if image.registry == registry)
+    return own or tuple(image.name for image in images)

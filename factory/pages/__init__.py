@@ -1,1 +1,0 @@
-"""Self-contained HTML pages: templates, charts, and how they are filled."""

@@ -1,0 +1,266 @@
+"""Prefetch: a flavor's locked artifacts in a folder from which it builds without a network."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from factory.console import Progress, Silent
+from factory.files import is_temporary
+from factory.flavor.repository import Flavor
+from factory.index.cache import MetadataCache
+from factory.index.parallel import in_parallel
+from factory.lock.prefetched import ARTIFACTS, OUTPUT, PrefetchedFolder, make_prefetched, open_prefetched
+from factory.masking import shown
+from factory.prefetch.bill import bill_of_materials, read_bill
+from factory.prefetch.identity import wrong_identity
+from factory.prefetch.layout import Layout, complete, earlier_bill, foreign_environment, reopen
+from factory.prefetch.local import take
+from factory.prefetch.partial import partial_name
+from factory.prefetch.plan import Fetching, Plan, by_index, make_plan
+from factory.prefetch.problem import Problem, prefetch_error
+from factory.prefetch.standing import Standing, is_unchanged, leftovers, look
+from factory.prefetch.wanted import Wanted, is_stale, wanted_artifacts
+from factory.tree import Entry, Tree
+
+THERE = "there"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prefetched:
+    """A complete prefetched folder.
+
+    ``artifacts`` files of ``size`` bytes are there, every one with the lock's digest: ``verified``
+    were there before, ``linked`` came from the folders given, ``fetched`` from the index.
+    ``replaced`` had a locked name and wrong bytes before; ``removed`` were an earlier lock's.
+    ``stale_lock``: the lock was made from something else than ``pyproject.toml`` says now.
+    """
+
+    flavor: str
+    folder: Path
+    artifacts: int
+    size: int
+    verified: int
+    linked: int
+    fetched: int
+    replaced: tuple[str, ...]
+    removed: tuple[str, ...]
+    stale_lock: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What a prefetch would do with one artifact: ``source`` is "there", a local path, or a URL.
+
+    ``size`` is in bytes, None where the index does not tell it.
+    """
+
+    artifact: str
+    source: str
+    size: int | None
+
+    @property
+    def place(self) -> str:
+        """The source in short: "there", the folder, or the host."""
+        if self.source == THERE:
+            return self.source
+        return urlsplit(self.source).netloc or str(Path(self.source).parent)
+
+
+def prefetch_flavor(
+    flavor: Flavor, output: Path, *, fetching: Fetching | None = None, progress: Progress | None = None
+) -> Prefetched:
+    """Bring the folder to what the lock says, and return only when it is exactly that.
+
+    What is there is hashed and kept; what is missing comes from the find-links folders, else from
+    the one index that the spec gives its package. A second run only verifies.
+
+    Args:
+        flavor: a locked flavor.
+        output: what a build mounts at ``/cachi2``; made if it is not there.
+        fetching: find-links folders, requests at a time, timeout.
+        progress: told of bytes.
+
+    Raises:
+        LockFileError: the flavor is not locked.
+        PrefetchError: everything that is wrong with the lock, the folder or the index, in one message.
+        IndexAccessError: the index refused, failed or did not answer.
+        StorageError: the file system refused.
+        BusyError: another run works on the folder.
+    """
+    fetching, progress = fetching or Fetching(), progress or Silent()
+    wanted = wanted_artifacts(flavor)
+    layout = Layout(output.absolute())
+    with (
+        make_prefetched(layout.root) as folder,
+        folder.whole.exclusive(),
+        folder.whole.below(OUTPUT) as inner,
+        inner.exclusive(),
+    ):
+        run = _Run(flavor=flavor, layout=layout, folder=folder, cache=MetadataCache(None))
+        plan = run.bring(wanted, fetching, progress)
+        return run.summary(plan)
+
+
+def plan_prefetch(
+    flavor: Flavor, output: Path, *, fetching: Fetching | None = None, progress: Progress | None = None
+) -> tuple[Planned, ...]:
+    """What `prefetch_flavor` would do, with nothing changed; raises as it does."""
+    layout = Layout(output.absolute())
+    wanted = wanted_artifacts(flavor)
+    standing = Standing(right={})
+    if layout.artifacts.is_dir():
+        with open_prefetched(layout.root) as folder:
+            run = _Run(flavor=flavor, layout=layout, folder=folder, cache=MetadataCache(None))
+            standing = run.look(wanted, progress or Silent())
+            if problems := run.wrong_there(standing):
+                raise prefetch_error(flavor.name, problems)
+    plan = make_plan(flavor, wanted, standing, fetching or Fetching(), folder=layout.artifacts)
+    there = [
+        Planned(artifact=entry.path, source=THERE, size=entry.status.st_size)
+        for entry in plan.standing.right.values()
+    ]
+    local = [
+        Planned(artifact=path.name, source=str(path), size=path.stat().st_size)
+        for path in plan.local.values()
+    ]
+    remote = [Planned(artifact=one.file_name, source=shown(one.url), size=one.size) for one in plan.located]
+    return tuple(sorted((*there, *local, *remote), key=lambda planned: planned.artifact))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One run on an open prefetched folder."""
+
+    flavor: Flavor
+    layout: Layout
+    folder: PrefetchedFolder
+    cache: MetadataCache
+
+    def bring(self, wanted: tuple[Wanted, ...], fetching: Fetching, progress: Progress) -> Plan:
+        """Bring the folder to what the lock says; raises as `prefetch_flavor`."""
+        whole, artifacts = self.folder.whole, self.folder.artifacts
+        standing = self.look(wanted, progress)
+        if not standing.is_complete(wanted):
+            # Before anything is asked: whatever the index does, a folder that is not complete says so.
+            reopen(whole)
+            for name in standing.wrong:
+                artifacts.remove(name)
+        plan = make_plan(self.flavor, wanted, standing, fetching, folder=self.layout.artifacts)
+        problems = self.wrong_there(standing)
+        if not problems:
+            self._clear(plan)
+            problems = self._take_local(plan)
+            problems += _download(self.flavor, artifacts, plan, fetching, progress)
+            problems += self._prove(plan, problems)
+        if problems:
+            reopen(whole)
+            raise prefetch_error(self.flavor.name, problems)
+        spec = self.flavor.project.spec
+        urls = {name: spec.url_of(name) for name in spec.index_names}
+        complete(whole, bill_of_materials(plan.file_names.items(), index_urls=urls))
+        self.cache.trim()
+        return plan
+
+    def look(self, wanted: tuple[Wanted, ...], progress: Progress) -> Standing:
+        """Hash what is there."""
+        earlier = read_bill(earlier_bill(self.folder.whole))
+        return look(self.folder.artifacts, wanted, earlier=earlier, progress=progress)
+
+    def wrong_there(self, standing: Standing) -> list[Problem]:
+        """Return what is wrong with files that have the right bytes, whoever put them there."""
+
+        def check(item: tuple[Wanted, Entry]) -> Problem | None:
+            wanted, entry = item
+            with self.folder.artifacts.open(entry.path) as file:
+                if not is_unchanged(entry, os.fstat(file.fileno())):
+                    return Problem(kind="bytes", text=f"{entry.path} changed while it was read")
+                return wrong_identity(file, file_name=entry.path, sha256=wanted.sha256, cache=self.cache)
+
+        found = in_parallel(check, standing.right.items(), jobs=os.cpu_count() or 1)
+        problems = [problem for problem in found if problem is not None]
+        if (path := foreign_environment(self.folder.whole)) is not None:
+            text = f"{path} is what a build sources, and no prefetch of ours put it there"
+            problems.append(Problem(kind="extra", text=text))
+        return problems
+
+    def summary(self, plan: Plan) -> Prefetched:
+        """Return what was done."""
+        names = set(plan.file_names.values())
+        entries = [entry for entry in self.folder.artifacts.entries() if entry.path in names]
+        return Prefetched(
+            flavor=self.flavor.name,
+            folder=self.layout.root,
+            artifacts=len(names),
+            size=sum(entry.status.st_size for entry in entries),
+            verified=len(plan.standing.right),
+            linked=len(plan.local),
+            fetched=len(plan.located),
+            replaced=plan.standing.wrong,
+            removed=plan.standing.superseded,
+            stale_lock=is_stale(self.flavor),
+        )
+
+    def _clear(self, plan: Plan) -> None:
+        """Remove what must not stay: an earlier lock's files, and partials that nothing goes on with."""
+        artifacts = self.folder.artifacts
+        partials = {partial_name(one.file_name, one.wanted.sha256) for one in plan.located}
+        for name in (*plan.standing.superseded, *leftovers(artifacts)):
+            if name not in partials:
+                artifacts.remove(name)
+
+    def _take_local(self, plan: Plan) -> list[Problem]:
+        taken = [
+            take(source, self.folder.artifacts, wanted, cache=self.cache)
+            for wanted, source in plan.local.items()
+        ]
+        return [problem for problem in taken if problem is not None]
+
+    def _prove(self, plan: Plan, known: list[Problem]) -> list[Problem]:
+        """See that the folder holds every locked file and nothing else, whatever happened meanwhile."""
+        found = {
+            entry.path: entry
+            for entry in self.folder.artifacts.entries()
+            if not is_temporary(Path(entry.path)) or entry.is_folder
+        }
+        wanted = set(plan.file_names.values())
+        place = self.layout.artifacts
+        problems = [
+            Problem(kind="extra", text=f"{place / name} came while it was fetched")
+            for name in found.keys() - wanted
+        ]
+        if known:
+            return problems
+        problems += [
+            Problem(kind="gone", text=f"{place / name} is not there any more")
+            for name in wanted - found.keys()
+        ]
+        verified = {entry.path: entry for entry in plan.standing.right.values()}
+        problems += [
+            Problem(kind="bytes", text=f"{place / name} changed while the rest was fetched")
+            for name, entry in found.items()
+            if not entry.is_file or (name in verified and not is_unchanged(verified[name], entry.status))
+        ]
+        here = self.folder.whole.status(ARTIFACTS)
+        with self.folder.artifacts.folder() as opened:
+            if here is None or not os.path.samestat(here, os.fstat(opened)):
+                problems.append(Problem(kind="gone", text=f"{place} is another folder now"))
+        return problems
+
+
+def _download(
+    flavor: Flavor, artifacts: Tree, plan: Plan, fetching: Fetching, progress: Progress
+) -> list[Problem]:
+    if not plan.located:
+        return []
+    from factory.index.client import Patience, client_for  # noqa: PLC0415
+    from factory.prefetch.download import download  # noqa: PLC0415 - as in `make_plan`
+
+    patience = Patience.of_timeout(fetching.timeout_seconds)
+    spec = flavor.project.spec
+    problems: list[Problem] = []
+    for index in by_index(one.wanted for one in plan.located):
+        of_index = [one for one in plan.located if one.wanted.index == index]
+        with client_for(spec, index, connections=fetching.jobs, patience=patience) as client:
+            problems += download(client, of_index, artifacts, jobs=fetching.jobs, progress=progress)
+    return problems

@@ -1,0 +1,1 @@
+"""Pushing an image: its tags, sending it, and reading it back."""
