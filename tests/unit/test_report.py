@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import pytest
 
 from factory.console import Console, Report, Table
-from factory.errors import IntegrityError, SpecError
+from factory.errors import IndexAccessError, SpecError
 
 
 @dataclass(frozen=True)
 class _Wheels(Report):
     names: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    errors: tuple[SpecError | IntegrityError, ...] = ()
+    errors: tuple[SpecError | IndexAccessError, ...] = ()
 
-    def failures(self) -> Iterable[SpecError | IntegrityError]:
+    def failures(self) -> Iterable[SpecError | IndexAccessError]:
         return self.errors
 
     def differs(self) -> bool:
@@ -27,7 +27,7 @@ class _Wheels(Report):
 
 
 def test_the_first_failure_decides_the_exit_code_before_what_was_found() -> None:
-    spec, integrity = SpecError("a", solution="b"), IntegrityError("c", solution="d")
+    spec, integrity = SpecError("a", solution="b"), IndexAccessError("c", solution="d")
     assert spec.exit_code != integrity.exit_code
     assert _Wheels(missing=("x",), errors=(integrity, spec)).exit_code == integrity.exit_code
     assert _Wheels(errors=(spec, integrity)).exit_code == spec.exit_code
