@@ -6,9 +6,9 @@ from packaging.version import Version
 
 from factory.check.finding import Problem
 from factory.check.subject import Subject
-from factory.flavor.floor import next_version
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.requirements import Asked, asked
+from factory.upkeep.floors import next_version
 
 _FLOORS = frozenset({">=", ">", "==", "==="})
 _BOUNDING = frozenset({"<", "<=", "~=", "==", "==="})

@@ -8,8 +8,7 @@ import click
 from factory.cli.options import Invocation, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
-from factory.upkeep.align import AlignOptions, align
-from factory.upkeep.align_text import as_markdown, as_text, errors_in
+from factory.upkeep.align import AlignOptions, align, as_markdown, as_text, errors_in
 
 
 @click.command(short_help="Compare Training Hub's requirements with flavors.")

@@ -6,8 +6,7 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.clock import today
-from factory.upkeep.audit import audit_flavors
-from factory.upkeep.audit_text import describe
+from factory.upkeep.audit import audit_flavors, describe
 
 
 @click.command(short_help="Report known vulnerabilities of locked versions.")

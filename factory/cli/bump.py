@@ -6,14 +6,13 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, allow_other_build, common
-from factory.flavor.floor import Cap
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.sbom.kept import BillKeeper, describe_followed
-from factory.upkeep.bump import bump_flavors
+from factory.upkeep.bump import bump_flavors, describe, warnings
 from factory.upkeep.bump_plan import read_request
-from factory.upkeep.bump_text import describe, warnings
 from factory.upkeep.failures import failures
+from factory.upkeep.floors import Cap
 
 
 @click.command(short_help="Raise the floor of packages, as for a security fix.")

@@ -3,8 +3,7 @@
 import click
 
 from factory.cli.options import Invocation, common
-from factory.upkeep.diff import difference
-from factory.upkeep.diff_text import as_markdown, as_text
+from factory.upkeep.diff import as_markdown, as_text, difference
 from factory.upkeep.snapshot import plain_name, take_two
 
 

@@ -4,8 +4,7 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.clock import today
-from factory.upkeep.drift_report import drift_report
-from factory.upkeep.drift_text import as_markdown, as_text
+from factory.upkeep.drift_report import as_markdown, as_text, drift_report
 from factory.upkeep.failures import failures
 
 

@@ -10,9 +10,7 @@ from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.sbom.kept import BillKeeper, describe_followed
 from factory.upkeep.failures import failures
-from factory.upkeep.promote import promote_flavors
-from factory.upkeep.promote_text import describe
-from factory.upkeep.release import read_release
+from factory.upkeep.promote import describe, promote_flavors, read_release
 
 
 @click.command(short_help="Move flavors to the next release in one step.")

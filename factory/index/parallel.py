@@ -1,10 +1,12 @@
 """The same work on many things at once, in threads."""
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
+from factory.errors import FactoryError
 from factory.process import Stop
 
 _Item = TypeVar("_Item")
@@ -39,3 +41,24 @@ def in_parallel(
             stop.stop()
         pool.shutdown(cancel_futures=True)
     return results
+
+
+def attempt_in_parallel(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], *, jobs: int | None
+) -> list[_Result | FactoryError]:
+    """Return the results, or the errors in their place, in the order of the items.
+
+    An interruption ends the programs that run for them, and nothing more begins. ``jobs`` None: as many at a
+    time as there are CPUs.
+    """
+    stop = Stop()
+
+    def attempt(item: _Item) -> _Result | FactoryError:
+        with stop.governing():
+            try:
+                stop.check()
+                return function(item)
+            except FactoryError as error:
+                return error
+
+    return in_parallel(attempt, items, jobs=jobs or os.cpu_count() or 1, stop=stop)

@@ -6,19 +6,23 @@ over. What cannot be read is an error and never passed over: it could be the one
 """
 
 import datetime as dt
+import importlib.util
 import json
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
 
 from factory.clock import parse_moment
 from factory.documents import read_json
 from factory.errors import AdvisoryError, DocumentError
-from factory.upkeep.documents import objects, one_line, optional_text, text, texts, typed
+from factory.files import scratch_folder
+from factory.process import Finished, run
 
 _ECOSYSTEM = "PyPI"
 _EVENTS = ("introduced", "fixed", "last_affected", "limit")
@@ -27,7 +31,7 @@ _COMMITS = "GIT"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Affected:
+class AffectedPackage:
     """What of one package is affected: ranges as events (what happens, at which version), and versions."""
 
     package: NormalizedName
@@ -49,7 +53,7 @@ class Advisory:
     summary: str
     rating: str | None
     severity: str | None
-    affected: tuple[Affected, ...]
+    affected: tuple[AffectedPackage, ...]
     source: str
 
     @property
@@ -175,9 +179,9 @@ def _is_ours(entry: Mapping[str, object]) -> bool:
     return text(package, "ecosystem").partition(":")[0] == _ECOSYSTEM
 
 
-def _affected(entry: Mapping[str, object]) -> Affected:
+def _affected(entry: Mapping[str, object]) -> AffectedPackage:
     package = typed(entry["package"], dict, "package")
-    return Affected(
+    return AffectedPackage(
         package=canonicalize_name(text(package, "name")),
         ranges=tuple(_events(one) for one in objects(entry, "ranges") if text(one, "type") != _COMMITS),
         versions=texts(entry, "versions"),
@@ -204,3 +208,362 @@ def _time(record: Mapping[str, object], key: str) -> dt.datetime:
     if time is None:
         raise ValueError(f"{key} is no time of RFC 3339")
     return time
+
+
+Kind = TypeVar("Kind")
+
+
+def typed(value: object, kind: type[Kind], what: str) -> Kind:
+    """The value, if it is of that type.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{what} is {type(value).__name__}, not {kind.__name__}")  # noqa: TRY004 - as json's
+    return value
+
+
+def objects(record: Mapping[str, object], key: str) -> list[dict[str, object]]:
+    """A list of objects, empty where it is not there; raises ValueError as `typed` does."""
+    return [typed(item, dict, key) for item in typed(record.get(key) or [], list, key)]
+
+
+def texts(record: Mapping[str, object], key: str) -> tuple[str, ...]:
+    """A list of strings, empty where it is not there; raises ValueError as `typed` does."""
+    return tuple(typed(item, str, key) for item in typed(record.get(key) or [], list, key))
+
+
+def optional_text(record: Mapping[str, object], key: str) -> str | None:
+    """A string, None where it is not there; raises ValueError as `typed` does."""
+    value = record.get(key)
+    return None if value is None else typed(value, str, key)
+
+
+def text(record: Mapping[str, object], key: str) -> str:
+    """A string that can be printed.
+
+    Raises:
+        ValueError: it is not there, is no string, is empty or has control characters.
+    """
+    value = typed(record.get(key), str, key)
+    if not value or not value.isprintable():
+        raise ValueError(f"{key} is empty, or has characters that nothing prints")
+    return value
+
+
+def one_line(value: str) -> str:
+    """The first line of a text that says something, without what a terminal would obey."""
+    line = next((line for line in value.splitlines() if line.strip()), "")
+    return "".join(character for character in " ".join(line.split()) if character.isprintable())
+
+
+_EVERYTHING_BEFORE = "0"
+_NO_LIMIT = "*"
+# The order in which the ids of one vulnerability are told; a CVE is what a ticket names.
+_SERIES = ("CVE", "GHSA", "PYSEC")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vulnerability:
+    """One vulnerability of one version of a package, however many databases describe it.
+
+    ``ids`` begins with the one to call it by; ``fixed`` are the versions above, in order, that are
+    known to be rid of it; ``rating`` and ``severity`` are a word and a CVSS vector, where they are given.
+    ``cures`` are those of ``fixed`` and what other vulnerabilities of that version are fixed in, as far
+    as it does not have this one.
+    """
+
+    ids: tuple[str, ...]
+    summary: str
+    rating: str | None
+    severity: str | None
+    fixed: tuple[str, ...]
+    cures: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """The vulnerabilities of a version, and the ids of advisories that name no version to compare it with."""
+
+    vulnerabilities: tuple[Vulnerability, ...]
+    undecided: tuple[str, ...] = ()
+
+
+def evaluate(package: str, pinned: str, advisories: Sequence[Advisory]) -> Evaluated:
+    """What is known about a version of a package (by normalized name), from the advisories about it.
+
+    Advisories that are aliases of each other are one vulnerability.
+
+    Raises:
+        AdvisoryError: a version in an advisory, or the pin, is not one of PEP 440 and has to be compared.
+    """
+    version = public_version(package, pinned)
+    groups = [
+        (group, affecting)
+        for group in _groups(advisories)
+        if (affecting := [advisory for advisory in group if _affects(advisory, package, version)])
+    ]
+    candidates = _named([advisory for _, affecting in groups for advisory in affecting], package)
+    found = [_vulnerability(package, version, *group, candidates) for group in groups]
+    undecided = (advisory.id for advisory in advisories if not _can_be_decided(advisory, package))
+    return Evaluated(
+        vulnerabilities=tuple(sorted(found, key=lambda one: one.ids)), undecided=tuple(sorted(undecided))
+    )
+
+
+def public_version(package: str, pinned: str) -> Version:
+    """A version without its local part (PEP 440): ``2.11.0`` for ``2.11.0+cpu``.
+
+    Raises:
+        AdvisoryError: it is not a version of PEP 440, which nothing can be compared with.
+    """
+    try:
+        return _public(pinned)
+    except ValueError as error:
+        raise AdvisoryError(
+            f"{package} is pinned to {pinned!r}, which is not a version of PEP 440",
+            solution="Lock again: `factory lock`.",
+        ) from error
+
+
+def by_name(ids: Iterable[str]) -> tuple[str, ...]:
+    """Ids in the order in which they are told, each once."""
+    place = {series: number for number, series in enumerate(_SERIES)}
+    return tuple(sorted(set(ids), key=lambda id_: (place.get(id_.partition("-")[0], len(_SERIES)), id_)))
+
+
+def _vulnerability(
+    package: str,
+    version: Version,
+    group: Sequence[Advisory],
+    affecting: Sequence[Advisory],
+    candidates: Iterable[Version],
+) -> Vulnerability:
+    """What the advisories of one group say together; a fix is one that none of them contradicts."""
+    cures = [
+        candidate
+        for candidate in sorted(candidates)
+        if candidate > version and not any(_affects(advisory, package, candidate) for advisory in group)
+    ]
+    named = _named(affecting, package)
+    return Vulnerability(
+        ids=by_name(id_ for advisory in group for id_ in advisory.ids),
+        summary=next((advisory.summary for advisory in affecting if advisory.summary), ""),
+        rating=next((advisory.rating for advisory in affecting if advisory.rating), None),
+        severity=next((advisory.severity for advisory in affecting if advisory.severity), None),
+        fixed=tuple(str(candidate) for candidate in cures if candidate in named),
+        cures=tuple(str(candidate) for candidate in cures),
+    )
+
+
+def _named(advisories: Iterable[Advisory], package: str) -> frozenset[Version]:
+    """The versions that advisories name as fixed."""
+    return frozenset(
+        _version(text, advisory)
+        for advisory in advisories
+        for affected in _about(advisory, package)
+        for events in affected.ranges
+        for kind, text in events
+        if kind == "fixed"
+    )
+
+
+def _groups(advisories: Sequence[Advisory]) -> list[list[Advisory]]:
+    """The advisories by vulnerability: those that share an id, directly or through a third."""
+    groups: list[tuple[set[str], list[Advisory]]] = []
+    for advisory in advisories:
+        ids, members = set(advisory.ids), [advisory]
+        apart = []
+        for known, others in groups:
+            if known & ids:
+                ids, members = ids | known, others + members
+            else:
+                apart.append((known, others))
+        groups = [*apart, (ids, members)]
+    return [members for _, members in groups]
+
+
+def _about(advisory: Advisory, package: str) -> list[AffectedPackage]:
+    return [affected for affected in advisory.affected if affected.package == package]
+
+
+def _can_be_decided(advisory: Advisory, package: str) -> bool:
+    return any(affected.ranges or affected.versions for affected in _about(advisory, package))
+
+
+def _affects(advisory: Advisory, package: str, version: Version) -> bool:
+    return any(_is_affected(affected, version, advisory) for affected in _about(advisory, package))
+
+
+def _is_affected(affected: AffectedPackage, version: Version, advisory: Advisory) -> bool:
+    if _is_listed(affected.versions, version):
+        return True
+    try:
+        return any(_is_in_range(events, version, advisory) for events in affected.ranges)
+    except AdvisoryError:
+        # The list of versions is whole where the schema's advice was followed; then it decides.
+        if affected.versions:
+            return False
+        raise
+
+
+def _is_listed(versions: Iterable[str], version: Version) -> bool:
+    for text in versions:
+        try:
+            if _public(text) == version:
+                return True
+        except ValueError:  # older than PEP 440, so not the pinned one
+            continue
+    return False
+
+
+def _is_in_range(events: Sequence[tuple[str, str]], version: Version, advisory: Advisory) -> bool:
+    limits = [text for kind, text in events if kind == "limit"]
+    if limits and not any(text == _NO_LIMIT or version < _version(text, advisory) for text in limits):
+        return False
+    from_the_start = any(event == ("introduced", _EVERYTHING_BEFORE) for event in events)
+    timeline = sorted(
+        (
+            (_version(text, advisory), kind)
+            for kind, text in events
+            if kind != "limit" and (kind, text) != ("introduced", _EVERYTHING_BEFORE)
+        ),
+        key=lambda event: event[0],  # a stable sort: what happens at one version happens in the order given
+    )
+    inside = from_the_start
+    for at, kind in timeline:
+        if kind == "introduced" and version >= at:
+            inside = True
+        elif (kind == "fixed" and version >= at) or (kind == "last_affected" and version > at):
+            inside = False
+    return inside
+
+
+def _version(text: str, advisory: Advisory) -> Version:
+    try:
+        return _public(text)
+    except ValueError as error:
+        raise AdvisoryError(
+            f"{advisory.source} is damaged: {advisory.id} names {text!r}, which is not a version of PEP 440",
+            solution="Fetch the advisories again; where it stays, mend the file by hand.",
+        ) from error
+
+
+def _public(text: str) -> Version:
+    return Version(Version(text).public)
+
+
+_TIMEOUT_SECONDS = 600.0
+_MODULE = "pip_audit"
+_OFFLINE = "give a folder of advisories with --advisories, which needs no network"
+Pinned = tuple[str, str]
+
+
+def ask(pins: Iterable[Pinned], *, url: str | None) -> dict[Pinned, tuple[Vulnerability, ...]]:
+    """Ask about every pair of normalized name and version: all of them leave this machine.
+
+    Args:
+        pins: what is asked about; local versions are asked about by their public part.
+        url: the query address of a service that speaks as OSV does; None is OSV's own.
+
+    Raises:
+        AdvisoryError: pip-audit is not installed, or could not tell.
+        ProgramError: it did not end in time, or was stopped.
+    """
+    if importlib.util.find_spec(_MODULE) is None:
+        raise AdvisoryError(
+            "without a folder of advisories the network is asked, with pip-audit, and that is not installed",
+            solution=f'Install it with `pip install "universal-image-factory[audit]"`, or {_OFFLINE}.',
+        )
+    public = {pin: (pin[0], str(public_version(*pin))) for pin in pins}
+    told: dict[Pinned, tuple[Vulnerability, ...]] = {}
+    for batch in _batches(set(public.values())):
+        told |= _ask(batch, url)
+    missing = sorted(set(public.values()) - told.keys())
+    if missing:
+        raise AdvisoryError(
+            "pip-audit told nothing about " + ", ".join("==".join(pin) for pin in missing),
+            solution=f"Run it again, or {_OFFLINE}.",
+        )
+    return {pin: told[asked] for pin, asked in public.items()}
+
+
+def _batches(pins: Iterable[Pinned]) -> list[dict[str, str]]:
+    """Pins in as few parts as there are versions of one package: pip-audit takes each name once."""
+    batches: list[dict[str, str]] = []
+    for name, version in sorted(pins):
+        batch = next((batch for batch in batches if name not in batch), None)
+        if batch is None:
+            batch = {}
+            batches.append(batch)
+        batch[name] = version
+    return batches
+
+
+def _ask(batch: Mapping[str, str], url: str | None) -> dict[Pinned, tuple[Vulnerability, ...]]:
+    with scratch_folder() as folder:
+        asked, answer = folder / "requirements.txt", folder / "answer.json"
+        asked.write_text("".join(f"{package}=={version}\n" for package, version in batch.items()))
+        finished = run(
+            (
+                *(sys.executable, "-m", _MODULE, "--requirement", asked, "--no-deps", "--disable-pip"),
+                *("--vulnerability-service", "osv", *(() if url is None else ("--osv-url", url))),
+                *("--format", "json", "--output", answer, "--progress-spinner", "off"),
+            ),
+            cwd=folder,
+            environment=os.environ,
+            # 1 is both "there are vulnerabilities" and "it did not work"; only the first writes an answer.
+            accept_failure=True,
+            timeout=_TIMEOUT_SECONDS,
+        )
+        try:
+            return _read_answer(read_json(answer, dict[str, Any]))
+        except (OSError, DocumentError, ValueError) as error:
+            raise AdvisoryError(
+                f"pip-audit could not tell: {_last_line(finished)}",
+                solution=f"Look whether {url or 'OSV'} can be reached from here, or {_OFFLINE}.",
+            ) from error
+
+
+def _read_answer(answer: object) -> dict[Pinned, tuple[Vulnerability, ...]]:
+    return {
+        (canonicalize_name(text(entry, "name")), text(entry, "version")): _vulnerabilities(entry)
+        for entry in objects(typed(answer, dict, "the answer"), "dependencies")
+        if "skip_reason" not in entry
+    }
+
+
+def _vulnerabilities(entry: Mapping[str, object]) -> tuple[Vulnerability, ...]:
+    """What a version has; above the last fix of one, what another is fixed in is rid of both."""
+    version, found = Version(text(entry, "version")), objects(entry, "vulns")
+    fixes = [{fix for fix in _fixes(one) if fix > version} for one in found]
+    every = set[Version]().union(*fixes)
+    return tuple(
+        _from_pip_audit(one, own, {fix for fix in every if own and (fix in own or fix > max(own))})
+        for one, own in zip(found, fixes, strict=True)
+    )
+
+
+def _fixes(found: Mapping[str, object]) -> Iterator[Version]:
+    for fix in texts(found, "fix_versions"):
+        # A local version is told by its public part, as the pins are asked about.
+        yield Version(Version(fix).public)
+
+
+def _from_pip_audit(
+    found: Mapping[str, object], fixed: Iterable[Version], cures: Iterable[Version]
+) -> Vulnerability:
+    return Vulnerability(
+        ids=by_name((text(found, "id"), *texts(found, "aliases"))),
+        summary=one_line(optional_text(found, "description") or ""),
+        rating=None,
+        severity=None,
+        fixed=tuple(str(fix) for fix in sorted(fixed)),
+        cures=tuple(str(fix) for fix in sorted(cures)),
+    )
+
+
+def _last_line(finished: Finished) -> str:
+    lines = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
+    return lines[-1] if lines else f"it ended with status {finished.status} and wrote nothing"

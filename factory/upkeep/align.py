@@ -1,25 +1,28 @@
 """Training Hub's own requirements against what a flavor asks for, what its lock has, and its index."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from factory.dockerfile.references import check_version
 from factory.errors import FactoryError
 from factory.flavor.project import Project
 from factory.flavor.repository import Flavor
-from factory.flavor.requirements import admits, asked, dropped
+from factory.flavor.requirements import Asked, admits, asked, dropped
 from factory.flavor.spec import Spec
+from factory.gaps.contradiction import disjoint
 from factory.index.metadata import Metadata
-from factory.lock.availability import lack_of, nearest_version
+from factory.index.parallel import attempt_in_parallel
+from factory.lock.availability import in_order, lack_of, nearest_version
 from factory.lock.locking import LockOptions, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, read_lock_set
 from factory.lock.shelf import Shelf, open_shelf, versions_with_wheels
+from factory.markdown import code, table
 from factory.render.starting import starting_project
-from factory.upkeep.align_findings import AlignFinding, Excused, against_flavor, nowhere_used
-from factory.upkeep.align_wanted import (
+from factory.upkeep.training_hub import (
     TRAINING_HUB,
     WantedByHub,
     all_extras,
@@ -27,7 +30,28 @@ from factory.upkeep.align_wanted import (
     used_extras,
     wanted_by,
 )
-from factory.upkeep.side_by_side import side_by_side
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignFinding:
+    """Something that does not fit: a kind out of `KINDS`, what is wanted, what there is, what to do."""
+
+    kind: str
+    package: str
+    requirement: str
+    there: str
+    to_do: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Excused:
+    """A requirement that the spec records as missing; ``there_now`` is whether the index has it by now."""
+
+    requirement: str
+    package: str
+    recorded: str
+    reason: str
+    there_now: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +123,7 @@ def align(
         finally:
             done(flavor.name)
 
-    outcomes = side_by_side(look, flavors, jobs=None)
+    outcomes = attempt_in_parallel(look, flavors, jobs=None)
     found = tuple(
         Alignment(flavor=flavor.name, index="", training_hub=options.training_hub or "", error=outcome)
         if isinstance(outcome, FactoryError)
@@ -266,3 +290,277 @@ def _runs_on(requires_python: str | None, python: str) -> bool:
         return SpecifierSet(requires_python or "").contains(f"{python}.0")
     except ValueError:
         return True
+
+
+KINDS = {
+    "version-not-there": "the index does not have this Training Hub",
+    "not-required": "the flavor does not require Training Hub",
+    "no-such-extra": "no such extra",
+    "python": "another Python is wanted",
+    "extra-not-used": "an extra is not used",
+    "contradiction": "contradiction",
+    "taken-out": "taken out by an override",
+    "unmet": "the lock does not meet it",
+    "lacks": "the lock lacks it",
+    "index-gap": "nothing on the index satisfies",
+}
+"""What can be found, and how it is called in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sides:
+    """What a requirement is compared with; ``training_hub`` is a version to come, None for the present."""
+
+    project: Project
+    versions: Mapping[str, str] | None
+    shelf: Shelf
+    flavor: str
+    training_hub: str | None
+    own: Mapping[str, Sequence[Asked]]
+    dropped: frozenset[str]
+
+
+def against_flavor(
+    wanted: Iterable[WantedByHub],
+    project: Project,
+    versions: Mapping[str, str] | None,
+    shelf: Shelf,
+    *,
+    flavor: str,
+    training_hub: str | None,
+) -> tuple[tuple[AlignFinding, ...], tuple[Excused, ...]]:
+    """Compare requirements with what a flavor asks for, what its lock has, and what its index has.
+
+    Args:
+        wanted: Training Hub's requirements; all of them were looked up on the shelf.
+        project: the flavor's.
+        versions: name to version in the lock; None where there is none.
+        shelf: the flavor's index.
+        flavor: its name.
+        training_hub: the version that is asked about, where it is not the flavor's own.
+    """
+    own: dict[str, list[Asked]] = {}
+    for line in asked(project):
+        own.setdefault(line.name, []).append(line)
+    sides = _Sides(
+        project=project,
+        versions=versions,
+        shelf=shelf,
+        flavor=flavor,
+        training_hub=training_hub,
+        own=own,
+        dropped=dropped(project),
+    )
+    missing = {item.package: item for item in project.spec.missing}
+    findings: list[AlignFinding] = []
+    excused: list[Excused] = []
+    for item in wanted:
+        if item.package in missing:
+            recorded = missing[item.package]
+            apart = disjoint(item.specifier, Requirement(recorded.requirement).specifier)
+            if apart:
+                place = "[[tool.factory.missing]]"
+                findings.append(_contradiction(item, place, recorded.requirement, sides))
+            excused.append(
+                Excused(
+                    requirement=item.text,
+                    package=item.package,
+                    recorded=recorded.requirement,
+                    reason=recorded.reason,
+                    there_now=not shelf.platforms_without(Requirement(recorded.requirement)),
+                )
+            )
+        else:
+            findings += _compare(item, sides)
+    return tuple(findings), tuple(excused)
+
+
+def nowhere_used(
+    metadata: Metadata,
+    extras: frozenset[str],
+    template: Project | None,
+    versions: Mapping[str, str],
+    *,
+    flavor: str,
+) -> tuple[AlignFinding, ...]:
+    """The extras that a new flavor of this accelerator would use, and this one does not."""
+    found: list[AlignFinding] = []
+    if template is None:
+        return ()
+    for extra in sorted(((used_extras(template) or frozenset()) - extras) & metadata.extras):
+        brought = [item for item in wanted_by(metadata, [extra], template.spec) if item.extra is not None]
+        lacking = [item.package for item in brought if item.package not in versions]
+        there = f"the template for {template.spec.accelerator} uses [{extra}] and {flavor} does not"
+        if lacking:
+            there += f"; the lock has no {', '.join(dict.fromkeys(lacking))}"
+        found.append(
+            AlignFinding(
+                kind="extra-not-used",
+                package=TRAINING_HUB,
+                requirement=f"{TRAINING_HUB}[{extra}]",
+                there=there,
+                to_do=f"write {TRAINING_HUB}[{','.join(sorted(extras | {extra}))}] in [project] dependencies "
+                f"of pyproject.toml, then factory lock {flavor}",
+            )
+        )
+    return tuple(found)
+
+
+def _compare(item: WantedByHub, sides: _Sides) -> Iterator[AlignFinding]:
+    own = sides.own.get(item.package, ())
+    apart = [one for one in own if disjoint(item.specifier, one.requirement.specifier)]
+    for one in apart:
+        yield _contradiction(item, one.key, one.text, sides)
+    if item.package in sides.dropped:
+        yield _finding(
+            "taken-out",
+            item,
+            "override-dependencies takes it out, and the image goes without",
+            f"take the override of {item.package} out, then factory lock {sides.flavor}",
+        )
+        return
+    for one in own:
+        lost = item.extras - {canonicalize_name(extra) for extra in one.requirement.extras}
+        if one.key == "override-dependencies" and lost:
+            extras = f"[{','.join(sorted(lost))}]"
+            yield _finding(
+                "taken-out",
+                item,
+                f"{one.key} has {one.text!r}, without {extras}",
+                f"write {extras} in that override, then factory lock {sides.flavor}",
+            )
+    if apart:
+        return
+    lack = _index_gap(item, own, sides)
+    yield from _lock(item, sides, on_index=lack is None)
+    if lack is not None:
+        yield lack
+
+
+def _lock(item: WantedByHub, sides: _Sides, *, on_index: bool) -> Iterator[AlignFinding]:
+    if sides.versions is None:
+        return
+    locked = sides.versions.get(item.package)
+    if locked is not None and admits(item.specifier, locked):
+        return
+    to_do = f"factory lock {sides.flavor}"
+    if sides.training_hub is not None:
+        to_do += f", once Training Hub is {sides.training_hub} there"
+    if not on_index:
+        to_do = f"factory index-gaps {sides.flavor}: the index comes first"
+    if locked is None:
+        yield _finding("lacks", item, "the lock has no version of it", to_do)
+    else:
+        yield _finding("unmet", item, f"the lock has {locked}", to_do)
+
+
+def _index_gap(item: WantedByHub, own: Sequence[Asked], sides: _Sides) -> AlignFinding | None:
+    """What the index lacks for a requirement together with the flavor's own words on the package."""
+    specifier = item.specifier
+    for one in own:
+        specifier &= one.requirement.specifier
+    wanted = Requirement(f"{item.package}{specifier}")
+    platforms = sides.shelf.platforms_without(wanted)
+    if not platforms:
+        return None
+    spec = sides.project.spec
+    offers = sides.shelf.offers(canonicalize_name(item.package))
+    lack = lack_of(offers, specifier, python=spec.python, glibc=spec.glibc, platforms=platforms)
+    asked_for = f", and {in_order(specifier)} is wanted in all" if own and specifier else ""
+    return _finding(
+        "index-gap",
+        item,
+        f"for {' and '.join(platforms)} {lack.found}{asked_for}",
+        f"factory index-gaps {sides.flavor}",
+    )
+
+
+def _contradiction(item: WantedByHub, place: str, text: str, sides: _Sides) -> AlignFinding:
+    return _finding(
+        "contradiction",
+        item,
+        f"{place} has {text!r}",
+        f"change that line of pyproject.toml so that it admits {in_order(item.specifier)}, "
+        f"then factory lock {sides.flavor}",
+    )
+
+
+def _finding(kind: str, item: WantedByHub, there: str, to_do: str) -> AlignFinding:
+    return AlignFinding(kind=kind, package=item.package, requirement=item.text, there=there, to_do=to_do)
+
+
+_HEADINGS = ("Flavor", "Training Hub", "Requirement", "What is wrong", "What there is", "What to do")
+
+
+def as_text(report: AlignReport) -> tuple[str, ...]:
+    """The report in lines, grouped by flavor."""
+    lines = [line for flavor in report.flavors for line in _flavor_lines(flavor)]
+    if len(report.flavors) > 1:
+        count = sum(len(flavor.findings) for flavor in report.flavors)
+        wrong = sum(bool(flavor.findings) for flavor in report.flavors)
+        lines.append(f"{_count(count, 'finding')} in {wrong} of {len(report.flavors)} flavors")
+    return tuple(lines)
+
+
+def errors_in(report: AlignReport) -> tuple[str, ...]:
+    """Why flavors could not be looked at, each with what to do."""
+    return tuple(
+        f"error: {flavor.flavor}: {flavor.error.reason}\n  what to do: {flavor.error.solution}"
+        for flavor in report.flavors
+        if flavor.error is not None
+    )
+
+
+def as_markdown(report: AlignReport) -> str:
+    """The findings as a table, one line for each."""
+    lines = ["# Training Hub's requirements", ""]
+    rows = [(flavor, finding) for flavor in report.flavors for finding in flavor.findings]
+    if not rows:
+        return "\n".join((*lines, "Every flavor meets what its Training Hub requires.", ""))
+    cells = (
+        (
+            flavor.flavor,
+            flavor.training_hub,
+            code(finding.requirement),
+            KINDS[finding.kind],
+            finding.there,
+            finding.to_do,
+        )
+        for flavor, finding in rows
+    )
+    return "\n".join((*lines, *table(_HEADINGS, cells), ""))
+
+
+def _flavor_lines(flavor: Alignment) -> Iterator[str]:
+    if flavor.error is not None:
+        yield f"{flavor.flavor}: cannot be told ({type(flavor.error).__name__})"
+        return
+    extras = f"[{','.join(flavor.extras)}]" if flavor.extras else ""
+    hub = f"{TRAINING_HUB}{extras} {flavor.training_hub} on {flavor.index}"
+    if flavor.findings:
+        yield f"{flavor.flavor}: {hub}: {_count(len(flavor.findings), 'finding')}"
+    else:
+        against = "flavor, lock and index" if flavor.locked else "flavor and index"
+        yield f"{flavor.flavor}: {hub}: {against} meet all {flavor.requirements} requirements"
+    if not flavor.locked:
+        yield "  it is not locked: there was no lock to compare with"
+    if flavor.stale:
+        yield (
+            "  note: the lock was made from another pyproject.toml, and is compared as it stands: "
+            f"factory lock {flavor.flavor}"
+        )
+    for finding in flavor.findings:
+        yield f"  {finding.requirement}: {KINDS[finding.kind]}: {finding.there}"
+        yield f"    what to do: {finding.to_do}"
+    for item in flavor.excused:
+        now = "; the index has it now: it can be taken off the list" if item.there_now else ""
+        yield f"  excused: {item.requirement}: recorded as missing: {item.recorded} ({item.reason}){now}"
+    if flavor.floating:
+        yield (
+            f"  note: {_count(len(flavor.floating), 'requirement')} float, since neither Training Hub nor "
+            f"the flavor sets an upper bound: {', '.join(flavor.floating)}"
+        )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

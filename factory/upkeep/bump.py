@@ -4,7 +4,7 @@ Nothing is written before every flavor has its new project and its new lock; the
 nothing is.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from factory.errors import (
@@ -16,15 +16,15 @@ from factory.errors import (
 )
 from factory.flavor.project import PROJECT_FILE, Project, parse_project
 from factory.flavor.repository import Flavor
+from factory.index.parallel import attempt_in_parallel
 from factory.lock.changes import compare
 from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, make_lock, wheel_folders
 from factory.lock.proving import Proving, open_proving
+from factory.lock.report import change_lines
 from factory.lock.shelf import open_shelf
 from factory.transaction import Replacement, open_transaction
-from factory.upkeep.anew import rendered_anew
 from factory.upkeep.bump_plan import Bumped, BumpRequest, Plan, plan_bump
-from factory.upkeep.moves import Move, moves_between, moves_of
-from factory.upkeep.side_by_side import side_by_side
+from factory.upkeep.change import Move, moves_between, moves_of, rendered_anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +92,12 @@ def bump_flavors(
             done(name)
 
     with open_transaction(one.folder for one in flavors) as transaction, open_proving() as proving:
-        planned = side_by_side(lambda flavor: plan_bump(flavor, request, options), flavors, jobs=jobs)
+        planned = attempt_in_parallel(lambda flavor: plan_bump(flavor, request, options), flavors, jobs=jobs)
         plans = [plan for plan in planned if not isinstance(plan, FactoryError)]
         if len(plans) < len(flavors):
             return _failed(flavors, [_as_planned(plan) for plan in planned])
         _refuse_nowhere(plans, request)
-        made = side_by_side(lock, plans, jobs=jobs)
+        made = attempt_in_parallel(lock, plans, jobs=jobs)
         whole = [item for item in made if not isinstance(item, FactoryError)]
         if len(whole) < len(flavors):
             return _failed(
@@ -246,3 +246,50 @@ def _failure(flavor: Flavor, error: FactoryError) -> Bumped:
 def _untouched(outcome: Bumped) -> Bumped:
     settled = outcome.state in {"nothing-to-do", "left-alone"} and not outcome.lines
     return outcome if settled else replace(outcome, state="not-changed")
+
+
+_ARRAYS = {
+    "dependencies": "[project] dependencies",
+    "constraint-dependencies": "[tool.uv] constraint-dependencies",
+    "override-dependencies": "[tool.uv] override-dependencies",
+}
+_STATES = {
+    "changed": "changed",
+    "would-change": "would change",
+    "nothing-to-do": "nothing to do: the floor stands, and the lock is above it",
+    "left-alone": "left alone",
+    "failed": "cannot be changed",
+    "not-changed": "not changed, since another flavor cannot be",
+}
+_OVERRIDE = "override-dependencies"
+
+
+def describe(report: BumpReport) -> tuple[str, ...]:
+    """The report in lines: of each flavor what changes in pyproject.toml, and in the lock."""
+    lines = [line for flavor in report.flavors for line in _flavor(flavor)]
+    if report.error and len(report.flavors) > 1:
+        lines.append("nothing was written in any flavor")
+    return tuple(lines)
+
+
+def warnings(report: BumpReport) -> tuple[str, ...]:
+    """What a person should act on, flavor by flavor."""
+    return tuple(warning for flavor in report.flavors for warning in flavor.warnings)
+
+
+def _flavor(outcome: Bumped) -> Iterator[str]:
+    kind = f" ({type(outcome.error).__name__})" if outcome.error else ""
+    yield f"{outcome.flavor}: {_STATES[outcome.state]}{kind}"
+    yield from (f"  {package} is not in it" for package in outcome.absent)
+    yield from (f"  {note}" for note in outcome.notes)
+    for line in outcome.lines:
+        if line.before == line.after:
+            yield f"  {_ARRAYS[line.array]}: {line.after} stays, with the reason beside it"
+            continue
+        was = f"  (was {line.before})" if line.before is not None else ""
+        wins = ", which wins over every other" if line.array == _OVERRIDE else ""
+        yield f"  {_ARRAYS[line.array]}{wins}: {line.after}{was}"
+    if not outcome.error:
+        yield from (f"  {move.package} has to move: {why}" for move in outcome.moves for why in move.why)
+    if outcome.changes is not None:
+        yield from change_lines(outcome.changes)

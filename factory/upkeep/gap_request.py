@@ -7,8 +7,8 @@ from factory.gaps.gaps import Gap
 from factory.gaps.recorded import Recorded
 from factory.gaps.stand_ins import in_words
 from factory.lock.availability import KINDS
+from factory.markdown import code, plain, table
 from factory.upkeep.index_gaps import FlavorGaps, GapReport, Wanted
-from factory.upkeep.markdown import code, plain, table
 
 _HEADINGS = (
     "Requirement",

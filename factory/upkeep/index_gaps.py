@@ -9,10 +9,10 @@ from factory.flavor.repository import Flavor
 from factory.gaps.gaps import Gap
 from factory.gaps.recorded import Recorded, survey
 from factory.gaps.stand_ins import Assumed
+from factory.index.parallel import attempt_in_parallel
 from factory.lock.locking import LockOptions, wheel_folders
 from factory.lock.lockset import read_lock_set
 from factory.masking import shown
-from factory.upkeep.side_by_side import side_by_side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def index_gaps(
         finally:
             done(flavor.name)
 
-    outcomes = side_by_side(look, flavors, jobs=options.jobs)
+    outcomes = attempt_in_parallel(look, flavors, jobs=options.jobs)
     found = tuple(
         FlavorGaps(flavor=flavor.name, index="", state="failed", error=outcome)
         if isinstance(outcome, FactoryError)

@@ -1,24 +1,171 @@
 """Promote: flavors moved to the indexes and base images of the next release, all of them or none."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
 
-from factory.errors import FactoryError, IndexGapError, MovesError, ResolutionError
+from factory.errors import FactoryError, IndexGapError, MovesError, ResolutionError, SpecError
 from factory.flavor.edit import respec
+from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
 from factory.flavor.repository import Flavor
+from factory.flavor.spec import Spec, check_spec
+from factory.index.parallel import attempt_in_parallel
 from factory.lock.changes import Changes, compare
 from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, make_lock, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, read_lock_set
 from factory.lock.proving import Proving, open_proving
+from factory.lock.report import change_lines
 from factory.lock.shelf import open_shelf
+from factory.masking import shown
 from factory.transaction import Replacement, open_transaction
-from factory.upkeep.anew import rendered_anew
-from factory.upkeep.moves import Move, moves_between, moves_of
-from factory.upkeep.release import Moved, Release, moved_keys, refuse_mixture, with_release
-from factory.upkeep.side_by_side import side_by_side
+from factory.upkeep.change import Move, moves_between, moves_of, rendered_anew
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """Where flavors move to; None is what a flavor has. ``indexes`` are URLs of further ones by name."""
+
+    index_url: str | None = None
+    indexes: Mapping[str, str] = field(default_factory=dict)
+    base_image: str | None = None
+    downstream_base_image: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A key of the spec that changes. ``before`` is None for the public index."""
+
+    key: str
+    before: str | None
+    after: str
+    is_index: bool
+
+
+def read_release(
+    *,
+    index_url: str | None,
+    indexes: Sequence[str],
+    base_image: str | None,
+    downstream_base_image: str | None,
+) -> Release:
+    """A release from its words; ``indexes`` are NAME=URL.
+
+    Raises:
+        SpecError: nothing was given, or an index not as NAME=URL, or one twice.
+    """
+    further: dict[str, str] = {}
+    for text in indexes:
+        name, equals, url = text.partition("=")
+        if not equals or not url or name in further or name == MAIN_INDEX:
+            raise SpecError(
+                f"the index {name!r} is not given once, as NAME=URL",
+                solution="Write the name that it has in [[tool.factory.indexes]], = and its new URL; "
+                "the main one is --index-url.",
+            )
+        further[name] = url
+    release = Release(
+        index_url=index_url,
+        indexes=further,
+        base_image=base_image,
+        downstream_base_image=downstream_base_image,
+    )
+    if release == Release():
+        raise SpecError(
+            "nothing was given that the flavors could move to",
+            solution="Give --index-url, --index, --base-image or --downstream-base-image.",
+        )
+    return release
+
+
+def with_release(spec: Spec, release: Release, *, flavor: str) -> Spec:
+    """The spec of a flavor at a release.
+
+    Raises:
+        SpecError: a value is not acceptable, or the flavor has no index of that name.
+    """
+    known = [index.name for index in spec.indexes]
+    for name in release.indexes:
+        if name not in known:
+            raise SpecError(
+                f"{flavor} has no further index {name!r}",
+                solution=f"Name one of {', '.join(known)}." if known else "Leave --index out.",
+            )
+    return check_spec(
+        replace(
+            spec,
+            index_url=_given_url(release.index_url, spec.index_url),
+            base_image=_given(release.base_image, spec.base_image) or "",
+            downstream_base_image=_given(release.downstream_base_image, spec.downstream_base_image) or "",
+            indexes=tuple(
+                replace(index, url=_given_url(release.indexes.get(index.name), index.url) or "")
+                for index in spec.indexes
+            ),
+        )
+    )
+
+
+def moved_keys(old: Spec, new: Spec) -> tuple[Moved, ...]:
+    """What differs between two specs of a flavor, as far as a release changes it."""
+    indexes = [
+        ("index-url" if name == MAIN_INDEX else f"index {name}", old.url_of(name), new.url_of(name))
+        for name in new.index_names
+    ]
+    images = [
+        ("base-image", old.base_image, new.base_image),
+        ("downstream-base-image", old.downstream_base_image, new.downstream_base_image),
+    ]
+    found = [
+        Moved(key=key, before=None if before is None else shown(before), after=shown(after), is_index=True)
+        for key, before, after in indexes
+        if after is not None and before != after
+    ]
+    found += [
+        Moved(key=key, before=before, after=after, is_index=False)
+        for key, before, after in images
+        if before != after
+    ]
+    return tuple(found)
+
+
+def refuse_mixture(flavors: Sequence[Flavor], release: Release) -> None:
+    """Refuse one value for flavors of different accelerators or Pythons that have different ones now.
+
+    Raises:
+        SpecError: that is asked for; a CPU flavor with the index of CUDA locks, and does not run.
+    """
+    specs = [flavor.project.spec for flavor in flavors]
+    if len({(spec.accelerator, spec.accelerator_version, spec.python) for spec in specs}) == 1:
+        return
+    given = (
+        ("--index-url", release.index_url, {spec.index_url for spec in specs}),
+        ("--base-image", release.base_image, {spec.base_image for spec in specs}),
+        (
+            "--downstream-base-image",
+            release.downstream_base_image,
+            {spec.downstream_base_image for spec in specs},
+        ),
+    )
+    for option, value, present in given:
+        if value is not None and len(present) > 1:
+            raise SpecError(
+                f"{option} is one for {' and '.join(flavor.name for flavor in flavors)}, which are for "
+                "different accelerators or Pythons and each have their own now",
+                solution="Promote them one by one, each with what is made for it.",
+            )
+
+
+def _given(value: str | None, present: str | None) -> str | None:
+    """What was given, an empty text included: that is for the checks to refuse."""
+    return present if value is None else value
+
+
+def _given_url(value: str | None, present: str | None) -> str | None:
+    """As `_given`; a URL that differs in a slash at its end only is the one that is there."""
+    if value and present and value.rstrip("/") == present.rstrip("/"):
+        return present
+    return _given(value, present)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +257,7 @@ def promote_flavors(
 
     with open_transaction(one.folder for one in flavors) as transaction, open_proving() as proving:
         refuse_mixture(flavors, release)
-        made = side_by_side(make, flavors, jobs=jobs)
+        made = attempt_in_parallel(make, flavors, jobs=jobs)
         whole = [item for item in made if not isinstance(item, FactoryError)]
         if len(whole) < len(flavors):
             return _failed(flavors, made)
@@ -289,3 +436,43 @@ def _failed(flavors: Sequence[Flavor], made: Sequence[_Made | FactoryError]) -> 
         flavors=tuple(outcomes),
         error=next(item for item in made if isinstance(item, FactoryError)),
     )
+
+
+_STATES = {
+    "changed": "promoted",
+    "would-change": "would be promoted",
+    "nothing-to-do": "nothing to do: it is there already",
+    "failed": "cannot be promoted",
+    "not-changed": "not promoted, since another flavor cannot be",
+}
+
+
+def describe(report: PromoteReport) -> tuple[str, ...]:
+    """The report in lines: of each flavor what moves from where to where, and what that does to its lock."""
+    lines = [line for flavor in report.flavors for line in _flavor(flavor)]
+    if report.error:
+        lines.append("nothing was written")
+    return tuple(lines)
+
+
+def _flavor(outcome: Promoted) -> Iterator[str]:
+    kind = f" ({type(outcome.error).__name__})" if outcome.error else ""
+    yield f"{outcome.flavor}: {_STATES[outcome.state]}{kind}"
+    for moved in outcome.moved:
+        yield f"  {moved.key}: {moved.before or 'the public index'} -> {moved.after}"
+    if not outcome.error:
+        yield from (f"  {move.package} does not stay: {why}" for move in outcome.moves for why in move.why)
+    if outcome.changes is not None:
+        yield from _changes(outcome, outcome.changes)
+    yield from (f"  note: {note}" for note in outcome.notes)
+    if outcome.files:
+        yield f"  files: {', '.join(outcome.files)}"
+
+
+def _changes(outcome: Promoted, changes: Changes) -> Iterator[str]:
+    """Counts of what stayed, and lines for what did not: other hashes are what a new index has."""
+    anew = len(changes.rehashed)
+    yield f"  versions: {outcome.kept} kept, {anew} of them with new hashes; {len(changes.changed)} changed"
+    if others := replace(changes, rehashed=()):
+        new = not outcome.kept and not others.changed
+        yield from change_lines(others, packages=len(others.added) if new else None)

@@ -34,8 +34,8 @@ from factory.image_tests.outcome import Report, TestOutcome
 from factory.image_tests.page import report_page
 from factory.image_tests.report import junit
 from factory.index.client import IndexClient
+from factory.markdown import code, plain, table
 from factory.process import run
-from factory.upkeep.markdown import code, plain, table
 
 # The title of the window, colour by C1, text that runs backwards, or has no width, a line for some.
 HOSTILE = "\x1b]0;owned\x07\x9b31m\x7f\u202egpj.exe\u2066\u200b\ufeff\u2028\x85\U000e0041"

@@ -9,7 +9,7 @@ from support.wheels import metadata
 
 from factory.flavor.spec import Spec
 from factory.index.metadata import Metadata, parse_metadata
-from factory.upkeep.align_wanted import all_extras, floating, has_cap, wanted_by
+from factory.upkeep.training_hub import all_extras, floating, has_cap, wanted_by
 
 SPEC = Spec(
     accelerator="cpu",

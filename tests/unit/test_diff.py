@@ -8,8 +8,17 @@ from support.clean_flavor import INDEX, NAME, PROJECT, further_lock_texts, lock_
 from factory.console import Table
 from factory.flavor.project import parse_project
 from factory.lock.lockset import parse_lock_set
-from factory.upkeep.diff import Difference, File, Lines, Moved, Package, Setting, difference
-from factory.upkeep.diff_text import as_markdown, as_text
+from factory.upkeep.diff import (
+    Difference,
+    File,
+    Lines,
+    Moved,
+    Package,
+    Setting,
+    as_markdown,
+    as_text,
+    difference,
+)
 from factory.upkeep.snapshot import Snapshot
 
 LOCK = lock_text()

@@ -8,8 +8,7 @@ import pytest
 
 from factory.console import Table
 from factory.flavor.repository import Flavor
-from factory.upkeep.drift_report import DriftReport, FlavorWaiver, drift_report
-from factory.upkeep.drift_text import as_markdown, as_text
+from factory.upkeep.drift_report import DriftReport, FlavorWaiver, as_markdown, as_text, drift_report
 
 TODAY = dt.date(2026, 11, 22)
 PROJECT = """\

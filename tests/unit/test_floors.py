@@ -5,9 +5,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from factory.errors import SpecError
-from factory.flavor.floor import Cap, next_version, parse_floor, raised
-from factory.flavor.floor_lines import LineEdit, is_in, put_floors
 from factory.flavor.project import parse_project
+from factory.upkeep.floors import Cap, LineEdit, is_in, next_version, parse_floor, put_floors, raised
 
 FACTORY = """\
 [tool.factory]

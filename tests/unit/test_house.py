@@ -53,6 +53,7 @@ SHARED = frozenset(
         "transaction",
         "console",
         "html",
+        "markdown",
         "clock",
         "masking",
         "settings",

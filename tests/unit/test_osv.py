@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from support.advisories import Event, advisory, write_advisories
 
 from factory.errors import AdvisoryError
-from factory.upkeep.advisories import parse_advisory, read_database
-from factory.upkeep.osv import Evaluated, evaluate
+from factory.upkeep.advisories import Evaluated, evaluate, parse_advisory, read_database
 
 START = {"introduced": "0"}
 

@@ -6,7 +6,7 @@ import pytest
 
 from factory.flavor.edit import respec
 from factory.flavor.project import parse_project
-from factory.upkeep.release import moved_keys, read_release, with_release
+from factory.upkeep.promote import moved_keys, read_release, with_release
 
 TEXT = """\
 # about

@@ -7,7 +7,7 @@ import pytest
 from support.clean_flavor import PROJECT
 
 from factory.flavor.project import parse_project
-from factory.upkeep.remedy import Need, remedies
+from factory.upkeep.audit import Need, remedies
 
 _SPEC = parse_project(PROJECT, where="pyproject.toml").spec
 

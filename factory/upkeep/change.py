@@ -1,4 +1,4 @@
-"""Packages that have to move with another, and whose requirement it is."""
+"""The generated files of a flavor that a changed project changes with it."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -6,12 +6,45 @@ from dataclasses import dataclass
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from factory.errors import FactoryError, MovesError
+from factory.errors import DriftError, FactoryError, MovesError
 from factory.flavor.project import PROJECT_FILE, Project
+from factory.flavor.repository import Flavor
 from factory.flavor.requirements import asked, marker_environment
 from factory.flavor.spec import Spec
 from factory.lock.availability import in_order
 from factory.lock.shelf import Shelf
+from factory.render.render import render_flavor
+from factory.transaction import Replacement, read_before
+
+
+def rendered_anew(flavor: Flavor, *, old: Project, new: Project) -> tuple[Replacement, ...]:
+    """The files whose rendering differs between two projects and that are not as the new one gives them.
+
+    Raises:
+        DriftError: one of them is not as the old project gives it either: it would be overwritten.
+        TemplateError, MarkerError, SpecError: a project cannot be rendered.
+    """
+    return tuple(_replacements(flavor, old, new))
+
+
+def _replacements(flavor: Flavor, old: Project, new: Project) -> Iterator[Replacement]:
+    before = {file.path: file.content for file in render_flavor(old, name=flavor.name)}
+    for file in render_flavor(new, name=flavor.name):
+        present = read_before(flavor.folder / file.path)
+        if file.content in {before.get(file.path), present}:
+            continue
+        if present not in {None, before.get(file.path)}:
+            raise DriftError(
+                f"{flavor.name}/{file.path} is not what its templates give, and would be written anew",
+                solution=f"Look at it with `factory sync {flavor.name} --dry-run`. Keep what is wanted of it "
+                "as a hook, bring it up to date with `factory sync`, and run the command again.",
+            )
+        yield Replacement(
+            path=flavor.folder / file.path,
+            before=present,
+            content=file.content,
+            executable=file.executable,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
