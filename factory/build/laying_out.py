@@ -146,11 +146,11 @@ def dry_table(found: DryLayout) -> Table:
 
 def _laid_out(place: Workplace, target: Target, layout: Path) -> LaidOutImage:
     work = make_output_folder(layout_notes(place.folders, target.name))
-    manifest = target.step.manifest
+    manifest = target.step.inputs
     with exclusive(work), cleaned_up(place.plan.engine, place.owner(work)):
         prefetched = prefetch(place, target)
         bases = bases_at_hand(place, target, work)
-        inputs = {} if manifest is None else manifest.inputs
+        inputs = {} if manifest is None else manifest.files
         with build_context(target.step.definition.folder, inputs, work) as context:
             recipe = make_recipe(place, target, bases, context, work)
             done = assemble(

@@ -136,8 +136,8 @@ def _found(place: Workplace, target: Target) -> BuiltImage:
 def _made(place: Workplace, target: Target, work: Path, *, fresh: bool, twice: bool) -> BuiltImage:
     prefetched = prefetch(place, target)
     bases = bases_at_hand(place, target, work)
-    manifest = target.step.manifest
-    inputs = manifest.inputs if manifest is not None else {}
+    manifest = target.step.inputs
+    inputs = {} if manifest is None else manifest.files
     with build_context(target.step.definition.folder, inputs, work) as context:
         start = time.monotonic()
         if place.plan.engine.kind == "docker":
@@ -254,7 +254,7 @@ def make_recipe(place: Workplace, target: Target, bases: dict[str, str], context
     definition, step = target.step.definition, target.step
     newest, layers = package_epochs(definition, os.environ)
     text = read_text(context / definition.dockerfile)
-    inputs = {} if step.manifest is None else step.manifest.inputs
+    inputs = {} if step.inputs is None else step.inputs.files
     return Recipe(
         name=target.name,
         engine=place.plan.engine,
@@ -275,7 +275,7 @@ def make_recipe(place: Workplace, target: Target, bases: dict[str, str], context
 
 def _labels(target: Target) -> dict[str, str]:
     step = target.step
-    inputs = "" if step.manifest is None else step.manifest.text
+    inputs = "" if step.inputs is None else step.inputs.text
     return image_labels(name=target.name, identity=step.identity or "", inputs=inputs)
 
 

@@ -6,8 +6,7 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.console import Table, human_size
-from factory.images.new_image import ImageRequest, NewImage, new_image
-from factory.images.pytorch import PyTorchRequest
+from factory.images.new_image import ImageRequest, NewImage, PyTorchRequest, new_image
 
 _KINDS = ("pytorch-base", "stack", "trainer", "launcher")
 

@@ -5,8 +5,7 @@ import click
 from factory.cli.options import Invocation, common
 from factory.engine.engine import ENGINE_VARIABLE, ENGINES
 from factory.images.parents import record
-from factory.images.plan import PlanRequest, plan_images
-from factory.images.plan_text import plan_parts, report_plan
+from factory.images.plan import PlanRequest, plan_images, plan_parts, report_plan
 
 
 @click.command(short_help="Say which images have to be built, in order, and why.")

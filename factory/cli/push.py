@@ -5,8 +5,7 @@ import click
 from factory.cli.options import Invocation, common
 from factory.console import Table, human_size
 from factory.engine.engine import ENGINE_VARIABLE, ENGINES
-from factory.publish.push import Outcome, PushReport, push_image
-from factory.publish.push_request import PushWords, plan_push
+from factory.publish.push import Outcome, PushReport, PushWords, plan_push, push_image
 from factory.registry.tags import PARTS
 
 

@@ -1,14 +1,18 @@
-"""``factory registry``: the chores of keeping container registries."""
+"""``factory registry``: the chores of maintenance container registries."""
 
 import click
 
 from factory.cli.options import Invocation, common
-from factory.images.registries import read_keeping
-from factory.registry.chores_text import cleanup_parts, setup_parts, standing_parts
-from factory.registry.cleanup import clean_up
+from factory.images.registries import read_maintenance
+from factory.registry.maintenance import (
+    clean_up,
+    cleanup_parts,
+    collect_registry_status,
+    set_up,
+    setup_parts,
+    standing_parts,
+)
 from factory.registry.retention import Purpose
-from factory.registry.setup import set_up
-from factory.registry.standing import look_at
 
 _names = click.argument("registries", metavar="[REGISTRY]...", nargs=-1)
 _dry_run = click.option(
@@ -41,8 +45,8 @@ def setup(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool)
     at the same time, finds what the first has created. Exit codes: 0 all well, 1 something is wrong, 32
     no answer.
     """
-    keeping = read_keeping(invocation.repository, registries)
-    report = set_up(keeping.chosen, keeping.destined, keeping.opener, dry_run=dry_run)
+    maintenance = read_maintenance(invocation.repository, registries)
+    report = set_up(maintenance.chosen, maintenance.destined, maintenance.opener, dry_run=dry_run)
     invocation.console.result(report, *setup_parts(report))
     for one in report.registries:
         if one.error is not None:
@@ -59,9 +63,11 @@ def status(invocation: Invocation, *, registries: tuple[str, ...]) -> int:
     All registries where none is named; they are only read. Exit codes: 0, or 32 where one does not
     answer.
     """
-    keeping = read_keeping(invocation.repository, registries)
-    report = look_at(keeping.registries, keeping.names, keeping.policy, keeping.opener)
-    invocation.console.result(report, *standing_parts(report, now=keeping.policy.now))
+    maintenance = read_maintenance(invocation.repository, registries)
+    report = collect_registry_status(
+        maintenance.registries, maintenance.names, maintenance.policy, maintenance.opener
+    )
+    invocation.console.result(report, *standing_parts(report, now=maintenance.policy.now))
     for one in report.registries:
         if one.error is not None:
             invocation.console.report(one.error)
@@ -106,18 +112,18 @@ def _may_delete(*, dry_run: bool, yes: bool) -> bool:
 
 
 def _clean_up(invocation: Invocation, purpose: Purpose, registries: tuple[str, ...], *, delete: bool) -> int:
-    keeping = read_keeping(invocation.repository, registries)
+    maintenance = read_maintenance(invocation.repository, registries)
     with invocation.console.progress(purpose, total=0) as progress:
         report = clean_up(
             purpose,
-            keeping.registries,
-            keeping.names,
-            keeping.policy,
-            keeping.opener,
+            maintenance.registries,
+            maintenance.names,
+            maintenance.policy,
+            maintenance.opener,
             dry_run=not delete,
             progress=progress,
         )
-    invocation.console.result(report, *cleanup_parts(report, now=keeping.policy.now))
+    invocation.console.result(report, *cleanup_parts(report, now=maintenance.policy.now))
     for error in report.errors:
         invocation.console.report(error)
     return report.exit_code

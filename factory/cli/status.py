@@ -9,8 +9,8 @@ from factory.clock import now
 from factory.engine.engine import ENGINE_VARIABLE, ENGINES
 from factory.files import write_whole
 from factory.status.page import status_page
-from factory.status.standing import overlook
-from factory.status.text import overview_parts
+from factory.status.status import collect_status
+from factory.status.text import status_parts
 
 
 @click.command(short_help="Show where each image stands: locked, built, tested, pushed.")
@@ -33,8 +33,8 @@ def command(
     An image is current where it is of the identity that it has now (`factory plan`), and older where it
     carries the moving tag and was built from something else. Nothing is built, pulled or changed.
     """
-    overview = overlook(invocation.repository_of(*images), images, offline=offline, engine=engine)
+    status = collect_status(invocation.repository_of(*images), images, offline=offline, engine=engine)
     if html is not None:
-        write_whole(html, status_page(overview, now=now()).encode())
+        write_whole(html, status_page(status, now=now()).encode())
         invocation.console.note(f"written: {html}")
-    invocation.console.result(overview, *overview_parts(overview, now=now()))
+    invocation.console.result(status, *status_parts(status, now=now()))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NotRequired, TypedDict
@@ -22,7 +22,7 @@ class ParentState:
     """A parent as it is now: the build argument that names it, and which image it is.
 
     ``image`` is the name of an image of the repository, which has an ``identity``, or a reference. The
-    ``digest`` of a reference is that of its manifest (``sha256:…``), of an image of this machine
+    ``digest`` of a reference is that of its inputs (``sha256:…``), of an image of this machine
     (``localhost/…``) the engine's ID; None where nobody has recorded it, and the reference alone counts.
     """
 
@@ -33,22 +33,22 @@ class ParentState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manifest:
+class BuildInputs:
     """All that an identity is made of.
 
-    ``inputs`` are files by their paths in the image's folder, the Dockerfile among them; ``builder`` is what
+    ``files`` are the inputs by path in the folder, the Dockerfile among them; ``builder`` is what
     builds it.
     """
 
     dockerfile: str
-    inputs: Mapping[str, InputFile]
+    files: Mapping[str, InputFile]
     build_args: Mapping[str, str]
     parents: tuple[ParentState, ...]
     builder: Builder = "engine"
 
     @cached_property
     def text(self) -> str:
-        """The manifest as canonical JSON: keys sorted, no white space, ASCII."""
+        """The inputs as canonical JSON: keys sorted, no white space, ASCII."""
         return json.dumps(_as_data(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
     @cached_property
@@ -67,30 +67,30 @@ def identity_tag(identity: str) -> str:
     return identity[:TAG_LENGTH]
 
 
-def read_manifest(definition: ImageDefinition, parents: Iterable[ParentState]) -> Manifest:
+def read_build_inputs(definition: ImageDefinition, parents: Iterable[ParentState]) -> BuildInputs:
     """Read what an image would be built from now.
 
     Raises:
         ImageError, StorageError: as `factory.images.inputs.read_inputs`.
     """
-    return Manifest(
+    return BuildInputs(
         dockerfile=definition.dockerfile,
-        inputs=read_inputs(definition),
+        files=read_inputs(definition),
         build_args=dict(definition.build_args),
         parents=tuple(parents),
         builder=definition.builder,
     )
 
 
-def parse_manifest(text: str) -> Manifest | None:
-    """A manifest from the label of an image; None where it is none that the factory wrote."""
+def parse_build_inputs(text: str) -> BuildInputs | None:
+    """A inputs from the label of an image; None where it is none that the factory wrote."""
     try:
         data = parse_json(text, _Label, source="a label")
     except DocumentError:
         return None
-    return Manifest(
+    return BuildInputs(
         dockerfile=data["dockerfile"],
-        inputs={
+        files={
             path: InputFile(sha256=digest, executable=executable)
             for path, (digest, executable) in data["inputs"].items()
         },
@@ -126,17 +126,100 @@ _Label = TypedDict(
 )
 
 
-def _as_data(manifest: Manifest) -> dict[str, object]:
+def _as_data(inputs: BuildInputs) -> dict[str, object]:
     return {
         "version": _VERSION,
-        "dockerfile": manifest.dockerfile,
-        "inputs": {path: [file.sha256, file.executable] for path, file in manifest.inputs.items()},
-        "build-args": dict(manifest.build_args),
-        "parents": {parent.argument: _parent(parent) for parent in manifest.parents},
-        **({} if manifest.builder == "engine" else {"builder": manifest.builder}),
+        "dockerfile": inputs.dockerfile,
+        "inputs": {path: [file.sha256, file.executable] for path, file in inputs.files.items()},
+        "build-args": dict(inputs.build_args),
+        "parents": {parent.argument: _parent(parent) for parent in inputs.parents},
+        **({} if inputs.builder == "engine" else {"builder": inputs.builder}),
     }
 
 
 def _parent(parent: ParentState) -> dict[str, str]:
     told = {"image": parent.image, "identity": parent.identity, "digest": parent.digest}
     return {key: value for key, value in told.items() if value is not None}
+
+
+_DIGITS = 12
+_HOW: Mapping[Builder, str] = {"engine": "by the engine", "layout": "in a layout"}
+
+
+def differences(before: BuildInputs, now: BuildInputs) -> tuple[str, ...]:
+    """What has changed between two inputs of one image, in words; empty where nothing has."""
+    return (
+        *_builder_differences(before, now),
+        *_files_differences(before, now),
+        *_arguments_differences(before.build_args, now.build_args),
+        *_parents_differences(before, now),
+    )
+
+
+def _builder_differences(before: BuildInputs, now: BuildInputs) -> Iterator[str]:
+    if before.builder != now.builder:
+        yield f"built {_HOW[now.builder]} instead of {_HOW[before.builder]}"
+
+
+def _files_differences(before: BuildInputs, now: BuildInputs) -> Iterator[str]:
+    if before.dockerfile != now.dockerfile:
+        yield f"built with {now.dockerfile} instead of {before.dockerfile}"
+    for path in sorted({*before.files, *now.files}):
+        # The Dockerfile that is no longer built with is not gone.
+        if before.dockerfile == now.dockerfile or path not in {before.dockerfile, now.dockerfile}:
+            yield from _file_differences(path, before.files.get(path), now.files.get(path))
+
+
+def _file_differences(path: str, before: InputFile | None, now: InputFile | None) -> Iterator[str]:
+    if before is None:
+        yield f"{path} is new"
+    elif now is None:
+        yield f"{path} is gone"
+    elif before.sha256 != now.sha256:
+        yield f"{path} changed"
+    elif before.executable != now.executable:
+        yield f"{path} {'can be executed now' if now.executable else 'can no longer be executed'}"
+
+
+def _arguments_differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted({*before, *now}):
+        if name not in before:
+            yield f"build argument {name} is new"
+        elif name not in now:
+            yield f"build argument {name} is gone"
+        elif before[name] != now[name]:
+            yield f"build argument {name} changed"
+
+
+def _parents_differences(before: BuildInputs, now: BuildInputs) -> Iterator[str]:
+    then = {parent.argument: parent for parent in before.parents}
+    named = {parent.argument: parent for parent in now.parents}
+    for argument, parent in named.items():
+        if argument not in then:
+            yield f"parent {parent.image} ({argument}) is new"
+        else:
+            yield from _parent_differences(then[argument], parent)
+    yield from (f"parent {then[name].image} ({name}) is gone" for name in then if name not in named)
+
+
+def _parent_differences(before: ParentState, now: ParentState) -> Iterator[str]:
+    if before.image != now.image:
+        yield f"parent {now.argument} is {now.image}, and was {before.image}"
+    elif before.identity != now.identity:
+        yield f"parent {now.image} changed"
+    elif before.digest == now.digest:
+        return
+    elif before.digest is None:
+        yield f"the digest of parent {now.image} counts now: {short(now.digest)}"
+    elif now.digest is None:
+        yield f"the digest of parent {now.image} is no longer recorded; it was {short(before.digest)}"
+    elif now.digest.startswith("sha256:"):
+        yield f"parent {now.image} moved at its origin: {short(before.digest)} -> {short(now.digest)}"
+    else:
+        yield f"parent {now.image} was built anew: {short(before.digest)} -> {short(now.digest)}"
+
+
+def short(digest: str | None) -> str:
+    """The first digits of a digest, which tell two apart."""
+    kind, colon, digits = (digest or "").rpartition(":")
+    return f"{kind}{colon}{digits[:_DIGITS]}"

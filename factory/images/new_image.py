@@ -1,24 +1,189 @@
 """Starting an image that is no flavor: its folder under ``images/``, and its table in ``factory.toml``."""
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tomlkit
+
+from factory.dockerfile.references import check_accelerator_version, check_python, check_version
+from factory.documents import parse_toml
 from factory.errors import FlavorExistsError, SpecError
 from factory.files import read_regular
 from factory.flavor.repository import Repository
-from factory.images.catalogue import IMAGES_FOLDER
-from factory.images.declaring import Declaration, declaration_text, with_declaration
-from factory.images.definitions import Parent
-from factory.images.pytorch import PyTorchRequest, pytorch_base
-from factory.images.tables import IMAGES_TABLE, check_image_name, read_images_table
+from factory.flavor.spec import DEFAULT_TEMPLATE_SET
+from factory.images.catalogue import IMAGES_FOLDER, IMAGES_TABLE, check_image_name, read_images_table
+from factory.images.definitions import BASE_IMAGE, Parent
 from factory.registry.declared import parse_registries
+from factory.render.create import default_image
 from factory.render.image_templates import ImageTemplate, load_image_template, render_image
 from factory.render.render import RenderedFile, contents_of
+from factory.render.templates import load_template_set
 from factory.settings import SETTINGS_FILE, read_document, read_text
 from factory.transaction import NewFolder, Replacement, open_transaction
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_ARCHITECTURES = {
+    "cuda": (re.compile(r"[0-9]{1,2}\.[0-9][af]?(?:\+PTX)?"), "8.0;9.0+PTX"),
+    "rocm": (re.compile(r"gfx[0-9a-f]{3,5}(?::(?:xnack|sramecc)[+-])*"), "gfx90a;gfx942"),
+}
+_PATCH_PARTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PyTorchRequest:
+    """What is asked for; None means the default of the template."""
+
+    accelerator: str
+    accelerator_version: str
+    version: str
+    commit: str
+    python: str
+    arch_list: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PyTorchBase:
+    """What follows from it: the parents by default, the build arguments, and the words for it."""
+
+    accelerator: str
+    title: str
+    python: str
+    default_arch_list: str
+    base_image: str
+    devel_image: str
+    build_args: Mapping[str, str]
+
+
+def pytorch_base(template: ImageTemplate, request: PyTorchRequest) -> PyTorchBase:
+    """Check what is asked for, and put the defaults of the accelerator to it.
+
+    Raises:
+        SpecError: a version, the commit or an architecture is not acceptable.
+    """
+    data = template.accelerators.get(request.accelerator)
+    if data is None:
+        raise SpecError(
+            f"PyTorch is not compiled for {request.accelerator!r} here",
+            solution=f"Use one of {', '.join(sorted(template.accelerators))}.",
+        )
+    version = check_accelerator_version(request.accelerator_version)
+    python = check_python(request.python)
+    check_version(request.version, of="PyTorch")
+    if not _COMMIT.fullmatch(request.commit):
+        raise SpecError(
+            f"{request.commit!r} is not a commit",
+            solution="Give all 40 hex digits, as `git ls-remote` of PyTorch's repository prints them for the "
+            f"tag v{request.version} (the line that ends in ^{{}}, where there is one).",
+        )
+    default = _default_architectures(data, version)
+    return PyTorchBase(
+        accelerator=request.accelerator,
+        title=f"{data['title']} {version}",
+        python=python,
+        default_arch_list=default,
+        base_image=_image(data, "base-image", version)
+        or default_image(load_template_set(DEFAULT_TEMPLATE_SET), request.accelerator, python, "base-image"),
+        devel_image=_image(data, "devel-image", version),
+        build_args={
+            "PYTORCH_VERSION": request.version,
+            "PYTORCH_COMMIT": request.commit,
+            data["argument"]: _check_architectures(
+                default if request.arch_list is None else request.arch_list, request.accelerator
+            ),
+        },
+    )
+
+
+def _default_architectures(data: Mapping[str, Any], version: str) -> str:
+    numbers = [int(part) for part in version.split(".")]
+    return str([entry["list"] for entry in data["arch-lists"] if entry["since"] <= numbers][-1])
+
+
+def _image(data: Mapping[str, Any], key: str, version: str) -> str:
+    parts = version.split(".")
+    padded = (*parts, *["0"] * (_PATCH_PARTS - len(parts)))
+    return str(data.get(key, "")).format(version=version, patch_version=".".join(padded))
+
+
+def _check_architectures(arch_list: str, accelerator: str) -> str:
+    pattern, example = _ARCHITECTURES[accelerator]
+    entries = arch_list.replace(";", " ").split()
+    wrong = [entry for entry in entries if not pattern.fullmatch(entry)]
+    if wrong or not entries:
+        raise SpecError(
+            f"{wrong[0] if wrong else arch_list!r} is not an architecture of {accelerator}",
+            solution=f'Give numbers, not names, with semicolons between them, such as "{example}".',
+        )
+    return ";".join(entries)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What ``[images.NAME]`` is to say. ``parents`` maps a build argument to an image."""
+
+    name: str
+    kind: str
+    parents: Mapping[str, str]
+    build_args: Mapping[str, str]
+    registry: str | None = None
+
+
+def declaration_text(declaration: Declaration) -> str:
+    """The table as text; a single parent under ``BASE_IMAGE`` is written as ``parent``."""
+    # A name with a dot in it has to be quoted.
+    lines = [
+        f"[{IMAGES_TABLE}.{tomlkit.key(declaration.name).as_string()}]",
+        f"kind = {_quoted(declaration.kind)}",
+    ]
+    if list(declaration.parents) == [BASE_IMAGE]:
+        lines.append(f"parent = {_quoted(declaration.parents[BASE_IMAGE])}")
+    else:
+        lines += [f"parents.{argument} = {_quoted(image)}" for argument, image in declaration.parents.items()]
+    lines += [
+        f"build-args.{argument} = {_quoted(value)}" for argument, value in declaration.build_args.items()
+    ]
+    if declaration.registry is not None:
+        lines.append(f"registry = {_quoted(declaration.registry)}")
+    return "\n".join(lines) + "\n"
+
+
+def with_declaration(text: str, declaration: Declaration) -> str:
+    """The text of a ``factory.toml`` with one more image at its end; comments and line ends are kept.
+
+    Raises:
+        SpecError: the text is not TOML, or the table of images is written such that none can follow.
+    """
+    before = read_document(text)
+    where = f"[{IMAGES_TABLE}.{declaration.name}] cannot be added to {SETTINGS_FILE}"
+    newline = "\r\n" if "\r\n" in text else "\n"
+    gap = newline if text.strip() else ""
+    head = text if not text or text.endswith("\n") else text + newline
+    after = head + gap + declaration_text(declaration).replace("\n", newline)
+    changed = parse_toml(
+        after,
+        dict[str, Any],
+        source=f"{where}: the result",
+        error=SpecError,
+        solution=f"Write each image as a table of its own, [{IMAGES_TABLE}.NAME], and run it again.",
+    )
+    added = changed[IMAGES_TABLE].pop(declaration.name)
+    if not changed[IMAGES_TABLE] and IMAGES_TABLE not in before:
+        del changed[IMAGES_TABLE]
+    if changed != before or not added:
+        raise SpecError(
+            f"{where} without changing other tables",
+            solution=f"Add it by hand:\n{declaration_text(declaration)}",
+        )
+    return after
+
+
+def _quoted(text: str) -> str:
+    return tomlkit.item(text).as_string()
+
 
 _PYTORCH = "pytorch-base"
 

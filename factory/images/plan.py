@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from factory.console import Table
 from factory.engine.stored import StoredImage
 from factory.errors import FactoryError, ImageError, LockFileError
 from factory.flavor.repository import Repository
+from factory.images.availability import Availability, Stores, find_availability, last_builts, local_reference
 from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.definitions import ImageDefinition, Parent
-from factory.images.identity import Manifest, ParentState, read_manifest
-from factory.images.parents import ask_origins, digest_in, is_local, pinned, read_recorded
-from factory.images.reasons import differences
-from factory.images.standing import Standing, Stores, find_standing, last_builts, local_reference
+from factory.images.identity import BuildInputs, ParentState, differences, read_build_inputs
+from factory.images.parents import PARENTS_FILE, ask_origins, digest_in, is_local, pinned, read_recorded
 from factory.lock.lockset import lock_file_names
 
 Action = Literal["build", "nothing", "blocked"]
@@ -67,7 +67,7 @@ class Step:
     """
 
     definition: ImageDefinition
-    manifest: Manifest | None
+    inputs: BuildInputs | None
     identity: str | None
     tag: str | None
     local: str | None
@@ -104,7 +104,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Scene:
+class _PlanState:
     """All that is known before it is decided. ``images`` are in order, parents first; ``blocked`` say why.
 
     ``digests`` are those of external parents, by reference, and ``asked`` the names of what was asked for.
@@ -116,8 +116,8 @@ class _Scene:
     asked: frozenset[str]
     blocked: Mapping[str, str]
     digests: Mapping[str, str]
-    manifests: Mapping[str, Manifest]
-    standing: Standing
+    inputs: Mapping[str, BuildInputs]
+    availability: Availability
 
 
 def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Catalogue | None = None) -> Plan:
@@ -140,21 +140,21 @@ def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Cata
     stores = Stores(registries={} if request.offline else catalogue.registries, engine=request.engine)
     origins = _origins(catalogue, images) if request.pull else {}
     digests = {**read_recorded(repository.root), **origins, **_local_digests(images, stores)}
-    manifests = _manifests(images, blocked, digests, broken_too=request.broken_too)
-    scene = _Scene(
+    inputs = _inputs(images, blocked, digests, broken_too=request.broken_too)
+    state = _PlanState(
         request=request,
         stores=stores,
         images=images,
         asked=asked,
         blocked=blocked,
         digests=digests,
-        manifests=manifests,
-        standing=find_standing(images, manifests, stores),
+        inputs=inputs,
+        availability=find_availability(images, inputs, stores),
     )
-    to_build = _to_build(scene)
-    reasons = _reasons(scene, to_build)
-    shown = {*asked, *to_build, *_left_behind(scene, to_build)}
-    steps = tuple(_step(scene, name, to_build, reasons) for name in images if name in shown)
+    to_build = _to_build(state)
+    reasons = _reasons(state, to_build)
+    shown = {*asked, *to_build, *_left_behind(state, to_build)}
+    steps = tuple(_step(state, name, to_build, reasons) for name in images if name in shown)
     return Plan(steps=steps, digests=origins, stored=stores.known)
 
 
@@ -233,129 +233,232 @@ def _local_digests(images: Mapping[str, ImageDefinition], stores: Stores) -> dic
     return {reference: image.id for reference, image in stored.items()}
 
 
-def _manifests(
+def _inputs(
     images: Mapping[str, ImageDefinition],
     blocked: dict[str, str],
     digests: Mapping[str, str],
     *,
     broken_too: bool,
-) -> dict[str, Manifest]:
+) -> dict[str, BuildInputs]:
     """What each image would be built from; with ``broken_too``, one that cannot be read becomes blocked."""
-    manifests: dict[str, Manifest] = {}
+    inputs: dict[str, BuildInputs] = {}
     for name, image in images.items():
         below = [parent.image for parent in _own_parents(image) if parent.image in blocked]
         if name not in blocked and below:
             blocked[name] = f"parent {below[0]} cannot be built yet"
         if name in blocked:
             continue
-        parents = [_parent_state(parent, manifests, digests) for parent in image.parents]
+        parents = [_parent_state(parent, inputs, digests) for parent in image.parents]
         try:
-            manifests[name] = read_manifest(image, parents)
+            inputs[name] = read_build_inputs(image, parents)
         except FactoryError as error:
             if not broken_too:
                 raise
             blocked[name] = error.reason
-    return manifests
+    return inputs
 
 
 def _parent_state(
-    parent: Parent, manifests: Mapping[str, Manifest], digests: Mapping[str, str]
+    parent: Parent, inputs: Mapping[str, BuildInputs], digests: Mapping[str, str]
 ) -> ParentState:
     if not parent.is_reference:
         return ParentState(
-            argument=parent.argument, image=parent.image, identity=manifests[parent.image].identity
+            argument=parent.argument, image=parent.image, identity=inputs[parent.image].identity
         )
     digest = digest_in(parent.image) or digests.get(parent.image)
     return ParentState(argument=parent.argument, image=parent.image, digest=digest)
 
 
-def _to_build(scene: _Scene) -> frozenset[str]:
+def _to_build(state: _PlanState) -> frozenset[str]:
     """What is asked for and is nowhere, and the parents of that which are nowhere either."""
-    needed, found = set(scene.asked), set[str]()
-    for name in reversed(tuple(scene.images)):
-        forced = scene.request.forced_by != "" and name in scene.asked
-        if name in needed and name in scene.manifests and (forced or not scene.standing.is_somewhere(name)):
+    needed, found = set(state.asked), set[str]()
+    for name in reversed(tuple(state.images)):
+        forced = state.request.forced_by != "" and name in state.asked
+        if name in needed and name in state.inputs and (forced or not state.availability.is_available(name)):
             found.add(name)
-            needed |= {parent.image for parent in _own_parents(scene.images[name])}
+            needed |= {parent.image for parent in _own_parents(state.images[name])}
     return frozenset(found)
 
 
-def _left_behind(scene: _Scene, to_build: frozenset[str]) -> frozenset[str]:
+def _left_behind(state: _PlanState, to_build: frozenset[str]) -> frozenset[str]:
     """The parents of what is built whose moving tag is elsewhere: a run ended before it was set."""
     found = set()
-    for name in {parent.image for child in to_build for parent in _own_parents(scene.images[child])}:
-        tags = (scene.manifests[name].tag, scene.images[name].moving_tag)
-        here, moving = (scene.stores.known.get(local_reference(name, tag)) for tag in tags)
+    for name in {parent.image for child in to_build for parent in _own_parents(state.images[child])}:
+        tags = (state.inputs[name].tag, state.images[name].moving_tag)
+        here, moving = (state.stores.known.get(local_reference(name, tag)) for tag in tags)
         if here is not None and (moving is None or moving.id != here.id):
             found.add(name)
     return frozenset(found)
 
 
-def _reasons(scene: _Scene, to_build: frozenset[str]) -> dict[str, tuple[str, ...]]:
-    missing = [scene.images[name] for name in to_build if not scene.standing.is_somewhere(name)]
-    before = last_builts(missing, scene.stores)
+def _reasons(state: _PlanState, to_build: frozenset[str]) -> dict[str, tuple[str, ...]]:
+    missing = [state.images[name] for name in to_build if not state.availability.is_available(name)]
+    before = last_builts(missing, state.stores)
     reasons: dict[str, tuple[str, ...]] = dict.fromkeys(
-        to_build, (f"asked for by {scene.request.forced_by}",)
+        to_build, (f"asked for by {state.request.forced_by}",)
     )
     for image in missing:
-        reference, manifest = before.get(image.name, (None, None))
+        reference, inputs = before.get(image.name, (None, None))
         if reference is None:
-            unknown = scene.request.offline and image.registry is not None
-            reasons[image.name] = (_nowhere(scene, image) if unknown else "never built",)
-        elif manifest is None:
+            unknown = state.request.offline and image.registry is not None
+            reasons[image.name] = (_nowhere(state, image) if unknown else "never built",)
+        elif inputs is None:
             reasons[image.name] = (f"{reference} does not say what it was built from",)
         else:
-            changes = differences(manifest, scene.manifests[image.name])
-            reasons[image.name] = changes or (_nowhere(scene, image),)
+            changes = differences(inputs, state.inputs[image.name])
+            reasons[image.name] = changes or (_nowhere(state, image),)
     return reasons
 
 
-def _nowhere(scene: _Scene, image: ImageDefinition) -> str:
+def _nowhere(state: _PlanState, image: ImageDefinition) -> str:
     if image.registry is None:
         return "no image with this identity in the engine"
-    if scene.request.offline:
+    if state.request.offline:
         return f"no image with this identity in the engine, and {image.registry} was not asked"
     return f"no image with this identity in {image.registry}"
 
 
-def _step(scene: _Scene, name: str, to_build: frozenset[str], reasons: Mapping[str, tuple[str, ...]]) -> Step:
-    image, manifest = scene.images[name], scene.manifests.get(name)
-    tag = None if manifest is None else manifest.tag
-    place = None if tag is None else scene.stores.place(image, tag)
+def _step(
+    state: _PlanState, name: str, to_build: frozenset[str], reasons: Mapping[str, tuple[str, ...]]
+) -> Step:
+    image, inputs = state.images[name], state.inputs.get(name)
+    tag = None if inputs is None else inputs.tag
+    place = None if tag is None else state.stores.place(image, tag)
     action: Action = "build" if name in to_build else "nothing"
     return Step(
         definition=image,
-        manifest=manifest,
-        identity=None if manifest is None else manifest.identity,
+        inputs=inputs,
+        identity=None if inputs is None else inputs.identity,
         tag=tag,
         local=None if tag is None else local_reference(name, tag),
         remote=None if place is None else place.registry.reference(name, place.tag),
-        in_engine=scene.standing.stored.get(name),
-        in_registry=scene.standing.published.get(name),
-        action="blocked" if manifest is None else action,
-        reasons=(scene.blocked[name],) if manifest is None else reasons.get(name, ()),
-        parents=tuple(_parent_reference(scene, parent, to_build) for parent in image.parents),
+        in_engine=state.availability.stored.get(name),
+        in_registry=state.availability.published.get(name),
+        action="blocked" if inputs is None else action,
+        reasons=(state.blocked[name],) if inputs is None else reasons.get(name, ()),
+        parents=tuple(_parent_reference(state, parent, to_build) for parent in image.parents),
     )
 
 
-def _parent_reference(scene: _Scene, parent: Parent, to_build: frozenset[str]) -> ParentReference:
+def _parent_reference(state: _PlanState, parent: Parent, to_build: frozenset[str]) -> ParentReference:
     if parent.is_reference:
-        digest = None if is_local(parent.image) else scene.digests.get(parent.image)
+        digest = None if is_local(parent.image) else state.digests.get(parent.image)
         return ParentReference(
             argument=parent.argument,
             reference=parent.image,
             pinned=None if digest is None else pinned(parent.image, digest),
         )
-    manifest = scene.manifests.get(parent.image)
-    if manifest is None:
+    inputs = state.inputs.get(parent.image)
+    if inputs is None:
         return ParentReference(argument=parent.argument, reference=parent.image, image=parent.image)
-    place = scene.stores.place(scene.images[parent.image], manifest.tag)
-    here = parent.image in to_build or scene.standing.stored.get(parent.image) or place is None
+    place = state.stores.place(state.images[parent.image], inputs.tag)
+    here = parent.image in to_build or state.availability.stored.get(parent.image) or place is None
     return ParentReference(
         argument=parent.argument,
-        reference=local_reference(parent.image, manifest.tag)
+        reference=local_reference(parent.image, inputs.tag)
         if here or place is None
-        else place.registry.reference(parent.image, manifest.tag),
+        else place.registry.reference(parent.image, inputs.tag),
         image=parent.image,
         registry=None if here or place is None else place.registry.name,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedImage:
+    """One image of a plan: as `factory.images.plan.Step`, and no more than others want to know.
+
+    ``registry`` is the registry's name; ``where`` says in words where the image is, ``reasons`` why it is
+    built or cannot be.
+    """
+
+    image: str
+    kind: str
+    identity: str | None
+    tag: str | None
+    local: str | None
+    registry: str | None
+    remote: str | None
+    in_engine: bool | None
+    in_registry: bool | None
+    where: str
+    action: Action
+    reasons: tuple[str, ...]
+    parents: tuple[ParentReference, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanReport:
+    """A whole plan: the images in the order of their builds, and what was recorded of external parents."""
+
+    images: tuple[PlannedImage, ...]
+    to_build: tuple[str, ...]
+    digests: dict[str, str]
+    recorded: bool
+
+    @property
+    def summary(self) -> str:
+        """What comes of it, in one sentence."""
+        blocked = sum(image.action == "blocked" for image in self.images)
+        behind = f"; {blocked} cannot be built yet" if blocked else ""
+        if not self.images:
+            return "no images yet: make a flavor with `factory new-flavor`"
+        if not self.to_build:
+            return f"nothing to build{behind}"
+        return f"{len(self.to_build)} of {len(self.images)} to build, in this order{behind}"
+
+
+def report_plan(plan: Plan, *, recorded: bool = False) -> PlanReport:
+    """A plan as data; ``recorded``: the digests of external parents were written down and have changed."""
+    return PlanReport(
+        images=tuple(_image(step) for step in plan.steps),
+        to_build=tuple(step.name for step in plan.to_build),
+        digests=plan.digests,
+        recorded=recorded,
+    )
+
+
+def plan_parts(report: PlanReport) -> tuple[str | Table, ...]:
+    """A plan for people: the table, and what comes of it."""
+    recorded = (f"Recorded in {PARENTS_FILE}: commit it.",) if report.recorded else ()
+    if not report.images:
+        return (report.summary, *recorded)
+    rows = tuple(
+        (
+            image.image,
+            image.tag or "-",
+            image.where,
+            image.action,
+            "; ".join(image.reasons),
+        )
+        for image in report.images
+    )
+    headings = ("IMAGE", "IDENTITY", "WHERE", "WHAT", "WHY")
+    return (Table(headings=headings, rows=rows), report.summary, *recorded)
+
+
+def _image(step: Step) -> PlannedImage:
+    definition = step.definition
+    return PlannedImage(
+        image=step.name,
+        kind=definition.kind,
+        identity=step.identity,
+        tag=step.tag,
+        local=step.local,
+        registry=definition.registry,
+        remote=step.remote,
+        in_engine=step.in_engine,
+        in_registry=step.in_registry,
+        where=_where(step),
+        action=step.action,
+        reasons=step.reasons,
+        parents=step.parents,
+    )
+
+
+def _where(step: Step) -> str:
+    places = []
+    if step.in_registry:
+        places.append(step.definition.registry or "")
+    if step.in_engine:
+        places.append("engine")
+    return ", ".join(places) or "nowhere"

@@ -11,19 +11,18 @@ from factory.errors import SpecError
 from factory.flavor.repository import Repository
 from factory.images.catalogue import read_catalogue
 from factory.images.definitions import DOWNSTREAM_TAG, ImageDefinition
-from factory.images.identity import parse_manifest
+from factory.images.identity import parse_build_inputs
 from factory.images.parents import origin_of, read_recorded
-from factory.registry.declared import Registry, find_registry
+from factory.registry.declared import Place, Registry, find_registry, place
 from factory.registry.drivers.choice import open_driver
-from factory.registry.holdings import Made, StandsOn
-from factory.registry.inventory import Opener
-from factory.registry.place import Place, place
+from factory.registry.inventory import FactoryLabels, RecordedParent
+from factory.registry.maintenance import Opener
 from factory.registry.retention import Policy
 from factory.settings import SETTINGS_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keeping:
+class Maintenance:
     """What a chore of registries begins with.
 
     ``registries`` are all of the repository, by name, ``names`` those that were asked for, ``policy`` what
@@ -43,7 +42,7 @@ class Keeping:
         return tuple(self.registries[name] for name in self.names)
 
 
-def read_keeping(repository: Repository, names: Iterable[str]) -> Keeping:
+def read_maintenance(repository: Repository, names: Iterable[str]) -> Maintenance:
     """Read what ``factory.toml`` and the images of a repository say; without names all registries are meant.
 
     Raises:
@@ -61,28 +60,28 @@ def read_keeping(repository: Repository, names: Iterable[str]) -> Keeping:
             '"disposable"; docs/registries.md shows a whole table.',
         )
     asked = tuple(dict.fromkeys(find_registry(registries, name).name for name in names))
-    return Keeping(
+    return Maintenance(
         registries=registries,
         names=asked or tuple(registries),
         policy=_policy(repository.root, images),
         destined={name: _destined(images, name) for name in registries},
-        opener=partial(open_driver, made_of=made_of),
+        opener=partial(open_driver, read_labels=read_factory_labels),
     )
 
 
-def made_of(labels: Mapping[str, str]) -> Made | None:
+def read_factory_labels(labels: Mapping[str, str]) -> FactoryLabels | None:
     """What the labels of an image tell; None where the factory did not make it."""
     name, identity = labels.get(IMAGE_LABEL), labels.get(IDENTITY_LABEL)
     if not name or not identity:
         return None
-    manifest = parse_manifest(inputs_text(labels))
-    if manifest is None:
-        return Made(image=name, identity=identity, parents=None)
+    inputs = parse_build_inputs(inputs_text(labels))
+    if inputs is None:
+        return FactoryLabels(image=name, identity=identity, parents=None)
     parents = (
-        StandsOn(image=parent.image, identity=parent.identity, digest=parent.digest)
-        for parent in manifest.parents
+        RecordedParent(image=parent.image, identity=parent.identity, digest=parent.digest)
+        for parent in inputs.parents
     )
-    return Made(image=name, identity=identity, parents=tuple(parents))
+    return FactoryLabels(image=name, identity=identity, parents=tuple(parents))
 
 
 def _policy(root: Path, images: Sequence[ImageDefinition]) -> Policy:

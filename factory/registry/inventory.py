@@ -1,67 +1,99 @@
-"""Everything that the registries of a repository hold, read through their drivers."""
+"""What registries hold, as values: images, what is attached to them, and what could not be looked at."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+import datetime as dt
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from factory.errors import RegistryError
-from factory.index.parallel import in_parallel
-from factory.registry.declared import Registry
-from factory.registry.drivers.driver import Driver
-from factory.registry.holdings import Holding
+from factory.registry.declared import Place, Registry, place
 
-Opener = Callable[[Registry], Driver]
-_AT_ONCE = 4
+# cosign's tags for what belongs to an image, and the OCI distribution specification's for its referrers.
+_ATTACHMENT = re.compile(r"sha256-(?P<digest>[0-9a-f]{64})(?:\.(?P<what>[a-z0-9]+))?")
 
 
-@contextmanager
-def opened(
-    registries: Iterable[Registry], opener: Opener
-) -> Iterator[tuple[dict[str, Driver], dict[str, RegistryError]]]:
-    """The drivers of registries while the block runs, by name; and why one could not be opened."""
-    drivers: dict[str, Driver] = {}
-    failed: dict[str, RegistryError] = {}
-    with ExitStack() as stack:
-        for registry in registries:
-            try:
-                drivers[registry.name] = driver = opener(registry)
-                stack.callback(driver.close)
-            except RegistryError as error:
-                failed[registry.name] = error
-        yield drivers, failed
+@dataclass(frozen=True, kw_only=True)
+class RecordedParent:
+    """A parent as the label of an image tells it: a name or a reference, and which one of it it was."""
+
+    image: str
+    identity: str | None = None
+    digest: str | None = None
 
 
-def read_holdings(
-    registries: Iterable[Registry],
-    images: Collection[str],
-    drivers: Mapping[str, Driver],
-    failed: Mapping[str, RegistryError],
-) -> tuple[Holding, ...]:
-    """What each registry holds; one that cannot be read says why.
+@dataclass(frozen=True, kw_only=True)
+class FactoryLabels:
+    """What an image says of itself that the factory made: its name, its identity, and its parents.
 
-    Args:
-        registries: which, in this order.
-        images: the names of the repository's images, for registries that do not list what they have.
-        drivers: by the registry's name.
-        failed: why there is no driver, by the registry's name.
+    ``parents`` is None where the label that tells them cannot be read.
     """
 
-    def read(registry: Registry) -> Holding:
-        if registry.name in failed:
-            return Holding(registry=registry, error=failed[registry.name])
-        return _read(registry, images, drivers[registry.name])
-
-    return tuple(in_parallel(read, registries, jobs=_AT_ONCE))
+    image: str
+    identity: str
+    parents: tuple[RecordedParent, ...] | None
 
 
-def _read(registry: Registry, images: Collection[str], driver: Driver) -> Holding:
-    try:
-        repositories = driver.repositories(images)
-        found = in_parallel(driver.images, repositories.names, jobs=_AT_ONCE)
-    except RegistryError as error:
-        return Holding(registry=registry, error=error)
-    return Holding(
-        registry=registry,
-        repositories=repositories.names,
-        images=tuple(image for held in found for image in held),
-        partial=repositories.partial,
-    )
+LabelReader = Callable[[Mapping[str, str]], FactoryLabels | None]
+"""What the labels of an image tell; None where the factory did not make it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistryImage:
+    """A manifest in a repository, with every tag that it has.
+
+    ``image`` is the repository's name behind the registry's own path. ``moment`` is when it was pushed,
+    where the service tells, else when it says that it was created; None where neither is known.
+    ``blobs`` are all that it and its parts name, with their sizes in bytes, and ``layers`` its own in order.
+    ``parts`` are the manifests that it names where it is an index, ``subjects`` the digests of what it is
+    attached to (a bill of materials, a signature), and ``gone`` those subjects that are there no more.
+    ``problem`` says why it could not be read.
+    """
+
+    repository: str
+    image: str
+    digest: str
+    tags: tuple[str, ...] = ()
+    moment: dt.datetime | None = None
+    blobs: Mapping[str, int] = field(default_factory=dict)
+    layers: tuple[str, ...] = ()
+    config_digest: str | None = None
+    parts: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    gone: frozenset[str] = frozenset()
+    labels: FactoryLabels | None = None
+    problem: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that it names."""
+        return sum(self.blobs.values())
+
+    @property
+    def own_tags(self) -> tuple[str, ...]:
+        """Its tags, but for those that say what it is attached to."""
+        return tuple(tag for tag in self.tags if attached_to(tag) is None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """What one registry holds.
+
+    ``partial`` says which of it was not looked for, such as repositories that nobody names; ``error``
+    why the registry, or a part of it, could not be read.
+    """
+
+    registry: Registry
+    repositories: tuple[str, ...] = ()
+    images: tuple[RegistryImage, ...] = ()
+    partial: str = ""
+    error: RegistryError | None = None
+
+    def place_of(self, image: RegistryImage) -> Place:
+        """Where an image's repository is."""
+        return place(f"{self.registry.host}/{image.repository}")
+
+
+def attached_to(tag: str) -> str | None:
+    """The digest of the image that what has this tag belongs to; None for any other tag."""
+    match = _ATTACHMENT.fullmatch(tag)
+    return f"sha256:{match['digest']}" if match else None

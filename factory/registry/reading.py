@@ -12,7 +12,7 @@ from factory.errors import DocumentError, RegistryError
 from factory.index.parallel import in_parallel
 from factory.registry.answers import path_of
 from factory.registry.client import Manifest, RegistryClient
-from factory.registry.holdings import Reader, StoredImage, attached_to
+from factory.registry.inventory import LabelReader, RegistryImage, attached_to
 from factory.registry.oci import ImageConfig, ManifestDocument, labels_of
 
 _AT_ONCE = 16
@@ -40,8 +40,8 @@ def tag_digests(client: RegistryClient, repository: str) -> dict[str, str]:
 
 
 def read_images(
-    client: RegistryClient, repository: str, listed: Iterable[Listed], made_of: Reader
-) -> tuple[StoredImage, ...]:
+    client: RegistryClient, repository: str, listed: Iterable[Listed], read_labels: LabelReader
+) -> tuple[RegistryImage, ...]:
     """The manifests that a list names, in its order, and those that are attached to them.
 
     One that went meanwhile is left out; one that cannot be read says why.
@@ -51,7 +51,7 @@ def read_images(
     """
     own = client.registry.url.partition("/")[2]
     image = repository.removeprefix(f"{own}/") if own else repository
-    reading = _Reading(client=client, repository=repository, image=image, made_of=made_of)
+    reading = _Reading(client=client, repository=repository, image=image, read_labels=read_labels)
     found = in_parallel(reading.read, listed, jobs=_AT_ONCE)
     there = {stored.digest: stored for stored in found if stored is not None}
     new = _digests(there.values())
@@ -71,10 +71,10 @@ class _Reading:
     client: RegistryClient
     repository: str
     image: str
-    made_of: Reader
+    read_labels: LabelReader
 
-    def read(self, listed: Listed) -> StoredImage | None:
-        known = StoredImage(
+    def read(self, listed: Listed) -> RegistryImage | None:
+        known = RegistryImage(
             repository=self.repository,
             image=self.image,
             digest=listed.digest,
@@ -90,7 +90,7 @@ class _Reading:
             # One damaged image must not hide the others; it is kept, and this is said of it.
             return replace(known, problem=error.reason)
 
-    def _read(self, manifest: Manifest, known: StoredImage) -> StoredImage:
+    def _read(self, manifest: Manifest, known: RegistryImage) -> RegistryImage:
         parts = [self._part(digest) for digest in manifest.children] if manifest.is_index else []
         blobs = dict(manifest.blobs)
         for part in parts:
@@ -106,7 +106,7 @@ class _Reading:
             config_digest=manifest.config_digest,
             parts=manifest.children if manifest.is_index else (),
             subjects=tuple(sorted(filter(None, subjects))),
-            made=self.made_of(labels_of(config)),
+            labels=self.read_labels(labels_of(config)),
         )
 
     def _part(self, digest: str) -> Manifest:
@@ -122,14 +122,14 @@ class _Reading:
         return parse_json(content, ImageConfig, source="its configuration", error=RegistryError)
 
 
-def _digests(images: Iterable[StoredImage]) -> list[str]:
+def _digests(images: Iterable[RegistryImage]) -> list[str]:
     """The images' own digests, and those of their parts."""
     return [digest for image in images for digest in (image.digest, *image.parts)]
 
 
 def _with_gone(
-    client: RegistryClient, repository: str, images: tuple[StoredImage, ...]
-) -> tuple[StoredImage, ...]:
+    client: RegistryClient, repository: str, images: tuple[RegistryImage, ...]
+) -> tuple[RegistryImage, ...]:
     """The same images, with which of their subjects are there no more; what has no tag is on no list."""
     known = set(_digests(images))
     unknown = {digest for image in images for digest in image.subjects if digest not in known}

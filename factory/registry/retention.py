@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from factory.registry.declared import Registry
-from factory.registry.holdings import Holding, StoredImage
-from factory.registry.kinship import Kinship
-from factory.registry.place import Place, lies_in, place
+from factory.registry.declared import Place, Registry, lies_in, place
+from factory.registry.inventory import Inventory, RegistryImage
+from factory.registry.references import References
 from factory.registry.tags import LATEST, newest_version
 
 Purpose = Literal["prune", "teardown"]
@@ -40,7 +39,7 @@ class Verdict:
     """
 
     key: Key
-    image: StoredImage
+    image: RegistryImage
     goes: bool
     reason: str
     needs: tuple[Key, ...] = ()
@@ -50,7 +49,7 @@ class Verdict:
 def decide(
     purpose: Purpose,
     targets: Collection[str],
-    holdings: Sequence[Holding],
+    inventories: Sequence[Inventory],
     policy: Policy,
     *,
     registries: Iterable[Registry] = (),
@@ -60,62 +59,62 @@ def decide(
     Args:
         purpose: ``prune`` leaves what is new, young, or has a tag that counts; ``teardown`` does not.
         targets: names of registries.
-        holdings: what every registry of the repository holds, the targets' among them.
+        inventories: what every registry of the repository holds, the targets' among them.
         policy: what the repository says of its images.
         registries: all that are declared, also those of which nothing is known here.
 
     Returns:
-        A verdict for each manifest of the targets, in the order of the holdings.
+        A verdict for each manifest of the targets, in the order of the inventories.
     """
-    declared = (*registries, *(holding.registry for holding in holdings))
+    declared = (*registries, *(inventory.registry for inventory in inventories))
     persistent = [registry for registry in declared if registry.kind == "persistent"]
-    twins = _in_persistent(holdings)
-    kinship = Kinship(holdings)
+    twins = _in_persistent(inventories)
+    references = References(inventories)
     kept: dict[Key, str] = {}
-    for holding in holdings:
-        newest = _newest(holding, kinship) if purpose == "prune" else frozenset()
-        whole = _of_registry(holding, targets, holdings)
-        for image in holding.images:
-            reason = whole or _of_place(holding, image, persistent) or _of_twin(image, twins)
-            reason = reason or next(_of_image(holding, image, policy, kinship), "")
-            if not reason and purpose == "prune" and not kinship.is_bound(_key(holding, image)):
-                reason = next(_of_age(holding.registry, image, policy, newest), "")
+    for inventory in inventories:
+        newest = _newest(inventory, references) if purpose == "prune" else frozenset()
+        whole = _of_registry(inventory, targets, inventories)
+        for image in inventory.images:
+            reason = whole or _of_place(inventory, image, persistent) or _of_twin(image, twins)
+            reason = reason or next(_of_image(inventory, image, policy, references), "")
+            if not reason and purpose == "prune" and not references.is_bound(_key(inventory, image)):
+                reason = next(_of_age(inventory.registry, image, policy, newest), "")
             if reason:
-                kept[_key(holding, image)] = reason
-    kept.update(kinship.bound(kept))
+                kept[_key(inventory, image)] = reason
+    kept.update(references.bound(kept))
     return tuple(
-        _verdict(purpose, holding, image, kept, kinship)
-        for holding in holdings
-        if holding.registry.name in targets
-        for image in holding.images
+        _verdict(purpose, inventory, image, kept, references)
+        for inventory in inventories
+        if inventory.registry.name in targets
+        for image in inventory.images
     )
 
 
-def freed(holding: Holding, verdicts: Iterable[Verdict]) -> int:
+def freed(inventory: Inventory, verdicts: Iterable[Verdict]) -> int:
     """Bytes that nothing which stays in a registry names any more, when it has collected its garbage."""
     going = {verdict.key for verdict in verdicts if verdict.goes}
     gone: dict[str, int] = {}
     staying: set[str] = set()
-    for image in holding.images:
-        if _key(holding, image) in going:
+    for image in inventory.images:
+        if _key(inventory, image) in going:
             gone.update(image.blobs)
         else:
             staying.update(image.blobs)
     return sum(size for digest, size in gone.items() if digest not in staying)
 
 
-def _key(holding: Holding, image: StoredImage) -> Key:
-    return holding.registry.name, image.repository, image.digest
+def _key(inventory: Inventory, image: RegistryImage) -> Key:
+    return inventory.registry.name, image.repository, image.digest
 
 
-def _of_registry(holding: Holding, targets: Collection[str], holdings: Sequence[Holding]) -> str:
+def _of_registry(inventory: Inventory, targets: Collection[str], inventories: Sequence[Inventory]) -> str:
     """Why all of a registry stays; empty where it does not."""
-    registry = holding.registry
+    registry = inventory.registry
     if registry.kind == "persistent":
         return f"the registry {registry.name} is persistent"
     if registry.name not in targets:
         return f"the registry {registry.name} was not named"
-    for other in holdings:
+    for other in inventories:
         if other.error is not None:
             return f"{other.registry.name} could not be read, and what there stands on this is not known"
         if other.partial:
@@ -123,10 +122,10 @@ def _of_registry(holding: Holding, targets: Collection[str], holdings: Sequence[
     return ""
 
 
-def _of_place(holding: Holding, image: StoredImage, persistent: Iterable[Registry]) -> str:
+def _of_place(inventory: Inventory, image: RegistryImage, persistent: Iterable[Registry]) -> str:
     """Why what is in a persistent registry's place stays, whatever else has a name for that place."""
     for registry in persistent:
-        if lies_in(holding.place_of(image), place(registry.url)):
+        if lies_in(inventory.place_of(image), place(registry.url)):
             return f"it lies in the persistent registry {registry.name} ({registry.url})"
     return ""
 
@@ -136,44 +135,48 @@ def has_it_too(registry: str) -> str:
     return f"the persistent registry {registry} has it as well: both may be one place"
 
 
-def _in_persistent(holdings: Iterable[Holding]) -> dict[tuple[str, str], str]:
+def _in_persistent(inventories: Iterable[Inventory]) -> dict[tuple[str, str], str]:
     """What the persistent registries hold, by repository and digest: the name of the registry."""
     return {
-        (image.repository, digest): holding.registry.name
-        for holding in holdings
-        if holding.registry.kind == "persistent"
-        for image in holding.images
+        (image.repository, digest): inventory.registry.name
+        for inventory in inventories
+        if inventory.registry.kind == "persistent"
+        for image in inventory.images
         for digest in (image.digest, *image.parts)
     }
 
 
-def _of_twin(image: StoredImage, twins: Mapping[tuple[str, str], str]) -> str:
+def _of_twin(image: RegistryImage, twins: Mapping[tuple[str, str], str]) -> str:
     """Why what a persistent registry holds too, or what it is attached to, stays."""
     found = (twins.get((image.repository, digest)) for digest in (image.digest, *image.subjects))
     return next((has_it_too(name) for name in found if name), "")
 
 
-def _of_image(holding: Holding, image: StoredImage, policy: Policy, kinship: Kinship) -> Iterator[str]:
+def _of_image(
+    inventory: Inventory, image: RegistryImage, policy: Policy, references: References
+) -> Iterator[str]:
     """Why an image stays whatever its age: it is not the factory's, or not this repository's."""
     if image.problem:
         yield f"it cannot be read: {image.problem}"
     if image.image not in policy.images:
         yield f"no image of this repository is called {image.image}"
-    where = holding.place_of(image)
+    where = inventory.place_of(image)
     if any((where, named) in policy.named for named in (*image.tags, image.digest)):
         yield "a file of this repository names it as a parent"
-    if kinship.is_bound(_key(holding, image)):
+    if references.is_bound(_key(inventory, image)):
         yield from (f"it has a tag of its own: {tag}" for tag in image.own_tags)
-    elif image.made is None:
+    elif image.labels is None:
         yield "it has no label of the factory's: somebody else made it"
-    elif image.made.image != image.image:
+    elif image.labels.image != image.image:
         # Whoever pushed it wrote the label: it may hold anything.
-        yield f"its label says that it is {image.made.image!r}"
-    elif image.made.parents is None:
+        yield f"its label says that it is {image.labels.image!r}"
+    elif image.labels.parents is None:
         yield "its label cannot be read: what it stands on is not known"
 
 
-def _of_age(registry: Registry, image: StoredImage, policy: Policy, newest: frozenset[str]) -> Iterator[str]:
+def _of_age(
+    registry: Registry, image: RegistryImage, policy: Policy, newest: frozenset[str]
+) -> Iterator[str]:
     """Why `prune` leaves an image of the factory's."""
     moving = policy.moving.get(image.image, frozenset()) | {LATEST}
     for tag in image.tags:
@@ -191,16 +194,16 @@ def _of_age(registry: Registry, image: StoredImage, policy: Policy, newest: froz
         yield f"it is one of the newest {registry.keep}"
 
 
-def _newest(holding: Holding, kinship: Kinship) -> frozenset[str]:
+def _newest(inventory: Inventory, references: References) -> frozenset[str]:
     """The newest images of each name, so many as the registry keeps; those without a time do not count."""
     by_repository = defaultdict(list)
-    for image in holding.images:
-        bound = kinship.is_bound(_key(holding, image))
-        if image.made is not None and image.moment is not None and not bound:
+    for image in inventory.images:
+        bound = references.is_bound(_key(inventory, image))
+        if image.labels is not None and image.moment is not None and not bound:
             by_repository[image.repository].append((image.moment, image.digest))
     # Reproducible builds of one lock have one time: those that share that of the last that stays, stay.
     limit = {
-        repository: sorted((moment for moment, _ in found), reverse=True)[: holding.registry.keep]
+        repository: sorted((moment for moment, _ in found), reverse=True)[: inventory.registry.keep]
         for repository, found in by_repository.items()
     }
     return frozenset(
@@ -212,30 +215,34 @@ def _newest(holding: Holding, kinship: Kinship) -> frozenset[str]:
 
 
 def _verdict(
-    purpose: Purpose, holding: Holding, image: StoredImage, kept: Mapping[Key, str], kinship: Kinship
+    purpose: Purpose,
+    inventory: Inventory,
+    image: RegistryImage,
+    kept: Mapping[Key, str],
+    references: References,
 ) -> Verdict:
-    key = _key(holding, image)
+    key = _key(inventory, image)
     if key in kept:
         return Verdict(key=key, image=image, goes=False, reason=kept[key])
     return Verdict(
         key=key,
         image=image,
         goes=True,
-        reason=_why(purpose, holding, image, kinship),
-        needs=tuple(sorted(kinship.before(key) - kept.keys())),
-        loose_parts=kinship.loose_parts(key, kept),
+        reason=_why(purpose, inventory, image, references),
+        needs=tuple(sorted(references.before(key) - kept.keys())),
+        loose_parts=references.loose_parts(key, kept),
     )
 
 
-def _why(purpose: Purpose, holding: Holding, image: StoredImage, kinship: Kinship) -> str:
-    if kinship.is_attachment(image):
+def _why(purpose: Purpose, inventory: Inventory, image: RegistryImage, references: References) -> str:
+    if references.is_attachment(image):
         there = [digest for digest in image.subjects if digest not in image.gone]
         return f"goes with {short(there[0])}" if there else "what it belongs to is there no more"
-    if kinship.is_bound(_key(holding, image)):
+    if references.is_bound(_key(inventory, image)):
         return "a part of an index that goes"
     if purpose == "teardown":
         return "made by the factory, in a disposable registry"
-    registry = holding.registry
+    registry = inventory.registry
     return f"older than {_count(registry.keep_days, 'day')}, and not of the newest {registry.keep}"
 
 

@@ -1,11 +1,11 @@
-"""The overview as a self-contained HTML page."""
+"""The status as a self-contained HTML page."""
 
 import datetime as dt
 from pathlib import Path
 
 from factory.html import render_page
-from factory.status.standing import Overview
-from factory.status.words import (
+from factory.status.status import RepositoryStatus
+from factory.status.text import (
     age_text,
     built_word,
     lock_word,
@@ -19,7 +19,7 @@ from factory.status.words import (
 _TEMPLATE = "status.html.j2"
 
 
-def status_page(overview: Overview, *, now: dt.datetime) -> str:
+def status_page(status: RepositoryStatus, *, now: dt.datetime) -> str:
     """Every image on one page, each below the one that it stands on, the registries, and what is wrong."""
     rows = [
         {
@@ -32,18 +32,18 @@ def status_page(overview: Overview, *, now: dt.datetime) -> str:
             "size": size_text(image),
             "age": age_text(image, now),
         }
-        for image in overview.images
+        for image in status.images
     ]
-    largest = max((image.size or 0 for image in overview.images), default=0) or 1
+    largest = max((image.size or 0 for image in status.images), default=0) or 1
     return render_page(
         Path(__file__).parent,
         _TEMPLATE,
         {
-            "overview": overview,
+            "status": status,
             "rows": rows,
-            "summary": summary(overview),
+            "summary": summary(status),
             "largest": largest,
             "now": now.strftime("%Y-%m-%d %H:%M UTC"),
-            "problems": [image for image in overview.images if image.problem],
+            "problems": [image for image in status.images if image.problem],
         },
     )

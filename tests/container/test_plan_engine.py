@@ -61,9 +61,9 @@ def _store(folder: Path, reference: str, labels: dict[str, str]) -> None:
 
 def _built(site: Site, step: Step) -> None:
     """As a build would leave it, its moving tag last."""
-    assert step.manifest is not None
+    assert step.inputs is not None
     assert step.local is not None
-    labels = image_labels(name=step.name, identity=step.manifest.identity, inputs=step.manifest.text)
+    labels = image_labels(name=step.name, identity=step.inputs.identity, inputs=step.inputs.text)
     _store(site.repository.root, step.local, labels)
     podman("tag", step.local, f"localhost/{step.name}:{step.definition.moving_tag}")
 

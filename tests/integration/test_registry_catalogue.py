@@ -19,7 +19,7 @@ def test_without_a_catalogue_the_images_are_looked_at_and_the_rest_is_not_known(
 
     with stub_registry(answer) as stub:
         registry = Registry(name="release", url=f"{stub.host}/release", kind="persistent")
-        driver = OciDriver(client=open_registry(registry, environment={}), made_of=lambda _: None)
+        driver = OciDriver(client=open_registry(registry, environment={}), read_labels=lambda _: None)
         found = driver.repositories(["base"])
         driver.close()
     assert found.names == ("release/base",)

@@ -36,7 +36,7 @@ def test_prune_takes_old_ones_with_their_bills_and_only_when_it_is_told_to(site:
     bill = site.shelf.attach("scratch/stack", old, content="bill of old")
     kept_bill = site.shelf.attach("scratch/stack", newest, content="bill of new")
     dry = site.run("prune", "scratch")
-    states = {fate["reference"].partition("@")[2]: fate["state"] for fate in dry["fates"]}
+    states = {deletion["reference"].partition("@")[2]: deletion["state"] for deletion in dry["fates"]}
     going = {digest for digest, state in states.items() if state == "would be deleted"}
     assert going == {old, bill}
     assert site.shelf.has("scratch/stack", old)
@@ -61,12 +61,12 @@ def test_teardown_never_touches_the_persistent_registry_and_says_how_to_by_hand(
     kept = site.shelf.image("release/base", "latest", labels=labels("base", "b1"))
     gone = site.shelf.image("scratch/base", "latest", labels=labels("base", "b2"))
     report = site.run("teardown", "--yes")
-    (fate,) = (fate for fate in report["fates"] if fate["state"] == "kept")
-    assert fate["reason"] == "the registry release is persistent"
+    (deletion,) = (deletion for deletion in report["fates"] if deletion["state"] == "kept")
+    assert deletion["reason"] == "the registry release is persistent"
     assert site.shelf.has("release/base", kept)
     assert not site.shelf.has("scratch/base", gone)
     if shutil.which("skopeo"):
-        subprocess.run(shlex.split(fate["by_hand"]), check=True, capture_output=True)
+        subprocess.run(shlex.split(deletion["by_hand"]), check=True, capture_output=True)
         assert not site.shelf.has("release/base", kept)
 
 
@@ -95,8 +95,8 @@ def test_a_second_name_of_a_persistent_registry_is_seen_before_anything_is_delet
             f"release persistent {proxy.host}/scratch", f"scratch disposable {site.shelf.host}/scratch"
         )
         for words in (("teardown",), ("teardown", "--yes")):
-            fates = site.run(*words)["fates"]
-            (reason,) = (fate["reason"] for fate in fates if fate["registry"] == "scratch")
+            deletions = site.run(*words)["fates"]
+            (reason,) = (deletion["reason"] for deletion in deletions if deletion["registry"] == "scratch")
             assert reason == "the persistent registry release has it as well: both may be one place"
     assert site.shelf.has("scratch/stack", old)
 
@@ -140,7 +140,7 @@ def test_a_tag_that_comes_meanwhile_protects_its_image_and_its_bill(
         site.shelf.manifest("scratch/stack", ["1.0.0"], document, document["mediaType"])
         return verdicts
 
-    monkeypatch.setattr("factory.registry.cleanup.decide", tagged)
+    monkeypatch.setattr("factory.registry.maintenance.decide", tagged)
     assert site.states("teardown", "scratch", "--yes") == {old: "kept", bill: "kept"}
     assert site.shelf.tags("scratch/stack") >= {"a", "1.0.0"}
     assert site.shelf.has("scratch/stack", bill)

@@ -19,7 +19,7 @@ from support.stored_images import labels
 
 from factory.registry.declared import Registry
 from factory.registry.drivers.choice import open_driver
-from factory.registry.setup import set_up
+from factory.registry.maintenance import set_up
 
 pytestmark = pytest.mark.integration
 

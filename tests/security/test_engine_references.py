@@ -27,7 +27,7 @@ from factory.engine.stored import find_stored
 from factory.errors import ImageError, SpecError
 from factory.flavor.project import parse_project
 from factory.image_tests.subject import base_at_hand, find_subject
-from factory.publish.push_source import find_source
+from factory.publish.source import find_source
 
 PACKAGE = Path(engine_module.__file__).parents[1]
 NO_IMAGES = (

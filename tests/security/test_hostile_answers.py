@@ -12,7 +12,7 @@ from support.stub_registry import Reply, Said, stub_registry
 from factory.check.state import flavor_state
 from factory.clock import parse_moment, seconds_since_1970
 from factory.errors import AdvisoryError, FactoryError, IndexAccessError, IndexContentError, RegistryError
-from factory.images.identity import parse_manifest
+from factory.images.identity import parse_build_inputs
 from factory.images.parents import read_recorded
 from factory.index.file_names import project_of
 from factory.index.metadata import parse_metadata
@@ -22,7 +22,7 @@ from factory.lock.lockfile import parse_lock
 from factory.registry.authorization import read_token
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
-from factory.registry.holdings import Made
+from factory.registry.inventory import FactoryLabels
 from factory.registry.login import login_for
 from factory.registry.reading import Listed, read_images
 from factory.upkeep.advisories import read_database
@@ -133,7 +133,7 @@ def test_the_configuration_of_an_image_is_read_or_a_problem_of_it(
     assert image.problem or image.moment is None
 
 
-def _made_of(labels: object) -> Made | None:
+def _made_of(labels: object) -> FactoryLabels | None:
     assert isinstance(labels, dict)
     return None
 
@@ -183,7 +183,7 @@ def test_a_file_of_logins_is_read_or_refused_without_repeating_it(tmp_path: Path
 
 @pytest.mark.parametrize("content", BODIES.values(), ids=BODIES)
 def test_a_label_and_a_recorded_digest_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
-    assert parse_manifest(content.decode("utf-8", "replace")) is None
+    assert parse_build_inputs(content.decode("utf-8", "replace")) is None
     (tmp_path / "parents.json").write_bytes(content)
     with pytest.raises(FactoryError, match=r"parents\.json"):
         read_recorded(tmp_path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from factory.errors import RegistryError
 from factory.registry.declared import Registry
 from factory.registry.drivers.driver import Finding, Repositories
-from factory.registry.holdings import StoredImage
+from factory.registry.inventory import RegistryImage
 
 # Hosts by what they are: each row is one, written in several ways.
 HOSTS = (
@@ -30,11 +30,11 @@ def host_number(host: str) -> int:
 class World:
     """Everything that lies anywhere: manifests by host, repository and digest; and what fails there."""
 
-    stored: dict[tuple[int, str], dict[str, StoredImage]] = field(default_factory=dict)
+    stored: dict[tuple[int, str], dict[str, RegistryImage]] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     deleted: list[tuple[str, str]] = field(default_factory=list)
 
-    def put(self, host: str, image: StoredImage) -> None:
+    def put(self, host: str, image: RegistryImage) -> None:
         """Put a manifest there."""
         there = self.stored.setdefault((host_number(host), image.repository), {})
         for other in there.values():
@@ -71,7 +71,7 @@ class MemoryDriver:
         names = (name for number, name in self.world.stored if number == host and name.startswith(inside))
         return Repositories(names=tuple(sorted(names)))
 
-    def images(self, repository: str) -> tuple[StoredImage, ...]:
+    def images(self, repository: str) -> tuple[RegistryImage, ...]:
         name = repository.removeprefix(self.registry.repository(""))
         return tuple(replace(image, image=name) for image in self._of(repository).values())
 
@@ -97,5 +97,5 @@ class MemoryDriver:
     def close(self) -> None:
         pass
 
-    def _of(self, repository: str) -> dict[str, StoredImage]:
+    def _of(self, repository: str) -> dict[str, RegistryImage]:
         return self.world.stored.get((host_number(self.registry.host), repository), {})

@@ -71,7 +71,7 @@ def publish_all(repository: Repository, host: str, *, folder: str = "images") ->
 
 def publish_step(step: Step, host: str, *, folder: str = "images") -> str:
     """Put the image of one step into a registry; gives its digest."""
-    assert step.manifest is not None
+    assert step.inputs is not None
     assert step.tag is not None
-    labels = image_labels(name=step.name, identity=step.manifest.identity, inputs=step.manifest.text)
+    labels = image_labels(name=step.name, identity=step.inputs.identity, inputs=step.inputs.text)
     return publish(host, f"{folder}/{step.name}", (step.tag, step.definition.moving_tag), labels)

@@ -5,22 +5,25 @@ import datetime as dt
 import pytest
 
 from factory.errors import RegistryError
-from factory.registry.chores_text import cleanup_parts, setup_parts
-from factory.registry.cleanup import Cleanup, Fate
-from factory.registry.setup import SetupReport
+from factory.registry.maintenance import Cleanup, Deletion, SetupReport, cleanup_parts, setup_parts
 
 NOW = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 SILENT = RegistryError("it cannot be reached", solution="Look at the network.")
 
 
-def cleanup(*fates: Fate, errors: tuple[RegistryError, ...] = ()) -> Cleanup:
+def cleanup(*deletions: Deletion, errors: tuple[RegistryError, ...] = ()) -> Cleanup:
     return Cleanup(
-        purpose="prune", dry_run=True, fates=fates, freed_bytes=10 * len(fates), notes=(), errors=errors
+        purpose="prune",
+        dry_run=True,
+        fates=deletions,
+        freed_bytes=10 * len(deletions),
+        notes=(),
+        errors=errors,
     )
 
 
-def fate() -> Fate:
-    return Fate(
+def deletion() -> Deletion:
+    return Deletion(
         registry="scratch",
         reference="registry.example/team/stack@sha256:" + "1" * 64,
         tags=("a",),
@@ -42,7 +45,7 @@ def test_where_nothing_could_be_read_nothing_is_claimed() -> None:
 
 @pytest.mark.parametrize(("errors", "told"), [((), False), ((SILENT,), True)])
 def test_what_is_incomplete_says_so(errors: tuple[RegistryError, ...], *, told: bool) -> None:
-    said = lines(cleanup(fate(), errors=errors))
+    said = lines(cleanup(deletion(), errors=errors))
     assert said[:2] == ["1 to delete, 0 stay; 10 B would be freed", "nothing was deleted: --yes deletes"]
     assert any("this is not all" in line for line in said) == told
 

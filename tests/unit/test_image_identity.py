@@ -17,7 +17,7 @@ from support.tiers import BASE, make_image
 from factory.errors import FactoryError, ImageError
 from factory.images.catalogue import read_catalogue
 from factory.images.definitions import ImageDefinition, Parent, changed
-from factory.images.identity import Manifest, ParentState, parse_manifest, read_manifest
+from factory.images.identity import BuildInputs, ParentState, parse_build_inputs, read_build_inputs
 
 PARENT = ParentState(argument="BASE_IMAGE", image=BASE)
 _NAMES = st.sampled_from(["a", "b", "c.py", "data", "requirements.txt", ".hidden", "Dockerfile.old", "ü n"])
@@ -37,13 +37,13 @@ def _definition(folder: Path, inputs: tuple[str, ...] | None = None, **arguments
     )
 
 
-def _manifest(folder: Path, inputs: tuple[str, ...] | None = None, **arguments: str) -> Manifest:
-    return read_manifest(_definition(folder, inputs, **arguments), [PARENT])
+def _inputs(folder: Path, inputs: tuple[str, ...] | None = None, **arguments: str) -> BuildInputs:
+    return read_build_inputs(_definition(folder, inputs, **arguments), [PARENT])
 
 
 def _refused(folder: Path, inputs: tuple[str, ...] | None = None, **arguments: str) -> FactoryError:
     with pytest.raises(ImageError) as raised:
-        _manifest(folder, inputs, **arguments)
+        _inputs(folder, inputs, **arguments)
     return raised.value
 
 
@@ -59,11 +59,11 @@ def _write(folder: Path, tree: Mapping[str, bytes]) -> None:
 
 def test_the_identity_is_the_digest_of_a_canonical_text(tmp_path: Path) -> None:
     folder = make_image(tmp_path, "stack", {"b.txt": "b", "a.txt": "ä"})
-    manifest = _manifest(folder)
-    assert manifest.identity == sha256(manifest.text.encode()).hexdigest()
-    assert manifest.tag == manifest.identity[:16]
-    data = json.loads(manifest.text)
-    assert manifest.text == json.dumps(data, sort_keys=True, separators=(",", ":"))
+    inputs = _inputs(folder)
+    assert inputs.identity == sha256(inputs.text.encode()).hexdigest()
+    assert inputs.tag == inputs.identity[:16]
+    data = json.loads(inputs.text)
+    assert inputs.text == json.dumps(data, sort_keys=True, separators=(",", ":"))
     assert list(data["inputs"]) == ["Dockerfile", "a.txt", "b.txt"]
     assert data["inputs"]["a.txt"] == [sha256("ä".encode()).hexdigest(), False]
     assert data["parents"] == {"BASE_IMAGE": {"image": BASE}}
@@ -73,8 +73,8 @@ def test_a_label_is_read_back_as_it_was(tmp_path: Path) -> None:
     folder = make_image(tmp_path, "stack", {"a.txt": "a"})
     (folder / "Dockerfile").write_text("ARG BASE_IMAGE\nARG A\nFROM ${BASE_IMAGE}\nCOPY a.txt /\n")
     state = replace(PARENT, digest=f"sha256:{'1' * 64}")
-    manifest = read_manifest(_definition(folder, A="1"), [state])
-    assert parse_manifest(manifest.text) == manifest
+    inputs = read_build_inputs(_definition(folder, A="1"), [state])
+    assert parse_build_inputs(inputs.text) == inputs
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_label_is_read_back_as_it_was(tmp_path: Path) -> None:
     ["", "null", "[]", "{}", "not JSON", '{"inputs": {"a": 1}, "dockerfile": "D"}', '{"inputs": []}'],
 )
 def test_a_label_of_somebody_else_is_no_manifest(text: str) -> None:
-    assert parse_manifest(text) is None
+    assert parse_build_inputs(text) is None
 
 
 @given(inside=_TREES.filter(bool), outside=_TREES, content=st.binary(max_size=8))
@@ -93,8 +93,8 @@ def test_a_file_outside_the_declared_inputs_never_changes_an_identity(
         folder = make_image(Path(root), "stack", {"requirements.txt": "x"}, sources="requirements.txt src")
         _write(folder / "src", inside)
         for inputs in (None, ("requirements.txt", "src/**")):
-            before = _manifest(folder, inputs)
-            assert {*before.inputs} == {
+            before = _inputs(folder, inputs)
+            assert {*before.files} == {
                 "Dockerfile",
                 "requirements.txt",
                 *(
@@ -106,9 +106,9 @@ def test_a_file_outside_the_declared_inputs_never_changes_an_identity(
         _write(folder, {f"notes/{path}": data for path, data in outside.items()})
         _write(folder, {f"x{path}": data for path, data in outside.items()})
         _write(Path(root), outside)
-        assert _manifest(folder).identity == before.identity
+        assert _inputs(folder).identity == before.identity
         (folder / "src" / "added").write_bytes(content)
-        assert _manifest(folder).identity != before.identity
+        assert _inputs(folder).identity != before.identity
 
 
 @given(tree=_TREES.filter(bool), data=st.data())
@@ -118,27 +118,27 @@ def test_every_byte_and_every_mode_of_a_declared_input_counts(
     with tempfile.TemporaryDirectory() as root:
         folder = make_image(Path(root), "stack", {}, sources="src")
         _write(folder / "src", tree)
-        before = _manifest(folder)
-        files = sorted(path for path in before.inputs if path != "Dockerfile")
+        before = _inputs(folder)
+        files = sorted(path for path in before.files if path != "Dockerfile")
         place = folder / data.draw(st.sampled_from(files))
         content = place.read_bytes()
         place.write_bytes(content + b"\0")
-        changed_content = _manifest(folder).identity
+        changed_content = _inputs(folder).identity
         place.write_bytes(content)
         os.utime(place, (1, 1))
-        assert _manifest(folder).identity == before.identity
+        assert _inputs(folder).identity == before.identity
         place.chmod(0o755)
-        executable = _manifest(folder).identity
+        executable = _inputs(folder).identity
         place.chmod(0o600)
-        assert _manifest(folder).identity == before.identity
+        assert _inputs(folder).identity == before.identity
         assert len({before.identity, changed_content, executable}) == 3
 
 
 def test_a_renamed_file_is_another_identity(tmp_path: Path) -> None:
     folder = make_image(tmp_path, "stack", {"src/a": "same"}, sources="src")
-    before = _manifest(folder).identity
+    before = _inputs(folder).identity
     (folder / "src" / "a").rename(folder / "src" / "b")
-    assert _manifest(folder).identity != before
+    assert _inputs(folder).identity != before
 
 
 def test_arguments_and_parents_count(tmp_path: Path) -> None:
@@ -153,29 +153,29 @@ def test_arguments_and_parents_count(tmp_path: Path) -> None:
         replace(PARENT, image="base", identity="1" * 64),
         replace(PARENT, image="base", identity="2" * 64),
     ]
-    identities = [read_manifest(definition, [state]).identity for state in states]
+    identities = [read_build_inputs(definition, [state]).identity for state in states]
     arguments = ([("A", "1")], [("A", "2")], [("B", "1")], [("A", "1"), ("B", "1")])
     identities += [
-        read_manifest(changed(definition, build_args=given_), [PARENT]).identity for given_ in arguments
+        read_build_inputs(changed(definition, build_args=given_), [PARENT]).identity for given_ in arguments
     ]
     assert len({*identities}) == len(identities)
 
 
 def test_the_builder_counts_and_the_engine_is_not_named(tmp_path: Path) -> None:
     _write(tmp_path, {"Dockerfile": b"ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"})
-    by_engine = read_manifest(_definition(tmp_path), [PARENT])
-    in_layout = read_manifest(changed(_definition(tmp_path), builder="layout"), [PARENT])
+    by_engine = read_build_inputs(_definition(tmp_path), [PARENT])
+    in_layout = read_build_inputs(changed(_definition(tmp_path), builder="layout"), [PARENT])
     assert by_engine.identity != in_layout.identity
     assert "builder" not in json.loads(by_engine.text)
-    assert parse_manifest(in_layout.text) == in_layout
-    assert parse_manifest(in_layout.text.replace('"layout"', '"magic"')) is None
+    assert parse_build_inputs(in_layout.text) == in_layout
+    assert parse_build_inputs(in_layout.text.replace('"layout"', '"magic"')) is None
 
 
 def test_the_inputs_of_a_flavor_are_what_its_dockerfile_copies(tmp_path: Path) -> None:
     repository = make_repository(tmp_path)
     flavor = make_flavor(repository)
     image = read_catalogue(repository).definition(flavor.name)
-    midstream = {*read_manifest(image, []).inputs}
+    midstream = {*read_build_inputs(image, []).files}
     assert midstream >= {
         "Dockerfile",
         "requirements.txt",
@@ -184,18 +184,18 @@ def test_the_inputs_of_a_flavor_are_what_its_dockerfile_copies(tmp_path: Path) -
         "cuda.repo",
     }
     assert not midstream & {"pyproject.toml", "Dockerfile.konflux", "sbom.cdx.json"}
-    downstream = {*read_manifest(changed(image, downstream=True), []).inputs}
+    downstream = {*read_build_inputs(changed(image, downstream=True), []).files}
     assert "Dockerfile.konflux" in downstream
     assert not downstream & {"Dockerfile", "cuda.repo"}
     (flavor.folder / "sbom.cdx.json").write_text("{}")
-    assert {*read_manifest(image, []).inputs} == midstream | {"sbom.cdx.json"}
+    assert {*read_build_inputs(image, []).files} == midstream | {"sbom.cdx.json"}
 
 
 def test_a_flavor_without_its_lock_is_told_what_to_run(tmp_path: Path) -> None:
     repository = make_repository(tmp_path)
     flavor = make_flavor(repository, locked=False)
     with pytest.raises(ImageError) as raised:
-        read_manifest(read_catalogue(repository).definition(flavor.name), [])
+        read_build_inputs(read_catalogue(repository).definition(flavor.name), [])
     assert "requirements.txt is not there" in raised.value.reason
     assert f"factory lock {flavor.name}" in raised.value.solution
 
@@ -252,26 +252,26 @@ def test_an_argument_that_no_arg_takes_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sources", ["*.txt", "a.tx[t] b.tx[t]", "./a.txt /b.txt", "nothing-[x]* *.txt"])
 def test_patterns_of_a_copy_are_matched(tmp_path: Path, sources: str) -> None:
     folder = make_image(tmp_path, "stack", {"a.txt": "", "b.txt": "", "c.md": ""}, sources=sources)
-    assert {*_manifest(folder).inputs} == {"Dockerfile", "a.txt", "b.txt"}
+    assert {*_inputs(folder).files} == {"Dockerfile", "a.txt", "b.txt"}
 
 
 def test_what_an_ignore_file_keeps_out_does_not_count(tmp_path: Path) -> None:
     files = {"src/a.py": "", "src/__pycache__/a.pyc": "", "src/keep.pyc": "", "notes/b": ""}
     folder = make_image(tmp_path, "stack", files, sources=".")
     (folder / ".containerignore").write_text("# caches\n**/*.pyc\n!src/keep.pyc\nnotes\n.containerignore\n")
-    assert {*_manifest(folder, ("src",)).inputs} == {"Dockerfile", "src/a.py", "src/keep.pyc"}
+    assert {*_inputs(folder, ("src",)).files} == {"Dockerfile", "src/a.py", "src/keep.pyc"}
 
 
 def test_a_link_counts_with_what_it_points_to(tmp_path: Path) -> None:
     folder = make_image(tmp_path, "stack", {"src/a.py": "a", "src/b.py": "a"}, sources="src")
     (folder / "src" / "link").symlink_to("a.py")
-    before = _manifest(folder).identity
+    before = _inputs(folder).identity
     (folder / "src" / "link").unlink()
     (folder / "src" / "link").symlink_to("b.py")
-    other = _manifest(folder).identity
+    other = _inputs(folder).identity
     (folder / "src" / "link").unlink()
     (folder / "src" / "link").write_text("a")
-    assert len({before, other, _manifest(folder).identity}) == 3
+    assert len({before, other, _inputs(folder).identity}) == 3
 
 
 @pytest.mark.parametrize("target", ["/etc/hostname", "../../base/a.txt"])
@@ -287,4 +287,4 @@ def test_a_link_to_a_folder_is_not_followed(tmp_path: Path) -> None:
     folder = make_image(tmp_path, "stack", {"src/a.py": "a", "other/b.py": "b"}, sources="src")
     (folder / "src" / "link").symlink_to("../other")
     (folder / "src" / "circle").symlink_to(".")
-    assert {*_manifest(folder).inputs} == {"Dockerfile", "src/a.py", "src/circle", "src/link"}
+    assert {*_inputs(folder).files} == {"Dockerfile", "src/a.py", "src/circle", "src/link"}

@@ -14,19 +14,17 @@ from support.tiers import BASE, four_tiers, make_image, table
 from factory.errors import EngineError, ImageError, LockFileError, NotFoundError, SpecError
 from factory.flavor.repository import Repository, find_repository
 from factory.images.definitions import changed
-from factory.images.identity import Manifest, ParentState
+from factory.images.identity import BuildInputs, ParentState, differences
 from factory.images.inputs import InputFile
 from factory.images.parents import Origin, origin_of, pinned, read_recorded, record
-from factory.images.plan import Plan, PlanRequest, plan_images
-from factory.images.plan_text import plan_parts, report_plan
-from factory.images.reasons import differences
+from factory.images.plan import Plan, PlanRequest, plan_images, plan_parts, report_plan
 
 DIGEST, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 PARENT = ParentState(argument="BASE_IMAGE", image=BASE)
 OWN = ParentState(argument="BASE_IMAGE", image="base", identity="1" * 64)
-MANIFEST = Manifest(
+INPUTS = BuildInputs(
     dockerfile="Dockerfile",
-    inputs={
+    files={
         "Dockerfile": InputFile(sha256="d", executable=False),
         "a.txt": InputFile(sha256="a", executable=False),
     },
@@ -50,62 +48,62 @@ def _identities(repository: Repository) -> dict[str, str | None]:
 
 
 def _inputs(**files: InputFile) -> dict[str, InputFile]:
-    return {**MANIFEST.inputs, **{name.replace("_", "."): file for name, file in files.items()}}
+    return {**INPUTS.files, **{name.replace("_", "."): file for name, file in files.items()}}
 
 
 @pytest.mark.parametrize(
     ("now", "reasons"),
     [
-        (MANIFEST, ()),
+        (INPUTS, ()),
         (
-            replace(MANIFEST, inputs=_inputs(a_txt=InputFile(sha256="b", executable=False))),
+            replace(INPUTS, files=_inputs(a_txt=InputFile(sha256="b", executable=False))),
             ("a.txt changed",),
         ),
         (
-            replace(MANIFEST, inputs=_inputs(a_txt=InputFile(sha256="a", executable=True))),
+            replace(INPUTS, files=_inputs(a_txt=InputFile(sha256="a", executable=True))),
             ("a.txt can be executed now",),
         ),
-        (replace(MANIFEST, inputs=_inputs(b_txt=InputFile(sha256="b", executable=False))), ("b.txt is new",)),
-        (replace(MANIFEST, inputs={"Dockerfile": MANIFEST.inputs["Dockerfile"]}), ("a.txt is gone",)),
+        (replace(INPUTS, files=_inputs(b_txt=InputFile(sha256="b", executable=False))), ("b.txt is new",)),
+        (replace(INPUTS, files={"Dockerfile": INPUTS.files["Dockerfile"]}), ("a.txt is gone",)),
         (
-            replace(MANIFEST, inputs=_inputs(Dockerfile=InputFile(sha256="e", executable=False))),
+            replace(INPUTS, files=_inputs(Dockerfile=InputFile(sha256="e", executable=False))),
             ("Dockerfile changed",),
         ),
         (
             replace(
-                MANIFEST,
+                INPUTS,
                 dockerfile="Dockerfile.konflux",
-                inputs={
+                files={
                     "Dockerfile.konflux": InputFile(sha256="k", executable=False),
-                    "a.txt": MANIFEST.inputs["a.txt"],
+                    "a.txt": INPUTS.files["a.txt"],
                 },
             ),
             ("built with Dockerfile.konflux instead of Dockerfile",),
         ),
-        (replace(MANIFEST, build_args={"A": "2"}), ("build argument A changed",)),
-        (replace(MANIFEST, build_args={}), ("build argument A is gone",)),
-        (replace(MANIFEST, build_args={"A": "1", "B": "1"}), ("build argument B is new",)),
+        (replace(INPUTS, build_args={"A": "2"}), ("build argument A changed",)),
+        (replace(INPUTS, build_args={}), ("build argument A is gone",)),
+        (replace(INPUTS, build_args={"A": "1", "B": "1"}), ("build argument B is new",)),
         (
-            replace(MANIFEST, parents=(replace(PARENT, image="x:2"),)),
+            replace(INPUTS, parents=(replace(PARENT, image="x:2"),)),
             (f"parent BASE_IMAGE is x:2, and was {BASE}",),
         ),
         (
-            replace(MANIFEST, parents=(replace(PARENT, digest=DIGEST),)),
+            replace(INPUTS, parents=(replace(PARENT, digest=DIGEST),)),
             (f"the digest of parent {BASE} counts now: sha256:111111111111",),
         ),
-        (replace(MANIFEST, parents=()), (f"parent {BASE} (BASE_IMAGE) is gone",)),
+        (replace(INPUTS, parents=()), (f"parent {BASE} (BASE_IMAGE) is gone",)),
         (
-            replace(MANIFEST, parents=(PARENT, replace(PARENT, argument="DEVEL_IMAGE"))),
+            replace(INPUTS, parents=(PARENT, replace(PARENT, argument="DEVEL_IMAGE"))),
             (f"parent {BASE} (DEVEL_IMAGE) is new",),
         ),
         (
-            replace(MANIFEST, build_args={"A": "2"}, inputs={}),
+            replace(INPUTS, build_args={"A": "2"}, files={}),
             ("Dockerfile is gone", "a.txt is gone", "build argument A changed"),
         ),
     ],
 )
-def test_what_has_changed_is_told(now: Manifest, reasons: tuple[str, ...]) -> None:
-    assert differences(MANIFEST, now) == reasons
+def test_what_has_changed_is_told(now: BuildInputs, reasons: tuple[str, ...]) -> None:
+    assert differences(INPUTS, now) == reasons
 
 
 @pytest.mark.parametrize(
@@ -133,7 +131,7 @@ def test_what_has_changed_is_told(now: Manifest, reasons: tuple[str, ...]) -> No
 def test_a_parent_that_is_another_now_is_told(
     before: ParentState, now: ParentState, reason: str | None
 ) -> None:
-    found = differences(replace(MANIFEST, parents=(before,)), replace(MANIFEST, parents=(now,)))
+    found = differences(replace(INPUTS, parents=(before,)), replace(INPUTS, parents=(now,)))
     assert found == (() if reason is None else (reason,))
 
 

@@ -16,10 +16,15 @@ from factory.dockerfile.stages import FROM
 from factory.errors import FactoryError, FlavorExistsError, SpecError, TemplateError
 from factory.flavor.repository import Repository
 from factory.images.catalogue import read_catalogue
-from factory.images.declaring import Declaration, with_declaration
 from factory.images.inputs import read_inputs
-from factory.images.new_image import ImageRequest, NewImage, new_image
-from factory.images.pytorch import PyTorchRequest
+from factory.images.new_image import (
+    Declaration,
+    ImageRequest,
+    NewImage,
+    PyTorchRequest,
+    new_image,
+    with_declaration,
+)
 from factory.lock.lockfile import parse_lock
 from factory.render.image_templates import image_kinds, load_image_template
 from factory.render.templates import load_template_set, templates_folder

@@ -1,4 +1,4 @@
-"""The overview: what each cell says, the tree of images, and the page."""
+"""The status: what each cell says, the tree of images, and the page."""
 
 import datetime as dt
 import re
@@ -11,17 +11,14 @@ import pytest
 from factory.console import Table
 from factory.image_tests.outcome import Level, Report, Status, TestOutcome
 from factory.image_tests.report import TESTED_FILE, record_outcomes
-from factory.status import words
-from factory.status.built import Built
+from factory.status import text as words
 from factory.status.page import status_page
-from factory.status.pushed import AskedRegistry, Pushed
-from factory.status.standing import ImageStanding, Overview, _as_tree
-from factory.status.tested import Tested, last_test
-from factory.status.text import overview_parts
-from factory.status.words import age_text, built_word, pushed_words, summary
+from factory.status.places import AskedRegistry, Built, Pushed, Tested, last_test
+from factory.status.status import ImageStatus, RepositoryStatus, _as_tree
+from factory.status.text import age_text, built_word, pushed_words, status_parts, summary
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
-BARE = ImageStanding(
+BARE = ImageStatus(
     name="base",
     kind="stack",
     depth=0,
@@ -57,7 +54,7 @@ def _tested(*, passed: bool = True, current: bool = True) -> Tested:
         (replace(BARE, built=_built(current=False)), "older", "warn"),
     ],
 )
-def test_built_says_whether_it_is_the_image_as_it_is_now(image: ImageStanding, said: str, tone: str) -> None:
+def test_built_says_whether_it_is_the_image_as_it_is_now(image: ImageStatus, said: str, tone: str) -> None:
     assert (built_word(image).text, built_word(image).tone) == (said, tone)
 
 
@@ -109,7 +106,7 @@ def test_engine_size_counts_before_that_of_a_registry() -> None:
     assert BARE.size is None
 
 
-def _tree() -> list[ImageStanding]:
+def _tree() -> list[ImageStatus]:
     return [
         replace(BARE, name="trainer", depth=2, parents=("stack",)),
         replace(BARE, name="launcher"),
@@ -128,9 +125,9 @@ def test_image_whose_parent_was_not_asked_for_is_still_there() -> None:
     assert [image.name for image in _as_tree(_tree()[:1])] == ["trainer"]
 
 
-def _overview(*images: ImageStanding) -> Overview:
+def _overview(*images: ImageStatus) -> RepositoryStatus:
     asked = AskedRegistry(name="scratch", url="127.0.0.1:1/x", kind="disposable", problem="nobody answers")
-    return Overview(repository="repo", images=images, registries=(asked,))
+    return RepositoryStatus(repository="repo", images=images, registries=(asked,))
 
 
 def test_table_counts_what_is_current_and_names_every_problem() -> None:
@@ -139,9 +136,9 @@ def test_table_counts_what_is_current_and_names_every_problem() -> None:
     )
     old = replace(BARE, name="old", built=_built(current=False), pushed=(_pushed(current=False),))
     broken = replace(BARE, name="flavor", lock="stale", rendering="drifted", problem="it is not locked")
-    overview = _overview(done, old, broken)
-    assert summary(overview) == {"images": 3, "built": 1, "tested": 1, "pushed": 1, "to mend": 1}
-    table, *rest = overview_parts(overview, now=NOW)
+    status = _overview(done, old, broken)
+    assert summary(status) == {"images": 3, "built": 1, "tested": 1, "pushed": 1, "to mend": 1}
+    table, *rest = status_parts(status, now=NOW)
     assert isinstance(table, Table)
     assert [row[0] for row in table.rows] == ["done", "old", "flavor"]
     assert "flavor: it is not locked" in rest
@@ -151,13 +148,13 @@ def test_table_counts_what_is_current_and_names_every_problem() -> None:
 @pytest.mark.parametrize(("number", "said"), [(1, "1 image: "), (2, "2 images: ")])
 def test_the_count_of_images_is_in_plain_english(number: int, said: str) -> None:
     images = [replace(BARE, name=f"image-{index}") for index in range(number)]
-    *_, last = overview_parts(_overview(*images), now=NOW)
+    *_, last = status_parts(_overview(*images), now=NOW)
     assert isinstance(last, str)
     assert last.startswith(said)
 
 
 def test_repository_without_images_says_how_to_begin() -> None:
-    parts = overview_parts(Overview(repository="repo", images=(), registries=()), now=NOW)
+    parts = status_parts(RepositoryStatus(repository="repo", images=(), registries=()), now=NOW)
     assert parts == ("no images yet: make a flavor with `factory new-flavor`",)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from factory.errors import ImageError
-from factory.publish.push_source import Source, _checked
+from factory.publish.source import Source, _checked
 
 
 @pytest.mark.parametrize("name", ["../release/x", "a/b", "", "A", "x:latest", "x?y", "x\n"])

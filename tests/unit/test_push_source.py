@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from factory.errors import ImageError, SpecError
-from factory.publish.push_request import _destination
-from factory.publish.push_source import read_layout
+from factory.publish.push import _destination
+from factory.publish.source import read_layout
 
 
 @pytest.mark.parametrize(

@@ -15,16 +15,16 @@ from support.memory_registry import HOSTS, World, host_number
 
 from factory.console import Silent
 from factory.registry import removal, retention
-from factory.registry.cleanup import clean_up
 from factory.registry.declared import Registry
-from factory.registry.holdings import Made, StandsOn, StoredImage
-from factory.registry.kinship import Kinship
+from factory.registry.inventory import FactoryLabels, RecordedParent, RegistryImage
+from factory.registry.maintenance import clean_up
+from factory.registry.references import References
 from factory.registry.retention import Policy, Purpose
 
 NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
 NAMES = ("base", "stack", "trainer")
 PATHS = ("", "a", "base", "a/b", "a/base", "b")
-Stored = dict[tuple[int, str], dict[str, StoredImage]]
+Stored = dict[tuple[int, str], dict[str, RegistryImage]]
 # The first layout that shows it is enough: a smaller one is not looked for.
 _SEARCH = settings(max_examples=20_000, phases=[Phase.generate], database=None)
 TAGS = ("latest", "1.2.0", "candidate", "0123456789abcdef")
@@ -65,23 +65,23 @@ def _registries(draw: st.DrawFn, most: int) -> tuple[Registry, ...]:
 
 
 @st.composite
-def _image(draw: st.DrawFn, registry: Registry, number: int) -> StoredImage:
+def _image(draw: st.DrawFn, registry: Registry, number: int) -> RegistryImage:
     name = draw(st.sampled_from(NAMES))
     version = draw(st.integers(0, 1))
     parents = draw(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 1)), max_size=2))
-    made = Made(
+    made = FactoryLabels(
         image=name,
         identity=f"{name}{version}",
-        parents=tuple(StandsOn(image=parent, identity=f"{parent}{of}") for parent, of in parents),
+        parents=tuple(RecordedParent(image=parent, identity=f"{parent}{of}") for parent, of in parents),
     )
     days = draw(st.sampled_from([None, 1, 40, 50, 60]))
-    return StoredImage(
+    return RegistryImage(
         repository=registry.repository(name),
         image=name,
         digest=_digest(name, version, parents, number),
         tags=tuple(draw(st.sets(st.sampled_from(TAGS), max_size=2))),
         moment=None if days is None else NOW - dt.timedelta(days=days),
-        made=made if draw(st.integers(0, 4)) else None,
+        labels=made if draw(st.integers(0, 4)) else None,
     )
 
 
@@ -96,7 +96,7 @@ def layouts(draw: st.DrawFn, most: int = 4) -> Layout:
         world.put(registry.host, image)
         if draw(st.integers(0, 3)) == 0:
             tag = image.digest.replace(":", "-") + ".sbom"
-            bill = StoredImage(
+            bill = RegistryImage(
                 repository=image.repository,
                 image=image.image,
                 digest=_digest("bill", number),
@@ -138,7 +138,7 @@ def _in_persistent(layout: Layout, host: int, repository: str) -> bool:
     )
 
 
-def _lost_of_persistent(layout: Layout, after: Stored) -> list[StoredImage]:
+def _lost_of_persistent(layout: Layout, after: Stored) -> list[RegistryImage]:
     """What lay in a persistent registry and is there no more."""
     return [
         image
@@ -153,19 +153,19 @@ def _lost_parents(layout: Layout, after: Stored) -> list[str]:
     """The identities that something which is still there stands on, and that were there before."""
     before = [image for images in layout.world.stored.values() for image in images.values()]
     now = [image for images in after.values() for image in images.values()]
-    there = {image.made.identity for image in now if image.made}
-    were = {image.made.identity for image in before if image.made}
+    there = {image.labels.identity for image in now if image.labels}
+    were = {image.labels.identity for image in before if image.labels}
     stood_on = {
         parent.identity
         for image in now
-        if image.made
-        for parent in image.made.parents or ()
+        if image.labels
+        for parent in image.labels.parents or ()
         if parent.identity and parent.identity in were
     }
     return sorted(stood_on - there)
 
 
-def _unfit(layout: Layout, after: Stored) -> list[StoredImage]:
+def _unfit(layout: Layout, after: Stored) -> list[RegistryImage]:
     """What went and is not the factory's, and bills that went or stayed otherwise than their images."""
     found = []
     for place, images in layout.world.stored.items():
@@ -174,7 +174,7 @@ def _unfit(layout: Layout, after: Stored) -> list[StoredImage]:
             if image.subjects:
                 if there != (image.subjects[0] in after[place]):
                     found.append(image)
-            elif image.made is None and not there:
+            elif image.labels is None and not there:
                 found.append(image)
     return found
 
@@ -242,8 +242,8 @@ BROKEN: list[tuple[str, Callable[[Layout, Stored], object], list[tuple[object, s
             *_NO_TWINS,
         ],
     ),
-    ("parents do not count", _lost_parents, [(Kinship, "bound", _no_reasons)]),
-    ("bills do not stay with their images", _unfit, [(Kinship, "bound", _no_reasons)]),
+    ("parents do not count", _lost_parents, [(References, "bound", _no_reasons)]),
+    ("bills do not stay with their images", _unfit, [(References, "bound", _no_reasons)]),
     ("labels do not count", _unfit, [(retention, "_of_image", lambda *_: iter(()))]),
 ]
 

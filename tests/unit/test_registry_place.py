@@ -3,8 +3,7 @@
 import pytest
 
 from factory.errors import SpecError
-from factory.registry.declared import parse_registries
-from factory.registry.place import lies_in, place
+from factory.registry.declared import lies_in, parse_registries, place
 
 ACCOUNT = "123456789012"
 

@@ -7,7 +7,7 @@ import pytest
 
 from factory.console import Silent
 from factory.registry.declared import Registry
-from factory.registry.holdings import Holding, Made, StoredImage
+from factory.registry.inventory import FactoryLabels, Inventory, RegistryImage
 from factory.registry.removal import remove
 from factory.registry.retention import Policy, decide
 
@@ -15,14 +15,14 @@ NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
 SCRATCH = Registry(name="scratch", url="registry.example.com/s", kind="disposable", keep=1, keep_days=1)
 
 
-def _image(digit: str, *, days: int = 50) -> StoredImage:
-    return StoredImage(
+def _image(digit: str, *, days: int = 50) -> RegistryImage:
+    return RegistryImage(
         repository="s/image",
         image="image",
         digest=f"sha256:{digit * 64}",
         tags=(digit * 16,),
         moment=NOW - dt.timedelta(days=days),
-        made=Made(image="image", identity=digit * 64, parents=()),
+        labels=FactoryLabels(image="image", identity=digit * 64, parents=()),
     )
 
 
@@ -62,7 +62,7 @@ def test_manifest_whose_tags_change_during_the_run_stays(change: dict[str, str |
     images = (_image("a", days=60), _image("b", days=59), _image("c"))
     driver = Changing({tag: image.digest for image in images for tag in image.tags}, change)
     policy = Policy(now=NOW, images=frozenset({"image"}))
-    verdicts = decide("prune", ["scratch"], [Holding(registry=SCRATCH, images=images)], policy)
+    verdicts = decide("prune", ["scratch"], [Inventory(registry=SCRATCH, images=images)], policy)
     assert [verdict.goes for verdict in verdicts] == [True, True, False]
     remove(verdicts, {"scratch": driver}, progress=Silent())  # type: ignore[dict-item]
     assert driver.deleted == [f"sha256:{'a' * 64}"]
@@ -71,5 +71,5 @@ def test_manifest_whose_tags_change_during_the_run_stays(change: dict[str, str |
 def test_images_of_one_moment_are_not_told_apart_by_their_digests() -> None:
     images = tuple(_image(digit) for digit in "abc")
     policy = Policy(now=NOW, images=frozenset({"image"}))
-    verdicts = decide("prune", ["scratch"], [Holding(registry=SCRATCH, images=images)], policy)
+    verdicts = decide("prune", ["scratch"], [Inventory(registry=SCRATCH, images=images)], policy)
     assert not any(verdict.goes for verdict in verdicts)

@@ -8,10 +8,9 @@ from support.memory_registry import World
 
 from factory.console import Silent
 from factory.errors import RegistryError
-from factory.registry.cleanup import clean_up
-from factory.registry.declared import Registry
-from factory.registry.holdings import Holding, Made, StandsOn, StoredImage
-from factory.registry.place import place
+from factory.registry.declared import Registry, place
+from factory.registry.inventory import FactoryLabels, Inventory, RecordedParent, RegistryImage
+from factory.registry.maintenance import clean_up
 from factory.registry.retention import Policy, Purpose, decide, freed
 
 NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
@@ -29,17 +28,19 @@ def _digest(word: str) -> str:
     return f"sha256:{word.encode().hex():0<64}"
 
 
-def _image(word: str, *tags: str, days: float | None = 100, on: str = "", name: str = "stack") -> StoredImage:
+def _image(
+    word: str, *tags: str, days: float | None = 100, on: str = "", name: str = "stack"
+) -> RegistryImage:
     """An image of the factory's, so many days old, that stands on the one whose identity is ``on``."""
-    parents = (StandsOn(image="base", identity=on),) if on else ()
-    return StoredImage(
+    parents = (RecordedParent(image="base", identity=on),) if on else ()
+    return RegistryImage(
         repository=f"scratch/{name}",
         image=name,
         digest=_digest(word),
         tags=tags or (word,),
         moment=None if days is None else NOW - dt.timedelta(days=days),
         blobs={_digest(f"layer of {word}"): 100},
-        made=Made(image=name, identity=word, parents=parents),
+        labels=FactoryLabels(image=name, identity=word, parents=parents),
     )
 
 
@@ -47,10 +48,10 @@ NEWEST = _image("newest", days=50)
 
 
 def _decided(
-    *images: StoredImage, purpose: Purpose = "prune", others: tuple[Holding, ...] = ()
+    *images: RegistryImage, purpose: Purpose = "prune", others: tuple[Inventory, ...] = ()
 ) -> dict[str, str]:
     """The reason why each stays, by its digest; empty for one that goes."""
-    scratch = Holding(registry=SCRATCH, images=images)
+    scratch = Inventory(registry=SCRATCH, images=images)
     verdicts = decide(purpose, {"scratch", "release"}, (scratch, *others), POLICY)
     return {verdict.image.digest: "" if verdict.goes else verdict.reason for verdict in verdicts}
 
@@ -74,19 +75,19 @@ def test_an_old_image_that_nothing_protects_goes() -> None:
         (_image("x", days=-3), "it is 0 days old, and all younger than 30 stay"),
         (_image("x", days=None), "nobody tells how old it is"),
         (_image("x", name="retired"), "no image of this repository is called retired"),
-        (replace(_image("x"), made=None), "it has no label of the factory's: somebody else made it"),
+        (replace(_image("x"), labels=None), "it has no label of the factory's: somebody else made it"),
         (replace(_image("x"), problem="HTTP 500"), "it cannot be read: HTTP 500"),
         (
-            replace(_image("x"), made=Made(image="base", identity="x", parents=())),
+            replace(_image("x"), labels=FactoryLabels(image="base", identity="x", parents=())),
             "its label says that it is 'base'",
         ),
         (
-            replace(_image("x"), made=Made(image="stack", identity="x", parents=None)),
+            replace(_image("x"), labels=FactoryLabels(image="stack", identity="x", parents=None)),
             "its label cannot be read: what it stands on is not known",
         ),
     ],
 )
-def test_what_prune_leaves_and_why(image: StoredImage, reason: str) -> None:
+def test_what_prune_leaves_and_why(image: RegistryImage, reason: str) -> None:
     # Newer than it, so that it is not one of the newest itself.
     newer = replace(NEWEST, repository=image.repository, image=image.image)
     assert _decided(image, newer)[image.digest] == reason
@@ -102,7 +103,7 @@ def test_what_stays_elsewhere_holds_its_parents_and_theirs(purpose: Purpose) -> 
     base = _image("b", name="base")
     stack = _image("s", on="b")
     trainer = replace(_image("t", on="s", name="trainer"), repository="release/trainer", tags=("latest",))
-    release = Holding(registry=RELEASE, images=(trainer,))
+    release = Inventory(registry=RELEASE, images=(trainer,))
     newest = (NEWEST, replace(NEWEST, repository="scratch/base", image="base"))
     found = _decided(base, stack, *newest, purpose=purpose, others=(release,))
     assert found[stack.digest] == "release: trainer:latest stands on it, and stays"
@@ -113,15 +114,17 @@ def test_what_stays_elsewhere_holds_its_parents_and_theirs(purpose: Purpose) -> 
 @pytest.mark.parametrize(
     "parent",
     [
-        StandsOn(image="r.example/scratch/base:b"),
-        StandsOn(image="r.example/scratch/base:b", digest=_digest("b")),
-        StandsOn(image=f"r.example/scratch/base@{_digest('b')}"),
-        StandsOn(image="localhost/base:latest", digest="sha256:the-engine's"),
+        RecordedParent(image="r.example/scratch/base:b"),
+        RecordedParent(image="r.example/scratch/base:b", digest=_digest("b")),
+        RecordedParent(image=f"r.example/scratch/base@{_digest('b')}"),
+        RecordedParent(image="localhost/base:latest", digest="sha256:the-engine's"),
     ],
 )
-def test_a_parent_is_found_by_whatever_the_label_has_of_it(parent: StandsOn) -> None:
+def test_a_parent_is_found_by_whatever_the_label_has_of_it(parent: RecordedParent) -> None:
     base = replace(_image("b", name="base"), config_digest="sha256:the-engine's")
-    child = replace(_image("s", "latest"), made=Made(image="stack", identity="s", parents=(parent,)))
+    child = replace(
+        _image("s", "latest"), labels=FactoryLabels(image="stack", identity="s", parents=(parent,))
+    )
     newer = replace(NEWEST, repository="scratch/base", image="base")
     assert _decided(base, child, newer)[base.digest] == "scratch: stack:latest stands on it, and stays"
 
@@ -130,10 +133,10 @@ def test_a_parent_is_found_by_whatever_the_label_has_of_it(parent: StandsOn) -> 
 def test_what_a_persistent_registry_has_as_well_stays_with_its_bill(purpose: Purpose) -> None:
     """Its host has another name, and what is written does not tell that both are one."""
     old, other = _image("old"), _image("other", days=90)
-    bill = replace(_image("bill"), made=None, tags=(), subjects=(old.digest,))
+    bill = replace(_image("bill"), labels=None, tags=(), subjects=(old.digest,))
     alias = Registry(name="alias", url="alias.example", kind="persistent")
     # The same image in another repository is another copy.
-    there = Holding(registry=alias, images=(old, replace(other, repository="elsewhere/stack")))
+    there = Inventory(registry=alias, images=(old, replace(other, repository="elsewhere/stack")))
     found = _decided(old, other, bill, NEWEST, purpose=purpose, others=(there,))
     reason = "the persistent registry alias has it as well: both may be one place"
     assert (found[old.digest], found[bill.digest], found[other.digest]) == (reason, reason, "")
@@ -142,7 +145,7 @@ def test_what_a_persistent_registry_has_as_well_stays_with_its_bill(purpose: Pur
 def test_what_an_image_without_labels_is_built_on_is_seen_by_its_layers() -> None:
     base = replace(_image("b", name="base"), layers=("l1", "l2"))
     equal = replace(_image("e", name="base"), layers=("l1", "l2", "l3"))
-    foreign = replace(_image("f", name="theirs"), layers=("l1", "l2", "l3"), made=None)
+    foreign = replace(_image("f", name="theirs"), layers=("l1", "l2", "l3"), labels=None)
     newer = replace(NEWEST, repository="scratch/base", image="base")
     found = _decided(base, equal, foreign, newer)
     assert found[base.digest] == "scratch: theirs:f stands on it, and stays"
@@ -151,12 +154,12 @@ def test_what_an_image_without_labels_is_built_on_is_seen_by_its_layers() -> Non
 
 def test_a_registry_that_cannot_be_read_protects_everything() -> None:
     error = RegistryError("no answer", solution="Wait.")
-    found = _decided(_image("x"), NEWEST, others=(Holding(registry=RELEASE, error=error),))
+    found = _decided(_image("x"), NEWEST, others=(Inventory(registry=RELEASE, error=error),))
     assert set(found.values()) == {"release could not be read, and what there stands on this is not known"}
 
 
 def test_an_index_goes_and_stays_with_its_parts() -> None:
-    part = replace(_image("part"), tags=(), made=None)
+    part = replace(_image("part"), tags=(), labels=None)
     going = replace(_image("i"), parts=(part.digest, _digest("unlisted")))
     staying = replace(_image("j", "latest"), parts=(part.digest,))
     assert _decided(going, part, NEWEST)[part.digest] == ""
@@ -168,15 +171,17 @@ def test_an_index_goes_and_stays_with_its_parts() -> None:
 def test_the_parts_that_are_on_no_list_go_after_the_last_index_that_names_them() -> None:
     going = replace(_image("i"), parts=(_digest("p"), _digest("q")))
     staying = replace(_image("j", "latest"), parts=(_digest("q"),))
-    holding = Holding(registry=SCRATCH, images=(going, staying, NEWEST))
-    verdicts = {verdict.image.digest: verdict for verdict in decide("prune", {"scratch"}, (holding,), POLICY)}
+    inventory = Inventory(registry=SCRATCH, images=(going, staying, NEWEST))
+    verdicts = {
+        verdict.image.digest: verdict for verdict in decide("prune", {"scratch"}, (inventory,), POLICY)
+    }
     assert verdicts[going.digest].loose_parts == (_digest("p"),)
 
 
 def test_a_bill_of_two_images_stays_with_the_one_that_stays() -> None:
     old, young = _image("old"), _image("young", days=1)
     tags = tuple(f"{image.digest.replace(':', '-')}.sbom" for image in (old, young))
-    shared = StoredImage(
+    shared = RegistryImage(
         repository="scratch/stack",
         image="stack",
         digest=_digest("bill"),
@@ -193,7 +198,7 @@ def test_a_bill_of_two_images_stays_with_the_one_that_stays() -> None:
 
 
 def test_a_bill_of_what_is_on_no_list_stays_unless_that_is_gone() -> None:
-    bill = StoredImage(
+    bill = RegistryImage(
         repository="scratch/stack", image="stack", digest=_digest("bill"), subjects=(_digest("unlisted"),)
     )
     assert _decided(bill)[bill.digest] == f"it belongs to {_digest('unlisted')[:19]}, which stays"
@@ -202,11 +207,11 @@ def test_a_bill_of_what_is_on_no_list_stays_unless_that_is_gone() -> None:
 
 def test_what_is_attached_and_what_stands_on_it_has_to_be_gone_before() -> None:
     base, stack = _image("b", name="base"), _image("s", on="b")
-    bill = StoredImage(
+    bill = RegistryImage(
         repository="scratch/stack", image="stack", digest=_digest("bill"), subjects=(stack.digest,)
     )
-    holding = Holding(registry=SCRATCH, images=(base, stack, bill))
-    verdicts = decide("teardown", {"scratch"}, (holding,), POLICY)
+    inventory = Inventory(registry=SCRATCH, images=(base, stack, bill))
+    verdicts = decide("teardown", {"scratch"}, (inventory,), POLICY)
     assert {verdict.image.digest: [need[2] for need in verdict.needs] for verdict in verdicts} == {
         base.digest: [stack.digest],
         stack.digest: [bill.digest],
@@ -219,8 +224,8 @@ def test_what_is_freed_is_what_nothing_that_stays_names() -> None:
     old = replace(_image("old"), blobs={**shared, "sha256:old": 10})
     older = replace(_image("older"), blobs={**shared, "sha256:old": 10, "sha256:older": 1})
     young = replace(_image("young", days=1), blobs=shared)
-    holding = Holding(registry=SCRATCH, images=(old, older, young))
-    assert freed(holding, decide("prune", {"scratch"}, (holding,), POLICY)) == 11
+    inventory = Inventory(registry=SCRATCH, images=(old, older, young))
+    assert freed(inventory, decide("prune", {"scratch"}, (inventory,), POLICY)) == 11
 
 
 def test_two_that_each_say_that_they_belong_to_the_other_both_go() -> None:
@@ -228,7 +233,7 @@ def test_two_that_each_say_that_they_belong_to_the_other_both_go() -> None:
     one, other = _digest("one"), _digest("other")
     for digest, subject in ((one, other), (other, one)):
         tag = f"{subject.replace(':', '-')}.sbom"
-        bill = StoredImage(
+        bill = RegistryImage(
             repository="scratch/stack", image="stack", digest=digest, tags=(tag,), subjects=(subject,)
         )
         world.put("r.example", bill)
@@ -245,7 +250,7 @@ def test_two_that_each_say_that_they_belong_to_the_other_both_go() -> None:
 
 
 def test_nothing_goes_while_a_registry_is_known_in_part() -> None:
-    release = Holding(registry=RELEASE, partial="the registry does not list its repositories")
+    release = Inventory(registry=RELEASE, partial="the registry does not list its repositories")
     assert _decided(_image("old"), NEWEST, purpose="teardown", others=(release,))[_digest("old")] == (
         "release is known in part, and what else there stands on this is not known"
     )

@@ -17,7 +17,7 @@ from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
 from factory.registry.drivers.driver import Finding, Repositories
 from factory.registry.drivers.google_api import GoogleApi, open_google
-from factory.registry.holdings import Reader, StoredImage
+from factory.registry.inventory import LabelReader, RegistryImage
 from factory.registry.reading import Listed, read_images
 
 _LOCATION_VARIABLE = "CLOUDSDK_ARTIFACTS_LOCATION"
@@ -59,7 +59,7 @@ class ArtifactRegistryDriver:
     """One repository of Artifact Registry (`Driver`)."""
 
     client: RegistryClient
-    made_of: Reader = field(repr=False)
+    read_labels: LabelReader = field(repr=False)
     google: GoogleApi
     home: Home
 
@@ -99,9 +99,9 @@ class ArtifactRegistryDriver:
         names = (self.home.path + _last(item["name"]) for item in resources)
         return Repositories(names=tuple(sorted(name for name in names if name.startswith(inside))))
 
-    def images(self, repository: str) -> tuple[StoredImage, ...]:
+    def images(self, repository: str) -> tuple[RegistryImage, ...]:
         """All versions of a package, also without a tag, with the time at which they were pushed."""
-        return read_images(self.client, repository, self._listed(repository), self.made_of)
+        return read_images(self.client, repository, self._listed(repository), self.read_labels)
 
     def tags(self, repository: str) -> Mapping[str, str]:
         """The tags of a package, and the digest of each."""
@@ -179,7 +179,7 @@ class ArtifactRegistryDriver:
 
 
 def open_artifact_registry(
-    registry: Registry, made_of: Reader, environment: Mapping[str, str]
+    registry: Registry, read_labels: LabelReader, environment: Mapping[str, str]
 ) -> ArtifactRegistryDriver:
     """The driver of a registry of Google's.
 
@@ -189,7 +189,7 @@ def open_artifact_registry(
     home = home_of(registry, environment)
     google = open_google(registry, environment)
     client = open_registry(registry, environment=environment)
-    return ArtifactRegistryDriver(client=client, made_of=made_of, google=google, home=home)
+    return ArtifactRegistryDriver(client=client, read_labels=read_labels, google=google, home=home)
 
 
 def home_of(registry: Registry, environment: Mapping[str, str]) -> Home:

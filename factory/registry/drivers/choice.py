@@ -9,26 +9,26 @@ from factory.registry.drivers.artifact_registry import open_artifact_registry
 from factory.registry.drivers.driver import Driver
 from factory.registry.drivers.ecr import open_ecr
 from factory.registry.drivers.oci import OciDriver
-from factory.registry.holdings import Reader
+from factory.registry.inventory import LabelReader
 
 Environment = Mapping[str, str]
 
 
-def _open_oci(registry: Registry, made_of: Reader, environment: Environment) -> Driver:
-    return OciDriver(client=open_registry(registry, environment=environment), made_of=made_of)
+def _open_oci(registry: Registry, read_labels: LabelReader, environment: Environment) -> Driver:
+    return OciDriver(client=open_registry(registry, environment=environment), read_labels=read_labels)
 
 
-DRIVERS: Mapping[DriverName, Callable[[Registry, Reader, Environment], Driver]] = {
+DRIVERS: Mapping[DriverName, Callable[[Registry, LabelReader, Environment], Driver]] = {
     "oci": _open_oci,
     "ecr": open_ecr,
     "artifact-registry": open_artifact_registry,
 }
 
 
-def open_driver(registry: Registry, made_of: Reader) -> Driver:
+def open_driver(registry: Registry, read_labels: LabelReader) -> Driver:
     """The driver of a registry, with the logins and settings of the environment; close it at the end.
 
     Raises:
         RegistryError: what the driver needs is not installed, or the host is not of its kind.
     """
-    return DRIVERS[registry.driver](registry, made_of, os.environ)
+    return DRIVERS[registry.driver](registry, read_labels, os.environ)

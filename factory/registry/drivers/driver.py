@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from factory.registry.holdings import StoredImage
+from factory.registry.inventory import RegistryImage
 
 State = Literal["ok", "created", "would be created", "wrong", "not checked"]
 
@@ -48,7 +48,7 @@ class Driver(Protocol):
         """The repositories in the registry's place; where it does not tell them, those of the images."""
         ...
 
-    def images(self, repository: str) -> tuple[StoredImage, ...]:
+    def images(self, repository: str) -> tuple[RegistryImage, ...]:
         """All that a repository holds, each manifest once with all its tags."""
         ...
 

@@ -15,7 +15,7 @@ from factory.registry.client import RegistryClient, open_registry
 from factory.registry.credentials import amazon_client
 from factory.registry.declared import Registry
 from factory.registry.drivers.driver import Finding, Repositories
-from factory.registry.holdings import Reader, StoredImage
+from factory.registry.inventory import LabelReader, RegistryImage
 from factory.registry.reading import Listed, read_images
 
 _OWNER_TAG = "universal-image-factory"
@@ -40,7 +40,7 @@ class EcrDriver:
     """
 
     client: RegistryClient
-    made_of: Reader = field(repr=False)
+    read_labels: LabelReader = field(repr=False)
     amazon: Any = field(repr=False)
     account: str
     region: str
@@ -69,9 +69,9 @@ class EcrDriver:
         names = (item["repositoryName"] for item in pages)
         return Repositories(names=tuple(sorted(name for name in names if name.startswith(inside))))
 
-    def images(self, repository: str) -> tuple[StoredImage, ...]:
+    def images(self, repository: str) -> tuple[RegistryImage, ...]:
         """All manifests, also without a tag, with the time at which they were pushed."""
-        return read_images(self.client, repository, self._listed(repository), self.made_of)
+        return read_images(self.client, repository, self._listed(repository), self.read_labels)
 
     def tags(self, repository: str) -> Mapping[str, str]:
         """The tags of a repository, and the digest of each."""
@@ -239,7 +239,7 @@ class EcrDriver:
         )
 
 
-def open_ecr(registry: Registry, made_of: Reader, environment: Mapping[str, str]) -> EcrDriver:
+def open_ecr(registry: Registry, read_labels: LabelReader, environment: Mapping[str, str]) -> EcrDriver:
     """The driver of a registry of Amazon's.
 
     Raises:
@@ -249,7 +249,7 @@ def open_ecr(registry: Registry, made_of: Reader, environment: Mapping[str, str]
     account = registry.host.partition(".")[0]
     return EcrDriver(
         client=open_registry(registry, environment=environment),
-        made_of=made_of,
+        read_labels=read_labels,
         amazon=amazon,
         account=account if account.isdecimal() and len(account) == len("123456789012") else "",
         region=amazon.meta.region_name,

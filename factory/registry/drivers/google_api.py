@@ -28,7 +28,7 @@ _PAGE = 500
 _MAX_BYTES = 32 << 20
 _SOLUTION = (
     "Look at the login (`gcloud auth list`) and at its role: Artifact Registry Repository Administrator "
-    "creates and deletes, Reader looks."
+    "creates and deletes, LabelReader looks."
 )
 _PATIENCE = Patience(whole_seconds=120.0)
 # Most operations are done at once, and some take minutes.

@@ -15,7 +15,7 @@ from factory.errors import RegistryError
 from factory.http.origins import is_loopback, origin_or_none, same_origin
 from factory.registry.client import RegistryClient
 from factory.registry.drivers.driver import Finding, Repositories
-from factory.registry.holdings import Reader, StoredImage
+from factory.registry.inventory import LabelReader, RegistryImage
 from factory.registry.reading import Listed, read_images, tag_digests
 
 # On a large public registry the catalogue is everybody's.
@@ -32,7 +32,7 @@ class OciDriver:
     """A registry of the specification (`Driver`)."""
 
     client: RegistryClient
-    made_of: Reader = field(repr=False)
+    read_labels: LabelReader = field(repr=False)
 
     def check(self, images: Collection[str]) -> tuple[Finding, ...]:
         """Whether it answers, who is asking, and whether it gives; nothing is sent that could delete."""
@@ -91,13 +91,13 @@ class OciDriver:
         found |= {name for name in named - found if self.client.tags(name)}
         return Repositories(names=tuple(sorted(found)))
 
-    def images(self, repository: str) -> tuple[StoredImage, ...]:
+    def images(self, repository: str) -> tuple[RegistryImage, ...]:
         """What has a tag, and what is attached to that: the specification lists nothing else."""
         tags: dict[str, list[str]] = {}
         for tag, digest in tag_digests(self.client, repository).items():
             tags.setdefault(digest, []).append(tag)
         listed = [Listed(digest=digest, tags=tuple(sorted(names))) for digest, names in tags.items()]
-        return read_images(self.client, repository, listed, self.made_of)
+        return read_images(self.client, repository, listed, self.read_labels)
 
     def tags(self, repository: str) -> Mapping[str, str]:
         """The tags of a repository, and the digest of each."""

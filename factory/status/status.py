@@ -8,13 +8,11 @@ from factory.flavor.repository import Repository
 from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.definitions import ImageDefinition
 from factory.images.plan import PlanRequest, Step, plan_images
-from factory.status.built import Built, find_built
-from factory.status.pushed import AskedRegistry, Pushed, ask_registries
-from factory.status.tested import Tested, last_test
+from factory.status.places import AskedRegistry, Built, Pushed, Tested, ask_registries, find_built, last_test
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageStanding:
+class ImageStatus:
     """One image. ``depth`` is how many images of the repository it stands on, one on the other.
 
     ``lock`` and ``rendering`` are empty where it is no flavor; ``tag`` is that of its identity now, None
@@ -49,17 +47,17 @@ class ImageStanding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overview:
+class RepositoryStatus:
     """All images of a repository, each below the one that it stands on, and the registries asked."""
 
     repository: str
-    images: tuple[ImageStanding, ...]
+    images: tuple[ImageStatus, ...]
     registries: tuple[AskedRegistry, ...]
 
 
-def overlook(
+def collect_status(
     repository: Repository, names: tuple[str, ...] = (), *, offline: bool = False, engine: str | None = None
-) -> Overview:
+) -> RepositoryStatus:
     """Look where images stand; whatever is wrong with one, or with a registry, is told beside the others.
 
     Args:
@@ -81,7 +79,7 @@ def overlook(
     asked, pushed = ask_registries({} if offline else catalogue.registries, definitions, tags)
     rows = [
         replace(
-            _standing(repository, definition, steps.get(definition.name)),
+            _image_status(repository, definition, steps.get(definition.name)),
             depth=_depth(catalogue, definition),
             built=built.get(definition.name),
             pushed=pushed.get(definition.name, ()),
@@ -89,7 +87,7 @@ def overlook(
         )
         for definition in definitions
     ]
-    return Overview(repository=repository.root.name, images=_as_tree(rows), registries=asked)
+    return RepositoryStatus(repository=repository.root.name, images=_as_tree(rows), registries=asked)
 
 
 def _steps(
@@ -116,10 +114,10 @@ def _steps(
     return steps, {name: "; ".join(step.reasons) for name, step in steps.items() if step.action == "blocked"}
 
 
-def _standing(repository: Repository, definition: ImageDefinition, step: Step | None) -> ImageStanding:
+def _image_status(repository: Repository, definition: ImageDefinition, step: Step | None) -> ImageStatus:
     tag = None if step is None else step.tag
     state = None if definition.flavor is None else flavor_state(definition.flavor)
-    return ImageStanding(
+    return ImageStatus(
         name=definition.name,
         kind=definition.kind,
         depth=0,
@@ -140,14 +138,14 @@ def _depth(catalogue: Catalogue, definition: ImageDefinition) -> int:
     return 1 + max(_depth(catalogue, catalogue.definition(name)) for name in own) if own else 0
 
 
-def _as_tree(rows: list[ImageStanding]) -> tuple[ImageStanding, ...]:
+def _as_tree(rows: list[ImageStatus]) -> tuple[ImageStatus, ...]:
     """Each image below the first of its parents that is there, by name on each level."""
     there = {row.name for row in rows}
-    below: dict[str, list[ImageStanding]] = {}
+    below: dict[str, list[ImageStatus]] = {}
     for row in sorted(rows, key=lambda row: row.name):
         above = next((parent for parent in row.parents if parent in there), "")
         below.setdefault(above, []).append(row)
-    ordered: list[ImageStanding] = []
+    ordered: list[ImageStatus] = []
     waiting = list(reversed(below.get("", [])))
     while waiting:
         row = waiting.pop()

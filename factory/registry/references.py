@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
 from factory.dockerfile.references import find_reference
-from factory.registry.holdings import Holding, StandsOn, StoredImage
-from factory.registry.place import place
+from factory.registry.declared import place
+from factory.registry.inventory import Inventory, RecordedParent, RegistryImage
 
 _Key = tuple[str, str, str]
 
 
-class Kinship:
+class References:
     """The relations between all that some registries hold.
 
     A parent is found by what the label of the image that stands on it tells: an identity, a digest, the
@@ -19,11 +19,11 @@ class Kinship:
     layers, and only those, is a parent.
     """
 
-    def __init__(self, holdings: Sequence[Holding]) -> None:
+    def __init__(self, inventories: Sequence[Inventory]) -> None:
         self._images = {
-            (holding.registry.name, image.repository, image.digest): image
-            for holding in holdings
-            for image in holding.images
+            (inventory.registry.name, image.repository, image.digest): image
+            for inventory in inventories
+            for image in inventory.images
         }
         self._indexes: dict[_Key, set[_Key]] = defaultdict(set)
         self._attached: dict[_Key, set[_Key]] = defaultdict(set)
@@ -34,13 +34,13 @@ class Kinship:
                 self._indexes[registry, repository, part].add(key)
             for subject in image.subjects:
                 self._attached[registry, repository, subject].add(key)
-        for key, parents in self._parents(holdings):
+        for key, parents in self._parents(inventories):
             for parent in parents - {key}:
                 self._children[parent].add(key)
 
-    def is_attachment(self, image: StoredImage) -> bool:
+    def is_attachment(self, image: RegistryImage) -> bool:
         """Whether it is attached to another, and no image of the factory's itself."""
-        return bool(image.subjects) and image.made is None
+        return bool(image.subjects) and image.labels is None
 
     def is_bound(self, key: _Key) -> bool:
         """Whether it stays and goes with others: an attachment, or a part of an index without a tag."""
@@ -96,14 +96,14 @@ class Kinship:
         indexes = self._indexes.get(subject, set())
         return not indexes or bool(indexes & stays)
 
-    def _parents(self, holdings: Sequence[Holding]) -> Iterable[tuple[_Key, set[_Key]]]:
-        by_name = self._names(holdings)
+    def _parents(self, inventories: Sequence[Inventory]) -> Iterable[tuple[_Key, set[_Key]]]:
+        by_name = self._names(inventories)
         by_layers: dict[tuple[str, ...], set[_Key]] = defaultdict(set)
         for key, image in self._images.items():
             if image.layers:
                 by_layers[image.layers].add(key)
         for key, image in self._images.items():
-            told = image.made.parents if image.made else None
+            told = image.labels.parents if image.labels else None
             if told is None:
                 beginnings = list(accumulate(((layer,) for layer in image.layers), lambda a, b: a + b))[:-1]
                 yield key, set().union(*(by_layers.get(layers, set()) for layers in beginnings))
@@ -111,22 +111,22 @@ class Kinship:
                 named = (name for parent in told for name in _names_of(parent))
                 yield key, set().union(*(by_name.get(name, set()) for name in named))
 
-    def _names(self, holdings: Sequence[Holding]) -> dict[object, set[_Key]]:
+    def _names(self, inventories: Sequence[Inventory]) -> dict[object, set[_Key]]:
         """All by which a label may name a parent."""
         found: dict[object, set[_Key]] = defaultdict(set)
-        for holding in holdings:
-            for image in holding.images:
-                key = (holding.registry.name, image.repository, image.digest)
+        for inventory in inventories:
+            for image in inventory.images:
+                key = (inventory.registry.name, image.repository, image.digest)
                 names: list[object] = [image.digest, image.config_digest, *image.parts]
-                names += [(holding.place_of(image), tag) for tag in image.tags]
-                names += [image.made.identity] if image.made else []
+                names += [(inventory.place_of(image), tag) for tag in image.tags]
+                names += [image.labels.identity] if image.labels else []
                 for name in names:
                     found[name].add(key)
         found.pop(None, None)
         return found
 
 
-def _names_of(parent: StandsOn) -> list[object]:
+def _names_of(parent: RecordedParent) -> list[object]:
     if parent.identity is not None:
         return [parent.identity]
     if parent.digest is not None:
@@ -137,6 +137,6 @@ def _names_of(parent: StandsOn) -> list[object]:
     return [reference.digest or (place(reference.repository), reference.tag)]
 
 
-def _shown(image: StoredImage, key: _Key) -> str:
+def _shown(image: RegistryImage, key: _Key) -> str:
     tag = next(iter(image.own_tags), image.digest[:19])
     return f"{key[0]}: {image.image}:{tag}" if image.tags else f"{key[0]}: {image.image}@{tag}"
