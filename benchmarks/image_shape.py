@@ -15,7 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.engine.engine import Engine, find_engine, find_image
+from factory.engine.engine import Engine, find_engine
+from factory.engine.images import find_image
 from factory.flavor.repository import Repository
 from factory.lock.find_links import folders_in_environment
 from factory.lock.lockfile import require_lock

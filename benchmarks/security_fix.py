@@ -17,7 +17,8 @@ from typing import Any
 
 import tomlkit
 
-from factory.engine.engine import Engine, find_engine, find_image
+from factory.engine.engine import Engine, find_engine
+from factory.engine.images import find_image
 from factory.flavor.repository import Flavor, Repository
 from factory.image_tests.history import history_of
 from factory.image_tests.inventory import match_layers

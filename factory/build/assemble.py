@@ -25,8 +25,8 @@ from factory.build.layout import Inserted, LaidOut, OciLayout
 from factory.build.made_layers import MadeLayers
 from factory.build.package_layers import PackageLayer, TakenApart, take_apart
 from factory.dockerfile.segments import cut
-from factory.engine.engine import Engine, Operand, find_image, skopeo_words
-from factory.engine.mounting import mounted
+from factory.engine.engine import Engine, Operand, mount_image, skopeo_words
+from factory.engine.images import find_image
 from factory.errors import EngineError, ImageError
 from factory.files import exclusive, make_output_folder, scratch_folder
 from factory.index.parallel import in_parallel
@@ -159,7 +159,7 @@ class _Work:
     def _bring_out_locks(self) -> None:
         """Copy what the layers copy from the builder stage."""
         engine, image = self.request.recipe.engine, self.builder.images[self.apart.builder]
-        with mounted(engine, image) as tree:
+        with mount_image(engine, image) as tree:
             if tree is None or tree.status(_LAYERS) is None:
                 raise EngineError(
                     f"podman does not show the folder /{_LAYERS} of the stage {self.apart.builder}",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.dockerfile.references import check_tag
-from factory.engine.engine import Engine, find_engine, find_image
-from factory.engine.stored import StoredImage
+from factory.engine.engine import Engine, find_engine
+from factory.engine.images import EngineImage, find_image
 from factory.errors import DriftError, EngineError, LockFileError, SpecError
 from factory.flavor.repository import Flavor, Repository
 from factory.images.catalogue import Catalogue, read_catalogue
@@ -90,7 +90,7 @@ class BuildPlan:
     targets: tuple[Target, ...]
     registries: Mapping[str, Registry]
     digests: Mapping[str, str]
-    stored: Mapping[str, StoredImage | None]
+    stored: Mapping[str, EngineImage | None]
 
     @property
     def asked(self) -> tuple[Target, ...]:

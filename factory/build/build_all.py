@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from factory.build.build import BuildPlan, Target
 from factory.build.making import BuiltImage, Workplace, make_image
 from factory.console import Progress
-from factory.engine.leftovers import remove_left_behind, repository_mark
+from factory.engine.leftovers import remove_leftovers, repository_mark
 from factory.errors import EngineError, FactoryError
 from factory.images.parents import record
 from factory.prefetch.plan import Fetching
@@ -47,7 +47,7 @@ def build_images(
     if plan.request.pull and plan.digests:
         record(plan.root, plan.digests)
     place = Workplace(plan=plan, fetching=fetching, progress=progress, say=say, logged=plan.request.jobs > 1)
-    remove_left_behind(plan.engine, repository_mark(plan.root), place.folders)
+    remove_leftovers(plan.engine, repository_mark(plan.root), place.folders)
     done = _side_by_side(place)
     return BuildReport(images=tuple(done[target.name] for target in plan.targets if target.name in done))
 

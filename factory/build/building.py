@@ -27,7 +27,7 @@ from factory.dockerfile.segments import (
 )
 from factory.dockerfile.sources import context_sources
 from factory.engine.engine import Engine, Operand, run_engine
-from factory.engine.labels import label_instruction
+from factory.engine.images import label_instruction
 from factory.engine.leftovers import Owner
 from factory.files import read_text, scratch_folder
 from factory.images.inputs import InputFile

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO, Literal, TypedDict
 
 from factory.documents import read_json
-from factory.engine.engine import Engine, Image, Operand, call_engine
+from factory.engine.engine import Engine, Operand, call_engine
+from factory.engine.images import EngineImage
 from factory.errors import EngineError
 from factory.files import open_regular, scratch_folder
 from factory.registry.oci import Descriptor, ManifestDocument
@@ -51,7 +52,7 @@ class LayerDifference:
     file: FileDifference | None
 
 
-def compare_images(engine: Engine, one: Image, other: Image) -> LayerDifference | None:
+def compare_images(engine: Engine, one: EngineImage, other: EngineImage) -> LayerDifference | None:
     """Where two images of the engine differ, from the bottom up; None where they are the same.
 
     Raises:
@@ -90,7 +91,7 @@ class _Exported(TypedDict):
     manifests: list[Descriptor]
 
 
-def _exported(engine: Engine, image: Image, layer: int, folder: Path) -> Path:
+def _exported(engine: Engine, image: EngineImage, layer: int, folder: Path) -> Path:
     """The blob of one layer of an image."""
     form = ("--format", "oci-dir", "--output", folder)
     saved = call_engine(engine, "save", "--quiet", *form, operands=[Operand.image(image.id)])

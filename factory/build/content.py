@@ -5,9 +5,15 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from factory.engine.engine import Engine, Operand, call_engine, create_container, remove_container
+from factory.engine.engine import (
+    Engine,
+    Operand,
+    call_engine,
+    create_container,
+    mount_image,
+    remove_container,
+)
 from factory.engine.leftovers import Owner
-from factory.engine.mounting import mounted
 from factory.errors import StorageError
 from factory.files import scratch_folder
 from factory.tree import Entry, Tree
@@ -26,7 +32,7 @@ def content_digests(engine: Engine, image: str, paths: Iterable[str], *, owner: 
         ProgramError: the engine failed.
     """
     wanted = tuple(paths)
-    with mounted(engine, image) as tree:
+    with mount_image(engine, image) as tree:
         if tree is not None:
             return {path: tree_digest(tree, path) or image for path in wanted}
     container = create_container(engine, image, "--label", owner.label)

@@ -14,7 +14,7 @@ from factory.build.segment_cache import read_record, remove_superseded, write_re
 from factory.console import Progress, Table, human_size
 from factory.dockerfile.references import parse_reference
 from factory.dockerfile.segments import cut
-from factory.engine.leftovers import cleaned_up, remove_left_behind, repository_mark
+from factory.engine.leftovers import cleaned_up, remove_leftovers, repository_mark
 from factory.errors import SpecError
 from factory.files import exclusive, make_output_folder, read_text
 from factory.images.parents import record
@@ -93,7 +93,7 @@ def lay_out(
     if plan.request.pull and plan.digests:
         record(plan.root, plan.digests)
     place = Workplace(plan=plan, fetching=fetching, progress=progress, say=say, logged=False)
-    remove_left_behind(plan.engine, repository_mark(plan.root), place.folders)
+    remove_leftovers(plan.engine, repository_mark(plan.root), place.folders)
     for target in plan.targets:
         if not target.asked:
             make_image(place, target)

@@ -19,18 +19,18 @@ from factory.build.segment_cache import read_record, remove_superseded, write_re
 from factory.console import Progress
 from factory.dockerfile.instructions import escape_character
 from factory.dockerfile.segments import base_references, cut, stage_references
-from factory.engine.engine import (
-    Image,
-    Operand,
+from factory.engine.engine import Operand, run_engine
+from factory.engine.images import (
+    EngineImage,
     find_image,
+    find_images,
+    image_labels,
+    label_instruction,
     pull_image,
     remove_image,
-    run_engine,
     tag_image,
 )
-from factory.engine.labels import image_labels, label_instruction
 from factory.engine.leftovers import Owner, cleaned_up, repository_mark
-from factory.engine.stored import StoredImage, find_stored
 from factory.errors import EngineError
 from factory.files import exclusive, make_output_folder, read_text, scratch_folder
 from factory.images.plan import ParentReference
@@ -126,7 +126,7 @@ def _found(place: Workplace, target: Target) -> BuiltImage:
         known = {}
     if any(name not in known for name in names):
         # One call for all: starting the engine is most of the time of a run that has nothing to do.
-        known = {**dict.fromkeys(names), **find_stored(engine, names)}
+        known = {**dict.fromkeys(names), **find_images(engine, names)}
     here, moving, base = (known[name] for name in names)
     if here is not None and (moving is None or moving.id != here.id):
         tag_image(engine, here.id, target.moving)
@@ -227,7 +227,7 @@ def _built_again(place: Workplace, recipe: Recipe, first: list[PartBuilt]) -> st
                 remove_image(engine, part.image)
 
 
-def _difference(place: Workplace, one: Image, other: Image, parts: list[PartBuilt]) -> str | None:
+def _difference(place: Workplace, one: EngineImage, other: EngineImage, parts: list[PartBuilt]) -> str | None:
     found = compare_images(place.plan.engine, one, other)
     if found is None:
         return None
@@ -355,8 +355,8 @@ def _docker(place: Workplace, target: Target, context: Path, work: Path) -> None
 
 def _report(
     target: Target,
-    image: Image | StoredImage | None,
-    base: Image | StoredImage | None,
+    image: EngineImage | None,
+    base: EngineImage | None,
     *,
     action: Action,
     seconds: float,

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from factory.engine.engine import Engine, Image, find_image, list_images, remove_image, tag_image
+from factory.engine.engine import Engine
+from factory.engine.images import EngineImage, find_image, list_images, remove_image, tag_image
 from factory.errors import ProgramError
 from factory.files import read_text, write_whole
 
@@ -22,7 +23,7 @@ def segment_tag(repository: str, key: str) -> str:
     return f"{REPOSITORY}/{repository}:{key}"
 
 
-def find_segment(engine: Engine, repository: str, key: str) -> Image | None:
+def find_segment(engine: Engine, repository: str, key: str) -> EngineImage | None:
     """Return the image of a segment, which a repository of this engine has built; None if none has.
 
     Raises:

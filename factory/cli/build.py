@@ -13,7 +13,7 @@ from factory.build.package_epochs import image_epoch
 from factory.build.segment_cache import prune
 from factory.cli.options import Invocation, common
 from factory.engine.engine import ENGINE_VARIABLE, ENGINES, Engine, find_engine
-from factory.engine.leftovers import remove_left_behind, repository_mark
+from factory.engine.leftovers import remove_leftovers, repository_mark
 from factory.files import WORK_FOLDER
 from factory.lock.find_links import folders_in_environment
 from factory.prefetch.plan import Fetching
@@ -157,7 +157,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
 def _pruned(invocation: Invocation, engine: Engine, *, dry: bool) -> int:
     root = invocation.repository.root
     mark = repository_mark(root)
-    left = remove_left_behind(engine, mark, root / WORK_FOLDER / "images", search=True, dry_run=dry)
+    left = remove_leftovers(engine, mark, root / WORK_FOLDER / "images", search=True, dry_run=dry)
     removed = prune(engine, mark, dry_run=dry)
     layers = "1 layer" if len(removed) == 1 else f"{len(removed)} layers"
     would = "would be removed" if dry else "removed"

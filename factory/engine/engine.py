@@ -1,31 +1,26 @@
 """The container engine: podman's command line, or docker's, and skopeo's for its images.
 
-Every command goes through `engine_words` or `skopeo_words`: what a command acts on stands behind ``--`` and
-was checked, so that no label, name of a registry or argument is taken for an option. podman 4.3, docker 28
+Every command goes through `engine_words` or `skopeo_words`: what a command acts on comes after ``--`` and
+was checked, so that no label, registry name or argument is taken for an option. podman 4.3, docker 28
 and skopeo 1.9 accept ``--`` in all commands used here.
 """
 
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NotRequired, Self, TypedDict
+from typing import Literal, Self
 
 from factory.dockerfile.references import is_image_id, parse_reference
-from factory.documents import Size, parse_json
 from factory.errors import EngineError
-from factory.process import Finished, Stop, governor, run
+from factory.process import Finished, Stop, run
+from factory.tree import Tree
 
 ENGINES = ("podman", "docker")
 ENGINE_VARIABLE = "FACTORY_ENGINE"
-# podman's words and docker's; in others, the answer is the same and takes longer.
-_NOT_THERE = ("image not known", "No such image")
-_HALF_WRITTEN = re.compile(r'image with ID "([0-9a-f]{64})" \(consider removing the image')
-_LISTINGS = 5
-_LISTING_PAUSE_SECONDS = 0.5
-_NOBODY = "localhost/factory-asks-whether-podman-works:none"
 # As engines name containers: a name or an ID.
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -39,19 +34,6 @@ class Engine:
 
     kind: str
     program: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Image:
-    """An image as the engine stores it.
-
-    ``layers`` are the digests of the uncompressed layers, from the bottom up (OCI image-spec, diff_ids);
-    ``size`` is their size in bytes together.
-    """
-
-    id: str
-    size: int
-    layers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -159,37 +141,11 @@ def call_engine(
     return run(words, given=given, timeout=timeout, accept_failure=accept_failure)
 
 
-class InspectedConfig(TypedDict):
-    """What a container of an image is started with."""
-
-    Env: NotRequired[list[str] | None]
-    Entrypoint: NotRequired[list[str] | None]
-    Cmd: NotRequired[list[str] | None]
-    User: NotRequired[str | None]
-    WorkingDir: NotRequired[str | None]
-    Labels: NotRequired[dict[str, str] | None]
-
-
-class _RootFs(TypedDict):
-    Layers: NotRequired[list[str] | None]
-
-
-class Inspected(TypedDict):
-    """An image as ``image inspect`` of podman and docker describes it."""
-
-    Id: str
-    Size: NotRequired[Size | None]
-    Created: NotRequired[str | None]
-    RepoTags: NotRequired[list[str] | None]
-    RootFS: NotRequired[_RootFs]
-    Config: NotRequired[InspectedConfig | None]
-
-
 def find_engine(kind: str | None = None) -> Engine:
-    """The engine asked for; else that of the variable ``FACTORY_ENGINE``; else podman, then docker.
+    """Return the engine of this kind; else that of ``FACTORY_ENGINE``; else podman, then docker.
 
     Raises:
-        EngineError: it is not one that the factory knows, or not installed.
+        EngineError: it is unknown, or not installed.
     """
     wanted = kind or os.environ.get(ENGINE_VARIABLE) or None
     if wanted is not None and wanted not in ENGINES:
@@ -206,77 +162,6 @@ def find_engine(kind: str | None = None) -> Engine:
     )
 
 
-def list_images(engine: Engine, *options: Word) -> str:
-    """Return what ``image ls`` prints.
-
-    podman fails for a moment if another program removes an image while it lists them, and for good if a run
-    that was killed left an image half-written. Such an image, which nobody can use, is removed after a while.
-
-    Raises:
-        ProgramError: it failed all the same.
-    """
-    for _ in range(_LISTINGS):
-        found = call_engine(engine, "image ls", *options)
-        if found.status == 0:
-            return found.stdout
-        governor().pause(_LISTING_PAUSE_SECONDS)
-    if (broken := _HALF_WRITTEN.search(found.stderr)) is not None:
-        remove_image(engine, broken[1])
-    return call_engine(engine, "image ls", *options, accept_failure=False).stdout
-
-
-def find_image(engine: Engine, reference: str) -> Image | None:
-    """An image that the engine has in its storage; None where it has not. Nothing is pulled.
-
-    Raises:
-        SpecError: it is no reference and no ID.
-        EngineError: the engine does not work.
-    """
-    found = call_engine(engine, "image inspect", operands=[Operand.image(reference)])
-    if found.status == 0:
-        return _image(parse_inspected(engine, found.stdout)[0])
-    if any(words in found.stderr for words in _NOT_THERE):
-        return None
-    require_working(engine, found.stderr)
-    return None
-
-
-def parse_inspected(engine: Engine, output: str) -> list[Inspected]:
-    """Return what ``image inspect`` printed of images that are there.
-
-    Raises:
-        EngineError: it is no such list, or an empty one.
-    """
-    source, solution = f"what {engine.kind} says of an image", f"Look at `{engine.kind} image inspect`."
-    documents = parse_json(output, list[Inspected], source=source, error=EngineError, solution=solution)
-    if not documents:
-        raise EngineError(f"{source} is an empty list", solution=solution)
-    return documents
-
-
-def require_working(engine: Engine, said: str) -> None:
-    """See whether it is the engine that does not work, where it does not tell of an image and ``said`` so.
-
-    An image that is not there gives the same status. Listing all images takes seconds where there are many,
-    and fails where another run removes one.
-
-    Raises:
-        EngineError: the engine does not work.
-    """
-    # podman answers 1 for what is not there and 125 for a failure, also for what is no reference, so that one
-    # is asked for which is; docker's client answers 1 without its server.
-    asked = (
-        call_engine(engine, "image exists", operands=[Operand.image(_NOBODY)])
-        if engine.kind == "podman"
-        else call_engine(engine, "version")
-    )
-    if asked.status > (engine.kind == "podman"):
-        raise EngineError(
-            f"{engine.kind} does not work: {asked.stderr.strip() or said.strip()}",
-            solution=f"See to it that `{engine.kind} image ls` works, then run the same command again.",
-        )
-
-
 def run_engine(
     engine: Engine,
     command: str,
@@ -286,12 +171,12 @@ def run_engine(
     environment: Mapping[str, str] | None = None,
     log: Path | None = None,
 ) -> None:
-    """Let the engine do something, with its output on standard error, or at the end of the file ``log``.
+    """Run the engine with its output on standard error, or appended to the file ``log``.
 
     The words are those of `engine_words`.
 
     Raises:
-        EngineError: it failed; ``solution`` says what to do then. What it said into a file is repeated.
+        EngineError: it failed; ``solution`` says what to do then. Output in a file is repeated.
     """
     words = engine_words(engine, command, *options, operands=operands)
     finished = run(words, stream=log is None, accept_failure=True, environment=environment)
@@ -300,46 +185,10 @@ def run_engine(
         with log.open("a", encoding="utf-8") as file:
             file.write(said)
     if finished.status != 0:
-        where = (
-            "; what it said stands above" if log is None else f" (its output is in {log}):\n{said.strip()}"
-        )
+        where = "; its output is above" if log is None else f" (its output is in {log}):\n{said.strip()}"
         raise EngineError(
             f"{engine.kind} {command} ended with status {finished.status}{where}", solution=solution
         )
-
-
-def pull_image(
-    engine: Engine, reference: str, *, verified: bool, solution: str, log: Path | None = None
-) -> None:
-    """Pull an image; ``verified`` is whether the registry has to prove who it is (TLS).
-
-    Raises:
-        EngineError: it failed; ``solution`` says what to do then.
-    """
-    options = [] if verified or engine.kind == "docker" else ["--tls-verify=false"]
-    operands = [Operand.image(reference)]
-    run_engine(engine, "pull", "--quiet", *options, operands=operands, solution=solution, log=log)
-
-
-def tag_image(engine: Engine, image: str, *names: str) -> None:
-    """Give an image names, one after the other.
-
-    Raises:
-        ProgramError: the engine failed.
-    """
-    for name in names:
-        call_engine(engine, "tag", operands=[Operand.image(image), Operand.image(name)], accept_failure=False)
-
-
-def remove_image(engine: Engine, name: str) -> None:
-    """Remove an image, or one of its names, if it is there and no container is made of it.
-
-    Images without a name that are below it stay.
-
-    Raises:
-        ProgramError: the engine is not there, or the run was interrupted.
-    """
-    call_engine(engine, "image rm", "--no-prune", operands=[Operand.image(name)])
 
 
 def create_container(engine: Engine, name: str, *options: Word) -> str:
@@ -348,16 +197,11 @@ def create_container(engine: Engine, name: str, *options: Word) -> str:
     Raises:
         ProgramError: the engine failed.
     """
-    # An image without a command wants one all the same.
+    # An image without a command needs one here.
     created = call_engine(
-        engine,
-        "create",
-        "--pull=never",
-        *options,
-        operands=[Operand.image(name)],
-        arguments=["never-started"],
-        accept_failure=False,
-    )
+        engine, "create", "--pull=never", *options,
+        operands=[Operand.image(name)], arguments=["never-started"], accept_failure=False,
+    )  # fmt: skip
     return created.stdout.split()[-1]
 
 
@@ -373,14 +217,26 @@ def remove_container(engine: Engine, name: str, *, seconds: float | None = None)
         call_engine(engine, "rm", "--force", *at_once, operands=[Operand.container(name)], timeout=seconds)
 
 
-def layers_of(document: Inspected) -> tuple[str, ...]:
-    """The digests of the uncompressed layers, the lowest first."""
-    return tuple(document.get("RootFS", {}).get("Layers") or ())
+@contextmanager
+def mount_image(engine: Engine, image: str) -> Iterator[Tree | None]:
+    """Yield the root folder of an image, read-only; None unless it is podman run by root.
 
+    No process uses it: its content does not change, and links in it are never followed. podman counts its
+    users. The mount of a killed run stays, and does not prevent podman from removing the image.
 
-def _image(document: Inspected) -> Image:
-    return Image(
-        id=document["Id"].removeprefix("sha256:"),
-        size=document.get("Size") or 0,
-        layers=layers_of(document),
-    )
+    Raises:
+        ProgramError: the engine is not there, or the run was interrupted.
+    """
+    if engine.kind != "podman" or os.geteuid() != 0:
+        yield None
+        return
+    done = call_engine(engine, "image mount", operands=[Operand.image(image)])
+    if done.status != 0:
+        yield None
+        return
+    try:
+        with Tree.opened(Path(done.stdout.strip())) as tree:
+            yield tree
+    finally:
+        with Stop().governing():
+            call_engine(engine, "image unmount", operands=[Operand.image(image)])

@@ -1,11 +1,10 @@
-"""Whose the containers of a build are, and removing those that an interrupted one left.
+"""Mark the containers of a build, and remove those that an interrupted build left.
 
-Two kinds are left by a run that is killed: those that the factory creates, which bear a label, and those that
-`podman build` works in. The latter cannot be labelled without changing the image. They are known by a secret
+A killed run leaves two kinds of containers: those that the factory creates, which carry a label, and those
+that `podman build` works in. A label on the latter would change the image. They are recognized by a secret
 that each build is offered and none asks for: buildah records its name with the container. Their processes
-live on when podman ends, and are ended through the OCI runtime, which knows them by the bundles in the folder
-that the build was given for temporary files. That folder is there while a build is under way: one that is
-found later says that something was left.
+outlive podman, and are ended through the OCI runtime, which knows them by the bundles in the build's folder
+for temporary files. That folder exists while a build runs: one that is found later means leftovers.
 """
 
 import hashlib
@@ -34,10 +33,10 @@ _OFFERED = re.compile(rf"id=factory-(?P<mark>[^,]+),src={os.devnull}")
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """Who containers belong to: an image's folder of notes (``.work/images/NAME``) in one repository.
+    """The owner of containers: an image's folder of notes (``.work/images/NAME``) in one repository.
 
-    ``repository`` is the repository's mark. The folder is locked while its image is built, so that whoever
-    holds the lock knows that what bears the owner's mark was left behind.
+    ``repository`` is the repository's mark. The folder is locked while its image is built, so that the holder
+    of the lock knows that containers with the owner's mark were left behind.
     """
 
     repository: str
@@ -45,7 +44,7 @@ class Owner:
 
     @property
     def mark(self) -> str:
-        """What its containers are known by."""
+        """The text that identifies its containers."""
         return f"{self.repository}.{self.notes.name}"
 
     @property
@@ -55,7 +54,7 @@ class Owner:
 
     @property
     def temporary(self) -> Path:
-        """The folder for the temporary files of its builds; it is there while one is under way."""
+        """The folder for the temporary files of its builds; it exists while one runs."""
         return self.notes / _TEMPORARY
 
     @property
@@ -69,13 +68,13 @@ class Owner:
 
 
 def repository_mark(root: Path) -> str:
-    """Return what a repository is known by on an engine: it stays the same while its folder is not moved."""
+    """Return the text that identifies a repository on an engine, as long as its folder is not moved."""
     return hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:_MARK_DIGITS]
 
 
 @contextmanager
 def cleaned_up(engine: Engine, owner: Owner) -> Iterator[None]:
-    """Remove what the block leaves on the engine, however it ends. The caller holds the lock of the notes.
+    """Remove what the block leaves on the engine, however it ends. Hold the lock of the notes.
 
     Raises:
         StorageError: the folder for temporary files cannot be made.
@@ -92,20 +91,20 @@ def cleaned_up(engine: Engine, owner: Owner) -> Iterator[None]:
         if ended:
             shutil.rmtree(owner.temporary, ignore_errors=True)
         else:
-            _remove_left(engine, owner)
+            _remove_owned(engine, owner)
 
 
-def remove_left_behind(
+def remove_leftovers(
     engine: Engine, repository: str, folders: Path, *, search: bool = False, dry_run: bool = False
 ) -> tuple[str, ...]:
-    """Remove what killed runs left of builds that are not under way; return the names of those builds.
+    """Remove what killed runs left of builds that do not run now; return the names of those builds.
 
     Args:
         engine: where they were built.
         repository: its mark.
         folders: the folder with each image's notes.
-        search: look for containers on the engine too, for notes that somebody removed; that takes a moment.
-        dry_run: only say of which.
+        search: Also ask the engine for containers, in case the notes were removed; that takes a moment.
+        dry_run: Only return the names.
 
     Raises:
         ProgramError: the engine is not there.
@@ -120,14 +119,14 @@ def remove_left_behind(
         try:
             with exclusive(owner.notes, wait_seconds=0) if owner.notes.is_dir() else nullcontext():
                 if not dry_run:
-                    _remove_left(engine, owner)
+                    _remove_owned(engine, owner)
         except BusyError:
-            continue  # its build is under way
+            continue  # its build is running
         removed.append(name)
     return tuple(removed)
 
 
-def _remove_left(engine: Engine, owner: Owner) -> None:
+def _remove_owned(engine: Engine, owner: Owner) -> None:
     if engine.kind == "podman":
         with Stop().governing():
             _end_processes(engine, owner)
@@ -138,12 +137,12 @@ def _remove_left(engine: Engine, owner: Owner) -> None:
 
 
 def _end_processes(engine: Engine, owner: Owner) -> None:
-    """End the processes of RUN instructions that lived on."""
+    """End the processes of RUN instructions that outlived podman."""
     bundles = sorted(path.name for path in owner.temporary.glob(f"{_BUILDAH}*"))
     if not bundles:
         return
     said = call_engine(engine, "info", "--format", "{{.Host.OCIRuntime.Path}}")
-    # The containers of an engine without root are in the engine's user namespace.
+    # The containers of a rootless engine are in the engine's user namespace.
     inside = () if os.geteuid() == 0 else engine_words(engine, "unshare")
     for bundle in bundles:
         container = Operand.container(f"{_BUILDAH}-{bundle}")
@@ -165,7 +164,7 @@ class _Record(TypedDict):
 
 
 def _marks(engine: Engine) -> dict[str, str]:
-    """Return the marks of the containers that builds of any repository have, by their IDs."""
+    """Return the marks of the containers of all repositories' builds, by container ID."""
     listed = call_engine(engine, "ps", "--all", "--external", "--no-trunc", "--format", "json")
     if listed.status != 0:
         return {}
@@ -181,12 +180,12 @@ def _marks(engine: Engine) -> dict[str, str]:
 
 
 def _offered_mark(folder: Path) -> str:
-    """Return the mark in the secret that a build of this container was offered; empty if it was none."""
+    """Return the mark in the secret that this container's build was offered; empty if there is none."""
     try:
         with Tree.opened(folder) as tree:
             content = tree.read(f"userdata/{_BUILDAH}.json")
         record = parse_json(content, _Record, source=str(folder))
     except (StorageError, DocumentError):
-        return ""  # gone in the meantime
+        return ""  # removed in the meantime
     offered = (record.get("CommonBuildOpts") or {}).get("Secrets") or ()
     return next((found["mark"] for secret in offered if (found := _OFFERED.fullmatch(secret))), "")

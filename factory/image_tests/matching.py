@@ -12,7 +12,7 @@ from packaging.version import Version
 
 from factory.dockerfile.instructions import read_dockerfile
 from factory.dockerfile.references import parse_requirement
-from factory.engine.labels import IDENTITY_LABEL, IMAGE_LABEL
+from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL
 from factory.files import read_text
 from factory.image_tests.context import Context
 from factory.image_tests.definition import Result, judged, skipped

@@ -6,16 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.dockerfile.references import PATH_COMPONENT, find_reference
-from factory.engine.engine import (
-    Engine,
-    Inspected,
-    Operand,
-    call_engine,
-    find_image,
-    layers_of,
-    parse_inspected,
-)
-from factory.engine.labels import IDENTITY_LABEL, IMAGE_LABEL
+from factory.engine.engine import Engine
+from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, EngineImage, find_image
 from factory.errors import ImageTestError, NotFoundError
 from factory.flavor.repository import Flavor, Repository, find_repository
 from factory.flavor.spec import Spec
@@ -160,9 +152,9 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
     return Subject(
         reference=reference,
         name=_name(lineage, reference),
-        image_id=found["Id"].removeprefix("sha256:"),
-        layers=layers_of(found),
-        size=found.get("Size") or 0,
+        image_id=found.id,
+        layers=found.layers,
+        size=found.size,
         configuration=configuration,
         history=history_of(engine, reference),
         lineage=lineage,
@@ -178,12 +170,11 @@ def base_at_hand(engine: Engine, subject: Subject) -> BaseImage | None:
         candidates.append(subject.definition.parents[0].image)
     for reference in dict.fromkeys(candidates):
         # A label is anybody's: what it names is looked up only if it can be an image.
-        document = _inspect(engine, reference) if find_reference(reference) else None
-        layers = layers_of(document) if document else ()
-        if document and layers and layers == subject.layers[: len(layers)]:
-            configuration = _configuration(document)
+        found = find_image(engine, reference) if find_reference(reference) else None
+        if found and found.layers and found.layers == subject.layers[: len(found.layers)]:
+            configuration = _configuration(found)
             return BaseImage(
-                image_id=document["Id"].removeprefix("sha256:"),
+                image_id=found.id,
                 environment=configuration.environment,
                 entrypoint=configuration.entrypoint,
                 history=history_of(engine, reference),
@@ -191,11 +182,10 @@ def base_at_hand(engine: Engine, subject: Subject) -> BaseImage | None:
     return None
 
 
-def _first(engine: Engine, references: tuple[str, ...], asked: str) -> tuple[str, Inspected]:
+def _first(engine: Engine, references: tuple[str, ...], asked: str) -> tuple[str, EngineImage]:
     for reference in references:
-        if (document := _inspect(engine, reference)) is not None:
-            return reference, document
-    find_image(engine, references[0])  # tells an engine that does not work from an image that is not there
+        if (found := find_image(engine, reference)) is not None:
+            return reference, found
     tried = "" if references == (asked,) else f" (looked for {', '.join(references)})"
     raise ImageTestError(
         f"{engine.kind} does not have the image {asked}{tried}",
@@ -204,20 +194,15 @@ def _first(engine: Engine, references: tuple[str, ...], asked: str) -> tuple[str
     )
 
 
-def _inspect(engine: Engine, reference: str) -> Inspected | None:
-    shown = call_engine(engine, "image inspect", operands=[Operand.image(reference)])
-    return parse_inspected(engine, shown.stdout)[0] if shown.status == 0 else None
-
-
-def _configuration(document: Inspected) -> Configuration:
-    config = document.get("Config") or {}
+def _configuration(image: EngineImage) -> Configuration:
+    config = image.config
     return Configuration(
         environment=dict(entry.partition("=")[::2] for entry in config.get("Env") or ()),
         entrypoint=tuple(config.get("Entrypoint") or ()),
         command=tuple(config.get("Cmd") or ()),
         user=config.get("User") or "",
         folder=config.get("WorkingDir") or "/",
-        labels=config.get("Labels") or {},
+        labels=image.labels,
     )
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from factory.engine.engine import ENGINE_VARIABLE, Engine, find_engine
-from factory.engine.labels import inputs_text
-from factory.engine.stored import StoredImage, find_all_names
+from factory.engine.images import EngineImage, find_images, inputs_text
 from factory.errors import EngineError, RegistryError
 from factory.images.definitions import ImageDefinition
 from factory.images.identity import BuildInputs, parse_build_inputs
@@ -101,7 +100,7 @@ class Stores:
 
     registries: Mapping[str, Registry]
     engine: str | None
-    known: dict[str, StoredImage | None] = field(default_factory=dict)
+    known: dict[str, EngineImage | None] = field(default_factory=dict)
 
     def find_engine(self) -> Engine | None:
         """The engine; None where none is installed and nobody named one.
@@ -116,7 +115,7 @@ class Stores:
                 raise
             return None
 
-    def stored(self, references: Iterable[str]) -> dict[str, StoredImage]:
+    def stored(self, references: Iterable[str]) -> dict[str, EngineImage]:
         """Those of the references that the engine has; it is not started where none is given.
 
         Raises:
@@ -126,7 +125,7 @@ class Stores:
         unknown = tuple(reference for reference in wanted if reference not in self.known)
         engine = self.find_engine() if unknown else None
         if engine is not None:
-            self.known.update(dict.fromkeys(unknown) | find_all_names(engine, unknown))
+            self.known.update(dict.fromkeys(unknown) | find_images(engine, unknown))
         found = {reference: self.known.get(reference) for reference in wanted}
         return {reference: image for reference, image in found.items() if image is not None}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from factory.console import Table
-from factory.engine.stored import StoredImage
+from factory.engine.images import EngineImage
 from factory.errors import FactoryError, ImageError, LockFileError
 from factory.flavor.repository import Repository
 from factory.images.availability import Availability, Stores, find_availability, last_builts, local_reference
@@ -95,7 +95,7 @@ class Plan:
 
     steps: tuple[Step, ...]
     digests: dict[str, str]
-    stored: Mapping[str, StoredImage | None] = field(default_factory=dict)
+    stored: Mapping[str, EngineImage | None] = field(default_factory=dict)
 
     @property
     def to_build(self) -> tuple[Step, ...]:

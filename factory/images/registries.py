@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from factory.clock import now
-from factory.engine.labels import IDENTITY_LABEL, IMAGE_LABEL, inputs_text
+from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, inputs_text
 from factory.errors import SpecError
 from factory.flavor.repository import Repository
 from factory.images.catalogue import read_catalogue

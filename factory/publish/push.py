@@ -21,8 +21,7 @@ from factory.build.segment_cache import REPOSITORY as KEPT_LAYERS
 from factory.clock import now
 from factory.console import Progress, human_size
 from factory.engine.engine import Engine, find_engine
-from factory.engine.labels import IDENTITY_LABEL, IMAGE_LABEL, INPUTS_LABEL
-from factory.engine.stored import find_labelled, find_stored
+from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, INPUTS_LABEL, find_images, find_labelled
 from factory.errors import FactoryError, NotFoundError, RegistryError, SpecError
 from factory.files import WORK_FOLDER, exclusive, make_output_folder
 from factory.flavor.repository import Repository
@@ -472,7 +471,8 @@ def _built(repository: Repository, definition: ImageDefinition, engine: Engine) 
     Raises:
         NotFoundError: nothing, or several images and none of them under a name that comes first.
     """
-    found = find_stored(engine, definition.built_names)
+    stored = find_images(engine, definition.built_names)
+    found = {name: stored[name] for name in definition.built_names if name in stored}
     if found:
         first, *others = found
         return (first, *(name for name in others if found[name].id != found[first].id))
@@ -481,7 +481,7 @@ def _built(repository: Repository, definition: ImageDefinition, engine: Engine) 
         for name in find_labelled(engine, IMAGE_LABEL, definition.name)
         if not name.startswith(f"{KEPT_LAYERS}/")
     ]
-    images = {image.id for image in find_stored(engine, names).values()}
+    images = {image.id for image in find_images(engine, names).values()}
     if len(images) == 1:
         return (names[0],)
     if names:

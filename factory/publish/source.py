@@ -20,13 +20,11 @@ from factory.engine.engine import (
     Engine,
     Operand,
     Word,
-    call_engine,
     engine_words,
     find_engine,
-    parse_inspected,
     skopeo_words,
 )
-from factory.engine.labels import IMAGE_LABEL
+from factory.engine.images import IMAGE_LABEL, find_image
 from factory.errors import ImageError, NotFoundError, RegistryError
 from factory.files import exclusive, make_output_folder, staged_folder
 from factory.index.parallel import in_parallel
@@ -253,23 +251,21 @@ def _of_layout(reference: str, name: str | None) -> Source:
 
 
 def _of_engine(reference: str, name: str | None, engine: Engine) -> Source:
-    found = call_engine(engine, "image inspect", operands=[Operand.image(reference)])
-    if found.status != 0:
+    found = find_image(engine, reference)
+    if found is None:
         raise NotFoundError(
             f"{engine.kind} has no image {reference}",
             solution=f"Build it first (`factory build`); `{engine.kind} image ls` shows what there is.",
         )
-    document = parse_inspected(engine, found.stdout)[0]
     # docker's images are written anew for a layout, with another configuration.
-    config = f"sha256:{document['Id'].removeprefix('sha256:')}" if engine.kind == "podman" else None
-    labels = (document.get("Config") or {}).get("Labels") or {}
+    config = f"sha256:{found.id}" if engine.kind == "podman" else None
     return Source(
         reference=reference,
-        name=name or labels.get(IMAGE_LABEL) or _last_component(reference),
-        size=document.get("Size") or 0,
+        name=name or found.labels.get(IMAGE_LABEL) or _last_component(reference),
+        size=found.size,
         engine=engine,
         config=config,
-        labels=labels,
+        labels=found.labels,
     )
 
 

@@ -15,7 +15,8 @@ from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
 from factory.build.segment_cache import segment_tag
-from factory.engine.engine import Image, find_engine, find_image
+from factory.engine.engine import find_engine
+from factory.engine.images import EngineImage, find_image
 from factory.engine.leftovers import repository_mark
 from factory.flavor.repository import Flavor
 from factory.render.drift import SBOM_FILE
@@ -95,7 +96,7 @@ def _remove(tag: str) -> Iterator[None]:
     podman("image", "rm", "--force", tag, status=None)
 
 
-def image_of(tag: str) -> Image:
+def image_of(tag: str) -> EngineImage:
     found = find_image(find_engine("podman"), tag)
     assert found is not None
     return found

@@ -9,7 +9,7 @@ import pytest
 from support.podman import podman
 from support.tiers import make_image, table
 
-from factory.engine.labels import image_labels
+from factory.engine.images import image_labels
 from factory.flavor.repository import Repository
 from factory.images.plan import Plan, PlanRequest, Step, plan_images
 

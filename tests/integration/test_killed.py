@@ -13,7 +13,7 @@ from support.registry import registry
 from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
-from factory.engine.labels import IDENTITY_LABEL, IMAGE_LABEL
+from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL
 from factory.flavor.repository import Flavor
 from factory.lock.lockset import read_lock_set
 from factory.render.sync import sync_flavor

@@ -17,7 +17,8 @@ from support.built import factory
 from support.podman import podman
 
 from factory.build.segment_cache import segment_tag
-from factory.engine.engine import find_engine, list_images
+from factory.engine.engine import find_engine
+from factory.engine.images import list_images
 from factory.engine.leftovers import repository_mark
 
 pytestmark = pytest.mark.container

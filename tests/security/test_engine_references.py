@@ -14,16 +14,8 @@ from support.podman import podman
 
 from factory.dockerfile.references import find_reference
 from factory.engine import engine as engine_module
-from factory.engine.engine import (
-    Engine,
-    Operand,
-    call_engine,
-    engine_words,
-    find_engine,
-    find_image,
-    skopeo_words,
-)
-from factory.engine.stored import find_stored
+from factory.engine.engine import Engine, Operand, call_engine, engine_words, find_engine, skopeo_words
+from factory.engine.images import find_image, find_images
 from factory.errors import ImageError, SpecError
 from factory.flavor.project import parse_project
 from factory.image_tests.subject import base_at_hand, find_subject
@@ -273,7 +265,7 @@ def test_operands_stand_behind_two_dashes_and_arguments_behind_them() -> None:
 def test_names_that_an_image_cannot_have_are_asked_of_no_engine(engine: None) -> None:
     podman_ = find_engine("podman")
     with pytest.raises(SpecError):
-        find_stored(podman_, ["localhost/a:1", "--help"])
+        find_images(podman_, ["localhost/a:1", "--help"])
     found = call_engine(podman_, "image inspect", operands=[Operand.image("localhost/not-there:1")])
     assert found.status != 0
     assert json.loads(found.stdout or "[]") == []

@@ -10,7 +10,7 @@ from support.built import factory
 from support.podman import podman
 
 from factory.dockerfile.instructions import read_dockerfile
-from factory.engine.labels import (
+from factory.engine.images import (
     IDENTITY_LABEL,
     IMAGE_LABEL,
     INPUTS_LABEL,

@@ -14,7 +14,7 @@ from support.layouts import INDEX, MANIFEST, SmallImage, small_image
 from support.registry import Registry, registry
 
 from factory.cli.main import main
-from factory.engine.labels import IDENTITY_LABEL, IMAGE_LABEL
+from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL
 
 REGISTRY_ERROR = 32
 IDENTITY = "0123456789abcdef" * 4

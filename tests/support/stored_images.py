@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from factory.engine.labels import image_labels
+from factory.engine.images import image_labels
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from support.published import publish
 
-from factory.engine.labels import image_labels
+from factory.engine.images import image_labels
 from factory.flavor.repository import Repository
 from factory.images.plan import Plan, PlanRequest, Step, plan_images
 

@@ -13,7 +13,7 @@ from support.subjects import made_context
 
 from factory.cli.test import command
 from factory.engine.engine import Engine
-from factory.engine.labels import IDENTITY_LABEL
+from factory.engine.images import IDENTITY_LABEL
 from factory.errors import ImageTestError
 from factory.image_tests import container
 from factory.image_tests.container import Conditions, Containers, Ran

@@ -1,0 +1,256 @@
+"""Images in the engine's storage: finding, pulling, naming and removing them; the labels they carry."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+from factory.documents import Size, parse_json
+from factory.engine.engine import Engine, Operand, Word, call_engine, run_engine
+from factory.errors import EngineError
+from factory.process import governor
+
+IDENTITY_LABEL = "io.universal-image-factory.identity"
+"""The identity of the image: 64 hex digits."""
+INPUTS_LABEL = "io.universal-image-factory.inputs"
+"""What the identity is the digest of: canonical JSON (`factory.images.identity.Manifest.text`).
+
+A long text is cut: here is ``COUNT:`` and the first part; the others are in ``….inputs.1`` and so on.
+"""
+IMAGE_LABEL = "io.universal-image-factory.image"
+"""The name of the image in its repository."""
+# buildah's time for a label grows with the square of its length: 0.04 s for one of this length.
+_PART_CHARACTERS = 8_000
+_PARTED = re.compile(r"(?P<count>[0-9]{1,5}):(?P<first>.*)", re.DOTALL)
+# podman's words and docker's; in other languages the answer is the same and takes longer.
+_NOT_FOUND = ("image not known", "No such image")
+_HALF_WRITTEN = re.compile(r'image with ID "([0-9a-f]{64})" \(consider removing the image')
+_LISTINGS = 5
+_LISTING_PAUSE_SECONDS = 0.5
+_NEVER_THERE = "localhost/factory-asks-whether-podman-works:none"
+
+
+class StartConfig(TypedDict):
+    """What a container of an image is started with."""
+
+    Env: NotRequired[list[str] | None]
+    Entrypoint: NotRequired[list[str] | None]
+    Cmd: NotRequired[list[str] | None]
+    User: NotRequired[str | None]
+    WorkingDir: NotRequired[str | None]
+    Labels: NotRequired[dict[str, str] | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineImage:
+    """An image in the engine's storage.
+
+    ``layers`` are the digests of the uncompressed layers, from the bottom up (OCI image-spec, diff_ids);
+    ``size`` is their size in bytes together; ``created`` is RFC 3339, empty if the image does not say.
+    """
+
+    id: str
+    names: tuple[str, ...] = ()
+    size: int = 0
+    created: str = ""
+    layers: tuple[str, ...] = ()
+    config: StartConfig = field(default_factory=StartConfig)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self.config.get("Labels") or {}
+
+
+def find_image(engine: Engine, reference: str) -> EngineImage | None:
+    """Return the image of a reference or an ID; None if the engine does not have it. Pull nothing.
+
+    Raises:
+        SpecError: it is neither a reference nor an ID.
+        EngineError: the engine does not work.
+    """
+    return next(iter(_inspect(engine, [reference])), None)
+
+
+def find_images(engine: Engine, references: Iterable[str]) -> dict[str, EngineImage]:
+    """Return the images of the references by every name that each of them has. Pull nothing.
+
+    The engine is started once: that takes most of the time.
+
+    Raises:
+        EngineError: the engine does not work.
+    """
+    wanted = [reference for reference in dict.fromkeys(references) if reference]
+    return {name: image for image in _inspect(engine, wanted) for name in image.names}
+
+
+def find_labelled(engine: Engine, label: str, value: str) -> tuple[str, ...]:
+    """Return the names of all images with a label, sorted; that takes seconds if there are many images.
+
+    Raises:
+        ProgramError: the engine does not work.
+    """
+    form = ("--filter", f"label={label}={value}", "--format", "{{.Repository}}:{{.Tag}}")
+    listed = list_images(engine, *form)
+    return tuple(sorted({name for name in listed.split() if "<none>" not in name}))
+
+
+def list_images(engine: Engine, *options: Word) -> str:
+    """Return what ``image ls`` prints.
+
+    podman fails for a moment if another program removes an image while it lists them, and for good if a run
+    that was killed left an image half-written. Such an image, which nobody can use, is removed after a while.
+
+    Raises:
+        ProgramError: it failed every time.
+    """
+    for _ in range(_LISTINGS):
+        found = call_engine(engine, "image ls", *options)
+        if found.status == 0:
+            return found.stdout
+        governor().pause(_LISTING_PAUSE_SECONDS)
+    if (broken := _HALF_WRITTEN.search(found.stderr)) is not None:
+        remove_image(engine, broken[1])
+    return call_engine(engine, "image ls", *options, accept_failure=False).stdout
+
+
+def pull_image(
+    engine: Engine, reference: str, *, verified: bool, solution: str, log: Path | None = None
+) -> None:
+    """Pull an image; ``verified`` is whether the registry has to prove its identity (TLS).
+
+    Raises:
+        EngineError: it failed; ``solution`` says what to do then.
+    """
+    options = [] if verified or engine.kind == "docker" else ["--tls-verify=false"]
+    operands = [Operand.image(reference)]
+    run_engine(engine, "pull", "--quiet", *options, operands=operands, solution=solution, log=log)
+
+
+def tag_image(engine: Engine, image: str, *names: str) -> None:
+    """Give an image names, in order.
+
+    Raises:
+        ProgramError: the engine failed.
+    """
+    for name in names:
+        call_engine(engine, "tag", operands=[Operand.image(image), Operand.image(name)], accept_failure=False)
+
+
+def remove_image(engine: Engine, name: str) -> None:
+    """Remove an image, or one of its names, if it is there and no container uses it.
+
+    Images without a name that are below it stay.
+
+    Raises:
+        ProgramError: the engine is not there, or the run was interrupted.
+    """
+    call_engine(engine, "image rm", "--no-prune", operands=[Operand.image(name)])
+
+
+class _RootFs(TypedDict):
+    Layers: NotRequired[list[str] | None]
+
+
+class _Inspected(TypedDict):
+    Id: str
+    Size: NotRequired[Size | None]
+    Created: NotRequired[str | None]
+    RepoTags: NotRequired[list[str] | None]
+    RootFS: NotRequired[_RootFs]
+    Config: NotRequired[StartConfig | None]
+
+
+def _inspect(engine: Engine, references: Sequence[str]) -> list[EngineImage]:
+    """Return those of the images that the engine has."""
+    if not references:
+        return []
+    found = call_engine(
+        engine, "image inspect", operands=[Operand.image(reference) for reference in references]
+    )
+    if found.status == 0:
+        return _parse(engine, found.stdout)
+    try:
+        return _parse(engine, found.stdout)
+    except EngineError:
+        # The engine has none of them, or does not work.
+        if not any(words in found.stderr for words in _NOT_FOUND):
+            _require_working(engine, found.stderr)
+        return []
+
+
+def _parse(engine: Engine, output: str) -> list[EngineImage]:
+    source, solution = f"what {engine.kind} says of an image", f"Look at `{engine.kind} image inspect`."
+    documents = parse_json(output, list[_Inspected], source=source, error=EngineError, solution=solution)
+    if not documents:
+        raise EngineError(f"{source} is an empty list", solution=solution)
+    return [
+        EngineImage(
+            id=document["Id"].removeprefix("sha256:"),
+            names=tuple(document.get("RepoTags") or ()),
+            size=document.get("Size") or 0,
+            created=document.get("Created") or "",
+            layers=tuple(document.get("RootFS", {}).get("Layers") or ()),
+            config=document.get("Config") or {},
+        )
+        for document in documents
+    ]
+
+
+def _require_working(engine: Engine, said: str) -> None:
+    """Check that an engine that did not describe an image works; ``said`` is its message.
+
+    A missing image and a broken engine give the same status. Listing all images takes seconds if there are
+    many, and fails if another run removes one.
+
+    Raises:
+        EngineError: the engine does not work.
+    """
+    # podman answers 1 for what is not there and 125 for a failure, also for what is no reference, so that one
+    # is asked for which is; docker's client answers 1 without its server.
+    asked = (
+        call_engine(engine, "image exists", operands=[Operand.image(_NEVER_THERE)])
+        if engine.kind == "podman"
+        else call_engine(engine, "version")
+    )
+    if asked.status > (engine.kind == "podman"):
+        raise EngineError(
+            f"{engine.kind} does not work: {asked.stderr.strip() or said.strip()}",
+            solution=f"Check that `{engine.kind} image ls` works, then run the same command again.",
+        )
+
+
+def image_labels(*, name: str, identity: str, inputs: str) -> dict[str, str]:
+    """Return the labels of a built image: its name, its identity, and the text of its manifest."""
+    labels = {IMAGE_LABEL: name, IDENTITY_LABEL: identity, INPUTS_LABEL: inputs}
+    if len(inputs) > _PART_CHARACTERS:
+        parts = [inputs[at : at + _PART_CHARACTERS] for at in range(0, len(inputs), _PART_CHARACTERS)]
+        labels[INPUTS_LABEL] = f"{len(parts)}:{parts[0]}"
+        labels |= {f"{INPUTS_LABEL}.{number}": part for number, part in enumerate(parts[1:], start=1)}
+    return labels
+
+
+def inputs_text(labels: Mapping[str, str]) -> str:
+    """Return the text of the manifest that labels hold; empty if they hold none."""
+    text = labels.get(INPUTS_LABEL, "")
+    match = _PARTED.fullmatch(text)
+    if match is None:
+        # Further parts may exist: they are the parent's.
+        return text
+    further = (labels.get(f"{INPUTS_LABEL}.{number}", "") for number in range(1, int(match["count"])))
+    return match["first"] + "".join(further)
+
+
+def label_instruction(labels: Mapping[str, str]) -> str:
+    """Return the LABEL instruction that sets labels, for a Dockerfile whose escape character is a backslash.
+
+    An argument of a program has at most 128 KiB, too few for the inputs of 1,300 files. A Dockerfile has no
+    limit.
+    """
+    pairs = (f'"{_quoted(name)}"="{_quoted(value)}"' for name, value in labels.items())
+    return "LABEL " + " \\\n      ".join(pairs) + "\n" if labels else ""
+
+
+def _quoted(text: str) -> str:
+    return re.sub(r'[\\"$]', lambda match: f"\\{match[0]}", text)
