@@ -1,12 +1,10 @@
-"""Apply every rule to flavors."""
+"""``factory check``: apply every rule to flavors."""
 
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from factory.check.bill import check_bill
 from factory.check.dockerfiles import check_dockerfiles
 from factory.check.finding import Finding, Problem, finding
 from factory.check.folder import check_folder
@@ -14,12 +12,11 @@ from factory.check.lock_artifacts import check_lock_artifacts
 from factory.check.lock_content import check_lock_content
 from factory.check.lock_files import check_lock_files
 from factory.check.lock_form import check_lock_form
-from factory.check.neighbours import NO_NEIGHBOURS, Neighbours, read_neighbours
 from factory.check.origins import check_origins
 from factory.check.pipeline_runs import check_pipeline_runs, check_shared_runs, read_konflux
 from factory.check.project import check_project
-from factory.check.ranges import check_ranges
-from factory.check.subject import Subject, read_subject
+from factory.check.report import CheckReport
+from factory.check.subject import NO_NEIGHBOURS, Neighbours, Subject, read_neighbours, read_subject
 from factory.check.waivers import apply_waivers
 from factory.errors import StorageError
 from factory.flavor.project import PROJECT_FILE
@@ -29,30 +26,14 @@ from factory.konflux.settings import Settings
 CHECKS: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_folder,
     check_project,
-    check_ranges,
     check_origins,
     check_lock_form,
     check_lock_files,
     check_lock_content,
     check_lock_artifacts,
-    check_bill,
     check_dockerfiles,
     check_pipeline_runs,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What was found: the names of the flavors that were looked at, and every finding, counted.
-
-    ``waived`` findings are counted apart from errors and warnings, whatever their rule's severity.
-    """
-
-    flavors: tuple[str, ...]
-    errors: int
-    warnings: int
-    waived: int
-    findings: tuple[Finding, ...]
 
 
 def check_flavors(
@@ -62,12 +43,15 @@ def check_flavors(
     today: dt.date,
     others: Iterable[Flavor] = (),
     whole: bool = False,
-) -> Report:
-    """Apply every rule to flavors, one after the other; paths in the report are relative to root.
+) -> CheckReport:
+    """Apply every rule to flavors, without a network or another program.
 
-    ``others`` are the repository's flavors, with which those are compared where a rule does so.
-    ``whole`` looks at the files that belong to no single flavor as well. Needs no network and starts no
-    program.
+    Args:
+        flavors: what to check.
+        root: the repository's root, to which paths in the report are relative.
+        today: the day on which waivers hold or have expired.
+        others: the repository's flavors, with which some rules compare.
+        whole: check the files that belong to no single flavor as well.
 
     Raises:
         StorageError: the file system refused.
@@ -79,10 +63,10 @@ def check_flavors(
         problems += check_shared_runs(Repository(root), konflux)
     findings = (
         *(finding(problem, flavor="", folder="") for problem in problems),
-        *(found for flavor in chosen for found in _readable_or_not(flavor, root, today, neighbours, konflux)),
+        *(found for flavor in chosen for found in _check_readable(flavor, root, today, neighbours, konflux)),
     )
     counts = Counter(found.severity if found.waiver is None else "waived" for found in findings)
-    return Report(
+    return CheckReport(
         flavors=tuple(flavor.name for flavor in chosen),
         errors=counts["error"],
         warnings=counts["warning"],
@@ -91,16 +75,17 @@ def check_flavors(
     )
 
 
-def _readable_or_not(
+def _check_readable(
     flavor: Flavor, root: Path, today: dt.date, neighbours: Neighbours, konflux: Settings | None
 ) -> tuple[Finding, ...]:
-    """The findings of a flavor; a file that cannot be read is one, and does not hide those of others."""
+    """Check a flavor; a file that cannot be read is a finding, and does not hide those of other flavors."""
     try:
         return check_flavor(flavor, root=root, today=today, neighbours=neighbours, konflux=konflux)
     except StorageError as error:
+        inside = error.path is not None and error.path.is_relative_to(flavor.folder)
         problem = Problem(
             code="FAC107",
-            path=_inside(error.path, flavor.folder) or PROJECT_FILE,
+            path=error.path.relative_to(flavor.folder).as_posix() if error.path and inside else PROJECT_FILE,
             message=error.reason,
             solution="Put a file there that can be read.",
         )
@@ -115,7 +100,7 @@ def check_flavor(
     neighbours: Neighbours = NO_NEIGHBOURS,
     konflux: Settings | None = None,
 ) -> tuple[Finding, ...]:
-    """Every finding of one flavor, by path and line; those that its spec waives today as well.
+    """Return every finding of one flavor by path and line, waived ones included.
 
     Raises:
         StorageError: the file system refused.
@@ -128,12 +113,6 @@ def check_flavor(
         for problem, waiver in apply_waivers(subject, problems, today=today)
     ]
     return tuple(sorted(found, key=lambda item: (item.path, item.line or 0, item.code)))
-
-
-def _inside(path: Path | None, folder: Path) -> str | None:
-    if path is None or not path.is_relative_to(folder):
-        return None
-    return path.relative_to(folder).as_posix()
 
 
 def _shown(folder: Path, root: Path) -> str:

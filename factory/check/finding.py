@@ -1,4 +1,4 @@
-"""What a rule finds."""
+"""What rules find: a problem of one flavor, and the finding that a report shows of it."""
 
 import posixpath
 from dataclasses import dataclass, replace
@@ -10,9 +10,10 @@ from factory.masking import masked
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One place where a flavor breaks a rule. ``path`` is relative to the flavor folder.
+    """One place where a flavor breaks a rule.
 
-    ``package`` is the normalized name of the package that it is about, None where it is about none.
+    ``path`` is relative to the flavor folder. ``package`` is the normalized name of the package in question,
+    if there is one.
     """
 
     code: str
@@ -25,11 +26,10 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A problem with its flavor and its rule. ``path`` is relative to the repository root.
+    """A problem with its flavor and its rule.
 
-    ``flavor`` is empty for a problem of the repository's, which is no single flavor's.
-
-    ``waiver`` is the one that the flavor's spec has for it today; what is waived does not count.
+    ``path`` is relative to the repository root; ``flavor`` is empty for a problem of the repository itself.
+    A finding with a ``waiver`` of today does not count as an error or a warning.
     """
 
     code: str
@@ -46,14 +46,16 @@ class Finding:
 
 
 def finding(problem: Problem, *, flavor: str, folder: str, waiver: Waiver | None = None) -> Finding:
-    """A problem as it is reported; ``folder`` is the flavor's, as paths in the report begin."""
+    """Return a problem as it is reported; ``folder`` is the flavor's, with which paths begin."""
     rule = RULES[problem.code]
+    path = posixpath.join(folder, problem.path)
     return Finding(
         code=problem.code,
         rule=rule.name,
         severity=rule.severity,
         flavor=flavor,
-        path=_place(folder, problem.path),
+        # A path that leads up from a flavor's folder is one beside ``flavors/``.
+        path=posixpath.normpath(path) if problem.path.startswith("../") else path,
         line=problem.line,
         package=problem.package,
         message=masked(problem.message),
@@ -61,9 +63,3 @@ def finding(problem: Problem, *, flavor: str, folder: str, waiver: Waiver | None
         solution=masked(problem.solution),
         waiver=None if waiver is None else replace(waiver, reason=masked(waiver.reason)),
     )
-
-
-def _place(folder: str, path: str) -> str:
-    """A path from the repository's root; what leads up from a flavor's folder stands beside ``flavors/``."""
-    joined = posixpath.join(folder, path)
-    return posixpath.normpath(joined) if path.startswith("../") else joined

@@ -1,22 +1,23 @@
-"""Rules about the folder: every file that the templates make, as they make it, and nothing else."""
+"""Rules about the folder: the rendered files and the committed SBOM, each current, and nothing else."""
 
+import os
 import re
 from collections.abc import Iterator
 
 from factory.check.finding import Problem
 from factory.check.subject import Subject
-from factory.errors import FactoryError, MarkerError, TemplateError
+from factory.errors import FactoryError, LockFileError, MarkerError, SbomError, TemplateError
 from factory.flavor.project import PROJECT_FILE
 from factory.render.drift import SBOM_FILE, Difference, find_drift
 
-# Called as the lock of a further index is.
+# Named as the lock of a further index is.
 _ORPHAN = re.compile(r"requirements[-_.].*\.txt")
 _GENERATED = frozenset({"missing", "changed", "mode"})
 _CODES = {"missing": "FAC101", "changed": "FAC102", "mode": "FAC103", "stray": "FAC104", "absent": "FAC101"}
 
 
 def check_folder(subject: Subject) -> Iterator[Problem]:
-    """FAC101 to FAC106. A folder whose spec cannot be read has nothing to be compared with."""
+    """Yield FAC101 to FAC106, and FAC336; a folder without a readable spec is compared with nothing."""
     yield from _links(subject)
     if subject.project is None:
         return
@@ -24,13 +25,15 @@ def check_folder(subject: Subject) -> Iterator[Problem]:
         differences = find_drift(subject.flavor)
     except (TemplateError, MarkerError) as error:
         yield _not_renderable(error)
-        return
-    for difference in differences:
-        if (subject.flavor.folder / difference.path).is_symlink() and difference.kind in _GENERATED:
-            sync = f"Run `factory sync {subject.flavor.name}`; it writes a file in its place."
-            yield _link(difference.path, "a generated file is a symbolic link", sync)
-        else:
-            yield _problem(difference, subject.flavor.name)
+    else:
+        for difference in differences:
+            if (subject.flavor.folder / difference.path).is_symlink() and difference.kind in _GENERATED:
+                sync = f"Run `factory sync {subject.flavor.name}`; it writes a file in its place."
+                yield _link(difference.path, "a generated file is a symbolic link", sync)
+            else:
+                yield _problem(difference, subject.flavor.name)
+    if os.path.lexists(subject.flavor.folder / SBOM_FILE):
+        yield from _sbom(subject)
 
 
 def _links(subject: Subject) -> Iterator[Problem]:
@@ -45,7 +48,7 @@ def _links(subject: Subject) -> Iterator[Problem]:
             solution = f"Remove it, and lock again: `factory lock {name}`."
             yield _link(lock, "the lock is a symbolic link", solution)
     if (folder / SBOM_FILE).is_symlink():
-        solution = f"Remove it, and write it anew: `factory sbom {name} --write`."
+        solution = f"Remove it, and write it again: `factory sbom {name} --write`."
         yield _link(SBOM_FILE, "the bill of materials is a symbolic link", solution)
 
 
@@ -90,3 +93,26 @@ def _not_renderable(error: FactoryError) -> Problem:
         message=f"cannot be rendered: {error.reason}",
         solution=error.solution,
     )
+
+
+def _sbom(subject: Subject) -> Iterator[Problem]:
+    """Yield FAC336 if the committed SBOM is not that of the lock; other rules report an unreadable lock."""
+    # Imported if a flavor has an SBOM: most have none.
+    from factory.sbom.committed import read_committed  # noqa: PLC0415
+    from factory.sbom.differences import differences  # noqa: PLC0415
+    from factory.sbom.wanted import read_locked  # noqa: PLC0415
+
+    solution = f"Write it again: `factory sbom {subject.flavor.name} --write`."
+    try:
+        inventory = read_committed(subject.flavor.folder)
+    except SbomError as error:
+        yield Problem(code="FAC336", path=SBOM_FILE, message=error.reason, solution=solution)
+        return
+    try:
+        found = () if inventory is None else differences(read_locked(subject.flavor), inventory)
+    except (LockFileError, SbomError):
+        return
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        message = f"it is not the bill of materials of this lock: {found[0]}{more}"
+        yield Problem(code="FAC336", path=SBOM_FILE, message=message, solution=solution)

@@ -1,18 +1,20 @@
-"""Rules about ``pyproject.toml``: the spec, and what contradicts it."""
+"""Rules about ``pyproject.toml``: the spec, what contradicts it, and the ranges of dependencies."""
 
 import fnmatch
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.errors import NotFoundError
 from factory.flavor.layers import default_layers
 from factory.flavor.project import PROJECT_FILE, Project
-from factory.flavor.requirements import admits, asked, parse
+from factory.flavor.requirements import Asked, admits, asked, parse
 from factory.flavor.spec import Spec
+from factory.upkeep.floors import next_version
 
 _HONOURED = frozenset({"constraint-dependencies", "override-dependencies"})
 _INDEX_KEYS = frozenset(
@@ -27,19 +29,25 @@ _INDEX_KEYS = frozenset(
     }
 )
 _UNSAFE_STRATEGIES = frozenset({"unsafe-best-match", "unsafe-first-match"})
+_FLOORS = frozenset({">=", ">", "==", "==="})
+_BOUNDING = frozenset({"<", "<=", "~=", "==", "==="})
+# The spec fixes these: the flavor is named after them.
+_FIXED = frozenset({"torch", "training-hub"})
 
 
 def check_project(subject: Subject) -> Iterator[Problem]:
-    """FAC201 to FAC211, and FAC219."""
+    """Yield FAC201 to FAC211, and FAC217 to FAC219."""
     if subject.project is None:
         yield _unreadable(subject)
         return
+    requirements = tuple(asked(subject.project))
     yield from _folder_name(subject, subject.project)
     yield from _project_name(subject)
-    yield from _versions(subject, subject.project)
+    yield from _versions(subject, subject.project, requirements)
     yield from _python(subject, subject.project)
     yield from _uv_keys(subject)
     yield from _missing(subject, subject.project)
+    yield from _ranges(subject, requirements)
     yield from _layers(subject, subject.project.spec)
 
 
@@ -50,14 +58,14 @@ def _unreadable(subject: Subject) -> Problem:
             code="FAC201",
             path=PROJECT_FILE,
             message=f"the folder has no {PROJECT_FILE}: it is not a flavor",
-            solution="Remove the folder, or restore the file; `factory new-flavor` makes a flavor anew.",
+            solution="Remove the folder, or restore the file; `factory new-flavor` makes a new flavor.",
         )
     reason = error.reason if error else "cannot be read"
     return Problem(
         code="FAC201",
         path=PROJECT_FILE,
         message=reason.replace(f"{subject.flavor.folder}/", ""),
-        solution=error.solution if error else "Mend it.",
+        solution=error.solution if error else "Fix it.",
     )
 
 
@@ -90,9 +98,9 @@ def _project_name(subject: Subject) -> Iterator[Problem]:
         )
 
 
-def _versions(subject: Subject, project: Project) -> Iterator[Problem]:
+def _versions(subject: Subject, project: Project, requirements: Iterable[Asked]) -> Iterator[Problem]:
     fixed = {"torch": project.spec.torch, "training-hub": project.spec.training_hub}
-    for item in asked(project):
+    for item in requirements:
         version = fixed.get(item.name)
         if version is None or admits(item.requirement.specifier, version):
             continue
@@ -132,7 +140,7 @@ def _layers(subject: Subject, spec: Spec) -> Iterator[Problem]:
     usual = {pattern for layer in default_layers(spec.accelerator) for pattern in layer.patterns}
     usual |= {missing.package for missing in spec.missing}
     locked = {pin.name for pin in subject.pins}
-    # Of a lock that lacks a file, that one is told.
+    # If a lock file is missing, that is the finding.
     for layer in spec.layers if set(subject.locks) == set(subject.lock_names) else ():
         for pattern in layer.patterns:
             if pattern in usual or fnmatch.filter(locked, pattern):
@@ -149,7 +157,7 @@ def _layers(subject: Subject, spec: Spec) -> Iterator[Problem]:
 
 
 def _line_in_layers(subject: Subject, pattern: str) -> int | None:
-    """Where the table names it: a dependency may have the same text."""
+    """Return the line in the table of layers; a dependency may have the same text."""
     head = subject.project_line("[tool.factory.layers]") or 1
     numbered = enumerate(subject.project_lines[head - 1 :], start=head)
     quoted = (f'"{pattern}"', f"'{pattern}'")
@@ -166,7 +174,7 @@ def _uv_keys(subject: Subject) -> Iterator[Problem]:
                 line=subject.project_line(last),
                 message=f"[tool.uv] {key} says where packages come from, and the factory does not read it",
                 solution="Remove it; the index of a flavor is index-url in [tool.factory], and one for named "
-                "packages stands under [[tool.factory.indexes]].",
+                "packages is under [[tool.factory.indexes]].",
             )
         elif last == "index-strategy" and value in _UNSAFE_STRATEGIES:
             yield Problem(
@@ -187,7 +195,7 @@ def _uv_keys(subject: Subject) -> Iterator[Problem]:
 
 
 def _uv_table(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """The keys of [tool.uv] and of [tool.uv.pip], the latter as ``pip.KEY``."""
+    """Yield the keys of [tool.uv] and of [tool.uv.pip], the latter as ``pip.KEY``."""
     tool = document.get("tool")
     table = tool.get("uv") if isinstance(tool, Mapping) else None
     if not isinstance(table, Mapping):
@@ -234,3 +242,61 @@ def _missing(subject: Subject, project: Project) -> Iterator[Problem]:
                 message=f"{missing.requirement} is recorded as missing, and the lock has {pin.text}",
                 solution="Take it out of missing, add it to [project] dependencies and lock again.",
             )
+
+
+def _ranges(subject: Subject, requirements: Iterable[Asked]) -> Iterator[Problem]:
+    """Yield FAC217 of dependencies and FAC218; without a constraint there would be no bound at all."""
+    locked = {pin.name: pin.version for pin in subject.pins}
+    for item in requirements:
+        if item.name in _FIXED or item.requirement.url is not None:
+            continue
+        if item.key == "dependencies" and not _is_bounded(item):
+            message = f"{item.text} has no upper bound"
+            solution = f"Add a cap below what has not been tried{_such_as(item, locked)}."
+            yield _range_problem("FAC217", subject, item, message, solution)
+        if item.key != "override-dependencies" and _is_exact(item):
+            message = f"{item.key} pins {item.text}, and the lock pins versions already"
+            solution = f"Write a range{_such_as(item, locked)}; the lock holds the exact version."
+            yield _range_problem("FAC218", subject, item, message, solution)
+
+
+def _is_bounded(item: Asked) -> bool:
+    return any(clause.operator in _BOUNDING for clause in item.requirement.specifier)
+
+
+def _is_exact(item: Asked) -> bool:
+    return any(
+        clause.operator in {"==", "==="} and not clause.version.endswith(".*")
+        for clause in item.requirement.specifier
+    )
+
+
+def _such_as(item: Asked, locked: Mapping[str, str | None]) -> str:
+    """Return an example: the requirement with a floor (its own, else the locked version) and a cap."""
+    named = [clause.version for clause in item.requirement.specifier if clause.operator in _FLOORS]
+    floors = [version for text in named or [locked.get(item.name) or ""] for version in _version(text)]
+    if not floors:
+        return ""
+    floor = max(floors)
+    extras = f"[{','.join(sorted(item.requirement.extras))}]" if item.requirement.extras else ""
+    tried = max((floor, *_version(locked.get(item.name) or "")))
+    cap = next_version(tried, "major" if tried.major else "minor")
+    return f", such as {item.name}{extras}>={floor.public},<{cap}"
+
+
+def _version(text: str) -> tuple[Version, ...]:
+    try:
+        return (Version(text),)
+    except ValueError:
+        return ()
+
+
+def _range_problem(code: str, subject: Subject, item: Asked, message: str, solution: str) -> Problem:
+    return Problem(
+        code=code,
+        path=PROJECT_FILE,
+        line=subject.project_line(item.text),
+        package=item.name,
+        message=message,
+        solution=solution,
+    )

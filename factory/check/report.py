@@ -1,54 +1,73 @@
-"""A report as text for people, as annotations for GitHub, and which forms there are."""
+"""The report of ``factory check``, and its forms: text, GitHub annotations, SARIF 2.1.0, TEST_OUTPUT.
 
+SARIF (OASIS) is written here: the document is small and its form fixed, and the libraries for it are models
+of the whole standard (sarif-om has not changed since 2019; sarif-pydantic accepts any key).
+"""
+
+import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from pathlib import PurePath
+from urllib.parse import quote
 
-from factory.check.check import Report
+from factory import __version__
 from factory.check.finding import Finding
-from factory.check.sarif import as_sarif, error_as_sarif
-from factory.console import Commands, Failure, visible
-from factory.konflux.test_output import failure_line
+from factory.check.rules import RULES, Rule
+from factory.console import Commands, Failure, Report, to_json, visible
+from factory.konflux.test_output import Outcome, Result, failure_line
+
+_SHOWN = 3
+_LISTED_LINES = 10
+_SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+_FINGERPRINT = "factoryFinding/v1"
+# What moves in a message when lines are added above it.
+_LINE_NUMBER = re.compile(r"\bline [0-9]+")
 
 # The flavor, the file, the code, what to do, and whether it is waived.
 Cause = tuple[str, str, str, str, bool]
-_SHOWN = 3
-_LISTED_LINES = 10
+Object = dict[str, object]
 
 
-def as_text(report: Report) -> str:
-    """Findings under the name of their flavor, what is waived in short, and a line that counts them."""
+@dataclass(frozen=True, kw_only=True)
+class CheckReport(Report):
+    """The names of the checked flavors and every finding, counted.
+
+    ``waived`` findings are counted apart from errors and warnings, whatever their rule's severity.
+    """
+
+    flavors: tuple[str, ...]
+    errors: int
+    warnings: int
+    waived: int
+    findings: tuple[Finding, ...]
+
+    def differs(self) -> bool:
+        return self.errors > 0
+
+    def describe(self) -> Iterator[str]:
+        yield as_text(self)
+
+
+def as_text(report: CheckReport) -> str:
+    """Return the findings below their flavor's name, waived ones in short, and a line of counts."""
     blocks = [
         "\n".join((flavor or "the repository", *_grouped(tuple(items), _entry, _more)))
         for flavor, items in groupby(report.findings, key=lambda item: item.flavor)
     ]
-    return "\n\n".join((*blocks, _count(report)))
+    return "\n\n".join((*blocks, _counts(report)))
 
 
-def as_github(report: Report) -> Commands:
-    """One workflow command a finding, which GitHub shows beside the line, and the line that counts.
+def as_github(report: CheckReport) -> Commands:
+    """Return one workflow command for each finding, which GitHub shows beside the line, and the counts.
 
-    The form and its escapes are those of GitHub's workflow commands. What is waived is a notice.
+    The form and its escapes are those of GitHub's workflow commands. A waived finding is a notice.
     """
     lines = _grouped(report.findings, _annotation, _more_annotations)
-    return Commands("\n".join((*lines, _count(report))))
-
-
-FORMATS: Mapping[str, Callable[[Report], str]] = {
-    "text": as_text,
-    "json": as_text,  # the console prints the report itself
-    "github": as_github,
-    "sarif": as_sarif,
-}
-"""The forms of a report, by the name of each on the command line."""
-
-
-def error_form(form: str, flavors: Sequence[str]) -> Callable[[Failure], str] | None:
-    """How a form tells an error in the place of a report on flavors; None where it does not."""
-    if form == "sarif":
-        return error_as_sarif
-    return partial(failure_line, subject=", ".join(flavors)) if form == "test-output" else None
+    return Commands("\n".join((*lines, _counts(report))))
 
 
 def _grouped(
@@ -56,10 +75,10 @@ def _grouped(
     show: Callable[[Finding], str],
     more: Callable[[Finding, str], str],
 ) -> Iterator[str]:
-    """Each finding as text, of those of one cause the first few and how many more there are.
+    """Yield findings as text; of those with one cause the first few, and how many more there are.
 
-    One cause is one rule that one file of a flavor breaks in many places, with one thing to do about all of
-    them. ``--json`` and SARIF have them all.
+    One cause is one rule that one file of a flavor breaks in many places, with one solution for all of
+    them. ``--json`` and SARIF list them all.
     """
     causes: dict[Cause, list[Finding]] = {}
     for item in findings:
@@ -90,18 +109,6 @@ def _not_shown(items: Sequence[Finding]) -> str:
     return f"and {len(items)} more of the same in this file{lines}; `factory check --json` lists each"
 
 
-def _more(item: Finding, not_shown: str) -> str:
-    severity = item.severity if item.waiver is None else "waived"
-    place = visible(item.path, one_line=True)
-    return f"  {severity} {item.code} {item.rule}  {place}\n    {not_shown}"
-
-
-def _more_annotations(item: Finding, not_shown: str) -> str:
-    kind = item.severity if item.waiver is None else "notice"
-    title = _property(f"{item.code} {item.rule}")
-    return f"::{kind} file={_property(item.path)},title={title}::{_data(not_shown)}"
-
-
 def _entry(item: Finding) -> str:
     path, message = visible(item.path, one_line=True), visible(item.message, one_line=True)
     place = path if item.line is None else f"{path}:{item.line}"
@@ -123,6 +130,12 @@ def _entry(item: Finding) -> str:
     )
 
 
+def _more(item: Finding, not_shown: str) -> str:
+    severity = item.severity if item.waiver is None else "waived"
+    place = visible(item.path, one_line=True)
+    return f"  {severity} {item.code} {item.rule}  {place}\n    {not_shown}"
+
+
 def _annotation(item: Finding) -> str:
     properties = {"file": item.path, "line": item.line, "title": f"{item.code} {item.rule}"}
     shown = ",".join(
@@ -134,6 +147,12 @@ def _annotation(item: Finding) -> str:
     return f"::{item.severity} {shown}::{_data(f'{item.message}. {item.why} {item.solution}')}"
 
 
+def _more_annotations(item: Finding, not_shown: str) -> str:
+    kind = item.severity if item.waiver is None else "notice"
+    title = _property(f"{item.code} {item.rule}")
+    return f"::{kind} file={_property(item.path)},title={title}::{_data(not_shown)}"
+
+
 def _data(text: str) -> str:
     return visible(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
 
@@ -142,17 +161,154 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def _count(report: Report) -> str:
-    return ", ".join(_counted(report))
+def _counts(report: CheckReport) -> str:
+    return f"{_plural(len(report.flavors), 'flavor')} checked, {_counted_findings(report)}"
 
 
-def _counted(report: Report) -> Iterator[str]:
-    yield _plural(len(report.flavors), "flavor") + " checked"
-    yield _plural(report.errors, "error")
-    yield _plural(report.warnings, "warning")
-    if report.waived:
-        yield f"{report.waived} waived"
+def _counted_findings(report: CheckReport) -> str:
+    waived = [f"{report.waived} waived"] if report.waived else []
+    return ", ".join((_plural(report.errors, "error"), _plural(report.warnings, "warning"), *waived))
 
 
 def _plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def outcome_of_report(report: CheckReport) -> Outcome:
+    """Return the outcome for TEST_OUTPUT; its successes are the rules without a finding, of each flavor."""
+    if not report.flavors:
+        return Outcome(result=Result.SKIPPED, subject="", summary="there is no flavor to check")
+    found = {(item.flavor, item.code) for item in report.findings if item.flavor in report.flavors}
+    open_ones = [item for item in report.findings if item.waiver is None]
+    return Outcome(
+        result=Result.FAILURE if report.errors else Result.WARNING if report.warnings else Result.SUCCESS,
+        subject=", ".join(report.flavors),
+        summary=_counted_findings(report),
+        successes=len(report.flavors) * len(RULES) - len(found),
+        failures=report.errors,
+        warnings=report.warnings,
+        details=tuple(map(_detail, sorted(open_ones, key=lambda item: item.severity != "error"))),
+    )
+
+
+def _detail(item: Finding) -> str:
+    place = item.path if item.line is None else f"{item.path}:{item.line}"
+    return f"{item.code} {item.rule} {place}: {item.message}"
+
+
+def as_sarif(report: CheckReport) -> str:
+    """Return one run with every rule, and one result for each finding; a waived finding is suppressed."""
+    codes = {code: position for position, code in enumerate(RULES)}
+    seen: Counter[str] = Counter()
+    results = []
+    for item in report.findings:
+        key = "\0".join((item.code, item.path, _LINE_NUMBER.sub("line", item.message)))
+        results.append(_result(item, codes[item.code], _fingerprint(key, seen[key])))
+        seen[key] += 1
+    return _sarif(results, {"executionSuccessful": True})
+
+
+def error_as_sarif(failure: Failure) -> str:
+    """Return a failed run without results; a notification of the tool has the reason and the solution.
+
+    Without it, a reader of the document would take no finding for a clean repository.
+    """
+    notification: Object = {
+        "level": "error",
+        "descriptor": {"id": failure.kind},
+        "message": {"text": _without_links(f"{failure.reason}\nWhat to do: {failure.solution}")},
+    }
+    failed: Object = {
+        "executionSuccessful": False,
+        "exitCode": failure.exit_code,
+        "toolExecutionNotifications": [notification],
+    }
+    return _sarif([], failed)
+
+
+def _sarif(results: list[Object], invocation: Object) -> str:
+    run: Object = {
+        "tool": {
+            "driver": {
+                "name": "factory check",
+                "version": __version__,
+                "rules": [_rule(code, rule) for code, rule in RULES.items()],
+            }
+        },
+        "invocations": [invocation],
+        "columnKind": "unicodeCodePoints",
+        "originalUriBaseIds": {"%SRCROOT%": {"description": {"text": "The root of the repository."}}},
+        "results": results,
+    }
+    return to_json({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, ascii_only=True)
+
+
+def _rule(code: str, rule: Rule) -> Object:
+    page = f"docs/rules.md#{code.lower()}-{rule.name}"
+    return {
+        "id": code,
+        # As the standard has names: one word of several, each with a capital.
+        "name": "".join(word.capitalize() for word in rule.name.split("-")),
+        "shortDescription": {"text": rule.why},
+        "help": {"text": f"{rule.why} See {page}.", "markdown": f"{rule.why} See `{page}`."},
+        "defaultConfiguration": {"level": rule.severity},
+        "properties": {"waivable": rule.waivable},
+    }
+
+
+def _result(item: Finding, position: int, fingerprint: str) -> Object:
+    place: Object = {"artifactLocation": _location(item.path)}
+    if item.line is not None:
+        place["region"] = {"startLine": item.line}
+    result: Object = {
+        "ruleId": item.code,
+        "ruleIndex": position,
+        "level": item.severity,
+        "message": {"text": _without_links(f"{item.message}. {item.solution}")},
+        "locations": [{"physicalLocation": place}],
+        "partialFingerprints": {_FINGERPRINT: fingerprint},
+        "properties": {"flavor": item.flavor},
+    }
+    if item.waiver is not None:
+        result["suppressions"] = [
+            {
+                "kind": "external",
+                "status": "accepted",
+                "justification": f"{item.waiver.reason} (until {item.waiver.expires})",
+            }
+        ]
+    return result
+
+
+def _without_links(message: str) -> str:
+    """Return a message in which no reader finds a link: ``[text](address)`` is one in plain text (3.11.6)."""
+    return message.replace("](", "] (")
+
+
+def _location(path: str) -> Object:
+    """Return a file below the root of the repository, or an absolute one if its flavor is elsewhere."""
+    whole = PurePath(path)
+    if whole.is_absolute():
+        return {"uri": whole.as_uri()}
+    return {"uri": quote(path), "uriBaseId": "%SRCROOT%"}
+
+
+def _fingerprint(key: str, earlier: int) -> str:
+    """Return what stays the same when lines move; ``earlier`` counts equal findings before this one."""
+    return hashlib.sha256(f"{key}\0{earlier}".encode()).hexdigest()
+
+
+FORMATS: Mapping[str, Callable[[CheckReport], str]] = {
+    "text": as_text,
+    "json": as_text,  # the console prints the report itself
+    "github": as_github,
+    "sarif": as_sarif,
+}
+"""The forms of a report, by their names on the command line."""
+
+
+def error_form(form: str, flavors: Sequence[str]) -> Callable[[Failure], str] | None:
+    """Return how a form shows an error in place of the report; None if it does not."""
+    if form == "sarif":
+        return error_as_sarif
+    return partial(failure_line, subject=", ".join(flavors)) if form == "test-output" else None

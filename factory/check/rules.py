@@ -13,7 +13,7 @@ Severity = Literal["error", "warning"]
 class Rule:
     """One rule: its name in words, whether a finding fails the check, and why it is there.
 
-    ``waivable``: whether a flavor's spec may bear a finding for a while (docs/rules.md, Waivers).
+    ``waivable``: whether a flavor's spec may waive a finding for a while (docs/rules.md, Waivers).
     """
 
     name: str
@@ -57,10 +57,10 @@ RULES = {
     "FAC209": _warning("missing-yet-locked", "What is recorded as missing is left out of every new lock."),
     "FAC210": _error("project-name", "Tools that read pyproject.toml would report another flavor."),
     "FAC211": _error("missing-yet-asked", "The lock leaves it out, though the image is said to hold it."),
-    "FAC212": _error("expired-waiver", "What was borne for a while is borne no longer.", waivable=False),
-    "FAC213": _error("unknown-waiver", "It excuses nothing, though it reads as if it did.", waivable=False),
+    "FAC212": _error("expired-waiver", "What was waived for a while is waived no longer.", waivable=False),
+    "FAC213": _error("unknown-waiver", "It waives nothing, though it reads as if it did.", waivable=False),
     "FAC214": Rule(
-        "unused-waiver", "warning", "Left behind, it would excuse what comes back one day.", waivable=False
+        "unused-waiver", "warning", "Left behind, it would waive what comes back one day.", waivable=False
     ),
     "FAC215": _error("index-of-another-accelerator", "The image would hold builds for other hardware."),
     "FAC216": _warning("index-shared", "An index is built for one accelerator; the other gets its builds."),

@@ -1,14 +1,17 @@
-"""The state of a flavor: whether it is rendered and locked as its spec says."""
+"""The state of a flavor, and its details: whether it is rendered and locked as its spec says."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from factory.check.lock_content import is_stale
+from factory.check.waivers import shown
+from factory.console import Report, Table
 from factory.errors import FactoryError
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
+from factory.lock.inputs import inputs_digest
 from factory.lock.lockset import LockSet, lock_file_names, read_lock_set
 from factory.masking import masked
 from factory.render.drift import find_drift
@@ -16,11 +19,13 @@ from factory.render.render import render_flavor
 
 Rendering = Literal["rendered", "drifted", "broken"]
 Locking = Literal["locked", "stale", "not locked", "broken"]
+_HEADINGS = ("name", "accelerator", "torch", "python", "training hub", "index", "state")
+_PUBLIC = "public"
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
-    """One flavor as ``factory list`` shows it; ``spec`` is None, and ``problem`` says why, where broken."""
+class FlavorState:
+    """One flavor in ``factory list``. If it is broken, ``spec`` is None and ``problem`` says why."""
 
     name: str
     rendering: Rendering
@@ -34,80 +39,44 @@ class State:
         return "broken" if self.spec is None else f"{self.rendering}, {self.lock}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileState:
-    """One file of a flavor folder: generated and current, missing, changed, …; or a person's."""
-
-    path: str
-    state: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LockSummary:
-    """How much a lock holds in all of its files, and the indexes that these name, the main one's first."""
-
-    packages: int
-    artifacts: int
-    index_url: str | None
-    inputs: str | None
-    files: tuple[str, ...]
-    further_index_urls: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Details:
-    """One flavor as ``factory show`` shows it."""
-
-    name: str
-    folder: Path
-    derived_name: str
-    rendering: Rendering
-    lock: Locking
-    spec: Spec
-    dependencies: tuple[str, ...]
-    constraints: tuple[str, ...]
-    overrides: tuple[str, ...]
-    files: tuple[FileState, ...]
-    locked: LockSummary | None
-
-
-def flavor_state(flavor: Flavor) -> State:
-    """The state of a flavor, whatever is wrong with it."""
+def flavor_state(flavor: Flavor) -> FlavorState:
+    """Return the state of a flavor, whatever is wrong with it."""
     try:
         project = flavor.project
     except FactoryError as error:
-        return State(name=flavor.name, rendering="broken", lock="broken", problem=error.reason, spec=None)
+        return FlavorState(
+            name=flavor.name, rendering="broken", lock="broken", problem=error.reason, spec=None
+        )
     rendering, problem = _rendering(flavor)
     lock, lock_problem = _locking(flavor, project)
-    return State(
+    return FlavorState(
         name=flavor.name, rendering=rendering, lock=lock, problem=problem or lock_problem, spec=project.spec
     )
 
 
-def flavor_details(flavor: Flavor) -> Details:
-    """Everything about one flavor.
+def describe_states(states: Sequence[FlavorState]) -> Iterator[str | Table]:
+    """Yield a table with one row for each flavor, and why broken ones are broken."""
+    yield Table(headings=_HEADINGS, rows=tuple(map(_row, states)))
+    yield from (f"{state.name}: {state.problem}" for state in states if state.problem is not None)
 
-    Raises:
-        SpecError: its ``pyproject.toml`` cannot be read.
-        TemplateError, MarkerError: it cannot be rendered.
-        LockFileError: its lock cannot be read.
-    """
-    project = flavor.project
-    lock = read_lock_set(flavor.folder, project.spec)
-    files = _files(flavor)
-    return Details(
-        name=flavor.name,
-        folder=flavor.folder,
-        derived_name=project.spec.derived_name,
-        rendering=_rendering(flavor)[0],
-        lock=_lock_state(project, lock),
-        spec=project.spec,
-        dependencies=project.dependencies,
-        constraints=project.constraints,
-        overrides=project.overrides,
-        files=files,
-        locked=None if lock is None else _summary(lock),
+
+def _row(state: FlavorState) -> tuple[str, ...]:
+    spec = state.spec
+    if spec is None:
+        return (state.name, *("?" for _ in _HEADINGS[2:]), state.words)
+    return (
+        state.name,
+        _accelerator(spec),
+        spec.torch,
+        spec.python,
+        spec.training_hub,
+        spec.index_url or _PUBLIC,
+        state.words,
     )
+
+
+def _accelerator(spec: Spec) -> str:
+    return " ".join(filter(None, (spec.accelerator, spec.accelerator_version)))
 
 
 def _rendering(flavor: Flavor) -> tuple[Rendering, str | None]:
@@ -115,7 +84,7 @@ def _rendering(flavor: Flavor) -> tuple[Rendering, str | None]:
         differences = find_drift(flavor)
     except FactoryError as error:
         return "broken", error.reason
-    # A stray file is a finding of `factory check`; what the templates make may still be current.
+    # A stray file is a finding of `factory check`; the rendered files may still be current.
     return ("drifted" if any(item.kind != "stray" for item in differences) else "rendered"), None
 
 
@@ -130,8 +99,91 @@ def _lock_state(project: Project, locks: LockSet | None) -> Locking:
     if locks is None:
         return "not locked"
     complete = tuple(locks.files) == lock_file_names(project.spec) and locks.belongs_together
-    is_current = complete and not any(is_stale(project, lock) for lock in locks.files.values())
-    return "locked" if is_current else "stale"
+    inputs = inputs_digest(project)
+    return "locked" if complete and all(lock.inputs == inputs for lock in locks.files.values()) else "stale"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileState:
+    """A file of a flavor folder, and whether it is generated and current, missing, changed, or a person's."""
+
+    path: str
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockSummary:
+    """How much the files of a lock hold, and the indexes that they name, the main one's first."""
+
+    packages: int
+    artifacts: int
+    index_url: str | None
+    inputs: str | None
+    files: tuple[str, ...]
+    further_index_urls: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlavorDetails(Report):
+    """One flavor as ``factory show`` shows it: the spec, what is resolved, the files and the lock."""
+
+    name: str
+    folder: Path
+    derived_name: str
+    rendering: Rendering
+    lock: Locking
+    spec: Spec
+    dependencies: tuple[str, ...]
+    constraints: tuple[str, ...]
+    overrides: tuple[str, ...]
+    files: tuple[FileState, ...]
+    locked: LockSummary | None
+
+    def describe(self) -> Iterator[str | Table]:
+        yield f"{self.name}: {self.rendering}, {self.lock}\n"
+        yield Table(headings=("spec", ""), rows=tuple(_spec_rows(self)))
+        yield ""
+        missing = [f"{item.requirement}: {item.reason}" for item in self.spec.missing]
+        waivers = [f"{shown(item)}, until {item.expires}: {item.reason}" for item in self.spec.waivers]
+        lists = {
+            "dependencies": self.dependencies,
+            "constraints": self.constraints,
+            "overrides": self.overrides,
+            "missing from the index": missing,
+            "waivers": waivers,
+        }
+        for title, items in lists.items():
+            if items:
+                yield "\n".join((f"{title}:", *(f"  {item}" for item in items), ""))
+        yield Table(headings=("file", "state"), rows=tuple((file.path, file.state) for file in self.files))
+        yield ""
+        yield _lock_line(self)
+
+
+def flavor_details(flavor: Flavor) -> FlavorDetails:
+    """Return everything about one flavor.
+
+    Raises:
+        SpecError: its ``pyproject.toml`` cannot be read.
+        TemplateError, MarkerError: it cannot be rendered.
+        LockFileError: its lock cannot be read.
+    """
+    project = flavor.project
+    lock = read_lock_set(flavor.folder, project.spec)
+    files = _files(flavor)
+    return FlavorDetails(
+        name=flavor.name,
+        folder=flavor.folder,
+        derived_name=project.spec.derived_name,
+        rendering=_rendering(flavor)[0],
+        lock=_lock_state(project, lock),
+        spec=project.spec,
+        dependencies=project.dependencies,
+        constraints=project.constraints,
+        overrides=project.overrides,
+        files=files,
+        locked=None if lock is None else _summary(lock),
+    )
 
 
 def _files(flavor: Flavor) -> tuple[FileState, ...]:
@@ -157,3 +209,29 @@ def _summary(locks: LockSet) -> LockSummary:
         files=tuple(locks.files),
         further_index_urls=tuple(url for url in named[1:] if url is not None),
     )
+
+
+def _spec_rows(details: FlavorDetails) -> Iterator[tuple[str, str]]:
+    spec = details.spec
+    yield "folder", str(details.folder)
+    yield "derived name", details.derived_name
+    yield "accelerator", _accelerator(spec)
+    yield "torch", spec.torch
+    yield "python", spec.python
+    yield "training hub", spec.training_hub
+    yield "index", spec.index_url or _PUBLIC
+    for index in spec.indexes:
+        yield f"index {index.name}", f"{index.url} for {', '.join(index.packages)}"
+    yield "platforms", ", ".join(spec.platforms)
+    yield "base image", spec.base_image
+    yield "downstream base image", spec.downstream_base_image
+    yield "template set", spec.template_set
+    yield "glibc", spec.glibc
+
+
+def _lock_line(details: FlavorDetails) -> str:
+    lock = details.locked
+    if lock is None:
+        return f"not locked: run `factory lock {details.name}`"
+    source = " and ".join((lock.index_url or "the public index", *lock.further_index_urls))
+    return f"lock: {lock.packages} packages, {lock.artifacts} artifacts, from {source}"

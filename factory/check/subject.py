@@ -4,25 +4,57 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.check.neighbours import NO_NEIGHBOURS, Neighbours
 from factory.documents import parse_toml
 from factory.errors import DocumentError, FactoryError, LockFileError
 from factory.files import read_regular, read_text, storage_error
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
+from factory.flavor.spec import Spec
 from factory.konflux.settings import Settings
 from factory.lock.lockfile import LOCK_FILE, LockFile, Pin, parse_lock, read_lock_text
 from factory.lock.lockset import lock_file_names
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """Names and accelerators of the repository's flavors, by the URL of their main index."""
+
+    by_index: Mapping[str, tuple[tuple[str, str], ...]]
+
+    def sharing(self, spec: Spec, *, name: str) -> tuple[tuple[str, str], ...]:
+        """Return the other flavors of another accelerator that have this spec's index."""
+        users = self.by_index.get(_without_slash(spec.index_url), ()) if spec.index_url else ()
+        return tuple(user for user in users if user[0] != name and user[1] != spec.accelerator)
+
+
+NO_NEIGHBOURS = Neighbours({})
+
+
+def read_neighbours(flavors: Iterable[Flavor]) -> Neighbours:
+    """Return the flavors whose specs can be read; the others have findings of their own."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for flavor in flavors:
+        try:
+            spec = flavor.project.spec
+        except FactoryError:
+            continue
+        if spec.index_url is not None:
+            found.setdefault(_without_slash(spec.index_url), []).append((flavor.name, spec.accelerator))
+    return Neighbours({url: tuple(users) for url, users in found.items()})
+
+
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A flavor as it stands in its folder, whatever its state.
+    """A flavor as it is in its folder, whatever its state.
 
-    ``project`` is None where ``pyproject.toml`` cannot be read, and ``project_error`` says why.
-    ``lock_names`` are the lock files that its spec asks for; ``locks`` those of them that are there,
-    and ``lock_errors`` why one that is there cannot be read. ``own_files`` are those of ``hooks.files``,
-    by path. ``neighbours`` are the repository's flavors, ``konflux`` its settings; None where it has none.
+    ``project`` is None if ``pyproject.toml`` cannot be read, and ``project_error`` says why. ``lock_names``
+    are the lock files that its spec asks for, ``locks`` those that can be read, and ``lock_errors`` why
+    others cannot. ``own_files`` are those of ``hooks.files``, by path. ``konflux`` are the repository's
+    settings, None if it does not use Konflux.
     """
 
     flavor: Flavor
@@ -46,11 +78,11 @@ class Subject:
 
     @property
     def relock(self) -> str:
-        """What to do about most findings of a lock."""
+        """The solution of most findings of a lock."""
         return f"Lock again: `factory lock {self.flavor.name}`."
 
     def project_line(self, *words: str) -> int | None:
-        """The number of the first line of ``pyproject.toml`` that holds all the words."""
+        """Return the number of the first line of ``pyproject.toml`` that has all the words."""
         numbered = enumerate(self.project_lines, start=1)
         return next((number for number, line in numbered if all(word in line for word in words)), None)
 
@@ -111,19 +143,19 @@ def _locks(folder: Path, names: Iterable[str]) -> tuple[dict[str, LockFile], dic
 def _text(path: Path) -> str:
     try:
         return read_text(path, errors="replace")
-    except OSError:  # which reading the project has met as well, and says
+    except OSError:  # an error that `_project` met as well
         return ""
 
 
 def _document(text: str) -> Mapping[str, object]:
     try:
         return parse_toml(text, dict[str, object], source=PROJECT_FILE)
-    except DocumentError:  # which reading the project has met as well
+    except DocumentError:  # an error that `_project` met as well
         return {}
 
 
 def _own_files(folder: Path, paths: Iterable[str]) -> dict[str, bytes]:
-    """The flavor's own files that are there; that one is not, or is a link, is for another rule."""
+    """Return the flavor's own files; another rule reports a missing one, or a link."""
     found = ((path, folder / path) for path in paths)
     return {path: _content(file) for path, file in found if file.is_file() and not file.is_symlink()}
 

@@ -1,4 +1,4 @@
-"""Waivers applied to what the rules found, and the rules about waivers themselves."""
+"""Waivers: applied to what the rules found, and the rules about waivers themselves."""
 
 import datetime as dt
 import re
@@ -20,14 +20,11 @@ Waived = tuple[Problem, Waiver | None]
 
 
 def apply_waivers(subject: Subject, problems: Iterable[Problem], *, today: dt.date) -> tuple[Waived, ...]:
-    """Each problem with the waiver that holds for it today, and then FAC212 to FAC214.
-
-    A flavor whose spec cannot be read has no waivers.
-    """
+    """Return each problem with the waiver that covers it today, and then FAC212 to FAC214."""
     waivers = subject.project.spec.waivers if subject.project else ()
     found: list[Waived] = [(problem, _waiver_of(problem, waivers, today=today)) for problem in problems]
     used = frozenset(id(waiver) for _, waiver in found if waiver is not None)
-    found += [(problem, None) for problem in _about(subject, waivers, used=used, today=today)]
+    found += [(problem, None) for problem in _waiver_problems(subject, waivers, used=used, today=today)]
     return tuple(found)
 
 
@@ -37,15 +34,15 @@ def _waiver_of(problem: Problem, waivers: tuple[Waiver, ...], *, today: dt.date)
     return waiver_for(waivers, problem.code, package=problem.package, today=today)
 
 
-def _about(
+def _waiver_problems(
     subject: Subject, waivers: tuple[Waiver, ...], *, used: frozenset[int], today: dt.date
 ) -> Iterator[Problem]:
     lines = _lines(subject)
     for number, waiver in enumerate(waivers):
         line = lines[number] if number < len(lines) else subject.project_line("finding", waiver.finding)
-        told = _unknown(waiver) or _expired(waiver, today) or _unused(waiver, used)
-        if told is not None:
-            code, message, solution = told
+        found = _unknown(waiver) or _expired(waiver, today) or _unused(waiver, used)
+        if found is not None:
+            code, message, solution = found
             yield Problem(
                 code=code,
                 path=PROJECT_FILE,
@@ -57,7 +54,7 @@ def _about(
 
 
 def _lines(subject: Subject) -> tuple[int, ...]:
-    """The line of each waiver's table, in their order; empty where they are written as one array."""
+    """Return the line of each waiver's table, in order; empty if they are written as one array."""
     numbered = enumerate(subject.project_lines, start=1)
     return tuple(number for number, line in numbered if _HEADER.match(line))
 
@@ -69,14 +66,14 @@ def _unknown(waiver: Waiver) -> tuple[str, str, str] | None:
         return (
             "FAC213",
             f"{finding} {rule.name} cannot be waived",
-            "Mend what it finds, and remove the waiver.",
+            "Fix what it finds, and remove the waiver.",
         )
     is_known = rule is not None or finding.lower() == DRIFT
     if is_known or (_ADVISORY.fullmatch(finding) and not _CODE.fullmatch(finding)):
         return None
     return (
         "FAC213",
-        f"{finding!r} is no finding that can be waived",
+        f"{finding!r} is not a finding that can be waived",
         'Write the code of a rule (FAC206), "drift", or the id of an advisory (CVE-2026-54058).',
     )
 
@@ -87,21 +84,21 @@ def _expired(waiver: Waiver, today: dt.date) -> tuple[str, str, str] | None:
     return (
         "FAC212",
         f"the waiver of {shown(waiver)} expired on {waiver.expires}: {waiver.reason}",
-        "Mend what it excused and remove it; or, where the reason still holds, give it a new last day.",
+        "Fix what it waived and remove it; or, if the reason still holds, give it a new last day.",
     )
 
 
 def _unused(waiver: Waiver, used: frozenset[int]) -> tuple[str, str, str] | None:
-    # Drift is what `factory drift-report` sees, advisories what `factory audit` does.
+    # `factory drift-report` sees drift, `factory audit` advisories.
     if waiver.finding.upper() not in RULES or id(waiver) in used:
         return None
     return (
         "FAC214",
-        f"the waiver of {shown(waiver)} excuses nothing that is found today",
+        f"the waiver of {shown(waiver)} waives nothing that is found today",
         "Remove it.",
     )
 
 
 def shown(waiver: Waiver) -> str:
-    """What a waiver is about, for people: its finding, and its package where it has one."""
+    """Return what a waiver is about, for people: its finding, and its package if it has one."""
     return waiver.finding + (f" for {waiver.package}" if waiver.package else "")

@@ -3,8 +3,7 @@
 import click
 
 from factory.check.check import check_flavors
-from factory.check.outcome import outcome_of_report
-from factory.check.report import FORMATS, as_text, error_form
+from factory.check.report import FORMATS, as_text, error_form, outcome_of_report
 from factory.cli.options import Invocation, common
 from factory.clock import now, today
 from factory.konflux.test_output import line
@@ -20,14 +19,14 @@ from factory.konflux.test_output import line
     default="text",
     show_default=True,
     help="Text for people, one JSON document (so does --json), annotations for GitHub, SARIF 2.1.0, "
-    "which code scanning reads, or the one line that a pipeline's task gives as its TEST_OUTPUT.",
+    "which code scanning reads, or the one line that a pipeline's task writes as its TEST_OUTPUT.",
 )
 @common
 def command(invocation: Invocation, flavors: tuple[str, ...], *, every: bool, form: str) -> int:
-    """Apply every rule to flavors; every flavor where none is named.
+    """Apply every rule to flavors; to all if none is named.
 
-    Needs no network. Exits with 0 where nothing but warnings and waived findings was found, and with
-    1 where an error was. docs/rules.md explains each rule by its code, and waivers.
+    Needs no network. Exits with 1 if an error was found, and with 0 if nothing but warnings and waived
+    findings was. docs/rules.md explains each rule by its code, and waivers.
     """
     invocation.console.error_form = error_form(form, flavors)
     if every and flavors:
@@ -47,4 +46,4 @@ def command(invocation: Invocation, flavors: tuple[str, ...], *, every: bool, fo
         invocation.console.result(None, line(outcome_of_report(report), now=now()))
     else:
         invocation.console.result(report, FORMATS[form](report))
-    return 1 if report.errors else 0
+    return report.exit_code

@@ -2,8 +2,7 @@
 
 import click
 
-from factory.check.display import problem_lines, states_table
-from factory.check.state import flavor_state
+from factory.check.state import describe_states, flavor_state
 from factory.cli.options import Invocation, common
 
 
@@ -18,6 +17,6 @@ def command(invocation: Invocation) -> None:
     repository = invocation.repository
     states = [flavor_state(flavor) for flavor in repository.flavors()]
     if states:
-        invocation.console.result(states, states_table(states), *problem_lines(states))
+        invocation.console.result(states, *describe_states(states))
     else:
         invocation.console.result(states, "no flavors yet: make one with `factory new-flavor`")

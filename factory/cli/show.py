@@ -2,7 +2,6 @@
 
 import click
 
-from factory.check.display import details_parts
 from factory.check.state import flavor_details
 from factory.cli.options import Invocation, common
 
@@ -12,5 +11,4 @@ from factory.cli.options import Invocation, common
 @common
 def command(invocation: Invocation, flavor: str) -> None:
     """Show a flavor: its spec, what is resolved, its files with their states, and its lock."""
-    details = flavor_details(invocation.repository_of(flavor).flavor(flavor))
-    invocation.console.result(details, *details_parts(details))
+    invocation.console.show(flavor_details(invocation.repository_of(flavor).flavor(flavor)))

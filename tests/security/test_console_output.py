@@ -23,9 +23,8 @@ from markdown_it import MarkdownIt
 from support.clean_flavor import NAME, PROJECT, make_flavor, make_repository
 from support.stub_registry import Reply, stub_registry
 
-from factory.check import check
 from factory.check.finding import Problem, finding
-from factory.check.sarif import as_sarif, error_as_sarif
+from factory.check.report import CheckReport, as_sarif, error_as_sarif
 from factory.cli.main import main
 from factory.console import Console, Failure, Table, harmless, to_json, visible
 from factory.errors import IndexAccessError, RegistryError
@@ -376,7 +375,7 @@ def test_a_message_of_sarif_has_no_link_that_somebody_else_wrote() -> None:
     failure = Failure(kind="LockFileError", reason=f"line 3 is {link}", solution=link, exit_code=4)
     problem = Problem(code="FAC301", path="requirements.txt", line=3, message=link, solution="Lock it.")
     findings = (finding(problem, flavor="f", folder="flavors/f"),)
-    report = check.Report(flavors=("f",), errors=1, warnings=0, waived=0, findings=findings)
+    report = CheckReport(flavors=("f",), errors=1, warnings=0, waived=0, findings=findings)
     for document in (error_as_sarif(failure), as_sarif(report)):
         assert "evil.example/login" in document
         assert not re.search(r"\[[^\]]*\]\(", document)

@@ -13,8 +13,8 @@ from support.prefetch_site import Site, prefetch_site
 from support.wheels import make_wheel
 from support.workshop import Workshop
 
-from factory.check.check import Report, check_flavors
-from factory.check.report import FORMATS, as_github, as_text
+from factory.check.check import check_flavors
+from factory.check.report import FORMATS, CheckReport, as_github, as_text
 from factory.errors import PrefetchError
 from factory.flavor.repository import Flavor
 from factory.lock.lockfile import LOCK_FILE
@@ -23,7 +23,7 @@ TODAY = dt.date(2026, 12, 1)
 EVIL = "e" * 64
 
 
-def _report(flavor: Flavor) -> Report:
+def _report(flavor: Flavor) -> CheckReport:
     return check_flavors([flavor], root=flavor.folder.parents[1], today=TODAY)
 
 

@@ -10,8 +10,8 @@ import pytest
 from support.clean_flavor import PROJECT, make_flavor, make_repository
 
 from factory.check.check import check_flavors
+from factory.check.report import as_sarif
 from factory.check.rules import RULES
-from factory.check.sarif import as_sarif
 from factory.flavor.repository import Flavor
 
 TODAY = dt.date(2026, 11, 22)

@@ -1,4 +1,4 @@
-"""Waivers: what they excuse, for how long, and what is said of those that excuse nothing."""
+"""Waivers: what they waive, for how long, and what is reported of those that waive nothing."""
 
 import datetime as dt
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from support.clean_flavor import PROJECT, make_flavor, make_repository
 
-from factory.check.check import Report, check_flavors
-from factory.check.report import as_github, as_text
+from factory.check.check import check_flavors
+from factory.check.report import CheckReport, as_github, as_text
 from factory.check.rules import RULES
 from factory.flavor.repository import Flavor
 
@@ -26,12 +26,12 @@ def _waiver(finding: str, *, package: str | None = None, expires: str = "2026-11
     )
 
 
-def _report(root: Path, project: str, *, today: dt.date = TODAY) -> Report:
+def _report(root: Path, project: str, *, today: dt.date = TODAY) -> CheckReport:
     flavor = make_flavor(make_repository(root), project=project)
     return check_flavors([Flavor(flavor.folder)], root=root, today=today)
 
 
-def _codes(report: Report, *, waived: bool) -> list[str]:
+def _codes(report: CheckReport, *, waived: bool) -> list[str]:
     return sorted(item.code for item in report.findings if (item.waiver is not None) == waived)
 
 
@@ -67,26 +67,26 @@ def test_on_the_day_after_the_finding_counts_again_and_the_waiver_is_an_error_to
     assert _codes(report, waived=False) == ["FAC206", "FAC208", "FAC212"]
 
 
-def test_a_waiver_for_one_package_excuses_no_other(tmp_path: Path) -> None:
+def test_a_waiver_for_one_package_covers_no_other(tmp_path: Path) -> None:
     report = _report(tmp_path, OPEN + _waiver("FAC217", package="Protobuf"))
-    excused = {item.package: item.waiver is not None for item in report.findings if item.code == "FAC217"}
-    assert excused == {"protobuf": True, "urllib3": False}
+    waived = {item.package: item.waiver is not None for item in report.findings if item.code == "FAC217"}
+    assert waived == {"protobuf": True, "urllib3": False}
 
 
-def test_a_waiver_without_a_package_excuses_all(tmp_path: Path) -> None:
+def test_a_waiver_without_a_package_covers_all(tmp_path: Path) -> None:
     report = _report(tmp_path, OPEN + _waiver("fac217"))
     assert [item.waiver is not None for item in report.findings if item.code == "FAC217"] == [True, True]
     assert report.waived == 2
 
 
-def test_a_waiver_that_excuses_nothing_is_a_warning_at_its_own_table(tmp_path: Path) -> None:
+def test_a_waiver_that_covers_nothing_is_a_warning_at_its_own_table(tmp_path: Path) -> None:
     project = UNSAFE + _waiver("FAC206") + _waiver("FAC407") + _waiver("FAC206", package="numpy")
     report = _report(tmp_path, project)
     unused = [item for item in report.findings if item.code == "FAC214"]
     headers = [n for n, line in enumerate(project.splitlines(), 1) if line == "[[tool.factory.waivers]]"]
     assert [item.line for item in unused] == headers[1:]
-    assert "FAC407 excuses nothing" in unused[0].message
-    assert "FAC206 for numpy excuses nothing" in unused[1].message
+    assert "FAC407 waives nothing" in unused[0].message
+    assert "FAC206 for numpy waives nothing" in unused[1].message
     assert report.errors == 0
 
 

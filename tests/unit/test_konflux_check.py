@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 from support.konflux_site import NOTHING, SETTINGS, make_site, write_all
 
-from factory.check.check import Report, check_flavors
+from factory.check.check import check_flavors
 from factory.check.finding import Finding
-from factory.check.report import as_github, as_text
-from factory.check.sarif import as_sarif
+from factory.check.report import CheckReport, as_github, as_sarif, as_text
 from factory.flavor.repository import Repository
 from factory.konflux.writing import write_runs
 
@@ -24,7 +23,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _report(root: Path, *names: str) -> Report:
+def _report(root: Path, *names: str) -> CheckReport:
     repository = Repository(root)
     return check_flavors(
         repository.select(names), root=root, today=TODAY, others=repository.flavors(), whole=not names

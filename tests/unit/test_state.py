@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from support.clean_flavor import INDEX, NAME, PROJECT, further_lock_texts, make_flavor, make_repository
 
-from factory.check.display import details_parts
 from factory.check.state import FileState, flavor_details, flavor_state
 from factory.errors import SpecError
 from factory.flavor.repository import Flavor
@@ -134,7 +133,7 @@ def test_a_lock_of_two_files_is_locked_and_summed_up(split: Flavor) -> None:
     )
     states = {file.path: file.state for file in details.files}
     assert states["requirements-nums.txt"] == "locked"
-    text = "\n".join(part for part in details_parts(details) if isinstance(part, str))
+    text = "\n".join(part for part in details.describe() if isinstance(part, str))
     assert f"lock: 5 packages, 7 artifacts, from {INDEX} and https://nums.example.com/simple/" in text
 
 
@@ -156,5 +155,5 @@ def test_details_show_the_waivers_of_a_flavor(flavor: Flavor) -> None:
     waiver = '\n[[tool.factory.waivers]]\nfinding = "drift"\npackage = "numpy"\nreason = "later"\n'
     path = flavor.folder / "pyproject.toml"
     path.write_text(path.read_text(encoding="utf-8") + waiver + "expires = 2027-01-31\n", encoding="utf-8")
-    parts = details_parts(flavor_details(Flavor(flavor.folder)))
+    parts = list(flavor_details(Flavor(flavor.folder)).describe())
     assert "waivers:\n  drift for numpy, until 2027-01-31: later\n" in parts

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from factory.check.check import Report
 from factory.check.finding import Finding
-from factory.check.outcome import outcome_of_report
+from factory.check.report import CheckReport, outcome_of_report
 from factory.check.rules import RULES, Severity
 from factory.console import Failure, Table
 from factory.flavor.waiver import Waiver
@@ -150,9 +149,9 @@ def _finding(code: str, severity: Severity, *, waived: bool = False, flavor: str
     )  # fmt: skip
 
 
-def _report(*findings: Finding, flavors: tuple[str, ...] = (FLAVOR,)) -> Report:
+def _report(*findings: Finding, flavors: tuple[str, ...] = (FLAVOR,)) -> CheckReport:
     borne = [item for item in findings if item.waiver is None]
-    return Report(
+    return CheckReport(
         flavors=flavors,
         errors=sum(item.severity == "error" for item in borne),
         warnings=sum(item.severity == "warning" for item in borne),
@@ -196,7 +195,7 @@ def _report(*findings: Finding, flavors: tuple[str, ...] = (FLAVOR,)) -> Report:
     ],
 )
 def test_a_check_tells_its_errors_before_its_warnings(
-    report: Report, result: str, counts: tuple[int, int, int], note: str
+    report: CheckReport, result: str, counts: tuple[int, int, int], note: str
 ) -> None:
     told = _told(outcome_of_report(report))
     assert (told["result"], (told["successes"], told["failures"], told["warnings"])) == (result, counts)
