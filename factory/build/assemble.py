@@ -29,7 +29,7 @@ from factory.engine.engine import Engine, Operand, mount_image, skopeo_words
 from factory.engine.images import find_image
 from factory.errors import EngineError, ImageError
 from factory.files import exclusive, make_output_folder, scratch_folder
-from factory.index.parallel import in_parallel
+from factory.http.parallel import in_parallel
 from factory.process import governor, run
 from factory.tree import Entry, Tree
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 from factory.engine.engine import ENGINE_VARIABLE, Engine, find_engine
 from factory.engine.images import EngineImage, find_images, inputs_text
 from factory.errors import EngineError, RegistryError
+from factory.http.parallel import in_parallel
 from factory.images.definitions import ImageDefinition
 from factory.images.identity import BuildInputs, parse_build_inputs
-from factory.index.parallel import in_parallel
 from factory.registry.declared import Registry
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from factory.dockerfile.references import find_reference, parse_reference
 from factory.documents import read_json
 from factory.errors import ImageError, RegistryError, SpecError
 from factory.files import storage_error
-from factory.index.parallel import in_parallel
+from factory.http.parallel import in_parallel
 from factory.registry.declared import Registry
 from factory.transaction import Replacement, open_transaction, read_before
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from factory.errors import StorageError
 from factory.files import is_temporary, private_folder, read_regular, write_whole
-from factory.index.home import home_folder
+from factory.index.configured import home_folder
 
 if TYPE_CHECKING:
     # The page parser takes a third of a second to import, and who asks for the folder needs none.

@@ -4,6 +4,7 @@ It reads project pages, metadata and files. What one index says is never taken f
 """
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from factory.documents import MAX_BYTES
 from factory.errors import IndexAccessError, IndexContentError
 from factory.flavor.spec import Spec
 from factory.http.bounded import max_download
+from factory.http.retry import RetryPolicy, unreachable
 from factory.index.cache import MetadataCache
 from factory.index.configured import public_index_url
 from factory.index.credentials import read_logins
@@ -27,15 +29,13 @@ from factory.index.metadata import (
     parse_metadata,
 )
 from factory.index.pages import IndexFile, every, parse_page
-from factory.index.patience import Patience, unreachable
-from factory.index.ranges import RangeFile
 from factory.index.receive import CONTENT_RANGE, Sink, receive
 from factory.index.spool import Spool
 from factory.index.transport import Transport
 from factory.index.wheel import check_wheel, read_directory
 from factory.process import Stop, governor
 
-__all__ = ("IndexClient", "IndexFile", "Patience", "Sink", "client_for")
+__all__ = ("IndexClient", "IndexFile", "RetryPolicy", "Sink", "client_for")
 DISTRUST = "Do not use that index until its owners have said why."
 # The public index's largest page has some 40 MB.
 _MOST_PAGE_BYTES = MAX_BYTES
@@ -44,14 +44,14 @@ _MOST_PAGE_BYTES = MAX_BYTES
 class IndexClient:
     """Reads one index; a context manager, safe to use from several threads.
 
-    Every request has an end: `Patience` bounds it in time, whatever the server does.
+    Every request has an end: `RetryPolicy` bounds it in time, whatever the server does.
 
     Args:
         index_url: the index, or None for the public one as this machine is configured.
         name: what the flavor calls the index ("main", or a further one's name), under which its
             credentials stand in the environment (``UV_INDEX_<NAME>_USERNAME``, ``…_PASSWORD``).
         connections: how many at a time.
-        patience: timeouts and retries.
+        policy: timeouts and retries.
         environment: where ``UV_*``, ``PIP_*``, ``NETRC`` and ``HOME`` are looked up.
         redirect_hosts: hosts, beside those it links to, that a server may send a request on to.
         stop: ends what is waited for; what governs this thread (`factory.process.governor`) if None.
@@ -68,7 +68,7 @@ class IndexClient:
         *,
         name: str | None = None,
         connections: int = 8,
-        patience: Patience | None = None,
+        policy: RetryPolicy | None = None,
         environment: Mapping[str, str] | None = None,
         redirect_hosts: tuple[str, ...] = (),
         stop: Stop | None = None,
@@ -86,7 +86,7 @@ class IndexClient:
             logins,
             name=name,
             connections=connections,
-            patience=patience or Patience(),
+            policy=policy or RetryPolicy(),
             redirect_hosts=frozenset(redirect_hosts),
             max_download=self.max_download,
             stop=self.stop,
@@ -278,7 +278,7 @@ def client_for(
     index: str,
     *,
     connections: int = 8,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> IndexClient:
     """A client for an index of a flavor, by its name, with the redirects that the spec allows.
@@ -290,7 +290,7 @@ def client_for(
         spec.url_of(index),
         name=index,
         connections=connections,
-        patience=patience,
+        policy=policy,
         environment=environment,
         redirect_hosts=spec.redirect_hosts,
     )
@@ -298,3 +298,61 @@ def client_for(
 
 def _lost(file: IndexFile) -> IndexAccessError:
     return unreachable(file.url, "is not there, though its project's page lists it")
+
+
+# What is asked for at the least: an index of 160 files, and a METADATA, fit in one or two requests.
+_BLOCK = 16 << 10
+# What is read of one file at the most: the largest directory of a wheel that is known has 2 MB.
+_MOST_BYTES = 64 << 20
+
+
+class RangeFile:
+    """A file of ``size`` bytes, of which ``fetch(start, end)`` gives the bytes from start to before end.
+
+    What was read is kept. Reading begins at the end, where the directory of a zip file stands.
+
+    Raises:
+        ValueError: more was asked for than the directory and the metadata of any wheel take.
+    """
+
+    def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
+        self._fetch = fetch
+        self._size = size
+        self._position = 0
+        self._fetched = 0
+        self._pieces: list[tuple[int, bytes]] = []
+
+    def seekable(self) -> bool:
+        """It can be read from any place."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Let the next read begin elsewhere."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, all up to the end without a size."""
+        start = min(self._position, self._size)
+        end = self._size if size < 0 else min(start + size, self._size)
+        found = self._piece(start, end) if end > start else b""
+        self._position = start + len(found)
+        return found
+
+    def _piece(self, start: int, end: int) -> bytes:
+        for place, piece in self._pieces:
+            if place <= start and end <= place + len(piece):
+                return piece[start - place : end - place]
+        stop = max(end, min(start + _BLOCK, self._size))
+        begin = min(start, max(0, stop - _BLOCK))
+        self._fetched += stop - begin
+        if self._fetched > _MOST_BYTES:
+            raise ValueError("its directory is larger than any wheel's")
+        piece = self._fetch(begin, stop)
+        self._pieces.append((begin, piece))
+        return piece[start - begin : end - begin]

@@ -12,7 +12,6 @@ from typing import Any, NotRequired, TypedDict
 
 from factory.documents import read_toml, require_shape
 from factory.errors import DocumentError, IndexAccessError
-from factory.index.home import home_folder
 
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 # uv's name for an index goes before its URL.
@@ -124,3 +123,11 @@ def _unreadable(path: Path, error: Exception) -> IndexAccessError:
         f"{path}, uv's configuration, cannot be read ({type(error).__name__})",
         solution="Mend the file, or name the public index in UV_DEFAULT_INDEX.",
     )
+
+
+def home_folder(environment: Mapping[str, str]) -> Path | None:
+    """What ``HOME`` names, else what the system knows of the user; None where neither says."""
+    try:
+        return Path(environment.get("HOME") or "~").expanduser()
+    except RuntimeError:
+        return None

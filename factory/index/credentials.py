@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from factory.errors import IndexAccessError
 from factory.http.origins import may_carry, origin_of, origin_or_none
-from factory.index.home import home_folder
+from factory.index.configured import home_folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 
-from factory.index.patience import TooSlowError
+from factory.http.retry import TooSlowError
 from factory.process import Stop
 
 _LOOK_SECONDS = 0.1

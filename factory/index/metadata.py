@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from packaging.metadata import Metadata as CoreMetadata
 from packaging.metadata import parse_email
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import (
+    NormalizedName,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import Version
 
 from factory.dockerfile.references import parse_requirement
 from factory.errors import IndexContentError
-from factory.index.file_names import project_of
 
 # The largest METADATA that is known is that of a package whose description is a handbook: 1 MB.
 MOST_METADATA_BYTES = 16 << 20
@@ -74,3 +79,15 @@ def _unreadable(of: str, error: Exception) -> IndexContentError:
         f"the metadata of {of} cannot be read: {error}",
         solution="Ask the owners of the index to have the package built again.",
     )
+
+
+def project_of(file_name: str) -> tuple[NormalizedName, Version] | None:
+    """Normalized name and version in the name of a wheel or an sdist; None for any other file."""
+    try:
+        if file_name.endswith(".whl"):
+            name, version, _build, _tags = parse_wheel_filename(file_name)
+        else:
+            name, version = parse_sdist_filename(file_name)
+    except ValueError:
+        return None
+    return canonicalize_name(name), version

@@ -7,7 +7,7 @@ import httpx
 
 from factory.errors import IndexContentError
 from factory.http.bounded import MAX_DOWNLOAD_VARIABLE, Allowance
-from factory.index.patience import Again, Deadline, Pace, patiently
+from factory.http.retry import Deadline, Retryable, StallDetector, retrying
 from factory.index.transport import Transport
 from factory.masking import shown
 
@@ -56,10 +56,10 @@ def receive(
         ProgramError: the work was stopped.
     """
     allowance = _allowance(transport, url, sink, size, max_bytes)
-    return patiently(
+    return retrying(
         url,
         lambda: _try(transport, url, sink, allowance),
-        patience=transport.patience,
+        policy=transport.policy,
         stop=transport.stop,
         received=lambda: sink.received,
     )
@@ -77,37 +77,37 @@ def _allowance(
     return Allowance(name=shown(url), error=IndexContentError, size=size, max_bytes=most, reason=reason)
 
 
-def _try(transport: Transport, url: str, sink: Sink, allowance: Allowance) -> bool | Again:
+def _try(transport: Transport, url: str, sink: Sink, allowance: Allowance) -> bool | Retryable:
     start = sink.received
     # As it is on the server: what is unpacked on the way has another digest.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with transport.opened(url, headers, Deadline(transport.patience.begin_seconds)) as response:
+    with transport.opened(url, headers, Deadline(transport.policy.begin_seconds)) as response:
         ranges = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             if ranges and ranges[2] == str(start):
                 return True
             sink.restart()
-            return Again(reason="has no bytes where the download was to go on", wait_seconds=0)
+            return Retryable(reason="has no bytes where the download was to go on", wait_seconds=0)
         again, there = transport.judge(response)
         if again is not None or not there:
             return again or False
         resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
         if resumed and not (ranges and ranges[1] == str(start)):
             sink.restart()
-            return Again(reason="answered with another range than was asked for", wait_seconds=0)
+            return Retryable(reason="answered with another range than was asked for", wait_seconds=0)
         if start and not resumed:
             sink.restart()
         if (length := response.headers.get("Content-Length", "")).isdecimal():
             total = sink.received + int(length)
             allowance.announced(total)
             sink.expect(total)
-        _take(response, sink, Pace(transport.patience), allowance)
+        _take(response, sink, StallDetector(transport.policy), allowance)
     return True
 
 
-def _take(response: httpx.Response, sink: Sink, pace: Pace, allowance: Allowance) -> None:
+def _take(response: httpx.Response, sink: Sink, pace: StallDetector, allowance: Allowance) -> None:
     for chunk in response.iter_raw():
         allowance.reached(sink.received + len(chunk))
         allowance.take(len(chunk))
         sink.write(chunk)
-        pace.took(len(chunk))
+        pace.received(len(chunk))

@@ -1,4 +1,4 @@
-"""Requests to the servers of one index: with its credentials, its redirects, and bounded patience.
+"""Requests to the servers of one index: with its credentials, its redirects, and a retry policy.
 
 "Not there" (404, 410) and "not allowed" (401, 403) are never taken for each other. What is sent on to
 another origin goes there without credentials.
@@ -15,10 +15,10 @@ import httpx
 from factory.errors import IndexAccessError, IndexContentError
 from factory.http.bounded import accepted, read_body
 from factory.http.origins import same_origin
+from factory.http.retry import Deadline, Retryable, RetryPolicy, retry_after, retrying, unreachable
 from factory.index.connections import open_client
 from factory.index.credentials import Logins, login_variables
 from factory.index.exchange import answer_of, interruptible
-from factory.index.patience import Again, Deadline, Patience, asked_pause, patiently, unreachable
 from factory.index.redirects import check_redirect
 from factory.masking import shown
 from factory.process import Stop
@@ -47,7 +47,7 @@ class Transport:
         logins: whom each server is told.
         name: the index's name, for messages about credentials.
         connections: how many at a time.
-        patience: timeouts and retries.
+        policy: timeouts and retries.
         redirect_hosts: hosts, beside its own, that a server may send a request on to.
         max_download: the most bytes of a file whose size nobody gives.
         stop: ends what is waited for.
@@ -59,13 +59,13 @@ class Transport:
         *,
         name: str | None,
         connections: int,
-        patience: Patience,
+        policy: RetryPolicy,
         redirect_hosts: frozenset[str],
         max_download: int,
         stop: Stop,
     ) -> None:
         self.max_download = max_download
-        self.patience = patience
+        self.policy = policy
         self.stop = stop
         self._logins = logins
         self._name = name
@@ -88,9 +88,9 @@ class Transport:
             RedirectError: the server sends on to a host that is not named.
             ProgramError: the work was stopped.
         """
-        deadline = Deadline(self.patience.whole_seconds)
+        deadline = Deadline(self.policy.total_seconds)
 
-        def attempt() -> Answer | Again | None:
+        def attempt() -> Answer | Retryable | None:
             with self.opened(url, accepted(headers), deadline) as response:
                 again, there = self.judge(response)
                 if again is not None or not there:
@@ -104,7 +104,7 @@ class Transport:
                     encoding=response.charset_encoding,
                 )
 
-        return patiently(url, attempt, patience=self.patience, stop=self.stop, deadline=deadline)
+        return retrying(url, attempt, policy=self.policy, stop=self.stop, deadline=deadline)
 
     @contextlib.contextmanager
     def opened(self, url: str, headers: Mapping[str, str], deadline: Deadline) -> Iterator[httpx.Response]:
@@ -131,7 +131,7 @@ class Transport:
         finally:
             response.close()
 
-    def judge(self, response: httpx.Response) -> tuple[Again | None, bool]:
+    def judge(self, response: httpx.Response) -> tuple[Retryable | None, bool]:
         """What to try again, if so, and whether the thing is there.
 
         Raises:
@@ -142,8 +142,8 @@ class Transport:
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise self._refused(url, status)
         if status in _TRANSIENT or status in _SERVER_ERRORS:
-            wait = asked_pause(response.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
-            return Again(reason=f"answers HTTP {status}", wait_seconds=wait), False
+            wait = retry_after(response.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
+            return Retryable(reason=f"answers HTTP {status}", wait_seconds=wait), False
         if status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
             return None, False
         partial = status == httpx.codes.PARTIAL_CONTENT and "Range" in response.request.headers
@@ -161,9 +161,7 @@ class Transport:
             "GET",
             url,
             headers=dict(headers),
-            timeout=httpx.Timeout(
-                self.patience.read_seconds, connect=self.patience.connect_seconds, pool=None
-            ),
+            timeout=httpx.Timeout(self.policy.read_seconds, connect=self.policy.connect_seconds, pool=None),
         )
         # Given with each request, and never none: httpx would take what a link's URL says instead.
         auth = httpx.BasicAuth(login.user, login.password) if login else httpx.Auth()

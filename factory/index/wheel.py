@@ -44,8 +44,7 @@ from packaging.version import Version
 
 from factory.errors import IndexContentError
 from factory.files import open_regular, storage_error
-from factory.index.file_names import project_of
-from factory.index.metadata import MOST_METADATA_BYTES, check_identity
+from factory.index.metadata import MOST_METADATA_BYTES, check_identity, project_of
 
 # The largest known has 40,000 members, and its directory 6 MB.
 _MAX_MEMBERS = 200_000

@@ -10,10 +10,10 @@ from packaging.version import Version
 
 from factory.errors import FactoryError
 from factory.flavor.spec import Spec
+from factory.http.parallel import in_parallel
 from factory.index.client import IndexClient
-from factory.index.file_names import project_of
+from factory.index.metadata import project_of
 from factory.index.pages import IndexFile
-from factory.index.parallel import in_parallel
 from factory.lock.clients import CONNECTIONS, Clients
 from factory.masking import shown
 

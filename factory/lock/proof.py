@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from factory.errors import FactoryError, IndexContentError
 from factory.flavor.spec import Spec
+from factory.http.parallel import in_parallel
 from factory.index.pages import IndexFile
-from factory.index.parallel import in_parallel
 from factory.lock.clients import CONNECTIONS, Clients, open_clients
 from factory.lock.lockfile import Pin
 from factory.lock.pages import Page, read_page

@@ -14,7 +14,7 @@ from factory.files import read_regular
 from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
-from factory.index.parallel import in_parallel
+from factory.http.parallel import in_parallel
 from factory.index.wheel import check_wheel_at
 from factory.lock.clients import CONNECTIONS, open_clients
 from factory.lock.find_links import file_sha256, find_wheel, size_and_time

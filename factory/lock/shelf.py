@@ -10,10 +10,10 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from factory.flavor.spec import Spec
+from factory.http.parallel import in_parallel
 from factory.index.client import IndexClient, client_for
 from factory.index.metadata import Metadata, parse_metadata
 from factory.index.pages import IndexFile
-from factory.index.parallel import in_parallel
 from factory.index.wheel import check_wheel_at
 from factory.lock.availability import Offer, has_wheel
 from factory.lock.find_links import WheelFolder

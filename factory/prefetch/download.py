@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from factory.console import Progress
 from factory.errors import IndexAccessError, IndexContentError
 from factory.http.bounded import MAX_DOWNLOAD_VARIABLE
+from factory.http.parallel import in_parallel
 from factory.index.client import IndexClient
-from factory.index.parallel import in_parallel
 from factory.prefetch.identity import wrong_identity
 from factory.prefetch.locate import Located
 from factory.prefetch.partial import Partial, partial_name

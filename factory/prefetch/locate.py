@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from factory.errors import IndexAccessError
+from factory.http.parallel import in_parallel
 from factory.index.client import IndexClient
 from factory.index.pages import IndexFile
-from factory.index.parallel import in_parallel
 from factory.prefetch.problem import Problem
 from factory.prefetch.wanted import Wanted
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from factory.flavor.repository import Flavor
-from factory.index.parallel import in_parallel
+from factory.http.parallel import in_parallel
 from factory.prefetch.local import find_locally
 from factory.prefetch.problem import Problem, prefetch_error
 from factory.prefetch.standing import Standing
@@ -72,12 +72,12 @@ def make_plan(
     located: list[Located] = []
     if absent:
         # Imported when something is to be fetched: httpx and the page parser take half a second.
-        from factory.index.client import Patience, client_for  # noqa: PLC0415
+        from factory.index.client import RetryPolicy, client_for  # noqa: PLC0415
         from factory.prefetch.locate import locate  # noqa: PLC0415
 
-        patience = Patience.of_timeout(fetching.timeout_seconds)
+        policy = RetryPolicy.with_timeout(fetching.timeout_seconds)
         for index, of_index in by_index(absent).items():
-            with client_for(spec, index, connections=fetching.jobs, patience=patience) as client:
+            with client_for(spec, index, connections=fetching.jobs, policy=policy) as client:
                 found, not_found = locate(client, of_index, jobs=fetching.jobs)
             located += found
             problems += not_found

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from factory.console import Progress, Silent
 from factory.files import is_temporary
 from factory.flavor.repository import Flavor
+from factory.http.parallel import in_parallel
 from factory.index.cache import MetadataCache
-from factory.index.parallel import in_parallel
 from factory.lock.prefetched import ARTIFACTS, OUTPUT, PrefetchedFolder, make_prefetched, open_prefetched
 from factory.masking import shown
 from factory.prefetch.bill import bill_of_materials, read_bill
@@ -253,14 +253,14 @@ def _download(
 ) -> list[Problem]:
     if not plan.located:
         return []
-    from factory.index.client import Patience, client_for  # noqa: PLC0415
+    from factory.index.client import RetryPolicy, client_for  # noqa: PLC0415
     from factory.prefetch.download import download  # noqa: PLC0415 - as in `make_plan`
 
-    patience = Patience.of_timeout(fetching.timeout_seconds)
+    policy = RetryPolicy.with_timeout(fetching.timeout_seconds)
     spec = flavor.project.spec
     problems: list[Problem] = []
     for index in by_index(one.wanted for one in plan.located):
         of_index = [one for one in plan.located if one.wanted.index == index]
-        with client_for(spec, index, connections=fetching.jobs, patience=patience) as client:
+        with client_for(spec, index, connections=fetching.jobs, policy=policy) as client:
             problems += download(client, of_index, artifacts, jobs=fetching.jobs, progress=progress)
     return problems

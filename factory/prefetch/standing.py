@@ -7,7 +7,7 @@ from pathlib import Path
 
 from factory.console import Progress
 from factory.files import is_temporary
-from factory.index.parallel import in_parallel
+from factory.http.parallel import in_parallel
 from factory.lock.prefetched import digest_of
 from factory.prefetch.wanted import Wanted
 from factory.tree import Entry, Tree

@@ -11,7 +11,7 @@ from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
-from factory.index.file_names import project_of
+from factory.index.metadata import project_of
 from factory.lock.lockfile import LockFile
 from factory.lock.lockset import LockSet, index_names, misplaced, require_lock_set
 from factory.lock.lockset import is_stale as lock_set_is_stale

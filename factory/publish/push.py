@@ -25,10 +25,10 @@ from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, INPUTS_LABEL, fin
 from factory.errors import FactoryError, NotFoundError, RegistryError, SpecError
 from factory.files import WORK_FOLDER, exclusive, make_output_folder
 from factory.flavor.repository import Repository
+from factory.http.parallel import in_parallel
 from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.definitions import DOWNSTREAM_DOCKERFILE, DOWNSTREAM_TAG, ImageDefinition
 from factory.images.identity import BuildInputs, parse_build_inputs
-from factory.index.parallel import in_parallel
 from factory.masking import masked_address
 from factory.process import Stop, run
 from factory.publish.source import LAYOUT_PREFIX, Layout, Source, find_source, staged

@@ -27,7 +27,7 @@ from factory.engine.engine import (
 from factory.engine.images import IMAGE_LABEL, find_image
 from factory.errors import ImageError, NotFoundError, RegistryError
 from factory.files import exclusive, make_output_folder, staged_folder
-from factory.index.parallel import in_parallel
+from factory.http.parallel import in_parallel
 from factory.process import run
 from factory.registry.answers import read_manifest
 from factory.registry.client import OCI_MANIFEST, Manifest

@@ -19,8 +19,8 @@ import httpx
 from factory.documents import parse_json
 from factory.errors import RegistryError
 from factory.http.bounded import Listing
-from factory.index.parallel import in_parallel
-from factory.index.patience import Patience
+from factory.http.parallel import in_parallel
+from factory.http.retry import RetryPolicy
 from factory.registry.answers import (
     damaged,
     error_code_of,
@@ -46,7 +46,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 _PAGE, _MOST_PAGES = 1000, 10_000
 _CONNECTIONS = 16
-PATIENCE = Patience(whole_seconds=120.0)
+RETRY_POLICY = RetryPolicy(total_seconds=120.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -382,7 +382,7 @@ def open_registry(
     registry: Registry,
     *,
     environment: Mapping[str, str] | None = None,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
     scheme: Scheme | None = None,
 ) -> RegistryClient:
     """A client for a registry. Nothing is asked yet.
@@ -390,14 +390,14 @@ def open_registry(
     Args:
         registry: which; its driver says where logins come from.
         environment: where logins are looked up (`factory.registry.credentials`); the caller's own by default.
-        patience: how long it is waited for; `PATIENCE` by default.
+        policy: how long it is waited for; `RETRY_POLICY` by default.
         scheme: what it speaks; by default https, else http where that is allowed.
     """
     environment = os.environ if environment is None else environment
     transport = Transport(
         registry,
         Credentials(registry, environment),
-        patience=patience or PATIENCE,
+        policy=policy or RETRY_POLICY,
         connections=_CONNECTIONS,
         environment=environment,
         scheme=scheme,

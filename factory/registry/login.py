@@ -15,7 +15,7 @@ from typing import NotRequired, Self, TypedDict
 
 from factory.documents import read_json
 from factory.errors import DocumentError, RegistryError
-from factory.index.home import home_folder
+from factory.index.configured import home_folder
 
 # A helper's name and a registry; what it knows of it.
 Helper = Callable[[str, str], "Login | None"]

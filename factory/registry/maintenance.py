@@ -8,7 +8,7 @@ from typing import Literal
 
 from factory.console import Progress, Table, human_size
 from factory.errors import RegistryError
-from factory.index.parallel import in_parallel
+from factory.http.parallel import in_parallel
 from factory.registry.declared import DriverName, Registry, RegistryClass
 from factory.registry.drivers.driver import Driver, Finding
 from factory.registry.inventory import Inventory, attached_to

@@ -9,7 +9,7 @@ import httpx
 from factory.clock import parse_moment
 from factory.documents import parse_json
 from factory.errors import DocumentError, RegistryError
-from factory.index.parallel import in_parallel
+from factory.http.parallel import in_parallel
 from factory.registry.answers import path_of
 from factory.registry.client import Manifest, RegistryClient
 from factory.registry.inventory import LabelReader, RegistryImage, attached_to

@@ -20,9 +20,9 @@ import httpx
 from factory.errors import IndexAccessError, RegistryError
 from factory.http.bounded import accepted, read_body
 from factory.http.origins import is_loopback, may_carry, origin_of, same_origin
+from factory.http.retry import Deadline, Retryable, RetryPolicy, retry_after, retrying
 from factory.index.connections import open_client
 from factory.index.exchange import answer_of, interruptible
-from factory.index.patience import Again, Deadline, Patience, asked_pause, patiently
 from factory.masking import shown
 from factory.process import Stop, governor
 from factory.registry.authorization import Challenge, Tokens, check_realm, read_challenge, read_token
@@ -81,7 +81,7 @@ class Transport:
     Args:
         registry: where to.
         credentials: whom the registry is told.
-        patience: timeouts and retries.
+        policy: timeouts and retries.
         connections: how many at a time.
         environment: where certificates are looked up.
         scheme: what it speaks; by default https, else http where that is allowed.
@@ -92,14 +92,14 @@ class Transport:
         registry: Registry,
         credentials: Credentials,
         *,
-        patience: Patience,
+        policy: RetryPolicy,
         connections: int,
         environment: Mapping[str, str],
         scheme: Scheme | None = None,
     ) -> None:
         self.registry = registry
         self.credentials = credentials
-        self._patience = patience
+        self._policy = policy
         self._connections = connections
         self._environment = environment
         self._scheme = scheme
@@ -236,8 +236,8 @@ class Transport:
 
     def _request(self, method: str, url: str) -> _Request:
         """A request as most are, which begins now."""
-        deadline = Deadline(self._patience.whole_seconds)
-        return _Request(method=method, url=url, deadline=deadline, read_seconds=self._patience.read_seconds)
+        deadline = Deadline(self._policy.total_seconds)
+        return _Request(method=method, url=url, deadline=deadline, read_seconds=self._policy.read_seconds)
 
     def _allowed(self, request: _Request, sent: Callable[[], Answer]) -> Answer:
         """What is answered, tried again while it may pass.
@@ -247,7 +247,7 @@ class Transport:
             ProgramError: the work was stopped.
         """
 
-        def attempt() -> Answer | Again:
+        def attempt() -> Answer | Retryable:
             answer = sent()
             return _transient(answer) or answer
 
@@ -256,13 +256,13 @@ class Transport:
             raise self._refused(request.repository, answer.status, url=answer.url)
         return answer
 
-    def _patiently(self, request: _Request, attempt: Callable[[], Answer | Again]) -> Answer:
+    def _patiently(self, request: _Request, attempt: Callable[[], Answer | Retryable]) -> Answer:
         try:
-            return patiently(
-                request.url, attempt, patience=self._patience, stop=self._stop, deadline=request.deadline
+            return retrying(
+                request.url, attempt, policy=self._policy, stop=self._stop, deadline=request.deadline
             )
         except IndexAccessError as error:
-            # Patience and connections are the index's, and say what they say of it.
+            # RetryPolicy and connections are the index's, and say what they say of it.
             raise RegistryError(
                 error.reason,
                 solution="Look at the address of the registry, the network and the registry itself, then run "
@@ -286,7 +286,7 @@ class Transport:
         request = self._request("GET", f"{bases[0]}/v2/")
         answered = {}
 
-        def attempt() -> Answer | Again:
+        def attempt() -> Answer | Retryable:
             base, answer = self._first_answer(bases, request)
             answered[answer.url] = base
             return _transient(answer) or answer
@@ -350,7 +350,7 @@ class Transport:
         told = {"Authorization": f"Basic {login.encoded}"} if login else {}
         request = replace(self._request("GET", url), follow=False)
 
-        def attempt() -> Answer | Again:
+        def attempt() -> Answer | Retryable:
             answer = self._once(request, told)
             return _transient(answer) or answer
 
@@ -408,9 +408,9 @@ class Transport:
             headers=accepted(request.headers),
             content=(body or None) if isinstance(body, bytes) else body(),
             timeout=httpx.Timeout(
-                self._patience.read_seconds,
+                self._policy.read_seconds,
                 read=request.read_seconds,
-                connect=self._patience.connect_seconds,
+                connect=self._policy.connect_seconds,
                 pool=None,
             ),
         )
@@ -460,12 +460,12 @@ class Transport:
         )
 
 
-def _transient(answer: Answer) -> Again | None:
+def _transient(answer: Answer) -> Retryable | None:
     """Whether the answer may be another one later."""
     if answer.status not in _TRANSIENT and answer.status not in _SERVER_ERRORS:
         return None
-    wait = asked_pause(answer.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
-    return Again(reason=f"answers HTTP {answer.status}", wait_seconds=wait)
+    wait = retry_after(answer.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
+    return Retryable(reason=f"answers HTTP {answer.status}", wait_seconds=wait)
 
 
 def _challenge_of(answer: Answer, base: str) -> Challenge | None:

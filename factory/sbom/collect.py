@@ -9,7 +9,7 @@ from pathlib import Path
 from factory.console import Progress, Silent
 from factory.errors import SbomError
 from factory.flavor.spec import Spec
-from factory.index.parallel import in_parallel
+from factory.http.parallel import in_parallel
 from factory.lock.lockfile import Artifact
 from factory.lock.prefetched import PrefetchedFolder, open_prefetched
 from factory.sbom.inventory import File, Inventory, Package

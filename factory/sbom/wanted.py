@@ -8,7 +8,7 @@ from packaging.version import Version
 from factory.errors import SbomError
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
-from factory.index.file_names import project_of
+from factory.index.metadata import project_of
 from factory.lock.lockfile import Artifact, LockFile, Pin
 from factory.lock.lockset import LockSet, misplaced, require_lock_set
 from factory.masking import shown

@@ -7,12 +7,12 @@ from pathlib import Path
 from factory.documents import read_json
 from factory.errors import DocumentError, FactoryError
 from factory.files import WORK_FOLDER
+from factory.http.parallel import in_parallel
 from factory.image_tests.outcome import LEVELS
 from factory.image_tests.report import TESTED_FILE
 from factory.image_tests.report import Tested as Recorded
 from factory.images.availability import Stores, local_reference
 from factory.images.definitions import ImageDefinition
-from factory.index.parallel import in_parallel
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
 

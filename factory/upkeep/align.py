@@ -14,8 +14,8 @@ from factory.flavor.repository import Flavor
 from factory.flavor.requirements import Asked, admits, asked, dropped
 from factory.flavor.spec import Spec
 from factory.gaps.contradiction import disjoint
+from factory.http.parallel import attempt_in_parallel
 from factory.index.metadata import Metadata
-from factory.index.parallel import attempt_in_parallel
 from factory.lock.availability import in_order, lack_of, nearest_version
 from factory.lock.locking import LockOptions, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, read_lock_set

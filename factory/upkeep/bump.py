@@ -16,7 +16,7 @@ from factory.errors import (
 )
 from factory.flavor.project import PROJECT_FILE, Project, parse_project
 from factory.flavor.repository import Flavor
-from factory.index.parallel import attempt_in_parallel
+from factory.http.parallel import attempt_in_parallel
 from factory.lock.changes import compare
 from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, make_lock, wheel_folders
 from factory.lock.proving import Proving, open_proving

@@ -9,7 +9,7 @@ from factory.flavor.repository import Flavor
 from factory.gaps.gaps import Gap
 from factory.gaps.recorded import Recorded, survey
 from factory.gaps.stand_ins import Assumed
-from factory.index.parallel import attempt_in_parallel
+from factory.http.parallel import attempt_in_parallel
 from factory.lock.locking import LockOptions, wheel_folders
 from factory.lock.lockset import read_lock_set
 from factory.masking import shown

@@ -11,7 +11,7 @@ from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec, check_spec
-from factory.index.parallel import attempt_in_parallel
+from factory.http.parallel import attempt_in_parallel
 from factory.lock.changes import Changes, compare
 from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, make_lock, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, read_lock_set

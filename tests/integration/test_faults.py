@@ -11,7 +11,7 @@ from support.wheels import make_wheel
 from support.workshop import ACCESS, Workshop
 
 from factory.errors import IndexAccessError
-from factory.index.client import IndexClient, Patience
+from factory.index.client import IndexClient, RetryPolicy
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -20,8 +20,13 @@ _PAGE = "/simple/lib/"
 _UNWELL = Fault(status=503, retry_after="0")
 _HALF = Fault(close_after=500)
 _HANGS = Fault(hang=True)
-_QUICK = Patience(
-    connect_seconds=1.0, read_seconds=0.3, whole_seconds=3.0, pace_seconds=0.5, attempts=3, pause_seconds=0.01
+_QUICK = RetryPolicy(
+    connect_seconds=1.0,
+    read_seconds=0.3,
+    total_seconds=3.0,
+    stall_seconds=0.5,
+    attempts=3,
+    first_pause_seconds=0.01,
 )
 
 
@@ -158,7 +163,7 @@ def test_metadata_that_does_not_come_is_not_kept_as_if_it_had(
     make_wheel(tmp_path / "files", "lib", "1.0")
     with (
         IndexServer(folder=tmp_path / "files", metadata=served, sizes=False) as index,
-        IndexClient(index.url, environment={}, patience=_QUICK, cache=tmp_path / "cache") as reader,
+        IndexClient(index.url, environment={}, policy=_QUICK, cache=tmp_path / "cache") as reader,
     ):
         index.fault(path, fault)
         with pytest.raises(IndexAccessError, match=message):

@@ -9,12 +9,12 @@ from support.index_server import Fault, IndexServer
 from support.wheels import make_sdist, make_wheel, sha256
 
 from factory.errors import IndexAccessError
-from factory.index.client import IndexClient, Patience
+from factory.index.client import IndexClient, RetryPolicy
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
-_QUICK = Patience(
-    connect_seconds=1.0, read_seconds=0.3, attempts=3, pause_seconds=0.01, longest_pause_seconds=0.05
+_QUICK = RetryPolicy(
+    connect_seconds=1.0, read_seconds=0.3, attempts=3, first_pause_seconds=0.01, max_pause_seconds=0.05
 )
 
 
@@ -45,7 +45,7 @@ class Buffer:
 
 
 def client(index: IndexServer, **environment: str) -> IndexClient:
-    return IndexClient(index.url, patience=_QUICK, environment=environment)
+    return IndexClient(index.url, policy=_QUICK, environment=environment)
 
 
 @pytest.mark.parametrize("json_pages", [True, False])
@@ -144,7 +144,7 @@ def test_nobody_listening_is_an_error_that_names_the_url(tmp_path: Path) -> None
     with IndexServer(folder=tmp_path) as index:
         url = index.url
     with (
-        IndexClient(url, patience=_QUICK, environment={}) as reader,
+        IndexClient(url, policy=_QUICK, environment={}) as reader,
         pytest.raises(IndexAccessError, match=r"simple/lib/ cannot be reached .*3 times"),
     ):
         reader.project("lib")
@@ -186,13 +186,11 @@ def test_a_partial_that_is_whole_or_too_long_does_not_confuse_the_client(
 def test_credentials_in_the_url_are_sent_and_not_shown(tmp_path: Path) -> None:
     make_wheel(tmp_path, "lib", "1.0")
     with IndexServer(folder=tmp_path, credentials=("me", "s3/cret")) as index:
-        with IndexClient(
-            index.url.replace("//", "//me:s3%2Fcret@"), patience=_QUICK, environment={}
-        ) as reader:
+        with IndexClient(index.url.replace("//", "//me:s3%2Fcret@"), policy=_QUICK, environment={}) as reader:
             assert reader.project("lib")
             assert "cret" not in reader.url
         with (
-            IndexClient(index.url.replace("//", "//me:wr0ng@"), patience=_QUICK, environment={}) as reader,
+            IndexClient(index.url.replace("//", "//me:wr0ng@"), policy=_QUICK, environment={}) as reader,
             pytest.raises(IndexAccessError) as caught,
         ):
             reader.project("lib")
@@ -211,7 +209,7 @@ def test_netrc_is_honoured_for_its_host_only(tmp_path: Path) -> None:
             assert reader.project("lib")
         by_name = index.url.replace("127.0.0.1", "localhost")
         with (
-            IndexClient(by_name, patience=_QUICK, environment={"HOME": str(tmp_path)}) as reader,
+            IndexClient(by_name, policy=_QUICK, environment={"HOME": str(tmp_path)}) as reader,
             pytest.raises(IndexAccessError),
         ):
             reader.project("lib")

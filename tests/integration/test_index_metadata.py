@@ -7,14 +7,14 @@ from support.index_server import Fault, IndexServer
 from support.wheels import make_sdist, make_wheel
 
 from factory.errors import FactoryError, IndexAccessError, IndexContentError
-from factory.index.client import IndexClient, Patience
+from factory.index.client import IndexClient, RetryPolicy
 from factory.index.metadata import Metadata
 from factory.index.pages import IndexFile
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
-_QUICK = Patience(
-    connect_seconds=1.0, read_seconds=0.3, attempts=3, pause_seconds=0.01, longest_pause_seconds=0.05
+_QUICK = RetryPolicy(
+    connect_seconds=1.0, read_seconds=0.3, attempts=3, first_pause_seconds=0.01, max_pause_seconds=0.05
 )
 
 
@@ -26,7 +26,7 @@ def only_file(reader: IndexClient, name: str = "lib") -> IndexFile:
 
 
 def read(index: IndexServer, name: str = "lib") -> Metadata:
-    with IndexClient(index.url, patience=_QUICK, environment={}) as reader:
+    with IndexClient(index.url, policy=_QUICK, environment={}) as reader:
         return reader.metadata(only_file(reader, name))
 
 
@@ -144,7 +144,7 @@ def test_a_wheel_that_changes_between_two_pieces_is_refused(tmp_path: Path) -> N
     wheel = make_wheel(tmp_path, "lib", "1.0", payload=100_000)
     with (
         IndexServer(folder=tmp_path) as index,
-        IndexClient(index.url, patience=_QUICK, environment={}) as reader,
+        IndexClient(index.url, policy=_QUICK, environment={}) as reader,
     ):
         file = only_file(reader)
         wheel.write_bytes(wheel.read_bytes()[:50_000])
@@ -182,7 +182,7 @@ def test_credentials_of_the_environment_go_to_the_index_of_their_name(
     make_wheel(tmp_path, "lib", "1.0")
     with (
         IndexServer(folder=tmp_path, credentials=("me", "s3cret")) as index,
-        IndexClient(index.url, name=name, patience=_QUICK, environment=variables) as reader,
+        IndexClient(index.url, name=name, policy=_QUICK, environment=variables) as reader,
     ):
         if allowed:
             assert reader.metadata(only_file(reader)).name == "lib"
@@ -202,6 +202,6 @@ def test_credentials_of_a_name_are_not_for_the_public_index(tmp_path: Path) -> N
             "UV_INDEX_MAIN_USERNAME": "me",
             "UV_INDEX_MAIN_PASSWORD": "p",
         }
-        with IndexClient(None, name="main", patience=_QUICK, environment=environment) as reader:
+        with IndexClient(None, name="main", policy=_QUICK, environment=environment) as reader:
             assert reader.project("lib") is None
         assert [request.headers.get("Authorization") for request in index.requests] == [None]

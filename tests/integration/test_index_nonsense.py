@@ -11,19 +11,19 @@ from support.index_server import Fault, IndexServer
 from support.wheels import make_wheel
 
 from factory.errors import IndexAccessError, RedirectError
-from factory.index.client import IndexClient, Patience
+from factory.index.client import IndexClient, RetryPolicy
 from factory.index.pages import IndexFile
 from factory.index.spool import Spool
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
-_QUICK = Patience(connect_seconds=1.0, read_seconds=0.5, attempts=2, pause_seconds=0.01)
+_QUICK = RetryPolicy(connect_seconds=1.0, read_seconds=0.5, attempts=2, first_pause_seconds=0.01)
 _JSON = "application/vnd.pypi.simple.v1+json"
 _NAME = "lib-1.0-py3-none-any.whl"
 
 
 def _client(url: str) -> IndexClient:
-    return IndexClient(url, patience=_QUICK, environment={})
+    return IndexClient(url, policy=_QUICK, environment={})
 
 
 @pytest.fixture(params=["", "me:s3cret@"], ids=["nobody", "with credentials"])

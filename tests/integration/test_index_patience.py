@@ -9,8 +9,8 @@ from support.index_server import Fault, IndexServer
 from support.wheels import make_wheel
 
 from factory.errors import IndexAccessError, IndexContentError, ProgramError
-from factory.index.client import IndexClient, Patience
-from factory.index.parallel import in_parallel
+from factory.http.parallel import in_parallel
+from factory.index.client import IndexClient, RetryPolicy
 from factory.index.spool import Spool
 from factory.process import Stop
 
@@ -18,16 +18,16 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
 _WHEEL = "lib-1.0-py3-none-any.whl"
 _FILE = f"/files/{_WHEEL}"
-_SHORT = Patience(
+_SHORT = RetryPolicy(
     connect_seconds=1.0,
     read_seconds=1.0,
-    whole_seconds=0.6,
-    pace_seconds=0.3,
+    total_seconds=0.6,
+    stall_seconds=0.3,
     attempts=2,
-    pause_seconds=0.01,
+    first_pause_seconds=0.01,
 )
 # Of everything an hour: only being stopped can end it.
-_ENDLESS = Patience(read_seconds=3600, whole_seconds=3600, pace_seconds=3600, pause_seconds=3600)
+_ENDLESS = RetryPolicy(read_seconds=3600, total_seconds=3600, stall_seconds=3600, first_pause_seconds=3600)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for_to_its_end(
 ) -> None:
     index.fault(path, Fault(drip=0.05, drip_header=header))
     with (
-        IndexClient(index.url, environment={}, patience=_SHORT) as reader,
+        IndexClient(index.url, environment={}, policy=_SHORT) as reader,
         pytest.raises(IndexAccessError, match="sends too slowly to come to an end"),
     ):
         ask(reader, index)
@@ -78,7 +78,7 @@ def test_stopping_ends_what_is_waited_for(index: IndexServer, path: str, ask: _A
     index.fault(path, fault)
     stop = Stop()
     begun = threading.Timer(0.3, stop.stop)
-    with IndexClient(index.url, environment={}, patience=_ENDLESS, stop=stop) as reader:
+    with IndexClient(index.url, environment={}, policy=_ENDLESS, stop=stop) as reader:
         begun.start()
         with pytest.raises(ProgramError, match="was interrupted"):
             ask(reader, index)
@@ -97,7 +97,7 @@ def test_a_failure_of_one_ends_the_waiting_of_the_others(index: IndexServer) -> 
     index.fault("/simple/slow/", Fault(hang=True))
     index.fault("/simple/lib/", Fault(status=403))
     with (
-        IndexClient(index.url, environment={}, patience=_ENDLESS) as reader,
+        IndexClient(index.url, environment={}, policy=_ENDLESS) as reader,
         pytest.raises(IndexAccessError, match="403"),
     ):
         in_parallel(reader.project, ["lib", "slow"], jobs=2, stop=reader.stop)
@@ -110,7 +110,7 @@ def test_a_file_of_another_size_than_its_page_says_is_stopped(
     index: IndexServer, told: int, message: str
 ) -> None:
     index.sizes, index.told_sizes = True, {_WHEEL: told}
-    with IndexClient(index.url, environment={}, patience=_SHORT) as reader, Spool() as spool:
+    with IndexClient(index.url, environment={}, policy=_SHORT) as reader, Spool() as spool:
         (file,) = reader.project("lib") or ()
         with pytest.raises(IndexContentError, match=message):
             reader.fetch(file.url, spool, size=file.size)

@@ -9,14 +9,14 @@ from support.index_server import Fault, IndexServer
 from support.wheels import make_wheel, sha256
 
 from factory.errors import RedirectError
-from factory.index.client import IndexClient, Patience
+from factory.index.client import IndexClient, RetryPolicy
 from factory.index.pages import IndexFile
 from factory.index.redirects import check_redirect
 from factory.index.spool import Spool
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
-_QUICK = Patience(connect_seconds=1.0, read_seconds=0.3, attempts=2, pause_seconds=0.01)
+_QUICK = RetryPolicy(connect_seconds=1.0, read_seconds=0.3, attempts=2, first_pause_seconds=0.01)
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Pair:
     def client(self, *redirect_hosts: str) -> IndexClient:
         url = self.index.url.replace("//", "//me:s3cret@")
         environment = {"NETRC": str(self.netrc)}
-        return IndexClient(url, patience=_QUICK, environment=environment, redirect_hosts=redirect_hosts)
+        return IndexClient(url, policy=_QUICK, environment=environment, redirect_hosts=redirect_hosts)
 
     def send_on(self, path: str, target: str) -> None:
         self.index.fault(path, Fault(status=302, location=f"{target}{path}"))

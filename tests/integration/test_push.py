@@ -12,7 +12,7 @@ from support.registry import registry
 
 import factory.registry.client
 from factory.cli.main import main
-from factory.index.patience import Patience
+from factory.http.retry import RetryPolicy
 
 pytestmark = pytest.mark.integration
 
@@ -127,7 +127,7 @@ def test_a_destination_that_is_down_does_not_stop_the_other(
         gone = far.host
     image = site.image()
     # How long it is waited for is not what is tested.
-    monkeypatch.setattr(factory.registry.client, "PATIENCE", Patience(pause_seconds=0.01))
+    monkeypatch.setattr(factory.registry.client, "RETRY_POLICY", RetryPolicy(first_pause_seconds=0.01))
     report = site.push(image.reference, "--to", f"{gone}/team", "--to", "near", status=REGISTRY_ERROR)
     down, near = report["outcomes"]
     assert down["error"]["kind"] == "RegistryError"

@@ -13,7 +13,7 @@ from support.fault_proxy import Fault, FaultProxy, fault_proxy
 from support.push_site import REGISTRY_ERROR, TAG, Site, push_site
 
 import factory.registry.client
-from factory.index.patience import Patience
+from factory.http.retry import RetryPolicy
 
 pytestmark = pytest.mark.integration
 
@@ -25,8 +25,8 @@ def site(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Site]:
     # What is waited for is not what is tested.
-    quick = Patience(pause_seconds=0.01, longest_pause_seconds=0.02)
-    monkeypatch.setattr(factory.registry.client, "PATIENCE", quick)
+    quick = RetryPolicy(first_pause_seconds=0.01, max_pause_seconds=0.02)
+    monkeypatch.setattr(factory.registry.client, "RETRY_POLICY", quick)
     with push_site(tmp_path, monkeypatch, capsys) as site:
         yield site
 

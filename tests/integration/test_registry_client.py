@@ -16,13 +16,13 @@ from support.token_registry import self_signed, token_registry
 
 import factory.registry.client
 from factory.errors import RegistryError
-from factory.index.patience import Patience
+from factory.http.retry import RetryPolicy
 from factory.registry.client import OCI_INDEX, OCI_MANIFEST, Manifest, RegistryClient, open_registry
 from factory.registry.declared import Registry
 
 pytestmark = pytest.mark.integration
 
-_QUICK = Patience(pause_seconds=0.01, longest_pause_seconds=0.02, read_seconds=5, connect_seconds=5)
+_QUICK = RetryPolicy(first_pause_seconds=0.01, max_pause_seconds=0.02, read_seconds=5, connect_seconds=5)
 _USER, _PASSWORD = "pusher", "of-the-registry"
 _BASIC = f"Basic {base64.b64encode(f'{_USER}:{_PASSWORD}'.encode()).decode()}"
 _REPOSITORY = "team/x"
@@ -33,7 +33,7 @@ def _client(host: str, folder: Path, *, tls_verify: bool = True) -> RegistryClie
     logins.write_text(json.dumps({"auths": {host: {"auth": _BASIC.removeprefix("Basic ")}}}))
     there = Registry(name="stub", url=f"{host}/team", kind="disposable", tls_verify=tls_verify)
     environment = {"REGISTRY_AUTH_FILE": str(logins)}
-    return open_registry(there, environment=environment, patience=_QUICK)
+    return open_registry(there, environment=environment, policy=_QUICK)
 
 
 def _digest(content: bytes) -> str:

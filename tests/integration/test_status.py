@@ -14,7 +14,7 @@ from support.workshop import Run
 
 from factory.cli.main import main
 from factory.flavor.repository import Repository
-from factory.index.patience import Patience
+from factory.http.retry import RetryPolicy
 
 pytestmark = pytest.mark.integration
 
@@ -81,7 +81,7 @@ def test_registry_that_does_not_answer_is_told_and_the_rest_is_shown(site: Site)
         settings.write_text(settings.read_text() + table)
         overview = site.overview()
         # Once, with its tries, and not again for each of the four images.
-        assert gone.count("GET", "^/v2/$") == Patience().attempts
+        assert gone.count("GET", "^/v2/$") == RetryPolicy().attempts
     problems = {one["name"]: bool(one["problem"]) for one in overview["registries"]}
     assert problems == {"release": False, "gone": True}
     assert all(image["pushed"] for image in overview["images"])

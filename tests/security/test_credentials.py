@@ -20,8 +20,8 @@ from support.token_registry import self_signed
 
 from factory.errors import IndexAccessError, RegistryError, SbomError
 from factory.http.origins import is_loopback, may_carry, origin_of
+from factory.http.retry import RetryPolicy
 from factory.index.client import IndexClient
-from factory.index.patience import Patience
 from factory.index.spool import Spool
 from factory.registry.authorization import check_realm
 from factory.registry.client import RegistryClient, open_registry
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.integration
 
 _USER, _PASSWORD = "pusher", "of-the-registry"
 _BASIC = f"Basic {base64.b64encode(f'{_USER}:{_PASSWORD}'.encode()).decode()}"
-_QUICK = Patience(pause_seconds=0.01, longest_pause_seconds=0.02, read_seconds=5, connect_seconds=5)
+_QUICK = RetryPolicy(first_pause_seconds=0.01, max_pause_seconds=0.02, read_seconds=5, connect_seconds=5)
 _REPOSITORY = "team/x"
 _DIGEST = f"sha256:{'0' * 64}"
 
@@ -68,7 +68,7 @@ def _client(host: str, folder: Path, **settings: object) -> RegistryClient:
     given = {"name": "stub", "url": f"{host}/team", "kind": "disposable", **settings}
     registry = Registry(**given)  # type: ignore[arg-type]
     environment = {**os.environ, "REGISTRY_AUTH_FILE": str(logins)}
-    return open_registry(registry, environment=environment, patience=_QUICK)
+    return open_registry(registry, environment=environment, policy=_QUICK)
 
 
 def _bearer(realm: str) -> Reply:
@@ -492,7 +492,7 @@ def test_a_file_that_an_index_links_to_on_another_port_gets_no_login(
 
     with stub_registry(answer) as index:
         url, environment = f"http://{index.host}/simple/", _netrc(tmp_path)
-        with IndexClient(url, patience=_QUICK, environment=environment) as client, Spool() as spool:
+        with IndexClient(url, policy=_QUICK, environment=environment) as client, Spool() as spool:
             (file,) = client.project("lib") or ()
             with pytest.raises(IndexAccessError, match="refuses access"):
                 client.fetch(file.url, spool)
@@ -510,7 +510,7 @@ def test_an_index_that_sends_on_to_another_port_takes_the_login_nowhere(
     with stub_registry(answer) as index:
         url, environment = f"http://{_USER}:{_PASSWORD}@{index.host}/simple/", _netrc(tmp_path)
         with (
-            IndexClient(url, patience=_QUICK, environment=environment) as client,
+            IndexClient(url, policy=_QUICK, environment=environment) as client,
             pytest.raises(IndexAccessError, match="refuses access"),
         ):
             client.project("lib")
@@ -534,7 +534,7 @@ def test_an_index_that_speaks_plain_http_elsewhere_gets_no_login(
         monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}")
         monkeypatch.setenv("NO_PROXY", "")
         with (
-            IndexClient(url, name="main", patience=_QUICK, environment=environment) as client,
+            IndexClient(url, name="main", policy=_QUICK, environment=environment) as client,
             pytest.raises(IndexAccessError, match="by plain HTTP no login is sent") as caught,
         ):
             client.project("lib")

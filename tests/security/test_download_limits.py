@@ -27,7 +27,7 @@ from factory.errors import (
 )
 from factory.flavor.repository import Flavor
 from factory.http.bounded import MAX_DOWNLOAD_VARIABLE, max_download
-from factory.index.client import IndexClient, IndexFile, Patience
+from factory.index.client import IndexClient, IndexFile, RetryPolicy
 from factory.index.connections import open_client
 from factory.index.spool import Spool
 from factory.prefetch.plan import Fetching
@@ -38,7 +38,7 @@ from factory.registry.drivers.google_api import GoogleApi
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
-_QUICK = Patience(connect_seconds=2.0, read_seconds=2.0, attempts=2, pause_seconds=0.01)
+_QUICK = RetryPolicy(connect_seconds=2.0, read_seconds=2.0, attempts=2, first_pause_seconds=0.01)
 _NAME = "lib-1.0-py3-none-any.whl"
 _FILE, _PAGE = f"/files/{_NAME}", "/simple/lib/"
 _JSON = "application/vnd.pypi.simple.v1+json"
@@ -165,10 +165,10 @@ def test_a_file_that_is_begun_again_and_again_is_given_up(tmp_path: Path) -> Non
     def dropped() -> Sent:
         return Sent(headers={"Content-Length": str(size)}, body=[bytes(next(tries))])
 
-    patience = Patience(connect_seconds=2, read_seconds=2, attempts=4, pause_seconds=0.0)
+    policy = RetryPolicy(connect_seconds=2, read_seconds=2, attempts=4, first_pause_seconds=0.0)
     with (
         endless_server(index(page(size=size), dropped)) as server,
-        IndexClient(f"{server.root}/simple/", environment={}, patience=patience) as client,
+        IndexClient(f"{server.root}/simple/", environment={}, policy=policy) as client,
         Spool() as spool,
     ):
         with pytest.raises(IndexContentError, match="was begun again and again"):
@@ -177,7 +177,7 @@ def test_a_file_that_is_begun_again_and_again_is_given_up(tmp_path: Path) -> Non
 
 
 def _client(server: EndlessServer, **environment: str) -> IndexClient:
-    return IndexClient(f"{server.root}/simple/", environment=environment, patience=_QUICK)
+    return IndexClient(f"{server.root}/simple/", environment=environment, policy=_QUICK)
 
 
 def _only_file(client: IndexClient) -> IndexFile:
@@ -265,7 +265,7 @@ def test_a_page_of_an_object_store_that_names_how_it_was_uploaded_is_read() -> N
 def _registry(server: EndlessServer) -> RegistryClient:
     host = server.root.removeprefix("http://")
     return open_registry(
-        Registry(name="r", url=f"{host}/x", kind="disposable"), environment={}, patience=_QUICK
+        Registry(name="r", url=f"{host}/x", kind="disposable"), environment={}, policy=_QUICK
     )
 
 

@@ -12,12 +12,11 @@ from support.stub_registry import Reply, Said, stub_registry
 from factory.check.state import flavor_state
 from factory.clock import parse_moment, seconds_since_1970
 from factory.errors import AdvisoryError, FactoryError, IndexAccessError, IndexContentError, RegistryError
+from factory.http.retry import RetryPolicy
 from factory.images.identity import parse_build_inputs
 from factory.images.parents import read_recorded
-from factory.index.file_names import project_of
-from factory.index.metadata import parse_metadata
+from factory.index.metadata import parse_metadata, project_of
 from factory.index.pages import IndexFile, parse_page
-from factory.index.patience import Patience
 from factory.lock.lockfile import parse_lock
 from factory.registry.authorization import read_token
 from factory.registry.client import RegistryClient, open_registry
@@ -27,7 +26,7 @@ from factory.registry.login import login_for
 from factory.registry.reading import Listed, read_images
 from factory.upkeep.advisories import read_database
 
-_QUICK = Patience(pause_seconds=0.01, longest_pause_seconds=0.02, read_seconds=5, connect_seconds=5)
+_QUICK = RetryPolicy(first_pause_seconds=0.01, max_pause_seconds=0.02, read_seconds=5, connect_seconds=5)
 _DIGEST = f"sha256:{'0' * 64}"
 _DIGITS = "1" + "0" * 5_000
 BODIES = {
@@ -56,7 +55,7 @@ def client_of(tmp_path: Path) -> Iterator[Callable[[Callable[[Said], Reply]], Re
             stub.answer = answer
             there = Registry(name="stub", url=f"{stub.host}/team", kind="disposable")
             environment = {"REGISTRY_AUTH_FILE": str(tmp_path / "none.json")}
-            opened.append(open_registry(there, environment=environment, patience=_QUICK))
+            opened.append(open_registry(there, environment=environment, policy=_QUICK))
             return opened[-1]
 
         yield make

@@ -12,7 +12,7 @@ from support.registry import registry
 from support.stored_images import Shelf
 
 from factory.cli.main import main
-from factory.index.patience import Patience
+from factory.http.retry import RetryPolicy
 from factory.registry import client
 
 REGISTRY_ERROR = 32
@@ -89,7 +89,7 @@ def kept_site(
     for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(folder / "home"))
-    monkeypatch.setattr(client, "PATIENCE", Patience(attempts=2, pause_seconds=0.01))
+    monkeypatch.setattr(client, "RETRY_POLICY", RetryPolicy(attempts=2, first_pause_seconds=0.01))
     root = folder / "repository"
     (root / "flavors").mkdir(parents=True)
     for name in NAMES:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from factory.http.retry import retry_after
+from factory.index.configured import home_folder
 from factory.index.credentials import read_netrc
-from factory.index.home import home_folder
-from factory.index.patience import asked_pause
 
 _NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
 
@@ -28,7 +28,7 @@ _NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
     ],
 )
 def test_a_server_may_name_seconds_or_a_date_to_come_back_at(after: str, seconds: float | None) -> None:
-    assert asked_pause(after, now=_NOW) == seconds
+    assert retry_after(after, now=_NOW) == seconds
 
 
 def test_without_a_home_there_is_no_netrc(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import pytest
 from support.wheels import make_wheel, metadata
 
 from factory.errors import IndexContentError
+from factory.index.client import RangeFile
 from factory.index.metadata import check_identity, parse_metadata
-from factory.index.ranges import RangeFile
 from factory.index.wheel import read_directory
 
 _OF = "some_lib-1.0-py3-none-any.whl"

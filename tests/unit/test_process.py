@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from factory.errors import ProgramError
-from factory.index.parallel import in_parallel
+from factory.http.parallel import in_parallel
 from factory.process import Stop, governor, run
 
 

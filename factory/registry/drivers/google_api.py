@@ -12,8 +12,8 @@ from factory.documents import parse_json, require_shape
 from factory.errors import IndexAccessError, RegistryError
 from factory.http.bounded import Listing, accepted, read_body
 from factory.http.origins import origin_or_none
+from factory.http.retry import Deadline, Retryable, RetryPolicy, retry_after, retrying
 from factory.index.connections import open_client
-from factory.index.patience import Again, Deadline, Patience, asked_pause, patiently
 from factory.process import governor
 from factory.registry.credentials import login_of_google
 from factory.registry.declared import Registry
@@ -30,7 +30,7 @@ _SOLUTION = (
     "Look at the login (`gcloud auth list`) and at its role: Artifact Registry Repository Administrator "
     "creates and deletes, LabelReader looks."
 )
-_PATIENCE = Patience(whole_seconds=120.0)
+_RETRY_POLICY = RetryPolicy(total_seconds=120.0)
 # Most operations are done at once, and some take minutes.
 _FIRST_PAUSE, _LONGEST_PAUSE, _MOST_POLLS = 0.1, 5.0, 60
 
@@ -142,16 +142,16 @@ class GoogleApi:
     ) -> dict[str, Any] | None:
         url = f"{self.endpoint.rstrip('/')}/v1/{path}"
 
-        deadline = Deadline(_PATIENCE.whole_seconds)
+        deadline = Deadline(_RETRY_POLICY.total_seconds)
 
-        def attempt() -> tuple[int, bytes] | Again:
+        def attempt() -> tuple[int, bytes] | Retryable:
             with self.client.stream(
                 method,
                 url,
                 params=dict(query),
                 json=body,
                 headers=accepted({"Authorization": f"Bearer {self.token}"}),
-                timeout=httpx.Timeout(_PATIENCE.read_seconds, connect=_PATIENCE.connect_seconds),
+                timeout=httpx.Timeout(_RETRY_POLICY.read_seconds, connect=_RETRY_POLICY.connect_seconds),
                 auth=httpx.Auth(),
             ) as answer:
                 if answer.status_code not in _TRANSIENT:
@@ -160,11 +160,11 @@ class GoogleApi:
                         answer, name=name, max_bytes=_MAX_BYTES, error=RegistryError, check=deadline.check
                     )
                     return answer.status_code, content
-                wait = asked_pause(answer.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
-                return Again(reason=f"answers HTTP {answer.status_code}", wait_seconds=wait)
+                wait = retry_after(answer.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
+                return Retryable(reason=f"answers HTTP {answer.status_code}", wait_seconds=wait)
 
         try:
-            status, content = patiently(url, attempt, patience=_PATIENCE, stop=governor(), deadline=deadline)
+            status, content = retrying(url, attempt, policy=_RETRY_POLICY, stop=governor(), deadline=deadline)
         except IndexAccessError as error:
             raise RegistryError(
                 error.reason, solution="Look at the network, then run the same command again."
