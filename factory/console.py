@@ -125,6 +125,10 @@ class Report:
         """Return the parts that people read, in order."""
         return ()
 
+    def data(self) -> object:
+        """Return what ``--json`` prints, if that is not the report itself."""
+        return self
+
     @property
     def exit_code(self) -> int:
         """The exit code of the first failure, else 1 if something was found, else 0."""
@@ -155,7 +159,7 @@ class Console:
 
     def show(self, report: Report) -> int:
         """Print a report as `result` does, and return its exit code."""
-        self.result(report, *report.describe())
+        self.result(report.data(), *report.describe())
         return report.exit_code
 
     def raw(self, content: bytes) -> None:

@@ -7,7 +7,7 @@ from factory.flavor.repository import Repository
 from factory.images.catalogue import read_catalogue
 from factory.images.definitions import ImageDefinition
 from factory.images.inputs import read_inputs
-from factory.layers.epochs import layer_epochs, newest_upload
+from factory.layers.contents import layer_epochs, newest_upload
 from factory.lock.lockset import require_lock_set
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, common
-from factory.layers.record import every_layers
-from factory.layers.text import layers_parts
+from factory.layers.record import report_layers
 
 
 @click.command(short_help="Show or choose which packages share a layer of the image.")
@@ -20,22 +19,21 @@ from factory.layers.text import layers_parts
 @click.option(
     "--prefetched",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder that `factory prefetch` filled: sizes are then those of the installed files, and not of "
+    help="A folder that `factory prefetch` filled: show the sizes of the installed files instead of those of "
     "the wheels.",
 )
 @common
 def command(
     invocation: Invocation, *, flavors: tuple[str, ...], write: bool, dry_run: bool, prefetched: Path | None
-) -> None:
-    """Show which packages share a layer of the image, or choose anew with --write.
+) -> int:
+    """Show which packages share a layer of the image, or choose the layers again with --write.
 
-    What changes is sent and stored a layer at a time. The accelerator's stack stands alone, and no other
-    layer of several packages is more than 8 % of them all, so that a security fix moves megabytes. The
-    layers stand in [tool.factory.layers] of pyproject.toml, for you to change. A package that is in one
-    stays there as long as the layer keeps within its share. Every flavor where none is named.
+    Changes are sent and stored a layer at a time. The accelerator's stack is a layer of its own, and no other
+    layer of several packages is more than 8 % of all packages, so that a security fix moves megabytes. The
+    layers are in [tool.factory.layers] of pyproject.toml, for you to change. A package stays in its layer
+    as long as that is within its share. Every flavor if none is named.
     """
     if dry_run and not write:
         raise click.UsageError("--dry-run goes with --write.")
     chosen = invocation.repository_of(*flavors).select(flavors)
-    found = every_layers(chosen, write=write, prefetched=prefetched, dry_run=dry_run)
-    invocation.console.result({"flavors": found}, *layers_parts(found, wrote=write))
+    return invocation.console.show(report_layers(chosen, write=write, prefetched=prefetched, dry_run=dry_run))

@@ -25,7 +25,7 @@ from factory.konflux.pipeline_run import (
     flavor_files,
 )
 from factory.konflux.settings import Settings
-from factory.layers.epochs import newest_upload
+from factory.layers.contents import newest_upload
 from factory.lock.lockset import read_lock_set
 from factory.settings import FLAVORS_FOLDER
 

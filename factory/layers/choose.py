@@ -1,24 +1,24 @@
-"""The rule that puts packages into layers. Pure: names and sizes in, layers out; for any builder.
+"""The rule that assigns packages to layers: names and sizes in, layers out.
 
-What is fetched and stored again when one package changes is its layer. So the accelerator's stack, large and
-changed as one, stands alone; a package that is larger than the share stands alone; every other layer stays
-within the share, and what is small stands in the last one, which changes most often.
+When a package changes, its whole layer is fetched and stored again. So the accelerator's stack, large and
+changed as one, is a layer of its own; so is a package larger than the share; every other layer stays within
+the share, and small packages are in the last one, which changes most often.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from factory.flavor.layers import ACCELERATOR, PackageLayer
+from factory.flavor.layers import PackageLayer
 
 SHARE = 0.08
-"""The most that a layer of several packages may be of all: a fix of one then changes less than a tenth
-of what a flavor adds, the files around the layers included."""
+"""The largest part of all packages that one layer of several may be. A fix of one package then changes less
+than a tenth of what a flavor adds, the files around the layers included."""
 _LARGE = "large"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SizedPackage:
-    """A package by its normalized name, and its size in bytes: of the wheel, or of what it installs."""
+    """A package's normalized name, and its size in bytes: of the wheel, or of what it installs."""
 
     name: str
     size: int
@@ -31,20 +31,20 @@ def choose_layers(
     before: Sequence[PackageLayer] = (),
     share: float = SHARE,
 ) -> tuple[PackageLayer, ...]:
-    """Choose the layers of packages; what none of them names is for the last layer.
+    """Choose the layers of packages; a package in none of them belongs to the last layer.
 
-    The layers of ``before`` keep their order and their patterns, those that fit nothing now as well. Only a
-    package that one of them has by name leaves it, and only where the layer is beyond the share: a new
-    version, or a new package, moves no others, and what a pattern with ``*`` takes is somebody's choice.
+    The layers of ``before`` keep their order and their patterns, also patterns that match nothing now. Only a
+    package that a layer has by name leaves it, and only if the layer exceeds the share: a new version, or a
+    new package, moves no others, and a pattern with ``*`` is a person's choice.
 
     Args:
         packages: all that is locked, in any order.
         stack: the layer of the accelerator's stack, which may be of any size.
         before: the layers as they were chosen earlier.
-        share: the most that a layer of several packages may be of the sum.
+        share: the largest part of the sum that a layer of several packages may be.
 
     Returns:
-        Those of ``before``, with the stack first where it is none of them, then new ones, none of them empty.
+        Those of ``before``, with the stack first if it is not among them, then new ones, none of them empty.
     """
     sizes = {package.name: package.size for package in packages}
     limit = share * sum(sizes.values())
@@ -53,7 +53,7 @@ def choose_layers(
     taken: dict[str, list[str]] = {}
     assigned: dict[str, list[str]] = {}
     left = sorted(sizes)
-    # In their order: what an earlier layer gives away may be named by a later one.
+    # In order: a later layer may name what an earlier one releases.
     for layer in before:
         names = [name for name in left if layer.takes(name)]
         taken[layer.name] = [] if layer.name == stack.name else _overflow(names, layer, sizes, limit)
@@ -68,22 +68,17 @@ def choose_layers(
     )
 
 
-def accelerator_stack(layers: Iterable[PackageLayer]) -> PackageLayer | None:
-    """The layer of the accelerator's stack among some layers; None where it is not there."""
-    return next((layer for layer in layers if layer.name == ACCELERATOR), None)
-
-
 def _layer(before: PackageLayer, packages: Collection[str], taken: Collection[str]) -> PackageLayer:
-    """A layer as it was, without the names that were taken out of it, and with new names after the others."""
+    """Return a layer without the names that were taken out of it, and with new names at the end."""
     kept = tuple(pattern for pattern in before.patterns if pattern not in taken or pattern in packages)
     layer = replace(before, patterns=kept)
     return replace(layer, patterns=(*kept, *sorted(name for name in packages if not layer.takes(name))))
 
 
 def _overflow(names: list[str], layer: PackageLayer, sizes: Mapping[str, int], limit: float) -> list[str]:
-    """Take the smallest out of a layer until it keeps within the limit, or holds one package alone.
+    """Take the smallest out of a layer until it is within the limit, or holds a single package.
 
-    What a pattern takes that is no name stays.
+    Packages that a pattern with ``*`` matches stay.
     """
     patterns = replace(layer, patterns=tuple(pattern for pattern in layer.patterns if "*" in pattern))
     taken = []
@@ -97,7 +92,7 @@ def _overflow(names: list[str], layer: PackageLayer, sizes: Mapping[str, int], l
 
 
 def _relieve(rest: list[str], assigned: dict[str, list[str]], sizes: Mapping[str, int], limit: float) -> None:
-    """Move the largest out of the last layer, into the first with room, until it keeps within the limit."""
+    """Move the largest from the last layer into the first with room, until the last is within the limit."""
     rest.sort(key=lambda name: (sizes[name], name), reverse=True)
     filled = {layer: sum(sizes[name] for name in names) for layer, names in assigned.items()}
     left = sum(sizes[name] for name in rest)

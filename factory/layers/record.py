@@ -1,40 +1,41 @@
-"""The layers of a flavor as they are and as the rule gives them, written into its ``pyproject.toml``."""
+"""Show the layers of flavors, or choose them by the rule and record them in ``pyproject.toml``."""
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 
+from factory.console import Report, Table, human_size
 from factory.documents import parse_toml_for_edit
 from factory.errors import LockFileError, SpecError
 from factory.flavor.layers import ACCELERATOR, REST, PackageLayer, default_layers, layer_of
 from factory.flavor.project import PROJECT_FILE, parse_project, read_project_text
 from factory.flavor.repository import Flavor
 from factory.layers.choose import SHARE, SizedPackage, choose_layers
-from factory.layers.epochs import layer_epochs
-from factory.layers.sizes import installed_sizes, wheel_sizes
+from factory.layers.contents import installed_sizes, layer_epochs, wheel_sizes
 from factory.lock.lockset import LockSet, require_lock_set
 from factory.render.drift import find_drift
 from factory.render.sync import rendering_changes
 from factory.transaction import Replacement, open_transaction
 
-# Wheels shrink what they hold by different amounts: where only their sizes are known, a layer keeps clear of
-# the limit.
+# Wheels are compressed by different amounts: if only their sizes are known, layers get a smaller share.
 _SHARE_OF_WHEELS = 0.05
 _LINE = 100
 _COMMENT = (
     "The layers of packages; what none names goes into the last one, `rest`. Chosen by `factory layers",
     "--write`, and yours to change: a package goes into the first layer that names it (* fits anything).",
 )
+_SHOWN_PACKAGES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class SizedLayer:
     """A layer of packages: its packages, their bytes together, its share of all, its newest upload.
 
-    ``newest_upload`` is in seconds since 1970, None where the lock does not tell.
+    ``newest_upload`` is in seconds since 1970, None if the lock records none.
     """
 
     name: str
@@ -46,9 +47,9 @@ class SizedLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class FlavorLayers:
-    """The layers of a flavor. ``installed``: the sizes are of what is installed, else of the wheels.
+    """The layers of a flavor, with sizes of what is ``installed``, else of the wheels.
 
-    ``differs`` is whether the rule gave others than the flavor had, ``written`` whether they were written.
+    ``differs`` is whether the rule chose others than the flavor had, ``written`` whether they were written.
     ``problem`` says why there are none.
     """
 
@@ -60,16 +61,69 @@ class FlavorLayers:
     problem: str = ""
 
 
-def every_layers(
-    flavors: Sequence[Flavor], *, write: bool, prefetched: Path | None = None, dry_run: bool = False
-) -> tuple[FlavorLayers, ...]:
-    """The layers of several flavors, chosen anew with ``write``, and then recorded in all of them or in none.
+@dataclass(frozen=True, kw_only=True)
+class LayersReport(Report):
+    """The layers of several flavors; ``chosen`` is whether they are those of the rule."""
 
-    A flavor that is not locked yet is part of the report.
+    flavors: tuple[FlavorLayers, ...]
+    chosen: bool
+
+    def data(self) -> dict[str, object]:
+        """Return the flavors."""
+        return {"flavors": self.flavors}
+
+    def describe(self) -> Iterator[str | Table]:
+        """Return a table for each flavor, and below it what was done."""
+        for flavor in self.flavors:
+            if flavor.problem:
+                yield flavor.problem
+                continue
+            sizes = "INSTALLED" if flavor.installed else "WHEELS"
+            yield f"{flavor.flavor}:"
+            yield Table(
+                headings=("LAYER", "PACKAGES", sizes, "SHARE", "NEWEST UPLOAD", "LARGEST"),
+                rows=tuple(_row(layer) for layer in flavor.layers),
+                right_aligned=frozenset({"PACKAGES", sizes, "SHARE"}),
+            )
+            if flavor.written:
+                yield "recorded in pyproject.toml, and the Dockerfiles rendered"
+            elif self.chosen:
+                yield (
+                    "would be recorded in pyproject.toml" if flavor.differs else "unchanged: nothing to write"
+                )
+
+
+def _row(layer: SizedLayer) -> tuple[str, ...]:
+    newest = "-"
+    if layer.newest_upload is not None:
+        newest = dt.datetime.fromtimestamp(layer.newest_upload, dt.UTC).strftime("%Y-%m-%d")
+    more = len(layer.packages) - _SHOWN_PACKAGES
+    largest = ", ".join(layer.packages[:_SHOWN_PACKAGES]) + (f" and {more} more" if more > 0 else "")
+    return (
+        layer.name,
+        str(len(layer.packages)),
+        human_size(layer.size),
+        f"{100 * layer.share:.1f} %",
+        newest,
+        largest or "-",
+    )
+
+
+def report_layers(
+    flavors: Sequence[Flavor], *, write: bool, prefetched: Path | None = None, dry_run: bool = False
+) -> LayersReport:
+    """Return the layers of flavors; with ``write``, choose them and record them in all flavors or in none.
+
+    A package that a flavor has in a layer stays there as long as that is within its share. A flavor that is
+    not locked yet is part of the report. ``prefetched`` is a folder for the sizes of what its wheels install.
 
     Raises:
-        LockFileError: the one flavor that was asked for is not locked, or a lock tells no sizes.
-        SpecError, PrefetchError, BusyError, StorageError: as for `write_layers`.
+        LockFileError: the only flavor asked for is not locked, or a lock records no sizes and ``prefetched``
+            is None.
+        SpecError: ``pyproject.toml`` is not acceptable.
+        PrefetchError: a wheel is not in the folder, or is not the locked one.
+        NotFoundError: the folder is no prefetched one.
+        BusyError, JournalError, StorageError: as for `Transaction.commit`; nothing was written.
     """
     writes = write and not dry_run
     found: list[FlavorLayers] = []
@@ -81,7 +135,7 @@ def every_layers(
                     layers, files = _chosen(flavor, prefetched=prefetched, dry_run=dry_run)
                     changes += files
                 else:
-                    layers = show_layers(flavor, prefetched=prefetched)
+                    layers = _current(flavor, prefetched=prefetched)
             except LockFileError as error:
                 if not error.not_locked or len(flavors) == 1:
                     raise
@@ -89,19 +143,10 @@ def every_layers(
             found.append(layers)
         if writes:
             transaction.commit(changes)
-    return tuple(found)
+    return LayersReport(flavors=tuple(found), chosen=write)
 
 
-def show_layers(flavor: Flavor, *, prefetched: Path | None = None) -> FlavorLayers:
-    """The layers of a flavor as they are.
-
-    Args:
-        flavor: one that is locked.
-        prefetched: a prefetched folder, for the sizes of what its wheels install.
-
-    Raises:
-        SpecError, LockFileError, PrefetchError: as for `write_layers`.
-    """
+def _current(flavor: Flavor, *, prefetched: Path | None) -> FlavorLayers:
     spec = flavor.project.spec
     locks = require_lock_set(flavor.folder, spec)
     return FlavorLayers(
@@ -109,22 +154,6 @@ def show_layers(flavor: Flavor, *, prefetched: Path | None = None) -> FlavorLaye
         installed=prefetched is not None,
         layers=_sized(locks, _sizes(flavor, locks, prefetched), spec.package_layers),
     )
-
-
-def write_layers(flavor: Flavor, *, prefetched: Path | None = None, dry_run: bool = False) -> FlavorLayers:
-    """Choose the layers of a flavor by the rule, record them in its ``pyproject.toml``, and render it.
-
-    A package that the flavor has in a layer stays there as long as that keeps within its share.
-
-    Raises:
-        SpecError: ``pyproject.toml`` is not acceptable.
-        LockFileError: the flavor is not locked, or its lock tells no sizes and ``prefetched`` is None.
-        PrefetchError: a wheel is not in the folder, or is not the locked one.
-        NotFoundError: the folder is no prefetched one.
-        BusyError, JournalError, StorageError: as for `Transaction.commit`; nothing was written.
-    """
-    (found,) = every_layers([flavor], write=True, prefetched=prefetched, dry_run=dry_run)
-    return found
 
 
 def _chosen(
@@ -136,7 +165,7 @@ def _chosen(
     locks = require_lock_set(flavor.folder, spec)
     sizes = _sizes(flavor, locks, prefetched)
     stack = next(layer for layer in default_layers(spec.accelerator) if layer.name == ACCELERATOR)
-    # What was recorded may rest on better sizes: it is not moved for keeping clear of a limit that it keeps.
+    # Recorded layers may have been chosen by better sizes: the smaller share moves none of them.
     share = SHARE if prefetched is not None or spec.layers else _SHARE_OF_WHEELS
     chosen = choose_layers(sizes, stack=stack, before=spec.layers, share=share)
     differs = chosen != spec.layers
@@ -157,7 +186,7 @@ def _chosen(
 
 
 def with_layers(text: str, layers: Sequence[PackageLayer]) -> str:
-    """The ``pyproject.toml`` of a flavor with these layers, and nothing else changed."""
+    """Return a flavor's ``pyproject.toml`` with these layers, and nothing else changed."""
     document = parse_toml_for_edit(text, source=PROJECT_FILE, error=SpecError)
     tool: Any = document["tool"]
     table: Any = tool["factory"].get("layers")
@@ -166,7 +195,7 @@ def with_layers(text: str, layers: Sequence[PackageLayer]) -> str:
         for line in _COMMENT:
             table.add(tomlkit.comment(line))
         tool["factory"]["layers"] = table
-    # What stays as it is keeps what somebody wrote beside it. A table's order is that of writing.
+    # An unchanged entry keeps its comment. A table is in the order of writing.
     if list(table) != [layer.name for layer in layers][: len(table)]:
         for name in list(table):
             del table[name]

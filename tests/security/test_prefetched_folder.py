@@ -14,7 +14,7 @@ from support.prefetch_site import Counter, Site, prefetch_site
 from support.wheels import sha256
 
 from factory.errors import FactoryError, NotFoundError, PrefetchError, StorageError
-from factory.layers.sizes import installed_sizes
+from factory.layers.contents import installed_sizes
 from factory.lock.lockset import require_lock_set
 from factory.lock.prefetched import open_artifact, open_prefetched
 from factory.prefetch.partial import partial_name

@@ -13,11 +13,9 @@ from factory.errors import LockFileError, SpecError
 from factory.flavor.layers import PackageLayer, default_layers, layer_of, read_layers
 from factory.flavor.repository import Flavor
 from factory.flavor.table import Table
-from factory.layers.assign import assign
 from factory.layers.choose import SHARE, SizedPackage, choose_layers
-from factory.layers.epochs import layer_epochs, newest_upload
-from factory.layers.record import every_layers, with_layers
-from factory.layers.sizes import wheel_sizes
+from factory.layers.contents import assign, layer_epochs, newest_upload, wheel_sizes
+from factory.layers.record import report_layers, with_layers
 from factory.lock.lockfile import Artifact, Pin, format_lock, parse_lock
 from factory.lock.lockset import LockSet
 from factory.render.drift import find_drift
@@ -240,14 +238,14 @@ def test_sizes_and_times_are_read_back_and_make_no_other_artifact() -> None:
         ("a-1-py3-none-any.whl, 12 bytes, 2026-02-31T00:00:00Z", 12, None),
     ],
 )
-def test_lock_that_tells_less_is_read(comment: str, size: int | None, uploaded: int | None) -> None:
+def test_lock_that_records_less_is_read(comment: str, size: int | None, uploaded: int | None) -> None:
     text = f"a==1 \\\n    --hash=sha256:{'a' * 64}\n    # {comment}\n"
     (artifact,) = parse_lock(text).pins[0].artifacts
     assert (artifact.file_name, artifact.size, artifact.uploaded) == ("a-1-py3-none-any.whl", size, uploaded)
 
 
 def test_lock_without_sizes_says_what_to_do() -> None:
-    with pytest.raises(LockFileError, match="does not tell the size of a") as caught:
+    with pytest.raises(LockFileError, match="does not record the size of a") as caught:
         wheel_sizes(_locks(_pin("a", None, size=None)).pins, flavor="x")
     assert "--prefetched" in caught.value.solution
 
@@ -267,7 +265,7 @@ def test_layers_come_into_the_text_and_nothing_else_changes(tmp_path: Path) -> N
 
 
 def _sized_lock(flavor: Flavor) -> None:
-    """Let the flavor's lock tell sizes: a kilobyte a package, and a large one."""
+    """Have the flavor's lock record sizes: a kilobyte a package, and a large one."""
     path = flavor.folder / "requirements.txt"
     text = path.read_text(encoding="utf-8")
     path.write_text(re.sub(r"(# \S+\.whl)$", r"\1, 1000 bytes", text, flags=re.MULTILINE), encoding="utf-8")
@@ -276,10 +274,10 @@ def _sized_lock(flavor: Flavor) -> None:
 def test_layers_are_recorded_and_rendered_and_the_second_time_nothing_is_written(tmp_path: Path) -> None:
     flavor = make_flavor(make_repository(tmp_path))
     _sized_lock(flavor)
-    (would,) = every_layers([flavor], write=True, dry_run=True)
+    (would,) = report_layers([flavor], write=True, dry_run=True).flavors
     assert (would.differs, would.written) == (True, False)
     assert "layers" not in (flavor.folder / "pyproject.toml").read_text()
-    (done,) = every_layers([flavor], write=True)
+    (done,) = report_layers([flavor], write=True).flavors
     assert done.written
     again = Flavor(flavor.folder)
     assert tuple(layer.name for layer in again.project.spec.layers) == tuple(
@@ -289,17 +287,17 @@ def test_layers_are_recorded_and_rendered_and_the_second_time_nothing_is_written
     for layer in done.layers:
         assert f"COPY --from=builder /layers/{layer.name}/ " in dockerfile
     assert find_drift(again) == ()
-    (third,) = every_layers([again], write=True)
+    (third,) = report_layers([again], write=True).flavors
     assert (third.differs, third.written, third.layers) == (False, False, done.layers)
 
 
-def test_flavor_that_is_not_locked_is_told_among_others_and_an_error_alone(tmp_path: Path) -> None:
+def test_flavor_that_is_not_locked_is_reported_among_others_and_an_error_alone(tmp_path: Path) -> None:
     repository = make_repository(tmp_path)
     locked = make_flavor(repository)
     _sized_lock(locked)
     other = make_flavor(repository, name="th09-cuda130-torch2110-py311", locked=False)
-    found = every_layers([locked, other], write=False)
+    found = report_layers([locked, other], write=False).flavors
     assert [bool(one.layers) for one in found] == [True, False]
     assert "not locked" in found[1].problem
     with pytest.raises(LockFileError, match="not locked"):
-        every_layers([other], write=False)
+        report_layers([other], write=False)
