@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 from tekton.semantic import Interface, Known, Node, Parameter
@@ -60,13 +61,18 @@ def _files(*suffixes: str) -> list[Path]:
     return sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in suffixes)
 
 
+def documents(text: str) -> list[Any]:
+    """Return the documents of a YAML text, read by libyaml where PyYAML has it: there is much to read."""
+    return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+
+
 def objects(source: Source) -> Iterator[Object]:
     """The Kubernetes objects of a source; of a page's blocks those that are whole ones."""
-    documents = [each for each in yaml.safe_load_all(source.text) if each is not None]
-    for place, node in enumerate(documents):
+    found = [each for each in documents(source.text) if each is not None]
+    for place, node in enumerate(found):
         if source.is_block and not (isinstance(node, Mapping) and {"apiVersion", "kind"} <= set(node)):
             continue  # a fragment: a page shows a few lines of a file
-        name = source.name if len(documents) == 1 else f"{source.name}#{place}"
+        name = source.name if len(found) == 1 else f"{source.name}#{place}"
         yield Object(name=name, node=node)
 
 
@@ -110,7 +116,7 @@ def known() -> Known:
 
 def _catalogue() -> Mapping[str, Interface]:
     """The interfaces of the catalogue's Tasks, as catalogue.yaml tells them."""
-    told = yaml.safe_load((Path(__file__).parent / "catalogue.yaml").read_text(encoding="utf-8"))
+    (told,) = documents((Path(__file__).parent / "catalogue.yaml").read_text(encoding="utf-8"))
     return {
         name: Interface(
             params={

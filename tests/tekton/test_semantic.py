@@ -1,6 +1,6 @@
 """All our YAML keeps to the semantic checks; broken in any one place, it does not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from tekton.changing import GONE, changed
@@ -60,16 +60,18 @@ def test_there_is_something_to_check() -> None:
     assert [each for each in CHECKED if each.node["kind"] == "PipelineRun"]
 
 
-@pytest.mark.parametrize("each", CHECKED, ids=_name)
-def test_every_object_of_ours_is_right(each: Object) -> None:
-    assert [str(problem) for problem in problems(each.node, known())] == []
+def test_every_object_of_ours_is_right() -> None:
+    found = {each.name: [str(problem) for problem in problems(each.node, known())] for each in CHECKED}
+    assert {name: messages for name, messages in found.items() if messages} == {}
 
 
-@pytest.mark.parametrize("each", OTHER_OBJECTS, ids=_name)
-def test_every_other_object_is_of_a_kind_that_a_cluster_knows(each: Object) -> None:
-    version, beside = OTHERS[each.node["kind"]]
-    assert each.node["apiVersion"] == version
-    assert not set(each.node) - beside - {"apiVersion", "kind", "metadata"}
+def test_every_other_object_is_of_a_kind_that_a_cluster_knows() -> None:
+    assert [each.name for each in OTHER_OBJECTS if not _known_to_a_cluster(each.node)] == []
+
+
+def _known_to_a_cluster(node: Node) -> bool:
+    version, beside = OTHERS.get(node["kind"], ("", frozenset()))
+    return node["apiVersion"] == version and not set(node) - beside - {"apiVersion", "kind", "metadata"}
 
 
 @pytest.mark.parametrize("kind", ["Task", "Pipeline"])
@@ -98,7 +100,6 @@ def test_of_a_pages_blocks_only_whole_objects_are_objects() -> None:
 def _breaks(node: Node) -> Iterator[tuple[str, dict[str, object]]]:
     """Ways to break an object in one place, each of which some check has to find."""
     spec = node["spec"]
-    yield "name", {"metadata.name": "Not a name"}
     for kind in ("params", "workspaces", *(("results",) if "steps" in spec else ())):
         for place, declared in enumerate(items(spec, kind)):
             yield f"{kind} {declared['name']} renamed", {f"spec.{kind}[{place}].name": "renamed-by-a-test"}
@@ -159,18 +160,18 @@ def _breaks_of_pipeline(node: Node) -> Iterator[tuple[str, dict[str, object]]]:
             yield f"{where} renamed", {f"{where}.name": "N"}
 
 
-BROKEN = [
-    pytest.param(each.node, changes, id=f"{each.node['metadata']['name']}: {name}")
-    for kind, breaks in (("Task", _breaks), ("Pipeline", _breaks_of_pipeline))
-    for each in of_kind(kind)
-    if each.name.startswith("tekton/")  # .tekton/ holds copies
-    for name, changes in breaks(each.node)
-]
-
-
-@pytest.mark.parametrize(("node", "changes"), BROKEN)
-def test_each_way_to_break_one_of_ours_is_found(node: Node, changes: dict[str, object]) -> None:
-    assert list(problems(changed(node, changes), known()))
+@pytest.mark.parametrize(("kind", "breaks"), [("Task", _breaks), ("Pipeline", _breaks_of_pipeline)])
+def test_each_way_to_break_one_of_ours_is_found(
+    kind: str, breaks: Callable[[Node], Iterator[tuple[str, dict[str, object]]]]
+) -> None:
+    broken = [
+        (f"{each.node['metadata']['name']}: {name}", changed(each.node, changes))
+        for each in of_kind(kind)
+        if each.name.startswith("tekton/")  # .tekton/ holds copies
+        for name, changes in breaks(each.node)
+    ]
+    assert len(broken) > 100
+    assert [name for name, node in broken if not any(problems(node, known()))] == []
 
 
 @pytest.mark.parametrize("each", of_kind("Task"), ids=_name)

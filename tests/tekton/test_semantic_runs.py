@@ -80,7 +80,6 @@ CASES = (
         says="makes no name of at most 63",
         good={"metadata.generateName": "g" * 57 + "-"},
     ),
-    Case(name="no name", base=TASK_RUN, bad={"metadata": {}}, says="neither a name nor"),
     Case(
         name="a parameter in a run",
         base=PIPELINE_RUN,

@@ -23,14 +23,6 @@ def _script(line: str) -> str:
 
 CASES = (
     # names
-    Case(name="upper case in a name", base=TASK, bad={"metadata.name": "Greet"}, says="lower-case"),
-    Case(
-        name="a long name",
-        base=TASK,
-        bad={"metadata.name": "g" * 64},
-        says="more than 63",
-        good={"metadata.name": "g" * 63},
-    ),
     Case(
         name="a label's value",
         base=TASK,

@@ -40,13 +40,9 @@ def environment(name: str, path: str) -> Iterator[Problem]:
 
 
 def metadata(document: Node) -> Iterator[Problem]:
-    """Problems of an object's name and labels."""
+    """Problems of an object's generateName and labels; the schema sees those of its name."""
     found: Node = document.get("metadata") or {}
-    name, prefix = found.get("name"), found.get("generateName")
-    if name is None and prefix is None:
-        yield Problem(path="metadata", message="there is neither a name nor a generateName")
-    if name is not None:
-        yield from label(name, "metadata.name", "name")
+    prefix = found.get("generateName")
     if prefix is not None and (not _GENERATE.fullmatch(prefix) or len(prefix) + GENERATED_SUFFIX > MAX_NAME):
         yield Problem(path="metadata.generateName", message=f"{prefix!r} makes no name of at most {MAX_NAME}")
     for key, value in (found.get("labels") or {}).items():
