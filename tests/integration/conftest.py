@@ -3,6 +3,7 @@
 from support.integration_fixtures import (
     _index_servers,
     _locked_once,
+    _private_index,
     own_cache,
     private_world,
     workshop,
@@ -11,6 +12,7 @@ from support.integration_fixtures import (
 __all__ = [
     "_index_servers",
     "_locked_once",
+    "_private_index",
     "own_cache",
     "private_world",
     "workshop",

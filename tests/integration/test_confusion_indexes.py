@@ -40,8 +40,17 @@ class Split:
     release: IndexServer
 
 
+@pytest.fixture(scope="module")
+def further_servers() -> Iterator[tuple[IndexServer, IndexServer]]:
+    """The further index and its next release, on the same ports in each test: one lock serves all."""
+    with IndexServer(folder=Path("kernels")) as kernels, IndexServer(folder=Path("kernels-next")) as release:
+        yield kernels, release
+
+
 @pytest.fixture
-def split(private_world: PrivateWorld, tmp_path: Path) -> Iterator[Split]:
+def split(
+    private_world: PrivateWorld, tmp_path: Path, further_servers: tuple[IndexServer, IndexServer]
+) -> Split:
     world = private_world
     main = world.indexes["cuda130"]
     folders = (tmp_path / "kernels", tmp_path / "kernels-next")
@@ -56,12 +65,14 @@ def split(private_world: PrivateWorld, tmp_path: Path) -> Iterator[Split]:
         make_wheel(main.folder if name in KERNELS else folders[0], name, BAIT)
         if name not in KERNELS:
             make_wheel(folders[1], name, BAIT)
-    with IndexServer(folder=folders[0]) as kernels, IndexServer(folder=folders[1]) as release:
-        project = world.folder(CUDA) / "pyproject.toml"
-        entry = f'name = "kernels"\nurl = "{kernels.url}"\npackages = {json.dumps(sorted(KERNELS))}\n'
-        project.write_text(f"{project.read_text()}\n[[tool.factory.indexes]]\n{entry}")
-        assert world.run("sync", CUDA).status == 0
-        yield Split(world=world, main=main, kernels=kernels, release=release)
+    for server, folder in zip(further_servers, folders, strict=True):
+        server.serve(folder)
+    kernels, release = further_servers
+    project = world.folder(CUDA) / "pyproject.toml"
+    entry = f'name = "kernels"\nurl = "{kernels.url}"\npackages = {json.dumps(sorted(KERNELS))}\n'
+    project.write_text(f"{project.read_text()}\n[[tool.factory.indexes]]\n{entry}")
+    assert world.run("sync", CUDA).status == 0
+    return Split(world=world, main=main, kernels=kernels, release=release)
 
 
 def _nothing(split: Split) -> None:

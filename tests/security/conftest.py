@@ -11,6 +11,7 @@ from support.container_fixtures import (
 from support.integration_fixtures import (
     _index_servers,
     _locked_once,
+    _private_index,
     own_cache,
     private_world,
     workshop,
@@ -19,6 +20,7 @@ from support.integration_fixtures import (
 __all__ = [
     "_index_servers",
     "_locked_once",
+    "_private_index",
     "base_image",
     "cpu_flavor",
     "engine",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.index_server import IndexServer
 from support.locked_once import LockedOnce
-from support.private_index import PrivateWorld, index_servers
+from support.private_index import PrivateWorld, index_servers, make_private_index
 from support.private_index import private_world as make_private_world
 from support.workshop import Workshop
 
@@ -45,6 +45,16 @@ def _index_servers() -> Iterator[Mapping[str, IndexServer]]:
 
 
 @pytest.fixture(scope="session")
+def _private_index(
+    tmp_path_factory: pytest.TempPathFactory, _index_servers: Mapping[str, IndexServer]
+) -> Path:
+    """Made once; each test changes a copy of its own."""
+    folder = tmp_path_factory.mktemp("private-index")
+    make_private_index(folder, _index_servers)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def _locked_once(tmp_path_factory: pytest.TempPathFactory) -> LockedOnce:
     return LockedOnce(tmp_path_factory.mktemp("locked"))
 
@@ -55,6 +65,7 @@ def private_world(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     _index_servers: Mapping[str, IndexServer],
+    _private_index: Path,
     _locked_once: LockedOnce,
 ) -> PrivateWorld:
     """A private index and a repository of flavors on it, on a machine whose public index is full of bait."""
@@ -65,7 +76,7 @@ def private_world(
     for name, place in places.items():
         monkeypatch.setenv(name, str(tmp_path / place))
     caches = tuple(tmp_path / places[name] for name in ("UV_CACHE_DIR", "XDG_CACHE_HOME"))
-    world = make_private_world(tmp_path, capsys, _index_servers, _locked_once, caches)
+    world = make_private_world(tmp_path, _private_index, capsys, _index_servers, _locked_once, caches)
     monkeypatch.setenv("UV_DEFAULT_INDEX", world.public.url)
     monkeypatch.setenv("PIP_INDEX_URL", world.public.url)
     monkeypatch.chdir(world.elsewhere)

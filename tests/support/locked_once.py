@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+_DIGESTS: dict[tuple[str, int, int], str] = {}
+
 
 class LockedOnce:
     """Kept copies of folders, by what they and the folders beside them were before."""
@@ -39,14 +41,23 @@ class LockedOnce:
             shutil.copytree(kept / str(number), folder, symlinks=True, dirs_exist_ok=True)
 
 
+def _file_digest(path: Path) -> str:
+    """Return a file's SHA-256; a copy keeps name, size and time, and is not read again."""
+    status = path.stat()
+    state = (path.name, status.st_size, status.st_mtime_ns)
+    if state not in _DIGESTS:
+        with path.open("rb") as file:
+            _DIGESTS[state] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _DIGESTS[state]
+
+
 def _digest(words: Iterable[str], folders: Iterable[Path]) -> str:
     found = hashlib.sha256(repr(list(words)).encode())
     for folder in folders:
         for place, names, files in os.walk(folder):
             names.sort()
             for path in (Path(place, name) for name in sorted(files)):
-                with path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                digest = _file_digest(path)
                 found.update(f"{path.relative_to(folder)}\0{digest}\n".encode())
         found.update(b"\0")
     return found.hexdigest()

@@ -5,6 +5,7 @@ new bytes, some newer ones, and gaps. The public index has every private name at
 may ever pick, fetch or suggest, and each server keeps a log of what it was asked for.
 """
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -298,29 +299,35 @@ def index_servers() -> Iterator[Mapping[str, IndexServer]]:
         yield {name: stack.enter_context(IndexServer(folder=Path(name))) for name in names}
 
 
-def private_world(
-    root: Path,
-    capsys: pytest.CaptureFixture[str],
-    servers: Mapping[str, IndexServer],
-    kept: LockedOnce,
-    caches: Sequence[Path],
-) -> PrivateWorld:
-    """Build the indexes and the repository below ``root``, and let the servers serve them."""
+def make_private_index(root: Path, servers: Mapping[str, IndexServer]) -> None:
+    """Build what the servers will serve and a repository with a flavor of each variant, below ``root``."""
     pushed = root / "pushed"
     _push_public(pushed / "public")
     for variant in VARIANTS:
         _push_release(pushed / variant, variant)
         _push_next_release(pushed / f"{variant}-next", variant)
-    for name, server in servers.items():
-        server.serve(pushed / name)
     repository = Repository(root / "repository")
     repository.flavors_folder.mkdir(parents=True)
     (root / "elsewhere").mkdir()
     for variant, request in _REQUESTS.items():
         made = create_flavor(repository, _with_index(request, servers[variant].url))
         assert made.name == FLAVORS[variant]
+
+
+def private_world(
+    root: Path,
+    made: Path,
+    capsys: pytest.CaptureFixture[str],
+    servers: Mapping[str, IndexServer],
+    kept: LockedOnce,
+    caches: Sequence[Path],
+) -> PrivateWorld:
+    """Copy what `make_private_index` made to ``root``, and let the servers serve it from there."""
+    shutil.copytree(made, root, symlinks=True, dirs_exist_ok=True)
+    for name, server in servers.items():
+        server.serve(root / "pushed" / name)
     return PrivateWorld(
-        root=repository.root,
+        root=root / "repository",
         elsewhere=root / "elsewhere",
         indexes={variant: servers[variant] for variant in VARIANTS},
         following={variant: servers[f"{variant}-next"] for variant in VARIANTS},
