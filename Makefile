@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.requirements
 
+LANES ?=
+
 .PHONY: help demo test unit fuzz nightly seen lint docs tekton format requirements engine clean
 
 help: ## Say what there is
@@ -24,8 +26,8 @@ engine: ## Install podman and what the stand-in base image needs (as root), or s
 demo: $(STAMP) engine ## The main job: new-flavor, lock, check, strip, prefetch, hermetic build, both modes
 	source scripts/engine-settings.sh && $(BIN)/python scripts/demo.py
 
-test: $(STAMP) engine lint ## Every test, the container tests included
-	source scripts/engine-settings.sh && $(BIN)/python scripts/run_tests.py $(PYTEST_OPTIONS)
+test: $(STAMP) engine lint ## Every test; LANES="unit security" runs some of the lanes, PYTEST_OPTIONS go to pytest
+	source scripts/engine-settings.sh && $(BIN)/python scripts/run_tests.py $(LANES) -- $(PYTEST_OPTIONS)
 
 unit: $(STAMP) ## The fast tests alone
 	$(BIN)/python -m pytest tests/unit

@@ -1,98 +1,116 @@
-"""Run every test, in three processes beside one another: `run_tests.py [PYTEST OPTION]...`.
+"""Run the tests, several lanes beside one another: ``run_tests.py [LANE]... [-- PYTEST OPTION...]``.
 
-Tests that run containers wait for disks and downloads much of the time, the others for a processor, so that
-all together take much less than one after the other. What the tests without containers print comes as it
-runs; what the others printed comes when all have ended, and then one line that counts. Reports in JUnit's
-form go to ``.work/junit-NAME.xml``.
+A lane is one pytest process for some folders of ``tests/``. Without names all lanes run, the longest first,
+as many at a time as ``FACTORY_TEST_LANES`` says: tests with containers wait for disks much of the time, the
+others for a processor. A lane's output is printed when it has ended, and then one line that counts. Reports
+in JUnit's form go to ``.work/junit-LANE.xml``.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree as ET
 
-# Each takes about as long as the others, so that no processor waits for the last one. What is slow without
-# containers (tests that kill programs, again and again) runs with those that have some.
-_SLOW = "(slow and integration)"
-SHOWN_LATER = {
-    "containers": f"(container and not (tekton or beside)) or {_SLOW}",
-    "tekton": "tekton or beside",
+# In the order in which they begin. Tests of one lane share images.
+LANES = {
+    "image": ("tests/image",),
+    "tekton": ("tests/tekton",),
+    "container": ("tests/container",),
+    "integration": ("tests/integration",),
+    "unit": ("tests/unit", "tests/seen"),
+    "security": ("tests/security",),
 }
-SHOWN = {"others": f"not (container or tekton or {_SLOW})"}
 REPORTS = Path(".work")
-NONE_RAN = 5  # pytest's: no test was selected
-
-
-def main() -> int:
-    """Run all, and return the status of the first that is not 0."""
-    start = time.monotonic()
-    REPORTS.mkdir(exist_ok=True)
-    for old in REPORTS.glob("junit-*.xml"):
-        old.unlink()
-    with ExitStack() as stack:
-        later = [_Later.begin(stack, name, marked) for name, marked in SHOWN_LATER.items()]
-        statuses = [
-            subprocess.run(_command(name, marked), check=False).returncode for name, marked in SHOWN.items()
-        ]
-        statuses += [run.wait() for run in later]
-    print(_count(time.monotonic() - start))
-    if set(statuses) == {NONE_RAN}:
-        return NONE_RAN
-    return next((status for status in statuses if status not in {0, NONE_RAN}), 0)
+NO_TEST_RAN = 5  # pytest's exit status
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Later:
-    """A run whose output is kept until it has ended, or all end since one was interrupted."""
+class Run:
+    """A lane that runs, and the file that its output goes to."""
 
-    name: str
+    lane: str
     process: "subprocess.Popen[bytes]"
-    said: BinaryIO
-
-    @staticmethod
-    def begin(stack: ExitStack, name: str, marked: str) -> "_Later":
-        said = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
-        process = subprocess.Popen(_command(name, marked), stdout=said, stderr=subprocess.STDOUT)
-        run = _Later(name=name, process=process, said=said)
-        stack.callback(run.show)
-        return run
-
-    def wait(self) -> int:
-        return self.process.wait()
-
-    def show(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            self.process.wait()
-        print(f"\nthe tests of {self.name}:", flush=True)
-        self.said.seek(0)
-        sys.stdout.buffer.write(self.said.read())
-        sys.stdout.flush()
+    output: BinaryIO
+    start: float
 
 
-def _command(name: str, marked: str) -> list[str]:
-    report = REPORTS / f"junit-{name}.xml"
-    return [sys.executable, "-m", "pytest", "-m", marked, f"--junit-xml={report}", *sys.argv[1:]]
+def main(arguments: list[str]) -> int:
+    """Run the lanes, and return the status of the first that failed."""
+    names, options = _parsed(arguments)
+    start = time.monotonic()
+    REPORTS.mkdir(exist_ok=True)
+    for report in REPORTS.glob("junit-*.xml"):
+        report.unlink()
+    waiting, running, statuses = list(names), list[Run](), list[int]()
+    most = int(os.environ.get("FACTORY_TEST_LANES") or (os.cpu_count() or 1) + 2)
+    try:
+        while waiting or running:
+            while waiting and len(running) < most:
+                running.append(_begin(waiting.pop(0), options))
+            ended = [run for run in running if run.process.poll() is not None]
+            for run in ended:
+                running.remove(run)
+                statuses.append(_end(run))
+            if not ended:
+                time.sleep(POLL_SECONDS)
+    finally:
+        for run in running:
+            run.process.terminate()
+            _end(run)
+    print(_count(time.monotonic() - start))
+    if set(statuses) == {NO_TEST_RAN}:
+        return NO_TEST_RAN
+    return next((status for status in statuses if status not in {0, NO_TEST_RAN}), 0)
+
+
+def _parsed(arguments: list[str]) -> tuple[list[str], list[str]]:
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    names, options = arguments[:at], arguments[at + 1 :]
+    unknown = [name for name in names if name not in LANES]
+    if unknown:
+        sys.exit(
+            f"error: there is no lane {', '.join(unknown)}\n  what to do: name some of {', '.join(LANES)}"
+        )
+    return names or list(LANES), options
+
+
+def _begin(lane: str, options: list[str]) -> Run:
+    print(f"{lane}: begun", flush=True)
+    output = tempfile.TemporaryFile()  # noqa: SIM115 - _end closes it
+    report = REPORTS / f"junit-{lane}.xml"
+    command = [sys.executable, "-m", "pytest", *LANES[lane], f"--junit-xml={report}", *options]
+    process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    return Run(lane=lane, process=process, output=output, start=time.monotonic())
+
+
+def _end(run: Run) -> int:
+    status = run.process.wait()
+    run.output.seek(0)
+    print(f"\n{run.lane}:", flush=True)
+    sys.stdout.buffer.write(run.output.read())
+    run.output.close()
+    word = {0: "passed", NO_TEST_RAN: "no test"}.get(status, f"failed with status {status}")
+    print(f"{run.lane}: {word} after {time.monotonic() - run.start:.0f} s", flush=True)
+    return status
 
 
 def _count(seconds: float) -> str:
-    """All tests of both, as pytest counts those of one."""
-    told: Counter[str] = Counter()
+    counted: Counter[str] = Counter()
     for report in sorted(REPORTS.glob("junit-*.xml")):
         for case in ET.parse(report).getroot().iter("testcase"):
-            told[
-                next((kind for kind in ("failure", "error", "skipped") if case.find(kind) is not None), "")
-            ] += 1
+            kinds = ("failure", "error", "skipped")
+            counted[next((kind for kind in kinds if case.find(kind) is not None), "")] += 1
     words = {"failure": "failed", "error": "errors", "skipped": "skipped", "": "passed"}
-    counts = ", ".join(f"{told[kind]} {word}" for kind, word in words.items() if told[kind])
+    counts = ", ".join(f"{counted[kind]} {word}" for kind, word in words.items() if counted[kind])
     return f"in all: {counts or 'no test ran'} in {seconds:.0f} s"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -29,6 +29,9 @@ find_uv() {
 
 digest=$(inputs | sha256sum | cut -c 1-12)
 tag="localhost/universal-image-standin:py311-$digest"
+# Of two runs at once, one makes the image and the other finds it.
+exec 9>"${TMPDIR:-/tmp}/${tag//[\/:]/-}.lock"
+flock 9
 if podman image exists "$tag"; then
     echo "$tag"
     exit 0
@@ -49,6 +52,7 @@ echo "stand-in base: Debian's packages (mmdebstrap)" >&2
 mmdebstrap --quiet --variant=minbase \
     --include=python3,python3-venv,bash,ca-certificates,procps \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt=force-unsafe-io \
     bookworm "$context/rootfs.tar" >&2
 
 # Bookworm has glibc 2.36: the same wheels are chosen here and in the image.

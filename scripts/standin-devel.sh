@@ -14,6 +14,9 @@ packages=(bash ca-certificates g++ git python3-dev python3-venv)
 
 digest=$({ sha256sum <"${BASH_SOURCE[0]}" && uname -m; } | sha256sum | cut -c 1-12)
 tag="localhost/universal-image-standin-devel:py311-$digest"
+# Of two runs at once, one makes the image and the other finds it.
+exec 9>"${TMPDIR:-/tmp}/${tag//[\/:]/-}.lock"
+flock 9
 if podman image exists "$tag"; then
     echo "$tag"
     exit 0

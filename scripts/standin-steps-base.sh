@@ -16,6 +16,9 @@ packages=(
 
 digest=$({ sha256sum <"${BASH_SOURCE[0]}" && uname -m; } | sha256sum | cut -c 1-12)
 tag="localhost/universal-image-steps-base:py311-$digest"
+# Of two runs at once, one makes the image and the other finds it.
+exec 9>"${TMPDIR:-/tmp}/${tag//[\/:]/-}.lock"
+flock 9
 if podman image exists "$tag"; then
     echo "$tag"
     exit 0
@@ -34,6 +37,7 @@ echo "stand-in base of the steps: Debian's packages (mmdebstrap)" >&2
 # shellcheck disable=SC2016 # mmdebstrap's own $1
 mmdebstrap --quiet --variant=minbase --include="$(IFS=, && echo "${packages[*]}")" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
+    --dpkgopt=force-unsafe-io \
     --customize-hook='rm -rf "$1"/etc/apt/sources.list "$1"/etc/apt/sources.list.d/* "$1"/var/log/* "$1"/etc/resolv.conf "$1"/etc/hostname' \
     bookworm "$context/rootfs.tar" >&2
 printf 'FROM scratch\nADD rootfs.tar /\nCMD ["bash"]\n' >"$context/Containerfile"

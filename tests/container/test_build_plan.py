@@ -22,7 +22,7 @@ from factory.build.segment_cache import segment_tag
 from factory.engine.leftovers import repository_mark
 from factory.errors import EngineError
 
-pytestmark = [pytest.mark.container, pytest.mark.beside]
+pytestmark = pytest.mark.container
 
 DOCKERFILE = "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nUSER 0\nCOPY file.txt /file.txt\n"
 PREFIX = f"uif-{os.getpid()}"

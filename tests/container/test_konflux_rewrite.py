@@ -14,7 +14,7 @@ from support.podman import podman
 from support.small_flavors import make_flavor
 from support.wheels import make_wheel
 
-pytestmark = [pytest.mark.container, pytest.mark.beside]
+pytestmark = pytest.mark.container
 
 # What Hermeto writes, which knows nothing of uv.
 HERMETO = "export PIP_FIND_LINKS=/cachi2/output/deps/pip\nexport PIP_NO_INDEX=true\n"

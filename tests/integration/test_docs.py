@@ -265,7 +265,6 @@ _COUNTS = re.compile(
 )
 
 
-@pytest.mark.slow
 def test_the_tour_of_the_readme_prints_what_it_shows_on_a_copy_of_this_repository(tmp_path: Path) -> None:
     """As far as it needs no engine; what it builds and runs then, `make demo` and the container tests do."""
     readme = DOCS.parent / "README.md"

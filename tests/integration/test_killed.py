@@ -18,7 +18,7 @@ from factory.flavor.repository import Flavor
 from factory.lock.lockset import read_lock_set
 from factory.render.sync import sync_flavor
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = pytest.mark.integration
 
 _FLAVOR = "th011-cpu-torch2130-py311"
 _THREE = (_FLAVOR, "second", "third")

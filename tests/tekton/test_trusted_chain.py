@@ -15,7 +15,7 @@ from tekton.bench import inspected
 from tekton.runner import Cluster, PipelineOutcome, TaskOutcome, run_pipeline, run_task
 from tekton.sources import known
 
-pytestmark = [pytest.mark.tekton, pytest.mark.slow]
+pytestmark = pytest.mark.tekton
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from tekton.sources import ROOT
 
 from factory.lock.lockfile import require_lock
 
-pytestmark = [pytest.mark.tekton, pytest.mark.slow]
+pytestmark = pytest.mark.tekton
 
 FLAVOR = "th011-cpu-torch2130-py311"
 EXAMPLE = ROOT / "tekton" / "examples" / "universal-image-run.yaml"

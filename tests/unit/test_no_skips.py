@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "no_skips.py"
+IMAGE = '<testcase classname="tests.image.test_a" name="b"/>'
 CONTAINER = '<testcase classname="tests.container.test_a" name="b"/>'
 TEKTON = '<testcase classname="tests.tekton.test_a" name="b"/>'
 SKIPPED = '<testcase classname="tests.tekton.test_schema" name="c"><skipped message="no schema"/></testcase>'
@@ -15,10 +16,11 @@ SKIPPED = '<testcase classname="tests.tekton.test_schema" name="c"><skipped mess
 @pytest.mark.parametrize(
     ("cases", "status", "says"),
     [
-        (CONTAINER + TEKTON, 0, ""),
-        (CONTAINER + TEKTON + SKIPPED, 1, "skipped: tests.tekton.test_schema::c"),
-        (TEKTON, 1, "no test of tests/container ran"),
-        (CONTAINER, 1, "no test of tests/tekton ran"),
+        (IMAGE + CONTAINER + TEKTON, 0, ""),
+        (IMAGE + CONTAINER + TEKTON + SKIPPED, 1, "skipped: tests.tekton.test_schema::c"),
+        (CONTAINER + TEKTON, 1, "no test of tests/image ran"),
+        (IMAGE + TEKTON, 1, "no test of tests/container ran"),
+        (IMAGE + CONTAINER, 1, "no test of tests/tekton ran"),
     ],
 )
 def test_a_report_that_proves_too_little_fails(tmp_path: Path, cases: str, status: int, says: str) -> None:
