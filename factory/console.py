@@ -106,6 +106,30 @@ class Failed(Protocol):
         """The exit code of the error."""
 
 
+class Explained(Protocol):
+    """An error, or its data, with what people read of it."""
+
+    @property
+    def reason(self) -> str:
+        """What happened, and why."""
+
+    @property
+    def solution(self) -> str:
+        """What to do."""
+
+
+class FlavorOutcome(Protocol):
+    """The result for one flavor; ``error`` is None if nothing went wrong."""
+
+    @property
+    def flavor(self) -> str:
+        """Its name."""
+
+    @property
+    def error(self) -> Explained | None:
+        """Why there is no result."""
+
+
 class Report:
     """The result of a command, usually a frozen dataclass whose fields are the JSON.
 
@@ -196,6 +220,13 @@ class Console:
     def report(self, error: FactoryError) -> None:
         """Say so on standard error, where the error is a part of the result and not all of it."""
         self.note(f"error: {error.reason}\n  what to do: {error.solution}")
+
+    def report_each(self, outcomes: Iterable[FlavorOutcome]) -> None:
+        """Print the errors of several flavors on standard error, each under its flavor's name."""
+        for outcome in outcomes:
+            if outcome.error:
+                error = outcome.error
+                self.note(f"error: {outcome.flavor}: {error.reason}\n  what to do: {error.solution}")
 
     @contextmanager
     def progress(self, description: str, *, total: int, unit: str = "") -> Iterator[Progress]:

@@ -8,7 +8,7 @@ import click
 from factory.cli.options import Invocation, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
-from factory.upkeep.align import AlignOptions, align, as_markdown, as_text, errors_in
+from factory.upkeep.align import AlignOptions, align, as_markdown, as_text
 
 
 @click.command(short_help="Compare Training Hub's requirements with flavors.")
@@ -57,8 +57,7 @@ def command(
         report = align(
             selected, options, begun=progress.begin, done=lambda name: progress.advance(message=name)
         )
-    for error in errors_in(report):
-        invocation.console.note(error)
+    invocation.console.report_each(report.flavors)
     parts = (as_markdown(report).rstrip("\n"),) if markdown else as_text(report)
     invocation.console.result(report, *parts)
     return report.exit_code

@@ -9,9 +9,7 @@ from factory.cli.options import Invocation, allow_other_build, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.sbom.kept import BillKeeper, describe_followed
-from factory.upkeep.bump import bump_flavors, describe, warnings
-from factory.upkeep.bump_plan import read_request
-from factory.upkeep.failures import failures
+from factory.upkeep.bump import bump_flavors, read_request
 from factory.upkeep.floors import Cap
 
 
@@ -65,14 +63,13 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     repository = invocation.repository_of(*flavors)
     if (flavors and every) or not (flavors or every or len(repository.flavors()) == 1):
         raise click.UsageError("Name one flavor or several with --flavor, or give --all, not both.")
-    request = read_request(
-        requirements, cap=cap, reason=reason, allow_moves=allow_moves, named=bool(flavors), dry_run=dry_run
-    )
+    request = read_request(requirements, cap=cap, reason=reason, allow_moves=allow_moves, named=bool(flavors))
     selected = repository.select(flavors)
     options = LockOptions(
         other_builds=other_builds,
         find_links=find_links,
         public_find_links=() if find_links else folders_in_environment(os.environ),
+        dry_run=dry_run,
     )
     with invocation.console.progress("locking", total=len(selected)) as progress:
         report = bump_flavors(
@@ -84,11 +81,10 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
             done=lambda name: progress.advance(message=name),
             following=BillKeeper(find_links=options.find_links, public_find_links=options.public_find_links),
         )
-    for warning in warnings(report):
+    for warning in report.warnings:
         invocation.console.warning(warning)
-    for error in failures(report.flavors):
-        invocation.console.note(error)
-    invocation.console.result(report, *describe(report))
+    invocation.console.report_each(report.flavors)
+    exit_code = invocation.console.show(report)
     for note in describe_followed(report.flavors if report.written else ()):
         invocation.console.note(note)
-    return report.exit_code
+    return exit_code

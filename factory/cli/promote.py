@@ -9,8 +9,7 @@ from factory.cli.options import Invocation, allow_other_build, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.sbom.kept import BillKeeper, describe_followed
-from factory.upkeep.failures import failures
-from factory.upkeep.promote import describe, promote_flavors, read_release
+from factory.upkeep.promote import promote_flavors, read_release
 
 
 @click.command(short_help="Move flavors to the next release in one step.")
@@ -84,9 +83,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
             done=lambda name: progress.advance(message=name),
             following=BillKeeper(find_links=options.find_links, public_find_links=options.public_find_links),
         )
-    for error in failures(report.flavors):
-        invocation.console.note(error)
-    invocation.console.result(report, *describe(report))
+    invocation.console.report_each(report.flavors)
+    exit_code = invocation.console.show(report)
     for note in describe_followed(report.flavors if report.written else ()):
         invocation.console.note(note)
-    return report.exit_code
+    return exit_code

@@ -502,15 +502,6 @@ def as_text(report: AlignReport) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def errors_in(report: AlignReport) -> tuple[str, ...]:
-    """Why flavors could not be looked at, each with what to do."""
-    return tuple(
-        f"error: {flavor.flavor}: {flavor.error.reason}\n  what to do: {flavor.error.solution}"
-        for flavor in report.flavors
-        if flavor.error is not None
-    )
-
-
 def as_markdown(report: AlignReport) -> str:
     """The findings as a table, one line for each."""
     lines = ["# Training Hub's requirements", ""]

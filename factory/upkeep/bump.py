@@ -1,52 +1,156 @@
-"""Bump: a floor under a package in several flavors, with everything else held still.
+"""Bump: put floors under packages in several flavors and lock again with everything else held still."""
 
-Nothing is written before every flavor has its new project and its new lock; then all is written, or
-nothing is.
-"""
-
-from collections.abc import Callable, Collection, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 from factory.errors import (
     FactoryError,
     IndexGapError,
-    MovesError,
+    LockFileError,
     NotFoundError,
     ResolutionError,
+    SpecError,
 )
-from factory.flavor.project import PROJECT_FILE, Project, parse_project
+from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
 from factory.flavor.repository import Flavor
-from factory.http.parallel import attempt_in_parallel
-from factory.lock.changes import compare
-from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, make_lock, wheel_folders
-from factory.lock.proving import Proving, open_proving
+from factory.flavor.spec import Spec
+from factory.gaps.gaps import Gap
+from factory.lock.availability import Offer, has_wheel, in_order, lack_of
+from factory.lock.changes import Changes
+from factory.lock.locking import Following, LockOptions, make_lock, wheel_folders
+from factory.lock.lockset import LockSet, is_stale, lock_file_names, read_lock_set
+from factory.lock.narrow import tag_ranks
+from factory.lock.proving import Proving
 from factory.lock.report import change_lines
-from factory.lock.shelf import open_shelf
-from factory.transaction import Replacement, open_transaction
-from factory.upkeep.bump_plan import Bumped, BumpRequest, Plan, plan_bump
-from factory.upkeep.change import Move, moves_between, moves_of, rendered_anew
+from factory.lock.shelf import Shelf, open_shelf
+from factory.upkeep.change import (
+    ChangedFlavor,
+    ChangeReport,
+    FlavorPlan,
+    Relocked,
+    VersionMove,
+    change_flavors,
+    find_moves,
+    from_folders,
+    moves_error,
+)
+from factory.upkeep.floors import (
+    Cap,
+    Floor,
+    Floored,
+    LineEdit,
+    is_in,
+    parse_floor,
+    put_floors,
+    reads_as_another,
+)
+
+_ARRAYS = {
+    "dependencies": "[project] dependencies",
+    "constraint-dependencies": "[tool.uv] constraint-dependencies",
+    "override-dependencies": "[tool.uv] override-dependencies",
+}
+_OVERRIDE = "override-dependencies"
+_STATES = {
+    "changed": "changed",
+    "would-change": "would change",
+    "nothing-to-do": "nothing to do: the floor stands, and the lock is above it",
+    "left-alone": "left alone",
+    "failed": "cannot be changed",
+    "not-changed": "not changed, since another flavor cannot be",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class BumpReport:
-    """Every flavor, in the order asked for. ``error`` is the first; ``written`` whether files changed."""
+class BumpRequest:
+    """What is asked for. ``cap`` is that of every floor, as it was given.
 
-    flavors: tuple[Bumped, ...]
+    ``named``: the flavors were named, so that each has to have each package.
+    """
+
+    floors: tuple[Floor, ...]
+    cap: Cap | None = None
+    reason: str | None = None
+    allow_moves: bool = False
+    named: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BumpedFlavor:
+    """The result for one flavor.
+
+    ``state`` is changed, would-change (with a dry run), nothing-to-do (the floors are there, and the lock is
+    above them), left-alone (it has none of the packages, or no lock), failed, or not-changed (because another
+    failed). ``absent`` are packages that it does not have; ``notes`` what a person should know, ``warnings``
+    what a person should act on; ``gaps`` what its index lacks, if that is the error; ``followed`` the files
+    that change together with its lock.
+    """
+
+    flavor: str
+    state: str
+    lines: tuple[LineEdit, ...] = ()
+    changes: Changes | None = None
+    moves: tuple[VersionMove, ...] = ()
+    absent: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    gaps: tuple[object, ...] = ()
+    followed: tuple[str, ...] = ()
     error: FactoryError | None = None
-    written: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BumpReport(ChangeReport[BumpedFlavor]):
+    """The result of a bump."""
 
     @property
-    def exit_code(self) -> int:
-        """0, or that of the first error."""
-        return self.error.exit_code if self.error else 0
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should act on, flavor by flavor."""
+        return tuple(warning for flavor in self.flavors for warning in flavor.warnings)
+
+    def describe(self) -> Iterator[str]:
+        for flavor in self.flavors:
+            yield from _describe(flavor)
+        if self.error and len(self.flavors) > 1:
+            yield "nothing was written in any flavor"
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Made:
-    """A flavor with its new project and its new lock, and the files that are to hold them."""
+def read_request(
+    requirements: Sequence[str],
+    *,
+    cap: Cap | None,
+    reason: str | None,
+    allow_moves: bool,
+    named: bool,
+) -> BumpRequest:
+    """Return the request that the words of a command make.
 
-    outcome: Bumped
-    files: tuple[Replacement, ...] = ()
+    Raises:
+        SpecError: a requirement is no floor, a package is given twice, or the reason cannot be a comment.
+    """
+    floors = tuple(parse_floor(text, cap=cap) for text in requirements)
+    packages = [floor.package for floor in floors]
+    if twice := sorted({package for package in packages if packages.count(package) > 1}):
+        raise SpecError(f"{twice[0]} is given twice", solution="Give each package one floor.")
+    if reason is not None and (
+        not reason.strip() or not reason.isprintable() or reads_as_another(reason.strip())
+    ):
+        raise SpecError(
+            f"the reason {reason!r} cannot be a comment",
+            solution="Write one line, such as the id of the advisory, and no `name>=version:` in it.",
+        )
+    return BumpRequest(
+        floors=floors,
+        cap=cap,
+        reason=None if reason is None else reason.strip(),
+        allow_moves=allow_moves,
+        named=named,
+    )
 
 
 def bump_flavors(
@@ -59,225 +163,52 @@ def bump_flavors(
     done: Callable[[str], None],
     following: Following | None = None,
 ) -> BumpReport:
-    """Put floors into flavors and lock them again: all of them, or none.
-
-    Args:
-        flavors: where.
-        request: what.
-        options: how to lock; upgrades among them mean nothing here.
-        jobs: how many at a time; as many as there are CPUs where it is None.
-        begun: told the name of each whose lock is being made, on a thread of its own.
-        done: told the name of each whose lock was made or cannot be, on a thread of its own.
-        following: gives what changes together with lock files.
-
-    Returns:
-        What became of each. Where there is an error, nothing was written.
+    """Put floors into flavors and lock them again: all of them, or none. Arguments as for `change_flavors`.
 
     Raises:
         NotFoundError: none of the flavors has any of the packages.
-        BusyError, StorageError: a folder is held or a file was changed meanwhile, or the file system
-            refused; nothing was written.
+        BusyError, StorageError: as for `change_flavors`.
     """
-
-    def lock(plan: Plan | Bumped) -> _Made:
-        name = plan.flavor if isinstance(plan, Bumped) else plan.flavor.name
-        try:
-            if isinstance(plan, Bumped):
-                return _Made(outcome=plan)
-            if plan.is_settled:
-                return _noted(plan, request)
-            begun(name)
-            return _make(plan, request, options, proving, following)
-        finally:
-            done(name)
-
-    with open_transaction(one.folder for one in flavors) as transaction, open_proving() as proving:
-        planned = attempt_in_parallel(lambda flavor: plan_bump(flavor, request, options), flavors, jobs=jobs)
-        plans = [plan for plan in planned if not isinstance(plan, FactoryError)]
-        if len(plans) < len(flavors):
-            return _failed(flavors, [_as_planned(plan) for plan in planned])
-        _refuse_nowhere(plans, request)
-        made = attempt_in_parallel(lock, plans, jobs=jobs)
-        whole = [item for item in made if not isinstance(item, FactoryError)]
-        if len(whole) < len(flavors):
-            return _failed(
-                flavors, [item if isinstance(item, FactoryError) else item.outcome for item in made]
-            )
-        files = [file for item in whole for file in item.files]
-        if not request.dry_run:
-            transaction.commit(files)
+    results, written = change_flavors(
+        _Bump(request, options), flavors, options, jobs=jobs, begun=begun, done=done, following=following
+    )
     return BumpReport(
-        flavors=tuple(item.outcome for item in whole), written=bool(files) and not request.dry_run
+        flavors=tuple(map(_outcome, results)),
+        error=next((result.error for result in results if result.error), None),
+        written=written,
     )
 
 
-def _noted(plan: Plan, request: BumpRequest) -> _Made:
-    """The files of a flavor whose floors stand, and that gets a reason for them: its lock stays."""
-    return _Made(outcome=replace(plan.outcome, state=_state(request)), files=_project_file(plan))
+@dataclass(frozen=True, kw_only=True)
+class _BumpPlan(FlavorPlan):
+    """A flavor with the floors in its project."""
+
+    floors: tuple[Floor, ...] = ()
+    floored: Floored | None = None
+    absent: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
-def _project_file(plan: Plan) -> tuple[Replacement, ...]:
-    if not plan.floored.edits:
-        return ()
-    path, content = plan.flavor.folder / PROJECT_FILE, plan.floored.text.encode()
-    return (Replacement(path=path, before=plan.text.encode(), content=content),)
-
-
-def _state(request: BumpRequest) -> str:
-    return "would-change" if request.dry_run else "changed"
-
-
-def _make(
-    plan: Plan,
-    request: BumpRequest,
-    options: LockOptions,
-    proving: Proving,
-    following: Following | None,
-) -> _Made:
-    """The files of a flavor with its floors.
-
-    Raises:
-        MovesError: other packages would have to move, and that was not allowed.
-        IndexGapError, ResolutionError: it cannot be locked.
-        FactoryError: what follows from the lock cannot be made.
-    """
-    flavor = plan.flavor
-    project = parse_project(plan.floored.text, where=str(flavor.folder / PROJECT_FILE))
-    meant = {floor.package for floor in plan.floors}
-    held = {name: version for name, version in plan.locked.items() if name not in meant}
-    moves: tuple[Move, ...] = ()
-    try:
-        new = make_lock(flavor.name, project, plan.lock, options, held=held, proving=proving)
-    except (ResolutionError, IndexGapError) as error:
-        # Where it fails without holding anything as well, that is the error which says why.
-        new = make_lock(flavor.name, project, plan.lock, options, proving=proving)
-        moves = _moves(plan, project, new, meant, options)
-        if moves and not request.allow_moves:
-            raise _moves_error(plan, moves, error) from error
-    followed = () if following is None or request.dry_run else tuple(following(flavor, project, new.lock_set))
-    files = (
-        *rendered_anew(flavor, old=plan.project, new=project),
-        *lock_changes(flavor.folder, project.spec, new),
-        *followed,
-        *_project_file(plan),
-    )
-    return _Made(
-        outcome=replace(
-            plan.outcome,
-            state=_state(request),
-            changes=compare(plan.lock.pins, new.pins),
-            moves=moves,
-            notes=plan.outcome.notes + _from_folders(new, meant),
-            followed=tuple(item.path.name for item in followed),
-        ),
-        files=files,
-    )
-
-
-def _from_folders(new: NewLock, meant: Collection[str]) -> tuple[str, ...]:
-    return tuple(
-        f"{name} comes from {folder}, not from the index"
-        for name, folder in new.from_folders.items()
-        if name in meant
-    )
-
-
-def _moves(
-    plan: Plan, project: Project, new: NewLock, meant: Collection[str], options: LockOptions
-) -> tuple[Move, ...]:
-    after = {pin.name: pin.version for pin in new.pins if pin.version is not None}
-    with open_shelf(project.spec, wheel_folders(project.spec, options)) as shelf:
-        return moves_between(plan.locked, after, meant=meant, project=project, shelf=shelf)
-
-
-def _moves_error(plan: Plan, moves: tuple[Move, ...], refused: FactoryError) -> MovesError:
-    wanted = " and ".join(map(str, plan.floors))
-    lines = [f"{wanted} can be had only where other packages move as well:"]
-    for move in moves:
-        lines.append(f"  {move.package} {move.before} -> {move.after}")
-        lines += [f"    since {reason}" for reason in move.why]
-    if not all(move.why for move in moves):
-        lines += ["uv's words for why they cannot stay:", refused.reason]
-    return MovesError(
-        "\n".join(lines),
-        solution="Give --allow-moves to move them too, or a lower floor; nothing was changed.",
-        moves=moves,
-    )
-
-
-def _refuse_nowhere(plans: Sequence[Plan | Bumped], request: BumpRequest) -> None:
-    """Refuse packages that no flavor has: their names are misspelt, or nothing needs them."""
-    outcomes = [plan if isinstance(plan, Bumped) else plan.outcome for plan in plans]
-    looked_at = [outcome for outcome in outcomes if outcome.absent or outcome.state != "left-alone"]
-    for floor in request.floors:
-        if all(floor.package in outcome.absent for outcome in looked_at):
-            raise NotFoundError(
-                f"no locked flavor has {floor.package}",
-                solution="Look at the name; a package that a flavor lacks is added to its pyproject.toml.",
-            )
-
-
-def _as_planned(plan: Plan | Bumped | FactoryError) -> Bumped | FactoryError:
-    return plan.outcome if isinstance(plan, Plan) else plan
-
-
-def _failed(flavors: Sequence[Flavor], outcomes: Sequence[Bumped | FactoryError]) -> BumpReport:
-    """The report where at least one flavor failed, so that nothing was changed in any."""
-    errors = [outcome for outcome in outcomes if isinstance(outcome, FactoryError)]
-    return BumpReport(
-        flavors=tuple(
-            _failure(flavor, outcome) if isinstance(outcome, FactoryError) else _untouched(outcome)
-            for flavor, outcome in zip(flavors, outcomes, strict=True)
-        ),
-        error=errors[0],
-    )
-
-
-def _failure(flavor: Flavor, error: FactoryError) -> Bumped:
-    return Bumped(
-        flavor=flavor.name,
-        state="failed",
-        error=error,
+def _outcome(result: ChangedFlavor[_BumpPlan]) -> BumpedFlavor:
+    plan, error = result.plan, result.error
+    relocked = result.relocked.notes if result.relocked else ()
+    return BumpedFlavor(
+        flavor=result.flavor,
+        state=result.state,
+        lines=plan.floored.edits if plan and plan.floored else (),
+        changes=result.changes,
+        moves=result.moves,
+        absent=plan.absent if plan else (),
+        notes=(*plan.notes, *relocked) if plan else (),
+        warnings=plan.warnings if plan else (),
         gaps=error.gaps if isinstance(error, IndexGapError) else (),
-        moves=moves_of(error),
+        followed=result.followed,
+        error=error,
     )
 
 
-def _untouched(outcome: Bumped) -> Bumped:
-    settled = outcome.state in {"nothing-to-do", "left-alone"} and not outcome.lines
-    return outcome if settled else replace(outcome, state="not-changed")
-
-
-_ARRAYS = {
-    "dependencies": "[project] dependencies",
-    "constraint-dependencies": "[tool.uv] constraint-dependencies",
-    "override-dependencies": "[tool.uv] override-dependencies",
-}
-_STATES = {
-    "changed": "changed",
-    "would-change": "would change",
-    "nothing-to-do": "nothing to do: the floor stands, and the lock is above it",
-    "left-alone": "left alone",
-    "failed": "cannot be changed",
-    "not-changed": "not changed, since another flavor cannot be",
-}
-_OVERRIDE = "override-dependencies"
-
-
-def describe(report: BumpReport) -> tuple[str, ...]:
-    """The report in lines: of each flavor what changes in pyproject.toml, and in the lock."""
-    lines = [line for flavor in report.flavors for line in _flavor(flavor)]
-    if report.error and len(report.flavors) > 1:
-        lines.append("nothing was written in any flavor")
-    return tuple(lines)
-
-
-def warnings(report: BumpReport) -> tuple[str, ...]:
-    """What a person should act on, flavor by flavor."""
-    return tuple(warning for flavor in report.flavors for warning in flavor.warnings)
-
-
-def _flavor(outcome: Bumped) -> Iterator[str]:
+def _describe(outcome: BumpedFlavor) -> Iterator[str]:
     kind = f" ({type(outcome.error).__name__})" if outcome.error else ""
     yield f"{outcome.flavor}: {_STATES[outcome.state]}{kind}"
     yield from (f"  {package} is not in it" for package in outcome.absent)
@@ -293,3 +224,324 @@ def _flavor(outcome: Bumped) -> Iterator[str]:
         yield from (f"  {move.package} has to move: {why}" for move in outcome.moves for why in move.why)
     if outcome.changes is not None:
         yield from change_lines(outcome.changes)
+
+
+class _Bump:
+    """A bump as `change_flavors` carries it out."""
+
+    def __init__(self, request: BumpRequest, options: LockOptions) -> None:
+        self._request = request
+        self._options = options
+
+    def plan(self, flavor: Flavor) -> _BumpPlan:
+        """Put the floors into a flavor's project, and ask the index for them.
+
+        Raises:
+            NotFoundError, LockFileError: a flavor that was named lacks a package, or is not locked.
+            LockFileError: its lock does not say what was locked, so that it cannot be held still.
+            SpecError: its spec contradicts a floor, or its text cannot be edited.
+            IndexGapError: the index has nothing in the range of a floor.
+            IndexAccessError: the index did not answer, or refused.
+        """
+        request = self._request
+        text = read_project_text(flavor.folder)
+        project = parse_project(text, where=str(flavor.folder / PROJECT_FILE))
+        lock = read_lock_set(flavor.folder, project.spec)
+        plan = _BumpPlan(
+            flavor=flavor,
+            text=text,
+            project=project,
+            lock=lock,
+            new_text=text,
+            new_project=project,
+            relock=False,
+            state="left-alone",
+        )
+        if lock is None:
+            return _not_locked(plan, named=request.named)
+        _refuse_unsound(flavor, project, lock)
+        locked = lock.versions()
+        absent = tuple(floor.package for floor in request.floors if not is_in(floor.package, project, locked))
+        if absent and request.named:
+            raise NotFoundError(
+                f"it does not have {' or '.join(absent)}: its lock has no such package, "
+                "or its pyproject.toml leaves it out",
+                solution="Look at the name, or leave that flavor out.",
+            )
+        if len(absent) == len(request.floors):
+            return replace(plan, absent=absent)
+        floors = tuple(
+            floor
+            for floor in request.floors
+            if floor.package not in absent and not _is_held_by_spec(floor, project, flavor)
+        )
+        floored = put_floors(text, project, floors, locked=locked, reason=request.reason)
+        settled = (
+            all(edit.before == edit.after for edit in floored.edits)
+            and not is_stale(lock, project)
+            and _are_met(floors, floored, locked)
+        )
+        plan = replace(
+            plan,
+            new_text=floored.text,
+            new_project=parse_project(floored.text, where=str(flavor.folder / PROJECT_FILE)),
+            relock=not settled,
+            state="nothing-to-do",
+            floors=floors,
+            floored=floored,
+            absent=absent,
+        )
+        return plan if settled else replace(plan, notes=self._notes(plan, lock, floored))
+
+    def check(self, plans: Sequence[_BumpPlan]) -> None:
+        """Raise NotFoundError for a package that no flavor has: it is misspelt, or nothing needs it."""
+        locked = [plan for plan in plans if plan.lock is not None]
+        for floor in self._request.floors:
+            if all(floor.package in plan.absent for plan in locked):
+                raise NotFoundError(
+                    f"no locked flavor has {floor.package}",
+                    solution="Look at the name; add a package that a flavor lacks to its pyproject.toml.",
+                )
+
+    def relock(self, plan: _BumpPlan, proving: Proving) -> Relocked:
+        """Lock with everything else held, or, if that cannot be, with nothing held."""
+        name, project, options = plan.flavor.name, plan.new_project, self._options
+        meant = {floor.package for floor in plan.floors}
+        held = {package: version for package, version in plan.locked.items() if package not in meant}
+        moves: tuple[VersionMove, ...] = ()
+        try:
+            new = make_lock(name, project, plan.lock, options, held=held, proving=proving)
+        except (ResolutionError, IndexGapError) as error:
+            # If it fails without holding anything as well, that is the error which says why.
+            new = make_lock(name, project, plan.lock, options, proving=proving)
+            moves = find_moves(plan, new, meant=meant, options=options)
+            if moves and not self._request.allow_moves:
+                wanted = " and ".join(map(str, plan.floors))
+                raise moves_error(
+                    f"{wanted} can be had only if other packages move as well:",
+                    moves,
+                    solution="Give --allow-moves to move them too, or a lower floor; nothing was changed.",
+                    refusal=error.reason,
+                ) from error
+        return Relocked(lock=new, moves=moves, notes=from_folders(new, meant))
+
+    def _notes(self, plan: _BumpPlan, lock: LockSet, floored: Floored) -> tuple[str, ...]:
+        """Return what a person should know of the lock as it is, and of what the index has.
+
+        Raises:
+            IndexGapError: it has nothing in the range of a floor; all such ranges are named.
+        """
+        stale = (
+            "its lock was not made from its pyproject.toml: what else changed there is locked now as well",
+        )
+        spec = plan.project.spec
+        with open_shelf(spec, wheel_folders(spec, self._options)) as shelf:
+            found = [
+                _look_for(
+                    floor, floored.ranges[floor.package], spec, shelf, locked=plan.locked.get(floor.package)
+                )
+                for floor in plan.floors
+            ]
+        unmet = [one for one in found if isinstance(one, UnmetFloor)]
+        if unmet:
+            raise _unmet_error(unmet, instead=self._instead(plan, unmet))
+        notes = tuple(note for one in found if not isinstance(one, UnmetFloor) for note in one)
+        return (*(stale if is_stale(lock, plan.project) else ()), *notes)
+
+    def _instead(self, plan: _BumpPlan, unmet: Sequence["UnmetFloor"]) -> str | None:
+        """Return the command that takes what the index has; None if it has nothing above a floor."""
+        instead = {item.gap.package: item.instead for item in unmet}
+        if None in instead.values():
+            return None
+        request = self._request
+        return shlex.join(
+            (
+                *("factory", "bump"),
+                *(instead.get(floor.package) or str(floor) for floor in plan.floors),
+                *("--flavor", plan.flavor.name),
+                *(("--reason", request.reason) if request.reason else ()),
+                *(("--cap", request.cap) if request.cap else ()),
+                *(("--allow-moves",) if request.allow_moves else ()),
+                *(word for folder in self._options.find_links for word in ("--find-links", str(folder))),
+            )
+        )
+
+
+def _not_locked(plan: _BumpPlan, *, named: bool) -> _BumpPlan:
+    name = plan.flavor.name
+    if named:
+        raise LockFileError(
+            "it is not locked, so there is nothing that could be held still",
+            solution=f"Lock it first: `factory lock {name}`.",
+        )
+    warning = (
+        f"{name} is not locked and was left alone, whether it has the package or not: "
+        f"run `factory lock {name}`, then the same command for it"
+    )
+    return replace(plan, notes=("it is not locked, so nothing of it can be held still",), warnings=(warning,))
+
+
+def _refuse_unsound(flavor: Flavor, project: Project, lock: LockSet) -> None:
+    """Refuse a lock that does not say what was locked: what it has lost nobody could hold still.
+
+    Raises:
+        LockFileError: it was edited, or not made by ``factory lock``, or files of it are missing.
+    """
+    absent = [name for name in lock_file_names(project.spec) if name not in lock.files]
+    if not lock.as_locked:
+        problem = "its lock was edited, or not made by `factory lock`"
+    elif not lock.belongs_together or (absent and not is_stale(lock, project)):
+        missing = f": it has no {' and no '.join(absent)}" if absent else ""
+        problem = f"the files of its lock are not all those of one run{missing}"
+    else:
+        return
+    raise LockFileError(
+        f"{problem}, so that nobody can tell what is to be held still",
+        solution=f"Lock it first: `factory lock {flavor.name}` keeps the versions that are valid. "
+        "Then run the command again.",
+    )
+
+
+def _are_met(floors: Sequence[Floor], floored: Floored, locked: Mapping[str, str]) -> bool:
+    return all(
+        floor.package in locked
+        and floored.ranges[floor.package].contains(locked[floor.package], prereleases=True)
+        for floor in floors
+    )
+
+
+def _is_held_by_spec(floor: Floor, project: Project, flavor: Flavor) -> bool:
+    """Return whether the spec names the package's version, which then has to meet the floor.
+
+    Raises:
+        SpecError: it does not.
+    """
+    version = {"torch": project.spec.torch, "training-hub": project.spec.training_hub}.get(floor.package)
+    if version is None:
+        return False
+    if Version(version) < floor.version or not all(clause.contains(version) for clause in floor.bounds):
+        raise SpecError(
+            f"its spec says {floor.package} {version}, and {floor} would contradict it",
+            solution=f"Another version of {floor.package} is another flavor: "
+            f"`factory new-flavor --from {flavor.name} …`.",
+        )
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnmetFloor:
+    """A range of a package that the index cannot give, and the versions nearest to it that it can.
+
+    ``instead`` is a floor that it can give, which admits the version above.
+    """
+
+    gap: Gap
+    below: Version | None
+    above: Version | None
+    instead: str | None
+
+
+def _usable_versions(offers: Iterable[Offer], spec: Spec) -> tuple[Version, ...]:
+    """Return the versions with a wheel for every platform of a flavor and its Python, lowest first.
+
+    Yanked files do not count: they are for existing pins (PEP 592).
+    """
+    files: dict[Version, list[Offer]] = {}
+    for offer in offers:
+        if not offer.yanked and offer.is_wheel and (version := offer.version) is not None:
+            files.setdefault(version, []).append(offer)
+    ranks = [tag_ranks(python=spec.python, platform=item, glibc=spec.glibc) for item in spec.platforms]
+    return tuple(
+        version
+        for version, found in sorted(files.items())
+        if all(has_wheel(found, SpecifierSet(), python=spec.python, ranks=rank) for rank in ranks)
+    )
+
+
+def _look_for(
+    floor: Floor, wanted: SpecifierSet, spec: Spec, shelf: Shelf, *, locked: str | None
+) -> UnmetFloor | tuple[str, ...]:
+    """Return what the index lacks for a floor, or, if it lacks nothing, what a person should know.
+
+    Args:
+        floor: the package.
+        wanted: all that the flavor's lines then ask of its version.
+        spec: the flavor's.
+        shelf: what the flavor's index offers.
+        locked: the version that the flavor has.
+
+    Raises:
+        IndexAccessError: the index did not answer, or refused.
+    """
+    shelf.look_up([floor.package])
+    offers = shelf.offers(floor.package)
+    usable = _usable_versions(offers or (), spec)
+    if locked is not None and wanted.contains(locked, prereleases=True):
+        # Also if it was yanked since: that is for new choices, and this one was made.
+        return ()
+    found = _in(wanted, usable)
+    if not found:
+        return _unmet(floor, wanted, spec, shelf, usable)
+    if floor.version in found or floor.version in usable:
+        return ()
+    there = f"the lowest above it that serves this flavor is {found[0]}"
+    return (f"{shelf.url(floor.package)} does not have {floor.package} {floor.version} itself: {there}",)
+
+
+def _unmet_error(unmet: Sequence[UnmetFloor], *, instead: str | None) -> IndexGapError:
+    """Return the error about floors that cannot be had; ``instead`` is a command that can be."""
+    lines = []
+    for item in unmet:
+        gap = item.gap
+        lines.append(f"{gap.index} has no {gap.requirement} for {', '.join(gap.platforms)}: {gap.found}")
+        nearest = [f"{item.below} below" if item.below else "", f"{item.above} above" if item.above else ""]
+        lines.append(f"  nearest that serves this flavor: {' and '.join(filter(None, nearest)) or 'none'}")
+    other = f" Or take what is there: `{instead}`" if instead else ""
+    return IndexGapError(
+        "\n".join(lines),
+        solution=f"Ask the owners of the index for it; nothing was edited.{other}",
+        gaps=tuple(item.gap for item in unmet),
+    )
+
+
+def _unmet(
+    floor: Floor, wanted: SpecifierSet, spec: Spec, shelf: Shelf, usable: tuple[Version, ...]
+) -> UnmetFloor:
+    requirement = f"{floor.package}{in_order(wanted)}"
+    # Where each platform could have a version of its own, no version serves them all.
+    platforms = shelf.platforms_without(Requirement(requirement)) or spec.platforms
+    lack = lack_of(
+        shelf.offers(floor.package),
+        wanted,
+        python=spec.python,
+        glibc=spec.glibc,
+        platforms=platforms,
+    )
+    excluded = [str(clause) for clause in floor.bounds if clause.operator == "!="]
+    own = [str(clause) for clause in wanted if clause.operator in {">=", ">", "!="}]
+    lower = SpecifierSet(",".join((*own, *excluded)))
+    releases = [version for version in usable if not version.is_prerelease] or list(usable)
+    above = min((version for version in releases if lower.contains(version, prereleases=True)), default=None)
+    return UnmetFloor(
+        gap=Gap(
+            package=floor.package,
+            requirement=requirement,
+            kind=lack.kind,
+            index=shelf.url(floor.package),
+            python=spec.python,
+            platforms=platforms,
+            found=lack.found,
+            would_do=lack.would_do,
+            needed_by=("the floor that was asked for",),
+        ),
+        below=max((version for version in releases if version < floor.version), default=None),
+        above=above,
+        instead=None if above is None else f"{floor.package}>={','.join((str(above), *excluded))}",
+    )
+
+
+def _in(wanted: SpecifierSet, usable: tuple[Version, ...]) -> list[Version]:
+    """Return the versions in a range; pre-releases if it names one, or if there is nothing else (PEP 440)."""
+    only_pre = all(version.is_prerelease for version in usable)
+    allowed = bool(only_pre or wanted.prereleases)
+    return [version for version in usable if wanted.contains(version, prereleases=allowed)]

@@ -1,33 +1,244 @@
-"""The generated files of a flavor that a changed project changes with it."""
+"""Change several flavors at once, all of them or none: project, generated files, lock and sbom.
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+`bump` and `promote` are the two ways to say what changes. Nothing is written before every flavor has its new
+project and its new lock; then all is written in one transaction, or nothing is.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from factory.console import Report
 from factory.errors import DriftError, FactoryError, MovesError
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.flavor.requirements import asked, marker_environment
 from factory.flavor.spec import Spec
+from factory.http.parallel import attempt_in_parallel
 from factory.lock.availability import in_order
-from factory.lock.shelf import Shelf
+from factory.lock.changes import Changes, compare
+from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, wheel_folders
+from factory.lock.lockset import LockSet
+from factory.lock.proving import Proving, open_proving
+from factory.lock.shelf import Shelf, open_shelf
 from factory.render.render import render_flavor
-from factory.transaction import Replacement, read_before
+from factory.transaction import Replacement, open_transaction, read_before
 
 
-def rendered_anew(flavor: Flavor, *, old: Project, new: Project) -> tuple[Replacement, ...]:
-    """The files whose rendering differs between two projects and that are not as the new one gives them.
+@dataclass(frozen=True, kw_only=True)
+class VersionMove:
+    """A locked package that cannot stay: its versions, and each requirement that rules out the old one.
+
+    ``why`` is empty if no index says what the packages require.
+    """
+
+    package: str
+    before: str
+    after: str
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlavorPlan:
+    """A flavor as it is, and its project as it is to be. ``relock``: its lock has to be resolved again.
+
+    ``state`` is that of a flavor in which nothing is to be done.
+    """
+
+    flavor: Flavor
+    text: str
+    project: Project
+    lock: LockSet | None
+    new_text: str
+    new_project: Project
+    relock: bool
+    state: str = "nothing-to-do"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is to be done."""
+        return not self.relock and self.new_text == self.text
+
+    @property
+    def locked(self) -> dict[str, str]:
+        """Normalized name to version, as locked before."""
+        return self.lock.versions() if self.lock else {}
+
+
+PlanKind = TypeVar("PlanKind", bound=FlavorPlan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relocked:
+    """The new lock of a flavor, the versions that moved without being asked to, and notes for people."""
+
+    lock: NewLock
+    moves: tuple[VersionMove, ...]
+    notes: tuple[str, ...] = ()
+
+
+class FlavorsChange(Protocol[PlanKind]):
+    """What is to change in every flavor. Its methods run for several flavors at a time."""
+
+    def plan(self, flavor: Flavor) -> PlanKind:
+        """Return the project that the flavor is to have; raises FactoryError if it cannot have it."""
+
+    def check(self, plans: Sequence[PlanKind]) -> None:
+        """Raise FactoryError if the plans of all flavors together make no sense."""
+
+    def relock(self, plan: PlanKind, proving: Proving) -> Relocked:
+        """Resolve the new lock of a flavor.
+
+        Raises:
+            MovesError: other versions would have to move, and that was not allowed.
+            FactoryError: it cannot be locked.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedFlavor(Generic[PlanKind]):
+    """The result for one flavor.
+
+    ``state`` is changed, would-change (with a dry run), that of its plan, failed, or not-changed (because
+    another flavor failed). ``plan`` is None if planning failed, ``relocked`` if the lock stays as it is.
+    ``followed`` are those of the ``files`` that change together with the lock.
+    """
+
+    flavor: str
+    state: str
+    plan: PlanKind | None = None
+    relocked: Relocked | None = None
+    files: tuple[Replacement, ...] = ()
+    followed: tuple[str, ...] = ()
+    error: FactoryError | None = None
+
+    @property
+    def changes(self) -> Changes | None:
+        """The difference between the old pins and the new ones; None without a new lock."""
+        if self.relocked is None or self.plan is None:
+            return None
+        return compare(self.plan.lock.pins if self.plan.lock else (), self.relocked.lock.pins)
+
+    @property
+    def moves(self) -> tuple[VersionMove, ...]:
+        """The versions that moved, or those that would have to."""
+        if isinstance(self.error, MovesError):
+            return tuple(move for move in self.error.moves if isinstance(move, VersionMove))
+        return self.relocked.moves if self.relocked else ()
+
+
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeReport(Report, Generic[Outcome]):
+    """Every flavor, in the order asked for. ``error`` is the first; ``written`` whether files changed."""
+
+    flavors: tuple[Outcome, ...]
+    error: FactoryError | None = None
+    written: bool = False
+
+    def failures(self) -> tuple[FactoryError, ...]:
+        return (self.error,) if self.error else ()
+
+
+def change_flavors(
+    change: FlavorsChange[PlanKind],
+    flavors: Sequence[Flavor],
+    options: LockOptions,
+    *,
+    jobs: int | None,
+    begun: Callable[[str], None],
+    done: Callable[[str], None],
+    following: Following | None,
+) -> tuple[tuple[ChangedFlavor[PlanKind], ...], bool]:
+    """Change flavors and lock them again: all of them, or none.
+
+    Args:
+        change: what changes.
+        flavors: where.
+        options: whether to write (``dry_run``).
+        jobs: how many at a time; None: as many as there are CPUs.
+        begun: called with the name of each flavor whose work begins, on a thread of its own.
+        done: called with the name of each flavor whose work ended, on a thread of its own.
+        following: returns what changes together with the lock files.
+
+    Returns:
+        The results in the order of the flavors, and whether files were written: none are if one has an error.
 
     Raises:
-        DriftError: one of them is not as the old project gives it either: it would be overwritten.
-        TemplateError, MarkerError, SpecError: a project cannot be rendered.
+        FactoryError: from `FlavorsChange.check`.
+        BusyError, StorageError: a folder is held or a file was changed meanwhile, or the file system
+            refused; nothing was written.
     """
-    return tuple(_replacements(flavor, old, new))
+
+    def apply(plan: PlanKind) -> ChangedFlavor[PlanKind]:
+        name = plan.flavor.name
+        try:
+            if plan.is_settled:
+                return ChangedFlavor(flavor=name, state=plan.state, plan=plan)
+            begun(name)
+            return _apply(change, plan, options, proving, following)
+        finally:
+            done(name)
+
+    with open_transaction(one.folder for one in flavors) as transaction, open_proving() as proving:
+        planned = attempt_in_parallel(change.plan, flavors, jobs=jobs)
+        plans = [item for item in planned if not isinstance(item, FactoryError)]
+        if len(plans) < len(flavors):
+            return _refused(flavors, [_unapplied(item) for item in planned]), False
+        change.check(plans)
+        applied = attempt_in_parallel(apply, plans, jobs=jobs)
+        results = tuple(item for item in applied if not isinstance(item, FactoryError))
+        if len(results) < len(flavors):
+            return _refused(flavors, applied), False
+        files = [file for result in results for file in result.files]
+        if not options.dry_run:
+            transaction.commit(files)
+    return results, bool(files) and not options.dry_run
 
 
-def _replacements(flavor: Flavor, old: Project, new: Project) -> Iterator[Replacement]:
+def _apply(
+    change: FlavorsChange[PlanKind],
+    plan: PlanKind,
+    options: LockOptions,
+    proving: Proving,
+    following: Following | None,
+) -> ChangedFlavor[PlanKind]:
+    """Return a flavor as it is to be, with the files that are to hold it.
+
+    Raises:
+        DriftError: a generated file would be overwritten that is not as its templates make it.
+        FactoryError: from `FlavorsChange.relock`, or what follows from the lock cannot be made.
+    """
+    flavor, new = plan.flavor, plan.new_project
+    files = [] if new == plan.project else list(_rendered(flavor, old=plan.project, new=new))
+    relocked = change.relock(plan, proving) if plan.relock else None
+    if relocked:
+        files += lock_changes(flavor.folder, new.spec, relocked.lock)
+    locks = relocked.lock.lock_set if relocked else plan.lock
+    followed: Sequence[Replacement] = ()
+    if following and locks and not options.dry_run and (relocked or new != plan.project):
+        followed = following(flavor, new, locks)
+    files += followed
+    if plan.new_text != plan.text:
+        path, before = flavor.folder / PROJECT_FILE, plan.text.encode()
+        files.append(Replacement(path=path, before=before, content=plan.new_text.encode()))
+    return ChangedFlavor(
+        flavor=flavor.name,
+        state="would-change" if options.dry_run else "changed",
+        plan=plan,
+        relocked=relocked,
+        files=tuple(files),
+        followed=tuple(item.path.name for item in followed),
+    )
+
+
+def _rendered(flavor: Flavor, *, old: Project, new: Project) -> Iterator[Replacement]:
+    """Yield the generated files that a new project changes, unless they are so already."""
     before = {file.path: file.content for file in render_flavor(old, name=flavor.name)}
     for file in render_flavor(new, name=flavor.name):
         present = read_before(flavor.folder / file.path)
@@ -35,7 +246,7 @@ def _replacements(flavor: Flavor, old: Project, new: Project) -> Iterator[Replac
             continue
         if present not in {None, before.get(file.path)}:
             raise DriftError(
-                f"{flavor.name}/{file.path} is not what its templates give, and would be written anew",
+                f"{flavor.name}/{file.path} is not what its templates make, and would be overwritten",
                 solution=f"Look at it with `factory sync {flavor.name} --dry-run`. Keep what is wanted of it "
                 "as a hook, bring it up to date with `factory sync`, and run the command again.",
             )
@@ -47,65 +258,81 @@ def _replacements(flavor: Flavor, old: Project, new: Project) -> Iterator[Replac
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Move:
-    """A locked package that cannot stay: its versions, and each requirement that rules out the old one.
-
-    ``why`` is empty where no index tells what its packages require.
-    """
-
-    package: str
-    before: str
-    after: str
-    why: tuple[str, ...]
+def _unapplied(planned: PlanKind | FactoryError) -> ChangedFlavor[PlanKind] | FactoryError:
+    if isinstance(planned, FactoryError):
+        return planned
+    return ChangedFlavor(flavor=planned.flavor.name, state=planned.state, plan=planned)
 
 
-def moves_between(
-    before: Mapping[str, str],
-    after: Mapping[str, str],
-    *,
-    meant: Collection[str],
-    project: Project,
-    shelf: Shelf,
-) -> tuple[Move, ...]:
-    """The packages at another version than before, other than those that are meant to be.
+def _refused(
+    flavors: Sequence[Flavor], results: Sequence[ChangedFlavor[PlanKind] | FactoryError]
+) -> tuple[ChangedFlavor[PlanKind], ...]:
+    """Return the results if at least one flavor failed, so that nothing was changed in any."""
+    return tuple(
+        ChangedFlavor(flavor=flavor.name, state="failed", error=item)
+        if isinstance(item, FactoryError)
+        else item
+        if item.plan and item.plan.is_settled
+        else replace(item, state="not-changed", files=())
+        for flavor, item in zip(flavors, results, strict=True)
+    )
 
-    Args:
-        before: normalized name to version, as locked.
-        after: the same, of the new lock.
-        meant: the packages that are meant to change.
-        project: what was locked anew.
-        shelf: the flavor's indexes, which tell what a version requires, and whether it is there.
+
+def find_moves(
+    plan: FlavorPlan, new: NewLock, *, meant: Collection[str], options: LockOptions
+) -> tuple[VersionMove, ...]:
+    """Return the packages at another version than before, other than those that are ``meant`` to be.
 
     Raises:
         IndexAccessError: an index did not answer, or refused.
     """
+    before = plan.locked
+    after = {pin.name: pin.version for pin in new.pins if pin.version is not None}
     changed = {name: version for name, version in after.items() if before.get(name) != version}
     moved = sorted((changed.keys() & before.keys()) - set(meant))
-    return tuple(
-        Move(
-            package=name,
-            before=before[name],
-            after=after[name],
-            why=_reasons(name, before[name], changed, project, shelf),
+    if not moved:
+        return ()
+    spec = plan.new_project.spec
+    with open_shelf(spec, wheel_folders(spec, options)) as shelf:
+        return tuple(
+            VersionMove(
+                package=name,
+                before=before[name],
+                after=after[name],
+                why=_reasons(name, before[name], changed, plan.new_project, shelf),
+            )
+            for name in moved
         )
-        for name in moved
+
+
+def moves_error(
+    headline: str, moves: Sequence[VersionMove], *, solution: str, refusal: str | None = None
+) -> MovesError:
+    """Return the error about versions that would move; ``refusal`` is what uv said of it."""
+    lines = [headline]
+    for move in moves:
+        lines.append(f"  {move.package} {move.before} -> {move.after}")
+        lines += [f"    since {reason}" for reason in move.why]
+    if refusal is not None and not all(move.why for move in moves):
+        lines += ["uv's words for why they cannot stay:", refusal]
+    return MovesError("\n".join(lines), solution=solution, moves=tuple(moves))
+
+
+def from_folders(new: NewLock, meant: Collection[str] | None = None) -> tuple[str, ...]:
+    """Return a note for each package that came from a folder of wheels, of those ``meant`` if given."""
+    return tuple(
+        f"{name} comes from {folder}, not from the index"
+        for name, folder in new.from_folders.items()
+        if meant is None or name in meant
     )
-
-
-def moves_of(error: FactoryError) -> tuple[Move, ...]:
-    """The moves that an error is about; none where it is about something else."""
-    found = error.moves if isinstance(error, MovesError) else ()
-    return tuple(move for move in found if isinstance(move, Move))
 
 
 def _reasons(
     name: str, old: str, changed: Mapping[str, str], project: Project, shelf: Shelf
 ) -> tuple[str, ...]:
-    """What rules the old version out: the project, an index without it, or requirements.
+    """Return what rules the old version out: the project, an index without it, or requirements.
 
-    Requirements of extras count only where there is nothing else: which extras are asked for no metadata
-    tells.
+    Requirements of extras count only if there is nothing else: no metadata says which extras are asked for.
     """
     spec = project.spec
     found = {
@@ -118,44 +345,41 @@ def _reasons(
         found[f"{shelf.url(name)} has no {name} {old} for {' and '.join(without)}"] = None
     for with_extras in (False, True):
         if not found:
-            found = dict.fromkeys(_conflicts(name, old, changed, _Reader(spec, shelf, with_extras)))
+            found = dict.fromkeys(_conflicts(name, old, changed, spec, shelf, with_extras=with_extras))
     return tuple(found)
 
 
-def _conflicts(name: str, old: str, changed: Mapping[str, str], reader: "_Reader") -> Iterator[str]:
-    """What the packages that change require of it, and what it requires itself of those that change."""
+def _conflicts(
+    name: str, old: str, changed: Mapping[str, str], spec: Spec, shelf: Shelf, *, with_extras: bool
+) -> Iterator[str]:
+    """Yield what the changed packages require of it, and what it requires itself of those."""
     for other, version in sorted(changed.items()):
         if other != name:
-            for requirement in reader.required(other, version):
+            for requirement in _required(other, version, spec, shelf, with_extras=with_extras):
                 if canonicalize_name(requirement.name) == name and not _admits(requirement, old):
                     yield f"{other} {version} requires {_plain(requirement)}"
-    for requirement in reader.required(name, old):
+    for requirement in _required(name, old, spec, shelf, with_extras=with_extras):
         version = changed.get(canonicalize_name(requirement.name), "")
         if version and not _admits(requirement, version):
             yield f"{name} {old} requires {_plain(requirement)}"
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """What versions require on the flavor's platforms, with none of their extras or with all."""
-
-    spec: Spec
-    shelf: Shelf
-    with_extras: bool
-
-    def required(self, name: str, version: str) -> Iterator[Requirement]:
-        metadata = self.shelf.metadata(name, version)
-        if metadata is None:
-            return
-        environments = [
-            {**marker_environment(self.spec.python, platform), "extra": extra}
-            for platform in self.spec.platforms
-            for extra in ("", *(sorted(metadata.extras) if self.with_extras else ()))
-        ]
-        for requirement in metadata.requires:
-            marker = requirement.marker
-            if marker is None or any(marker.evaluate(environment) for environment in environments):
-                yield requirement
+def _required(
+    name: str, version: str, spec: Spec, shelf: Shelf, *, with_extras: bool
+) -> Iterator[Requirement]:
+    """Yield what a version requires on the flavor's platforms, with none of its extras or with all."""
+    metadata = shelf.metadata(name, version)
+    if metadata is None:
+        return
+    environments = [
+        {**marker_environment(spec.python, platform), "extra": extra}
+        for platform in spec.platforms
+        for extra in ("", *(sorted(metadata.extras) if with_extras else ()))
+    ]
+    for requirement in metadata.requires:
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate(environment) for environment in environments):
+            yield requirement
 
 
 def _admits(requirement: Requirement, version: str) -> bool:

@@ -256,7 +256,7 @@ def test_an_edited_generated_file_is_not_overwritten(private_world: PrivateWorld
     before = tree(private_world.root)
     run = private_world.run("promote", CPU, "--base-image", BASE)
     assert run.status == DRIFT
-    assert f"{CPU}/Dockerfile is not what its templates give" in run.err
+    assert f"{CPU}/Dockerfile is not what its templates make" in run.err
     assert tree(private_world.root) == before
 
 
