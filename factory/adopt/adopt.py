@@ -9,7 +9,7 @@ from factory.adopt import evidence
 from factory.adopt.applying import only_what_applies
 from factory.adopt.asked import REQUIREMENTS_IN, Asked, read_asked, unreadable_dependencies
 from factory.adopt.decide import NOTHING_WANTED, Decision, Origin, Wanted, decide
-from factory.adopt.dockerfile import Dockerfile, Step, read_dockerfile
+from factory.adopt.dockerfile import OldDockerfile, OldInstruction, read_old_dockerfile
 from factory.adopt.draft import Draft
 from factory.adopt.evidence import Sources
 from factory.adopt.files import place_files
@@ -34,7 +34,6 @@ from factory.adopt.named_installs import (
 from factory.adopt.new_project import guessed, new_project
 from factory.adopt.old_lock import Named, OldLock, starting_point
 from factory.adopt.old_project import OldProject, read_old_project
-from factory.adopt.pairs import read_pairs
 from factory.adopt.placement import Placement, masked
 from factory.adopt.variants import Chosen, choose, choose_if_clear, variants
 from factory.errors import FlavorExistsError
@@ -140,7 +139,7 @@ def _done_otherwise(sources: Sources, given: Given) -> Iterator[str]:
     if weak and not any("install_weak_deps" in step.text for step in steps):
         yield (
             "the template installs system packages without those that they only recommend "
-            f"(install_weak_deps=False), and {weak[0].path}, line {weak[0].line} with them: name in "
+            f"(install_weak_deps=False), and {weak[0].where} with them: name in "
             "hooks.system-packages what the image misses"
         )
     shipped = sources.downstream.steps if sources.downstream else steps
@@ -148,7 +147,7 @@ def _done_otherwise(sources: Sources, given: Given) -> Iterator[str]:
         name
         for step in shipped
         if step.name == "ENV" and not step.in_block
-        for name, value in read_pairs(step.text) or ()
+        for name, value in step.instruction.pairs or ()
         if given.has_variable(name, value)
     )
     if names:
@@ -212,7 +211,7 @@ def read_sources(root: Path, wanted: Wanted = NOTHING_WANTED) -> Sources:
 def _main_urls(
     lock: OldLock | None,
     project: OldProject | None,
-    dockerfile: Dockerfile | None,
+    dockerfile: OldDockerfile | None,
     installs: Sequence[NamedInstall],
     wanted: Wanted,
 ) -> Iterator[str]:
@@ -256,11 +255,11 @@ def _chosen(known: Sources, wanted: Wanted, *, downstream: bool) -> Chosen:
     )
 
 
-def _dockerfile(folder: Folder, chosen: Chosen) -> Dockerfile | None:
-    return None if chosen.path is None else read_dockerfile(chosen.path, folder.content(chosen.path))
+def _dockerfile(folder: Folder, chosen: Chosen) -> OldDockerfile | None:
+    return None if chosen.path is None else read_old_dockerfile(chosen.path, folder.content(chosen.path))
 
 
-def _entrypoint(dockerfile: Dockerfile, folder: Folder) -> str | None:
+def _entrypoint(dockerfile: OldDockerfile, folder: Folder) -> str | None:
     """The file of the folder that ENTRYPOINT starts."""
     texts = [step.text for step in dockerfile.steps if step.name == "ENTRYPOINT"]
     words = re.findall(r"[\w.-]+\.sh\b", texts[-1]) if texts else []
@@ -270,7 +269,7 @@ def _entrypoint(dockerfile: Dockerfile, folder: Folder) -> str | None:
 def _placements(sources: Sources, given: Given) -> tuple[tuple[Placement, ...], Draft]:
     draft = Draft()
     found: tuple[Placement, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[OldInstruction, ...] = ()
     if sources.dockerfile is not None:
         steps = sources.dockerfile.steps
         found, draft = place_dockerfile(sources.dockerfile, sources.folder, given)
@@ -310,10 +309,10 @@ def _project(sources: Sources, decision: Decision, draft: Draft) -> tuple[str, t
     return made.text, (*notes, *made.notes)
 
 
-def _installed_by(step: Step) -> str:
+def _installed_by(step: OldInstruction) -> str:
     """Where something is installed by name, with what the comment above it says."""
     said = " ".join(line.lstrip("#").strip() for line in step.comment.splitlines())
-    why = f"installed by {step.path}, line {step.line}, beside the lock"
+    why = f"installed by {step.where}, beside the lock"
     return masked(f"{why}: {said}" if said else why)
 
 

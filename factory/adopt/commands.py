@@ -9,9 +9,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from factory.check.installs import fetched, is_remote, operands, pip_call
+from factory.dockerfile.instructions import expand
 from factory.dockerfile.references import parse_requirement
 from factory.dockerfile.shell import Command, commands
-from factory.dockerfile.stages import expand
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_system_package
 
@@ -214,7 +214,7 @@ def _system(text: str, arguments: Sequence[str], variables: Mapping[str, str], *
             kind="own" if in_block else "midstream",
             why="downstream, what the base image brings stays as it is",
         )
-    names = tuple(expand(word, dict(variables)) for word in words[1:])
+    names = tuple(expand(word, variables) for word in words[1:])
     plain = all(_HARMLESS.fullmatch(word) for word in arguments if word.startswith("-"))
     return Part(
         text=text, kind="packages" if plain and all(map(_is_name, names)) else "midstream", names=names
@@ -233,7 +233,7 @@ def expanded(arguments: Sequence[str], variables: Mapping[str, str]) -> list[str
     """The words with known variables put in; one whose value holds several requirements becomes several."""
     found: list[str] = []
     for word in arguments:
-        whole = expand(word, dict(variables))
+        whole = expand(word, variables)
         parts = whole.split()
         several = whole != word and len(parts) > 1 and all(map(_requirement, parts))
         found += parts if several else [whole]

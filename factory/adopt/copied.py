@@ -1,69 +1,39 @@
 """A COPY or ADD instruction of the final stage, placed, with the files that it copies."""
 
 import re
-import shlex
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from factory.adopt.dockerfile import Step
+from factory.adopt.dockerfile import OldInstruction
 from factory.adopt.draft import Around, Draft
 from factory.adopt.folder import Folder
 from factory.adopt.given import Given
 from factory.adopt.placement import Placement, has_credentials, not_kept, placed
 from factory.adopt.repositories import repository_problem
 from factory.check.installs import is_remote
-from factory.dockerfile.shell import exec_form
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_own_file
 
-_FLAG = re.compile(r"--(?P<name>[a-z]+)(?:=(?P<value>\S+))?")
 _INSTALLED = re.compile(r"site-packages|/opt/app-root(?:/(?:lib|lib64|bin|share)(?:/|$)|/?$)|\.venv|/venv")
 _INPUTS = re.compile(
     r"requirements[^/]*\.(?:txt|in)|pyproject\.toml|pylock[^/]*\.toml|uv\.lock|constraints[^/]*"
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Copied:
-    """What a COPY or ADD names: where from (a stage or an image), the sources, and the destination."""
-
-    origin: str | None
-    sources: tuple[str, ...]
-    destination: str
+def copies_packages(step: OldInstruction) -> bool:
+    """Return whether a COPY brings installed packages from another stage: the install of such a folder."""
+    copied = step.instruction
+    return step.name == "COPY" and bool(copied.origins) and any(map(_INSTALLED.search, copied.sources))
 
 
-def read_copy(step: Step) -> Copied | None:
-    """Read the words of a COPY or ADD; None where they cannot be read."""
-    text, origin = step.text, None
-    while match := _FLAG.match(text):
-        origin = match["value"] if match["name"] == "from" else origin
-        text = text[match.end() :].lstrip()
-    try:
-        words = exec_form(text) if text.startswith("[") else tuple(shlex.split(text))
-    except ValueError:
-        return None
-    if words is None or len(words) < 2:  # noqa: PLR2004 - a source and a destination
-        return None
-    return Copied(origin=origin, sources=words[:-1], destination=words[-1])
-
-
-def copies_packages(step: Step) -> bool:
-    """Whether a COPY brings installed packages from another stage: the install step of such a folder."""
-    copied = read_copy(step) if step.name == "COPY" else None
-    if copied is None or copied.origin is None:
-        return False
-    return any(_INSTALLED.search(source) for source in copied.sources)
-
-
-def place_copy(step: Step, around: Around, draft: Draft, given: Given, folder: Folder) -> Placement:
+def place_copy(step: OldInstruction, around: Around, draft: Draft, given: Given, folder: Folder) -> Placement:
     """Place a COPY or ADD instruction of the final stage."""
-    copied = read_copy(step)
-    if copied is None or step.instruction.heredoc is not None:
+    copied = step.instruction
+    if not copied.sources or copied.heredoc is not None:
         return not_kept(
             step, "its words cannot be read, or are a heredoc", "Copy a file of the folder by its name."
         )
-    if copied.origin is not None:
-        return _from_stage(step, copied)
+    if copied.origins:
+        return _from_stage(step)
     if any(is_remote(source) for source in copied.sources):
         return not_kept(
             step,
@@ -79,19 +49,19 @@ def place_copy(step: Step, around: Around, draft: Draft, given: Given, folder: F
     return _own(step, around, draft, folder, own=own, missing=missing, whole=len(own) == len(paths))
 
 
-def _from_stage(step: Step, copied: Copied) -> Placement:
+def _from_stage(step: OldInstruction) -> Placement:
     if copies_packages(step):
         return placed(
             step, "template", "the install layer", "nothing is copied over the base image's packages"
         )
-    names = {PurePosixPath(source).name for source in copied.sources}
+    names = {PurePosixPath(source).name for source in step.instruction.sources}
     if names <= {"uv", "uvx"}:
         return placed(step, "template", "uv", "the base image brings it")
     if all(name.startswith("entrypoint") or name.upper().startswith("LICENSE") for name in names):
         return placed(step, "template", "the entry point and the licence")
     return not_kept(
         step,
-        f"it takes files from {copied.origin}, a stage or an image of the folder's own",
+        f"it takes files from {step.instruction.origins[0]}, a stage or an image of the folder's own",
         "Keep the files in the flavor's folder and copy them in hooks.after-install.",
     )
 
@@ -103,7 +73,7 @@ def _is_given(path: str, given: Given, folder: Folder) -> bool:
 
 
 def _own(
-    step: Step,
+    step: OldInstruction,
     around: Around,
     draft: Draft,
     folder: Folder,

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Literal
 
-from factory.adopt.dockerfile import Step, references
-from factory.adopt.pairs import read_pairs, written
+from factory.adopt.dockerfile import OldInstruction
+from factory.dockerfile.instructions import pair_text, references
 from factory.flavor.hooks import Hooks
 
 HookName = Literal["midstream", "before-install", "after-install"]
@@ -25,8 +25,8 @@ class Around:
     """
 
     hook: HookName
-    user: Step | None
-    workdir: tuple[Step, ...]
+    user: OldInstruction | None
+    workdir: tuple[OldInstruction, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ class Kept:
     """
 
     text: str
-    step: Step
-    user: Step | None
-    workdir: tuple[Step, ...]
+    step: OldInstruction
+    user: OldInstruction | None
+    workdir: tuple[OldInstruction, ...]
     arguments: Mapping[str, str | None]
 
     @property
@@ -62,7 +62,7 @@ class Draft:
     environment: dict[str, str] = field(default_factory=dict)
     comments: dict[str, str] = field(default_factory=dict)
     system_packages: dict[str, None] = field(default_factory=dict)
-    requirements: dict[str, Step] = field(default_factory=dict)
+    requirements: dict[str, OldInstruction] = field(default_factory=dict)
     files: dict[str, None] = field(default_factory=dict)
     texts: dict[HookName, list[Kept]] = field(default_factory=dict)
     arguments: dict[str, str | None] = field(default_factory=dict)
@@ -71,9 +71,9 @@ class Draft:
         self,
         hook: HookName,
         text: str,
-        step: Step,
-        user: Step | None = None,
-        workdir: tuple[Step, ...] = (),
+        step: OldInstruction,
+        user: OldInstruction | None = None,
+        workdir: tuple[OldInstruction, ...] = (),
     ) -> None:
         """Put an instruction at the end of a hook."""
         kept = Kept(text=text, step=step, user=user, workdir=workdir, arguments=dict(self.arguments))
@@ -104,7 +104,7 @@ class Draft:
     def variables_in_texts(self) -> frozenset[str]:
         """The variables that ENV instructions in the hooks set."""
         steps = [kept.step for kept in self.kept() if kept.step.name == "ENV"]
-        return frozenset(name for step in steps for name, _ in read_pairs(step.text) or ())
+        return frozenset(name for step in steps for name, _ in step.instruction.pairs or ())
 
     def needed_arguments(self) -> frozenset[str]:
         """The ARG names that what is kept refers to."""
@@ -135,7 +135,7 @@ class Draft:
         if hook == "midstream":
             # What is set for both builds stands below the block.
             lines += [
-                f"ENV {written(name, value)}" for name, value in self.environment.items() if name in used
+                f"ENV {pair_text(name, value)}" for name, value in self.environment.items() if name in used
             ]
         user, workdir = _FIRST_USER[hook], None
         for kept in texts:

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from factory.adopt.asked import AskedFor
-from factory.adopt.dockerfile import Dockerfile
+from factory.adopt.dockerfile import OldDockerfile
 from factory.adopt.folder import Folder
 from factory.adopt.further import FurtherLock
 from factory.adopt.installed import NO_LIMITS, Limits
@@ -19,8 +19,8 @@ from factory.adopt.old_lock import Named, OldLock
 from factory.adopt.old_project import OldProject
 from factory.adopt.repositories import base_urls
 from factory.adopt.variants import Chosen
+from factory.dockerfile.instructions import expand
 from factory.dockerfile.references import parse_requirement
-from factory.dockerfile.stages import expand
 
 _ACCELERATOR = re.compile(r"(?<![a-z])(cuda|rocm|cpu)(?![a-z])", re.IGNORECASE)
 _DOTTED = re.compile(r"(?<![a-z])(cuda|rocm)[-_/]?(\d{1,2})[.\-_](\d{1,2})(?!\d)", re.IGNORECASE)
@@ -40,8 +40,8 @@ class Sources:
     """
 
     folder: Folder
-    dockerfile: Dockerfile | None
-    downstream: Dockerfile | None
+    dockerfile: OldDockerfile | None
+    downstream: OldDockerfile | None
     lock: OldLock | None
     project: OldProject | None
     further: tuple[FurtherLock, ...] = ()
@@ -139,7 +139,7 @@ def index_urls(sources: Sources) -> Iterator[Named]:
         yield from variable_urls(dockerfile)
         for step in dockerfile.steps if dockerfile else ():
             urls = _OPTION_IN_TEXT.findall(expand(step.text, step.variables)) if step.name == "RUN" else ()
-            where = f"{step.path}, line {step.line}"
+            where = step.where
             yield from (Named(value=url, where=where) for url in urls if index_key(url) not in further)
 
 
@@ -194,10 +194,10 @@ def _local(version: str) -> str:
     return version.partition("+")[2]
 
 
-def _in_dockerfile(dockerfile: Dockerfile) -> Iterator[tuple[str, Named]]:
+def _in_dockerfile(dockerfile: OldDockerfile) -> Iterator[tuple[str, Named]]:
     for step in dockerfile.steps:
         text = expand(step.text, step.variables)
-        where = f"{step.path}, line {step.line}"
+        where = step.where
         if step.name == "RUN" and (match := _CUDA_PACKAGE.search(text)):
             yield "cuda", Named(value=f"{match[1]}.{match[2]}", where=where)
         if step.name in {"ENV", "ARG"}:

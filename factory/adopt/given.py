@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from factory.adopt.chain import split_chain
 from factory.adopt.commands import read_part
-from factory.adopt.dockerfile import Dockerfile, Step, read_dockerfile, shell_text
-from factory.adopt.pairs import read_pairs
+from factory.adopt.dockerfile import OldDockerfile, OldInstruction, read_old_dockerfile
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec
 from factory.flavor.system_packages import is_installed_by, is_pin_of
@@ -56,7 +55,7 @@ def what_the_template_gives(spec: Spec) -> Given:
     """
     project = Project(spec=spec, dependencies=(), constraints=(), overrides=())
     files = {file.path: file.content for file in render_flavor(project, name=spec.folder_name)}
-    steps = read_dockerfile("Dockerfile", files["Dockerfile"]).steps
+    steps = read_old_dockerfile("Dockerfile", files["Dockerfile"]).steps
     environment: dict[str, str] = {}
     labels: set[str] = set()
     packages: list[str] = []
@@ -64,9 +63,9 @@ def what_the_template_gives(spec: Spec) -> Given:
     known: set[str] = set()
     for step in steps:
         if step.name == "ENV":
-            environment |= dict(read_pairs(step.text) or ())
+            environment |= dict(step.instruction.pairs or ())
         elif step.name == "LABEL":
-            labels |= {name for name, _ in read_pairs(step.text) or ()}
+            labels |= {name for name, _ in step.instruction.pairs or ()}
         elif step.name == "RUN":
             parts = [read_part(part, {}, in_block=True) for part in split_chain(step.text) or ()]
             known |= {part.text for part in parts}
@@ -92,11 +91,11 @@ class Added:
     items: tuple[str, ...]
 
 
-def what_is_added(given: Given, dockerfile: Dockerfile | None) -> Iterator[Added]:
+def what_is_added(given: Given, dockerfile: OldDockerfile | None) -> Iterator[Added]:
     """Compare what the template gives with what the folder's own instructions give the image."""
     steps = [step for step in dockerfile.steps if dockerfile.in_image(step)] if dockerfile else []
     variables, labels = (
-        {name for step in steps if step.name == kind for name, _ in read_pairs(step.text) or ()}
+        {name for step in steps if step.name == kind for name, _ in step.instruction.pairs or ()}
         for kind in ("ENV", "LABEL")
     )
     texts = [step.text for step in steps if step.name == "RUN"]
@@ -120,14 +119,14 @@ def what_is_added(given: Given, dockerfile: Dockerfile | None) -> Iterator[Added
     yield from (Added(what=what, items=tuple(items)) for what, items in missing.items() if items)
 
 
-def installs_weak_dependencies(step: Step) -> bool:
+def installs_weak_dependencies(step: OldInstruction) -> bool:
     """Return whether a RUN instruction installs system packages with those that they only recommend."""
     return any(True for _ in _installed(step)) and "install_weak_deps" not in step.text
 
 
-def _installed(step: Step) -> Iterator[str]:
+def _installed(step: OldInstruction) -> Iterator[str]:
     """The system packages that a RUN instruction installs, in whichever way."""
-    text = shell_text(step)
+    text = step.instruction.shell_text
     for part in split_chain(text) or (text,):
         found = read_part(part, step.variables, in_block=True) if part else None
         if found is not None and found.kind in {"packages", "midstream"}:

@@ -1,23 +1,19 @@
 """The requirements files that a Dockerfile installs, and their pins in one lock."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from factory.adopt.asked import Asked, included, read_asked
-from factory.adopt.copied import read_copy
-from factory.adopt.dockerfile import Dockerfile, Step, shell_text
+from factory.adopt.dockerfile import OldDockerfile, OldInstruction
 from factory.adopt.folder import Folder
 from factory.adopt.further import FurtherLock, read_further_locks
 from factory.adopt.old_lock import OldLock, read_old_lock, read_requirements
 from factory.adopt.placement import Placement
 from factory.adopt.run import is_install
 from factory.check.installs import operands, pip_call
-from factory.dockerfile.shell import commands
 
 _NAMED_LIMITS = "Name the limits in constraint-dependencies of [tool.uv]."
-_MOUNTED = re.compile(r"--mount=\S*?source=([^,\s]+),target=([^,\s]+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +29,7 @@ class Locks:
     paths: frozenset[str]
 
 
-def read_locks(dockerfile: Dockerfile | None, folder: Folder) -> Locks:
+def read_locks(dockerfile: OldDockerfile | None, folder: Folder) -> Locks:
     """Read the locks of a folder, those that its Dockerfile installs before others.
 
     Raises:
@@ -57,14 +53,14 @@ def read_locks(dockerfile: Dockerfile | None, folder: Folder) -> Locks:
     return Locks(main=main, further=further, beside=tuple(beside), paths=frozenset(taken))
 
 
-def copied_names(dockerfile: Dockerfile | None, folder: Folder) -> dict[str, str]:
+def copied_names(dockerfile: OldDockerfile | None, folder: Folder) -> dict[str, str]:
     """Return the files of a folder that a COPY gives another name, by that name."""
     steps = dockerfile.steps if dockerfile else ()
-    read = [read_copy(step) for step in steps if step.name == "COPY"]
+    read = [step.instruction for step in steps if step.name == "COPY"]
     found = {
         each.destination.rpartition("/")[2]: each.sources[0].removeprefix("./")
         for each in read
-        if each is not None and each.origin is None and len(each.sources) == 1
+        if not each.origins and len(each.sources) == 1
     }
     return {name: source for name, source in found.items() if name and source in folder.paths}
 
@@ -85,7 +81,7 @@ NO_LIMITS = Limits()
 """What a Dockerfile without constraints installs with."""
 
 
-def read_limits(dockerfile: Dockerfile | None, folder: Folder) -> Limits:
+def read_limits(dockerfile: OldDockerfile | None, folder: Folder) -> Limits:
     """Read the constraint files that a Dockerfile installs with: the lock has to keep to them as well.
 
     Raises:
@@ -102,9 +98,9 @@ def read_limits(dockerfile: Dockerfile | None, folder: Folder) -> Limits:
     )
 
 
-def _constraints(step: Step) -> Iterator[str]:
+def _constraints(step: OldInstruction) -> Iterator[str]:
     """The constraint files that a RUN instruction names."""
-    for command in commands(shell_text(step)) if step.name == "RUN" else ():
+    for command in step.instruction.commands:
         call = pip_call(command)
         words = call.arguments if call is not None else ()
         for word, following in pairwise((*words, "")):
@@ -113,7 +109,7 @@ def _constraints(step: Step) -> Iterator[str]:
                 yield value if has_value else following
 
 
-def not_taken_over(step: Step, folder: Folder) -> tuple[str, str] | None:
+def not_taken_over(step: OldInstruction, folder: Folder) -> tuple[str, str] | None:
     """Why an install step asks for more than what is taken over, and what to do; None where it does not.
 
     Raises:
@@ -141,25 +137,28 @@ def not_taken_over(step: Step, folder: Folder) -> tuple[str, str] | None:
     return "; ".join(problems), solution
 
 
-def _installed(dockerfile: Dockerfile, folder: Folder) -> Iterator[str]:
+def _installed(dockerfile: OldDockerfile, folder: Folder) -> Iterator[str]:
     for step in dockerfile.steps:
         for word in _files(step) if is_install(step) else ():
             if (path := _resolved(word, step, folder)) is not None:
                 yield path
 
 
-def _files(step: Step) -> Iterator[str]:
+def _files(step: OldInstruction) -> Iterator[str]:
     """The requirements files that an install step names."""
-    for command in commands(shell_text(step)):
+    for command in step.instruction.commands:
         call = pip_call(command)
         if call is not None and call.verb in {"install", "sync"}:
             positional, files = operands(call.arguments[call.arguments.index(call.verb) + 1 :])
             yield from (*files, *(positional if call.verb == "sync" else ()))
 
 
-def _resolved(word: str, step: Step, folder: Folder) -> str | None:
+def _resolved(word: str, step: OldInstruction, folder: Folder) -> str | None:
     """The file of the folder: of that path, mounted or copied there, or the only one of that name."""
-    mounted = {match[2]: match[1] for match in _MOUNTED.finditer(step.text)}
+    mounted = {
+        mount.get("target") or mount.get("dst"): mount.get("source") or mount.get("src") or word
+        for mount in step.instruction.mounts
+    }
     plain = mounted.get(word, word).removeprefix("./")
     if plain in folder.paths:
         return plain

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from factory.adopt.copied import copies_packages, place_copy, read_copy
-from factory.adopt.dockerfile import Dockerfile, Step, references
+from factory.adopt.copied import copies_packages, place_copy
+from factory.adopt.dockerfile import OldDockerfile, OldInstruction
 from factory.adopt.draft import NO_RELATIVE, WORKDIR, Around, Draft, HookName
 from factory.adopt.folder import Folder
 from factory.adopt.given import Given
@@ -17,8 +17,7 @@ from factory.adopt.settings import CREDENTIALS, place_env, place_label
 from factory.check.dockerfiles import check_instruction
 from factory.check.indexes import second_indexes
 from factory.check.installs import pip_call
-from factory.dockerfile.instructions import read_instructions
-from factory.dockerfile.shell import commands, exec_form
+from factory.dockerfile.instructions import read_instructions, references
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_instructions
 from factory.masking import shown
@@ -70,7 +69,7 @@ class Reading:
 
 
 def place_dockerfile(
-    dockerfile: Dockerfile, folder: Folder, given: Given
+    dockerfile: OldDockerfile, folder: Folder, given: Given
 ) -> tuple[tuple[Placement, ...], Draft]:
     """Place every instruction of the midstream Dockerfile; the draft holds the hooks."""
     draft = Draft()
@@ -101,26 +100,23 @@ def place_dockerfile(
     return _with_lost_files(dockerfile, placements, draft), draft
 
 
-def _copied_stages(dockerfile: Dockerfile) -> frozenset[int]:
+def _copied_stages(dockerfile: OldDockerfile) -> frozenset[int]:
     """The stages, by number, whose installed packages a COPY brings into the image."""
-    numbers = {stage.name: number for number, stage in enumerate(dockerfile.stages) if stage.name}
-    found = [
-        read_copy(step) for step in dockerfile.steps if dockerfile.in_image(step) and copies_packages(step)
-    ]
-    origins = [copied.origin for copied in found if copied is not None and copied.origin is not None]
+    numbers = {stage.name: number for number, stage in enumerate(dockerfile.content.stages) if stage.name}
+    copying = (step for step in dockerfile.steps if dockerfile.in_image(step) and copies_packages(step))
+    origins = (origin for step in copying for origin in step.instruction.origins)
     return frozenset(
         int(origin) if origin.isdigit() else numbers.get(origin.lower(), -1) for origin in origins
     )
 
 
 def _with_lost_files(
-    dockerfile: Dockerfile, placements: tuple[Placement, ...], draft: Draft
+    dockerfile: OldDockerfile, placements: tuple[Placement, ...], draft: Draft
 ) -> tuple[Placement, ...]:
     """Say of each RUN that is kept which files it names that are copied no more."""
     lost: dict[str, Placement] = {}
     for step, placement in zip(dockerfile.steps, placements, strict=True):
-        copied = read_copy(step) if step.name in {"COPY", "ADD"} and placement.place != "hook" else None
-        for source in copied.sources if copied is not None else ():
+        for source in step.instruction.sources if placement.place != "hook" else ():
             if name := source.rstrip("/").rpartition("/")[2].strip("."):
                 lost[name] = placement
     texts = {id(kept.step): kept.text for kept in draft.kept() if kept.step.name == "RUN"}
@@ -133,10 +129,12 @@ def _with_lost_files(
     return tuple(found)
 
 
-def _standing(dockerfile: Dockerfile) -> Iterator[tuple[int, Step, Step | None, tuple[Step, ...]]]:
+def _standing(
+    dockerfile: OldDockerfile,
+) -> Iterator[tuple[int, OldInstruction, OldInstruction | None, tuple[OldInstruction, ...]]]:
     """Each step with its number and the USER and the WORKDIRs in force for it."""
-    user: Step | None = None
-    workdir: tuple[Step, ...] = ()
+    user: OldInstruction | None = None
+    workdir: tuple[OldInstruction, ...] = ()
     for number, step in enumerate(dockerfile.steps):
         if step.text and dockerfile.in_image(step):
             user = step if step.name == "USER" else user
@@ -145,21 +143,21 @@ def _standing(dockerfile: Dockerfile) -> Iterator[tuple[int, Step, Step | None, 
         yield number, step, user, workdir
 
 
-def _installs(step: Step) -> bool:
+def _installs(step: OldInstruction) -> bool:
     return is_install(step) or copies_packages(step) or _installs_a_lock(step)
 
 
-def _installs_a_lock(step: Step) -> bool:
+def _installs_a_lock(step: OldInstruction) -> bool:
     """Whether a lock is installed among other things, as the template does."""
-    calls = [pip_call(command) for command in commands(step.text)] if step.name == "RUN" else []
+    calls = [pip_call(command) for command in step.instruction.commands]
     return any(call is not None and call.locks for call in calls)
 
 
-def _hook(step: Step, install: Step | None) -> HookName:
+def _hook(step: OldInstruction, install: OldInstruction | None) -> HookName:
     return "before-install" if install is not None and step.line < install.line else "after-install"
 
 
-def _declare(step: Step, draft: Draft) -> None:
+def _declare(step: OldInstruction, draft: Draft) -> None:
     """Note the names of an ARG with their values, those from before the first FROM put in."""
     for word in step.text.split() if step.name == "ARG" else ():
         name, has_value, value = word.partition("=")
@@ -168,14 +166,17 @@ def _declare(step: Step, draft: Draft) -> None:
     draft.arguments.pop("BASE_IMAGE", None)
 
 
-def _placer(step: Step) -> Callable[[Step, Around, Reading], Placement]:
+def _placer(step: OldInstruction) -> Callable[[OldInstruction, Around, Reading], Placement]:
     if step.first_word in _WITHOUT_PLACE:
         return lambda step, _around, _reading: not_kept(step, *_WITHOUT_PLACE[step.first_word])
     return _PLACERS.get(step.name, _plain)
 
 
 def _checked(
-    step: Step, place: Callable[[Step, Around, Reading], Placement], around: Around, reading: Reading
+    step: OldInstruction,
+    place: Callable[[OldInstruction, Around, Reading], Placement],
+    around: Around,
+    reading: Reading,
 ) -> Placement:
     """Place a step, unless what it says must not be copied or could not stand in a hook."""
     if step.name == "ENV":
@@ -184,7 +185,7 @@ def _checked(
         return installed
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
         return not_kept(step, *CREDENTIALS)
-    words = tuple(second_indexes(step.instruction, commands(step.text) if step.name == "RUN" else ()))
+    words = tuple(second_indexes(step.instruction, step.instruction.commands))
     own = _of_own_indexes(step) if step.name == "RUN" else ()
     if words and not any(each.is_extra for each in own):
         return not_kept(
@@ -204,7 +205,7 @@ def _checked(
     return replace(placement, why="; ".join(filter(None, said)))
 
 
-def _install(step: Step, reading: Reading) -> Placement | None:
+def _install(step: OldInstruction, reading: Reading) -> Placement | None:
     """The placement of a RUN that installs the lock alone, or what the lock cannot take over."""
     lost = not_taken_over(step, reading.folder) or _from_another_index(step, reading.folder)
     if lost is not None:
@@ -214,13 +215,13 @@ def _install(step: Step, reading: Reading) -> Placement | None:
     return None
 
 
-def _of_own_indexes(step: Step) -> tuple[NamedInstall, ...]:
+def _of_own_indexes(step: OldInstruction) -> tuple[NamedInstall, ...]:
     """The calls of pip that name packages and an index for them."""
     calls = read_calls(step)
     return tuple(each for each in calls if each.index and each.requirements and not each.has_files)
 
 
-def _from_another_index(step: Step, folder: Folder) -> tuple[str, str] | None:
+def _from_another_index(step: OldInstruction, folder: Folder) -> tuple[str, str] | None:
     """Why an install by name cannot be kept, and what to do; None if its index is one of the flavor's."""
     for each in _of_own_indexes(step):
         if index_key(each.index) not in folder.indexes:
@@ -232,7 +233,10 @@ def _from_another_index(step: Step, folder: Folder) -> tuple[str, str] | None:
 
 
 def _kept_well(
-    step: Step, place: Callable[[Step, Around, Reading], Placement], around: Around, reading: Reading
+    step: OldInstruction,
+    place: Callable[[OldInstruction, Around, Reading], Placement],
+    around: Around,
+    reading: Reading,
 ) -> Placement:
     """Place a step, unless what a hook would say could not stand there."""
     before = reading.draft.snapshot()
@@ -246,20 +250,20 @@ def _kept_well(
     return placement
 
 
-def _left_out(step: Step) -> str:
+def _left_out(step: OldInstruction) -> str:
     """What an install step says of indexes and builds, which the lock and the spec say instead."""
-    found = [*second_indexes(step.instruction, commands(step.text)), *_STRATEGY.findall(step.text)]
+    found = [*second_indexes(step.instruction, step.instruction.commands), *_STRATEGY.findall(step.text)]
     found += ["a password, which is to be changed"] if has_credentials(step.text) else []
     return _as_left_out((*found, *_options(step)))
 
 
-def _options_left_out(step: Step) -> str:
+def _options_left_out(step: OldInstruction) -> str:
     """What an install by name says of the builds that it takes, beside its index."""
     return _as_left_out(_options(step))
 
 
-def _options(step: Step) -> Iterator[str]:
-    calls = (call for command in commands(step.text) if (call := pip_call(command)) is not None)
+def _options(step: OldInstruction) -> Iterator[str]:
+    calls = (call for command in step.instruction.commands if (call := pip_call(command)) is not None)
     yield from (masked(word) for call in calls for word in call.arguments if _CHOOSES.match(word))
 
 
@@ -280,25 +284,24 @@ def _problem(text: str, hook: HookName) -> tuple[str, str] | None:
     return None
 
 
-def _run(step: Step, around: Around, reading: Reading) -> Placement:
+def _run(step: OldInstruction, around: Around, reading: Reading) -> Placement:
     return place_run(step, around, reading.draft, reading.given)
 
 
-def _copy(step: Step, around: Around, reading: Reading) -> Placement:
+def _copy(step: OldInstruction, around: Around, reading: Reading) -> Placement:
     return place_copy(step, around, reading.draft, reading.given, reading.folder)
 
 
-def _env(step: Step, around: Around, reading: Reading) -> Placement:
+def _env(step: OldInstruction, around: Around, reading: Reading) -> Placement:
     return place_env(step, around, reading.draft, reading.given)
 
 
-def _label(step: Step, _around: Around, reading: Reading) -> Placement:
+def _label(step: OldInstruction, _around: Around, reading: Reading) -> Placement:
     return place_label(step, reading.draft, reading.given)
 
 
-def _entry(step: Step, _around: Around, reading: Reading) -> Placement:
-    text = step.text.strip()
-    words = exec_form(text) or tuple(text.split())
+def _entry(step: OldInstruction, _around: Around, reading: Reading) -> Placement:
+    text, words = step.text.strip(), step.instruction.words
     is_script = words == (_ENTRY_POINT,)
     if is_script or (step.name == "CMD" and text in _START):
         return placed(step, "template", "the entry point")
@@ -312,14 +315,14 @@ def _entry(step: Step, _around: Around, reading: Reading) -> Placement:
     )
 
 
-def _plain(step: Step, around: Around, reading: Reading) -> Placement:
+def _plain(step: OldInstruction, around: Around, reading: Reading) -> Placement:
     if step.name not in _PLAIN:
         return not_kept(step, "it is no instruction of a Dockerfile", "Mend it, or leave it out.")
     reading.draft.keep("after-install", step.source, step, around.user, around.workdir)
     return placed(step, "hook", "hooks.after-install")
 
 
-_PLACERS: dict[str, Callable[[Step, Around, Reading], Placement]] = {
+_PLACERS: dict[str, Callable[[OldInstruction, Around, Reading], Placement]] = {
     "RUN": _run,
     "COPY": _copy,
     "ADD": _copy,
@@ -330,7 +333,7 @@ _PLACERS: dict[str, Callable[[Step, Around, Reading], Placement]] = {
 }
 
 
-def _outer(step: Step, dockerfile: Dockerfile, reading: Reading) -> Placement:
+def _outer(step: OldInstruction, dockerfile: OldDockerfile, reading: Reading) -> Placement:
     """An instruction outside of the image's stages, or the FROM of a stage."""
     if step.name == "FROM":
         return _from(step, dockerfile)
@@ -351,28 +354,27 @@ def _outer(step: Step, dockerfile: Dockerfile, reading: Reading) -> Placement:
     )
 
 
-def _is_of_the_builder(step: Step, given: Given) -> bool:
+def _is_of_the_builder(step: OldInstruction, given: Given) -> bool:
     """Whether an instruction of a builder stage only serves to install packages there."""
-    copied = read_copy(step) if step.name == "COPY" else None
     return (
         step.normal in given.instructions
         or step.name in {"USER", "WORKDIR", "SHELL"}
-        or (copied is not None and all("/" not in source.strip("./") for source in copied.sources))
+        or (step.name == "COPY" and all("/" not in each.strip("./") for each in step.instruction.sources))
         or (step.name == "ENV" and all(name.startswith(("PIP_", "UV_", "PATH")) for name in _names(step)))
     )
 
 
-def _names(step: Step) -> list[str]:
+def _names(step: OldInstruction) -> list[str]:
     return [word.partition("=")[0] for word in step.text.split()]
 
 
-def _from(step: Step, dockerfile: Dockerfile) -> Placement:
+def _from(step: OldInstruction, dockerfile: OldDockerfile) -> Placement:
     if step.stage == dockerfile.lineage[0]:
         return placed(step, "spec", "base-image")
     if dockerfile.in_image(step):
         return placed(step, "template", "its final stage")
-    image = dockerfile.stages[step.stage].image
-    if image == dockerfile.base_image or image.lower() in {stage.name for stage in dockerfile.stages}:
+    image = dockerfile.image(step.stage)
+    if image == dockerfile.base_image or image.lower() in {stage.name for stage in dockerfile.content.stages}:
         return placed(step, "template", "its builder stage")
     return not_kept(
         step,
@@ -381,7 +383,7 @@ def _from(step: Step, dockerfile: Dockerfile) -> Placement:
     )
 
 
-def _surrounding(step: Step, dockerfile: Dockerfile, draft: Draft) -> Placement:
+def _surrounding(step: OldInstruction, dockerfile: OldDockerfile, draft: Draft) -> Placement:
     """USER, WORKDIR and ARG: they go where what is kept needs them."""
     if step.name == "ARG":
         return _argument(step, dockerfile, draft)
@@ -402,17 +404,17 @@ def _surrounding(step: Step, dockerfile: Dockerfile, draft: Draft) -> Placement:
     return placed(step, "template", "its own USER and WORKDIR")
 
 
-def _argument(step: Step, dockerfile: Dockerfile, draft: Draft) -> Placement:
+def _argument(step: OldInstruction, dockerfile: OldDockerfile, draft: Draft) -> Placement:
     if has_credentials(step.text):
         return not_kept(step, "it holds credentials, which are not copied (FAC410)", "Change the password.")
-    names = {word.partition("=")[0] for word in step.text.split()}
+    names = set(step.instruction.declared)
     if names & draft.needed_arguments():
         return placed(step, "hook", "the hooks that use it")
     users = [each for each in dockerfile.steps if each is not step and names & references(each.text)]
     if any(each.name == "FROM" for each in users):
         return placed(step, "spec", "base-image", "its value was put in")
-    again = [each for each in dockerfile.steps if each.name == "ARG" and each is not step]
-    if users or any(names & {word.partition("=")[0] for word in each.text.split()} for each in again):
+    again = [each for each in dockerfile.steps if each is not step]
+    if users or any(not names.isdisjoint(each.instruction.declared) for each in again):
         return placed(
             step, "template", "what stands in place of its users", "its value was read where it is used"
         )
@@ -422,8 +424,8 @@ def _argument(step: Step, dockerfile: Dockerfile, draft: Draft) -> Placement:
 
 
 def place_downstream(
-    downstream: Dockerfile,
-    midstream: tuple[tuple[Step, Placement], ...],
+    downstream: OldDockerfile,
+    midstream: tuple[tuple[OldInstruction, Placement], ...],
     draft: Draft,
     folder: Folder,
     given: Given,
@@ -445,7 +447,7 @@ def place_downstream(
     )
 
 
-def _downstream(step: Step, placement: Placement, midstream: Placement | None) -> Placement:
+def _downstream(step: OldInstruction, placement: Placement, midstream: Placement | None) -> Placement:
     if placement.to == "base-image":
         return replace(placement, to="downstream-base-image")
     if midstream is not None:

@@ -8,13 +8,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from factory.adopt.commands import TOOLS, expanded, requirements_of
-from factory.adopt.dockerfile import Dockerfile, Step, shell_text
+from factory.adopt.dockerfile import OldDockerfile, OldInstruction
 from factory.adopt.further import FurtherLock
 from factory.adopt.old_lock import Named, OldLock
-from factory.adopt.pairs import read_pairs
 from factory.check.installs import operands, pip_call
-from factory.dockerfile.shell import commands
-from factory.dockerfile.stages import expand
+from factory.dockerfile.instructions import expand
 from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
 from factory.lock.lockfile import Pin
 from factory.masking import shown
@@ -45,7 +43,7 @@ class NamedInstall:
         return next((version for each in found if (version := _exact(each)) is not None), None)
 
 
-def read_named_installs(dockerfile: Dockerfile | None) -> tuple[NamedInstall, ...]:
+def read_named_installs(dockerfile: OldDockerfile | None) -> tuple[NamedInstall, ...]:
     """Read every call of pip in a Dockerfile that installs something."""
     steps = dockerfile.steps if dockerfile else ()
     return tuple(found for step in steps if step.name == "RUN" for found in read_calls(step))
@@ -126,9 +124,9 @@ def _is_alone(install: NamedInstall) -> bool:
     return not install.is_extra or all("+" in (_exact(item) or "") for item in install.requirements)
 
 
-def read_calls(step: Step) -> Iterator[NamedInstall]:
+def read_calls(step: OldInstruction) -> Iterator[NamedInstall]:
     """Yield the calls of pip in a RUN instruction that install something."""
-    for command in commands(shell_text(step)):
+    for command in step.instruction.commands:
         call = pip_call(command)
         if call is None or call.verb != "install":
             continue
@@ -155,7 +153,7 @@ def _value(arguments: Sequence[str], options: frozenset[str]) -> str | None:
     return None
 
 
-def _line(step: Step, word: str) -> int:
+def _line(step: OldInstruction, word: str) -> int:
     """The number of the line of an instruction that holds a word; of its first line if none does."""
     return next((number for number, text in step.instruction.pieces if word and word in text), step.line)
 
@@ -193,9 +191,9 @@ def _name(packages: Iterable[str], taken: Iterable[str]) -> str:
     return next(name for number in range(1, 100) if (name := plain + "-further" * (number - 1)) not in taken)
 
 
-def variable_urls(dockerfile: Dockerfile | None) -> Iterator[Named]:
+def variable_urls(dockerfile: OldDockerfile | None) -> Iterator[Named]:
     """Yield the indexes that ENV and ARG name for every install."""
     for step in dockerfile.steps if dockerfile else ():
-        for name, value in read_pairs(step.text) or () if step.name in {"ENV", "ARG"} else ():
+        for name, value in step.instruction.pairs or () if step.name in {"ENV", "ARG"} else ():
             if name in INDEX_VARIABLES and value.startswith("http"):
-                yield Named(value=expand(value, step.variables), where=f"{step.path}, line {step.line}")
+                yield Named(value=expand(value, step.variables), where=step.where)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from factory.adopt.dockerfile import Step
+from factory.adopt.dockerfile import OldInstruction
 from factory.check.indexes import passwords
 from factory.masking import masked as masked_addresses
 
@@ -45,14 +45,14 @@ class Placement:
     repeats: str = ""
 
 
-def placed(step: Step, place: Place, to: str, why: str = "") -> Placement:
+def placed(step: OldInstruction, place: Place, to: str, why: str = "") -> Placement:
     """The placement of an instruction."""
     return Placement(
         path=step.path, line=step.line, what=shortened(step.shown), place=place, to=to, why=masked(why)
     )
 
 
-def not_kept(step: Step, why: str, solution: str) -> Placement:
+def not_kept(step: OldInstruction, why: str, solution: str) -> Placement:
     """The placement of an instruction that has no place, with the reason and what to do."""
     return replace(placed(step, "not kept", "", why), solution=masked(solution))
 

@@ -11,15 +11,14 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from factory.adopt.commands import INSTALLED, Part
-from factory.adopt.copied import read_copy
 from factory.adopt.draft import WORKDIR, Draft, Kept
+from factory.dockerfile.instructions import read_instructions
 from factory.dockerfile.shell import commands
 
 _ROOT = PurePosixPath("/opt/app-root")
 # Folders of the environment that hold what was installed, beside what a folder of one's own puts there.
 _SHARED = frozenset({"", "bin", "etc", "include", "lib", "lib64", "share", "src"})
 _SITE = re.compile(r"lib(?:64)?/python[^/]*(?:/site-packages)?")
-_RUN = re.compile(r"^RUN\s+(?:--[a-z]+(?:=\S+)?\s+)*", re.IGNORECASE)
 _MAKES = frozenset({"mkdir", "touch", "cp", "mv", "install", "ln"})
 _NARROWED = "the install gives packages these rights; what the folder puts there itself keeps the command"
 
@@ -78,9 +77,7 @@ def _written(kept: Kept, draft: Draft) -> Iterator[str | None]:
 
 
 def _copied(kept: Kept, draft: Draft) -> Iterator[str]:
-    copied = read_copy(kept.step)
-    if copied is None:
-        return
+    copied = kept.step.instruction
     target = PurePosixPath(kept.folder or WORKDIR, copied.destination)
     into = copied.destination.endswith("/") or len(copied.sources) > 1 or _is_shared(target.as_posix())
     for source in copied.sources:
@@ -101,7 +98,8 @@ def _copied(kept: Kept, draft: Draft) -> Iterator[str]:
 
 
 def _made(kept: Kept) -> Iterator[str | None]:
-    for command in commands(_RUN.sub("", kept.text)):
+    read = read_instructions(kept.text.split("\n"))
+    for command in (found for each in read for found in each.commands):
         program, arguments = command[0], [word for word in command[1:] if not word.startswith("-")]
         named = [word for word in command if str(_ROOT) in word]
         for word in named:

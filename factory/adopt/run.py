@@ -6,14 +6,13 @@ from dataclasses import replace
 
 from factory.adopt.chain import split_chain
 from factory.adopt.commands import BY_TEMPLATE, SYSTEM, Part, read_part
-from factory.adopt.dockerfile import FLAGS, Step, shell_text
+from factory.adopt.dockerfile import OldInstruction
 from factory.adopt.draft import Around, Draft, Kept
 from factory.adopt.given import Given
 from factory.adopt.placement import Place, Placement, not_kept, placed
 from factory.adopt.rights import narrowed
 from factory.check.installs import pip_call
-from factory.dockerfile.shell import commands, exec_form
-from factory.dockerfile.stages import expand
+from factory.dockerfile.instructions import expand
 
 _DOES = {
     "install": "the install layer",
@@ -28,21 +27,21 @@ _SETS_DNF_UP = re.compile(
 _CLEANING = re.compile(r"(?:dnf5?|microdnf|yum)\s+(?:-\S+\s+)*clean\b|rm\s.*/var/cache/(?:dnf|yum)")
 
 
-def read_run(step: Step) -> tuple[tuple[Part, ...], bool]:
+def read_run(step: OldInstruction) -> tuple[tuple[Part, ...], bool]:
     """The parts of a RUN instruction, and whether they can be taken apart."""
-    text = shell_text(step)
+    text = step.instruction.shell_text
     parts = split_chain(text)
     chained = parts or (text,)
     found = tuple(read_part(part, step.variables, in_block=step.in_block) for part in chained if part)
     return found, parts is not None
 
 
-def is_install(step: Step) -> bool:
+def is_install(step: OldInstruction) -> bool:
     """Whether a RUN instruction installs the lock."""
     return step.name == "RUN" and any(part.kind == "install" for part in read_run(step)[0])
 
 
-def only_installs(step: Step, draft: Draft) -> bool:
+def only_installs(step: OldInstruction, draft: Draft) -> bool:
     """Whether a RUN instruction installs the lock, and does nothing that the template does not."""
     read = read_run(step)[0]
     parts = [narrowed(part, draft) if part.kind == "rights" else part for part in read]
@@ -51,7 +50,7 @@ def only_installs(step: Step, draft: Draft) -> bool:
     return plain and not _requirements(parts)
 
 
-def place_run(step: Step, around: Around, draft: Draft, given: Given) -> Placement:
+def place_run(step: OldInstruction, around: Around, draft: Draft, given: Given) -> Placement:
     """Place a RUN instruction of the final stage."""
     read, plain = read_run(step)
     parts = tuple(_known(read, step, around, draft, given))
@@ -73,7 +72,9 @@ def _requirements(parts: Iterable[Part]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _known(parts: Iterable[Part], step: Step, around: Around, draft: Draft, given: Given) -> Iterator[Part]:
+def _known(
+    parts: Iterable[Part], step: OldInstruction, around: Around, draft: Draft, given: Given
+) -> Iterator[Part]:
     """The parts, of which the template's own are not the folder's, and rights are for its own files alone."""
     earlier: list[Kept] = []
     for part in parts:
@@ -88,11 +89,17 @@ def _known(parts: Iterable[Part], step: Step, around: Around, draft: Draft, give
             yield part
         if part.kind == "own":
             earlier.append(
-                Kept(text=part.text, step=step, user=around.user, workdir=around.workdir, arguments={})
+                Kept(
+                    text=f"RUN {part.text}",
+                    step=step,
+                    user=around.user,
+                    workdir=around.workdir,
+                    arguments={},
+                )
             )
 
 
-def _refusal(step: Step, parts: tuple[Part, ...], *, plain: bool) -> tuple[str, str] | None:
+def _refusal(step: OldInstruction, parts: tuple[Part, ...], *, plain: bool) -> tuple[str, str] | None:
     """Why a RUN instruction cannot be kept, and what to do; None where it can."""
     kinds = {part.kind for part in parts}
     refused = [part for part in parts if part.kind == "refused"]
@@ -118,7 +125,7 @@ def _refusal(step: Step, parts: tuple[Part, ...], *, plain: bool) -> tuple[str, 
     return None
 
 
-def place_builder_run(step: Step, draft: Draft, *, copied: bool) -> Placement:
+def place_builder_run(step: OldInstruction, draft: Draft, *, copied: bool) -> Placement:
     """Place a RUN instruction of an earlier stage: what it installs is installed in the final one.
 
     ``copied`` is whether the packages of that stage are copied into the image.
@@ -159,7 +166,7 @@ def _beside(requirements: Iterable[str]) -> str:
     return f"installed beside the lock until now (field note 20): {', '.join(requirements)}"
 
 
-def _packages(step: Step, parts: tuple[Part, ...], draft: Draft, given: Given) -> Placement:
+def _packages(step: OldInstruction, parts: tuple[Part, ...], draft: Draft, given: Given) -> Placement:
     names = [name for part in parts if part.kind == "packages" for name in part.names]
     own, said = _system_packages(names, draft, given)
     if own:
@@ -182,13 +189,13 @@ def _system_packages(names: Iterable[str], draft: Draft, given: Given) -> tuple[
 
 
 def _midstream(
-    step: Step, parts: tuple[Part, ...], around: Around, draft: Draft, given: Given, *, plain: bool
+    step: OldInstruction, parts: tuple[Part, ...], around: Around, draft: Draft, given: Given, *, plain: bool
 ) -> Placement:
     """Keep in the MIDSTREAM ONLY block what is the folder's own there, without what the template installs."""
     named = [name for part in parts if part.kind in {"packages", "midstream"} for name in part.names]
     requirements = _requirements(parts)
     if not plain:
-        calls = commands(shell_text(step))
+        calls = step.instruction.commands
         named = [expand(word, step.variables) for call in calls if call[0] in SYSTEM for word in call[1:]]
         requirements = tuple(word for call in map(pip_call, calls) if call for word in call.packages)
     repeated = [name for name in named if given.has_package(name)]
@@ -221,7 +228,7 @@ def _midstream(
 
 
 def _taken_apart(
-    step: Step, parts: tuple[Part, ...], draft: Draft, given: Given
+    step: OldInstruction, parts: tuple[Part, ...], draft: Draft, given: Given
 ) -> tuple[list[str], list[str]]:
     """The parts to keep in the block, and the packages that the template's own install can take.
 
@@ -249,7 +256,7 @@ def _taken_apart(
     return [part.text for part in kept] if any(part.kind != "template" for part in kept) else [], early
 
 
-def _without_given(text: str, step: Step, given: Given) -> str:
+def _without_given(text: str, step: OldInstruction, given: Given) -> str:
     """A call of dnf without the packages that the template installs."""
     words = text.split()
     names = {word: expand(word.strip("\"'"), step.variables) for word in words}
@@ -260,7 +267,9 @@ def _prepares_dnf(kept: Kept) -> bool:
     return kept.step.in_block and _SETS_DNF_UP.search(kept.text) is not None
 
 
-def _own(step: Step, parts: tuple[Part, ...], around: Around, draft: Draft, given: Given) -> Placement:
+def _own(
+    step: OldInstruction, parts: tuple[Part, ...], around: Around, draft: Draft, given: Given
+) -> Placement:
     names = [name for part in parts if part.kind == "packages" for name in part.names]
     own_packages, said = _system_packages(names, draft, given)
     requirements = _requirements(parts)
@@ -290,19 +299,17 @@ def _own(step: Step, parts: tuple[Part, ...], around: Around, draft: Draft, give
     return placed(step, "hook", " and ".join(to), "; ".join(why))
 
 
-def _chained(step: Step, texts: Iterable[str]) -> str:
+def _chained(step: OldInstruction, texts: Iterable[str]) -> str:
     """A RUN instruction of some of its parts, with the flags that it has."""
-    flags = FLAGS.match(step.text)
-    return f"RUN {flags[0] if flags else ''}" + " && \\\n    ".join(texts)
+    return f"RUN {step.instruction.flags_text}" + " && \\\n    ".join(texts)
 
 
 def _is_cleaning(part: Part) -> bool:
     return part.kind == "template" and _CLEANING.match(part.text) is not None
 
 
-def _source(step: Step) -> str:
+def _source(step: OldInstruction) -> str:
     """The instruction as it is written, in shell form."""
-    flags = FLAGS.match(step.text)
-    if exec_form(FLAGS.sub("", step.text)) is None:
+    if not step.instruction.is_exec_form:
         return step.source
-    return f"RUN {flags[0] if flags else ''}{shell_text(step)}"
+    return f"RUN {step.instruction.flags_text}{step.instruction.shell_text}"

@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from factory.adopt.dockerfile import Step, references
+from factory.adopt.dockerfile import OldInstruction
 from factory.adopt.draft import Around, Draft, HookName
 from factory.adopt.given import Given
 from factory.adopt.named_installs import INDEX_VARIABLES
-from factory.adopt.pairs import read_pairs, written
 from factory.adopt.placement import Placement, has_credentials, not_kept, placed
+from factory.dockerfile.instructions import pair_text, references
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_variable
 
@@ -24,9 +24,9 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 Pair = tuple[str, str]
 
 
-def place_env(step: Step, around: Around, draft: Draft, given: Given) -> Placement:
+def place_env(step: OldInstruction, around: Around, draft: Draft, given: Given) -> Placement:
     """Place an ENV instruction: what the template sets alike is its own, what is secret is left out."""
-    pairs = read_pairs(step.text)
+    pairs = step.instruction.pairs
     if pairs is None or not all(_NAME.fullmatch(name) for name, _ in pairs):
         return not_kept(step, "its words cannot be read", "Write ENV NAME=value.")
     refused = {name: found for name, value in pairs if (found := _refused(name, value)) is not None}
@@ -60,7 +60,12 @@ def _refused(name: str, value: str) -> tuple[str, str] | None:
 
 
 def _place_pairs(
-    step: Step, kept: Sequence[Pair], pairs: Sequence[Pair], around: Around, draft: Draft, given: Given
+    step: OldInstruction,
+    kept: Sequence[Pair],
+    pairs: Sequence[Pair],
+    around: Around,
+    draft: Draft,
+    given: Given,
 ) -> Placement:
     own = [pair for pair in kept if pair[0] not in INDEX_VARIABLES and not given.has_variable(*pair)]
     if not own:
@@ -79,12 +84,12 @@ def _place_pairs(
     return placed(step, "hook", "hooks.environment", why)
 
 
-def _literal(step: Step, own: Sequence[Pair], pairs: Sequence[Pair], *, joined: str) -> str:
+def _literal(step: OldInstruction, own: Sequence[Pair], pairs: Sequence[Pair], *, joined: str) -> str:
     """An instruction with its own pairs alone; as it is written where all are, or are quoted with care."""
     intricate = any("\\" in value.replace("\\$", "") for _, value in own)
     if len(own) == len(pairs) or (intricate and not has_credentials(step.text)):
         return step.source
-    return f"{step.name} {joined.join(written(*pair) for pair in own)}"
+    return f"{step.name} {joined.join(pair_text(*pair) for pair in own)}"
 
 
 def _needs_its_place(own: Sequence[Pair], draft: Draft) -> bool:
@@ -105,9 +110,9 @@ def _needs_its_place(own: Sequence[Pair], draft: Draft) -> bool:
     return False
 
 
-def place_label(step: Step, draft: Draft, given: Given) -> Placement:
+def place_label(step: OldInstruction, draft: Draft, given: Given) -> Placement:
     """Place a LABEL instruction: the template's labels are its own, others go after the install."""
-    pairs = read_pairs(step.text)
+    pairs = step.instruction.pairs
     if pairs is None or not all(_KEY.fullmatch(name) for name, _ in pairs):
         return not_kept(step, "its words cannot be read", "Write LABEL name=value.")
     own = [pair for pair in pairs if pair[0] not in given.labels]
@@ -116,7 +121,7 @@ def place_label(step: Step, draft: Draft, given: Given) -> Placement:
     stripped = [(name, value.strip()) for name, value in own]
     text = _literal(step, own, pairs, joined=" \\\n      ")
     if stripped != own:
-        text = "LABEL " + " \\\n      ".join(written(*pair) for pair in stripped)
+        text = "LABEL " + " \\\n      ".join(pair_text(*pair) for pair in stripped)
     draft.keep("after-install", text, step)
     names = ", ".join(name for name, _ in own)
     blanks = "; without the blanks around a value (field note 18)" if stripped != own else ""

@@ -24,7 +24,7 @@ from factory.build.layer_tar import write_removals
 from factory.build.layout import Inserted, LaidOut, OciLayout
 from factory.build.made_layers import MadeLayers
 from factory.build.package_layers import PackageLayer, TakenApart, take_apart
-from factory.dockerfile.segments import cut
+from factory.dockerfile.steps import parse_steps
 from factory.engine.engine import Engine, Operand, mount_image, skopeo_words
 from factory.engine.images import find_image
 from factory.errors import EngineError, ImageError
@@ -135,7 +135,7 @@ class _Work:
     missing: list[PackageLayer] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        found = cut(self.request.recipe.dockerfile)
+        found = parse_steps(self.request.recipe.dockerfile)
         self.apart: TakenApart = take_apart(found)
         self.builder = PartBuilder(
             recipe=self.request.recipe, found=found, fresh=self.request.fresh, named=True, say=self.say

@@ -6,7 +6,7 @@ from factory.build.build import BuildPlan, Target, shell_command
 from factory.build.build_all import BuildReport
 from factory.build.making import BuiltImage
 from factory.console import Table, human_size
-from factory.dockerfile.segments import cut
+from factory.dockerfile.steps import parse_steps
 from factory.files import read_text
 
 
@@ -86,10 +86,8 @@ def report_parts(plan: BuildPlan, report: BuildReport) -> tuple[str | Table, ...
 def _planned(plan: BuildPlan, target: Target) -> Planned:
     parts: tuple[str, ...] = ()
     if target.step.action == "build" and plan.engine.kind == "podman":
-        found = cut(read_text(target.dockerfile))
-        segments = [
-            f"layer {part.layer}" if part.layer else "its own instructions" for part in found.segments
-        ]
+        found = parse_steps(read_text(target.dockerfile))
+        segments = [f"layer {part.layer}" if part.layer else "its own instructions" for part in found.steps]
         parts = (*(f"stage {stage.names[-1]}" for stage in found.stages), *segments)
     return Planned(
         image=target.name,

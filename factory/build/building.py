@@ -11,21 +11,15 @@ from pathlib import Path, PurePosixPath
 from factory.build.content import content_digests
 from factory.build.epoch import STAGE_EPOCH, VARIABLE
 from factory.build.segment_cache import find_segment, segment_tag
-from factory.dockerfile.instructions import Instruction, escape_character
-from factory.dockerfile.segments import (
-    SCRATCH,
-    Cut,
-    Segment,
-    Stage,
-    argument_values,
+from factory.dockerfile.instructions import Instruction, declared_arguments
+from factory.dockerfile.model import SCRATCH, Stage, context_sources, read_dockerfile
+from factory.dockerfile.steps import (
+    BuildStep,
+    BuildSteps,
     base_references,
-    copied_paths,
-    cut,
-    declared_arguments,
     dockerfile_of,
-    stage_references,
+    parse_steps,
 )
-from factory.dockerfile.sources import context_sources
 from factory.engine.engine import Engine, Operand, run_engine
 from factory.engine.images import label_instruction
 from factory.engine.leftovers import Owner
@@ -87,28 +81,28 @@ def build_parts(
         EngineError: the engine failed.
         ProgramError: the engine is gone, or the run was interrupted.
     """
-    found = cut(recipe.dockerfile)
+    found = parse_steps(recipe.dockerfile)
     work = PartBuilder(recipe=recipe, found=found, fresh=fresh, named=named, say=say)
     yield from work.stages()
     base = work.base(found.final)
-    for number, segment in enumerate(found.segments):
+    for number, segment in enumerate(found.steps):
         part = work.build(
             segment,
-            title=_title(segment, number, len(found.segments)),
+            title=_title(segment, number, len(found.steps)),
             base=base,
-            epoch=_epoch(recipe, found.segments[number:]),
-            labels=recipe.labels if number == len(found.segments) - 1 else {},
+            epoch=_epoch(recipe, found.steps[number:]),
+            labels=recipe.labels if number == len(found.steps) - 1 else {},
         )
         yield part
         base = part.image
 
 
-def _title(segment: Segment, number: int, count: int) -> str:
+def _title(segment: BuildStep, number: int, count: int) -> str:
     what = f"layer {segment.layer}" if segment.layer else "its own instructions"
     return f"{what} ({number + 1} of {count})"
 
 
-def _epoch(recipe: Recipe, segments: tuple[Segment, ...]) -> int:
+def _epoch(recipe: Recipe, segments: tuple[BuildStep, ...]) -> int:
     """The time of the first of these segments.
 
     What stands below the package layers has that of the lowest one, so that it moves with no other.
@@ -125,7 +119,7 @@ class PartBuilder:
     """One build under way: the images of the stages that are there, by name."""
 
     recipe: Recipe
-    found: Cut
+    found: BuildSteps
     fresh: bool
     named: bool
     say: Callable[[str], None]
@@ -150,7 +144,7 @@ class PartBuilder:
 
     def build(
         self,
-        part: Segment | Stage,
+        part: BuildStep | Stage,
         *,
         title: str,
         base: str,
@@ -166,7 +160,7 @@ class PartBuilder:
             return PartBuilt(title=title, key=key, image=image.id, kept=True)
         self.say(f"{self.recipe.name}: {title}")
         text = dockerfile_of(self.found, part, base=base, images=self._known(), options=options)
-        plain = escape_character(text.split("\n", 1)) == "\\"
+        plain = read_dockerfile(text).escape == "\\"
         text += label_instruction(labels) if plain else ""
         with scratch_folder() as folder:
             dockerfile, id_file = folder / "Dockerfile", folder / "id"
@@ -194,17 +188,20 @@ class PartBuilder:
         return {**self.recipe.bases, **self.images}
 
     def _key(
-        self, part: Segment | Stage, base: str, options: str, epoch: int, labels: Mapping[str, str]
+        self, part: BuildStep | Stage, base: str, options: str, epoch: int, labels: Mapping[str, str]
     ) -> str:
         declared = declared_arguments(_with_carried(self.found, part))
-        values = {**argument_values(self.found, self.recipe.arguments), **self._given(declared, epoch)}
+        values = {
+            **self.found.dockerfile.argument_values(self.recipe.arguments),
+            **self._given(declared, epoch),
+        }
         told = {
             "version": 2,
             "base": base,
             "options": options,
             "epoch": epoch,
             "text": [[*(text for _, text in found.pieces), found.heredoc] for found in part.instructions],
-            "carried": part.carried if isinstance(part, Segment) else (),
+            "carried": part.carried if isinstance(part, BuildStep) else (),
             "arguments": {name: values[name] for name in sorted(declared) if name in values},
             "files": self._files(part.instructions),
             "copied": [list(self._copied(found)) for found in part.instructions],
@@ -226,9 +223,9 @@ class PartBuilder:
 
     def _copied(self, instruction: Instruction) -> Iterator[str]:
         """What an instruction takes out of other images, as digests or as these images' IDs."""
-        for name in stage_references(instruction):
+        for name in instruction.origins:
             image = self._known().get(name.lower(), name)
-            paths = copied_paths(instruction)
+            paths = instruction.sources
             if name.lower() not in self.images or not paths or any(_PATTERN & set(path) for path in paths):
                 yield image
                 continue
@@ -244,8 +241,8 @@ class PartBuilder:
                 path
                 for stage in stages
                 for found in stage.instructions
-                if names.intersection(name.lower() for name in stage_references(found))
-                for path in copied_paths(found)
+                if names.intersection(name.lower() for name in found.origins)
+                for path in found.sources
                 if not _PATTERN & set(path)
             }
             self.contents[image] = content_digests(
@@ -259,7 +256,7 @@ def part_options(recipe: Recipe, text: str, *, epoch: int, labels: Mapping[str, 
 
     One layer for all of its instructions: a part is kept whole or not at all.
     """
-    taken = declared_arguments(cut(text).final.instructions) | declared_arguments(cut(text).arguments)
+    taken = declared_arguments(read_dockerfile(text).instructions)
     words = ["--layers=false", "--pull=never", "--timestamp", str(epoch)]
     for name, value in _arguments(recipe, epoch).items():
         words += ["--build-arg", f"{name}={value}"] if name in taken else []
@@ -277,10 +274,10 @@ def _arguments(recipe: Recipe, epoch: int) -> dict[str, str]:
     return {VARIABLE: str(epoch), **recipe.arguments}
 
 
-def _with_carried(found: Cut, part: Segment | Stage) -> tuple[Instruction, ...]:
+def _with_carried(found: BuildSteps, part: BuildStep | Stage) -> tuple[Instruction, ...]:
     if isinstance(part, Stage):
         return part.instructions
-    before = (other for other in found.segments if other.first_line < part.first_line)
+    before = (other for other in found.steps if other.first_line < part.first_line)
     return (*(instruction for other in before for instruction in other.instructions), *part.instructions)
 
 

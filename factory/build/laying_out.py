@@ -13,7 +13,7 @@ from factory.build.package_layers import take_apart
 from factory.build.segment_cache import read_record, remove_superseded, write_record
 from factory.console import Progress, Table, human_size
 from factory.dockerfile.references import parse_reference
-from factory.dockerfile.segments import cut
+from factory.dockerfile.steps import parse_steps
 from factory.engine.leftovers import cleaned_up, remove_leftovers, repository_mark
 from factory.errors import SpecError
 from factory.files import exclusive, make_output_folder, read_text
@@ -110,7 +110,7 @@ def dry_layout(plan: BuildPlan) -> DryLayout:
     """
     check_layout(plan)
     (target,) = plan.asked
-    apart = take_apart(cut(read_text(target.dockerfile)))
+    apart = take_apart(parse_steps(read_text(target.dockerfile)))
     return DryLayout(
         image=target.name,
         layout=(plan.request.layout or Path()).absolute(),

@@ -12,13 +12,12 @@ from factory.build.build import BuildPlan, Target, build_options, shell_command
 from factory.build.building import PartBuilt, Recipe, build_parts
 from factory.build.compare import compare_images
 from factory.build.context import build_context
-from factory.build.dockerfile import mount_in_every_run
 from factory.build.epoch import choose_epoch
 from factory.build.package_epochs import package_epochs
 from factory.build.segment_cache import read_record, remove_superseded, write_record
 from factory.console import Progress
-from factory.dockerfile.instructions import escape_character
-from factory.dockerfile.segments import base_references, cut, stage_references
+from factory.dockerfile.model import mount_in_every_run, read_dockerfile
+from factory.dockerfile.steps import base_references, parse_steps
 from factory.engine.engine import Operand, run_engine
 from factory.engine.images import (
     EngineImage,
@@ -292,10 +291,10 @@ def bases_at_hand(place: Workplace, target: Target, work: Path) -> dict[str, str
     if place.plan.engine.kind == "docker":
         return {}
     parents = {parent.reference: parent for parent in target.step.parents}
-    found = cut(read_text(target.dockerfile))
+    found = parse_steps(read_text(target.dockerfile))
     stages = (*found.stages, found.final)
     own = {name for stage in found.stages for name in stage.names}
-    copied = {name for stage in stages for one in stage.instructions for name in stage_references(one)}
+    copied = {name for stage in stages for one in stage.instructions for name in one.origins}
     named = {*base_references(found, target.arguments).values(), *copied}
     wanted = {name for name in named if name.lower() not in {*own, "scratch"} and "$" not in name}
     return {
@@ -336,7 +335,7 @@ def _docker(place: Workplace, target: Target, context: Path, work: Path) -> None
         text = mount_in_every_run(text, f"type=bind,from=prefetched,target={MOUNT_POINT}")
     with scratch_folder() as folder:
         dockerfile = folder / target.step.definition.dockerfile
-        plain = escape_character(text.split("\n", 1)) == "\\"
+        plain = read_dockerfile(text).escape == "\\"
         labels = _labels(target)
         ending = label_instruction(labels) if plain else ""
         dockerfile.write_text(f"{text.rstrip()}\n{ending}", encoding="utf-8")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from factory.dockerfile.instructions import Instruction
-from factory.dockerfile.segments import Cut, Segment, copied_paths, stage_references
+from factory.dockerfile.steps import BuildStep, BuildSteps
 from factory.errors import ImageError
 
 
@@ -37,12 +37,12 @@ class TakenApart:
     """
 
     builder: str
-    below: Segment | None
+    below: BuildStep | None
     layers: tuple[PackageLayer, ...]
-    above: Segment
+    above: BuildStep
 
 
-def take_apart(found: Cut) -> TakenApart:
+def take_apart(found: BuildSteps) -> TakenApart:
     """Take the final stage apart at its layers of packages.
 
     Raises:
@@ -50,8 +50,8 @@ def take_apart(found: Cut) -> TakenApart:
             package is.
     """
     instructions = found.final.instructions
-    layered = [segment for segment in found.segments if segment.layer is not None]
-    above = found.segments[-1]
+    layered = [segment for segment in found.steps if segment.layer is not None]
+    above = found.steps[-1]
     if not layered:
         _refuse("the Dockerfile has no layers of packages")
     if above.layer is not None:
@@ -61,7 +61,7 @@ def take_apart(found: Cut) -> TakenApart:
             _refuse(f"line {instruction.line} of the Dockerfile runs a command after the packages")
     if any(line.upper().startswith("SHELL") for line in above.carried):
         _refuse("the Dockerfile has a shell of its own")
-    first = next(one for one in layered[0].instructions if copied_paths(one) and stage_references(one))
+    first = next(one for one in layered[0].instructions if one.sources and one.origins)
     below = tuple(one for one in instructions if one.line < first.line)
     user = next((one.text for one in reversed(below) if one.name == "USER"), None)
     layers = tuple(_layer(segment, user, first) for segment in layered)
@@ -69,22 +69,22 @@ def take_apart(found: Cut) -> TakenApart:
     if any(one is not other and one.startswith(other) for one in targets for other in targets):
         _refuse("two layers of packages copy their locks into one folder")
     return TakenApart(
-        builder=stage_references(first)[0].lower(),
+        builder=first.origins[0].lower(),
         below=_below(found, below, until=first.line),
         layers=layers,
         above=above,
     )
 
 
-def _below(found: Cut, instructions: tuple[Instruction, ...], *, until: int) -> Segment | None:
+def _below(found: BuildSteps, instructions: tuple[Instruction, ...], *, until: int) -> BuildStep | None:
     if not instructions:
         return None
     lines = found.final.text.split("\n")[: until - found.final.first_line]
-    whole = found.segments[0]
+    whole = found.steps[0]
     return replace(whole, layer=None, text="\n".join(lines), instructions=instructions)
 
 
-def _layer(segment: Segment, user: str | None, first: Instruction) -> PackageLayer:
+def _layer(segment: BuildStep, user: str | None, first: Instruction) -> PackageLayer:
     own = [one for one in segment.instructions if one.line >= first.line]
     match [one.name for one in own]:
         case ["COPY", "RUN"]:
@@ -93,8 +93,8 @@ def _layer(segment: Segment, user: str | None, first: Instruction) -> PackageLay
             _refuse(f"the layer {segment.layer} is more than a COPY and a RUN (line {own[0].line})")
     return PackageLayer(
         name=segment.layer or "",
-        source=copied_paths(copy)[0],
-        target=_target(copy.text.split()),
+        source=copy.sources[0],
+        target=_target(copy.words),
         user=user,
         run=install.text,
     )

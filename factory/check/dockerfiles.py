@@ -5,25 +5,28 @@ from collections.abc import Collection, Iterator, Sequence
 
 from factory.check.finding import Problem
 from factory.check.indexes import passwords, second_indexes
-from factory.check.installs import Fetch, fetched, is_remote, named_package, not_locked, pip_call
-from factory.check.labels import check_labels
+from factory.check.installs import (
+    Fetch,
+    fetched,
+    installs_system_packages,
+    is_remote,
+    named_package,
+    not_locked,
+    pip_call,
+)
 from factory.check.packages import check_packages
-from factory.check.preload import check_preload
-from factory.check.running import run_commands
-from factory.check.stages import unpulled
 from factory.check.subject import Subject
 from factory.dockerfile.instructions import (
     Instruction,
-    decoded,
     dockerfile_lines,
     read_differently,
-    read_instructions,
+    unsafe_run_options,
 )
-from factory.dockerfile.shell import exec_form
-from factory.dockerfile.sources import unsafe_run_options
+from factory.dockerfile.model import Dockerfile, parse_lines
 from factory.downstream.blocks import find_blocks
 from factory.errors import MarkerError
-from factory.lock.lockfile import LOCK_FILE
+from factory.flavor.project import Project
+from factory.lock.lockfile import LOCK_FILE, Pin
 
 _DOWNSTREAM = "Dockerfile.konflux"
 _UNSAFE_STRATEGY = re.compile(r"unsafe-(?:best|first)-match")
@@ -57,7 +60,7 @@ def check_dockerfiles(subject: Subject) -> Iterator[Problem]:
 
 def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem]:
     lines = dockerfile_lines(content)
-    whole = read_instructions(decoded(lines))
+    whole = parse_lines(lines)
     try:
         outside = _outside(lines, keep_blocks=path == _DOWNSTREAM)
     except MarkerError as error:
@@ -66,12 +69,12 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
             code="FAC401", path=path, line=error.line, message=error.reason, solution=error.solution
         )
     else:
-        instructions = whole if outside == lines else read_instructions(decoded(outside))
-        for instruction in instructions:
+        dockerfile = whole if outside == lines else parse_lines(outside)
+        for instruction in dockerfile.instructions:
             yield from _hermetic(path, instruction, subject.lock_names)
             yield from _beyond_the_lock(path, instruction, subject)
-        yield from _unpulled(path, instructions)
-    for number, what in read_differently(decoded(lines)):
+        yield from _unpulled(path, dockerfile)
+    for number, what in read_differently(whole.lines):
         yield Problem(
             code="FAC420",
             path=path,
@@ -79,12 +82,12 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
             message=f"the line has {what}",
             solution="Write it so that every engine reads the same: one backslash ends a line that goes on.",
         )
-    for instruction in whole:
+    for instruction in whole.instructions:
         yield from check_instruction(path, instruction, in_block=True, locks=subject.lock_names)
     yield from check_labels(path, whole, subject.project)
     if path != _DOWNSTREAM:
         # Downstream, what the removed block installs comes with the base image.
-        yield from check_preload(path, whole, subject.pins)
+        yield from check_preload(path, whole.instructions, subject.pins)
 
 
 def check_instruction(
@@ -114,7 +117,7 @@ def _hermetic(path: str, instruction: Instruction, locks: Collection[str]) -> It
         yield from _add(path, instruction)
     if instruction.name != "RUN":
         return
-    if exec_form(instruction.operands) is not None or instruction.heredoc is not None:
+    if instruction.is_exec_form or instruction.heredoc is not None:
         form = "a heredoc" if instruction.heredoc is not None else "exec form"
         yield Problem(
             code="FAC406",
@@ -123,7 +126,7 @@ def _hermetic(path: str, instruction: Instruction, locks: Collection[str]) -> It
             message=f"a RUN instruction in {form}",
             solution="Write it as a plain shell line: RUN first && second.",
         )
-    for command in run_commands(instruction):
+    for command in instruction.commands:
         yield from _fetch(path, instruction, fetched(command, locks=locks))
 
 
@@ -144,7 +147,7 @@ def _beyond_the_lock(path: str, instruction: Instruction, subject: Subject) -> I
     if not subject.locks:
         return
     pinned = {pin.name for pin in subject.pins}
-    for command in run_commands(instruction):
+    for command in instruction.commands:
         call = pip_call(command, locks=subject.lock_names)
         for word in not_locked(call, pinned) if call else ():
             yield Problem(
@@ -159,8 +162,8 @@ def _beyond_the_lock(path: str, instruction: Instruction, subject: Subject) -> I
 
 
 def _add(path: str, instruction: Instruction) -> Iterator[Problem]:
-    for word in instruction.operands.split():
-        if is_remote(word.strip("\"',[]")):
+    for word in instruction.sources:
+        if is_remote(word):
             yield Problem(
                 code="FAC404",
                 path=path,
@@ -170,8 +173,16 @@ def _add(path: str, instruction: Instruction) -> Iterator[Problem]:
             )
 
 
-def _unpulled(path: str, instructions: Sequence[Instruction]) -> Iterator[Problem]:
-    for instruction, source in unpulled(instructions):
+def _unpulled(path: str, dockerfile: Dockerfile) -> Iterator[Problem]:
+    """What is copied or mounted from an image that is neither a stage nor the image of one.
+
+    Konflux pulls what the FROM lines name, and then builds with the network taken away and
+    ``--pull=never``: an image that no FROM names is not there, with a digest or without.
+    """
+    pulled = {stage.image for stage in dockerfile.stages}
+    for instruction, source in dockerfile.outside_images():
+        if instruction.name == "FROM" or source in pulled:
+            continue
         yield Problem(
             code="FAC404",
             path=path,
@@ -208,7 +219,7 @@ def _everywhere(path: str, instruction: Instruction) -> Iterator[Problem]:
 
 
 def _indexes(path: str, instruction: Instruction, text: str) -> Iterator[Problem]:
-    for word in dict.fromkeys(second_indexes(instruction, run_commands(instruction))):
+    for word in dict.fromkeys(second_indexes(instruction, instruction.commands)):
         yield Problem(
             code="FAC409",
             path=path,
@@ -235,3 +246,100 @@ def _gpgcheck(path: str, line: int, what: str) -> Problem:
         message=f"{what} turns the verification of package signatures off",
         solution="Leave the verification on: gpgcheck=1, with the vendor's key in gpgkey.",
     )
+
+
+# What the product's image policy asks for, as far as a Dockerfile can give it (docs/rules.md).
+_REQUIRED = (
+    *("name", "version", "summary", "description", "com.redhat.component"),
+    *("io.k8s.display-name", "io.k8s.description"),
+)
+_LICENCES = "org.opencontainers.image.licenses"
+_VENDORS = {"cuda": ("nvidia", "cuda"), "rocm": ("amd", "rocm")}
+
+
+def check_labels(path: str, dockerfile: Dockerfile, project: Project | None) -> Iterator[Problem]:
+    """FAC414 to FAC416, of the final stage: an image has its labels, and those of the stages below it."""
+    if not dockerfile.stages:
+        return
+    stage = [item for item in dockerfile.final if item.name == "LABEL"]
+    found = [(item, key, value) for item in stage for key, value in item.pairs or ()]
+    names = {key for _, key, _ in found}
+    missing = [name for name in _REQUIRED if name not in names]
+    if missing:
+        yield Problem(
+            code="FAC414",
+            path=path,
+            line=stage[-1].line if stage else dockerfile.lineage[0].head.line,
+            message=f"the final stage has no label {' and no '.join(missing)}",
+            solution="The template sets it: `factory sync`; a template set of your own has to as well.",
+        )
+    for item, key, value in found:
+        if value != value.strip():
+            yield Problem(
+                code="FAC415",
+                path=path,
+                line=item.line_of(key),
+                message=f"the label {key} begins or ends with white space: {value!r}",
+                solution=f"Write {value.strip()!r}.",
+            )
+        if key == _LICENCES and project is not None:
+            yield from _licence(path, item, value, project.spec.accelerator)
+
+
+def _licence(path: str, item: Instruction, value: str, accelerator: str) -> Iterator[Problem]:
+    for vendor, words in _VENDORS.items():
+        if vendor != accelerator and any(word in value.lower() for word in words):
+            yield Problem(
+                code="FAC416",
+                path=path,
+                line=item.line_of(_LICENCES),
+                message=f"the licence of a flavor for {accelerator} is {value}",
+                solution=f"Name the terms that an image for {accelerator} is shipped under.",
+            )
+
+
+_PRELOAD = re.compile(r"(?<![A-Za-z0-9_])LD_PRELOAD(?:=|\s+)[\"\']?(?P<value>[^\s\"\';&|]+)")
+_LIBRARY = re.compile(r"(?:lib)?(?P<stem>[A-Za-z0-9_+-]+?)(?:_minimal)?\.so(?:\.[0-9.]+)?")
+# A library whose package is not called after it.
+_PACKAGES_OF = {"tcmalloc": ("gperftools",), "iomp5": ("intel-openmp",), "omp": ("llvm-openmp", "libomp")}
+
+
+def check_preload(path: str, instructions: Sequence[Instruction], pins: Sequence[Pin]) -> Iterator[Problem]:
+    """FAC418. A library counts as there where a package or a copied file is called after it."""
+    preloading = [
+        (item, match["value"])
+        for item in instructions
+        if item.name in {"ENV", "ARG", "RUN"} and (match := _PRELOAD.search(item.text))
+    ]
+    if not preloading:
+        return
+    installed = [*_installed_words(instructions), *(pin.name for pin in pins)]
+    for item, value in preloading:
+        for library in value.split(":"):
+            stem = _library_stem(library)
+            if stem and not any(
+                name in word for word in installed for name in (stem, *_PACKAGES_OF.get(stem, ()))
+            ):
+                yield Problem(
+                    code="FAC418",
+                    path=path,
+                    line=item.line_of("LD_PRELOAD"),
+                    message=f"LD_PRELOAD names {library}, and no package of that name is installed",
+                    solution="Add its package to hooks.system-packages, or do not preload it; a library that "
+                    "the base image brings is waived with that reason.",
+                )
+
+
+def _library_stem(library: str) -> str | None:
+    match = _LIBRARY.fullmatch(library.rpartition("/")[2])
+    return match["stem"].lower() if match else None
+
+
+def _installed_words(instructions: Sequence[Instruction]) -> Iterator[str]:
+    """The words of what installs system packages, and of what copies files, in lower case."""
+    for item in instructions:
+        if item.name in {"COPY", "ADD"}:
+            yield item.text.lower()
+        for command in item.commands:
+            if installs_system_packages(command) or command[0] in {"cp", "install", "ln"}:
+                yield from (word.lower() for word in command[1:])

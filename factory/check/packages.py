@@ -6,10 +6,8 @@ from pathlib import PurePosixPath
 
 from factory.check.finding import Problem
 from factory.check.installs import PipCall, pip_call, removes_system_packages
-from factory.check.running import operands, run_commands
 from factory.dockerfile.instructions import Instruction
 from factory.dockerfile.shell import Command
-from factory.dockerfile.sources import mount_options
 
 _PACKAGES = frozenset({"site-packages", "dist-packages"})
 # Where the packages of the base image are, and the folders above them: all would be overlaid as one.
@@ -44,11 +42,11 @@ def check_packages(path: str, instruction: Instruction, locks: Collection[str]) 
             message=f"`{found[0]}` turns the verification of hashes off",
             solution="Remove it, and leave the hashes in the lock; after a re-push: `factory rehash`.",
         )
-    for command in run_commands(instruction):
+    for command in instruction.commands:
         call = pip_call(command, locks=locks)
         if call is not None:
             yield from _install(path, instruction, call)
-        if _copies(command, mounted=_mounts(instruction)) or _unpacks(command):
+        if _copies(command, mounted=bool(instruction.origins)) or _unpacks(command):
             yield _overlay(path, instruction, command[0], f"`{' '.join(command)}` copies packages")
         if _removes_uv(command) or (call is not None and _uninstalls_uv(call)):
             yield Problem(
@@ -59,12 +57,6 @@ def check_packages(path: str, instruction: Instruction, locks: Collection[str]) 
                 message=f"`{' '.join(command)}` takes uv out of the image",
                 solution="Leave it: the base image brings it, and it is a few megabytes.",
             )
-
-
-def _mounts(instruction: Instruction) -> bool:
-    """Whether a RUN has something of another image or stage."""
-    mounts = (flag.partition("=")[2] for flag in instruction.flags if flag.startswith("--mount="))
-    return any("from" in mount_options(mount) for mount in mounts)
 
 
 def _install(path: str, instruction: Instruction, call: PipCall) -> Iterator[Problem]:
@@ -95,8 +87,8 @@ def _install(path: str, instruction: Instruction, call: PipCall) -> Iterator[Pro
 
 
 def _copied(path: str, instruction: Instruction) -> Iterator[Problem]:
-    words = operands(instruction)
-    if _overlays(words, whole=any(flag.startswith("--from=") for flag in instruction.flags)):
+    words = instruction.words
+    if _overlays(words, whole=bool(instruction.origins)):
         what = f"`{instruction.name} … {words[-1]}` copies packages"
         yield _overlay(path, instruction, words[-1], what)
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, common
-from factory.downstream.base_images import base_images
 from factory.downstream.context import downstream_dockerfile, write_context
-from factory.downstream.strip import strip_file
+from factory.downstream.strip import base_images, strip_file
 
 
 @click.command(short_help="Remove the MIDSTREAM ONLY blocks, and nothing else.")

@@ -1,10 +1,14 @@
 """Strip one file, as it stands on disk."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.dockerfile.instructions import declared_arguments, expand
+from factory.dockerfile.model import SCRATCH, Dockerfile, read_dockerfile
+from factory.dockerfile.references import check_pullable
 from factory.downstream.blocks import find_blocks, strip_blocks
-from factory.errors import MarkerError, NotFoundError, StorageError
+from factory.errors import MarkerError, NotFoundError, SpecError, StorageError
 from factory.files import exclusive, make_output_folder, read_regular, storage_error, write_whole
 
 
@@ -74,3 +78,52 @@ def strip_file(source: Path, output: Path | None) -> Stripped:
         lines=len(lines),
     )
     return Stripped(content=stripped, report=report)
+
+
+BASE_IMAGE = "BASE_IMAGE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseImages:
+    """What the FROMs of a Dockerfile name, each once and in their order, in the form that tools pull."""
+
+    images: tuple[str, ...]
+
+
+def base_images(stripped: bytes, *, base_image: str | None = None) -> BaseImages:
+    """Return the images that the FROMs of a stripped Dockerfile name, without stages and ``scratch``.
+
+    ``base_image`` is the value of the build argument BASE_IMAGE, in place of the default that the
+    Dockerfile gives it.
+
+    Raises:
+        SpecError: a FROM names no image that can be pulled beforehand, or there is no FROM at all, or no
+            ARG BASE_IMAGE takes the base image that was given.
+    """
+    dockerfile = read_dockerfile(stripped)
+    if not dockerfile.stages:
+        raise SpecError(
+            "the Dockerfile has no FROM, so it builds nothing", solution="Give the path of a Dockerfile."
+        )
+    if base_image is not None and BASE_IMAGE not in declared_arguments(dockerfile.arguments):
+        raise SpecError(
+            f"no ARG {BASE_IMAGE} before the first FROM takes the base image {base_image}",
+            solution=f"Write `ARG {BASE_IMAGE}=...` and `FROM ${{{BASE_IMAGE}}}`, or give no base image.",
+        )
+    given = {} if base_image is None else {BASE_IMAGE: base_image}
+    return BaseImages(images=tuple(dict.fromkeys(_named(dockerfile, dockerfile.argument_values(given)))))
+
+
+def _named(dockerfile: Dockerfile, values: dict[str, str]) -> Iterator[str]:
+    stages: set[str] = set()
+    for stage in dockerfile.stages:
+        image, line = expand(stage.image, values), stage.head.line
+        if not stage.is_valid or "$" in image or not image:
+            raise SpecError(
+                f"line {line} of the Dockerfile: `FROM {stage.head.text}` names no image",
+                solution="Name one, or a variable that has a value from an ARG before the first FROM.",
+            )
+        # Builders compare names of stages without regard to case.
+        if image.lower() not in stages and image != SCRATCH:
+            yield check_pullable(image, of=f"the FROM in line {line} of the Dockerfile")
+        stages.update(stage.names[1:])

@@ -4,9 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from factory.dockerfile.instructions import Instruction, opens_heredoc, read_differently, read_instructions
-from factory.dockerfile.shell import exec_form
-from factory.dockerfile.sources import unsafe_run_options
+from factory.dockerfile.instructions import (
+    Instruction,
+    opens_heredoc,
+    read_differently,
+    read_instructions,
+    unsafe_run_options,
+)
 from factory.errors import SpecError
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -146,11 +150,11 @@ def _of_one(instruction: Instruction) -> Iterator[str]:
         yield f"{name} has nothing after it"
     if instruction.heredoc is not None or (name in {"RUN", "COPY", "ADD"} and opens_heredoc(text)):
         yield "a heredoc, which Konflux cannot rewrite"
-    if name == "RUN" and exec_form(instruction.operands) is not None:
+    if name == "RUN" and instruction.is_exec_form:
         yield "RUN in exec form, which Konflux cannot rewrite"
     for option in unsafe_run_options(instruction):
         yield f"RUN {option}, which opens the build to what is outside of it"
-    if name == "ARG" and not _TAKEN.isdisjoint(word.partition("=")[0] for word in text.split()):
+    if name == "ARG" and not _TAKEN.isdisjoint(instruction.declared):
         yield "ARG BASE_IMAGE is the template's"
     if name == "ENV" and re.search(r"(?:^|\s)BASE_IMAGE[=\s]", text):
         yield "ENV BASE_IMAGE would take the place of the template's"

@@ -1,7 +1,6 @@
 """The quick tests of an image against what is written of it: its spec, its labels, its lock."""
 
 import re
-import shlex
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from packaging.requirements import InvalidRequirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from factory.dockerfile.instructions import read_dockerfile
+from factory.dockerfile.model import read_dockerfile
 from factory.dockerfile.references import parse_requirement
 from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL
 from factory.files import read_text
@@ -157,15 +156,12 @@ def labels_of(dockerfile: Path) -> dict[str, str | None]:
         text = read_text(dockerfile, errors="replace")
     except OSError:
         return {}
-    found: dict[str, str | None] = {}
-    for instruction in read_dockerfile(text):
-        if instruction.name == "FROM":
-            found.clear()
-        elif instruction.name == "LABEL":
-            for pair in shlex.split(instruction.text):
-                name, _, value = pair.partition("=")
-                found[name] = None if "$" in value else value
-    return found
+    return {
+        name: None if "$" in value else value
+        for instruction in read_dockerfile(text).final
+        if instruction.name == "LABEL"
+        for name, value in instruction.pairs or ()
+    }
 
 
 def _differing(found: Mapping[str, str], wanted: Mapping[str, str | None]) -> list[Finding]:

@@ -2,17 +2,15 @@
 
 import hashlib
 import os
+import posixpath
 import re
 import stat
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from factory.dockerfile.ignore import IGNORE_FILES, Pattern, is_ignored, read_ignored
-from factory.dockerfile.instructions import Instruction, read_dockerfile
-from factory.dockerfile.segments import SCRATCH, stage_references
-from factory.dockerfile.sources import Source, arguments, context_sources
-from factory.dockerfile.stages import FROM, assign, expand
+from factory.dockerfile.instructions import Instruction, declared_arguments, expand
+from factory.dockerfile.model import SCRATCH, ContextSource, Dockerfile, context_sources, read_dockerfile
 from factory.errors import ImageError
 from factory.files import (
     STAGED_SUFFIX,
@@ -25,9 +23,19 @@ from factory.files import (
 from factory.images.definitions import ImageDefinition
 from factory.images.parents import digest_in
 
+IGNORE_FILES = (".containerignore", ".dockerignore")
+"""Where the patterns are, the first that is there (podman; docker reads the second alone)."""
 _MAGIC = re.compile(r"[*?\[]")
 _FEW = 5
 _CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pattern:
+    """One line of an ignore file: what it matches, and whether that is included again (``!``)."""
+
+    expression: re.Pattern[str]
+    included: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +60,11 @@ def read_inputs(definition: ImageDefinition) -> dict[str, InputFile]:
             from an image that is none of the parents.
         StorageError: a file cannot be read.
     """
-    instructions = _instructions(definition)
-    _refuse_untaken(definition, instructions)
-    refuse_undeclared(definition, instructions)
+    dockerfile = _dockerfile(definition)
+    _refuse_untaken(definition, dockerfile)
+    refuse_undeclared(definition, dockerfile)
     context = _Context(folder=definition.folder, ignored=_ignored(definition.folder))
-    copied = _copied(definition, instructions, context)
+    copied = _copied(definition, dockerfile, context)
     declared: Collection[str] = copied
     if definition.inputs is not None:
         declared = {definition.dockerfile, *_declared(definition, context)}
@@ -113,7 +121,7 @@ def _below(root: str, folder: str) -> Iterator[str]:
                 yield folder + entry.name
 
 
-def _instructions(definition: ImageDefinition) -> tuple[Instruction, ...]:
+def _dockerfile(definition: ImageDefinition) -> Dockerfile:
     path = definition.folder / definition.dockerfile
     try:
         content = read_regular(path)
@@ -129,10 +137,10 @@ def _instructions(definition: ImageDefinition) -> tuple[Instruction, ...]:
     return read_dockerfile(content)
 
 
-def _refuse_untaken(definition: ImageDefinition, instructions: tuple[Instruction, ...]) -> None:
+def _refuse_untaken(definition: ImageDefinition, dockerfile: Dockerfile) -> None:
     """An argument that nothing takes would count in the identity and change nothing."""
     given = (*(parent.argument for parent in definition.parents), *dict(definition.build_args))
-    untaken = sorted(set(given) - arguments(instructions))
+    untaken = sorted(set(given) - declared_arguments(dockerfile.instructions))
     if untaken:
         raise ImageError(
             f"{definition.name}: no ARG of {definition.dockerfile} takes {', '.join(untaken)}",
@@ -153,19 +161,17 @@ def _ignored(folder: Path) -> tuple[Pattern, ...]:
     return ()
 
 
-def _copied(
-    definition: ImageDefinition, instructions: tuple[Instruction, ...], context: _Context
-) -> frozenset[str]:
+def _copied(definition: ImageDefinition, dockerfile: Dockerfile, context: _Context) -> frozenset[str]:
     given = {parent.argument: parent.image for parent in definition.parents} | dict(definition.build_args)
     copied: set[str] = set()
-    for source in context_sources(instructions, given):
+    for source in context_sources(dockerfile.instructions, given):
         _refuse_source(definition, source)
         copier = f", and line {source.line} of {definition.dockerfile} copies it"
         copied |= _found(definition, source.pattern, context, copier)
     return frozenset(copied)
 
 
-def _refuse_source(definition: ImageDefinition, source: Source) -> None:
+def _refuse_source(definition: ImageDefinition, source: ContextSource) -> None:
     where = f"{definition.name}: line {source.line} of {definition.dockerfile}"
     if "$" in source.pattern:
         raise ImageError(
@@ -272,52 +278,22 @@ def _few(paths: list[str]) -> str:
     return ", ".join(paths[:_FEW]) + (f" and {more} more" if more > 0 else "")
 
 
-def refuse_undeclared(definition: ImageDefinition, instructions: Sequence[Instruction]) -> None:
-    """Pass where an identity knows all images that a Dockerfile takes from.
+def refuse_undeclared(definition: ImageDefinition, dockerfile: Dockerfile) -> None:
+    """Check that an identity knows all images that a Dockerfile takes from.
 
-    These are the parents that are declared, its own stages, ``scratch``, and what it names by digest, which
-    stands in what the identity counts.
+    These are the declared parents, its own stages, ``scratch``, and what it names by digest, which the
+    identity counts as text.
 
     Raises:
         ImageError: a FROM, a ``COPY --from=`` or a mount takes from another image.
     """
-    values = _values(definition, instructions)
-    # A stage has a name for what stands below its end: not for its own FROM, nor for what is above.
-    stages: set[str] = set()
-    begun: set[str] = set()
-    count = 0
-    for item in instructions:
-        if item.name == "FROM":
-            stages |= begun
-            match = FROM.fullmatch(item.text)
-            begun = {str(count)} | ({match["stage"].lower()} if match and match["stage"] else set())
-            count += 1
-        for text in _named(item):
-            if item.name != "FROM" and "$" in text:
-                raise _variable(definition, item, text)
-            if text.lower() not in stages and not _is_declared(definition, text, expand(text, values)):
-                raise _undeclared(definition, item, text, expand(text, values))
-
-
-def _values(definition: ImageDefinition, instructions: Sequence[Instruction]) -> dict[str, str]:
-    """What the arguments are that are declared before the first FROM."""
     given = {parent.argument: parent.image for parent in definition.parents} | dict(definition.build_args)
-    values: dict[str, str] = {}
-    for item in instructions:
-        if item.name == "FROM":
-            break
-        if item.name == "ARG":
-            assign(item, values, {})
-            values |= {name: given[name] for name in arguments([item]) if name in given}
-    return values
-
-
-def _named(item: Instruction) -> tuple[str, ...]:
-    if item.name != "FROM":
-        return stage_references(item)
-    match = FROM.fullmatch(item.text)
-    # What is no FROM is for the engine to refuse.
-    return (match["image"].strip("\"'"),) if match else ()
+    values = dockerfile.argument_values(given)
+    for item, text in dockerfile.outside_images():
+        if item.name != "FROM" and "$" in text:
+            raise _variable(definition, item, text)
+        if not _is_declared(definition, text, expand(text, values)):
+            raise _undeclared(definition, item, text, expand(text, values))
 
 
 def _is_declared(definition: ImageDefinition, text: str, reference: str) -> bool:
@@ -332,7 +308,7 @@ def _is_declared(definition: ImageDefinition, text: str, reference: str) -> bool
 
 
 def _variable(definition: ImageDefinition, item: Instruction, text: str) -> ImageError:
-    """Engines differ in which of these they fill, and what is taken of it would not count in a part's key."""
+    """Engines differ in which of these they expand, and the image would not count in a part's key."""
     where = f"{definition.name}: line {item.line_of(text)} of {definition.dockerfile}"
     return ImageError(
         f"{where} takes from {text}, which an argument names",
@@ -355,3 +331,37 @@ def _undeclared(definition: ImageDefinition, item: Instruction, text: str, refer
         "there: `ARG NAME_IMAGE` before the first FROM, `FROM ${NAME_IMAGE}`, and for a COPY that stage's "
         "name. Or name it by its digest: …@sha256:….",
     )
+
+
+def read_ignored(text: str) -> tuple[Pattern, ...]:
+    """Return the patterns of an ignore file, in order (the form of Docker's ``.dockerignore``)."""
+    lines = (line.strip() for line in text.removeprefix("\ufeff").splitlines())
+    return tuple(_ignore_pattern(line) for line in lines if line and not line.startswith("#"))
+
+
+def is_ignored(path: str, patterns: Iterable[Pattern]) -> bool:
+    """Return whether a file stays out of the context: the last line that matches it or its folder decides."""
+    ignored = False
+    for pattern in patterns:
+        if ignored == pattern.included and pattern.expression.fullmatch(path):
+            ignored = not pattern.included
+    return ignored
+
+
+def _ignore_pattern(line: str) -> Pattern:
+    included = line.startswith("!")
+    path = posixpath.normpath(line.removeprefix("!").strip()).lstrip("/")
+    # What lies below a folder that is matched is matched as well.
+    return Pattern(expression=re.compile(f"{_ignore_expression(path)}(?:/.*)?"), included=included)
+
+
+def _ignore_expression(path: str) -> str:
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\]|\\.)", path)
+    special = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(special.get(part) or _ignore_part(part) for part in parts)
+
+
+def _ignore_part(part: str) -> str:
+    if part.startswith("[") and part.endswith("]"):
+        return part.replace("\\", "\\\\") if not part.startswith("[!") else re.escape(part)
+    return re.escape(part.removeprefix("\\"))

@@ -10,7 +10,7 @@ import pytest
 from fuzz.searching import searched
 from hypothesis import strategies as st
 
-from factory.dockerfile.instructions import read_dockerfile
+from factory.dockerfile.model import read_dockerfile
 
 WORD = st.text("abcXYZ019_-./#\\", min_size=1, max_size=6)
 GLUE = st.sampled_from([" ", "\\\n", "\\\n# a comment\n", "\\ \n", "\\\n\n", "", " \\\n  ", "\t", "\\\r\n"])
@@ -40,7 +40,7 @@ def test_the_instructions_are_those_that_podman_runs(text: str) -> None:
     steps = _built(text)
     if steps is None:
         return
-    read = [f"{item.name} {item.text}" for item in read_dockerfile(text)]
+    read = [f"{item.name} {item.text}" for item in read_dockerfile(text).instructions]
     assert [_words(line) for line in read if line.startswith("LABEL")] == [_words(line) for line in steps], (
         text
     )

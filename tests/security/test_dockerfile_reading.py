@@ -11,7 +11,8 @@ from support.clean_flavor import PROJECT, make_flavor, make_repository
 from support.podman import podman
 
 from factory.check.check import check_flavors
-from factory.dockerfile.instructions import read_differently, read_dockerfile, split_flags
+from factory.dockerfile.instructions import read_differently, split_flags
+from factory.dockerfile.model import read_dockerfile
 from factory.errors import SpecError
 from factory.flavor.project import parse_project
 from factory.flavor.repository import Flavor
@@ -102,7 +103,7 @@ def test_a_dockerfile_is_read_as_podman_reads_it(engine: None, tmp_path: Path, t
     finally:
         podman("image", "rm", image)
     steps = [line.partition(": ")[2] for line in done.stdout.split("\n") if line.startswith("STEP ")]
-    read = [item for item in read_dockerfile(text) if item.name == "LABEL"]
+    read = [item for item in read_dockerfile(text).instructions if item.name == "LABEL"]
     assert [f"{item.name} {item.text}".split() for item in read] == [step.split() for step in steps[1:]]
     # The step is what podman shows; the labels are what it made of it.
     told = {pair.partition("=")[0] for item in read for pair in item.text.split()}

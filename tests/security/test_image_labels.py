@@ -9,7 +9,7 @@ import pytest
 from support.built import factory
 from support.podman import podman
 
-from factory.dockerfile.instructions import read_dockerfile
+from factory.dockerfile.model import read_dockerfile
 from factory.engine.images import (
     IDENTITY_LABEL,
     IMAGE_LABEL,
@@ -84,7 +84,7 @@ def test_further_parts_of_a_parent_do_not_count() -> None:
 
 def test_labels_of_a_dockerfile_are_lines_of_one_instruction() -> None:
     text = label_instruction(image_labels(name="a", identity="b", inputs="{" + ODD * 4_000))
-    (item,) = read_dockerfile(text)
+    (item,) = read_dockerfile(text).instructions
     assert item.name == "LABEL"
     assert len(item.pieces) == len(text.splitlines()) > 10
     assert max(len(line.encode()) for line in text.splitlines()) < 65_000

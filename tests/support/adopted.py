@@ -5,7 +5,7 @@ from pathlib import Path
 
 from factory.adopt.adopt import Adopted, adopt_folder
 from factory.adopt.decide import Wanted
-from factory.adopt.dockerfile import read_dockerfile
+from factory.adopt.dockerfile import read_old_dockerfile
 from factory.adopt.folder import Folder
 from factory.adopt.given import what_the_template_gives
 from factory.adopt.instructions import place_dockerfile
@@ -47,7 +47,7 @@ def place(lines: str, folder: Folder = EMPTY, *, install_after: str | None = Non
     """Place lines that stand after the install step; before it, and others after, with ``install_after``."""
     parts = [f"{INSTALL}\n", lines] if install_after is None else [lines, f"{INSTALL}\n", install_after]
     text = "".join(["FROM quay.io/example/base:1\n", *parts])
-    placements, draft = place_dockerfile(read_dockerfile("Dockerfile", text.encode()), folder, GIVEN)
+    placements, draft = place_dockerfile(read_old_dockerfile("Dockerfile", text.encode()), folder, GIVEN)
     return Placed(placements=placements, hooks=check_hooks(draft.hooks()))
 
 

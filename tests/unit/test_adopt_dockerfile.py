@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.adopted import EMPTY, GIVEN, INSTALL, SPEC
 
-from factory.adopt.dockerfile import read_dockerfile
+from factory.adopt.dockerfile import read_old_dockerfile
 from factory.adopt.folder import Folder, read_folder
 from factory.adopt.given import Given
 from factory.adopt.instructions import place_dockerfile, place_downstream
@@ -23,7 +23,7 @@ BLOCK = "########\n# MIDSTREAM ONLY: packages\n########\n{}\n########\n# END MID
 
 
 def _place(text: str, folder: Folder = EMPTY) -> tuple[tuple[Placement, ...], Hooks]:
-    placements, draft = place_dockerfile(read_dockerfile("Dockerfile", text.encode()), folder, GIVEN)
+    placements, draft = place_dockerfile(read_old_dockerfile("Dockerfile", text.encode()), folder, GIVEN)
     return placements, check_hooks(draft.hooks())
 
 
@@ -169,7 +169,7 @@ def test_a_block_keeps_what_is_its_own_in_the_midstream_hook() -> None:
 
 def test_blocks_that_do_not_pair_are_said_and_read_as_none() -> None:
     text = "FROM x:1\n########\n# MIDSTREAM ONLY: a\n########\nRUN dnf install -y jq\n"
-    dockerfile = read_dockerfile("Dockerfile", text.encode())
+    dockerfile = read_old_dockerfile("Dockerfile", text.encode())
     assert dockerfile.problem is not None
     assert "never closed" in dockerfile.problem
     placements, draft = place_dockerfile(dockerfile, EMPTY, GIVEN)
@@ -245,11 +245,11 @@ def test_a_stage_on_another_image_is_not_kept() -> None:
 
 def test_downstream_what_is_the_same_goes_the_same_way_and_the_rest_has_no_place() -> None:
     text = f"FROM a:1\nENV A=1\nRUN pip install git+https://x/y\n{INSTALL}\n"
-    midstream = read_dockerfile("Dockerfile", text.encode())
+    midstream = read_old_dockerfile("Dockerfile", text.encode())
     text = f"FROM b:1\nENV  A=1\nRUN pip install git+https://x/y\n{INSTALL}\nENV B=2\nCMD []\n"
     text += "RUN pip install -U 'pip>=26.1.2'\n"
     placed, draft = place_dockerfile(midstream, EMPTY, GIVEN)
-    downstream = read_dockerfile("Dockerfile.konflux", text.encode())
+    downstream = read_old_dockerfile("Dockerfile.konflux", text.encode())
     pairs = tuple(zip(midstream.steps, placed, strict=True))
     found = place_downstream(downstream, pairs, draft, EMPTY, GIVEN)
     assert [(each.place, each.to) for each in found] == [
@@ -286,7 +286,7 @@ LINES = st.sampled_from(
 @given(st.lists(LINES, max_size=14))
 @settings(deadline=None, max_examples=300)
 def test_every_instruction_is_placed_exactly_once_and_the_hooks_can_stand(lines: list[str]) -> None:
-    dockerfile = read_dockerfile("Dockerfile", "\n".join(lines).encode())
+    dockerfile = read_old_dockerfile("Dockerfile", "\n".join(lines).encode())
     placements, draft = place_dockerfile(dockerfile, EMPTY, GIVEN)
     assert [each.line for each in placements] == [step.line for step in dockerfile.steps]
     assert {each.place for each in placements} <= {"spec", "hook", "template", "not kept"}
@@ -321,13 +321,13 @@ def test_what_the_template_gives_is_read_from_what_it_renders() -> None:
 @given(st.lists(LINES, max_size=14))
 @settings(deadline=None, max_examples=100)
 def test_what_is_kept_breaks_no_rule_for_dockerfiles(lines: list[str]) -> None:
-    dockerfile = read_dockerfile("Dockerfile", "\n".join(lines).encode())
+    dockerfile = read_old_dockerfile("Dockerfile", "\n".join(lines).encode())
     _, draft = place_dockerfile(dockerfile, EMPTY, GIVEN)
     spec = replace(SPEC, hooks=draft.hooks())
     project = Project(spec=spec, dependencies=(), constraints=(), overrides=())
     for file in render_flavor(project, name=spec.folder_name):
         if file.path.startswith("Dockerfile"):
-            for step in read_dockerfile(file.path, file.content).steps:
+            for step in read_old_dockerfile(file.path, file.content).steps:
                 assert not list(check_instruction(file.path, step.instruction, in_block=step.in_block))
 
 

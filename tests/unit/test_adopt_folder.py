@@ -15,7 +15,7 @@ from support.hand_made import FOLDERS, NAMES, expected_project, lay_out
 
 from factory.adopt.adopt import adopt_folder, read_sources
 from factory.adopt.decide import Wanted, decide
-from factory.adopt.dockerfile import read_dockerfile
+from factory.adopt.dockerfile import read_old_dockerfile
 from factory.adopt.report import describe
 from factory.check.check import check_flavors
 from factory.console import to_plain
@@ -358,7 +358,7 @@ def test_what_the_factory_rendered_is_read_back_as_it_was(
         assert again.spec.hooks == NO_HOOKS
     for path in ("Dockerfile", "Dockerfile.konflux"):
         made, given = (
-            [step.normal for step in read_dockerfile(path, (place / path).read_bytes()).steps]
+            [step.normal for step in read_old_dockerfile(path, (place / path).read_bytes()).steps]
             for place in (adopted.folder, folder)
         )
         assert made == given

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from factory.adopt.chain import split_chain
 from factory.adopt.commands import read_part
-from factory.adopt.pairs import read_pairs, written
+from factory.dockerfile.instructions import pair_text, read_pairs
 
 
 @pytest.mark.parametrize(
@@ -149,4 +149,4 @@ def test_pairs_are_read(text: str, pairs: list[tuple[str, str]] | None) -> None:
 )
 @settings(deadline=None)
 def test_a_written_pair_is_read_back(value: str) -> None:
-    assert read_pairs(written("NAME", value)) == (("NAME", value),)
+    assert read_pairs(pair_text("NAME", value)) == (("NAME", value),)

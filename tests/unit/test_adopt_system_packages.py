@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from support.adopted import GIVEN, INSTALL, SPEC, place
 
-from factory.adopt.dockerfile import read_dockerfile
+from factory.adopt.dockerfile import read_old_dockerfile
 from factory.adopt.given import what_is_added, what_the_template_gives
 from factory.flavor.hooks import Hooks
 from factory.flavor.project import Project
@@ -111,7 +111,7 @@ def test_an_install_that_cannot_be_taken_apart_is_not_repeated() -> None:
 
 
 def _added(text: str, spec: Spec = SPEC) -> dict[str, tuple[str, ...]]:
-    dockerfile = read_dockerfile("Dockerfile", text.encode())
+    dockerfile = read_old_dockerfile("Dockerfile", text.encode())
     return {each.what: each.items for each in what_is_added(what_the_template_gives(spec), dockerfile)}
 
 

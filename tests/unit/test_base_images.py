@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from factory.cli.main import main
-from factory.downstream.base_images import base_images
+from factory.downstream.strip import base_images
 from factory.errors import SpecError
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4

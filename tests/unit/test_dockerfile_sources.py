@@ -2,9 +2,9 @@
 
 import pytest
 
-from factory.dockerfile.ignore import is_ignored, read_ignored
-from factory.dockerfile.instructions import read_instructions
-from factory.dockerfile.sources import arguments, context_sources
+from factory.dockerfile.instructions import declared_arguments, read_instructions
+from factory.dockerfile.model import context_sources
+from factory.images.inputs import is_ignored, read_ignored
 
 
 def _sources(text: str, **given: str) -> list[str]:
@@ -67,7 +67,7 @@ def test_a_build_argument_goes_before_a_default(text: str) -> None:
 
 def test_the_arguments_that_are_taken() -> None:
     text = "ARG A=1\nFROM x\nARG B\nENV C=1\nARG D=x\nRUN ARG=1"
-    assert arguments(read_instructions(text.splitlines())) == {"A", "B", "D"}
+    assert declared_arguments(read_instructions(text.splitlines())) == {"A", "B", "D"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from support.tiers import four_tiers
 
 from factory.build.build import BuildPlan, BuildRequest, Target, build_options, plan_build, shell_command
 from factory.build.building import Recipe, part_options
-from factory.build.dockerfile import mount_in_every_run
+from factory.dockerfile.model import mount_in_every_run
 from factory.engine.engine import ENGINE_VARIABLE, Engine, find_engine
 from factory.engine.leftovers import Owner
 from factory.errors import DriftError, EngineError, FactoryError, LockFileError, SpecError

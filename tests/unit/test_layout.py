@@ -20,7 +20,7 @@ from factory.build.layer_tar import LayerBlob, write_layer, write_removals
 from factory.build.layout import Inserted, LaidOut, OciLayout
 from factory.build.made_layers import MadeLayers
 from factory.build.package_layers import take_apart
-from factory.dockerfile.segments import cut
+from factory.dockerfile.steps import parse_steps
 from factory.errors import ImageError
 from factory.tree import Tree
 
@@ -246,7 +246,7 @@ def test_layers_that_were_made_are_found_while_their_blobs_are_there(layout: Oci
 
 
 def test_dockerfile_is_taken_apart_at_its_layers() -> None:
-    parts = take_apart(cut(DOCKERFILE))
+    parts = take_apart(parse_steps(DOCKERFILE))
     assert parts.builder == "builder"
     assert [(layer.name, layer.user) for layer in parts.layers] == [("accelerator", "1001"), ("rest", "1001")]
     assert parts.layers[0].run == "umask 002 &&     install accelerator"
@@ -259,7 +259,7 @@ def test_dockerfile_is_taken_apart_at_its_layers() -> None:
 
 def test_layers_may_stand_on_the_base_image_itself() -> None:
     text = DOCKERFILE.replace("ENV A=b\n", "").replace("USER 1001\n", "")
-    parts = take_apart(cut(text))
+    parts = take_apart(parse_steps(text))
     assert parts.below is None
     assert [layer.user for layer in parts.layers] == [None, None]
 
@@ -277,7 +277,7 @@ def test_layers_may_stand_on_the_base_image_itself() -> None:
 )
 def test_dockerfile_that_cannot_be_assembled_is_told(text: str, problem: str) -> None:
     with pytest.raises(ImageError, match=problem):
-        take_apart(cut(text))
+        take_apart(parse_steps(text))
 
 
 @dataclass(kw_only=True)

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from support.clean_flavor import NAME, make_flavor, make_repository
 
-from factory.dockerfile.instructions import read_instructions
-from factory.dockerfile.stages import FROM
+from factory.dockerfile.model import Dockerfile, read_dockerfile
 from factory.errors import FactoryError, FlavorExistsError, SpecError, TemplateError
 from factory.flavor.repository import Repository
 from factory.images.catalogue import read_catalogue
@@ -292,8 +291,11 @@ def test_the_templates_of_images_are_no_template_sets_for_flavors() -> None:
 
 
 def _instructions(repository: Repository, name: str) -> list[tuple[str, str]]:
-    text = (repository.root / "images" / name / "Dockerfile").read_text(encoding="utf-8")
-    return [(found.name, found.text) for found in read_instructions(text.splitlines())]
+    return [(found.name, found.text) for found in _dockerfile(repository, name).instructions]
+
+
+def _dockerfile(repository: Repository, name: str) -> Dockerfile:
+    return read_dockerfile((repository.root / "images" / name / "Dockerfile").read_bytes())
 
 
 @pytest.mark.parametrize("request_", TIERS, ids=lambda request: request.name)
@@ -304,10 +306,9 @@ def test_a_dockerfile_names_its_parents_as_arguments(repository: Repository, req
     first = next(index for index, (name, _) in enumerate(found) if name == "FROM")
     # Without a default: factory.toml alone says what an image stands on.
     assert [text for _, text in found[:first]] == list(load_image_template(request_.kind).arguments)
-    stages = [FROM.fullmatch(text) for name, text in found if name == "FROM"]
-    names = {match["stage"] for match in stages if match}
-    parents = {"${BASE_IMAGE}", "${DEVEL_IMAGE}", "scratch"}
-    assert all(match and match["image"] in names | parents for match in stages)
+    stages = _dockerfile(repository, request_.name).stages
+    names = {stage.name for stage in stages} | {"${BASE_IMAGE}", "${DEVEL_IMAGE}", "scratch"}
+    assert {stage.image for stage in stages} <= names
 
 
 @pytest.mark.parametrize("name", [request.name for request in TIERS if request.kind != "launcher"])

@@ -1,19 +1,12 @@
-"""Cutting a Dockerfile: where segments begin, what they remember of each other, and that nothing is lost."""
+"""The steps of a Dockerfile: where they begin, what they remember of each other, and that nothing is lost."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.golden import GOLDEN
 
-from factory.dockerfile.segments import (
-    Cut,
-    base_references,
-    copied_paths,
-    cut,
-    declared_arguments,
-    dockerfile_of,
-    stage_references,
-)
+from factory.dockerfile.instructions import declared_arguments
+from factory.dockerfile.steps import BuildSteps, base_references, dockerfile_of, parse_steps
 
 BUILDER = "FROM base:1 AS builder\nCOPY a /a\n"
 LAYER = "COPY --from=builder /layers/{0}/ /usr/share/factory/layers/{0}/\nRUN install {0}\n"
@@ -23,12 +16,12 @@ def layer(name: str) -> str:
     return LAYER.format(name)
 
 
-def texts(found: Cut) -> list[str]:
-    return [segment.text for segment in found.segments]
+def texts(found: BuildSteps) -> list[str]:
+    return [step.text for step in found.steps]
 
 
-def built(found: Cut, position: int, **images: str) -> str:
-    return dockerfile_of(found, found.segments[position], base="sha256:base", images=images)
+def built(found: BuildSteps, position: int, **images: str) -> str:
+    return dockerfile_of(found, found.steps[position], base="sha256:base", images=images)
 
 
 @pytest.mark.parametrize(
@@ -70,16 +63,16 @@ def built(found: Cut, position: int, **images: str) -> str:
         ("ONBUILD RUN a\nRUN b\n" + layer("one") + "RUN c", None),
     ],
 )  # fmt: skip
-def test_segments_begin_at_package_layers_and_behind_the_last(final: str, expected: list[str] | None) -> None:
-    found = cut(BUILDER + "FROM base:1\n" + final)
+def test_steps_begin_at_package_layers_and_behind_the_last(final: str, expected: list[str] | None) -> None:
+    found = parse_steps(BUILDER + "FROM base:1\n" + final)
     whole = final.removesuffix("\n")
     assert texts(found) == ([whole] if expected is None else expected)
     assert found.final.text == whole
 
 
-def test_a_segment_knows_its_layer() -> None:
-    found = cut(BUILDER + "FROM base:1\nRUN dnf\n" + layer("one") + layer("rest") + "LABEL a=b\n")
-    assert [segment.layer for segment in found.segments] == [None, "one", "rest", None]
+def test_a_step_knows_its_layer() -> None:
+    found = parse_steps(BUILDER + "FROM base:1\nRUN dnf\n" + layer("one") + layer("rest") + "LABEL a=b\n")
+    assert [step.layer for step in found.steps] == [None, "one", "rest", None]
 
 
 LINES = st.sampled_from(
@@ -92,18 +85,18 @@ LINES = st.sampled_from(
 
 
 @given(st.lists(LINES, max_size=25))
-def test_all_segments_together_are_the_final_stage(lines: list[str]) -> None:
+def test_all_steps_together_are_the_final_stage(lines: list[str]) -> None:
     text = "\n".join(lines)
-    found = cut(BUILDER + "FROM base:1\n" + text)
+    found = parse_steps(BUILDER + "FROM base:1\n" + text)
     assert "\n".join(texts(found)) == found.final.text == "\n".join(text.splitlines())
-    told = [instruction for segment in found.segments for instruction in segment.instructions]
-    assert tuple(told) == found.final.instructions
+    read = [instruction for step in found.steps for instruction in step.instructions]
+    assert tuple(read) == found.final.instructions
 
 
 @pytest.mark.parametrize("accelerator", ["cpu", "cuda", "rocm"])
 def test_the_rendered_dockerfiles_come_apart_without_loss(accelerator: str) -> None:
     text = (GOLDEN / accelerator / "expected" / "Dockerfile").read_text()
-    found = cut(text)
+    found = parse_steps(text)
     assert "\n".join(texts(found)) == found.final.text
     assert text.removesuffix("\n").endswith("FROM ${BASE_IMAGE}\n" + found.final.text)
     assert [stage.names[1:] for stage in found.stages] == [("builder",)]
@@ -120,15 +113,17 @@ def test_the_rendered_dockerfiles_come_apart_without_loss(accelerator: str) -> N
         ('CMD ["a"]\nENV X=y\n', ('CMD ["a"]',)),
     ],
 )
-def test_a_segment_says_again_what_an_image_does_not_remember(before: str, carried: tuple[str, ...]) -> None:
-    found = cut(BUILDER + "FROM base:1\nRUN dnf\n" + before + layer("one") + "LABEL a=b\n")
+def test_a_step_says_again_what_an_image_does_not_remember(before: str, carried: tuple[str, ...]) -> None:
+    found = parse_steps(BUILDER + "FROM base:1\nRUN dnf\n" + before + layer("one") + "LABEL a=b\n")
     # What stands before the layer is written already where there is something to build before it.
-    assert [segment.carried for segment in found.segments] == [(), carried, carried]
+    assert [step.carried for step in found.steps] == [(), carried, carried]
     assert built(found, 2) == "\n".join(["FROM sha256:base", *carried, "LABEL a=b"]) + "\n"
 
 
 def test_what_stands_before_the_first_from_is_there_for_every_segment() -> None:
-    found = cut("# syntax=x\n# escape=\\\n\n# words\nARG BASE=base:1\nFROM $BASE\nARG BASE\nLABEL b=$BASE\n")
+    found = parse_steps(
+        "# syntax=x\n# escape=\\\n\n# words\nARG BASE=base:1\nFROM $BASE\nARG BASE\nLABEL b=$BASE\n"
+    )
     assert (
         built(found, 0)
         == "# syntax=x\n# escape=\\\nARG BASE=base:1\nFROM sha256:base\nARG BASE\nLABEL b=$BASE\n"
@@ -141,7 +136,7 @@ def test_stages_are_named_by_their_images() -> None:
         "COPY --from=BUILDER /a /a\nCOPY --from=2 /b /b\nCOPY --from=other:1 /c /c\n"
         "RUN --mount=type=bind,from=builder,target=/x \\\n    ls --from=there\n"
     )
-    found = cut(text)
+    found = parse_steps(text)
     assert [stage.names for stage in found.stages] == [("0", "builder"), ("2",)]
     assert built(found, 0, builder="B", **{"2": "C"}).splitlines()[1:] == [
         "COPY --from=B /a /a",
@@ -167,7 +162,7 @@ def test_stages_are_named_by_their_images() -> None:
 def test_a_from_is_what_its_arguments_make_of_it(
     text: str, arguments: dict[str, str], expected: dict[str, str]
 ) -> None:
-    assert base_references(cut(text), arguments) == expected
+    assert base_references(parse_steps(text), arguments) == expected
 
 
 @pytest.mark.parametrize(
@@ -185,10 +180,10 @@ def test_a_from_is_what_its_arguments_make_of_it(
 def test_what_an_instruction_takes_from_where(
     line: str, paths: tuple[str, ...], stages: tuple[str, ...]
 ) -> None:
-    (instruction,) = cut("FROM a\n" + line).final.instructions
-    assert (copied_paths(instruction), stage_references(instruction)) == (paths, stages)
+    (instruction,) = parse_steps("FROM a\n" + line).final.instructions
+    assert (instruction.sources, instruction.origins) == (paths, stages)
 
 
 def test_arguments_are_known_by_name() -> None:
-    found = cut("FROM a\nARG A\nARG B=1 C=\"x y=z\"\nARG D='q'\nENV E=f\n")
+    found = parse_steps("FROM a\nARG A\nARG B=1 C=\"x y=z\"\nARG D='q'\nENV E=f\n")
     assert declared_arguments(found.final.instructions) == {"A", "B", "C", "D"}
