@@ -7,6 +7,7 @@ in JUnit's form go to ``.work/junit-LANE.xml``.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> int:
     """Run the lanes, and return the status of the first that failed."""
     names, options = _parsed(arguments)
     start = time.monotonic()
+    untagged = _untagged_images()
     REPORTS.mkdir(exist_ok=True)
     for report in REPORTS.glob("junit-*.xml"):
         report.unlink()
@@ -64,6 +66,7 @@ def main(arguments: list[str]) -> int:
         for run in running:
             run.process.terminate()
             _end(run)
+        _remove_untagged_images(but=untagged)
     print(_count(time.monotonic() - start))
     if set(statuses) == {NO_TEST_RAN}:
         return NO_TEST_RAN
@@ -99,6 +102,23 @@ def _end(run: Run) -> int:
     word = {0: "passed", NO_TEST_RAN: "no test"}.get(status, f"failed with status {status}")
     print(f"{run.lane}: {word} after {time.monotonic() - run.start:.0f} s", flush=True)
     return status
+
+
+def _untagged_images() -> set[str]:
+    """Return the ids of the images that no name and no other image holds; none without podman."""
+    if shutil.which("podman") is None:
+        return set()
+    command = ["podman", "images", "--filter", "dangling=true", "--quiet", "--no-trunc"]
+    return set(subprocess.run(command, capture_output=True, text=True, check=False).stdout.split())
+
+
+def _remove_untagged_images(*, but: set[str]) -> None:
+    """Remove what builds of the tests left behind: an image that is in use stays, and so does ``but``."""
+    seen = set(but)
+    # Under a removed image its parent appears.
+    while new := _untagged_images() - seen:
+        seen |= new
+        subprocess.run(["podman", "rmi", *sorted(new)], capture_output=True, check=False)
 
 
 def _count(seconds: float) -> str:
