@@ -7,8 +7,8 @@ from typing import Literal
 Level = Literal["quick", "standard", "full"]
 Status = Literal["passed", "failed", "skipped", "error"]
 LEVELS: tuple[Level, ...] = ("quick", "standard", "full")
-# Where the Dockerfile of a flavor has the locks of its layers of packages.
-_PACKAGE_LAYER = re.compile(r"/usr/share/factory/layers/([a-z0-9-]+)/\S")
+# How a flavor's Dockerfile installs a layer of packages; -r is how it did before package-layers.sh.
+_PACKAGE_LAYER = re.compile(r"(?:package-layers\.sh install|-r) /usr/share/factory/layers/([a-z0-9-]+)/")
 
 
 @dataclass(frozen=True, kw_only=True)

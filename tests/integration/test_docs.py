@@ -296,6 +296,7 @@ def test_the_tour_of_the_readme_prints_what_it_shows_on_a_copy_of_this_repositor
             "Dockerfile.konflux",
             "LICENSE.md",
             "entrypoint-universal.sh",
+            "package-layers.sh",
             "pyproject.toml",
             "requirements.txt",
         )

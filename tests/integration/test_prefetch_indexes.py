@@ -138,13 +138,12 @@ def test_each_layer_is_installed_by_one_call_where_prefetched_and_else_by_one_fo
     text = (place.folder / "Dockerfile").read_text()
     layers = [layer.name for layer in Flavor(place.folder).project.spec.package_layers] + ["rest"]
     assert f"COPY --chmod=0644 {LOCK_FILE} {_EXTRA_FILE} sbom.cdx.jso[n] /usr/share/factory/\n" in text
-    runs = re.findall(r"cd /usr/share/factory/layers/(\S+) && (.*?)\n(?:COPY|\n)", text, re.DOTALL)
-    assert [name for name, _ in runs] == layers
-    for _, run in runs:
-        prefetched, _, from_indexes = run.partition("else ")
-        assert f"{LOCK_FILE} {_EXTRA_FILE}" in prefetched
-        assert prefetched.count("uv pip install") == 1
-        assert re.findall(r"uv pip install [^&]* -r (\S+)", from_indexes) == [LOCK_FILE, _EXTRA_FILE]
+    assert re.findall(r"package-layers.sh install /usr/share/factory/layers/(\S+)/", text) == layers
+    script = (place.folder / "package-layers.sh").read_text()
+    prefetched, from_indexes = re.findall(r"if \[ \$# -gt 0 \]; then(.*?)else(.*?)fi", script, re.DOTALL)[0]
+    assert f"{LOCK_FILE} {_EXTRA_FILE}" in prefetched
+    assert prefetched.count("install_packages") == 1
+    assert re.findall(r"install_packages .* -r (\S+)", from_indexes) == [LOCK_FILE, _EXTRA_FILE]
 
 
 def test_check_finds_nothing_wrong_but_that_torch_is_not_locked(place: Place) -> None:

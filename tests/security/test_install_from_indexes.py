@@ -1,4 +1,4 @@
-"""The RUN of a layer of packages, as the template writes it, run here: which index, and whose code.
+"""A layer of packages, split and installed by package-layers.sh: which index, and whose code.
 
 The environment is a fresh one of this machine's Python in the place of the image's; the indexes are on
 loopback.
@@ -26,7 +26,7 @@ name = "own"
 url = "https://own.example.com/simple"
 packages = ["private"]
 """
-PROGRAMS = ("find", "sort", "env", "sed", "rm", "touch")
+PROGRAMS = ("cat", "env", "find", "mktemp", "readlink", "rm", "sed", "sh", "sort", "touch")
 
 
 class Layer:
@@ -62,24 +62,29 @@ class Layer:
             project = wheel.name.partition("-")[0]
             text = f"--index-url {url}\n{project}==1.0 \\\n    --hash=sha256:{sha256(wheel)}\n"
             (self.flavor.folder / name).write_text(text)
+        script = self.flavor.folder / "package-layers.sh"
+        script.write_text(self._here(script.read_text()))
         lines = (self.flavor.folder / "Dockerfile.konflux").read_text().splitlines()
         runs = [found.text for found in read_instructions(lines) if found.name == "RUN"]
-        (split,) = (text for text in runs if "mkdir -p /layers" in text)
-        for text in (split, *(text for text in runs if "uv pip install" in text)):
-            self._run(text)
+        for text in (text for text in runs if "package-layers.sh" in text):
+            self._run(self._here(text))
 
-    def _run(self, text: str) -> None:
+    def _here(self, text: str) -> str:
+        """A text of the image with the places of this test."""
         places = {
-            "/opt/app-root/lib/python3.11/site-packages": self.site,
+            "3.11": f"3.{sys.version_info[1]}",
             "/opt/app-root": self.environment,
+            "/usr/share/factory/package-layers.sh": self.flavor.folder / "package-layers.sh",
             "/usr/share/factory/layers": self.root / "layers",
             "/cachi2/": f"{self.root / 'cachi2'}/",
             " /layers": f" {self.root / 'layers'}",
-            '"/layers': f'"{self.root / "layers"}',
             "/tmp/layer-begins": self.root / "layer-begins",
         }
         for image, here in places.items():
             text = text.replace(image, str(here))
+        return text
+
+    def _run(self, text: str) -> None:
         tools = self.root / "tools"
         tools.mkdir(exist_ok=True)
         if not (tools / "uv").exists():

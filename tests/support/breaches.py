@@ -243,14 +243,21 @@ BREACHES = [
     Breach(
         "FAC410", "Dockerfile", "dnf install -y", "A=http://me:pw@h/ dnf install -y", "A=http", "http://***@h"
     ),
-    Breach("FAC411", "Dockerfile", " --require-hashes", "", "-r /usr/share", "without --require-hashes"),
+    _docker(
+        "FAC411",
+        "RUN uv pip install --no-deps -r /usr/share/factory/requirements.txt",
+        "RUN",
+        "without --req",
+    ),
     _docker("FAC411", "ENV UV_NO_VERIFY_HASHES=1", "ENV UV_NO", "UV_NO_VERIFY_HASHES=1"),
     _docker("FAC411", "RUN export PIP_REQUIRE_HASHES=false && true", "RUN export", "hashes off"),
     _docker("FAC411", "RUN uv pip sync --no-verify-hashes requirements.txt", "RUN uv"),
     _docker("FAC411", "RUN python3 -m pip install --no-deps -r requirements.txt", "RUN python3"),
     _docker("FAC411", "RUN pip install --no-deps -rrequirements.txt", "RUN pip"),
     _docker("FAC403", "RUN uv pip install -r requirements-kernels.txt", "RUN uv", "requirements-kernels.txt"),
-    Breach("FAC412", "Dockerfile.konflux", " --no-deps", "", "-r /usr/share", "without --no-deps"),
+    _docker(
+        "FAC412", "RUN uv pip install --require-hashes -r /usr/share/requirements.txt", "RUN", "without --no-"
+    ),
     _docker("FAC412", "RUN pip install --require-hashes --requirement=/x/requirements.txt", "RUN pip"),
     _docker("FAC412", "RUN pip install --require-hashes -rrequirements.txt", "RUN pip"),
     _docker("FAC413", "COPY --from=builder /opt/venv /opt/venv", "COPY", "copies packages"),

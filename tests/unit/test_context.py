@@ -47,7 +47,8 @@ def test_the_context_has_the_downstream_dockerfile_and_no_repository_files(
     assert not [name for name in tree if name.endswith(".repo")]
     assert context.left_out == ("cuda.repo", "mellanox.repo")
     same = set(tree) - {"Dockerfile"}
-    assert {"requirements.txt", "pyproject.toml", "entrypoint-universal.sh", "LICENSE.md"} == same
+    generated = {"entrypoint-universal.sh", "package-layers.sh", "LICENSE.md"}
+    assert {"requirements.txt", "pyproject.toml", *generated} == same
     assert all(tree[name] == (flavor.folder / name).read_bytes() for name in same)
     assert (output / "entrypoint-universal.sh").stat().st_mode & 0o111
 

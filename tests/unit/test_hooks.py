@@ -89,7 +89,7 @@ def test_every_hook_stands_in_its_place() -> None:
             "USER 0",
             "RUN touch /before && true",
             "COPY --from=builder /layers/accelerator/",
-            "RUN umask 002",
+            "RUN /bin/sh /usr/share/factory/package-layers.sh",
             "COPY --from=builder /layers/rest/",
             "COPY --chmod=0644 own.py conf/own.cfg /opt/own/",
             "COPY --chmod=0644 requirements.txt",
@@ -112,7 +112,7 @@ def test_what_a_hook_does_as_root_ends_before_the_packages_are_installed() -> No
     users, installer = "", ""
     for line in _instructions(_rendered(HOOKS)):
         users = line if line.startswith("USER") else users
-        installer = users if line.startswith("RUN umask") else installer
+        installer = users if "package-layers.sh install" in line else installer
     assert (installer, users) == ("USER 1001", "USER 1001")
 
 

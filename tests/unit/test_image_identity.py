@@ -180,12 +180,14 @@ def test_the_inputs_of_a_flavor_are_what_its_dockerfile_copies(tmp_path: Path) -
         "Dockerfile",
         "requirements.txt",
         "entrypoint-universal.sh",
+        "package-layers.sh",
         "LICENSE.md",
         "cuda.repo",
     }
     assert not midstream & {"pyproject.toml", "Dockerfile.konflux", "sbom.cdx.json"}
     downstream = {*read_build_inputs(changed(image, downstream=True), []).files}
     assert "Dockerfile.konflux" in downstream
+    assert "package-layers.sh" in downstream
     assert not downstream & {"Dockerfile", "cuda.repo"}
     (flavor.folder / "sbom.cdx.json").write_text("{}")
     assert {*read_build_inputs(image, []).files} == midstream | {"sbom.cdx.json"}

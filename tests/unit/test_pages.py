@@ -118,10 +118,19 @@ def test_slices_lie_side_by_side_and_fill_the_chart() -> None:
     ]
 
 
-def test_a_layer_of_packages_has_its_name() -> None:
-    text = "/bin/sh -c umask 002 && uv pip install -r /usr/share/factory/layers/large-1/requirements.txt"
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("/bin/sh -c /bin/sh /usr/share/factory/package-layers.sh install {}", True),
+        # As images were built before there was the script.
+        ("/bin/sh -c umask 002 && uv pip install -r {}requirements.txt", True),
+        ("COPY dir:0123 in {}", False),
+    ],
+)
+def test_only_the_layer_that_installs_packages_has_their_name(text: str, named: bool) -> None:  # noqa: FBT001
+    text = text.format("/usr/share/factory/layers/large-1/")
     found = _read(report_page(_report(layers=(_layer(10), _layer(30, text)))))
-    assert "Packages: large-1" in found.text
+    assert ("Packages: large-1" in found.text) == named
 
 
 def test_layer_too_thin_to_be_seen_still_takes_its_place() -> None:
