@@ -7,14 +7,20 @@ from pathlib import Path
 
 from factory.adopt import evidence
 from factory.adopt.applying import only_what_applies
-from factory.adopt.asked import REQUIREMENTS_IN, Asked, read_asked, unreadable_dependencies
 from factory.adopt.decide import NOTHING_WANTED, Decision, Origin, Wanted, decide
-from factory.adopt.dockerfile import OldDockerfile, OldInstruction, read_old_dockerfile
+from factory.adopt.dockerfile import (
+    Chosen,
+    OldDockerfile,
+    OldInstruction,
+    choose,
+    choose_if_clear,
+    read_old_dockerfile,
+    variants,
+)
 from factory.adopt.draft import Draft
 from factory.adopt.evidence import Sources
 from factory.adopt.files import place_files
-from factory.adopt.folder import Folder, read_folder
-from factory.adopt.further import FurtherLock, local_builds
+from factory.adopt.folder import Evidence, Folder, read_folder
 from factory.adopt.given import (
     Added,
     Given,
@@ -24,6 +30,7 @@ from factory.adopt.given import (
 )
 from factory.adopt.installed import copied_names, read_limits, read_locks
 from factory.adopt.instructions import place_dockerfile, place_downstream
+from factory.adopt.locks import FurtherLock, OldLock, local_builds, starting_point
 from factory.adopt.named_installs import (
     NamedInstall,
     index_key,
@@ -32,10 +39,15 @@ from factory.adopt.named_installs import (
     variable_urls,
 )
 from factory.adopt.new_project import guessed, new_project
-from factory.adopt.old_lock import Named, OldLock, starting_point
-from factory.adopt.old_project import OldProject, read_old_project
 from factory.adopt.placement import Placement, masked
-from factory.adopt.variants import Chosen, choose, choose_if_clear, variants
+from factory.adopt.requirements import (
+    REQUIREMENTS_IN,
+    Asked,
+    OldProject,
+    read_asked,
+    read_old_project,
+    unreadable_dependencies,
+)
 from factory.errors import FlavorExistsError
 from factory.flavor.repository import Repository
 from factory.flavor.spec import ACCELERATORS
@@ -243,7 +255,7 @@ def _chosen(known: Sources, wanted: Wanted, *, downstream: bool) -> Chosen:
     candidates = variants(known.folder.paths, downstream=downstream)
     said = [each for each in evidence.accelerators(known) if each.value in ACCELERATORS]
     if wanted.accelerator is not None:
-        said = [Named(value=wanted.accelerator, where="--accelerator")]
+        said = [Evidence(value=wanted.accelerator, where="--accelerator")]
     if downstream and wanted.downstream_base_image is not None and wanted.downstream_dockerfile is None:
         return choose_if_clear(candidates, said)
     return choose(

@@ -7,7 +7,7 @@ from packaging.markers import Marker
 
 from factory.adopt import evidence
 from factory.adopt.evidence import Sources
-from factory.adopt.old_lock import OldLock
+from factory.adopt.locks import OldLock
 from factory.dockerfile.references import PLATFORMS, check_python
 from factory.errors import SpecError
 from factory.flavor.requirements import marker_environment

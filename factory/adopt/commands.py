@@ -8,6 +8,7 @@ from typing import Literal
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from factory.adopt.dockerfile import OldInstruction
 from factory.check.installs import fetched, is_remote, operands, pip_call
 from factory.dockerfile.instructions import expand
 from factory.dockerfile.references import parse_requirement
@@ -108,6 +109,20 @@ class Part:
     names: tuple[str, ...] = ()
     why: str = ""
     solution: str = ""
+
+
+def read_run(step: OldInstruction) -> tuple[tuple[Part, ...], bool]:
+    """The parts of a RUN instruction, and whether they can be taken apart."""
+    text = step.instruction.shell_text
+    parts = split_chain(text)
+    chained = parts or (text,)
+    found = tuple(read_part(part, step.variables, in_block=step.in_block) for part in chained if part)
+    return found, parts is not None
+
+
+def is_install(step: OldInstruction) -> bool:
+    """Whether a RUN instruction installs the lock."""
+    return step.name == "RUN" and any(part.kind == "install" for part in read_run(step)[0])
 
 
 def read_part(text: str, variables: Mapping[str, str], *, in_block: bool) -> Part:
@@ -314,3 +329,50 @@ def _requirement(word: str) -> Requirement | None:
         return parse_requirement(word)
     except InvalidRequirement:
         return None
+
+
+_COMPOUND_COMMAND = re.compile(r"(?:if|for|while|until|case|select|function)\b|[({]")
+
+
+def split_chain(text: str) -> tuple[str, ...] | None:
+    """The parts of a plain chain of commands; None where the text is more than one.
+
+    Only such a text can lose a part and keep its meaning: no loops, conditions, groups, ``||``,
+    background jobs or here-documents.
+    """
+    parts: list[str] = []
+    start = position = depth = 0
+    quote = ""
+    while position < len(text):
+        character = text[position]
+        if character == "\\" and quote != "'":
+            position += 2
+            continue
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'`":
+            quote = character
+        elif character in "()":
+            depth += 1 if character == "(" else -1
+        elif depth == 0 and (end := _separator(text, position)) is not None:
+            if end < 0:
+                return None
+            parts.append(text[start:position].strip())
+            start = position = end
+            continue
+        position += 1
+    parts.append(text[start:].strip())
+    found = tuple(part for part in parts if part)
+    return None if quote or depth or any(_COMPOUND_COMMAND.match(part) for part in found) else found
+
+
+def _separator(text: str, position: int) -> int | None:
+    """The end of the separator that stands here; None without one, negative where it is another operator."""
+    if text.startswith("&&", position):
+        return position + 2
+    if text[position] == ";":
+        return -1 if text.startswith(";;", position) else position + 1
+    if text.startswith("||", position):
+        return -1
+    is_redirection = text[position - 1 : position] in {">", "<"} or text[position + 1 : position + 2] == ">"
+    return -1 if text[position] == "&" and not is_redirection else None

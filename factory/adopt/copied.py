@@ -5,10 +5,9 @@ from pathlib import PurePosixPath
 
 from factory.adopt.dockerfile import OldInstruction
 from factory.adopt.draft import Around, Draft
-from factory.adopt.folder import Folder
+from factory.adopt.folder import Folder, repository_problem
 from factory.adopt.given import Given
 from factory.adopt.placement import Placement, has_credentials, not_kept, placed
-from factory.adopt.repositories import repository_problem
 from factory.check.installs import is_remote
 from factory.errors import SpecError
 from factory.flavor.hook_text import check_own_file

@@ -7,8 +7,8 @@ from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from factory.adopt import evidence
 from factory.adopt.evidence import Sources
+from factory.adopt.folder import Evidence
 from factory.adopt.named_installs import unversioned
-from factory.adopt.old_lock import Named
 from factory.adopt.placement import masked
 from factory.dockerfile.references import check_accelerator_version, check_image, check_python, check_version
 from factory.errors import SpecError
@@ -71,17 +71,17 @@ class _Choice:
         self,
         key: str,
         option: str | None,
-        found: Iterable[Named],
+        found: Iterable[Evidence],
         check: Callable[[str], object],
         *,
-        near: Named | None = None,
+        near: Evidence | None = None,
     ) -> str | None:
         """The option, else the first that is acceptable; others that differ are noted.
 
         ``near`` is what says something of it and not enough, for the error.
         """
-        given = [] if option is None else [Named(value=option, where=f"--{key}")]
-        candidates: list[Named] = list(given)
+        given = [] if option is None else [Evidence(value=option, where=f"--{key}")]
+        candidates: list[Evidence] = list(given)
         unfit = ""
         for each in found:
             try:
@@ -211,11 +211,13 @@ def _base_image(value: str) -> None:
     check_image(value, of="base-image")
 
 
-def _image(sources: Sources, *, downstream: bool) -> list[Named]:
+def _image(sources: Sources, *, downstream: bool) -> list[Evidence]:
     dockerfile = sources.downstream if downstream else sources.dockerfile
     image = dockerfile.base_image if dockerfile else None
     return (
-        [] if dockerfile is None or image is None else [Named(value=image, where=f"{dockerfile.path}, FROM")]
+        []
+        if dockerfile is None or image is None
+        else [Evidence(value=image, where=f"{dockerfile.path}, FROM")]
     )
 
 
@@ -226,13 +228,15 @@ def _downstream(
     if not found and wanted.downstream_base_image is None and accelerator and python:
         template_set = load_template_set(DEFAULT_TEMPLATE_SET)
         default = default_image(template_set, accelerator, python, "downstream-base-image")
-        found = [Named(value=default, where="the default of the template set: no Dockerfile.konflux says it")]
+        found = [
+            Evidence(value=default, where="the default of the template set: no Dockerfile.konflux says it")
+        ]
         choice.notes.append(f"downstream-base-image is the default, {default}: nothing in the folder says it")
     return choice.choose("downstream-base-image", wanted.downstream_base_image, found, _base_image)
 
 
 def _index(sources: Sources, wanted: Wanted, choice: _Choice) -> str | None:
-    found: list[Named] = []
+    found: list[Evidence] = []
     for each in evidence.index_urls(sources):
         try:
             bare = shown(each.value)
@@ -244,11 +248,11 @@ def _index(sources: Sources, wanted: Wanted, choice: _Choice) -> str | None:
                 f"{each.where}: the index URL of {bare} held credentials or a query, which were left out. "
                 "Change the password; credentials go into ~/.netrc"
             )
-        found.append(Named(value=bare, where=each.where))
+        found.append(Evidence(value=bare, where=each.where))
     further = {each.index.url.rstrip("/") for each in sources.further}
     found = [each for each in found if each.value.rstrip("/") not in further]
     same = {each.value.rstrip("/"): each.value for each in reversed(found)}
-    found = [Named(value=same[each.value.rstrip("/")], where=each.where) for each in found]
+    found = [Evidence(value=same[each.value.rstrip("/")], where=each.where) for each in found]
     if wanted.index_url is None and not found:
         where = "no file names an index for the rest" if sources.further else "no file names an index"
         choice.origins["index-url"] = Origin(key="index-url", value=None, where=where)

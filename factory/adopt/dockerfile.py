@@ -1,13 +1,14 @@
 """A hand-made Dockerfile: each instruction as it is written, its stage, and its block."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from factory.adopt.folder import Evidence
 from factory.dockerfile.instructions import Instruction, assign, dockerfile_lines, expand
 from factory.dockerfile.model import Dockerfile, parse_lines
 from factory.downstream.blocks import find_blocks
-from factory.errors import MarkerError
+from factory.errors import MarkerError, NotFoundError, SpecError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,3 +134,143 @@ def _comment_above(lines: Sequence[str], start: int) -> str:
         found.insert(0, text)
     whole = len(found) == start or not lines[start - len(found) - 1].strip().startswith("#")
     return "\n".join(found) if whole else ""
+
+
+_KONFLUX = re.compile(
+    r"(?:Docker|Container)file(?:[.-]konflux(?:[.-](?P<after>.+))?|[.-](?P<before>.+)[.-]konflux)"
+)
+_MIDSTREAM = re.compile(r"(?:Docker|Container)file(?:[.-](?P<suffix>.+))?")
+_ACCELERATOR = re.compile(r"(?<![a-z])(cuda|rocm|cpu)(?![a-z])")
+_LEFT_OVER = re.compile(r"(?:.*[.-])?(?:bak|backup|old|orig|rej|save|swp|tmp|dockerignore)|.*~")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A Dockerfile of a folder; ``suffix`` is empty without one, ``accelerator`` None if it names none."""
+
+    path: str
+    suffix: str
+    accelerator: str | None
+    is_downstream: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The Dockerfile that builds the flavor, None if the folder has none, why, and the ones left out."""
+
+    path: str | None
+    why: str = ""
+    others: tuple[Variant, ...] = ()
+
+
+def variants(paths: Collection[str], *, downstream: bool) -> tuple[Variant, ...]:
+    """Return the Dockerfiles of one kind at the top of a folder, without copies of editors."""
+    found = (_variant(path) for path in paths if "/" not in path)
+    return tuple(each for each in found if each is not None and each.is_downstream == downstream)
+
+
+def choose(
+    candidates: Sequence[Variant],
+    *,
+    asked: str | None,
+    option: str,
+    accelerators: Sequence[Evidence],
+    sure: bool,
+) -> Chosen:
+    """Choose the Dockerfile of the folder's accelerator.
+
+    Args:
+        candidates: those of one kind.
+        asked: the path that the option gives.
+        option: the option's name, for messages.
+        accelerators: what the folder says of its accelerator, the surest first.
+        sure: whether the first of them counts even if others differ.
+
+    Raises:
+        NotFoundError: the one that is asked for is not there.
+        SpecError: several could be it, or those that are there are for other accelerators.
+    """
+    if asked is not None:
+        found = next((each for each in candidates if each.path == asked), None)
+        if found is None:
+            named = ", ".join(each.path for each in candidates) or "none"
+            raise NotFoundError(
+                f"--{option} {asked}: the folder has no such Dockerfile", solution=f"It has: {named}."
+            )
+        return _chosen(found, candidates, f"--{option}")
+    if not candidates:
+        return Chosen(path=None)
+    values = dict.fromkeys(each.value for each in accelerators)
+    is_known = bool(values) and (sure or len(values) == 1)
+    if len(candidates) == 1 and (candidates[0].accelerator is None or not is_known):
+        return _chosen(candidates[0], (), "the only one" if candidates[0].suffix else "")
+    if is_known:
+        return _of_accelerator(candidates, accelerators[0], option)
+    said = "; ".join(f"{each.where} says {each.value}" for each in accelerators) or "nothing else says which"
+    raise SpecError(
+        f"the folder has {_named(candidates)}, and {said}",
+        solution=f"Give --accelerator {'|'.join(_accelerators(candidates)) or 'NAME'}, or the file itself "
+        f"with --{option} FILE.",
+    )
+
+
+def choose_if_clear(candidates: Sequence[Variant], accelerators: Sequence[Evidence]) -> Chosen:
+    """Choose as `choose` does, or none of them if several could be it: the folder is not asked for a base."""
+    try:
+        return choose(
+            candidates, asked=None, option="downstream-dockerfile", accelerators=accelerators, sure=True
+        )
+    except SpecError:
+        return Chosen(path=None, others=tuple(candidates))
+
+
+def _of_accelerator(candidates: Sequence[Variant], accelerator: Evidence, option: str) -> Chosen:
+    plain = [each for each in candidates if not each.suffix]
+    fitting = [each for each in candidates if each.accelerator == accelerator.value]
+    unknown = [each for each in candidates if each.suffix and each.accelerator is None]
+    possible = [*plain, *fitting] or unknown
+    if len(possible) == 1:
+        why = "" if possible[0] in plain else f"for {accelerator.value}, as {accelerator.where} says"
+        return _chosen(possible[0], candidates, why)
+    where = f"{accelerator.value} ({accelerator.where})"
+    instead = " or --downstream-base-image REF" if option.startswith("downstream") else ""
+    if possible:
+        raise SpecError(
+            f"{_named(possible)} could each be the one for {where}",
+            solution=f"Give the one that counts: --{option} {possible[0].path}",
+        )
+    raise SpecError(
+        f"the folder is for {where}, and has {_named(candidates)}: none of them is for it",
+        solution=f"Give --accelerator {'|'.join(_accelerators(candidates))} if the folder is for another, "
+        f"else --{option} FILE{instead}.",
+    )
+
+
+def _chosen(variant: Variant, candidates: Sequence[Variant], why: str) -> Chosen:
+    others = tuple(each for each in candidates if each is not variant)
+    return Chosen(path=variant.path, why=why, others=others)
+
+
+def _variant(path: str) -> Variant | None:
+    konflux = _KONFLUX.fullmatch(path)
+    match = konflux or _MIDSTREAM.fullmatch(path)
+    if match is None or _LEFT_OVER.fullmatch(path):
+        return None
+    groups = match.groupdict()
+    suffix = next((text for text in groups.values() if text), "")
+    named = _ACCELERATOR.search(suffix.lower())
+    return Variant(
+        path=path,
+        suffix=suffix,
+        accelerator=named[1] if named else None,
+        is_downstream=konflux is not None,
+    )
+
+
+def _accelerators(candidates: Sequence[Variant]) -> list[str]:
+    return list(dict.fromkeys(each.accelerator for each in candidates if each.accelerator))
+
+
+def _named(candidates: Sequence[Variant]) -> str:
+    names = [each.path for each in candidates]
+    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]

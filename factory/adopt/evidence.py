@@ -9,16 +9,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from factory.adopt.asked import AskedFor
-from factory.adopt.dockerfile import OldDockerfile
-from factory.adopt.folder import Folder
-from factory.adopt.further import FurtherLock
+from factory.adopt.dockerfile import Chosen, OldDockerfile
+from factory.adopt.folder import Evidence, Folder, base_urls
 from factory.adopt.installed import NO_LIMITS, Limits
+from factory.adopt.locks import FurtherLock, OldLock
 from factory.adopt.named_installs import NamedInstall, index_key, variable_urls
-from factory.adopt.old_lock import Named, OldLock
-from factory.adopt.old_project import OldProject
-from factory.adopt.repositories import base_urls
-from factory.adopt.variants import Chosen
+from factory.adopt.requirements import AskedFor, OldProject
 from factory.dockerfile.instructions import expand
 from factory.dockerfile.references import parse_requirement
 
@@ -53,13 +49,13 @@ class Sources:
     chosen: tuple[Chosen, ...] = ()
 
 
-def accelerators(sources: Sources) -> Iterator[Named]:
+def accelerators(sources: Sources) -> Iterator[Evidence]:
     """Which accelerator, the surest first: the base image, repositories, torch, the index, the name."""
     for image in _images(sources):
         yield from _words(image.value, image.where)
     for path in sources.folder.paths:
         if path.endswith(".repo") and (match := re.search(r"cuda|rocm|amdgpu", path)):
-            yield Named(value={"amdgpu": "rocm"}.get(match[0], match[0]), where=path)
+            yield Evidence(value={"amdgpu": "rocm"}.get(match[0], match[0]), where=path)
     yield from torch_builds(sources)
     pin = (
         next((pin for pin in sources.lock.pins if pin.name.startswith("nvidia-")), None)
@@ -67,20 +63,20 @@ def accelerators(sources: Sources) -> Iterator[Named]:
         else None
     )
     if pin is not None and sources.lock is not None:
-        yield Named(value="cuda", where=sources.lock.where(pin))
+        yield Evidence(value="cuda", where=sources.lock.where(pin))
     for url in (*_further_urls(sources), *index_urls(sources)):
         yield from _words(url.value, f"the index of {url.where}")
     yield from _words(sources.folder.root.name, "the folder's name")
 
 
-def torch_builds(sources: Sources) -> Iterator[Named]:
+def torch_builds(sources: Sources) -> Iterator[Evidence]:
     """Which accelerator torch is built for, as its local version says."""
     for local, where in _torch_locals(sources):
         kind = "cuda" if local["cuda"] else "rocm" if local["rocm"] else "cpu"
-        yield Named(value=kind, where=where)
+        yield Evidence(value=kind, where=where)
 
 
-def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Named]:
+def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Evidence]:
     """Which version of it; the folder's name comes last, as a hint."""
     found = (
         *(_in_dockerfile(sources.dockerfile) if sources.dockerfile else ()),
@@ -97,40 +93,40 @@ def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Named]:
     if match := re.search(rf"{accelerator}(\d{{2,4}})(?!\d)", sources.folder.root.name):
         digits = match[1]
         cut = len(digits) - 1 if accelerator == "cuda" else 1
-        yield Named(value=f"{digits[:cut]}.{digits[cut:]}", where="a guess from the folder's name")
+        yield Evidence(value=f"{digits[:cut]}.{digits[cut:]}", where="a guess from the folder's name")
 
 
-def versions(sources: Sources, package: str) -> Iterator[Named]:
+def versions(sources: Sources, package: str) -> Iterator[Evidence]:
     """Which version of a package: the lock's pin, then the Dockerfile's, then that of pyproject.toml."""
     for lock in (sources.lock, *(each.lock for each in sources.further)):
         pin = lock.pin(package) if lock else None
         if pin is not None and lock is not None:
-            yield Named(value=_public(str(pin.version)), where=lock.where(pin))
+            yield Evidence(value=_public(str(pin.version)), where=lock.where(pin))
     for install in sources.installs:
         if (version := install.exact(package)) is not None:
-            yield Named(value=_public(version), where=install.where)
+            yield Evidence(value=_public(version), where=install.where)
     for key, text in sources.project.requirements if sources.project else ():
         exact = _exact(text, package)
         if exact is not None:
-            yield Named(value=_public(exact), where=f"pyproject.toml, {key}")
+            yield Evidence(value=_public(exact), where=f"pyproject.toml, {key}")
 
 
-def pythons(sources: Sources) -> Iterator[Named]:
+def pythons(sources: Sources) -> Iterator[Evidence]:
     """Which Python: the base image has it; then what the lock was made for; then requires-python."""
     for image in _images(sources):
         if match := _PYTHON_IN_NAME.search(image.value):
-            yield Named(value=f"{match[1]}.{match[2]}", where=image.where)
+            yield Evidence(value=f"{match[1]}.{match[2]}", where=image.where)
     if sources.lock is not None and sources.lock.python is not None:
         yield from _minor(sources.lock.python)
     if sources.project is not None and sources.project.requires_python is not None:
         yield from _minor(
-            Named(value=sources.project.requires_python, where="pyproject.toml, requires-python")
+            Evidence(value=sources.project.requires_python, where="pyproject.toml, requires-python")
         )
     if match := _PYTHON_IN_NAME.search(sources.folder.root.name):
-        yield Named(value=f"{match[1]}.{match[2]}", where="a guess from the folder's name")
+        yield Evidence(value=f"{match[1]}.{match[2]}", where="a guess from the folder's name")
 
 
-def index_urls(sources: Sources) -> Iterator[Named]:
+def index_urls(sources: Sources) -> Iterator[Evidence]:
     """Which index: the lock's, whose hashes it has, then pyproject.toml's, then the Dockerfile's."""
     yield from sources.lock.index_urls if sources.lock else ()
     yield from sources.project.index_urls if sources.project else ()
@@ -140,7 +136,7 @@ def index_urls(sources: Sources) -> Iterator[Named]:
         for step in dockerfile.steps if dockerfile else ():
             urls = _OPTION_IN_TEXT.findall(expand(step.text, step.variables)) if step.name == "RUN" else ()
             where = step.where
-            yield from (Named(value=url, where=where) for url in urls if index_key(url) not in further)
+            yield from (Evidence(value=url, where=where) for url in urls if index_key(url) not in further)
 
 
 def platforms(sources: Sources) -> tuple[str, ...]:
@@ -157,23 +153,23 @@ def platforms(sources: Sources) -> tuple[str, ...]:
     return tuple(dict.fromkeys(platform for platform in found if platform is not None))
 
 
-def _further_urls(sources: Sources) -> Iterator[Named]:
+def _further_urls(sources: Sources) -> Iterator[Evidence]:
     """The indexes of named packages, which tell the accelerator as well: torch is one of them."""
     yield from (url for each in sources.further for url in each.lock.index_urls)
 
 
-def _images(sources: Sources) -> Iterator[Named]:
+def _images(sources: Sources) -> Iterator[Evidence]:
     """The base images: the one that is asked for, else the midstream one first."""
     if sources.base_image is not None:
-        yield Named(value=sources.base_image, where="--base-image")
+        yield Evidence(value=sources.base_image, where="--base-image")
     for dockerfile in (sources.dockerfile, sources.downstream):
         if dockerfile is not None and dockerfile.base_image is not None:
-            yield Named(value=dockerfile.base_image, where=f"the base image in {dockerfile.path}")
+            yield Evidence(value=dockerfile.base_image, where=f"the base image in {dockerfile.path}")
 
 
-def _words(text: str, where: str) -> Iterator[Named]:
+def _words(text: str, where: str) -> Iterator[Evidence]:
     if match := _ACCELERATOR.search(text):
-        yield Named(value=match[1].lower(), where=where)
+        yield Evidence(value=match[1].lower(), where=where)
 
 
 def _torch_locals(sources: Sources) -> Iterator[tuple[re.Match[str], str]]:
@@ -194,39 +190,39 @@ def _local(version: str) -> str:
     return version.partition("+")[2]
 
 
-def _in_dockerfile(dockerfile: OldDockerfile) -> Iterator[tuple[str, Named]]:
+def _in_dockerfile(dockerfile: OldDockerfile) -> Iterator[tuple[str, Evidence]]:
     for step in dockerfile.steps:
         text = expand(step.text, step.variables)
         where = step.where
         if step.name == "RUN" and (match := _CUDA_PACKAGE.search(text)):
-            yield "cuda", Named(value=f"{match[1]}.{match[2]}", where=where)
+            yield "cuda", Evidence(value=f"{match[1]}.{match[2]}", where=where)
         if step.name in {"ENV", "ARG"}:
             for match in re.finditer(r"\b(CUDA|ROCM)_VERSION=[\"']?(\d+\.\d+)", text):
-                yield match[1].lower(), Named(value=match[2], where=where)
+                yield match[1].lower(), Evidence(value=match[2], where=where)
 
 
-def _in_repositories(folder: Folder) -> Iterator[tuple[str, Named]]:
+def _in_repositories(folder: Folder) -> Iterator[tuple[str, Evidence]]:
     for path in folder.paths:
         for url in sorted(base_urls(folder.content(path))) if path.endswith(".repo") else ():
             if match := re.search(r"/rocm/(?:[a-z]+\d*/)?(\d+\.\d+(?:\.\d+)?)(?:/|$)", url):
-                yield "rocm", Named(value=match[1], where=path)
+                yield "rocm", Evidence(value=match[1], where=path)
 
 
-def _in_lock(sources: Sources) -> Iterator[tuple[str, Named]]:
+def _in_lock(sources: Sources) -> Iterator[tuple[str, Evidence]]:
     for local, where in _torch_locals(sources):
         if local["cuda"]:
-            yield "cuda", Named(value=f"{int(local['major'])}.{local['minor']}", where=where)
+            yield "cuda", Evidence(value=f"{int(local['major'])}.{local['minor']}", where=where)
         if local["rocm"]:
-            yield "rocm", Named(value=local["rocm"], where=where)
+            yield "rocm", Evidence(value=local["rocm"], where=where)
     lock = sources.lock
     for pin in lock.pins if lock else ():
         if lock and pin.version and re.fullmatch(r"nvidia-cuda-runtime(?:-cu\d+)?", pin.name):
-            yield "cuda", Named(value=".".join(pin.version.split(".")[:2]), where=lock.where(pin))
+            yield "cuda", Evidence(value=".".join(pin.version.split(".")[:2]), where=lock.where(pin))
 
 
-def _dotted(text: str, where: str) -> Iterator[tuple[str, Named]]:
+def _dotted(text: str, where: str) -> Iterator[tuple[str, Evidence]]:
     for match in _DOTTED.finditer(text):
-        yield match[1].lower(), Named(value=f"{match[2]}.{match[3]}", where=where)
+        yield match[1].lower(), Evidence(value=f"{match[2]}.{match[3]}", where=where)
 
 
 def _exact(text: str, package: str) -> str | None:
@@ -247,11 +243,11 @@ def _public(version: str) -> str:
         return version
 
 
-def _minor(named: Named) -> Iterator[Named]:
+def _minor(named: Evidence) -> Iterator[Evidence]:
     """The minor version that a version or a specifier is about."""
     plain = re.fullmatch(r"(3\.\d+)(?:\.\d+)?", named.value.strip())
     if plain is not None:
-        yield Named(value=plain[1], where=named.where)
+        yield Evidence(value=plain[1], where=named.where)
         return
     try:
         parts = list(SpecifierSet(named.value))
@@ -274,5 +270,5 @@ def _minor(named: Named) -> Iterator[Named]:
             None,
         )
         if match is not None:
-            yield Named(value=match[0], where=named.where)
+            yield Evidence(value=match[0], where=named.where)
             return

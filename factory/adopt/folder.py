@@ -1,6 +1,8 @@
 """A hand-made folder: its files, read once."""
 
+import configparser
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -11,6 +13,14 @@ from factory.files import is_temporary, read_regular, storage_error
 from factory.render.render import RenderedFile
 
 _PASSED_OVER = frozenset({".git", "__pycache__", ".DS_Store"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A value with the place that names it: a file, and a line where it has one."""
+
+    value: str
+    where: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,3 +105,46 @@ def read_folder(root: Path) -> Folder:
     except OSError as error:
         raise storage_error(root, error) from error
     return Folder(root=root, paths=tuple(paths), links=tuple(links), others=tuple(others))
+
+
+_OFF = re.compile(r"0|false|no|off", re.IGNORECASE)
+_REPOSITORY_SOLUTION = (
+    "Write gpgcheck=1 and the vendor's key in gpgkey, put the file into the flavor's folder, and name it in "
+    "hooks.files."
+)
+
+
+def repository_problem(content: bytes) -> tuple[str, str] | None:
+    """Why a repository file cannot be kept, and what to do; None where it can."""
+    parser = _parse_repository(content)
+    if parser is None or not parser.sections():
+        return (
+            "it is not a repository file",
+            "Write it as dnf reads it: sections with name, baseurl and gpgkey.",
+        )
+    for section in parser.sections():
+        value = parser[section].get("gpgcheck", "1").strip()
+        if _OFF.fullmatch(value):
+            return (
+                f"[{section}] has gpgcheck={value} (FAC407): packages of unknown origin",
+                _REPOSITORY_SOLUTION,
+            )
+    return None
+
+
+def base_urls(content: bytes) -> frozenset[str]:
+    """The addresses that a repository file names."""
+    parser = _parse_repository(content)
+    if parser is None:
+        return frozenset()
+    urls = (parser[section].get("baseurl", "") for section in parser.sections())
+    return frozenset(url.strip().rstrip("/") for url in urls if url.strip())
+
+
+def _parse_repository(content: bytes) -> configparser.ConfigParser | None:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(content.decode("utf-8", "replace"))
+    except configparser.Error:
+        return None
+    return parser

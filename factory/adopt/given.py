@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from factory.adopt.chain import split_chain
-from factory.adopt.commands import read_part
+from factory.adopt.commands import read_part, split_chain
 from factory.adopt.dockerfile import OldDockerfile, OldInstruction, read_old_dockerfile
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from factory.adopt.asked import Asked, included, read_asked
+from factory.adopt.commands import is_install
 from factory.adopt.dockerfile import OldDockerfile, OldInstruction
 from factory.adopt.folder import Folder
-from factory.adopt.further import FurtherLock, read_further_locks
-from factory.adopt.old_lock import OldLock, read_old_lock, read_requirements
+from factory.adopt.locks import FurtherLock, OldLock, read_further_locks, read_old_lock, read_requirements
 from factory.adopt.placement import Placement
-from factory.adopt.run import is_install
+from factory.adopt.requirements import Asked, included, read_asked
 from factory.check.installs import operands, pip_call
 
 _NAMED_LIMITS = "Name the limits in constraint-dependencies of [tool.uv]."

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from factory.adopt.commands import is_install
 from factory.adopt.copied import copies_packages, place_copy
 from factory.adopt.dockerfile import OldDockerfile, OldInstruction
 from factory.adopt.draft import NO_RELATIVE, WORKDIR, Around, Draft, HookName
@@ -12,7 +13,7 @@ from factory.adopt.given import Given
 from factory.adopt.installed import not_taken_over
 from factory.adopt.named_installs import NamedInstall, index_key, read_calls
 from factory.adopt.placement import Placement, has_credentials, masked, not_kept, placed
-from factory.adopt.run import is_install, only_installs, place_builder_run, place_run
+from factory.adopt.run import only_installs, place_builder_run, place_run
 from factory.adopt.settings import CREDENTIALS, place_env, place_label
 from factory.check.dockerfiles import check_instruction
 from factory.check.indexes import second_indexes

@@ -9,8 +9,8 @@ from packaging.utils import canonicalize_name
 
 from factory.adopt.commands import TOOLS, expanded, requirements_of
 from factory.adopt.dockerfile import OldDockerfile, OldInstruction
-from factory.adopt.further import FurtherLock
-from factory.adopt.old_lock import Named, OldLock
+from factory.adopt.folder import Evidence
+from factory.adopt.locks import FurtherLock, OldLock
 from factory.check.installs import operands, pip_call
 from factory.dockerfile.instructions import expand
 from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
@@ -100,14 +100,14 @@ def index_key(url: str | None) -> str | None:
         return None
 
 
-def unversioned(installs: Iterable[NamedInstall], package: str) -> Named | None:
+def unversioned(installs: Iterable[NamedInstall], package: str) -> Evidence | None:
     """Return the call that installs a package and names no one version of it, with what it names."""
     for each in installs:
         for item in each.requirements:
             if canonicalize_name(item.name) == package and _exact(item) is None:
                 known = index_key(each.index)
                 said = f"installs {item}" + (f" from {known}" if known else "")
-                return Named(value=f"{said}, which is no one version", where=each.where)
+                return Evidence(value=f"{said}, which is no one version", where=each.where)
     return None
 
 
@@ -172,7 +172,7 @@ def _pinned(calls: Sequence[NamedInstall], url: str) -> OldLock:
     return OldLock(
         path=calls[0].where,
         pins=tuple(pins.values()),
-        index_urls=(Named(value=url, where=calls[0].where),),
+        index_urls=(Evidence(value=url, where=calls[0].where),),
         asked=frozenset(pins),
         places=places,
     )
@@ -191,9 +191,9 @@ def _name(packages: Iterable[str], taken: Iterable[str]) -> str:
     return next(name for number in range(1, 100) if (name := plain + "-further" * (number - 1)) not in taken)
 
 
-def variable_urls(dockerfile: OldDockerfile | None) -> Iterator[Named]:
+def variable_urls(dockerfile: OldDockerfile | None) -> Iterator[Evidence]:
     """Yield the indexes that ENV and ARG name for every install."""
     for step in dockerfile.steps if dockerfile else ():
         for name, value in step.instruction.pairs or () if step.name in {"ENV", "ARG"} else ():
             if name in INDEX_VARIABLES and value.startswith("http"):
-                yield Named(value=expand(value, step.variables), where=step.where)
+                yield Evidence(value=expand(value, step.variables), where=step.where)

@@ -12,12 +12,11 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from tomlkit.items import Array
 
-from factory.adopt.asked import Asked, pep508_problem
 from factory.adopt.decide import Decision
 from factory.adopt.draft import Draft
-from factory.adopt.old_lock import OldLock
-from factory.adopt.old_project import INDEX_KEYS, OldProject
+from factory.adopt.locks import OldLock
 from factory.adopt.placement import has_credentials, masked, without_secrets
+from factory.adopt.requirements import INDEX_KEYS, Asked, OldProject, pep508_problem
 from factory.dockerfile.references import parse_requirement
 from factory.documents import parse_toml_for_edit
 from factory.errors import SpecError

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from factory.adopt.chain import split_chain
-from factory.adopt.commands import BY_TEMPLATE, SYSTEM, Part, read_part
+from factory.adopt.commands import BY_TEMPLATE, SYSTEM, Part, read_run
 from factory.adopt.dockerfile import OldInstruction
 from factory.adopt.draft import Around, Draft, Kept
 from factory.adopt.given import Given
@@ -25,20 +24,6 @@ _SETS_DNF_UP = re.compile(
     r"yum\.repos\.d|rpm\s+--import|config-manager|subscription-manager|\bmodule\b|\.rpm\b"
 )
 _CLEANING = re.compile(r"(?:dnf5?|microdnf|yum)\s+(?:-\S+\s+)*clean\b|rm\s.*/var/cache/(?:dnf|yum)")
-
-
-def read_run(step: OldInstruction) -> tuple[tuple[Part, ...], bool]:
-    """The parts of a RUN instruction, and whether they can be taken apart."""
-    text = step.instruction.shell_text
-    parts = split_chain(text)
-    chained = parts or (text,)
-    found = tuple(read_part(part, step.variables, in_block=step.in_block) for part in chained if part)
-    return found, parts is not None
-
-
-def is_install(step: OldInstruction) -> bool:
-    """Whether a RUN instruction installs the lock."""
-    return step.name == "RUN" and any(part.kind == "install" for part in read_run(step)[0])
 
 
 def only_installs(step: OldInstruction, draft: Draft) -> bool:

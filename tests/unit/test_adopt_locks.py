@@ -2,7 +2,7 @@
 
 import pytest
 
-from factory.adopt.old_lock import OldLock, read_pylock, read_requirements, starting_point
+from factory.adopt.locks import OldLock, read_pylock, read_requirements, starting_point
 from factory.lock.lockfile import parse_lock
 
 URL = "https://packages.example.com/simple/"

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.adopt.chain import split_chain
-from factory.adopt.commands import read_part
+from factory.adopt.commands import read_part, split_chain
 from factory.dockerfile.instructions import pair_text, read_pairs
 
 

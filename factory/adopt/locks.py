@@ -8,23 +8,17 @@ from typing import NotRequired, TypedDict
 
 from packaging.utils import canonicalize_name
 
-from factory.adopt.folder import Folder
+from factory.adopt.folder import Evidence, Folder
 from factory.documents import parse_toml
 from factory.errors import DocumentError
+from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
 from factory.lock.lockfile import LOCK_FILE, Artifact, Pin, parse_lock
+from factory.masking import shown
 
 PYLOCK = "pylock.toml"
 _COMPILED = re.compile(r"\b(?:uv\s+pip\s+compile|pip-compile|uv\s+export)\b.*")
 _VIA_A_FILE = re.compile(r"(?:-r\s+\S+|\([^()]*\.(?:toml|in|txt|py|cfg)\))")
 _INDEX_OPTIONS = ("--index-url", "-i", "--default-index")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Named:
-    """A value with the place that names it: a file, and a line where it has one."""
-
-    value: str
-    where: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +34,8 @@ class OldLock:
 
     path: str
     pins: tuple[Pin, ...]
-    index_urls: tuple[Named, ...] = ()
-    python: Named | None = None
+    index_urls: tuple[Evidence, ...] = ()
+    python: Evidence | None = None
     platforms: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
     asked: frozenset[str] | None = None
@@ -49,7 +43,7 @@ class OldLock:
     includes: tuple[tuple[int, str], ...] = ()
     included: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
-    extra_urls: tuple[Named, ...] = ()
+    extra_urls: tuple[Evidence, ...] = ()
 
     @property
     def hashed(self) -> bool:
@@ -88,23 +82,23 @@ def read_requirements(path: str, text: str) -> OldLock:
     lock = parse_lock(text)
     header = tuple(_header(text))
     urls = [
-        Named(value=option.value, where=f"{path}, line {option.line}")
+        Evidence(value=option.value, where=f"{path}, line {option.line}")
         for option in lock.options
         if option.name in _INDEX_OPTIONS
     ]
     extra = [
-        Named(value=option.value, where=f"{path}, line {option.line}")
+        Evidence(value=option.value, where=f"{path}, line {option.line}")
         for option in lock.options
         if option.name == "--extra-index-url"
     ]
     urls += [
-        Named(value=value, where=f"{path}, line {line}, the command that made it")
+        Evidence(value=value, where=f"{path}, line {line}, the command that made it")
         for line, name, value in header
         if name in _INDEX_OPTIONS
     ]
     python = next(
         (
-            Named(value=value, where=f"{path}, line {line}, the command that made it")
+            Evidence(value=value, where=f"{path}, line {line}, the command that made it")
             for line, name, value in header
             if name in {"--python-version", "--python", "-p"}
         ),
@@ -177,8 +171,8 @@ def read_pylock(path: str, text: str) -> OldLock:
     return OldLock(
         path=path,
         pins=pins,
-        index_urls=tuple(Named(value=url, where=path) for url in indexes),
-        python=None if requires is None else Named(value=requires, where=f"{path}, requires-python"),
+        index_urls=tuple(Evidence(value=url, where=path) for url in indexes),
+        python=None if requires is None else Evidence(value=requires, where=f"{path}, requires-python"),
         asked=frozenset(pin.name for pin in pins if pin.name not in brought) if told else None,
         problems=(
             *(f"{path}: {name} has no version, as what comes from a URL" for name in lacking),
@@ -276,3 +270,74 @@ def starting_point(lock: OldLock, *, index_url: str | None, name: str) -> bytes:
             )
         )
     return ("\n".join(lines) + "\n").encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FurtherLock:
+    """A lock beside the main one, and the index that it becomes: its packages are on that one alone."""
+
+    lock: OldLock
+    index: FurtherIndex
+
+
+def read_further_locks(folder: Folder, main: OldLock | None, named: Iterable[str]) -> tuple[FurtherLock, ...]:
+    """The locks that a Dockerfile installs beside the main one, where they can be indexes of a spec.
+
+    One that names no index, or the main one, or has a package of another lock cannot be.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    return tuple(_further(folder, main, named)) if main is not None else ()
+
+
+def local_builds(main: OldLock | None) -> FurtherLock | None:
+    """Return the index that a lock's local versions come from, if it has one beside the public one.
+
+    The public index holds no local versions, such as torch 2.13.0+cpu: they come from the only other index
+    (``--extra-index-url``) that the lock names.
+    """
+    if main is None or main.index_urls or len(main.extra_urls) != 1:
+        return None
+    url = _bare(main.extra_urls[0].value)
+    pins = tuple(pin for pin in main.pins if pin.version is not None and "+" in pin.version)
+    if url is None or not pins:
+        return None
+    names = [pin.name for pin in pins]
+    index = FurtherIndex(name="torch" if "torch" in names else "local", url=url, packages=tuple(names))
+    where = main.extra_urls[0].where
+    places = {pin.name: main.where(pin) for pin in pins}
+    lock = OldLock(path=where, pins=pins, index_urls=main.extra_urls, asked=main.asked, places=places)
+    return FurtherLock(lock=lock, index=index)
+
+
+def _further(folder: Folder, main: OldLock, named: Iterable[str]) -> Iterator[FurtherLock]:
+    urls = {_bare(each.value) for each in main.index_urls}
+    packages = {pin.name for pin in main.pins}
+    names = {MAIN_INDEX}
+    for path in dict.fromkeys(named):
+        if path == main.path or path not in folder.paths or not path.endswith(".txt"):
+            continue
+        lock = read_requirements(path, folder.text(path))
+        url = _bare(lock.index_urls[0].value) if lock.index_urls else None
+        own = dict.fromkeys(pin.name for pin in lock.pins)
+        name = _index_name(path)
+        if url is None or url in urls or not own or packages & set(own) or name in names:
+            continue
+        urls.add(url)
+        packages |= set(own)
+        names.add(name)
+        yield FurtherLock(lock=lock, index=FurtherIndex(name=name, url=url, packages=tuple(own)))
+
+
+def _bare(url: str) -> str | None:
+    try:
+        return shown(url)
+    except ValueError:
+        return None
+
+
+def _index_name(path: str) -> str:
+    """The name of the index: what distinguishes the file's name."""
+    words = re.findall(r"[a-z0-9]+", path.lower().removesuffix(".txt"))
+    return "-".join(word for word in words if word != "requirements") or "further"
