@@ -1,56 +1,35 @@
 """Adopt a hand-made folder: read it, decide, and make the flavor, or say what would come of it."""
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from factory.adopt import evidence
-from factory.adopt.applying import only_what_applies
-from factory.adopt.decide import NOTHING_WANTED, Decision, Origin, Wanted, decide
+from factory.adopt.decide import Decision, Origin, decide
 from factory.adopt.dockerfile import (
-    Chosen,
-    OldDockerfile,
     OldInstruction,
-    choose,
-    choose_if_clear,
-    read_old_dockerfile,
-    variants,
 )
 from factory.adopt.draft import Draft
-from factory.adopt.evidence import Sources
+from factory.adopt.evidence import Sources, Wanted, only_what_applies, read_sources
 from factory.adopt.files import place_files
-from factory.adopt.folder import Evidence, Folder, read_folder
-from factory.adopt.given import (
+from factory.adopt.instructions import place_dockerfile, place_downstream
+from factory.adopt.locks import starting_point
+from factory.adopt.placement import Placement, masked
+from factory.adopt.project import guessed, new_project
+from factory.adopt.requirements import (
+    REQUIREMENTS_IN,
+    Asked,
+    unreadable_dependencies,
+)
+from factory.adopt.template import (
     Added,
     Given,
     installs_weak_dependencies,
     what_is_added,
     what_the_template_gives,
 )
-from factory.adopt.installed import copied_names, read_limits, read_locks
-from factory.adopt.instructions import place_dockerfile, place_downstream
-from factory.adopt.locks import FurtherLock, OldLock, local_builds, starting_point
-from factory.adopt.named_installs import (
-    NamedInstall,
-    index_key,
-    own_indexes,
-    read_named_installs,
-    variable_urls,
-)
-from factory.adopt.new_project import guessed, new_project
-from factory.adopt.placement import Placement, masked
-from factory.adopt.requirements import (
-    REQUIREMENTS_IN,
-    Asked,
-    OldProject,
-    read_asked,
-    read_old_project,
-    unreadable_dependencies,
-)
+from factory.console import Table
 from factory.errors import FlavorExistsError
 from factory.flavor.repository import Repository
-from factory.flavor.spec import ACCELERATORS
 from factory.lock.lockfile import LOCK_FILE
 from factory.lock.lockset import lock_file_name
 from factory.render.create import Created, create_from_text
@@ -91,7 +70,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
         NotFoundError, StorageError, BusyError, TemplateError, MarkerError: as their names say.
     """
     asked = read_sources(source, wanted)
-    sources = only_what_applies(asked, python=wanted.python, platforms=wanted.platforms)
+    sources = only_what_applies(asked, python=wanted.python, asked=wanted.platforms)
     decision = decide(sources, wanted)
     given = what_the_template_gives(decision.spec)
     placements, draft = _placements(sources, given)
@@ -168,114 +147,6 @@ def _done_otherwise(sources: Sources, given: Given) -> Iterator[str]:
             "outside of a MIDSTREAM ONLY block: where the downstream base image does not set them, name them "
             "in hooks.environment"
         )
-
-
-def read_sources(root: Path, wanted: Wanted = NOTHING_WANTED) -> Sources:
-    """Read everything of a hand-made folder.
-
-    Raises:
-        SpecError: several Dockerfiles could be the flavor's, or as for `adopt_folder`.
-        NotFoundError, StorageError: as for `adopt_folder`.
-    """
-    folder = read_folder(root.resolve())
-    project = read_old_project(folder)
-    known = Sources(
-        folder=folder,
-        dockerfile=None,
-        downstream=None,
-        lock=read_locks(None, folder).main,
-        project=project,
-        base_image=wanted.base_image,
-    )
-    first = _chosen(known, wanted, downstream=False)
-    midstream = _dockerfile(folder, first)
-    second = _chosen(replace(known, dockerfile=midstream), wanted, downstream=True)
-    downstream = _dockerfile(folder, second)
-    if midstream is not None:
-        folder = replace(folder, entrypoint=_entrypoint(midstream, folder))
-    folder = replace(folder, renamed=copied_names(midstream or downstream, folder))
-    locks = read_locks(midstream or downstream, folder)
-    installs = read_named_installs(midstream or downstream)
-    main_urls = tuple(_main_urls(locks.main, project, midstream or downstream, installs, wanted))
-    builds = local_builds(locks.main)
-    further = (*locks.further, *((builds,) if builds is not None else ()))
-    further = (*further, *own_indexes(installs, main_urls, locks.main, further))
-    named = [each.index for each in installs if not (further or each.is_extra)]
-    keys = map(index_key, (*main_urls, *(each.index.url for each in further), *named))
-    folder = replace(folder, locks=locks.paths, indexes=frozenset(key for key in keys if key))
-    is_asked = REQUIREMENTS_IN in folder.paths and not (project and project.dependencies)
-    return Sources(
-        folder=folder,
-        dockerfile=midstream,
-        downstream=downstream,
-        lock=_without(locks.main, further, builds),
-        project=project,
-        asked=read_asked(folder) if is_asked else None,
-        further=further,
-        installs=installs,
-        limits=read_limits(midstream or downstream, folder),
-        beside=locks.beside,
-        base_image=wanted.base_image,
-        chosen=(first, second),
-    )
-
-
-def _main_urls(
-    lock: OldLock | None,
-    project: OldProject | None,
-    dockerfile: OldDockerfile | None,
-    installs: Sequence[NamedInstall],
-    wanted: Wanted,
-) -> Iterator[str]:
-    """The addresses of the index of everything, as far as something says that it is that."""
-    named = [*(lock.index_urls if lock else ()), *(project.index_urls if project else ())]
-    yield from (each.value for each in (*named, *variable_urls(dockerfile)))
-    yield from (each.index for each in installs if each.has_files and each.index and not each.is_extra)
-    if wanted.index_url is not None:
-        yield wanted.index_url
-
-
-def _without(
-    lock: OldLock | None, further: Sequence[FurtherLock], builds: FurtherLock | None
-) -> OldLock | None:
-    """The lock without the pins of packages that come from an index of their own."""
-    if lock is None:
-        return None
-    owned = {package for each in further for package in each.index.packages}
-    extra = f"--extra-index-url {lock.extra_urls[0].value}" if builds is not None else None
-    return replace(
-        lock,
-        pins=tuple(pin for pin in lock.pins if pin.name not in owned),
-        problems=tuple(each for each in lock.problems if extra is None or extra not in each),
-    )
-
-
-def _chosen(known: Sources, wanted: Wanted, *, downstream: bool) -> Chosen:
-    """The Dockerfile of one kind, by what is known so far of the accelerator."""
-    candidates = variants(known.folder.paths, downstream=downstream)
-    said = [each for each in evidence.accelerators(known) if each.value in ACCELERATORS]
-    if wanted.accelerator is not None:
-        said = [Evidence(value=wanted.accelerator, where="--accelerator")]
-    if downstream and wanted.downstream_base_image is not None and wanted.downstream_dockerfile is None:
-        return choose_if_clear(candidates, said)
-    return choose(
-        candidates,
-        asked=wanted.downstream_dockerfile if downstream else wanted.dockerfile,
-        option="downstream-dockerfile" if downstream else "dockerfile",
-        accelerators=said,
-        sure=wanted.accelerator is not None or known.dockerfile is not None or known.base_image is not None,
-    )
-
-
-def _dockerfile(folder: Folder, chosen: Chosen) -> OldDockerfile | None:
-    return None if chosen.path is None else read_old_dockerfile(chosen.path, folder.content(chosen.path))
-
-
-def _entrypoint(dockerfile: OldDockerfile, folder: Folder) -> str | None:
-    """The file of the folder that ENTRYPOINT starts."""
-    texts = [step.text for step in dockerfile.steps if step.name == "ENTRYPOINT"]
-    words = re.findall(r"[\w.-]+\.sh\b", texts[-1]) if texts else []
-    return next((word for word in words if word in folder.paths), None)
 
 
 def _placements(sources: Sources, given: Given) -> tuple[tuple[Placement, ...], Draft]:
@@ -366,3 +237,55 @@ def _create(
         path = lock_file_name(each.index.name)
         own.append(RenderedFile(path=path, content=content, executable=False))
     return create_from_text(repository, name=name, text=project, own_files=tuple(own), dry_run=not write)
+
+
+_HEADINGS = {
+    "spec": "Read into the spec",
+    "hook": "Kept in the hooks",
+    "template": "The template does this",
+    "not kept": "Cannot be kept",
+}
+_ADDED = (
+    "what to do: Nothing, where that is right. A variable gets another value in hooks.environment, and a "
+    "system package another version in hooks.system-packages."
+)
+
+
+def describe(adopted: Adopted, *, place: str) -> Iterator[str | Table]:
+    """The parts of the report; ``place`` is the flavor's folder as it is to be called."""
+    verb = "Made" if adopted.written else "Would make"
+    yield f"{verb} {place} from {adopted.source}:\n"
+    rows = tuple((origin.key, origin.value or "-", origin.where) for origin in adopted.origins)
+    yield Table(headings=("spec", "value", "says"), rows=rows)
+    for kind, heading in _HEADINGS.items():
+        found = [each for each in adopted.placed(kind) if not each.repeats]
+        if found:
+            yield "\n".join(("", f"{heading}:", *(_line(each) for each in found)))
+    repeated = [each for each in adopted.placements if each.repeats]
+    if repeated:
+        one = repeated[0]
+        yield f"\n{len(repeated)} more of {one.path} are also in {one.repeats}, and go the same way."
+    if adopted.added:
+        lines = (f"  {each.what}\n      {', '.join(each.items)}" for each in adopted.added)
+        yield "\n".join(("", "The template adds, and the folder had not:", *lines, f"      {_ADDED}"))
+    if adopted.notes:
+        yield "\n".join(("", "To look at:", *(f"  {note}" for note in adopted.notes)))
+    yield "\n" + _next_command(adopted, place)
+
+
+def _line(placement: Placement) -> str:
+    where = placement.path if placement.line is None else f"{placement.path}:{placement.line}"
+    what = "" if placement.line is None else f"  {placement.what}"
+    to = f"\n      {'; '.join(part for part in (placement.to, placement.why) if part)}"
+    solution = f"\n      what to do: {placement.solution}" if placement.solution else ""
+    return f"  {where}{what}{to if to.strip() else ''}{solution}"
+
+
+def _next_command(adopted: Adopted, place: str) -> str:
+    if not adopted.written:
+        return "Nothing was written. Again with --write to make the flavor; the folder itself stays as it is."
+    return (
+        f"Next: look at {place}/pyproject.toml and at what cannot be kept; then\n"
+        f"  factory lock {adopted.name}\n  factory check {adopted.name}\n"
+        f"and remove {adopted.source} when the image is built and tested."
+    )

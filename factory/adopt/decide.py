@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from factory.adopt import evidence
-from factory.adopt.evidence import Sources
+from factory.adopt.evidence import Sources, Wanted
 from factory.adopt.folder import Evidence
-from factory.adopt.named_installs import unversioned
+from factory.adopt.installs import unversioned
 from factory.adopt.placement import masked
 from factory.dockerfile.references import check_accelerator_version, check_image, check_python, check_version
 from factory.errors import SpecError
@@ -17,28 +17,6 @@ from factory.flavor.spec import ACCELERATORS, DEFAULT_PLATFORMS, DEFAULT_TEMPLAT
 from factory.masking import shown
 from factory.render.create import default_image
 from factory.render.templates import load_template_set
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What the options say; None and an empty tuple mean: as the folder says."""
-
-    accelerator: str | None = None
-    accelerator_version: str | None = None
-    torch: str | None = None
-    python: str | None = None
-    training_hub: str | None = None
-    index_url: str | None = None
-    platforms: tuple[str, ...] = ()
-    base_image: str | None = None
-    downstream_base_image: str | None = None
-    dockerfile: str | None = None
-    downstream_dockerfile: str | None = None
-    name: str | None = None
-
-
-NOTHING_WANTED = Wanted()
-"""Everything as the folder says."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,22 +1,43 @@
 """What the files of a hand-made folder say about its spec, each with the place that says it."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from factory.adopt.dockerfile import Chosen, OldDockerfile
-from factory.adopt.folder import Evidence, Folder, base_urls
-from factory.adopt.installed import NO_LIMITS, Limits
-from factory.adopt.locks import FurtherLock, OldLock
-from factory.adopt.named_installs import NamedInstall, index_key, variable_urls
-from factory.adopt.requirements import AskedFor, OldProject
+from factory.adopt.dockerfile import (
+    Chosen,
+    OldDockerfile,
+    choose,
+    choose_if_clear,
+    read_old_dockerfile,
+    variants,
+)
+from factory.adopt.folder import Evidence, Folder, base_urls, read_folder
+from factory.adopt.installs import (
+    NO_LIMITS,
+    Limits,
+    NamedInstall,
+    copied_names,
+    index_key,
+    own_indexes,
+    read_limits,
+    read_named_installs,
+    variable_urls,
+)
+from factory.adopt.locks import FurtherLock, OldLock, local_builds, read_locks
+from factory.adopt.requirements import REQUIREMENTS_IN, AskedFor, OldProject, read_asked, read_old_project
 from factory.dockerfile.instructions import expand
-from factory.dockerfile.references import parse_requirement
+from factory.dockerfile.references import PLATFORMS, check_python, parse_requirement
+from factory.errors import SpecError
+from factory.flavor.requirements import marker_environment
+from factory.flavor.spec import ACCELERATORS, DEFAULT_PLATFORMS
 
 _ACCELERATOR = re.compile(r"(?<![a-z])(cuda|rocm|cpu)(?![a-z])", re.IGNORECASE)
 _DOTTED = re.compile(r"(?<![a-z])(cuda|rocm)[-_/]?(\d{1,2})[.\-_](\d{1,2})(?!\d)", re.IGNORECASE)
@@ -24,6 +45,28 @@ _LOCAL = re.compile(r"(?P<cuda>cu(?P<major>\d{2})(?P<minor>\d))|rocm(?P<rocm>\d+
 _CUDA_PACKAGE = re.compile(r"\bcuda-[a-z-]+-(\d{1,2})-(\d{1,2})\b")
 _PYTHON_IN_NAME = re.compile(r"(?:py|python-?)(3)\.?(\d{1,2})(?!\d)")
 _OPTION_IN_TEXT = re.compile(r"(?:--index-url|--default-index|(?<!\S)-i)[= ]+[\"']?(https?://[^\s\"';&]+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the options say; None and an empty tuple mean: as the folder says."""
+
+    accelerator: str | None = None
+    accelerator_version: str | None = None
+    torch: str | None = None
+    python: str | None = None
+    training_hub: str | None = None
+    index_url: str | None = None
+    platforms: tuple[str, ...] = ()
+    base_image: str | None = None
+    downstream_base_image: str | None = None
+    dockerfile: str | None = None
+    downstream_dockerfile: str | None = None
+    name: str | None = None
+
+
+NOTHING_WANTED = Wanted()
+"""Everything as the folder says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +90,114 @@ class Sources:
     installs: tuple[NamedInstall, ...] = ()
     limits: Limits = NO_LIMITS
     chosen: tuple[Chosen, ...] = ()
+
+
+def read_sources(root: Path, wanted: Wanted = NOTHING_WANTED) -> Sources:
+    """Read everything of a hand-made folder.
+
+    Raises:
+        SpecError: several Dockerfiles could be the flavor's, or as for `adopt_folder`.
+        NotFoundError, StorageError: as for `adopt_folder`.
+    """
+    folder = read_folder(root.resolve())
+    project = read_old_project(folder)
+    known = Sources(
+        folder=folder,
+        dockerfile=None,
+        downstream=None,
+        lock=read_locks(None, folder).main,
+        project=project,
+        base_image=wanted.base_image,
+    )
+    first = _chosen(known, wanted, downstream=False)
+    midstream = _dockerfile(folder, first)
+    second = _chosen(replace(known, dockerfile=midstream), wanted, downstream=True)
+    downstream = _dockerfile(folder, second)
+    if midstream is not None:
+        folder = replace(folder, entrypoint=_entrypoint(midstream, folder))
+    folder = replace(folder, renamed=copied_names(midstream or downstream, folder))
+    locks = read_locks(midstream or downstream, folder)
+    installs = read_named_installs(midstream or downstream)
+    main_urls = tuple(_main_urls(locks.main, project, midstream or downstream, installs, wanted))
+    builds = local_builds(locks.main)
+    further = (*locks.further, *((builds,) if builds is not None else ()))
+    further = (*further, *own_indexes(installs, main_urls, locks.main, further))
+    named = [each.index for each in installs if not (further or each.is_extra)]
+    keys = map(index_key, (*main_urls, *(each.index.url for each in further), *named))
+    folder = replace(folder, locks=locks.paths, indexes=frozenset(key for key in keys if key))
+    is_asked = REQUIREMENTS_IN in folder.paths and not (project and project.dependencies)
+    return Sources(
+        folder=folder,
+        dockerfile=midstream,
+        downstream=downstream,
+        lock=_without(locks.main, further, builds),
+        project=project,
+        asked=read_asked(folder) if is_asked else None,
+        further=further,
+        installs=installs,
+        limits=read_limits(midstream or downstream, folder),
+        beside=locks.beside,
+        base_image=wanted.base_image,
+        chosen=(first, second),
+    )
+
+
+def _main_urls(
+    lock: OldLock | None,
+    project: OldProject | None,
+    dockerfile: OldDockerfile | None,
+    installs: Sequence[NamedInstall],
+    wanted: Wanted,
+) -> Iterator[str]:
+    """The addresses of the index of everything, as far as something says that it is that."""
+    named = [*(lock.index_urls if lock else ()), *(project.index_urls if project else ())]
+    yield from (each.value for each in (*named, *variable_urls(dockerfile)))
+    yield from (each.index for each in installs if each.has_files and each.index and not each.is_extra)
+    if wanted.index_url is not None:
+        yield wanted.index_url
+
+
+def _without(
+    lock: OldLock | None, further: Sequence[FurtherLock], builds: FurtherLock | None
+) -> OldLock | None:
+    """The lock without the pins of packages that come from an index of their own."""
+    if lock is None:
+        return None
+    owned = {package for each in further for package in each.index.packages}
+    extra = f"--extra-index-url {lock.extra_urls[0].value}" if builds is not None else None
+    return replace(
+        lock,
+        pins=tuple(pin for pin in lock.pins if pin.name not in owned),
+        problems=tuple(each for each in lock.problems if extra is None or extra not in each),
+    )
+
+
+def _chosen(known: Sources, wanted: Wanted, *, downstream: bool) -> Chosen:
+    """The Dockerfile of one kind, by what is known so far of the accelerator."""
+    candidates = variants(known.folder.paths, downstream=downstream)
+    said = [each for each in accelerators(known) if each.value in ACCELERATORS]
+    if wanted.accelerator is not None:
+        said = [Evidence(value=wanted.accelerator, where="--accelerator")]
+    if downstream and wanted.downstream_base_image is not None and wanted.downstream_dockerfile is None:
+        return choose_if_clear(candidates, said)
+    return choose(
+        candidates,
+        asked=wanted.downstream_dockerfile if downstream else wanted.dockerfile,
+        option="downstream-dockerfile" if downstream else "dockerfile",
+        accelerators=said,
+        sure=wanted.accelerator is not None or known.dockerfile is not None or known.base_image is not None,
+    )
+
+
+def _dockerfile(folder: Folder, chosen: Chosen) -> OldDockerfile | None:
+    return None if chosen.path is None else read_old_dockerfile(chosen.path, folder.content(chosen.path))
+
+
+def _entrypoint(dockerfile: OldDockerfile, folder: Folder) -> str | None:
+    """The file of the folder that ENTRYPOINT starts."""
+    texts = [step.text for step in dockerfile.steps if step.name == "ENTRYPOINT"]
+    words = re.findall(r"[\w.-]+\.sh\b", texts[-1]) if texts else []
+    return next((word for word in words if word in folder.paths), None)
 
 
 def accelerators(sources: Sources) -> Iterator[Evidence]:
@@ -272,3 +423,48 @@ def _minor(named: Evidence) -> Iterator[Evidence]:
         if match is not None:
             yield Evidence(value=match[0], where=named.where)
             return
+
+
+def only_what_applies(sources: Sources, *, python: str | None, asked: Sequence[str]) -> Sources:
+    """The sources without the pins whose markers (PEP 508) are false in the flavor; each is noted.
+
+    ``python`` and ``asked`` (platforms) are what the options say; they go before the folder.
+    """
+    version = python or next((each.value for each in pythons(sources) if _is_python(each.value)), None)
+    wanted = [name for name in asked or platforms(sources) or DEFAULT_PLATFORMS if name in PLATFORMS]
+    if version is None or not wanted:
+        return sources
+    return replace(
+        sources,
+        lock=None if sources.lock is None else _applying(sources.lock, version, wanted),
+        further=tuple(replace(each, lock=_applying(each.lock, version, wanted)) for each in sources.further),
+        beside=tuple(_applying(each, version, wanted) for each in sources.beside),
+    )
+
+
+def _applying(lock: OldLock, python: str, platforms: Sequence[str]) -> OldLock:
+    left = [
+        pin for pin in lock.pins if pin.marker is not None and not _applies(pin.marker, python, platforms)
+    ]
+    if not left:
+        return lock
+    names = ", ".join(dict.fromkeys(f"{pin.name}=={pin.version}" for pin in left))
+    note = f"{lock.path}: left out, as not for Python {python} on {', '.join(platforms)}: {names}"
+    pins = tuple(pin for pin in lock.pins if pin not in left)
+    return replace(lock, pins=pins, problems=(*lock.problems, note))
+
+
+def _applies(marker: str, python: str, platforms: Sequence[str]) -> bool:
+    try:
+        read = Marker(marker)
+    except ValueError:
+        return True
+    return any(read.evaluate(marker_environment(python, platform)) for platform in platforms)
+
+
+def _is_python(value: str) -> bool:
+    try:
+        check_python(value)
+    except SpecError:
+        return False
+    return True

@@ -7,9 +7,9 @@ from factory.adopt.dockerfile import Variant
 from factory.adopt.draft import Draft
 from factory.adopt.evidence import Sources
 from factory.adopt.folder import base_urls, repository_problem
-from factory.adopt.given import Given
 from factory.adopt.placement import Placement, file_placed
 from factory.adopt.requirements import REQUIREMENTS_IN
+from factory.adopt.template import Given
 from factory.flavor.project import PROJECT_FILE
 
 _LOCKS = re.compile(r"requirements[^/]*\.txt|pylock[^/]*\.toml|uv\.lock")

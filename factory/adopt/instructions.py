@@ -1,26 +1,24 @@
 """The instructions of a hand-made Dockerfile, each placed once, and the hooks that come of them."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from factory.adopt.commands import is_install
-from factory.adopt.copied import copies_packages, place_copy
 from factory.adopt.dockerfile import OldDockerfile, OldInstruction
 from factory.adopt.draft import NO_RELATIVE, WORKDIR, Around, Draft, HookName
-from factory.adopt.folder import Folder
-from factory.adopt.given import Given
-from factory.adopt.installed import not_taken_over
-from factory.adopt.named_installs import NamedInstall, index_key, read_calls
+from factory.adopt.folder import Folder, repository_problem
+from factory.adopt.installs import INDEX_VARIABLES, NamedInstall, index_key, not_taken_over, read_calls
 from factory.adopt.placement import Placement, has_credentials, masked, not_kept, placed
 from factory.adopt.run import only_installs, place_builder_run, place_run
-from factory.adopt.settings import CREDENTIALS, place_env, place_label
+from factory.adopt.template import Given
 from factory.check.dockerfiles import check_instruction
 from factory.check.indexes import second_indexes
-from factory.check.installs import pip_call
-from factory.dockerfile.instructions import read_instructions, references
+from factory.check.installs import is_remote, pip_call
+from factory.dockerfile.instructions import pair_text, read_instructions, references
 from factory.errors import SpecError
-from factory.flavor.hook_text import check_instructions
+from factory.flavor.hook_text import check_instructions, check_own_file, check_variable
 from factory.masking import shown
 
 _AS_1001 = frozenset({"1001", "1001:0", "1001:1001", "default", "${NB_USER}", "$NB_USER"})
@@ -462,3 +460,228 @@ def _downstream(step: OldInstruction, placement: Placement, midstream: Placement
         "Where both builds should have it, put it into the hooks.",
     )
     return replace(alone, what=placement.what)
+
+
+_PACKAGES = re.compile(r"site-packages|/opt/app-root(?:/(?:lib|lib64|bin|share)(?:/|$)|/?$)|\.venv|/venv")
+_INPUTS = re.compile(
+    r"requirements[^/]*\.(?:txt|in)|pyproject\.toml|pylock[^/]*\.toml|uv\.lock|constraints[^/]*"
+)
+
+
+def copies_packages(step: OldInstruction) -> bool:
+    """Return whether a COPY brings installed packages from another stage: the install of such a folder."""
+    copied = step.instruction
+    return step.name == "COPY" and bool(copied.origins) and any(map(_PACKAGES.search, copied.sources))
+
+
+def place_copy(step: OldInstruction, around: Around, draft: Draft, given: Given, folder: Folder) -> Placement:
+    """Place a COPY or ADD instruction of the final stage."""
+    copied = step.instruction
+    if not copied.sources or copied.heredoc is not None:
+        return not_kept(
+            step, "its words cannot be read, or are a heredoc", "Copy a file of the folder by its name."
+        )
+    if copied.origins:
+        return _from_stage(step)
+    if any(is_remote(source) for source in copied.sources):
+        return not_kept(
+            step,
+            "it downloads, and the downstream build has no network (FAC404)",
+            "Keep the file in the flavor's folder, and copy it in hooks.after-install.",
+        )
+    found = {source: folder.matching(source) for source in copied.sources}
+    missing = [source for source, paths in found.items() if not paths and not _INPUTS.fullmatch(source)]
+    paths = tuple(dict.fromkeys(path for each in found.values() for path in each))
+    own = [path for path in paths if not _is_given(path, given, folder)]
+    if not own and not missing:
+        return placed(step, "template", "the files that it copies", ", ".join(paths))
+    return _own_copy(step, around, draft, folder, own=own, missing=missing, whole=len(own) == len(paths))
+
+
+def _from_stage(step: OldInstruction) -> Placement:
+    if copies_packages(step):
+        return placed(
+            step, "template", "the install layer", "nothing is copied over the base image's packages"
+        )
+    names = {PurePosixPath(source).name for source in step.instruction.sources}
+    if names <= {"uv", "uvx"}:
+        return placed(step, "template", "uv", "the base image brings it")
+    if all(name.startswith("entrypoint") or name.upper().startswith("LICENSE") for name in names):
+        return placed(step, "template", "the entry point and the licence")
+    return not_kept(
+        step,
+        f"it takes files from {step.instruction.origins[0]}, a stage or an image of the folder's own",
+        "Keep the files in the flavor's folder and copy them in hooks.after-install.",
+    )
+
+
+def _is_given(path: str, given: Given, folder: Folder) -> bool:
+    """Whether the template brings a file of that name, or it is what the lock is made from."""
+    known = path == folder.entrypoint or path in (folder.locks or ())
+    return path in given.files or _INPUTS.fullmatch(path) is not None or known
+
+
+def _own_copy(
+    step: OldInstruction,
+    around: Around,
+    draft: Draft,
+    folder: Folder,
+    *,
+    own: list[str],
+    missing: list[str],
+    whole: bool,
+) -> Placement:
+    problem = _copy_problem(own, missing, folder)
+    if problem is not None:
+        return not_kept(step, *problem)
+    if all(path.endswith(".repo") for path in own):
+        draft.files |= dict.fromkeys(own)
+        return placed(step, "hook", "hooks.files", f"{', '.join(own)}: copied for dnf, midstream alone")
+    if not whole:
+        return not_kept(
+            step,
+            f"it copies {', '.join(own)} together with files that the template brings",
+            f"Copy {', '.join(own)} in hooks.after-install, and name it in hooks.files.",
+        )
+    draft.files |= dict.fromkeys(own)
+    hook = "midstream" if step.in_block else around.hook
+    draft.keep(hook, step.source, step, around.user, around.workdir)
+    return placed(step, "hook", f"hooks.{hook}", f"with hooks.files: {', '.join(own)}")
+
+
+def _copy_problem(own: list[str], missing: list[str], folder: Folder) -> tuple[str, str] | None:
+    if missing:
+        return (
+            "it copies the whole folder"
+            if "." in {source.strip("/") or "." for source in missing}
+            else f"the folder has no {', '.join(missing)}",
+            "Put the files into the folder under plain names, and copy them by these.",
+        )
+    for path in own:
+        try:
+            check_own_file(path)
+        except SpecError as error:
+            return error.reason, error.solution
+        if has_credentials(folder.text(path)):
+            return (
+                f"{path} holds credentials, which are not copied (FAC410)",
+                "Change the password, take it out of the file, and copy the file in a hook.",
+            )
+        if path.endswith(".repo") and (problem := repository_problem(folder.content(path))):
+            return problem
+    return None
+
+
+_FURTHER = frozenset({"PIP_EXTRA_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_INDEX"})
+CREDENTIALS = (
+    "it holds credentials, which are not copied (FAC410)",
+    "Change the password. Those of an index go into ~/.netrc, others into secrets of the build.",
+)
+_STRATEGY_VARIABLE = "UV_INDEX_STRATEGY"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+Pair = tuple[str, str]
+
+
+def place_env(step: OldInstruction, around: Around, draft: Draft, given: Given) -> Placement:
+    """Place an ENV instruction: what the template sets alike is its own, what is secret is left out."""
+    pairs = step.instruction.pairs
+    if pairs is None or not all(_NAME.fullmatch(name) for name, _ in pairs):
+        return not_kept(step, "its words cannot be read", "Write ENV NAME=value.")
+    refused = {name: found for name, value in pairs if (found := _refused(name, value)) is not None}
+    kept = [pair for pair in pairs if pair[0] not in refused]
+    there = _place_pairs(step, kept, pairs, around, draft, given) if kept else None
+    if not refused:
+        return there or not_kept(step, "its words cannot be read", "Write ENV NAME=value.")
+    why = "; ".join(f"{name}: {reason}" for name, (reason, _) in refused.items())
+    rest = f"; the rest of it goes to {there.to}" if there and there.to else ""
+    solution = " ".join(dict.fromkeys(solution for _, solution in refused.values()))
+    return replace(
+        not_kept(step, f"{why}{rest}", solution), what=f"ENV {', '.join(name for name, _ in pairs)}"
+    )
+
+
+def _refused(name: str, value: str) -> tuple[str, str] | None:
+    """Why a variable must not be kept, and what to do; None where it may be."""
+    if has_credentials(f"{name}={value}"):
+        return CREDENTIALS
+    if name in _FURTHER:
+        return (
+            "it brings in a second index (FAC409)",
+            "Name the index with its packages in [[tool.factory.indexes]].",
+        )
+    if name == _STRATEGY_VARIABLE and value.startswith("unsafe"):
+        return (
+            "a public package of the same name could win over the private one (FAC408, field note 9)",
+            "Leave it out; where packages are on two indexes, name them in [[tool.factory.indexes]].",
+        )
+    return None
+
+
+def _place_pairs(
+    step: OldInstruction,
+    kept: Sequence[Pair],
+    pairs: Sequence[Pair],
+    around: Around,
+    draft: Draft,
+    given: Given,
+) -> Placement:
+    own = [pair for pair in kept if pair[0] not in INDEX_VARIABLES and not given.has_variable(*pair)]
+    if not own:
+        index = all(name in INDEX_VARIABLES for name, _ in kept)
+        return placed(step, "spec", "index-url") if index else placed(step, "template", "its environment")
+    notes = [
+        f"{name}: the template has {given.environment[name]}" for name, _ in own if name in given.environment
+    ]
+    why = "; ".join((", ".join(name for name, _ in own), *notes))
+    if step.in_block or _needs_its_place(own, draft):
+        hook: HookName = "midstream" if step.in_block else around.hook
+        draft.keep(hook, _literal(step, own, pairs, joined=" "), step)
+        return placed(step, "hook", f"hooks.{hook}", why)
+    draft.environment |= dict(own)
+    draft.comments |= {own[0][0]: step.comment} if step.comment else {}
+    return placed(step, "hook", "hooks.environment", why)
+
+
+def _literal(step: OldInstruction, own: Sequence[Pair], pairs: Sequence[Pair], *, joined: str) -> str:
+    """An instruction with its own pairs alone; as it is written where all are, or are quoted with care."""
+    intricate = any("\\" in value.replace("\\$", "") for _, value in own)
+    if len(own) == len(pairs) or (intricate and not has_credentials(step.text)):
+        return step.source
+    return f"{step.name} {joined.join(pair_text(*pair) for pair in own)}"
+
+
+def _needs_its_place(own: Sequence[Pair], draft: Draft) -> bool:
+    """Whether pairs mean something else in a table: order counts, or the value is out of its grammar."""
+    earlier = set(draft.variables_in_texts())
+    told = set().union(*(references(kept.text) for kept in draft.kept()))
+    for name, value in own:
+        used = references(value)
+        if name in draft.environment or name in earlier | told:
+            return True
+        if used & earlier or used & set(draft.arguments):
+            return True
+        try:
+            check_variable(name, value)
+        except SpecError:
+            return True
+        earlier.add(name)
+    return False
+
+
+def place_label(step: OldInstruction, draft: Draft, given: Given) -> Placement:
+    """Place a LABEL instruction: the template's labels are its own, others go after the install."""
+    pairs = step.instruction.pairs
+    if pairs is None or not all(_KEY.fullmatch(name) for name, _ in pairs):
+        return not_kept(step, "its words cannot be read", "Write LABEL name=value.")
+    own = [pair for pair in pairs if pair[0] not in given.labels]
+    if not own:
+        return placed(step, "template", "its labels", "their values follow from the spec")
+    stripped = [(name, value.strip()) for name, value in own]
+    text = _literal(step, own, pairs, joined=" \\\n      ")
+    if stripped != own:
+        text = "LABEL " + " \\\n      ".join(pair_text(*pair) for pair in stripped)
+    draft.keep("after-install", text, step)
+    names = ", ".join(name for name, _ in own)
+    blanks = "; without the blanks around a value (field note 18)" if stripped != own else ""
+    return placed(step, "hook", "hooks.after-install", f"{names}{blanks}")

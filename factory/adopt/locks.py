@@ -3,12 +3,16 @@
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NotRequired, TypedDict
 
 from packaging.utils import canonicalize_name
 
+from factory.adopt.commands import is_install
+from factory.adopt.dockerfile import OldDockerfile, OldInstruction
 from factory.adopt.folder import Evidence, Folder
+from factory.adopt.requirements import included
+from factory.check.installs import operands, pip_call
 from factory.documents import parse_toml
 from factory.errors import DocumentError
 from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
@@ -341,3 +345,115 @@ def _index_name(path: str) -> str:
     """The name of the index: what distinguishes the file's name."""
     words = re.findall(r"[a-z0-9]+", path.lower().removesuffix(".txt"))
     return "-".join(word for word in words if word != "requirements") or "further"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locks:
+    """The main lock with what it includes, those of further indexes, and what is installed beside it.
+
+    What is in ``beside`` is part of ``main`` as well; ``paths`` are all files whose pins are taken over.
+    """
+
+    main: OldLock | None
+    further: tuple[FurtherLock, ...]
+    beside: tuple[OldLock, ...]
+    paths: frozenset[str]
+
+
+def read_locks(dockerfile: OldDockerfile | None, folder: Folder) -> Locks:
+    """Read the locks of a folder, those that its Dockerfile installs before others.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    installed = tuple(dict.fromkeys(_installed_paths(dockerfile, folder))) if dockerfile else ()
+    found = read_old_lock(folder, installed=installed)
+    if found is None:
+        return Locks(main=None, further=(), beside=(), paths=frozenset())
+    main = _with_included(found, folder)
+    further = read_further_locks(folder, main, installed)
+    taken = {main.path, *main.included, *(each.lock.path for each in further)}
+    beside: list[OldLock] = []
+    for path in installed:
+        if path not in taken and not path.endswith(".toml"):
+            other = _with_included(read_requirements(path, folder.text(path)), folder)
+            if _agree(main, other):
+                main = _merged(main, other)
+                beside.append(other)
+                taken |= {path, *other.included}
+    return Locks(main=main, further=further, beside=tuple(beside), paths=frozenset(taken))
+
+
+def _installed_paths(dockerfile: OldDockerfile, folder: Folder) -> Iterator[str]:
+    for step in dockerfile.steps:
+        for word in installed_files(step) if is_install(step) else ():
+            if (path := resolved_file(word, step, folder)) is not None:
+                yield path
+
+
+def installed_files(step: OldInstruction) -> Iterator[str]:
+    """The requirements files that an install step names."""
+    for command in step.instruction.commands:
+        call = pip_call(command)
+        if call is not None and call.verb in {"install", "sync"}:
+            positional, files = operands(call.arguments[call.arguments.index(call.verb) + 1 :])
+            yield from (*files, *(positional if call.verb == "sync" else ()))
+
+
+def resolved_file(word: str, step: OldInstruction, folder: Folder) -> str | None:
+    """The file of the folder: of that path, mounted or copied there, or the only one of that name."""
+    mounted = {
+        mount.get("target") or mount.get("dst"): mount.get("source") or mount.get("src") or word
+        for mount in step.instruction.mounts
+    }
+    plain = mounted.get(word, word).removeprefix("./")
+    if plain in folder.paths:
+        return plain
+    name = plain.rpartition("/")[2]
+    if name in folder.renamed:
+        return folder.renamed[name]
+    same = [path for path in folder.paths if path.rpartition("/")[2] == name]
+    return same[0] if len(same) == 1 else None
+
+
+def _with_included(lock: OldLock, folder: Folder, seen: Sequence[str] = ()) -> OldLock:
+    """A lock with the pins of the files that it includes (``-r``)."""
+    for line, named in lock.includes:
+        path = included(folder, lock.path, named)
+        if path is None or path in (*seen, lock.path):
+            continue
+        other = _with_included(read_requirements(path, folder.text(path)), folder, (*seen, lock.path))
+        followed = f"{lock.path}, line {line}:"
+        problems = tuple(each for each in lock.problems if not each.startswith(followed))
+        lock = _merged(replace(lock, problems=problems), other)
+    return lock
+
+
+def _agree(main: OldLock, other: OldLock) -> bool:
+    """Whether two locks can be one: no other index, no package at two versions."""
+    urls = {each.value.rstrip("/") for each in main.index_urls}
+    versions = {pin.name: pin.version for pin in main.pins}
+    strange = {each.value.rstrip("/") for each in other.index_urls} - urls
+    return not strange and all(versions.get(pin.name, pin.version) == pin.version for pin in other.pins)
+
+
+def _merged(main: OldLock, other: OldLock) -> OldLock:
+    names = {(pin.name, pin.version) for pin in main.pins}
+    told = main.asked is not None or other.asked is not None
+    return replace(
+        main,
+        pins=(*main.pins, *(pin for pin in other.pins if (pin.name, pin.version) not in names)),
+        asked=frozenset((*_asked_names(main), *_asked_names(other))) if told else None,
+        places={**{pin.name: other.where(pin) for pin in other.pins}, **_places(main)},
+        problems=(*main.problems, *other.problems),
+        included=(*main.included, other.path, *other.included),
+        index_urls=main.index_urls or other.index_urls,
+    )
+
+
+def _places(lock: OldLock) -> dict[str, str]:
+    return {pin.name: lock.where(pin) for pin in lock.pins}
+
+
+def _asked_names(lock: OldLock) -> Iterable[str]:
+    return lock.asked if lock.asked is not None else (pin.name for pin in lock.pins)

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
-from factory.adopt.adopt import adopt_folder
-from factory.adopt.decide import Wanted
-from factory.adopt.report import describe
+from factory.adopt.adopt import adopt_folder, describe
+from factory.adopt.evidence import Wanted
 from factory.cli.options import Invocation, common
 from factory.dockerfile.references import PLATFORMS
 from factory.flavor.spec import ACCELERATORS

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.adopt.adopt import Adopted, adopt_folder
-from factory.adopt.decide import Wanted
 from factory.adopt.dockerfile import read_old_dockerfile
+from factory.adopt.evidence import Wanted
 from factory.adopt.folder import Folder
-from factory.adopt.given import what_the_template_gives
 from factory.adopt.instructions import place_dockerfile
 from factory.adopt.placement import Placement
+from factory.adopt.template import what_the_template_gives
 from factory.flavor.hooks import Hooks, check_hooks
 from factory.flavor.repository import Repository
 from factory.flavor.spec import Spec

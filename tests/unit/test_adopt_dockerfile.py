@@ -10,9 +10,9 @@ from support.adopted import EMPTY, GIVEN, INSTALL, SPEC
 
 from factory.adopt.dockerfile import read_old_dockerfile
 from factory.adopt.folder import Folder, read_folder
-from factory.adopt.given import Given
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.placement import Placement
+from factory.adopt.template import Given
 from factory.check.dockerfiles import check_instruction
 from factory.flavor.hooks import Hooks, check_hooks
 from factory.flavor.project import Project

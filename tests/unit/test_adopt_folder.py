@@ -13,10 +13,10 @@ from support.golden import CASES as GOLDEN_CASES
 from support.golden import GOLDEN
 from support.hand_made import FOLDERS, NAMES, expected_project, lay_out
 
-from factory.adopt.adopt import adopt_folder, read_sources
-from factory.adopt.decide import Wanted, decide
+from factory.adopt.adopt import adopt_folder, describe
+from factory.adopt.decide import decide
 from factory.adopt.dockerfile import read_old_dockerfile
-from factory.adopt.report import describe
+from factory.adopt.evidence import Wanted, read_sources
 from factory.check.check import check_flavors
 from factory.console import to_plain
 from factory.errors import FlavorExistsError, NotFoundError, SpecError

@@ -6,7 +6,7 @@ import pytest
 from support.adopted import GIVEN, INSTALL, SPEC, place
 
 from factory.adopt.dockerfile import read_old_dockerfile
-from factory.adopt.given import what_is_added, what_the_template_gives
+from factory.adopt.template import what_is_added, what_the_template_gives
 from factory.flavor.hooks import Hooks
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec

@@ -7,7 +7,7 @@ from support.adopted import BASE, MINIMAL, hand_made
 from support.clean_flavor import make_repository
 
 from factory.adopt.adopt import Adopted, adopt_folder
-from factory.adopt.decide import Wanted
+from factory.adopt.evidence import Wanted
 from factory.errors import FactoryError, NotFoundError, SpecError
 from factory.flavor.repository import Repository
 

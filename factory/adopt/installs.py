@@ -3,14 +3,17 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from factory.adopt.commands import TOOLS, expanded, requirements_of
+from factory.adopt.commands import TOOLS, expanded, is_install, requirements_of
 from factory.adopt.dockerfile import OldDockerfile, OldInstruction
-from factory.adopt.folder import Evidence
-from factory.adopt.locks import FurtherLock, OldLock
+from factory.adopt.folder import Evidence, Folder
+from factory.adopt.locks import FurtherLock, OldLock, installed_files, read_requirements, resolved_file
+from factory.adopt.placement import Placement
+from factory.adopt.requirements import Asked, read_asked
 from factory.check.installs import operands, pip_call
 from factory.dockerfile.instructions import expand
 from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
@@ -197,3 +200,92 @@ def variable_urls(dockerfile: OldDockerfile | None) -> Iterator[Evidence]:
         for name, value in step.instruction.pairs or () if step.name in {"ENV", "ARG"} else ():
             if name in INDEX_VARIABLES and value.startswith("http"):
                 yield Evidence(value=expand(value, step.variables), where=step.where)
+
+
+_NAMED_LIMITS = "Name the limits in constraint-dependencies of [tool.uv]."
+
+
+def copied_names(dockerfile: OldDockerfile | None, folder: Folder) -> dict[str, str]:
+    """Return the files of a folder that a COPY gives another name, by that name."""
+    steps = dockerfile.steps if dockerfile else ()
+    read = [step.instruction for step in steps if step.name == "COPY"]
+    found = {
+        each.destination.rpartition("/")[2]: each.sources[0].removeprefix("./")
+        for each in read
+        if not each.origins and len(each.sources) == 1
+    }
+    return {name: source for name, source in found.items() if name and source in folder.paths}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The constraints (``-c``) that a Dockerfile installs with, each with its reason, and their files.
+
+    ``left`` are lines of these that limit nothing.
+    """
+
+    asked: tuple[Asked, ...] = ()
+    left: tuple[Placement, ...] = ()
+    files: frozenset[str] = frozenset()
+
+
+NO_LIMITS = Limits()
+"""What a Dockerfile without constraints installs with."""
+
+
+def read_limits(dockerfile: OldDockerfile | None, folder: Folder) -> Limits:
+    """Read the constraint files that a Dockerfile installs with: the lock has to keep to them as well.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    steps = dockerfile.steps if dockerfile else ()
+    named = ((step, word) for step in steps for word in _constraints(step))
+    paths = dict.fromkeys(
+        path for step, word in named if (path := resolved_file(word, step, folder)) is not None
+    )
+    read = [read_asked(folder, path) for path in paths]
+    return Limits(
+        asked=tuple(item for each in read for item in each.asked),
+        left=tuple(item for each in read for item in each.left),
+        files=frozenset(path for each in read for path in each.files),
+    )
+
+
+def _constraints(step: OldInstruction) -> Iterator[str]:
+    """The constraint files that a RUN instruction names."""
+    for command in step.instruction.commands:
+        call = pip_call(command)
+        words = call.arguments if call is not None else ()
+        for word, following in pairwise((*words, "")):
+            option, has_value, value = word.partition("=")
+            if option in {"-c", "--constraint", "--constraints"}:
+                yield value if has_value else following
+
+
+def not_taken_over(step: OldInstruction, folder: Folder) -> tuple[str, str] | None:
+    """Why an install step asks for more than what is taken over, and what to do; None where it does not.
+
+    Raises:
+        StorageError: a file that it installs cannot be read.
+    """
+    if folder.locks is None:
+        return None
+    problems = [
+        f"{word} is not in the folder, and what it limits is not known"
+        for word in _constraints(step)
+        if resolved_file(word, step, folder) is None
+    ]
+    if not is_install(step):
+        return ("; ".join(problems), _NAMED_LIMITS) if problems else None
+    for word in installed_files(step):
+        path = resolved_file(word, step, folder)
+        if path is None:
+            problems.append(f"{word} is not in the folder, and what it asks for is not known")
+        elif path not in folder.locks:
+            names = [pin.text for pin in read_requirements(path, folder.text(path)).pins]
+            problems.append(f"{path} is not taken over: {', '.join(names) or 'it pins nothing'}")
+    if not problems:
+        return None
+    solution = "Name what it asks for in [project] dependencies; the template installs the lock."
+    return "; ".join(problems), solution
