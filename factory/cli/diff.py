@@ -3,8 +3,8 @@
 import click
 
 from factory.cli.options import Invocation, common
-from factory.upkeep.diff import as_markdown, as_text, difference
-from factory.upkeep.snapshot import plain_name, take_two
+from factory.upkeep.diff import describe_difference, difference, difference_markdown
+from factory.upkeep.snapshot import plain_name, two_snapshots
 
 
 @click.command(short_help="Show what differs between flavors or revisions.")
@@ -24,8 +24,8 @@ def command(
     revision given) to what stands in the folder. B may be a revision alone, such as HEAD~1: from what
     git has there of A to A.
     """
-    before, after = take_two(invocation.repository_of(plain_name(first)), first, second)
+    before, after = two_snapshots(invocation.repository_of(plain_name(first)), first, second)
     found = difference(before, after)
-    parts = (as_markdown(found),) if markdown else as_text(found)
+    parts = (difference_markdown(found),) if markdown else describe_difference(found)
     invocation.console.result(found, *parts)
     return 1 if exit_code and found.differs else 0

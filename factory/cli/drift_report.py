@@ -4,7 +4,7 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.clock import today
-from factory.upkeep.drift_report import as_markdown, as_text, drift_report
+from factory.upkeep.drift_report import drift_report
 
 
 @click.command("drift-report", short_help="Find packages whose versions differ by flavor.")
@@ -25,6 +25,7 @@ def command(invocation: Invocation, flavors: tuple[str, ...], *, direct_only: bo
         repository.select(flavors), today=today(), direct_only=direct_only, whole=not flavors
     )
     invocation.console.report_each(report.unread)
-    parts = (as_markdown(report),) if markdown else as_text(report)
-    invocation.console.result(report, *parts)
-    return 0 if report.is_clean else 1
+    if markdown:
+        invocation.console.result(report, report.as_markdown())
+        return report.exit_code
+    return invocation.console.show(report)

@@ -1,9 +1,11 @@
-"""The differences between two flavors, or between a flavor and itself at another time."""
+"""Diff: what differs between two flavors, or between a flavor and itself at another time."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from factory.console import Table
 from factory.flavor.project import Project
@@ -15,12 +17,19 @@ from factory.lock.lockset import LockSet, index_names
 from factory.markdown import code, folded, plain, table
 from factory.masking import masked
 from factory.upkeep.snapshot import Snapshot
-from factory.upkeep.steps import Step, is_older, step
+
+VersionStep = Literal["major", "minor", "patch", "build", "other"]
+"""The part of a version that differs first; ``build``: the public version (PEP 440) is the same."""
+VersionRank = tuple[bool, Version]
+"""How versions are ordered: what is no version comes below all that are."""
+_NOTHING = "-"
+_DIGITS = 12
+_REHASHED = "other hashes under the same version, from the same index"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Side:
-    """One of the two that are compared; ``revision`` and ``commit`` are None for the folder as it stands."""
+class DiffSide:
+    """One of the two that are compared; ``revision`` and ``commit`` are None for the folder as it is."""
 
     flavor: str
     revision: str | None
@@ -29,8 +38,8 @@ class Side:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """A key of the spec with another value; None where there is none."""
+class SettingDifference:
+    """A key of the spec with another value; None if it has none."""
 
     key: str
     before: str | None
@@ -38,8 +47,8 @@ class Setting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lines:
-    """A list of ``pyproject.toml`` whose entries are others: those of one side only, as written."""
+class ListDifference:
+    """A list of ``pyproject.toml`` whose entries differ: those of one side only, as written."""
 
     key: str
     removed: tuple[str, ...]
@@ -47,27 +56,27 @@ class Lines:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Package:
-    """A package at another version; None on the side that has it not.
+class PackageDifference:
+    """A package at another version; None on the side that does not have it.
 
-    ``direct``: whether it is a dependency of its own on one of the sides; ``step``: how far the
-    versions are apart, None where one is missing; ``older``: whether the second is the older one.
+    ``direct``: one of the sides depends on it directly; ``step``: how far the versions are apart, None if
+    one is missing; ``older``: the second is the older one.
     """
 
     name: str
     before: str | None
     after: str | None
     direct: bool
-    step: Step | None
+    step: VersionStep | None
     older: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class File:
-    """An artifact of a package that kept its version: another digest, or there on one side only.
+class FileDifference:
+    """An artifact of a package that kept its version: another digest, or on one side only.
 
-    ``same_index``: both sides have it from one URL, so that the index was pushed anew, or the platforms
-    are others; two indexes are expected to have files of their own.
+    ``same_index``: both sides have it from one URL, so that the index was pushed again, or the platforms
+    differ; two indexes are expected to have files of their own.
     """
 
     package: str
@@ -79,7 +88,7 @@ class File:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moved:
+class OtherIndex:
     """A package that comes from another index, by the indexes' names."""
 
     package: str
@@ -88,30 +97,30 @@ class Moved:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class FlavorDifference:
     """All that differs; ``differs`` is whether anything does."""
 
-    before: Side
-    after: Side
+    before: DiffSide
+    after: DiffSide
     differs: bool
-    settings: tuple[Setting, ...]
-    requirements: tuple[Lines, ...]
-    changed: tuple[Package, ...]
-    added: tuple[Package, ...]
-    removed: tuple[Package, ...]
-    rehashed: tuple[File, ...]
-    moved: tuple[Moved, ...]
+    settings: tuple[SettingDifference, ...]
+    requirements: tuple[ListDifference, ...]
+    changed: tuple[PackageDifference, ...]
+    added: tuple[PackageDifference, ...]
+    removed: tuple[PackageDifference, ...]
+    rehashed: tuple[FileDifference, ...]
+    moved: tuple[OtherIndex, ...]
 
 
-def difference(before: Snapshot, after: Snapshot) -> Difference:
-    """What two flavors, or two states of one, differ in: the spec, what is asked for, what is locked."""
+def difference(before: Snapshot, after: Snapshot) -> FlavorDifference:
+    """Return what two flavors, or two states of one, differ in: spec, requirements and locks."""
     old_pins, new_pins = (snapshot.locks.pins if snapshot.locks else () for snapshot in (before, after))
     changes = compare(old_pins, new_pins)
     direct = _direct(before.project) | _direct(after.project)
     settings = tuple(_settings(before.project.spec, after.project.spec))
     requirements = tuple(_requirements(before.project, after.project))
     moved = tuple(_moved(before, after))
-    return Difference(
+    return FlavorDifference(
         before=_side(before),
         after=_side(after),
         differs=bool(changes or settings or requirements or moved),
@@ -125,8 +134,8 @@ def difference(before: Snapshot, after: Snapshot) -> Difference:
     )
 
 
-def _side(snapshot: Snapshot) -> Side:
-    return Side(
+def _side(snapshot: Snapshot) -> DiffSide:
+    return DiffSide(
         flavor=snapshot.flavor,
         revision=snapshot.revision,
         commit=snapshot.commit,
@@ -134,11 +143,11 @@ def _side(snapshot: Snapshot) -> Side:
     )
 
 
-def _settings(before: Spec, after: Spec) -> Iterator[Setting]:
+def _settings(before: Spec, after: Spec) -> Iterator[SettingDifference]:
     old, new = _values(before), _values(after)
     for key in dict.fromkeys((*old, *new)):
         if old.get(key) != new.get(key):
-            yield Setting(key=key, before=_shown(old.get(key)), after=_shown(new.get(key)))
+            yield SettingDifference(key=key, before=_shown(old.get(key)), after=_shown(new.get(key)))
 
 
 def _shown(value: str | None) -> str | None:
@@ -146,7 +155,7 @@ def _shown(value: str | None) -> str | None:
 
 
 def _values(spec: Spec) -> Mapping[str, str | None]:
-    """The spec's values by the keys of ``[tool.factory]``; a further index by its name."""
+    """Return the spec's values by the keys of ``[tool.factory]``; a further index by its name."""
     return {
         "name": spec.name,
         "accelerator": spec.accelerator,
@@ -165,13 +174,15 @@ def _values(spec: Spec) -> Mapping[str, str | None]:
     }
 
 
-def _requirements(before: Project, after: Project) -> Iterator[Lines]:
+def _requirements(before: Project, after: Project) -> Iterator[ListDifference]:
     old, new = _lists(before), _lists(after)
     for key, entries in old.items():
         removed = tuple(entry for entry in entries if entry not in new[key])
         added = tuple(entry for entry in new[key] if entry not in entries)
         if removed or added:
-            yield Lines(key=key, removed=tuple(map(masked, removed)), added=tuple(map(masked, added)))
+            yield ListDifference(
+                key=key, removed=tuple(map(masked, removed)), added=tuple(map(masked, added))
+            )
 
 
 def _lists(project: Project) -> Mapping[str, tuple[str, ...]]:
@@ -198,20 +209,20 @@ def _direct(project: Project) -> set[str]:
     return {canonicalize_name(parse(text).name) for text in project.dependencies}
 
 
-def _package(change: PinChange, direct: set[str]) -> Package:
+def _package(change: PinChange, direct: set[str]) -> PackageDifference:
     known = change.before is not None and change.after is not None
     before, after = change.before or "", change.after or ""
-    return Package(
+    return PackageDifference(
         name=change.name,
         before=change.before,
         after=change.after,
         direct=change.name in direct,
-        step=step(before, after) if known else None,
+        step=version_step(before, after) if known else None,
         older=known and is_older(before, after),
     )
 
 
-def _rehashed(changes: Changes, before: Snapshot, after: Snapshot) -> Iterator[File]:
+def _rehashed(changes: Changes, before: Snapshot, after: Snapshot) -> Iterator[FileDifference]:
     old, new = (_by_name(snapshot.locks) for snapshot in (before, after))
     for change in changes.rehashed:
         urls = {_url(snapshot.project.spec, change.name) for snapshot in (before, after)}
@@ -226,15 +237,15 @@ def _url(spec: Spec, package: str) -> str | None:
     return spec.url_of(spec.index_of(package))
 
 
-def _files(before: Pin, after: Pin, *, same_index: bool) -> Iterator[File]:
-    """The artifacts of two pins that are not the same; those that the locks do not name stand alone."""
+def _files(before: Pin, after: Pin, *, same_index: bool) -> Iterator[FileDifference]:
+    """Yield the artifacts that two pins do not share; those without a name are paired with none."""
     common = {item.sha256 for item in before.artifacts} & {item.sha256 for item in after.artifacts}
     old = {_key(item): item for item in before.artifacts if item.sha256 not in common}
     new = {_key(item): item for item in after.artifacts if item.sha256 not in common}
     for key in dict.fromkeys((*old, *new)):
         one, other = old.get(key), new.get(key)
         known = one or other
-        yield File(
+        yield FileDifference(
             package=after.name,
             version=after.version,
             same_index=same_index,
@@ -248,27 +259,22 @@ def _key(artifact: Artifact) -> str:
     return artifact.file_name or artifact.sha256
 
 
-def _moved(before: Snapshot, after: Snapshot) -> Iterator[Moved]:
+def _moved(before: Snapshot, after: Snapshot) -> Iterator[OtherIndex]:
     old, new = _origins(before.locks, before.project.spec), _origins(after.locks, after.project.spec)
     for name in sorted(old.keys() & new.keys()):
         if old[name] != new[name]:
-            yield Moved(package=name, before=old[name], after=new[name])
+            yield OtherIndex(package=name, before=old[name], after=new[name])
 
 
 def _origins(locks: LockSet | None, spec: Spec) -> dict[str, str]:
-    """Package to the name of the index in whose lock file it stands."""
+    """Return the name of the index in whose lock file each package is."""
     names = index_names(spec)
     files = locks.files if locks else {}
     return {pin.name: names[file] for file, lock in files.items() for pin in lock.pins}
 
 
-_NOTHING = "-"
-_DIGITS = 12
-_PUSHED_ANEW = "other hashes under the same version, from the same index"
-
-
-def as_text(found: Difference) -> tuple[str | Table, ...]:
-    """The two sides, what differs in the spec and in what is asked for, and the packages."""
+def describe_difference(found: FlavorDifference) -> tuple[str | Table, ...]:
+    """Return a difference in parts for people: the two sides, the spec, requirements and packages."""
     title = f"{_side_text(found.before)} -> {_side_text(found.after)}"
     if not found.differs:
         return (f"{title}: no difference",)
@@ -285,9 +291,9 @@ def as_text(found: Difference) -> tuple[str | Table, ...]:
     packages = tuple(_package_row(item) for item in _packages(found))
     if packages:
         parts += ["", Table(headings=("package", "before", "after", "", ""), rows=packages)]
-    files = tuple((item.package, item.version or "", *_file(item)) for item in _pushed_anew(found))
+    files = tuple((item.package, item.version or "", *_file(item)) for item in _rehashed_on_one_index(found))
     if files:
-        parts += ["", f"{_PUSHED_ANEW}:"]
+        parts += ["", f"{_REHASHED}:"]
         parts += [Table(headings=("package", "version", "file", "before", "after"), rows=files)]
     parts += [f"\n{line}" for line in _other_index(found)]
     if found.moved:
@@ -296,8 +302,8 @@ def as_text(found: Difference) -> tuple[str | Table, ...]:
     return (*parts, "", _count(found))
 
 
-def as_markdown(found: Difference) -> str:
-    """The same for a pull request; long tables are behind a click."""
+def difference_markdown(found: FlavorDifference) -> str:
+    """Return the same in Markdown for a pull request; long tables are behind a click."""
     lines = [f"### {_marked(found.before)} → {_marked(found.after)}", ""]
     if not found.differs:
         return "\n".join((*lines, "No difference."))
@@ -319,10 +325,10 @@ def as_markdown(found: Difference) -> str:
             heading = f"{title}: {len(cells)} {_plural('package', len(cells))}"
             content = list(table(("package", "before", "after", "step", ""), cells))
             lines += folded(heading, content, rows=len(cells))
-    files = [(item.package, item.version or "", *_file(item)) for item in _pushed_anew(found)]
+    files = [(item.package, item.version or "", *_file(item)) for item in _rehashed_on_one_index(found)]
     if files:
         content = list(table(("package", "version", "file", "before", "after"), files))
-        lines += folded(_PUSHED_ANEW.capitalize(), content, rows=len(files))
+        lines += folded(_REHASHED.capitalize(), content, rows=len(files))
     lines += [f"{plain(line)}\n" for line in _other_index(found)]
     if found.moved:
         moved = [(item.package, item.before, item.after) for item in found.moved]
@@ -332,12 +338,12 @@ def as_markdown(found: Difference) -> str:
     return "\n".join(lines).rstrip("\n")
 
 
-def _packages(found: Difference) -> tuple[Package, ...]:
+def _packages(found: FlavorDifference) -> tuple[PackageDifference, ...]:
     everything = (*found.changed, *found.added, *found.removed)
     return tuple(sorted(everything, key=lambda item: (not item.direct, item.name)))
 
 
-def _package_row(item: Package) -> tuple[str, str, str, str, str]:
+def _package_row(item: PackageDifference) -> tuple[str, str, str, str, str]:
     said = ("added" if item.before is None else "removed") if item.step is None else item.step
     return (
         item.name,
@@ -348,41 +354,41 @@ def _package_row(item: Package) -> tuple[str, str, str, str, str]:
     )
 
 
-def _pushed_anew(found: Difference) -> tuple[File, ...]:
+def _rehashed_on_one_index(found: FlavorDifference) -> tuple[FileDifference, ...]:
     return tuple(item for item in found.rehashed if item.same_index)
 
 
-def _other_index(found: Difference) -> Iterator[str]:
-    """Of what two indexes have of one version, the names: their files are never the same."""
+def _other_index(found: FlavorDifference) -> Iterator[str]:
+    """Yield a line with the packages that two indexes have in one version: their files always differ."""
     names = dict.fromkeys(item.package for item in found.rehashed if not item.same_index)
     if names:
         yield f"the same version from another index, with hashes of its own: {', '.join(names)}"
 
 
-def _file(item: File) -> tuple[str, str, str]:
+def _file(item: FileDifference) -> tuple[str, str, str]:
     before, after = ((digest or _NOTHING)[:_DIGITS] for digest in (item.before, item.after))
     return item.file_name or _NOTHING, before, after
 
 
-def _side_text(side: Side) -> str:
+def _side_text(side: DiffSide) -> str:
     if side.commit is None:
         return side.flavor
     return f"{side.flavor} at {side.revision} ({side.commit[:_DIGITS]})"
 
 
-def _marked(side: Side) -> str:
+def _marked(side: DiffSide) -> str:
     if side.commit is None:
         return code(side.flavor)
     return f"{code(side.flavor)} at {code(side.revision or '')} ({side.commit[:_DIGITS]})"
 
 
-def _not_locked(found: Difference) -> Iterator[str]:
+def _not_locked(found: FlavorDifference) -> Iterator[str]:
     for side in (found.before, found.after):
         if not side.locked:
             yield f"{_side_text(side)} is not locked"
 
 
-def _count(found: Difference) -> str:
+def _count(found: FlavorDifference) -> str:
     rehashed = len({item.package for item in found.rehashed})
     counts = ((len(found.changed), "changed"), (len(found.added), "added"), (len(found.removed), "removed"))
     said = ", ".join(f"{number} {word}" for number, word in counts)
@@ -391,3 +397,43 @@ def _count(found: Difference) -> str:
 
 def _plural(noun: str, number: int) -> str:
     return noun if number == 1 else f"{noun}s"
+
+
+def version_step(before: str, after: str) -> VersionStep:
+    """Return the first part in which two versions differ, whichever is the newer."""
+    old, new = _parsed(before), _parsed(after)
+    if old is None or new is None or old.epoch != new.epoch:
+        return "other"
+    if old.public == new.public:
+        return "build"
+    width = max(len(old.release), len(new.release), 3)
+    a, b = ((*version.release, *([0] * width))[:width] for version in (old, new))
+    differing = next((place for place in range(width) if a[place] != b[place]), None)
+    if differing is None:  # a pre-release, or a post-release
+        return "patch"
+    return ("major", "minor")[differing] if differing < 2 else "patch"  # noqa: PLR2004 - major, minor
+
+
+def is_older(before: str, after: str) -> bool:
+    """Return whether the second version is older than the first."""
+    old, new = _parsed(before), _parsed(after)
+    return old is not None and new is not None and new < old
+
+
+def without_local(version: str) -> str:
+    """Return a version without its local part: 2.13.0 of 2.13.0+cpu, and of 2.13.0+cu130."""
+    parsed = _parsed(version)
+    return version if parsed is None else parsed.public
+
+
+def version_rank(version: str) -> VersionRank:
+    """Return a key that sorts versions and is the same for equal ones."""
+    parsed = _parsed(version)
+    return parsed is not None, parsed or Version("0")
+
+
+def _parsed(version: str) -> Version | None:
+    try:
+        return Version(version)
+    except ValueError:
+        return None

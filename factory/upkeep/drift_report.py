@@ -1,4 +1,4 @@
-"""The same package at different versions across flavors, and which of that is meant."""
+"""Drift report: the same package at different versions across flavors, and which of that is meant."""
 
 import datetime as dt
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Literal
 
 from packaging.utils import canonicalize_name
 
-from factory.console import Table
+from factory.console import Report, Table
 from factory.errors import FactoryError
 from factory.flavor.repository import Flavor
 from factory.flavor.requirements import parse
@@ -16,16 +16,17 @@ from factory.flavor.spec import Spec
 from factory.flavor.waiver import waiver_for
 from factory.lock.lockset import read_lock_set
 from factory.markdown import code, folded, plain, table
-from factory.upkeep.steps import Rank, Step, newest_first, public, step
+from factory.upkeep.diff import VersionRank, VersionStep, version_rank, version_step, without_local
 
 DRIFT = "drift"
+_HEADINGS = ("package", "apart by", "version", "flavors")
 _TWO = 2  # versions are what drift is
-Standing = Literal["drift", "waived", "spec"]
-"""``waived``: what is left without the flavors that have a waiver agrees; ``spec``: the specs ask for it."""
+DriftStatus = Literal["drift", "waived", "spec"]
+"""``waived``: the flavors without a waiver agree; ``spec``: the specs ask for these versions."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Excused:
+class DriftWaived:
     """A flavor whose spec says why it has another version, and until when."""
 
     flavor: str
@@ -34,7 +35,7 @@ class Excused:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Use:
+class VersionUse:
     """A version of a package, and the flavors that lock it."""
 
     version: str
@@ -42,23 +43,23 @@ class Use:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drift:
+class VersionDrift:
     """A package whose public versions (PEP 440) differ, the newest first.
 
-    ``direct``: whether a flavor asks for it itself; ``step``: how far the newest and the oldest are apart.
+    ``direct``: a flavor depends on it directly; ``step``: how far the newest and the oldest are apart.
     """
 
     package: str
-    standing: Standing
+    standing: DriftStatus
     direct: bool
-    step: Step
-    uses: tuple[Use, ...]
-    excused: tuple[Excused, ...]
+    step: VersionStep
+    uses: tuple[VersionUse, ...]
+    excused: tuple[DriftWaived, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlavorWaiver:
-    """A waiver of drift, and the flavor that has it; ``package`` None is any."""
+    """A waiver of drift, and the flavor that has it; ``package`` None: of any package."""
 
     flavor: str
     package: str | None
@@ -67,7 +68,7 @@ class FlavorWaiver:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unread:
+class UnreadFlavor:
     """A flavor whose files cannot be read, and why."""
 
     flavor: str
@@ -75,30 +76,52 @@ class Unread:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DriftReport:
+class DriftReport(Report):
     """What was compared, what differs, and the waivers that have expired or excuse nothing.
 
-    ``compared`` is the number of packages that more than one of the flavors lock. ``unused`` is told
-    only where every flavor of the repository is among them.
+    ``compared`` is the number of packages that more than one of the flavors lock. ``unused`` is empty
+    unless every flavor of the repository is among them.
     """
 
     flavors: tuple[str, ...]
     not_locked: tuple[str, ...]
-    unread: tuple[Unread, ...]
+    unread: tuple[UnreadFlavor, ...]
     compared: int
-    drifts: tuple[Drift, ...]
+    drifts: tuple[VersionDrift, ...]
     expired: tuple[FlavorWaiver, ...]
     unused: tuple[FlavorWaiver, ...]
 
     @property
-    def unwaived(self) -> tuple[Drift, ...]:
-        """What nobody has said to be meant."""
+    def unwaived(self) -> tuple[VersionDrift, ...]:
+        """The drift that nobody has said to be meant."""
         return tuple(drift for drift in self.drifts if drift.standing == "drift")
 
-    @property
-    def is_clean(self) -> bool:
-        """Whether every flavor was read, nothing drifts that is not meant, and no waiver has expired."""
-        return not self.unread and not self.unwaived and not self.expired
+    def differs(self) -> bool:
+        return bool(self.unread or self.unwaived or self.expired)
+
+    def describe(self) -> Iterator[str | Table]:
+        """Return what drifts, direct dependencies first; what is meant, with its reason; what to do."""
+        if self.unwaived:
+            yield Table(headings=_HEADINGS, rows=tuple(_rows(self.unwaived)))
+            yield ""
+        meant = [*_meant(self), *_about_waivers(self)]
+        if meant:
+            yield "\n".join(meant)
+            yield ""
+        yield _count(self)
+        if self.unwaived:
+            yield ""
+            yield _remedy(self)
+
+    def as_markdown(self) -> str:
+        """Return the same as tables in Markdown."""
+        lines = ["### Drift across flavors", "", f"{_count(self)}.", ""]
+        for title, direct in (("Direct dependencies", True), ("What they bring with them", False)):
+            rows = [_marked(row) for row in _rows(item for item in self.unwaived if item.direct == direct)]
+            if rows:
+                lines += folded(title, list(table(_HEADINGS, rows)), rows=len(rows))
+        lines += [f"- {plain(line)}" for line in (*_meant(self), *_about_waivers(self))]
+        return "\n".join(lines).rstrip("\n")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,20 +140,20 @@ def drift_report(
     """Compare the locks of flavors.
 
     Args:
-        flavors: those that are compared; one that is not locked or cannot be read is named and left out.
+        flavors: which; one that is not locked or cannot be read is reported and left out.
         today: the day that waivers are measured against.
         direct_only: leave out the packages that no flavor asks for itself.
         whole: whether these are all flavors of the repository.
     """
     read = {flavor.name: _attempt(flavor) for flavor in flavors}
-    unread = tuple(item for item in read.values() if isinstance(item, Unread))
+    unread = tuple(item for item in read.values() if isinstance(item, UnreadFlavor))
     locked = [item for item in read.values() if isinstance(item, _Locked)]
     everything = tuple(_drifts(locked, today=today))
     drifts = tuple(drift for drift in everything if drift.direct or not direct_only)
     waivers = [
         waiver
         for flavor in flavors
-        if not isinstance(read[flavor.name], Unread)
+        if not isinstance(read[flavor.name], UnreadFlavor)
         for waiver in _waivers(flavor.name, flavor.project.spec)
     ]
     counts = Counter(name for item in locked for name in item.versions)
@@ -157,8 +180,8 @@ def _waivers(flavor: str, spec: Spec) -> Iterator[FlavorWaiver]:
             )
 
 
-def _is_used(waiver: FlavorWaiver, drifts: Sequence[Drift]) -> bool:
-    """Whether there is drift in what the flavor of a waiver locks, which it is about."""
+def _is_used(waiver: FlavorWaiver, drifts: Sequence[VersionDrift]) -> bool:
+    """Return whether a waiver is about a drift in what its flavor locks."""
     return any(
         drift.standing != "spec"
         and waiver.package in {None, drift.package}
@@ -167,11 +190,11 @@ def _is_used(waiver: FlavorWaiver, drifts: Sequence[Drift]) -> bool:
     )
 
 
-def _attempt(flavor: Flavor) -> _Locked | Unread | None:
+def _attempt(flavor: Flavor) -> _Locked | UnreadFlavor | None:
     try:
         return _read(flavor)
     except FactoryError as error:
-        return Unread(flavor=flavor.name, error=error)
+        return UnreadFlavor(flavor=flavor.name, error=error)
 
 
 def _read(flavor: Flavor) -> _Locked | None:
@@ -182,80 +205,52 @@ def _read(flavor: Flavor) -> _Locked | None:
     return _Locked(
         name=flavor.name,
         spec=project.spec,
-        versions={name: public(version) for name, version in locks.versions().items()},
+        versions={name: without_local(version) for name, version in locks.versions().items()},
         direct=frozenset(canonicalize_name(parse(text).name) for text in project.dependencies),
     )
 
 
-def _drifts(locked: Sequence[_Locked], *, today: dt.date) -> Iterator[Drift]:
+def _drifts(locked: Sequence[_Locked], *, today: dt.date) -> Iterator[VersionDrift]:
     for package in sorted({name for item in locked for name in item.versions}):
         having = [item for item in locked if package in item.versions]
         # By value: 1.0 and 1.0.0 are one version.
-        groups: dict[Rank, list[_Locked]] = {}
+        groups: dict[VersionRank, list[_Locked]] = {}
         for item in having:
-            groups.setdefault(newest_first(item.versions[package]), []).append(item)
+            groups.setdefault(version_rank(item.versions[package]), []).append(item)
         if len(groups) < _TWO:
             continue
         uses = tuple(
-            Use(version=users[0].versions[package], flavors=tuple(user.name for user in users))
+            VersionUse(version=users[0].versions[package], flavors=tuple(user.name for user in users))
             for _, users in sorted(groups.items(), reverse=True)
         )
         excused = tuple(_excused(having, package, today=today))
         named = {item.flavor for item in excused}
         unexcused = sum(not named.issuperset(use.flavors) for use in uses)
         is_fixed = all(_fixed(item.spec).get(package) == item.versions[package] for item in having)
-        yield Drift(
+        yield VersionDrift(
             package=package,
             standing="spec" if is_fixed else "waived" if unexcused < _TWO else "drift",
             direct=any(package in item.direct for item in having),
-            step=step(uses[-1].version, uses[0].version),
+            step=version_step(uses[-1].version, uses[0].version),
             uses=uses,
             excused=excused,
         )
 
 
-def _excused(having: Sequence[_Locked], package: str, *, today: dt.date) -> Iterator[Excused]:
+def _excused(having: Sequence[_Locked], package: str, *, today: dt.date) -> Iterator[DriftWaived]:
     for item in having:
         waiver = waiver_for(item.spec.waivers, DRIFT, package=package, today=today)
         if waiver is not None:
-            yield Excused(flavor=item.name, reason=waiver.reason, expires=waiver.expires)
+            yield DriftWaived(flavor=item.name, reason=waiver.reason, expires=waiver.expires)
 
 
 def _fixed(spec: Spec) -> Mapping[str, str]:
-    """The versions after which the flavor is named."""
-    return {"torch": public(spec.torch), "training-hub": public(spec.training_hub)}
+    """Return the versions that the flavor is named after."""
+    return {"torch": without_local(spec.torch), "training-hub": without_local(spec.training_hub)}
 
 
-_HEADINGS = ("package", "apart by", "version", "flavors")
-
-
-def as_text(report: DriftReport) -> tuple[str | Table, ...]:
-    """What drifts, direct dependencies first; what is meant, with its reason; what to do."""
-    parts: list[str | Table] = []
-    if report.unwaived:
-        parts += [Table(headings=_HEADINGS, rows=tuple(_rows(report.unwaived))), ""]
-    meant = [*_meant(report), *_about_waivers(report)]
-    if meant:
-        parts += ["\n".join(meant), ""]
-    parts += [_count(report)]
-    if report.unwaived:
-        parts += ["", _remedy(report)]
-    return tuple(parts)
-
-
-def as_markdown(report: DriftReport) -> str:
-    """The same as tables."""
-    lines = ["### Drift across flavors", "", f"{_count(report)}.", ""]
-    for title, direct in (("Direct dependencies", True), ("What they bring with them", False)):
-        rows = [_marked(row) for row in _rows(item for item in report.unwaived if item.direct == direct)]
-        if rows:
-            lines += folded(title, list(table(_HEADINGS, rows)), rows=len(rows))
-    lines += [f"- {plain(line)}" for line in (*_meant(report), *_about_waivers(report))]
-    return "\n".join(lines).rstrip("\n")
-
-
-def _rows(drifts: Iterable[Drift]) -> Iterator[tuple[str, str, str, str]]:
-    """A row for each version; the package stands in its first."""
+def _rows(drifts: Iterable[VersionDrift]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield a row for each version; the package is in its first."""
     for drift in sorted(drifts, key=lambda item: (not item.direct, item.package)):
         name = f"{drift.package} (direct)" if drift.direct else drift.package
         for number, use in enumerate(drift.uses):
@@ -316,8 +311,8 @@ def _remedy(report: DriftReport) -> str:
     )
 
 
-def _bump(drift: Drift) -> str:
-    """The command that brings the flavors together that nobody has excused."""
+def _bump(drift: VersionDrift) -> str:
+    """Return the command that brings the flavors without a waiver together."""
     if not drift.excused:
         return f'factory bump "{drift.package}>={drift.uses[0].version}" --all'
     excused = {item.flavor for item in drift.excused}

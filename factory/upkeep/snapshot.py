@@ -1,4 +1,4 @@
-"""A flavor as it stands in its folder, or as it stood at a git revision."""
+"""Read a flavor as it is in its folder, or as it was at a git revision."""
 
 import os
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ _ANOTHER_REPOSITORY = frozenset(
 class Snapshot:
     """A flavor at one time.
 
-    ``revision`` and ``commit`` are None for the folder as it stands; ``locks`` is None where not locked.
+    ``revision`` and ``commit`` are None for the folder as it is; ``locks`` is None if it is not locked.
     """
 
     flavor: str
@@ -43,10 +43,10 @@ class Snapshot:
     locks: LockSet | None
 
 
-def take_two(repository: Repository, first: str, second: str | None) -> tuple[Snapshot, Snapshot]:
-    """Two flavors, each as ``NAME`` in its folder, or as ``NAME@REVISION`` in git.
+def two_snapshots(repository: Repository, first: str, second: str | None) -> tuple[Snapshot, Snapshot]:
+    """Return two flavors, each as ``NAME`` in its folder, or as ``NAME@REVISION`` in git.
 
-    Without a second, the first as git has it (at HEAD, where no revision is given), and as it stands.
+    Without a second, the first as git has it (at HEAD, if no revision is given), and as it is.
     The second may be a revision alone: then the first as git has it there, and as it was given.
 
     Raises:
@@ -54,15 +54,15 @@ def take_two(repository: Repository, first: str, second: str | None) -> tuple[Sn
         SpecError, LockFileError: its files cannot be read.
     """
     if second is None:
-        after = in_folder(repository.flavor(plain_name(first)))
+        after = _in_folder(repository.flavor(plain_name(first)))
         return _take(repository, first if "@" in first else f"{first}@HEAD"), after
     if "@" not in second and not _has(repository, second) and _is_revision(repository, second):
-        return at_revision(repository, plain_name(first), second), _take(repository, first)
+        return _at_revision(repository, plain_name(first), second), _take(repository, first)
     return _take(repository, first), _take(repository, second)
 
 
 def plain_name(name: str) -> str:
-    """The flavor of ``NAME@REVISION``: no flavor's name has an @, and revisions may.
+    """Return the flavor of ``NAME@REVISION``: no flavor's name has an @, and revisions may.
 
     Raises:
         NotFoundError: there is no name.
@@ -79,7 +79,7 @@ def plain_name(name: str) -> str:
 def _take(repository: Repository, name: str) -> Snapshot:
     flavor = plain_name(name)
     _, at, revision = name.partition("@")
-    return at_revision(repository, flavor, revision or "HEAD") if at else in_folder(repository.flavor(name))
+    return _at_revision(repository, flavor, revision or "HEAD") if at else _in_folder(repository.flavor(name))
 
 
 def _has(repository: Repository, name: str) -> bool:
@@ -91,7 +91,7 @@ def _has(repository: Repository, name: str) -> bool:
 
 
 def _is_revision(repository: Repository, text: str) -> bool:
-    """Whether git is there and knows a revision of that name."""
+    """Return whether git is there and knows a revision of that name."""
     try:
         _commit(repository, text)
     except (NotFoundError, ProgramError):
@@ -99,8 +99,8 @@ def _is_revision(repository: Repository, text: str) -> bool:
     return True
 
 
-def in_folder(flavor: Flavor) -> Snapshot:
-    """The flavor as it stands in its folder.
+def _in_folder(flavor: Flavor) -> Snapshot:
+    """Return the flavor as it is in its folder.
 
     Raises:
         NotFoundError, SpecError, LockFileError: its files are not there, or cannot be read.
@@ -110,8 +110,8 @@ def in_folder(flavor: Flavor) -> Snapshot:
     return Snapshot(flavor=flavor.name, revision=None, commit=None, project=project, locks=locks)
 
 
-def at_revision(repository: Repository, name: str, revision: str) -> Snapshot:
-    """A flavor as git has it at a revision, also one that is no longer in the folder.
+def _at_revision(repository: Repository, name: str, revision: str) -> Snapshot:
+    """Return a flavor as git has it at a revision, even if it is no longer in the folder.
 
     Raises:
         NotFoundError: no git repository, no such revision, or no such flavor in it.

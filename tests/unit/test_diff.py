@@ -9,15 +9,15 @@ from factory.console import Table
 from factory.flavor.project import parse_project
 from factory.lock.lockset import parse_lock_set
 from factory.upkeep.diff import (
-    Difference,
-    File,
-    Lines,
-    Moved,
-    Package,
-    Setting,
-    as_markdown,
-    as_text,
+    FileDifference,
+    FlavorDifference,
+    ListDifference,
+    OtherIndex,
+    PackageDifference,
+    SettingDifference,
+    describe_difference,
     difference,
+    difference_markdown,
 )
 from factory.upkeep.snapshot import Snapshot
 
@@ -39,14 +39,14 @@ def _snapshot(project: str = PROJECT, lock: str | None = LOCK, *, revision: str 
     )
 
 
-def _to(project: str = PROJECT, lock: str | None = LOCK) -> Difference:
+def _to(project: str = PROJECT, lock: str | None = LOCK) -> FlavorDifference:
     return difference(_snapshot(revision="HEAD"), _snapshot(project, lock))
 
 
-def _words(found: Difference) -> str:
+def _words(found: FlavorDifference) -> str:
     """What people read, a table's rows with single blanks."""
     lines = []
-    for part in as_text(found):
+    for part in describe_difference(found):
         lines += [" ".join(row) for row in part.rows] if isinstance(part, Table) else [part]
     return "\n".join(lines)
 
@@ -60,18 +60,20 @@ def test_two_equal_states_do_not_differ() -> None:
     found = _to()
     assert not found.differs
     assert _words(found) == f"{NAME} at HEAD (0123456789ab) -> {NAME}: no difference"
-    assert as_markdown(found).endswith("\n\nNo difference.")
+    assert difference_markdown(found).endswith("\n\nNo difference.")
 
 
 def test_a_version_that_changed_says_how_far_and_which_way() -> None:
     lock = _edited("numpy==2.4.1", "numpy==2.3.5")
     found = _to(lock=_edited("urllib3==2.6.2", "urllib3==2.6.3", lock))
     assert found.changed == (
-        Package(name="numpy", before="2.4.1", after="2.3.5", direct=True, step="minor", older=True),
-        Package(name="urllib3", before="2.6.2", after="2.6.3", direct=False, step="patch", older=False),
+        PackageDifference(name="numpy", before="2.4.1", after="2.3.5", direct=True, step="minor", older=True),
+        PackageDifference(
+            name="urllib3", before="2.6.2", after="2.6.3", direct=False, step="patch", older=False
+        ),
     )
     assert "numpy 2.4.1 2.3.5 minor, older direct" in _words(found)
-    assert "| urllib3 | 2.6.2 | 2.6.3 | patch |  |" in as_markdown(found)
+    assert "| urllib3 | 2.6.2 | 2.6.3 | patch |  |" in difference_markdown(found)
 
 
 def test_packages_that_came_and_went_are_named() -> None:
@@ -80,14 +82,14 @@ def test_packages_that_came_and_went_are_named() -> None:
     assert [item.name for item in found.removed] == ["urllib3"]
     assert "urllib3 2.6.2 - removed" in _words(found)
     assert "urllib4 - 2.6.2 added" in _words(found)
-    assert "**Added: 1 package**" in as_markdown(found)
+    assert "**Added: 1 package**" in difference_markdown(found)
 
 
 def test_new_bytes_under_the_same_name_are_shown_with_both_digests() -> None:
     digest = LOCK[LOCK.index("urllib3==") :].partition("sha256:")[2][:64]
     found = _to(lock=_edited(digest, "b" * 64))
     assert found.rehashed == (
-        File(
+        FileDifference(
             package="urllib3",
             version="2.6.2",
             same_index=True,
@@ -107,7 +109,9 @@ def test_a_file_that_one_lock_lacks_is_on_one_side_only() -> None:
     lock = LOCK.replace(f" \\\n    --hash=sha256:{digest}", "").replace(f"    # {name}\n", "")
     found = _to(lock=lock)
     assert found.rehashed == (
-        File(package="numpy", version="2.4.1", same_index=True, file_name=name, before=digest, after=None),
+        FileDifference(
+            package="numpy", version="2.4.1", same_index=True, file_name=name, before=digest, after=None
+        ),
     )
 
 
@@ -116,7 +120,7 @@ def test_what_another_index_has_of_a_version_is_named_and_no_more() -> None:
     project = PROJECT.replace(INDEX, "https://packages.example.com/cuda13.0/next/")
     found = _to(project, _edited(digest, "b" * 64))
     assert [(item.package, item.same_index) for item in found.rehashed] == [("urllib3", False)]
-    for text in (_words(found), as_markdown(found)):
+    for text in (_words(found), difference_markdown(found)):
         assert "the same version from another index, with hashes of its own: urllib3" in text
         assert digest[:12] not in text
 
@@ -174,7 +178,7 @@ def test_each_key_of_the_spec_is_compared(
 ) -> None:
     found = _to(_edited(old, new, PROJECT))
     assert found.differs
-    assert found.settings == (Setting(key=key, before=before, after=after),)
+    assert found.settings == (SettingDifference(key=key, before=before, after=after),)
     assert f"  {key}: {before or 'none'} -> {after or 'none'}" in _words(found)
 
 
@@ -210,7 +214,7 @@ def test_each_list_is_compared_entry_by_entry(
 ) -> None:
     key, removed, added = expected
     found = _to(_edited(old, new, PROJECT))
-    assert found.requirements == (Lines(key=key, removed=removed, added=added),)
+    assert found.requirements == (ListDifference(key=key, removed=removed, added=added),)
     assert all(f"  + {line}" in _words(found) for line in added)
     assert all(f"  - {line}" in _words(found) for line in removed)
 
@@ -231,10 +235,10 @@ def test_a_package_that_comes_from_another_index_now_is_told() -> None:
         locks=parse_lock_set(further_lock_texts(SPLIT)),
     )
     found = difference(_snapshot(), after)
-    assert found.moved == (Moved(package="numpy", before="main", after="nums"),)
+    assert found.moved == (OtherIndex(package="numpy", before="main", after="nums"),)
     assert (found.changed, found.added, found.removed, found.rehashed) == ((), (), (), ())
     assert found.settings == (
-        Setting(key="index nums", before=None, after="https://nums.example.com/simple/ for numpy"),
+        SettingDifference(key="index nums", before=None, after="https://nums.example.com/simple/ for numpy"),
     )
 
 
@@ -247,13 +251,13 @@ def test_a_side_that_is_not_locked_is_said_to_be() -> None:
 
 def test_long_tables_of_a_pull_request_are_behind_a_click() -> None:
     more = "".join(f"package-{number}==1.0 --hash=sha256:{'a' * 64}\n" for number in range(21))
-    assert "<details><summary>Added: 21 packages</summary>" in as_markdown(_to(lock=LOCK + more))
-    assert "<details>" not in as_markdown(_to(lock=LOCK + more.partition("package-20")[0]))
+    assert "<details><summary>Added: 21 packages</summary>" in difference_markdown(_to(lock=LOCK + more))
+    assert "<details>" not in difference_markdown(_to(lock=LOCK + more.partition("package-20")[0]))
 
 
 def test_a_bar_or_a_backtick_in_an_entry_does_not_break_the_table() -> None:
     project = _edited('reason = "the index', 'reason = "`a` | b: the index', PROJECT)
-    (row,) = (line for line in as_markdown(_to(project)).splitlines() if "a` \\| b" in line)
+    (row,) = (line for line in difference_markdown(_to(project)).splitlines() if "a` \\| b" in line)
     assert row.replace("\\|", "").count("|") == 4
     assert "`` flash-attn" in row or "``flash-attn" in row
 
@@ -262,4 +266,4 @@ def test_what_somebody_wrote_into_a_url_is_not_repeated() -> None:
     asked = '"numpy @ https://me:hunter2@x.example.com/numpy-2.4.1-py3-none-any.whl"'
     found = _to(_edited('"numpy>=2.0,<3"', asked, PROJECT))
     assert "https://***@x.example.com" in _words(found)
-    assert "hunter2" not in f"{found}{_words(found)}{as_markdown(found)}"
+    assert "hunter2" not in f"{found}{_words(found)}{difference_markdown(found)}"

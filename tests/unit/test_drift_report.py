@@ -8,7 +8,7 @@ import pytest
 
 from factory.console import Table
 from factory.flavor.repository import Flavor
-from factory.upkeep.drift_report import DriftReport, FlavorWaiver, as_markdown, as_text, drift_report
+from factory.upkeep.drift_report import DriftReport, FlavorWaiver, drift_report
 
 TODAY = dt.date(2026, 11, 22)
 PROJECT = """\
@@ -59,7 +59,7 @@ def _standings(report: DriftReport) -> dict[str, str]:
 
 def _words(report: DriftReport) -> str:
     lines = []
-    for part in as_text(report):
+    for part in report.describe():
         lines += [" ".join(row) for row in part.rows] if isinstance(part, Table) else [part]
     return "\n".join(lines)
 
@@ -82,7 +82,7 @@ def test_a_package_at_two_versions_drifts_and_names_who_has_which(tmp_path: Path
         ("5.5.4", ("cpu",)),
         ("5.5.0", ("cuda", "rocm")),
     ]
-    assert not report.is_clean
+    assert report.exit_code == 1
     assert report.compared == 2
     assert "transformers (direct) patch 5.5.4 cpu\n  5.5.0 cuda, rocm" in _words(report)
     assert 'factory bump "transformers>=5.5.4" --all' in _words(report)
@@ -91,7 +91,7 @@ def test_a_package_at_two_versions_drifts_and_names_who_has_which(tmp_path: Path
 def test_flavors_that_agree_do_not_drift(tmp_path: Path) -> None:
     pins = {"transformers": "5.5.0"}
     report = _report(_flavor(tmp_path, "a", pins), _flavor(tmp_path, "b", pins))
-    assert (report.drifts, report.is_clean) == ((), True)
+    assert (report.drifts, report.exit_code) == ((), 0)
     assert _words(report) == "2 flavors compared, 1 packages in more than one: 0 drift (0 direct), 0 waived"
 
 
@@ -115,7 +115,7 @@ def test_what_the_specs_differ_in_is_told_and_no_drift(tmp_path: Path) -> None:
         _flavor(tmp_path, "a", {"torch": "2.11.0+cu130"}),
         _flavor(tmp_path, "b", {"torch": "2.13.0"}, torch="2.13.0"),
     )
-    assert (_standings(report), report.is_clean) == ({"torch": "spec"}, True)
+    assert (_standings(report), report.exit_code) == ({"torch": "spec"}, 0)
     assert "as the specs say: torch, 2.13.0 in b; 2.11.0 in a" in _words(report)
 
 
@@ -139,7 +139,7 @@ def test_a_waiver_excuses_its_flavor_with_its_reason(tmp_path: Path) -> None:
         _flavor(tmp_path, "rocm", {"transformers": "5.5.4"}),
         _flavor(tmp_path, "cpu", {"transformers": "5.5.0"}, waivers=_waiver()),
     )
-    assert (_standings(report), report.is_clean) == ({"transformers": "waived"}, True)
+    assert (_standings(report), report.exit_code) == ({"transformers": "waived"}, 0)
     assert "cpu until 2026-11-22: the CPU image waits" in _words(report)
 
 
@@ -149,7 +149,7 @@ def test_the_others_have_to_agree_all_the_same(tmp_path: Path) -> None:
         _flavor(tmp_path, "rocm", {"transformers": "5.5.3"}),
         _flavor(tmp_path, "cpu", {"transformers": "5.5.0"}, waivers=_waiver()),
     )
-    assert (_standings(report), report.is_clean) == ({"transformers": "drift"}, False)
+    assert (_standings(report), report.exit_code) == ({"transformers": "drift"}, 1)
     assert "5.5.0 cpu (waived)" in _words(report)
 
 
@@ -171,7 +171,7 @@ def test_a_flavor_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -
     )
     assert (report.flavors, report.drifts, report.unused) == (("a", "b", "c"), (), ())
     assert [(item.flavor, item.error.exit_code) for item in report.unread] == [("broken", 11)]
-    assert not report.is_clean
+    assert report.exit_code == 1
     assert "not compared: broken cannot be read" in _words(report)
 
 
@@ -204,7 +204,7 @@ def test_an_expired_waiver_is_a_finding_even_where_nothing_drifts(tmp_path: Path
     expected = FlavorWaiver(
         flavor="cpu", package="transformers", reason="the CPU image waits", expires=dt.date(2026, 11, 21)
     )
-    assert (report.expired, report.is_clean) == ((expected,), False)
+    assert (report.expired, report.exit_code) == ((expected,), 1)
     assert "error: the waiver of drift of transformers in cpu expired on 2026-11-21" in _words(report)
 
 
@@ -215,7 +215,7 @@ def test_a_waiver_that_excuses_nothing_is_told_where_all_flavors_were_compared(t
     )
     report = _report(*flavors)
     assert [item.flavor for item in report.unused] == ["cpu"]
-    assert report.is_clean
+    assert report.exit_code == 0
     assert "warning: the waiver of drift of transformers in cpu excuses nothing" in _words(report)
     assert _report(*flavors, whole=False).unused == ()
 
@@ -229,7 +229,7 @@ def test_a_flavor_without_a_lock_is_named_and_left_out(tmp_path: Path) -> None:
 def test_markdown_puts_direct_dependencies_first_and_long_tables_behind_a_click(tmp_path: Path) -> None:
     first = {"transformers": "5.5.0"} | {f"p{number}": "1.0" for number in range(11)}
     second = {"transformers": "5.5.4"} | {f"p{number}": "2.0" for number in range(11)}
-    text = as_markdown(_report(_flavor(tmp_path, "a", first), _flavor(tmp_path, "b", second)))
+    text = _report(_flavor(tmp_path, "a", first), _flavor(tmp_path, "b", second)).as_markdown()
     assert text.index("**Direct dependencies**") < text.index("<summary>What they bring with them</summary>")
     assert "| transformers (direct) | patch | `5.5.4` | `b` |" in text
     assert "|  |  | `5.5.0` | `a` |" in text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from factory.upkeep.steps import Step, is_older, newest_first, public, step
+from factory.upkeep.diff import VersionStep, is_older, version_rank, version_step, without_local
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,8 @@ from factory.upkeep.steps import Step, is_older, newest_first, public, step
         ("old", "1.0", "other"),
     ],
 )
-def test_the_first_part_that_differs_is_the_step(before: str, after: str, expected: Step) -> None:
-    assert step(before, after) == expected
+def test_the_first_part_that_differs_is_the_step(before: str, after: str, expected: VersionStep) -> None:
+    assert version_step(before, after) == expected
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,13 @@ def test_older_is_as_versions_are_ordered(before: str, after: str, *, expected: 
 
 
 def test_the_public_version_has_no_local_part() -> None:
-    assert [public(text) for text in ("2.13.0+cpu", "1.0.post1", "odd")] == ["2.13.0", "1.0.post1", "odd"]
+    assert [without_local(text) for text in ("2.13.0+cpu", "1.0.post1", "odd")] == [
+        "2.13.0",
+        "1.0.post1",
+        "odd",
+    ]
 
 
 def test_the_newest_come_first_and_what_is_no_version_last() -> None:
     versions = ["1.9", "odd", "1.10", "1.10rc1"]
-    assert sorted(versions, key=newest_first, reverse=True) == ["1.10", "1.10rc1", "1.9", "odd"]
+    assert sorted(versions, key=version_rank, reverse=True) == ["1.10", "1.10rc1", "1.9", "odd"]
