@@ -8,7 +8,7 @@ import click
 from factory.cli.options import Invocation, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
-from factory.upkeep.align import AlignOptions, align, as_markdown, as_text
+from factory.upkeep.align import align
 
 
 @click.command(short_help="Compare Training Hub's requirements with flavors.")
@@ -46,18 +46,20 @@ def command(
     if bool(flavors) == every:
         raise click.UsageError("Name flavors, or give --all, not both.")
     selected = invocation.repository_of(*flavors).select(flavors)
-    options = AlignOptions(
-        training_hub=training_hub,
-        lock=LockOptions(
-            find_links=find_links,
-            public_find_links=() if find_links else folders_in_environment(os.environ),
-        ),
+    options = LockOptions(
+        find_links=find_links,
+        public_find_links=() if find_links else folders_in_environment(os.environ),
     )
     with invocation.console.progress("comparing", total=len(selected)) as progress:
         report = align(
-            selected, options, begun=progress.begin, done=lambda name: progress.advance(message=name)
+            selected,
+            options,
+            training_hub=training_hub,
+            begun=progress.begin,
+            done=lambda name: progress.advance(message=name),
         )
     invocation.console.report_each(report.flavors)
-    parts = (as_markdown(report).rstrip("\n"),) if markdown else as_text(report)
-    invocation.console.result(report, *parts)
-    return report.exit_code
+    if markdown:
+        invocation.console.result(report, report.as_markdown())
+        return report.exit_code
+    return invocation.console.show(report)

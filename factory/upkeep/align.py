@@ -1,12 +1,14 @@
-"""Training Hub's own requirements against what a flavor asks for, what its lock has, and its index."""
+"""Align: Training Hub's own requirements against a flavor's requirements, its lock and its index."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from factory.console import Report
 from factory.dockerfile.references import check_version
 from factory.errors import FactoryError
 from factory.flavor.project import Project
@@ -24,12 +26,27 @@ from factory.markdown import code, table
 from factory.render.starting import starting_project
 from factory.upkeep.training_hub import (
     TRAINING_HUB,
-    WantedByHub,
+    HubRequirement,
     all_extras,
     floating,
+    hub_requirements,
     used_extras,
-    wanted_by,
 )
+
+_HEADINGS = ("Flavor", "Training Hub", "Requirement", "What is wrong", "What there is", "What to do")
+KINDS = {
+    "version-not-there": "the index does not have this Training Hub",
+    "not-required": "the flavor does not require Training Hub",
+    "no-such-extra": "no such extra",
+    "python": "another Python is wanted",
+    "extra-not-used": "an extra is not used",
+    "contradiction": "contradiction",
+    "taken-out": "taken out by an override",
+    "unmet": "the lock does not meet it",
+    "lacks": "the lock lacks it",
+    "index-gap": "nothing on the index satisfies",
+}
+"""The kinds of findings, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +61,8 @@ class AlignFinding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Excused:
-    """A requirement that the spec records as missing; ``there_now`` is whether the index has it by now."""
+class RecordedMissing:
+    """A requirement that the spec records as missing; ``there_now``: the index has it by now."""
 
     requirement: str
     package: str
@@ -58,9 +75,9 @@ class Excused:
 class Alignment:
     """A flavor against a version of Training Hub, with the extras that it uses.
 
-    ``excused`` are requirements that the spec records as missing, ``floating`` packages that nobody
-    sets an upper bound to. ``locked`` is whether there is a lock to compare with, ``stale`` whether that
-    was made from another ``pyproject.toml``.
+    ``excused`` are requirements that the spec records as missing, ``floating`` packages without an upper
+    bound. ``locked``: there is a lock to compare with; ``stale``: it was made from another
+    ``pyproject.toml``.
     """
 
     flavor: str
@@ -71,61 +88,86 @@ class Alignment:
     stale: bool = False
     requirements: int = 0
     findings: tuple[AlignFinding, ...] = ()
-    excused: tuple[Excused, ...] = ()
+    excused: tuple[RecordedMissing, ...] = ()
     floating: tuple[str, ...] = ()
     error: FactoryError | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignReport:
+class AlignReport(Report):
     """Every flavor, and the error of the first that failed."""
 
     flavors: tuple[Alignment, ...]
     error: FactoryError | None = None
 
-    @property
-    def exit_code(self) -> int:
-        """That of the first error, 1 where something was found, else 0."""
-        if self.error is not None:
-            return self.error.exit_code
-        return int(any(flavor.findings for flavor in self.flavors))
+    def failures(self) -> tuple[FactoryError, ...]:
+        return (self.error,) if self.error else ()
 
+    def differs(self) -> bool:
+        return any(flavor.findings for flavor in self.flavors)
 
-@dataclass(frozen=True, kw_only=True)
-class AlignOptions:
-    """Which version of Training Hub to ask about, that of each spec if None, and with which folders."""
+    def describe(self) -> Iterator[str]:
+        """Yield the lines for people, flavor by flavor."""
+        for flavor in self.flavors:
+            yield from _flavor_lines(flavor)
+        if len(self.flavors) > 1:
+            count = sum(len(flavor.findings) for flavor in self.flavors)
+            wrong = sum(bool(flavor.findings) for flavor in self.flavors)
+            yield f"{_count(count, 'finding')} in {wrong} of {len(self.flavors)} flavors"
 
-    training_hub: str | None = None
-    lock: LockOptions = field(default_factory=LockOptions)
+    def as_markdown(self) -> str:
+        """Return the findings as a table in Markdown, one line for each."""
+        lines = ["# Training Hub's requirements", ""]
+        rows = [(flavor, finding) for flavor in self.flavors for finding in flavor.findings]
+        if not rows:
+            return "\n".join((*lines, "Every flavor meets what its Training Hub requires."))
+        cells = (
+            (
+                flavor.flavor,
+                flavor.training_hub,
+                code(finding.requirement),
+                KINDS[finding.kind],
+                finding.there,
+                finding.to_do,
+            )
+            for flavor, finding in rows
+        )
+        return "\n".join((*lines, *table(_HEADINGS, cells)))
 
 
 def align(
     flavors: Sequence[Flavor],
-    options: AlignOptions,
+    options: LockOptions,
     *,
+    training_hub: str | None,
     begun: Callable[[str], None],
     done: Callable[[str], None],
 ) -> AlignReport:
     """Compare flavors with Training Hub's requirements; one that fails does not hide the others.
 
-    ``begun`` and ``done`` are told the name of each flavor, on a thread of its own.
+    Args:
+        flavors: which.
+        options: the folders of wheels beside the index.
+        training_hub: the version to ask about; None: that of each spec.
+        begun: called with the name of each flavor whose work begins, on a thread of its own.
+        done: called with the name of each flavor whose work ended, on a thread of its own.
 
     Raises:
         SpecError: the version that was given is no version.
     """
-    if options.training_hub is not None:
-        check_version(options.training_hub, of="--training-hub")
+    if training_hub is not None:
+        check_version(training_hub, of="--training-hub")
 
-    def look(flavor: Flavor) -> Alignment:
+    def compare(flavor: Flavor) -> Alignment:
         begun(flavor.name)
         try:
-            return _align(flavor, options)
+            return _align(flavor, options, training_hub)
         finally:
             done(flavor.name)
 
-    outcomes = attempt_in_parallel(look, flavors, jobs=None)
+    outcomes = attempt_in_parallel(compare, flavors, jobs=None)
     found = tuple(
-        Alignment(flavor=flavor.name, index="", training_hub=options.training_hub or "", error=outcome)
+        Alignment(flavor=flavor.name, index="", training_hub=training_hub or "", error=outcome)
         if isinstance(outcome, FactoryError)
         else outcome
         for flavor, outcome in zip(flavors, outcomes, strict=True)
@@ -134,11 +176,11 @@ def align(
     return AlignReport(flavors=found, error=error)
 
 
-def _align(flavor: Flavor, options: AlignOptions) -> Alignment:
+def _align(flavor: Flavor, options: LockOptions, training_hub: str | None) -> Alignment:
     project = flavor.project
-    version = options.training_hub or project.spec.training_hub
+    version = training_hub or project.spec.training_hub
     lock = read_lock_set(flavor.folder, project.spec)
-    with open_shelf(project.spec, wheel_folders(project.spec, options.lock)) as shelf:
+    with open_shelf(project.spec, wheel_folders(project.spec, options)) as shelf:
         shelf.look_up([TRAINING_HUB])
         index = shelf.url(TRAINING_HUB)
         metadata = _metadata(shelf, version)
@@ -151,7 +193,35 @@ def _align(flavor: Flavor, options: AlignOptions) -> Alignment:
                 locked=lock is not None,
                 findings=(finding,),
             )
-        return _compared(flavor.name, project, metadata, lock, shelf, current=options.training_hub is None)
+        return _compared(flavor.name, project, metadata, lock, shelf, current=training_hub is None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sides:
+    """What requirements are compared with.
+
+    ``versions`` are those of the lock, None if there is none. Everything was looked up on the ``shelf``.
+    ``training_hub`` is a version to come, None for the flavor's own.
+    """
+
+    flavor: str
+    project: Project
+    versions: Mapping[str, str] | None
+    shelf: Shelf
+    training_hub: str | None
+
+    @cached_property
+    def own(self) -> Mapping[str, Sequence[Asked]]:
+        """The flavor's own lines, by package."""
+        own: dict[str, list[Asked]] = {}
+        for line in asked(self.project):
+            own.setdefault(line.name, []).append(line)
+        return own
+
+    @cached_property
+    def dropped(self) -> frozenset[str]:
+        """The packages that an override takes out."""
+        return dropped(self.project)
 
 
 def _compared(
@@ -159,16 +229,21 @@ def _compared(
 ) -> Alignment:
     spec = project.spec
     extras = used_extras(project) or frozenset()
-    wanted = wanted_by(metadata, extras, spec)
+    wanted = hub_requirements(metadata, extras, spec)
     versions = None if lock is None else lock.versions()
     shelf.look_up({item.package for item in wanted})
     wanted = (*wanted, *_by_their_extras(wanted, project, versions or {}, shelf))
-    findings, excused = against_flavor(
-        wanted, project, versions, shelf, flavor=name, training_hub=None if current else metadata.version
+    sides = _Sides(
+        flavor=name,
+        project=project,
+        versions=versions,
+        shelf=shelf,
+        training_hub=None if current else metadata.version,
     )
+    findings, missing = _against_flavor(wanted, sides)
     findings = (
         *_of_training_hub(name, project, metadata, versions if current else None),
-        *nowhere_used(metadata, extras, starting_project(spec), versions or {}, flavor=name),
+        *_unused_extras(metadata, extras, starting_project(spec), versions or {}, flavor=name),
         *findings,
     )
     return Alignment(
@@ -180,22 +255,22 @@ def _compared(
         stale=lock is not None and is_stale(lock, project),
         requirements=len(wanted),
         findings=findings,
-        excused=excused,
+        excused=missing,
         floating=floating(wanted, _own_ranges(project)),
     )
 
 
 def _by_their_extras(
-    wanted: Sequence[WantedByHub], project: Project, versions: Mapping[str, str], shelf: Shelf
-) -> tuple[WantedByHub, ...]:
-    """What the extras bring that Training Hub asks of other packages, as their own metadata says.
+    wanted: Sequence[HubRequirement], project: Project, versions: Mapping[str, str], shelf: Shelf
+) -> tuple[HubRequirement, ...]:
+    """Return what the extras bring that Training Hub asks of other packages, and look that up as well.
 
-    That is of the locked version where it is one that Training Hub admits, else of the nearest on the
-    index; what is left out of the image brings nothing. They are looked up as well.
+    The metadata is that of the locked version if Training Hub admits it, else of the nearest on the index.
+    What is left out of the image brings nothing.
     """
     known = {(item.package, str(item.specifier)) for item in wanted}
     left_out = dropped(project)
-    found: dict[tuple[str, str], WantedByHub] = {}
+    found: dict[tuple[str, str], HubRequirement] = {}
     for item in wanted:
         if not item.extras or item.package in left_out:
             continue
@@ -204,7 +279,7 @@ def _by_their_extras(
             offers = versions_with_wheels(shelf.offers(item.package) or ())
             version = str(nearest_version(offers, item.specifier) or "") or None
         metadata = shelf.metadata(item.package, version) if version else None
-        for one in () if metadata is None else wanted_by(metadata, item.extras, project.spec):
+        for one in () if metadata is None else hub_requirements(metadata, item.extras, project.spec):
             key = (one.package, str(one.specifier))
             if one.extra is not None and key not in known:
                 found[key] = replace(one, extra=f"{one.extra} of {item.package}")
@@ -213,7 +288,7 @@ def _by_their_extras(
 
 
 def _own_ranges(project: Project) -> dict[str, SpecifierSet]:
-    """What the flavor asks of versions itself, by package, of what it records as missing as well."""
+    """Return the flavor's own ranges by package, also of what it records as missing."""
     found: dict[str, SpecifierSet] = {}
     lines = [(item.name, item.requirement) for item in asked(project)]
     lines += [(item.package, Requirement(item.requirement)) for item in project.spec.missing]
@@ -223,7 +298,7 @@ def _own_ranges(project: Project) -> dict[str, SpecifierSet]:
 
 
 def _metadata(shelf: Shelf, version: str) -> Metadata | None:
-    """The metadata of a version of Training Hub, which the index may have with a local version label."""
+    """Return the metadata of a version of Training Hub, which may have a local label on the index."""
     offers = shelf.offers(TRAINING_HUB) or ()
     wanted = SpecifierSet(f"=={version}")
     there = [item for item in versions_with_wheels(offers) if wanted.contains(item, prereleases=True)]
@@ -252,7 +327,7 @@ def _not_there(flavor: str, spec: Spec, version: str, shelf: Shelf) -> AlignFind
 def _of_training_hub(
     flavor: str, project: Project, metadata: Metadata, versions: dict[str, str] | None
 ) -> tuple[AlignFinding, ...]:
-    """What is wrong with how the flavor takes Training Hub itself."""
+    """Return what is wrong with how the flavor requires Training Hub itself."""
     spec, found = project.spec, []
     extras = used_extras(project)
     if extras is None:
@@ -292,68 +367,13 @@ def _runs_on(requires_python: str | None, python: str) -> bool:
         return True
 
 
-KINDS = {
-    "version-not-there": "the index does not have this Training Hub",
-    "not-required": "the flavor does not require Training Hub",
-    "no-such-extra": "no such extra",
-    "python": "another Python is wanted",
-    "extra-not-used": "an extra is not used",
-    "contradiction": "contradiction",
-    "taken-out": "taken out by an override",
-    "unmet": "the lock does not meet it",
-    "lacks": "the lock lacks it",
-    "index-gap": "nothing on the index satisfies",
-}
-"""What can be found, and how it is called in words."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Sides:
-    """What a requirement is compared with; ``training_hub`` is a version to come, None for the present."""
-
-    project: Project
-    versions: Mapping[str, str] | None
-    shelf: Shelf
-    flavor: str
-    training_hub: str | None
-    own: Mapping[str, Sequence[Asked]]
-    dropped: frozenset[str]
-
-
-def against_flavor(
-    wanted: Iterable[WantedByHub],
-    project: Project,
-    versions: Mapping[str, str] | None,
-    shelf: Shelf,
-    *,
-    flavor: str,
-    training_hub: str | None,
-) -> tuple[tuple[AlignFinding, ...], tuple[Excused, ...]]:
-    """Compare requirements with what a flavor asks for, what its lock has, and what its index has.
-
-    Args:
-        wanted: Training Hub's requirements; all of them were looked up on the shelf.
-        project: the flavor's.
-        versions: name to version in the lock; None where there is none.
-        shelf: the flavor's index.
-        flavor: its name.
-        training_hub: the version that is asked about, where it is not the flavor's own.
-    """
-    own: dict[str, list[Asked]] = {}
-    for line in asked(project):
-        own.setdefault(line.name, []).append(line)
-    sides = _Sides(
-        project=project,
-        versions=versions,
-        shelf=shelf,
-        flavor=flavor,
-        training_hub=training_hub,
-        own=own,
-        dropped=dropped(project),
-    )
-    missing = {item.package: item for item in project.spec.missing}
+def _against_flavor(
+    wanted: Iterable[HubRequirement], sides: _Sides
+) -> tuple[tuple[AlignFinding, ...], tuple[RecordedMissing, ...]]:
+    """Compare requirements with what a flavor asks for, what its lock has, and what its index has."""
+    missing = {item.package: item for item in sides.project.spec.missing}
     findings: list[AlignFinding] = []
-    excused: list[Excused] = []
+    known: list[RecordedMissing] = []
     for item in wanted:
         if item.package in missing:
             recorded = missing[item.package]
@@ -361,21 +381,21 @@ def against_flavor(
             if apart:
                 place = "[[tool.factory.missing]]"
                 findings.append(_contradiction(item, place, recorded.requirement, sides))
-            excused.append(
-                Excused(
+            known.append(
+                RecordedMissing(
                     requirement=item.text,
                     package=item.package,
                     recorded=recorded.requirement,
                     reason=recorded.reason,
-                    there_now=not shelf.platforms_without(Requirement(recorded.requirement)),
+                    there_now=not sides.shelf.platforms_without(Requirement(recorded.requirement)),
                 )
             )
         else:
             findings += _compare(item, sides)
-    return tuple(findings), tuple(excused)
+    return tuple(findings), tuple(known)
 
 
-def nowhere_used(
+def _unused_extras(
     metadata: Metadata,
     extras: frozenset[str],
     template: Project | None,
@@ -383,12 +403,14 @@ def nowhere_used(
     *,
     flavor: str,
 ) -> tuple[AlignFinding, ...]:
-    """The extras that a new flavor of this accelerator would use, and this one does not."""
+    """Return the extras that a new flavor of this accelerator would use, and this one does not."""
     found: list[AlignFinding] = []
     if template is None:
         return ()
     for extra in sorted(((used_extras(template) or frozenset()) - extras) & metadata.extras):
-        brought = [item for item in wanted_by(metadata, [extra], template.spec) if item.extra is not None]
+        brought = [
+            item for item in hub_requirements(metadata, [extra], template.spec) if item.extra is not None
+        ]
         lacking = [item.package for item in brought if item.package not in versions]
         there = f"the template for {template.spec.accelerator} uses [{extra}] and {flavor} does not"
         if lacking:
@@ -406,7 +428,7 @@ def nowhere_used(
     return tuple(found)
 
 
-def _compare(item: WantedByHub, sides: _Sides) -> Iterator[AlignFinding]:
+def _compare(item: HubRequirement, sides: _Sides) -> Iterator[AlignFinding]:
     own = sides.own.get(item.package, ())
     apart = [one for one in own if disjoint(item.specifier, one.requirement.specifier)]
     for one in apart:
@@ -437,7 +459,7 @@ def _compare(item: WantedByHub, sides: _Sides) -> Iterator[AlignFinding]:
         yield lack
 
 
-def _lock(item: WantedByHub, sides: _Sides, *, on_index: bool) -> Iterator[AlignFinding]:
+def _lock(item: HubRequirement, sides: _Sides, *, on_index: bool) -> Iterator[AlignFinding]:
     if sides.versions is None:
         return
     locked = sides.versions.get(item.package)
@@ -454,8 +476,8 @@ def _lock(item: WantedByHub, sides: _Sides, *, on_index: bool) -> Iterator[Align
         yield _finding("unmet", item, f"the lock has {locked}", to_do)
 
 
-def _index_gap(item: WantedByHub, own: Sequence[Asked], sides: _Sides) -> AlignFinding | None:
-    """What the index lacks for a requirement together with the flavor's own words on the package."""
+def _index_gap(item: HubRequirement, own: Sequence[Asked], sides: _Sides) -> AlignFinding | None:
+    """Return what the index lacks for a requirement together with the flavor's own lines on the package."""
     specifier = item.specifier
     for one in own:
         specifier &= one.requirement.specifier
@@ -475,7 +497,7 @@ def _index_gap(item: WantedByHub, own: Sequence[Asked], sides: _Sides) -> AlignF
     )
 
 
-def _contradiction(item: WantedByHub, place: str, text: str, sides: _Sides) -> AlignFinding:
+def _contradiction(item: HubRequirement, place: str, text: str, sides: _Sides) -> AlignFinding:
     return _finding(
         "contradiction",
         item,
@@ -485,46 +507,13 @@ def _contradiction(item: WantedByHub, place: str, text: str, sides: _Sides) -> A
     )
 
 
-def _finding(kind: str, item: WantedByHub, there: str, to_do: str) -> AlignFinding:
+def _finding(kind: str, item: HubRequirement, there: str, to_do: str) -> AlignFinding:
     return AlignFinding(kind=kind, package=item.package, requirement=item.text, there=there, to_do=to_do)
-
-
-_HEADINGS = ("Flavor", "Training Hub", "Requirement", "What is wrong", "What there is", "What to do")
-
-
-def as_text(report: AlignReport) -> tuple[str, ...]:
-    """The report in lines, grouped by flavor."""
-    lines = [line for flavor in report.flavors for line in _flavor_lines(flavor)]
-    if len(report.flavors) > 1:
-        count = sum(len(flavor.findings) for flavor in report.flavors)
-        wrong = sum(bool(flavor.findings) for flavor in report.flavors)
-        lines.append(f"{_count(count, 'finding')} in {wrong} of {len(report.flavors)} flavors")
-    return tuple(lines)
-
-
-def as_markdown(report: AlignReport) -> str:
-    """The findings as a table, one line for each."""
-    lines = ["# Training Hub's requirements", ""]
-    rows = [(flavor, finding) for flavor in report.flavors for finding in flavor.findings]
-    if not rows:
-        return "\n".join((*lines, "Every flavor meets what its Training Hub requires.", ""))
-    cells = (
-        (
-            flavor.flavor,
-            flavor.training_hub,
-            code(finding.requirement),
-            KINDS[finding.kind],
-            finding.there,
-            finding.to_do,
-        )
-        for flavor, finding in rows
-    )
-    return "\n".join((*lines, *table(_HEADINGS, cells), ""))
 
 
 def _flavor_lines(flavor: Alignment) -> Iterator[str]:
     if flavor.error is not None:
-        yield f"{flavor.flavor}: cannot be told ({type(flavor.error).__name__})"
+        yield f"{flavor.flavor}: cannot be compared ({type(flavor.error).__name__})"
         return
     extras = f"[{','.join(flavor.extras)}]" if flavor.extras else ""
     hub = f"{TRAINING_HUB}{extras} {flavor.training_hub} on {flavor.index}"
@@ -537,7 +526,7 @@ def _flavor_lines(flavor: Alignment) -> Iterator[str]:
         yield "  it is not locked: there was no lock to compare with"
     if flavor.stale:
         yield (
-            "  note: the lock was made from another pyproject.toml, and is compared as it stands: "
+            "  note: the lock was made from another pyproject.toml, and is compared as it is: "
             f"factory lock {flavor.flavor}"
         )
     for finding in flavor.findings:

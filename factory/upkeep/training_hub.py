@@ -1,4 +1,4 @@
-"""Training Hub's own requirements as a flavor uses them: extras followed, markers evaluated."""
+"""Return Training Hub's own requirements as a flavor uses them: extras followed, markers evaluated."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ _CAPS = frozenset({"<", "<=", "==", "===", "~="})
 
 
 @dataclass(frozen=True, kw_only=True)
-class WantedByHub:
-    """A requirement of Training Hub that applies, with the extras that are asked of the package.
+class HubRequirement:
+    """A requirement of Training Hub that applies, with the extras that it asks of the package.
 
-    ``extra`` is the extra of Training Hub that brings it, or "EXTRA of PACKAGE" where another package's
-    does; None where it holds without any.
+    ``extra`` is the extra of Training Hub that brings it, or "EXTRA of PACKAGE" if another package's does;
+    None if it holds without any.
     """
 
     package: str
@@ -39,7 +39,7 @@ class WantedByHub:
 
 
 def used_extras(project: Project) -> frozenset[str] | None:
-    """The extras of Training Hub that a project asks for; None where it does not require it at all."""
+    """Return the extras of Training Hub that a project asks for; None if it does not require it."""
     found = [item.requirement.extras for item in asked(project) if item.name == TRAINING_HUB]
     if not found:
         return None
@@ -47,7 +47,7 @@ def used_extras(project: Project) -> frozenset[str] | None:
 
 
 def all_extras(metadata: Metadata, extras: Iterable[str], spec: Spec) -> frozenset[str]:
-    """Extras, with those that they bring: an extra may require its own package with other extras."""
+    """Return extras with those that they bring: one may require its own package with others."""
     active = set(extras)
     while True:
         brought = {
@@ -61,13 +61,13 @@ def all_extras(metadata: Metadata, extras: Iterable[str], spec: Spec) -> frozens
         active |= brought
 
 
-def wanted_by(metadata: Metadata, extras: Iterable[str], spec: Spec) -> tuple[WantedByHub, ...]:
-    """The requirements that apply on one of the flavor's platforms, with extras; each range once, in order.
+def hub_requirements(metadata: Metadata, extras: Iterable[str], spec: Spec) -> tuple[HubRequirement, ...]:
+    """Return the requirements that apply on one of the flavor's platforms; each range once, in order.
 
-    One that holds without an extra is told as such, though an extra may repeat it.
+    One that holds without an extra is listed as such, even if an extra repeats it.
     """
     active = all_extras(metadata, extras, spec)
-    found: dict[tuple[str, str], WantedByHub] = {}
+    found: dict[tuple[str, str], HubRequirement] = {}
     for item in metadata.requires:
         package = canonicalize_name(item.name)
         extra = _extra_of(item, active, spec)
@@ -75,7 +75,7 @@ def wanted_by(metadata: Metadata, extras: Iterable[str], spec: Spec) -> tuple[Wa
             continue
         key = (package, str(item.specifier))
         known = found.get(key)
-        found[key] = WantedByHub(
+        found[key] = HubRequirement(
             package=package,
             specifier=item.specifier,
             extras=frozenset(map(canonicalize_name, item.extras)) | (known.extras if known else frozenset()),
@@ -84,8 +84,8 @@ def wanted_by(metadata: Metadata, extras: Iterable[str], spec: Spec) -> tuple[Wa
     return tuple(found.values())
 
 
-def floating(wanted: Iterable[WantedByHub], own: Mapping[str, SpecifierSet]) -> tuple[str, ...]:
-    """The packages to which neither Training Hub nor the flavor sets an upper bound."""
+def floating(wanted: Iterable[HubRequirement], own: Mapping[str, SpecifierSet]) -> tuple[str, ...]:
+    """Return the packages to which neither Training Hub nor the flavor sets an upper bound."""
     capped: dict[str, bool] = {}
     for item in wanted:
         both = item.specifier & own.get(item.package, SpecifierSet())
@@ -94,12 +94,12 @@ def floating(wanted: Iterable[WantedByHub], own: Mapping[str, SpecifierSet]) -> 
 
 
 def has_cap(specifier: SpecifierSet) -> bool:
-    """Whether a range ends somewhere."""
+    """Return whether a range has an upper bound."""
     return any(clause.operator in _CAPS for clause in specifier)
 
 
 def _extra_of(item: Requirement, active: Iterable[str], spec: Spec) -> str | None:
-    """The active extra under which a requirement applies, "" for none needed; None where it does not."""
+    """Return the active extra under which a requirement applies ("": none needed), else None."""
     if item.marker is None:
         return ""
     for extra in ("", *sorted(active)):

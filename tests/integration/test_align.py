@@ -255,7 +255,7 @@ def test_an_index_that_refuses_is_an_error_and_the_other_flavors_are_told(worksh
     run = align(workshop, "one", "two")
     assert run.status == ACCESS
     assert "one: training-hub 0.9.2" in run.out
-    assert "two: cannot be told (IndexAccessError)" in run.out
+    assert "two: cannot be compared (IndexAccessError)" in run.out
     assert "error: two: " in run.err
 
 

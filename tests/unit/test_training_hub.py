@@ -9,7 +9,7 @@ from support.wheels import metadata
 
 from factory.flavor.spec import Spec
 from factory.index.metadata import Metadata, parse_metadata
-from factory.upkeep.training_hub import all_extras, floating, has_cap, wanted_by
+from factory.upkeep.training_hub import all_extras, floating, has_cap, hub_requirements
 
 SPEC = Spec(
     accelerator="cpu",
@@ -74,11 +74,13 @@ def test_extras_that_name_their_own_package_bring_its_other_extras(
 def test_what_applies(
     requires: tuple[str, ...], extras: dict[str, list[str]], asked: tuple[str, ...], expected: list[str]
 ) -> None:
-    assert [item.text for item in wanted_by(hub(*requires, extras=extras), asked, SPEC)] == expected
+    assert [item.text for item in hub_requirements(hub(*requires, extras=extras), asked, SPEC)] == expected
 
 
 def test_what_neither_bounds_floats() -> None:
-    wanted = wanted_by(hub("aa>=1", "bb>=1,<2", "cc>=1", "dd!=1.5", extras={"x": ["aa<9"]}), ("x",), SPEC)
+    wanted = hub_requirements(
+        hub("aa>=1", "bb>=1,<2", "cc>=1", "dd!=1.5", extras={"x": ["aa<9"]}), ("x",), SPEC
+    )
     assert floating(wanted, {"cc": SpecifierSet("~=1.2")}) == ("dd",)
 
 
