@@ -6,7 +6,7 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.clock import today
-from factory.upkeep.audit import audit_flavors, describe
+from factory.upkeep.audit import audit_flavors
 
 
 @click.command(short_help="Report known vulnerabilities of locked versions.")
@@ -51,8 +51,7 @@ def command(
     selected = invocation.repository_of(*flavors).select(flavors)
     with invocation.console.progress("auditing", total=len(selected)) as progress:
         progress.begin("what is pinned")
-        audit = audit_flavors(
+        report = audit_flavors(
             selected, named=bool(flavors), advisories=advisories, url=osv_url, today=today()
         )
-    invocation.console.result(audit, *describe(audit))
-    return 1 if audit.findings else 0
+    return invocation.console.show(report)

@@ -63,7 +63,7 @@ class Advisory:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Database:
+class AdvisoryDatabase:
     """The advisories of a folder by the package that they affect, without those that were withdrawn.
 
     ``count`` is how many there are for PyPI, ``modified`` when the newest of them was changed.
@@ -74,7 +74,7 @@ class Database:
     modified: dt.datetime
 
 
-def read_database(folder: Path) -> Database:
+def read_database(folder: Path) -> AdvisoryDatabase:
     """Read every ``.json`` file below a folder; hidden folders such as ``.git`` are passed over.
 
     Raises:
@@ -93,7 +93,7 @@ def read_database(folder: Path) -> Database:
         if not advisory.withdrawn:
             for name in {entry.package for entry in advisory.affected}:
                 by_package.setdefault(name, []).append(advisory)
-    return Database(
+    return AdvisoryDatabase(
         by_package={
             name: tuple(sorted(found, key=lambda advisory: advisory.id)) for name, found in by_package.items()
         },
@@ -460,7 +460,7 @@ _OFFLINE = "give a folder of advisories with --advisories, which needs no networ
 Pinned = tuple[str, str]
 
 
-def ask(pins: Iterable[Pinned], *, url: str | None) -> dict[Pinned, tuple[Vulnerability, ...]]:
+def query_osv(pins: Iterable[Pinned], *, url: str | None) -> dict[Pinned, tuple[Vulnerability, ...]]:
     """Ask about every pair of normalized name and version: all of them leave this machine.
 
     Args:

@@ -1,4 +1,4 @@
-"""Known vulnerabilities of what flavors pin, each with the command that would be rid of it."""
+"""Audit: known vulnerabilities of what flavors pin, each with the command that would fix it."""
 
 import datetime as dt
 import shlex
@@ -9,21 +9,32 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from factory.console import Report
 from factory.errors import LockFileError
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.flavor.waiver import Waiver, waiver_for
 from factory.lock.lockset import LockSet, read_lock_set, require_lock_set
 from factory.masking import masked_address
-from factory.upkeep.advisories import Database, Evaluated, Pinned, Vulnerability, ask, evaluate, read_database
+from factory.upkeep.advisories import (
+    AdvisoryDatabase,
+    Evaluated,
+    Pinned,
+    Vulnerability,
+    evaluate,
+    query_osv,
+    read_database,
+)
 from factory.upkeep.drift_report import DRIFT
 
 # What pip would install besides the pins.
 _MORE_PINS = frozenset({"-r", "--requirement", "-e", "--editable"})
+# The spec names the version of these, and so does the folder: another one is another flavor.
+_IN_THE_SPEC = ("torch", "training-hub")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lapsed:
+class ExpiredWaiver:
     """A waiver whose last day, ``expires``, is over: its finding counts again."""
 
     flavor: str
@@ -45,10 +56,9 @@ class AffectedVersion:
 class KnownVulnerability:
     """A vulnerability of versions that flavors pin.
 
-    ``ids`` are all of its ids, the one to call it by first; ``affected`` are the versions in order, and
-    ``flavors`` those of all of them. ``fix`` are the commands that would be rid of it, and of whatever
-    else of the package the same version is rid of; none where no version is known that is. ``lapsed``
-    are waivers that held once.
+    ``ids`` are all of its ids, the usual one first; ``affected`` are the versions in order, ``flavors`` those
+    of all of them. ``fix`` are the commands that would fix it, and all else of the package that the same
+    version fixes; empty if no fixed version is known. ``lapsed`` are expired waivers of it.
     """
 
     package: str
@@ -59,12 +69,12 @@ class KnownVulnerability:
     affected: tuple[AffectedVersion, ...]
     flavors: tuple[str, ...]
     fix: tuple[str, ...]
-    lapsed: tuple[Lapsed, ...] = ()
+    lapsed: tuple[ExpiredWaiver, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waived:
-    """A vulnerability that a flavor bears, until and on the day ``expires``."""
+class WaivedVulnerability:
+    """A vulnerability that a waiver covers, until and on the day ``expires``."""
 
     flavor: str
     package: str
@@ -75,8 +85,8 @@ class Waived:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unused:
-    """A waiver of an advisory that is about nothing which its flavor pins, as far as is known."""
+class UnusedWaiver:
+    """A waiver of an advisory that is about nothing that its flavor pins, as far as is known."""
 
     flavor: str
     finding: str
@@ -99,40 +109,94 @@ class AdvisorySource:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit:
-    """What an audit found. ``undecided`` are ids of advisories that name no version to compare with."""
+class AuditReport(Report):
+    """The result. ``undecided`` are ids of advisories that name no version to compare with."""
 
     source: AdvisorySource
     flavors: tuple[str, ...]
     packages: int
     findings: tuple[KnownVulnerability, ...]
-    waived: tuple[Waived, ...]
-    unused: tuple[Unused, ...]
+    waived: tuple[WaivedVulnerability, ...]
+    unused: tuple[UnusedWaiver, ...]
     undecided: tuple[str, ...]
     not_locked: tuple[str, ...]
 
+    def differs(self) -> bool:
+        return bool(self.findings)
 
-@dataclass(frozen=True, kw_only=True)
-class _Pinning:
-    flavor: Flavor
-    pins: tuple[Pinned, ...]
+    def describe(self) -> Iterator[str]:
+        """Yield paragraphs for people: each finding, the waivers, and the count."""
+        yield from _findings(self.findings)
+        for waived in self.waived:
+            yield (
+                f"waived in {waived.flavor} until {waived.expires}: {waived.package} {waived.version}, "
+                f"{_ids(waived.ids)}: {waived.reason}"
+            )
+        for unused in self.unused:
+            package = f" of {unused.package}" if unused.package else ""
+            yield (
+                f"the waiver of {unused.finding}{package} in {unused.flavor} covers nothing: no pin there is "
+                f"known to have it. Remove it, or look at its id ({unused.reason})"
+            )
+        if self.not_locked:
+            yield f"not locked, so not audited: {', '.join(self.not_locked)}"
+        if self.undecided:
+            yield (
+                f"not compared, since they name no versions: {', '.join(self.undecided)}. Read them yourself"
+            )
+        yield _summary(self)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Need:
-    """A vulnerability, by the id to call it by, that a flavor has to be rid of.
+def audit_flavors(
+    flavors: Sequence[Flavor],
+    *,
+    named: bool,
+    advisories: Path | None,
+    url: str | None,
+    today: dt.date,
+) -> AuditReport:
+    """Audit the locks of flavors; nothing is written.
 
-    ``cures`` are versions above the flavor's pin that do not have it.
+    Args:
+        flavors: which.
+        named: they were asked for by name, so that each has to be locked. Otherwise those that are not
+            locked are left out and listed.
+        advisories: the folder of a database in the OSV format; None: a service in the network is asked.
+        url: the query address of that service; None: OSV's.
+        today: the day that waivers and the age of the database are measured against.
+
+    Raises:
+        AdvisoryError: the advisories cannot be read, or the service did not answer.
+        LockFileError: a flavor is not locked, or its lock has something else than exact pins.
+        SpecError: a ``pyproject.toml`` is not acceptable.
     """
-
-    flavor: str
-    vulnerability: str
-    cures: tuple[str, ...]
+    locked = {flavor: lock for flavor in flavors if (lock := _lock(flavor, named=named)) is not None}
+    if not locked:
+        raise LockFileError(
+            "no flavor is locked, and an audit is about what is pinned", solution="Run `factory lock --all`."
+        )
+    pinned = {flavor: _pins(flavor, lock) for flavor, lock in locked.items()}
+    pins = sorted({pin for pins in pinned.values() for pin in pins})
+    source, known = _known(pins, advisories, url, today)
+    single = [found for flavor, pins in pinned.items() for found in _found(flavor, pins, known, today)]
+    return AuditReport(
+        source=source,
+        flavors=tuple(flavor.name for flavor in locked),
+        packages=len(pins),
+        findings=_together(
+            [found for found in single if isinstance(found, _Single)],
+            {flavor.name: flavor.project.spec for flavor in locked},
+        ),
+        waived=tuple(found for found in single if isinstance(found, WaivedVulnerability)),
+        unused=tuple(item for flavor, pins in pinned.items() for item in _unused(flavor, pins, known)),
+        undecided=tuple(sorted({id_ for evaluated in known.values() for id_ in evaluated.undecided})),
+        not_locked=tuple(flavor.name for flavor in flavors if flavor not in locked),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Remedy:
-    """Commands that put one version of a package into flavors, and what these would be rid of by it."""
+    """Commands that put one version of a package into flavors, and the vulnerabilities that it fixes."""
 
     commands: tuple[str, ...]
     flavors: tuple[str, ...]
@@ -147,54 +211,7 @@ class _Single:
     package: str
     version: str
     vulnerability: Vulnerability
-    lapsed: tuple[Lapsed, ...]
-
-
-def audit_flavors(
-    flavors: Sequence[Flavor],
-    *,
-    named: bool,
-    advisories: Path | None,
-    url: str | None,
-    today: dt.date,
-) -> Audit:
-    """Audit the locks of flavors; nothing is written.
-
-    Args:
-        flavors: which.
-        named: whether they were asked for by name: then each has to be locked. Of all that are there,
-            those that are not locked are left out and told.
-        advisories: the folder of a database in the OSV format; None asks the network.
-        url: the query address of the service that is asked; None is OSV's.
-        today: the day that waivers and the age of the database are measured against.
-
-    Raises:
-        AdvisoryError: the advisories cannot be read, or the service did not answer.
-        LockFileError: a flavor is not locked, or its lock has something else than exact pins.
-        SpecError: a ``pyproject.toml`` is not acceptable.
-    """
-    locked = {flavor: lock for flavor in flavors if (lock := _lock(flavor, named=named)) is not None}
-    if not locked:
-        raise LockFileError(
-            "no flavor is locked, and an audit is about what is pinned", solution="Run `factory lock --all`."
-        )
-    pinnings = [_Pinning(flavor=flavor, pins=_pins(flavor, lock)) for flavor, lock in locked.items()]
-    pins = sorted({pin for pinning in pinnings for pin in pinning.pins})
-    source, known = _known(pins, advisories, url, today)
-    single = [found for pinning in pinnings for found in _found(pinning, known, today)]
-    return Audit(
-        source=source,
-        flavors=tuple(flavor.name for flavor in locked),
-        packages=len(pins),
-        findings=_together(
-            [found for found in single if isinstance(found, _Single)],
-            {flavor.name: flavor.project.spec for flavor in locked},
-        ),
-        waived=tuple(found for found in single if isinstance(found, Waived)),
-        unused=tuple(unused for pinning in pinnings for unused in _unused(pinning, known)),
-        undecided=tuple(sorted({id_ for evaluated in known.values() for id_ in evaluated.undecided})),
-        not_locked=tuple(flavor.name for flavor in flavors if flavor not in locked),
-    )
+    lapsed: tuple[ExpiredWaiver, ...]
 
 
 def _lock(flavor: Flavor, *, named: bool) -> LockSet | None:
@@ -204,7 +221,7 @@ def _lock(flavor: Flavor, *, named: bool) -> LockSet | None:
 
 
 def _pins(flavor: Flavor, lock: LockSet) -> tuple[Pinned, ...]:
-    """Name and version of everything in a lock; what is no pin is refused: it would be passed over."""
+    """Return name and version of everything in a lock; what is no pin is refused: it would be skipped."""
     unread = [text for file in lock.files.values() for _, text in file.unreadable]
     unread += [
         f"{option.name} {option.value}"
@@ -216,7 +233,7 @@ def _pins(flavor: Flavor, lock: LockSet) -> tuple[Pinned, ...]:
     if unread or loose:
         raise LockFileError(
             f"{flavor.name}: the lock has something else than exact pins: {', '.join((*unread, *loose))}",
-            solution=f"Run `factory lock {flavor.name}`; `factory check {flavor.name}` tells the lines.",
+            solution=f"Run `factory lock {flavor.name}`; `factory check {flavor.name}` lists the lines.",
         )
     return tuple((pin.name, pin.version) for pin in lock.pins if pin.version is not None)
 
@@ -225,21 +242,21 @@ def _known(
     pins: Sequence[Pinned], advisories: Path | None, url: str | None, today: dt.date
 ) -> tuple[AdvisorySource, Mapping[Pinned, Evaluated]]:
     if advisories is None:
-        told = ask(pins, url=url)
+        answer = query_osv(pins, url=url)
         name = f"pip-audit and {masked_address(url) if url else 'OSV'}"
         return AdvisorySource(name=name), {
-            pin: Evaluated(vulnerabilities=found) for pin, found in told.items()
+            pin: Evaluated(vulnerabilities=found) for pin, found in answer.items()
         }
     database = read_database(advisories)
     known = {(name, version): _evaluate(database, name, version) for name, version in pins}
     return _describe(advisories, database, today), known
 
 
-def _evaluate(database: Database, name: str, version: str) -> Evaluated:
+def _evaluate(database: AdvisoryDatabase, name: str, version: str) -> Evaluated:
     return evaluate(name, version, database.by_package.get(name, ()))
 
 
-def _describe(folder: Path, database: Database, today: dt.date) -> AdvisorySource:
+def _describe(folder: Path, database: AdvisoryDatabase, today: dt.date) -> AdvisorySource:
     newest = database.modified.date()
     return AdvisorySource(
         name=str(folder),
@@ -250,11 +267,11 @@ def _describe(folder: Path, database: Database, today: dt.date) -> AdvisorySourc
 
 
 def _found(
-    pinning: _Pinning, known: Mapping[Pinned, Evaluated], today: dt.date
-) -> Iterable[_Single | Waived]:
-    """What one flavor has, and what it bears."""
-    flavor, waivers = pinning.flavor, pinning.flavor.project.spec.waivers
-    for package, version in pinning.pins:
+    flavor: Flavor, pins: Sequence[Pinned], known: Mapping[Pinned, Evaluated], today: dt.date
+) -> Iterable[_Single | WaivedVulnerability]:
+    """Yield what one flavor has, and what its waivers cover."""
+    waivers = flavor.project.spec.waivers
+    for package, version in pins:
         for vulnerability in known[package, version].vulnerabilities:
             ids = vulnerability.ids
             held = (waiver_for(waivers, id_, package=package, today=today) for id_ in ids)
@@ -269,7 +286,7 @@ def _found(
                     lapsed=tuple(_lapsed(flavor.name, one) for one in lapsed),
                 )
             else:
-                yield Waived(
+                yield WaivedVulnerability(
                     flavor=flavor.name,
                     package=package,
                     version=version,
@@ -279,8 +296,8 @@ def _found(
                 )
 
 
-def _lapsed(flavor: str, waiver: Waiver) -> Lapsed:
-    return Lapsed(
+def _lapsed(flavor: str, waiver: Waiver) -> ExpiredWaiver:
+    return ExpiredWaiver(
         flavor=flavor,
         finding=waiver.finding,
         reason=waiver.reason,
@@ -288,20 +305,22 @@ def _lapsed(flavor: str, waiver: Waiver) -> Lapsed:
     )
 
 
-def _unused(pinning: _Pinning, known: Mapping[Pinned, Evaluated]) -> Iterable[Unused]:
-    """The waivers of advisories, which no rule of the check knows, that are about nothing here."""
+def _unused(
+    flavor: Flavor, pins: Sequence[Pinned], known: Mapping[Pinned, Evaluated]
+) -> Iterable[UnusedWaiver]:
+    """Yield the waivers of advisories, which no rule of the check knows, that are about nothing here."""
     found = [
         (package, id_)
-        for package, version in pinning.pins
+        for package, version in pins
         for evaluated in (known[package, version],)
         for ids in (*(one.ids for one in evaluated.vulnerabilities), evaluated.undecided)
         for id_ in ids
     ]
-    for waiver in pinning.flavor.project.spec.waivers:
+    for waiver in flavor.project.spec.waivers:
         of_a_rule = waiver.finding.upper().startswith("FAC") or waiver.finding.lower() == DRIFT
         if not of_a_rule and not any(waiver.covers(id_, package=package) for package, id_ in found):
-            yield Unused(
-                flavor=pinning.flavor.name,
+            yield UnusedWaiver(
+                flavor=flavor.name,
                 finding=waiver.finding,
                 package=waiver.package,
                 reason=waiver.reason,
@@ -309,7 +328,7 @@ def _unused(pinning: _Pinning, known: Mapping[Pinned, Evaluated]) -> Iterable[Un
 
 
 def _together(singles: Sequence[_Single], specs: Mapping[str, Spec]) -> tuple[KnownVulnerability, ...]:
-    """The same vulnerability in several flavors as one finding, with its commands."""
+    """Return the same vulnerability in several flavors as one finding, with its commands."""
     groups: dict[tuple[str, tuple[str, ...]], list[_Single]] = {}
     for single in singles:
         groups.setdefault((single.package, single.vulnerability.ids), []).append(single)
@@ -319,7 +338,7 @@ def _together(singles: Sequence[_Single], specs: Mapping[str, Spec]) -> tuple[Kn
 
 def _remedies(package: str, singles: Sequence[_Single], specs: Mapping[str, Spec]) -> tuple[Remedy, ...]:
     needs = (
-        Need(
+        OpenVulnerability(
             flavor=single.flavor,
             vulnerability=single.vulnerability.ids[0],
             cures=single.vulnerability.cures,
@@ -331,18 +350,18 @@ def _remedies(package: str, singles: Sequence[_Single], specs: Mapping[str, Spec
 
 
 def _finding(group: Sequence[_Single], ways: Sequence[Remedy]) -> KnownVulnerability:
-    """One vulnerability, from what each flavor has of it."""
+    """Return one vulnerability from what each flavor has of it."""
     by_version: dict[str, list[_Single]] = {}
     for single in sorted(group, key=lambda single: Version(single.version)):
         by_version.setdefault(single.version, []).append(single)
-    told = group[0].vulnerability
+    first = group[0].vulnerability
     flavors = tuple(single.flavor for single in group)
     return KnownVulnerability(
         package=group[0].package,
-        ids=told.ids,
-        summary=told.summary,
-        rating=told.rating,
-        severity=told.severity,
+        ids=first.ids,
+        summary=first.summary,
+        rating=first.rating,
+        severity=first.severity,
         affected=tuple(
             AffectedVersion(
                 version=version,
@@ -352,32 +371,42 @@ def _finding(group: Sequence[_Single], ways: Sequence[Remedy]) -> KnownVulnerabi
             for version, of_one in by_version.items()
         ),
         flavors=flavors,
-        fix=tuple(command for way in ways if told.ids[0] in way.vulnerabilities for command in way.commands),
+        fix=tuple(command for way in ways if first.ids[0] in way.vulnerabilities for command in way.commands),
         lapsed=tuple(lapsed for single in group for lapsed in single.lapsed),
     )
 
 
-# The spec names the version of these, and the folder is called after it: another one is another flavor.
-_IN_THE_SPEC = ("torch", "training-hub")
+@dataclass(frozen=True, kw_only=True)
+class OpenVulnerability:
+    """A vulnerability of a flavor, by its usual id.
+
+    ``cures`` are versions above the flavor's pin that do not have it.
+    """
+
+    flavor: str
+    vulnerability: str
+    cures: tuple[str, ...]
 
 
-def remedies(package: str, needs: Iterable[Need], specs: Mapping[str, Spec]) -> tuple[Remedy, ...]:
-    """How flavors are rid of all that is known of a package; flavors of the same remedy share it.
+def remedies(
+    package: str, needs: Iterable[OpenVulnerability], specs: Mapping[str, Spec]
+) -> tuple[Remedy, ...]:
+    """Return the commands that fix all that is known of a package; flavors of the same remedy share it.
 
-    A flavor's version is the lowest that is rid of everything, and no pre-release where there is one:
-    it is of the pin's own series where that has one. Where no version is rid of everything, each
-    vulnerability has its own. What no version is rid of has no remedy.
+    A flavor's version is the lowest that fixes everything, a pre-release only if there is nothing else: it is
+    of the pin's own series if that has one. If no version fixes everything, each vulnerability has its own.
+    What no version fixes has no remedy. No index is asked whether it has the version.
 
     Args:
         package: by its normalized name.
-        needs: what each flavor has to be rid of.
+        needs: the vulnerabilities of each flavor.
         specs: the specs of those flavors, by name.
     """
-    by_flavor: dict[str, list[Need]] = {}
+    by_flavor: dict[str, list[OpenVulnerability]] = {}
     for need in needs:
         if need.cures:
             by_flavor.setdefault(need.flavor, []).append(need)
-    by_version: dict[Version, list[Need]] = {}
+    by_version: dict[Version, list[OpenVulnerability]] = {}
     for of_one in by_flavor.values():
         whole = _lowest(of_one)
         for need in of_one:
@@ -387,13 +416,15 @@ def remedies(package: str, needs: Iterable[Need], specs: Mapping[str, Spec]) -> 
     return tuple(_remedy(package, version, by_version[version], specs) for version in sorted(by_version))
 
 
-def _lowest(needs: Sequence[Need]) -> Version | None:
-    """The lowest version that is among the cures of each."""
+def _lowest(needs: Sequence[OpenVulnerability]) -> Version | None:
+    """Return the lowest version that is among the cures of each."""
     common = set.intersection(*({Version(cure) for cure in need.cures} for need in needs))
     return min(common, key=lambda version: (version.is_prerelease, version), default=None)
 
 
-def _remedy(package: str, version: Version, needs: Sequence[Need], specs: Mapping[str, Spec]) -> Remedy:
+def _remedy(
+    package: str, version: Version, needs: Sequence[OpenVulnerability], specs: Mapping[str, Spec]
+) -> Remedy:
     flavors = tuple(dict.fromkeys(need.flavor for need in needs))
     vulnerabilities = tuple(sorted({need.vulnerability for need in needs}))
     if package in _IN_THE_SPEC:
@@ -422,33 +453,8 @@ def _in_the_spec(name: str, spec: Spec, package: str, version: str) -> str:
     return shlex.join(("factory", "new-flavor", "--from", name, *options))
 
 
-_NOTHING = "no known vulnerabilities"
-
-
-def describe(audit: Audit) -> tuple[str, ...]:
-    """The audit in paragraphs: each finding, what is borne, and the count."""
-    parts = [*_findings(audit.findings)]
-    parts += [
-        f"waived in {waived.flavor} until {waived.expires}: {waived.package} {waived.version}, "
-        f"{_ids(waived.ids)}: {waived.reason}"
-        for waived in audit.waived
-    ]
-    parts += [
-        f"the waiver of {unused.finding}{f' of {unused.package}' if unused.package else ''} in "
-        f"{unused.flavor} covers nothing: no pin there is known to have it. Remove it, or look at its id "
-        f"({unused.reason})"
-        for unused in audit.unused
-    ]
-    parts += [f"not locked, so not audited: {', '.join(audit.not_locked)}"] if audit.not_locked else []
-    if audit.undecided:
-        parts.append(
-            f"not compared, since they name no versions: {', '.join(audit.undecided)}. Read them yourself"
-        )
-    return (*parts, _summary(audit))
-
-
 def _findings(findings: Sequence[KnownVulnerability]) -> Iterator[str]:
-    """Each finding, and below the last of a package the commands that are rid of what can be."""
+    """Yield each finding, and below the last of a package the commands that fix what can be fixed."""
     for _, group in groupby(findings, key=lambda finding: finding.package):
         of_package = list(group)
         commands = dict.fromkeys(command for finding in of_package for command in finding.fix)
@@ -483,9 +489,11 @@ def _ids(ids: tuple[str, ...]) -> str:
     return f"{ids[0]} ({', '.join(ids[1:])})" if len(ids) > 1 else ids[0]
 
 
-def _summary(audit: Audit) -> str:
+def _summary(audit: AuditReport) -> str:
     found, borne = len(audit.findings), len(audit.waived)
-    what = _count(found, "known vulnerability", "known vulnerabilities") if found else _NOTHING
+    what = (
+        _count(found, "known vulnerability", "known vulnerabilities") if found else "no known vulnerabilities"
+    )
     waived = f", {borne} waived" if borne else ""
     pins, flavors = _count(audit.packages, "pin", "pins"), _count(len(audit.flavors), "flavor", "flavors")
     return f"{what}{waived} in {pins} of {flavors}, by {_source(audit.source)}"
