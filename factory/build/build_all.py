@@ -10,7 +10,7 @@ from factory.build.making import BuiltImage, Workplace, make_image
 from factory.console import Progress
 from factory.engine.leftovers import remove_leftovers, repository_mark
 from factory.errors import EngineError, FactoryError
-from factory.images.parents import record
+from factory.images.parents import record_digests
 from factory.prefetch.plan import Fetching
 from factory.process import Stop
 
@@ -45,7 +45,7 @@ def build_images(
             solution="Verify with --engine podman.",
         )
     if plan.request.pull and plan.digests:
-        record(plan.root, plan.digests)
+        record_digests(plan.root, plan.digests)
     place = Workplace(plan=plan, fetching=fetching, progress=progress, say=say, logged=plan.request.jobs > 1)
     remove_leftovers(plan.engine, repository_mark(plan.root), place.folders)
     done = _side_by_side(place)

@@ -17,7 +17,7 @@ from factory.dockerfile.steps import parse_steps
 from factory.engine.leftovers import cleaned_up, remove_leftovers, repository_mark
 from factory.errors import SpecError
 from factory.files import exclusive, make_output_folder, read_text
-from factory.images.parents import record
+from factory.images.parents import record_digests
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import Prefetched
 
@@ -91,7 +91,7 @@ def lay_out(
     """
     check_layout(plan)
     if plan.request.pull and plan.digests:
-        record(plan.root, plan.digests)
+        record_digests(plan.root, plan.digests)
     place = Workplace(plan=plan, fetching=fetching, progress=progress, say=say, logged=False)
     remove_leftovers(plan.engine, repository_mark(plan.root), place.folders)
     for target in plan.targets:

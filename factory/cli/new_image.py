@@ -1,25 +1,24 @@
-"""``factory new-image``: start an image that is no flavor."""
-
-from pathlib import Path
+"""``factory new-image``: start an image that is not a flavor."""
 
 import click
 
 from factory.cli.options import Invocation, common
-from factory.console import Table, human_size
-from factory.images.new_image import ImageRequest, NewImage, PyTorchRequest, new_image
+from factory.images.new_image import ImageRequest, PyTorchRequest, new_image
 
 _KINDS = ("pytorch-base", "stack", "trainer", "launcher")
 
 
-@click.command("new-image", short_help="Start an image that is no flavor, such as a stack.")
+@click.command("new-image", short_help="Start an image that is not a flavor, such as a stack.")
 @click.argument("name")
 @click.option("--kind", type=click.Choice(_KINDS), required=True, help="What it is.")
 @click.option(
     "--parent",
     metavar="IMAGE",
-    help="What it stands on: an image of the repository, or a reference. A pytorch-base has a default.",
+    help="The image to build on: one of the repository, or a reference. A pytorch-base has a default.",
 )
-@click.option("--registry", metavar="NAME", help="Where it is published: a registry of factory.toml.")
+@click.option(
+    "--registry", metavar="NAME", help="Where it is published: a registry declared in factory.toml."
+)
 @click.option(
     "--accelerator", type=click.Choice(("cuda", "rocm")), help="For a pytorch-base: what it is compiled for."
 )
@@ -28,12 +27,12 @@ _KINDS = ("pytorch-base", "stack", "trainer", "launcher")
     "--pytorch-version", metavar="VERSION", help="For a pytorch-base: such as 2.11.0, tagged v2.11.0."
 )
 @click.option(
-    "--pytorch-commit", metavar="SHA1", help="For a pytorch-base: the commit that the tag has to be."
+    "--pytorch-commit", metavar="SHA1", help="For a pytorch-base: the commit that the tag must point to."
 )
 @click.option("--python", metavar="VERSION", default="3.12", show_default=True, help="For a pytorch-base.")
 @click.option("--arch-list", metavar="LIST", help='For a pytorch-base: its GPUs, such as "8.0;9.0+PTX".')
 @click.option("--devel-image", metavar="IMAGE", help="For a pytorch-base: the image that compiles.")
-@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be written; write nothing.")
 @common
 def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation: Invocation,
@@ -50,11 +49,11 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     arch_list: str | None,
     devel_image: str | None,
     dry_run: bool,
-) -> None:
-    """Start an image that is no flavor: a folder images/NAME, and [images.NAME] in factory.toml.
+) -> int:
+    """Start an image that is not a flavor: a folder images/NAME, and [images.NAME] in factory.toml.
 
-    A pytorch-base compiles PyTorch from source; a stack adds packages to an image, a trainer your code to a
-    stack; a launcher submits jobs, and stands on something else. The files are yours to edit.
+    A pytorch-base compiles PyTorch from source; a stack adds packages to an image; a trainer adds your code
+    to a stack; a launcher submits jobs and is built on another image. The files are yours to edit.
 
     For instance, torch-cu130 --kind pytorch-base --accelerator cuda --accelerator-version 13.0.2
     --pytorch-version 2.11.0 --pytorch-commit SHA1, then my-stack --kind stack --parent torch-cu130.
@@ -84,18 +83,4 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         if accelerator and accelerator_version and pytorch_version and pytorch_commit
         else None,
     )
-    made = new_image(invocation.repository, request, dry_run=dry_run)
-    invocation.console.result(made, *_text(made))
-
-
-def _text(made: NewImage) -> tuple[str | Table, ...]:
-    rows = tuple((path, human_size(size)) for path, size in made.files)
-    here = Path.cwd()
-    place = made.folder.relative_to(here) if made.folder.is_relative_to(here) else made.folder
-    return (
-        f"{'Made' if made.written else 'Would make'} {place}:",
-        Table(headings=("FILE", "SIZE"), rows=rows, right_aligned=frozenset({"SIZE"})),
-        f"{'Added' if made.written else 'Would add'} to factory.toml:",
-        *made.table.splitlines(),
-        *((f"Next: factory build {made.name}",) if made.written else ()),
-    )
+    return invocation.console.show(new_image(invocation.repository, request, dry_run=dry_run))

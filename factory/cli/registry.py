@@ -46,7 +46,7 @@ def setup(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool)
     no answer.
     """
     maintenance = read_maintenance(invocation.repository, registries)
-    report = set_up(maintenance.chosen, maintenance.destined, maintenance.opener, dry_run=dry_run)
+    report = set_up(maintenance.chosen, maintenance.images, maintenance.opener, dry_run=dry_run)
     invocation.console.result(report, *setup_parts(report))
     for one in report.registries:
         if one.error is not None:

@@ -14,7 +14,7 @@ from factory.flavor.spec import Spec
 from factory.image_tests.history import Step, history_of
 from factory.image_tests.lineage import Lineage, foreign_lineage, lineage_of
 from factory.images.definitions import ImageDefinition, Kind
-from factory.images.identity import identity_tag
+from factory.registry.tags import identity_tag
 
 TITLE_LABEL = "org.opencontainers.image.title"
 BASE_LABEL = "org.opencontainers.image.base.name"

@@ -1,4 +1,4 @@
-"""Where images are that need not be built again, and what those before them were built from."""
+"""Which images registries and the engine have already, and what the latest builds were made from."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -9,13 +9,12 @@ from factory.engine.engine import ENGINE_VARIABLE, Engine, find_engine
 from factory.engine.images import EngineImage, find_images, inputs_text
 from factory.errors import EngineError, RegistryError
 from factory.http.parallel import in_parallel
-from factory.images.definitions import ImageDefinition
+from factory.images.definitions import ImageDefinition, local_reference
 from factory.images.identity import BuildInputs, parse_build_inputs
 from factory.registry.declared import Registry
 
 if TYPE_CHECKING:
     from factory.registry.client import RegistryClient
-
 
 _Answer = TypeVar("_Answer")
 _AT_ONCE = 8
@@ -31,53 +30,177 @@ class RegistryTag:
 
     @property
     def repository(self) -> str:
-        """The repository, as its registry is asked for it."""
+        """The path of the repository in its registry."""
         return self.registry.repository(self.image)
 
 
-def find_published(places: Iterable[RegistryTag]) -> frozenset[RegistryTag]:
-    """Those of the places where there is something.
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """Where images are looked for: registries, and an engine.
+
+    registries: The declared registries by name; empty if offline.
+    engine: The kind of engine; None for the installed one, if any.
+    known: What the engine answered so far. Starting it takes longer than everything else of a plan that has
+        nothing to build.
+    """
+
+    registries: Mapping[str, Registry]
+    engine: str | None
+    known: dict[str, EngineImage | None] = field(default_factory=dict)
+
+    def find_engine(self) -> Engine | None:
+        """Return the engine; None if none is installed and none was named.
+
+        Raises:
+            EngineError: the named one, also by ``FACTORY_ENGINE``, is unknown or not installed.
+        """
+        try:
+            return find_engine(self.engine)
+        except EngineError:
+            if self.engine is not None or os.environ.get(ENGINE_VARIABLE):
+                raise
+            return None
+
+    def in_engine(self, references: Iterable[str]) -> dict[str, EngineImage]:
+        """Return those of the references that the engine has; without references it is not started.
+
+        Raises:
+            EngineError: the named engine is not installed, or the engine does not work.
+        """
+        wanted = tuple(references)
+        unknown = tuple(reference for reference in wanted if reference not in self.known)
+        engine = self.find_engine() if unknown else None
+        if engine is not None:
+            self.known.update(dict.fromkeys(unknown) | find_images(engine, unknown))
+        found = {reference: self.known.get(reference) for reference in wanted}
+        return {reference: image for reference, image in found.items() if image is not None}
+
+    def registry_tag(self, definition: ImageDefinition, tag: str) -> RegistryTag | None:
+        """Return a tag of an image in its registry; None if it has no registry, or that is not asked."""
+        registry = self.registries.get(definition.registry or "")
+        return None if registry is None else RegistryTag(registry=registry, image=definition.name, tag=tag)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Availability:
+    """Which images are in their registries and in the engine, by name; None where nobody looked."""
+
+    in_registry: Mapping[str, bool | None]
+    in_engine: Mapping[str, bool | None]
+
+    def has(self, name: str) -> bool:
+        """Return whether an image is available, so that it need not be built."""
+        return bool(self.in_registry.get(name) or self.in_engine.get(name))
+
+
+def find_availability(
+    definitions: Mapping[str, ImageDefinition], inputs: Mapping[str, BuildInputs], stores: Stores
+) -> Availability:
+    """Look for the current identity of each image that has inputs.
+
+    The engine is asked only for what no registry has, and for the parents of that.
+
+    Raises:
+        RegistryError: a registry did not answer or refused.
+        EngineError: as `Stores.in_engine`.
+    """
+    tags = {name: stores.registry_tag(definitions[name], each.tag) for name, each in inputs.items()}
+    present = _present(tag for tag in tags.values() if tag is not None)
+    in_registry = {name: None if tag is None else tag in present for name, tag in tags.items()}
+    missing = {name for name in inputs if not in_registry[name]}
+    below = {parent.image for name in missing for parent in definitions[name].parents}
+    wanted = {
+        name: local_reference(name, each.tag)
+        for name, each in inputs.items()
+        if name in missing or name in below
+    }
+    # The moving tags come along: a build needs to know where they point.
+    moving = [local_reference(name, definitions[name].moving_tag) for name in wanted]
+    found = stores.in_engine((*wanted.values(), *moving))
+    in_engine = {name: wanted[name] in found if name in wanted else None for name in inputs}
+    return Availability(in_registry=in_registry, in_engine=in_engine)
+
+
+def find_latest_builds(
+    definitions: Iterable[ImageDefinition], stores: Stores
+) -> dict[str, tuple[str, BuildInputs | None]]:
+    """Return a reference with the moving tag of each image, and what that build was made from.
+
+    A registry comes before the engine. Images without any build are left out; the inputs are None if the
+    image's labels do not contain them.
+
+    Raises:
+        RegistryError: a registry did not answer or refused.
+        EngineError: as `Stores.in_engine`.
+    """
+    wanted = tuple(definitions)
+    tags = {image.name: stores.registry_tag(image, image.moving_tag) for image in wanted}
+    published = _labels(tag for tag in tags.values() if tag is not None)
+    local = {
+        image.name: local_reference(image.name, image.moving_tag)
+        for image in wanted
+        if (tag := tags[image.name]) is None or tag not in published
+    }
+    stored = stores.in_engine(local.values())
+    found: dict[str, tuple[str, BuildInputs | None]] = {}
+    for name, tag in tags.items():
+        if tag is not None and tag in published:
+            found[name] = (tag.registry.reference(name, tag.tag), _inputs(published[tag]))
+        elif local[name] in stored:
+            found[name] = (local[name], _inputs(stored[local[name]].labels))
+    return found
+
+
+def _inputs(labels: Mapping[str, str]) -> BuildInputs | None:
+    return parse_build_inputs(inputs_text(labels))
+
+
+def _present(tags: Iterable[RegistryTag]) -> frozenset[RegistryTag]:
+    """Return those of the tags that exist.
 
     Raises:
         RegistryError: a registry did not answer or refused; the message names it.
     """
 
     def present(client: "RegistryClient", here: list[RegistryTag]) -> list[RegistryTag]:
-        digests = client.digests((place.repository, place.tag) for place in here)
-        return [place for place in here if digests[place.repository, place.tag] is not None]
+        digests = client.digests((tag.repository, tag.tag) for tag in here)
+        return [tag for tag in here if digests[tag.repository, tag.tag] is not None]
 
-    return frozenset(place for found in _everywhere(places, present) for place in found)
+    return frozenset(tag for found in _ask_all(tags, present) for tag in found)
 
 
-def published_labels(places: Iterable[RegistryTag]) -> dict[RegistryTag, dict[str, str]]:
-    """The labels of what is there, by place; a place where nothing is, is left out.
+def _labels(tags: Iterable[RegistryTag]) -> dict[RegistryTag, dict[str, str]]:
+    """Return the labels of those of the tags that exist.
 
     Raises:
-        RegistryError: as `find_published`.
+        RegistryError: as `_present`.
     """
 
     def labels(
         client: "RegistryClient", here: list[RegistryTag]
     ) -> list[tuple[RegistryTag, dict[str, str] | None]]:
-        found = in_parallel(lambda place: client.labels(place.repository, place.tag), here, jobs=_AT_ONCE)
+        found = in_parallel(lambda tag: client.labels(tag.repository, tag.tag), here, jobs=_AT_ONCE)
         return list(zip(here, found, strict=True))
 
-    return {place: said for found in _everywhere(places, labels) for place, said in found if said is not None}
+    return {tag: one for found in _ask_all(tags, labels) for tag, one in found if one is not None}
 
 
-def _everywhere(
-    places: Iterable[RegistryTag], ask: Callable[["RegistryClient", list[RegistryTag]], _Answer]
+def _ask_all(
+    tags: Iterable[RegistryTag], ask: Callable[["RegistryClient", list[RegistryTag]], _Answer]
 ) -> list[_Answer]:
+    """Ask each registry for its own tags, the registries side by side."""
     by_registry: dict[Registry, list[RegistryTag]] = {}
-    for place in places:
-        by_registry.setdefault(place.registry, []).append(place)
+    for tag in tags:
+        by_registry.setdefault(tag.registry, []).append(tag)
     return in_parallel(lambda item: _ask(*item, ask), by_registry.items(), jobs=_AT_ONCE)
 
 
 def _ask(
-    registry: Registry, here: list[RegistryTag], ask: Callable[["RegistryClient", list[RegistryTag]], _Answer]
+    registry: Registry,
+    here: list[RegistryTag],
+    ask: Callable[["RegistryClient", list[RegistryTag]], _Answer],
 ) -> _Answer:
-    # Here, so that a plan that asks no registry starts without what speaks HTTP.
+    # Late, so that a plan that asks no registry starts without an HTTP client.
     from factory.registry.client import open_registry  # noqa: PLC0415
 
     try:
@@ -88,127 +211,3 @@ def _ask(
             f"the registry {registry.name} ({registry.url}): {error.reason}",
             solution=f"{error.solution} `--offline` plans without any registry.",
         ) from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stores:
-    """Where it is looked: the registries of a repository, none of them where it is offline, and an engine.
-
-    ``engine`` is its kind, None for the one that is there; without any, nothing is in it. ``known`` is what
-    the engine has said: starting it takes longer than all else of a run that has nothing to do.
-    """
-
-    registries: Mapping[str, Registry]
-    engine: str | None
-    known: dict[str, EngineImage | None] = field(default_factory=dict)
-
-    def find_engine(self) -> Engine | None:
-        """The engine; None where none is installed and nobody named one.
-
-        Raises:
-            EngineError: the one that is named, also by ``FACTORY_ENGINE``, is unknown or not there.
-        """
-        try:
-            return find_engine(self.engine)
-        except EngineError:
-            if self.engine is not None or os.environ.get(ENGINE_VARIABLE):
-                raise
-            return None
-
-    def stored(self, references: Iterable[str]) -> dict[str, EngineImage]:
-        """Those of the references that the engine has; it is not started where none is given.
-
-        Raises:
-            EngineError: the engine that is named is not there, or the engine does not work.
-        """
-        wanted = tuple(references)
-        unknown = tuple(reference for reference in wanted if reference not in self.known)
-        engine = self.find_engine() if unknown else None
-        if engine is not None:
-            self.known.update(dict.fromkeys(unknown) | find_images(engine, unknown))
-        found = {reference: self.known.get(reference) for reference in wanted}
-        return {reference: image for reference, image in found.items() if image is not None}
-
-    def place(self, definition: ImageDefinition, tag: str) -> RegistryTag | None:
-        """A tag of an image in its registry; None where it has none, or that is not asked."""
-        registry = self.registries.get(definition.registry or "")
-        return None if registry is None else RegistryTag(registry=registry, image=definition.name, tag=tag)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Availability:
-    """Where images are: in their registries, and in the engine. None is where it was not looked."""
-
-    published: Mapping[str, bool | None]
-    stored: Mapping[str, bool | None]
-
-    def is_available(self, name: str) -> bool:
-        """Whether there is an image to use, so that none has to be built."""
-        return bool(self.published.get(name) or self.stored.get(name))
-
-
-def local_reference(name: str, tag: str) -> str:
-    """An image of the repository as the engine names it."""
-    return f"localhost/{name}:{tag}"
-
-
-def find_availability(
-    definitions: Mapping[str, ImageDefinition], inputs: Mapping[str, BuildInputs], stores: Stores
-) -> Availability:
-    """Look for each image that has a inputs.
-
-    The engine is looked into for what no registry has, and for what that stands on.
-
-    Raises:
-        RegistryError: a registry did not answer or refused.
-        EngineError: as `Stores.stored`.
-    """
-    places = {name: stores.place(definitions[name], inputs.tag) for name, inputs in inputs.items()}
-    there = find_published(place for place in places.values() if place is not None)
-    published = {name: None if place is None else place in there for name, place in places.items()}
-    missing = {name for name in inputs if not published[name]}
-    below = {parent.image for name in missing for parent in definitions[name].parents}
-    wanted = {
-        name: local_reference(name, inputs.tag)
-        for name, inputs in inputs.items()
-        if name in missing or name in below
-    }
-    # The moving tags come along: a build is going to look where they are.
-    moving = [local_reference(name, definitions[name].moving_tag) for name in wanted]
-    found = stores.stored((*wanted.values(), *moving))
-    stored = {name: wanted[name] in found if name in wanted else None for name in inputs}
-    return Availability(published=published, stored=stored)
-
-
-def last_builts(
-    definitions: Iterable[ImageDefinition], stores: Stores
-) -> dict[str, tuple[str, BuildInputs | None]]:
-    """What carries the moving tag of each image: a reference to it, and what it was built from.
-
-    The registry's counts before the engine's. Left out is an image that is nowhere; the inputs is None
-    where its labels do not tell.
-
-    Raises:
-        RegistryError: a registry did not answer or refused.
-        EngineError: as `Stores.stored`.
-    """
-    wanted = tuple(definitions)
-    places = {image.name: stores.place(image, image.moving_tag) for image in wanted}
-    published = published_labels(place for place in places.values() if place is not None)
-    local = {image.name: local_reference(image.name, image.moving_tag) for image in wanted}
-    stored = stores.stored(
-        local[image.name]
-        for image in wanted
-        if (place := places[image.name]) is None or place not in published
-    )
-    found: dict[str, tuple[str, BuildInputs | None]] = {}
-    for name, place in places.items():
-        if place is not None and place in published:
-            found[name] = (place.registry.reference(name, place.tag), _inputs(published[place]))
-        elif local[name] in stored:
-            found[name] = (local[name], _inputs(stored[local[name]].labels))
-    return found
-
-
-def _inputs(labels: Mapping[str, str]) -> BuildInputs | None:
-    return parse_build_inputs(inputs_text(labels))

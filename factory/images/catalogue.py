@@ -1,4 +1,4 @@
-"""Which images a repository has: its flavors, and those that its ``factory.toml`` defines."""
+"""The images of a repository: its flavors, and ``[flavors]`` and ``[images]`` of ``factory.toml``."""
 
 import graphlib
 import re
@@ -27,18 +27,21 @@ from factory.registry.declared import Registry, parse_registries
 from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE, read_settings
 
 FLAVORS_TABLE, IMAGES_TABLE = "flavors", "images"
-EXAMPLE = "docs/images.md shows a whole table"
-KINDS: tuple[Kind, ...] = get_args(Kind)
-LEVELS: tuple[TestLevel, ...] = get_args(TestLevel)
+IMAGES_FOLDER = "images"
+"""Where the folders of images that are not flavors are."""
+_EXAMPLE = "docs/images.md shows a whole table"
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+_LEVELS: tuple[TestLevel, ...] = get_args(TestLevel)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _LIKE_AN_IDENTITY = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{48})?")
+_FEW = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTable:
-    """What is said of one image, or of all flavors; None, or empty, where nothing is said.
+    """The settings of one image, or of all flavors; None or empty for what is not set.
 
-    ``registry`` is False where the image is to have none, whatever is said of all flavors.
+    ``registry`` is False if the image has none, whatever is set for all flavors.
     """
 
     kind: Kind | None = None
@@ -51,44 +54,180 @@ class ImageTable:
     moving_tag: str | None = None
 
 
-def read_flavors_table(document: Mapping[str, object], *, registries: Collection[str]) -> ImageTable:
-    """What ``[flavors]`` says of every flavor.
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """The images of a repository. A flavor's spec is read only when its definition is asked for.
+
+    registries: The declared registries, by name.
+    flavors: The flavors, by name.
+    tables: The settings of single images, by name.
+    flavor_defaults: The settings of every flavor.
+    """
+
+    repository: Repository
+    registries: Mapping[str, Registry]
+    flavors: Mapping[str, Flavor]
+    tables: Mapping[str, ImageTable]
+    flavor_defaults: ImageTable
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all images, sorted."""
+        return tuple(sorted({*self.flavors, *self.tables}))
+
+    def definition(self, name_or_path: str) -> ImageDefinition:
+        """Return an image by its name, or a flavor by the path of its folder.
+
+        Raises:
+            NotFoundError: there is no such image.
+            SpecError: its spec or its settings are not acceptable.
+        """
+        if name_or_path in self.flavors:
+            return self._flavor(self.flavors[name_or_path])
+        if name_or_path in self.tables:
+            return self._other(name_or_path, self.tables[name_or_path])
+        if (Path(name_or_path) / PROJECT_FILE).is_file():
+            return self._flavor(self.repository.flavor(name_or_path))
+        likely = get_close_matches(name_or_path, self.names, n=3) or self.names[:_FEW]
+        raise NotFoundError(
+            f"there is no image {name_or_path!r} in {self.repository.root}",
+            solution=f"Name an existing one ({', '.join(likely) or 'none yet'}; `factory plan` shows all), "
+            f"give the path of a flavor folder, or define it as [{IMAGES_TABLE}.NAME] in {SETTINGS_FILE}; "
+            f"{_EXAMPLE}.",
+        )
+
+    def select(
+        self, names: tuple[str, ...] = (), *, include_broken: bool = False
+    ) -> tuple[ImageDefinition, ...]:
+        """Return the named images, each once and in the order given; every image if no name is given.
+
+        Args:
+            names: Names, or paths of flavor folders.
+            include_broken: When every image is returned, include flavors that cannot be read, each with its
+                ``problem``.
+
+        Raises:
+            NotFoundError, SpecError: as `definition`.
+        """
+        read = self._possibly_broken if include_broken and not names else self.definition
+        found = (read(name) for name in names or self.names)
+        return tuple({definition.name: definition for definition in found}.values())
+
+    def _possibly_broken(self, name: str) -> ImageDefinition:
+        try:
+            return self.definition(name)
+        except FactoryError as error:
+            if name not in self.flavors:
+                raise
+            flavor = self.flavors[name]
+            return ImageDefinition(
+                name=name,
+                kind="flavor",
+                folder=flavor.folder,
+                dockerfile=DOCKERFILE,
+                parents=(),
+                flavor=flavor,
+                problem=error.reason,
+            )
+
+    def _flavor(self, flavor: Flavor) -> ImageDefinition:
+        check_image_name(flavor.name, of=f"the flavor in {flavor.folder}")
+        own, common = self.tables.get(flavor.name, ImageTable()), self.flavor_defaults
+        downstream = common.downstream if own.downstream is None else own.downstream
+        parents = own.parents
+        if BASE_IMAGE not in {parent.argument for parent in parents}:
+            spec = flavor.project.spec
+            base = spec.downstream_base_image if downstream else spec.base_image
+            parents = (Parent(argument=BASE_IMAGE, image=base), *parents)
+        return ImageDefinition(
+            name=flavor.name,
+            kind="flavor",
+            folder=flavor.folder,
+            dockerfile=DOWNSTREAM_DOCKERFILE if downstream else DOCKERFILE,
+            parents=parents,
+            inputs=own.inputs,
+            build_args=own.build_args,
+            registry=(common.registry if own.registry is None else own.registry) or None,
+            tests=own.tests or common.tests or ImageDefinition.tests,
+            moving_tag=own.moving_tag or common.moving_tag or ImageDefinition.moving_tag,
+            flavor=flavor,
+        )
+
+    def _other(self, name: str, table: ImageTable) -> ImageDefinition:
+        return ImageDefinition(
+            name=name,
+            kind=table.kind or "stack",
+            folder=self.repository.root / IMAGES_FOLDER / name,
+            dockerfile=DOCKERFILE,
+            parents=table.parents,
+            inputs=table.inputs,
+            build_args=table.build_args,
+            registry=table.registry or None,
+            tests=table.tests or ImageDefinition.tests,
+            moving_tag=table.moving_tag or ImageDefinition.moving_tag,
+        )
+
+
+def read_catalogue(repository: Repository) -> Catalogue:
+    """Read which images a repository has; specs are not read yet.
 
     Raises:
-        SpecError: a key is unknown, of the wrong type or not acceptable, or a registry is not declared.
+        SpecError: a setting in ``factory.toml`` is not acceptable: an unknown kind, parent or registry, a
+            missing folder, two images of one name, a cycle of parents, a pattern that leaves the folder.
+        StorageError: the file system refused.
     """
-    table = _table(document.get(FLAVORS_TABLE, {}), FLAVORS_TABLE)
-    said = ImageTable(
-        registry=_registry(table, registries),
-        tests=_level(table),
-        downstream=_flag(table, "downstream", document.get(FLAVORS_TABLE, {})),
-        moving_tag=_moving_tag(table),
+    document = read_settings(repository.root)
+    registries = parse_registries(document)
+    # A flavor given by its path may be in no repository.
+    found = repository.flavors() if repository.flavors_folder.is_dir() else ()
+    flavors = {flavor.name: flavor for flavor in found if (flavor.folder / PROJECT_FILE).exists()}
+    tables = read_images_table(document, registries=registries, flavors=flavors)
+    for name, table in tables.items():
+        _require_folder(repository, name, table, flavors)
+    _refuse_cycle(tables)
+    return Catalogue(
+        repository=repository,
+        registries=registries,
+        flavors=flavors,
+        tables=tables,
+        flavor_defaults=_read_flavors_table(document, registries=registries),
     )
-    table.refuse_the_rest()
-    return said
 
 
-def read_images_table(
-    document: Mapping[str, object], *, registries: Collection[str], flavors: Collection[str]
-) -> dict[str, ImageTable]:
-    """What ``[images]`` says of each image that it names; ``flavors`` are the names of the flavors.
+def _require_folder(
+    repository: Repository, name: str, table: ImageTable, flavors: Mapping[str, Flavor]
+) -> None:
+    place = FLAVORS_FOLDER if table.kind == "flavor" else IMAGES_FOLDER
+    folder = repository.root / place / name
+    if name in flavors or (table.kind != "flavor" and folder.is_dir()):
+        return
+    existing = [path.name for path in folder.parent.glob("*") if path.is_dir()]
+    likely = [other for other in existing if other.lower() == name] or get_close_matches(name, existing)
+    make = "make the folder" if table.kind == "flavor" else "make the folder (`factory new-image` starts one)"
+    raise SpecError(
+        f"{SETTINGS_FILE}: [{IMAGES_TABLE}.{name}] is a {table.kind}, and its folder {folder} does not exist",
+        solution=f"An image has the name of its folder{f', such as {likely[0]}' if likely else ''}: {make}, "
+        "or rename the table.",
+    )
 
-    Raises:
-        SpecError: as `read_flavors_table`; a name is none, a kind is not known or not that of the folder,
-            a parent is neither an image of the repository nor a reference, or a pattern leaves the folder.
-    """
-    content = document.get(IMAGES_TABLE, {})
-    if not isinstance(content, dict):
-        raise _no_table(IMAGES_TABLE)
-    images = {*content, *flavors}
-    return {name: _image(name, said, registries, flavors, images) for name, said in content.items()}
+
+def _refuse_cycle(tables: Mapping[str, ImageTable]) -> None:
+    graph = {name: [parent.image for parent in table.parents] for name, table in tables.items()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        cycle = " is built on ".join(reversed(error.args[1]))
+        raise SpecError(
+            f"{SETTINGS_FILE}: a cycle of parents: {cycle}",
+            solution="Give one of them another parent: an image is built after its parents.",
+        ) from error
 
 
 def check_image_name(name: str, *, of: str) -> str:
-    """Return a name that an image has in a registry, and its folder in the repository.
+    """Return a name that serves for a folder and for a repository in a registry.
 
     Raises:
-        SpecError: it is a path, or no component of a repository's name (OCI distribution-spec).
+        SpecError: it is a path, or not a component of a repository's name (OCI distribution-spec).
     """
     if "/" in name:
         raise SpecError(
@@ -98,10 +237,42 @@ def check_image_name(name: str, *, of: str) -> str:
     if not re.fullmatch(PATH_COMPONENT, name):
         raise SpecError(
             f"{of}: {name!r} cannot be the name of an image in a registry",
-            solution="Give it another, and its folder and table with it: lower-case letters and digits, with "
-            "dots, underscores and hyphens between them.",
+            solution="Rename it, its folder and its table: lower-case letters and digits, with dots, "
+            "underscores and hyphens between them.",
         )
     return name
+
+
+def _read_flavors_table(document: Mapping[str, object], *, registries: Collection[str]) -> ImageTable:
+    table = _table(document.get(FLAVORS_TABLE, {}), FLAVORS_TABLE)
+    settings = ImageTable(
+        registry=_registry(table, registries),
+        tests=_level(table),
+        downstream=_downstream(table),
+        moving_tag=_moving_tag(table),
+    )
+    table.refuse_the_rest()
+    return settings
+
+
+def read_images_table(
+    document: Mapping[str, object], *, registries: Collection[str], flavors: Collection[str]
+) -> dict[str, ImageTable]:
+    """Return the settings of each image in ``[images]``.
+
+    Args:
+        document: ``factory.toml`` as data.
+        registries: The names of the declared registries.
+        flavors: The names of the flavors.
+
+    Raises:
+        SpecError: a key is unknown, of the wrong type or not acceptable.
+    """
+    content = document.get(IMAGES_TABLE, {})
+    if not isinstance(content, dict):
+        raise _not_a_table(IMAGES_TABLE)
+    images = {*content, *flavors}
+    return {name: _image(name, settings, registries, flavors, images) for name, settings in content.items()}
 
 
 def _image(
@@ -118,40 +289,40 @@ def _image(
     if not parents and kind != "flavor":
         raise table.refuse(
             "parents",
-            "an image stands on something, and nothing is named",
+            "an image is built on another, and none is named",
             f'Write parent = "NAME OR REFERENCE", which is the build argument {BASE_IMAGE}.',
         )
     inputs = _inputs(table)
-    said = ImageTable(
+    settings = ImageTable(
         kind=kind,
         parents=parents,
-        inputs=inputs if isinstance(content, dict) and "inputs" in content else None,
+        inputs=inputs if "inputs" in table.keys else None,
         build_args=_build_args(table, parents),
-        registry=_own_registry(table, content, registries),
+        registry=_registry_or_none(table, content, registries),
         tests=_level(table),
-        downstream=_flag(table, "downstream", content) if kind == "flavor" else None,
+        downstream=_downstream(table) if kind == "flavor" else None,
         moving_tag=_moving_tag(table),
     )
     table.refuse_the_rest()
-    return said
+    return settings
 
 
 def _table(content: object, name: str) -> Table:
     if not isinstance(content, dict):
-        raise _no_table(name)
-    return Table(content, where=SETTINGS_FILE, name=name, example=EXAMPLE)
+        raise _not_a_table(name)
+    return Table(content, where=SETTINGS_FILE, name=name, example=_EXAMPLE)
 
 
-def _no_table(name: str) -> SpecError:
-    return SpecError(f"{SETTINGS_FILE}: {name} is not a table", solution=f"Write it as [{name}]; {EXAMPLE}.")
+def _not_a_table(name: str) -> SpecError:
+    return SpecError(f"{SETTINGS_FILE}: {name} is not a table", solution=f"Write it as [{name}]; {_EXAMPLE}.")
 
 
 def _kind(table: Table, *, is_flavor: bool) -> Kind:
     given = table.optional_text("kind") or ("flavor" if is_flavor else None)
-    kind = next((known for known in KINDS if known == given), None)
+    kind = next((known for known in _KINDS if known == given), None)
     if kind is None:
-        problem = "is not there" if given is None else f"{given!r} is not a kind of image"
-        raise table.refuse("kind", problem, f"Use one of {', '.join(KINDS)}.")
+        problem = "is missing" if given is None else f"{given!r} is not a kind of image"
+        raise table.refuse("kind", problem, f"Use one of {', '.join(_KINDS)}.")
     if is_flavor and kind != "flavor":
         raise table.refuse(
             "kind",
@@ -164,7 +335,7 @@ def _kind(table: Table, *, is_flavor: bool) -> Kind:
 def _parents(table: Table, name: str, images: Collection[str]) -> tuple[Parent, ...]:
     one, several = table.optional_text("parent"), table.named_texts("parents")
     if one is not None and several:
-        raise table.refuse("parent", "is there beside parents", "Write one of the two.")
+        raise table.refuse("parent", "is given beside parents", "Write one of the two.")
     named = several if one is None else ((BASE_IMAGE, one),)
     return tuple(_parent(table, argument, image, images, name) for argument, image in named)
 
@@ -179,8 +350,9 @@ def _parent(table: Table, argument: str, image: str, images: Collection[str], ch
     if image not in images and not parent.is_reference:
         raise table.refuse(
             "parents",
-            f"the parent {image!r} is no image of this repository, and no reference with a tag or a digest",
-            f"Name one that is there ({', '.join(sorted({*images} - {child}))}), or write it as "
+            f"the parent {image!r} is neither an image of this repository nor a reference with a tag or a "
+            "digest",
+            f"Name an existing image ({', '.join(sorted({*images} - {child}))}), or write it as "
             "registry/path:tag.",
         )
     return parent
@@ -223,12 +395,16 @@ def _inputs(table: Table) -> tuple[str, ...]:
     return patterns
 
 
-def _own_registry(table: Table, content: object, registries: Collection[str]) -> str | Literal[False] | None:
+def _registry_or_none(
+    table: Table, content: object, registries: Collection[str]
+) -> str | Literal[False] | None:
     if not (isinstance(content, dict) and isinstance(content.get("registry"), bool)):
         return _registry(table, registries)
     if table.flag("registry", default=False):
         raise table.refuse(
-            "registry", "true names none", 'Write registry = "NAME", or false for an image that has none.'
+            "registry",
+            "true is not a name",
+            'Write registry = "NAME", or false for an image that has none.',
         )
     return False
 
@@ -239,7 +415,7 @@ def _registry(table: Table, registries: Collection[str]) -> str | None:
         raise table.refuse(
             "registry",
             f"{name!r} is not declared",
-            f"Name one that is ({', '.join(registries) or 'none yet'}), or declare it as "
+            f"Name a declared one ({', '.join(registries) or 'none yet'}), or declare it as "
             f"[registries.{name}]; docs/registries.md shows a whole table.",
         )
     return name
@@ -247,15 +423,15 @@ def _registry(table: Table, registries: Collection[str]) -> str | None:
 
 def _level(table: Table) -> TestLevel | None:
     given = table.optional_text("tests")
-    level = next((known for known in LEVELS if known == given), None)
+    level = next((known for known in _LEVELS if known == given), None)
     if given is not None and level is None:
-        raise table.refuse("tests", f"{given!r} is not a level of tests", f"Use one of {', '.join(LEVELS)}.")
+        raise table.refuse("tests", f"{given!r} is not a level of tests", f"Use one of {', '.join(_LEVELS)}.")
     return level
 
 
-def _flag(table: Table, key: str, content: object) -> bool | None:
-    flag = table.flag(key, default=False)
-    return flag if isinstance(content, dict) and key in content else None
+def _downstream(table: Table) -> bool | None:
+    flag = table.flag("downstream", default=False)
+    return flag if "downstream" in table.keys else None
 
 
 def _moving_tag(table: Table) -> str | None:
@@ -268,172 +444,3 @@ def _moving_tag(table: Table) -> str | None:
             "tag of an identity looks like.",
         )
     return tag
-
-
-IMAGES_FOLDER = "images"
-"""Where the folders of images are that are no flavors."""
-_FEW = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Catalogue:
-    """The images of a repository; the spec of a flavor is read when its definition is asked for.
-
-    ``registries`` are those of the repository and ``flavors`` its flavors, by name; ``tables`` what is
-    said of images by name, and ``of_flavors`` of every flavor.
-    """
-
-    repository: Repository
-    registries: Mapping[str, Registry]
-    flavors: Mapping[str, Flavor]
-    tables: Mapping[str, ImageTable]
-    of_flavors: ImageTable
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of all images, sorted."""
-        return tuple(sorted({*self.flavors, *self.tables}))
-
-    def definition(self, name_or_path: str) -> ImageDefinition:
-        """An image by its name, or a flavor by the path of its folder.
-
-        Raises:
-            NotFoundError: there is no such image.
-            SpecError: what is said of it is not acceptable.
-        """
-        if name_or_path in self.flavors:
-            return self._flavor(self.flavors[name_or_path])
-        if name_or_path in self.tables:
-            return self._other(name_or_path, self.tables[name_or_path])
-        if (Path(name_or_path) / PROJECT_FILE).is_file():
-            return self._flavor(self.repository.flavor(name_or_path))
-        likely = get_close_matches(name_or_path, self.names, n=3) or self.names[:_FEW]
-        raise NotFoundError(
-            f"there is no image {name_or_path!r} in {self.repository.root}",
-            solution=f"Name one that is there ({', '.join(likely) or 'none yet'}; `factory plan` shows all), "
-            f"give the path of a flavor folder, or define it as [{IMAGES_TABLE}.NAME] in {SETTINGS_FILE}; "
-            f"{EXAMPLE}.",
-        )
-
-    def select(self, names: tuple[str, ...] = (), *, broken_too: bool = False) -> tuple[ImageDefinition, ...]:
-        """The named images, each once and in the order given, or every image where none is named.
-
-        Args:
-            names: which.
-            broken_too: of all images, give also a flavor that cannot be read, with its ``problem``.
-
-        Raises:
-            NotFoundError, SpecError: as `definition`.
-        """
-        read = self._readable_or_not if broken_too and not names else self.definition
-        found = (read(name) for name in names or self.names)
-        return tuple({definition.name: definition for definition in found}.values())
-
-    def _readable_or_not(self, name: str) -> ImageDefinition:
-        try:
-            return self.definition(name)
-        except FactoryError as error:
-            if name not in self.flavors:
-                raise
-            flavor = self.flavors[name]
-            return ImageDefinition(
-                name=name,
-                kind="flavor",
-                folder=flavor.folder,
-                dockerfile=DOCKERFILE,
-                parents=(),
-                flavor=flavor,
-                problem=error.reason,
-            )
-
-    def _flavor(self, flavor: Flavor) -> ImageDefinition:
-        check_image_name(flavor.name, of=f"the flavor in {flavor.folder}")
-        own, common = self.tables.get(flavor.name, ImageTable()), self.of_flavors
-        downstream = common.downstream if own.downstream is None else own.downstream
-        parents = own.parents
-        if BASE_IMAGE not in {parent.argument for parent in parents}:
-            spec = flavor.project.spec
-            base = spec.downstream_base_image if downstream else spec.base_image
-            parents = (Parent(argument=BASE_IMAGE, image=base), *parents)
-        return ImageDefinition(
-            name=flavor.name,
-            kind="flavor",
-            folder=flavor.folder,
-            dockerfile=DOWNSTREAM_DOCKERFILE if downstream else DOCKERFILE,
-            parents=parents,
-            inputs=own.inputs,
-            build_args=own.build_args,
-            registry=(common.registry if own.registry is None else own.registry) or None,
-            tests=own.tests or common.tests or ImageDefinition.tests,
-            moving_tag=own.moving_tag or common.moving_tag or ImageDefinition.moving_tag,
-            flavor=flavor,
-        )
-
-    def _other(self, name: str, table: ImageTable) -> ImageDefinition:
-        return ImageDefinition(
-            name=name,
-            kind=table.kind or "stack",
-            folder=self.repository.root / IMAGES_FOLDER / name,
-            dockerfile=DOCKERFILE,
-            parents=table.parents,
-            inputs=table.inputs,
-            build_args=table.build_args,
-            registry=table.registry or None,
-            tests=table.tests or ImageDefinition.tests,
-            moving_tag=table.moving_tag or ImageDefinition.moving_tag,
-        )
-
-
-def read_catalogue(repository: Repository) -> Catalogue:
-    """The images of a repository: its flavors, and what ``[images]`` of its ``factory.toml`` defines.
-
-    Raises:
-        SpecError: ``factory.toml`` says what is not acceptable: an unknown kind, parent or registry, a folder
-            that is not there, two images of one name, a circle of parents, a pattern that leaves the folder.
-        StorageError: the file system refused.
-    """
-    document = read_settings(repository.root)
-    registries = parse_registries(document)
-    # A flavor that is given as a path may stand alone, in no repository.
-    found = repository.flavors() if repository.flavors_folder.is_dir() else ()
-    flavors = {flavor.name: flavor for flavor in found if (flavor.folder / PROJECT_FILE).exists()}
-    tables = read_images_table(document, registries=registries, flavors=flavors)
-    for name, table in tables.items():
-        _require_folder(repository, name, table, flavors)
-    _refuse_circle(tables)
-    return Catalogue(
-        repository=repository,
-        registries=registries,
-        flavors=flavors,
-        tables=tables,
-        of_flavors=read_flavors_table(document, registries=registries),
-    )
-
-
-def _require_folder(
-    repository: Repository, name: str, table: ImageTable, flavors: Mapping[str, Flavor]
-) -> None:
-    place = FLAVORS_FOLDER if table.kind == "flavor" else IMAGES_FOLDER
-    folder = repository.root / place / name
-    if name in flavors or (table.kind != "flavor" and folder.is_dir()):
-        return
-    there = [path.name for path in folder.parent.glob("*") if path.is_dir()]
-    likely = [other for other in there if other.lower() == name] or get_close_matches(name, there)
-    make = "make the folder" if table.kind == "flavor" else "make the folder (`factory new-image` starts one)"
-    raise SpecError(
-        f"{SETTINGS_FILE}: [{IMAGES_TABLE}.{name}] is a {table.kind}, and its folder {folder} is not there",
-        solution=f"An image has the name of its folder{f', such as {likely[0]}' if likely else ''}: {make}, "
-        "or rename the table.",
-    )
-
-
-def _refuse_circle(tables: Mapping[str, ImageTable]) -> None:
-    graph = {name: [parent.image for parent in table.parents] for name, table in tables.items()}
-    try:
-        graphlib.TopologicalSorter(graph).prepare()
-    except graphlib.CycleError as error:
-        circle = " stands on ".join(reversed(error.args[1]))
-        raise SpecError(
-            f"{SETTINGS_FILE}: a circle of parents: {circle}",
-            solution="Give one of them another parent: an image is built after those that it stands on.",
-        ) from error

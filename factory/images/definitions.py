@@ -1,4 +1,4 @@
-"""What an image of a repository is: a value, whatever it was read from."""
+"""The definition of one image: what it is built from and where it is published."""
 
 import re
 from collections.abc import Iterable
@@ -11,21 +11,26 @@ from factory.errors import SpecError
 from factory.flavor.repository import Flavor
 
 Kind = Literal["flavor", "pytorch-base", "stack", "trainer", "launcher"]
-Builder = Literal["engine", "layout"]
-"""What builds an image: the container engine, or the factory, past it, in an OCI layout."""
+BuilderName = Literal["engine", "layout"]
+"""What builds an image: the container engine, or the factory itself in an OCI layout."""
 TestLevel = Literal["quick", "standard", "full"]
 BASE_IMAGE = "BASE_IMAGE"
-"""The build argument that names the image which the final stage stands on."""
+"""The build argument that names the image of the final stage's FROM."""
 DOCKERFILE, DOWNSTREAM_DOCKERFILE = "Dockerfile", "Dockerfile.konflux"
 DOWNSTREAM_TAG = "downstream"
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+def local_reference(name: str, tag: str) -> str:
+    """Return the name that an image of the repository has in the engine."""
+    return f"localhost/{name}:{tag}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parent:
-    """What an image stands on: the build argument that names it, and an image.
+    """An image that another is built from, and the build argument that names it.
 
-    ``image`` is the name of another image of the repository, or a reference to one of somebody else's.
+    ``image`` is the name of an image of the repository, or a reference to an external image.
     """
 
     argument: str
@@ -33,20 +38,22 @@ class Parent:
 
     @property
     def is_reference(self) -> bool:
-        """Whether it is somebody else's: a reference has a tag or a digest, and a name has neither."""
+        """Whether the image is external: a reference has a tag or a digest, a name has neither."""
         return ":" in self.image or "@" in self.image
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageDefinition:
-    """One image: the folder that it is built from, whose name it has, and all that decides what comes of it.
+    """One image: its folder, which has the image's name, and everything that decides its content.
 
-    ``dockerfile`` is a file name in ``folder``; ``inputs`` are patterns relative to it (`Path.glob`), which
-    together with the Dockerfile are all that may change the image; None is what the Dockerfile copies.
-    ``parents`` are at least one, the one of the final stage first. ``registry`` is the name of a
-    registry of the repository, None where the image stays in the engine. ``flavor`` is there for a
-    flavor alone. ``problem`` says why a flavor cannot be read; such a one has no parents.
-    ``builder`` counts: what the two make of the same inputs has other bytes.
+    dockerfile: A file name in the folder.
+    parents: The parent of the final stage first. Empty only for a flavor with a ``problem``.
+    inputs: Patterns relative to the folder (`Path.glob`) that cover every file the build may use beside
+        the Dockerfile; None for the files that the Dockerfile copies.
+    registry: The name of a declared registry; None if the image stays in the engine.
+    flavor: Set for a flavor only.
+    problem: Why a flavor cannot be read; empty otherwise.
+    builder: Counts in the identity, since the two builders write different bytes.
     """
 
     name: str
@@ -61,30 +68,40 @@ class ImageDefinition:
     moving_tag: str = "latest"
     flavor: Flavor | None = None
     problem: str = ""
-    builder: Builder = "engine"
+    builder: BuilderName = "engine"
 
     @property
     def downstream(self) -> bool:
-        """Whether it is a flavor's downstream build."""
+        """Whether this is the downstream build of a flavor."""
         return self.dockerfile == DOWNSTREAM_DOCKERFILE
 
     @property
+    def own_parents(self) -> tuple[Parent, ...]:
+        """The parents that are images of the repository."""
+        return tuple(parent for parent in self.parents if not parent.is_reference)
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The build arguments, those of the parents with the image that each names."""
+        return {parent.argument: parent.image for parent in self.parents} | dict(self.build_args)
+
+    @property
     def built_names(self) -> tuple[str, ...]:
-        """The names of its builds in the engine: that by its own definition, then the downstream one."""
+        """The names of its builds in the engine: its own build first, then the downstream one."""
         tags = (self.moving_tag, "latest", *((DOWNSTREAM_TAG,) if self.flavor else ()))
-        return tuple(f"localhost/{self.name}:{tag}" for tag in dict.fromkeys(tags))
+        return tuple(local_reference(self.name, tag) for tag in dict.fromkeys(tags))
 
 
 def check_argument(name: str) -> str:
     """Return the name of a build argument.
 
     Raises:
-        SpecError: no ARG could have it.
+        SpecError: it is not a name that ARG accepts.
     """
     if not _ARGUMENT.fullmatch(name):
         raise SpecError(
             f"{name!r} is not the name of a build argument",
-            solution="Use letters, digits and underscores, and no digit first, such as PYTORCH_VERSION.",
+            solution="Use letters, digits and underscores, but no digit first, such as PYTORCH_VERSION.",
         )
     return name
 
@@ -94,17 +111,21 @@ def changed(
     *,
     base_image: str | None = None,
     downstream: bool = False,
-    builder: Builder = "engine",
+    builder: BuilderName = "engine",
     build_args: Iterable[tuple[str, str]] = (),
 ) -> ImageDefinition:
-    """The same image, built otherwise: on another base, downstream (a flavor), by a builder, with arguments.
+    """Return the definition with the options of one build applied.
 
-    ``base_image`` takes the place of the first parent; a build argument that names a parent takes that
-    one's. A flavor that is built downstream by this and not by its definition has the moving tag
-    ``downstream``.
+    Args:
+        definition: The image.
+        base_image: Replaces the first parent.
+        downstream: Build the flavor downstream; unless its definition says so too, its moving tag becomes
+            ``downstream``.
+        builder: What builds it.
+        build_args: Further arguments; one that names a parent replaces that parent.
 
     Raises:
-        SpecError: a parent is not an image reference, an argument has no name, or the image has no
+        SpecError: a parent is not an image reference, an argument is not a name, or the image has no
             downstream build.
     """
     result = _downstream(definition) if downstream and not definition.downstream else definition
@@ -134,7 +155,7 @@ def _downstream(definition: ImageDefinition) -> ImageDefinition:
     spec = definition.flavor.project.spec
     first, *others = definition.parents
     if first.image == spec.base_image:
-        # A parent that factory.toml gives it stays.
+        # A parent from factory.toml is kept.
         first = replace(first, image=spec.downstream_base_image)
     return replace(
         definition,

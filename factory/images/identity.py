@@ -1,4 +1,4 @@
-"""The identity of an image: a digest over all that decides what comes of its build, and nothing else."""
+"""The identity of an image: a digest over everything that decides its content, and nothing else."""
 
 import hashlib
 import json
@@ -9,21 +9,23 @@ from typing import NotRequired, TypedDict
 
 from factory.documents import parse_json
 from factory.errors import DocumentError
-from factory.images.definitions import Builder, ImageDefinition
+from factory.images.definitions import BuilderName, ImageDefinition
 from factory.images.inputs import InputFile, read_inputs
+from factory.registry.tags import identity_tag
 
-TAG_LENGTH = 16
-# Counts in every identity: raised where the same inputs are to give another image.
+# Part of every identity: raise it when the same inputs are to give a different image.
 _VERSION = 1
+_DIGITS = 12
+_HOW: Mapping[BuilderName, str] = {"engine": "by the engine", "layout": "in a layout"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParentState:
-    """A parent as it is now: the build argument that names it, and which image it is.
+    """A parent at this moment: the build argument that names it, and which image it is.
 
     ``image`` is the name of an image of the repository, which has an ``identity``, or a reference. The
-    ``digest`` of a reference is that of its inputs (``sha256:…``), of an image of this machine
-    (``localhost/…``) the engine's ID; None where nobody has recorded it, and the reference alone counts.
+    ``digest`` of a reference is that of its manifest (``sha256:…``), or the engine's ID for an image of this
+    machine (``localhost/…``); None if it is not recorded, so that the reference alone counts.
     """
 
     argument: str
@@ -34,21 +36,20 @@ class ParentState:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildInputs:
-    """All that an identity is made of.
+    """Everything that an identity is computed from.
 
-    ``files`` are the inputs by path in the folder, the Dockerfile among them; ``builder`` is what
-    builds it.
+    ``files`` are keyed by their path in the image's folder and include the Dockerfile.
     """
 
     dockerfile: str
     files: Mapping[str, InputFile]
     build_args: Mapping[str, str]
     parents: tuple[ParentState, ...]
-    builder: Builder = "engine"
+    builder: BuilderName = "engine"
 
     @cached_property
     def text(self) -> str:
-        """The inputs as canonical JSON: keys sorted, no white space, ASCII."""
+        """The inputs as canonical JSON: sorted keys, no white space, ASCII."""
         return json.dumps(_as_data(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
     @cached_property
@@ -58,13 +59,8 @@ class BuildInputs:
 
     @property
     def tag(self) -> str:
-        """The tag that an image of this identity has: its first digits."""
+        """The tag of an image with this identity."""
         return identity_tag(self.identity)
-
-
-def identity_tag(identity: str) -> str:
-    """The tag that an image of this identity has: the first digits of it."""
-    return identity[:TAG_LENGTH]
 
 
 def read_build_inputs(definition: ImageDefinition, parents: Iterable[ParentState]) -> BuildInputs:
@@ -83,7 +79,7 @@ def read_build_inputs(definition: ImageDefinition, parents: Iterable[ParentState
 
 
 def parse_build_inputs(text: str) -> BuildInputs | None:
-    """A inputs from the label of an image; None where it is none that the factory wrote."""
+    """Return the build inputs from the label of an image; None if the factory did not write it."""
     try:
         data = parse_json(text, _Label, source="a label")
     except DocumentError:
@@ -108,7 +104,7 @@ def parse_build_inputs(text: str) -> BuildInputs | None:
     )
 
 
-class _Parent(TypedDict):
+class _LabelParent(TypedDict):
     image: str
     identity: NotRequired[str]
     digest: NotRequired[str]
@@ -120,8 +116,8 @@ _Label = TypedDict(
         "dockerfile": str,
         "inputs": dict[str, tuple[str, bool]],
         "build-args": dict[str, str],
-        "parents": dict[str, _Parent],
-        "builder": NotRequired[Builder],
+        "parents": dict[str, _LabelParent],
+        "builder": NotRequired[BuilderName],
     },
 )
 
@@ -132,22 +128,18 @@ def _as_data(inputs: BuildInputs) -> dict[str, object]:
         "dockerfile": inputs.dockerfile,
         "inputs": {path: [file.sha256, file.executable] for path, file in inputs.files.items()},
         "build-args": dict(inputs.build_args),
-        "parents": {parent.argument: _parent(parent) for parent in inputs.parents},
+        "parents": {parent.argument: _parent_data(parent) for parent in inputs.parents},
         **({} if inputs.builder == "engine" else {"builder": inputs.builder}),
     }
 
 
-def _parent(parent: ParentState) -> dict[str, str]:
-    told = {"image": parent.image, "identity": parent.identity, "digest": parent.digest}
-    return {key: value for key, value in told.items() if value is not None}
-
-
-_DIGITS = 12
-_HOW: Mapping[Builder, str] = {"engine": "by the engine", "layout": "in a layout"}
+def _parent_data(parent: ParentState) -> dict[str, str]:
+    known = {"image": parent.image, "identity": parent.identity, "digest": parent.digest}
+    return {key: value for key, value in known.items() if value is not None}
 
 
 def differences(before: BuildInputs, now: BuildInputs) -> tuple[str, ...]:
-    """What has changed between two inputs of one image, in words; empty where nothing has."""
+    """Return in words what differs between the inputs of two builds of one image: why it is rebuilt."""
     return (
         *_builder_differences(before, now),
         *_files_differences(before, now),
@@ -165,7 +157,7 @@ def _files_differences(before: BuildInputs, now: BuildInputs) -> Iterator[str]:
     if before.dockerfile != now.dockerfile:
         yield f"built with {now.dockerfile} instead of {before.dockerfile}"
     for path in sorted({*before.files, *now.files}):
-        # The Dockerfile that is no longer built with is not gone.
+        # A Dockerfile that is no longer used was not removed.
         if before.dockerfile == now.dockerfile or path not in {before.dockerfile, now.dockerfile}:
             yield from _file_differences(path, before.files.get(path), now.files.get(path))
 
@@ -174,11 +166,11 @@ def _file_differences(path: str, before: InputFile | None, now: InputFile | None
     if before is None:
         yield f"{path} is new"
     elif now is None:
-        yield f"{path} is gone"
+        yield f"{path} was removed"
     elif before.sha256 != now.sha256:
         yield f"{path} changed"
     elif before.executable != now.executable:
-        yield f"{path} {'can be executed now' if now.executable else 'can no longer be executed'}"
+        yield f"{path} {'is executable now' if now.executable else 'is no longer executable'}"
 
 
 def _arguments_differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
@@ -186,20 +178,22 @@ def _arguments_differences(before: Mapping[str, str], now: Mapping[str, str]) ->
         if name not in before:
             yield f"build argument {name} is new"
         elif name not in now:
-            yield f"build argument {name} is gone"
+            yield f"build argument {name} was removed"
         elif before[name] != now[name]:
             yield f"build argument {name} changed"
 
 
 def _parents_differences(before: BuildInputs, now: BuildInputs) -> Iterator[str]:
-    then = {parent.argument: parent for parent in before.parents}
-    named = {parent.argument: parent for parent in now.parents}
-    for argument, parent in named.items():
-        if argument not in then:
+    earlier = {parent.argument: parent for parent in before.parents}
+    current = {parent.argument: parent for parent in now.parents}
+    for argument, parent in current.items():
+        if argument not in earlier:
             yield f"parent {parent.image} ({argument}) is new"
         else:
-            yield from _parent_differences(then[argument], parent)
-    yield from (f"parent {then[name].image} ({name}) is gone" for name in then if name not in named)
+            yield from _parent_differences(earlier[argument], parent)
+    for argument, parent in earlier.items():
+        if argument not in current:
+            yield f"parent {parent.image} ({argument}) was removed"
 
 
 def _parent_differences(before: ParentState, now: ParentState) -> Iterator[str]:
@@ -210,16 +204,15 @@ def _parent_differences(before: ParentState, now: ParentState) -> Iterator[str]:
     elif before.digest == now.digest:
         return
     elif before.digest is None:
-        yield f"the digest of parent {now.image} counts now: {short(now.digest)}"
+        yield f"the digest of parent {now.image} counts now: {_short(now.digest)}"
     elif now.digest is None:
-        yield f"the digest of parent {now.image} is no longer recorded; it was {short(before.digest)}"
+        yield f"the digest of parent {now.image} is no longer recorded; it was {_short(before.digest)}"
     elif now.digest.startswith("sha256:"):
-        yield f"parent {now.image} moved at its origin: {short(before.digest)} -> {short(now.digest)}"
+        yield f"parent {now.image} moved at its origin: {_short(before.digest)} -> {_short(now.digest)}"
     else:
-        yield f"parent {now.image} was built anew: {short(before.digest)} -> {short(now.digest)}"
+        yield f"parent {now.image} was rebuilt: {_short(before.digest)} -> {_short(now.digest)}"
 
 
-def short(digest: str | None) -> str:
-    """The first digits of a digest, which tell two apart."""
+def _short(digest: str | None) -> str:
     kind, colon, digits = (digest or "").rpartition(":")
     return f"{kind}{colon}{digits[:_DIGITS]}"

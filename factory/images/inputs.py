@@ -1,4 +1,4 @@
-"""The files of an image's folder that go into the image: what it declares, which is all that it copies."""
+"""The files of an image's folder that its identity counts, and the images that its Dockerfile may use."""
 
 import hashlib
 import os
@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from factory.dockerfile.instructions import Instruction, declared_arguments, expand
@@ -24,25 +25,17 @@ from factory.images.definitions import ImageDefinition
 from factory.images.parents import digest_in
 
 IGNORE_FILES = (".containerignore", ".dockerignore")
-"""Where the patterns are, the first that is there (podman; docker reads the second alone)."""
+"""The files of ignore patterns, the first existing one counts (docker reads only the second)."""
 _MAGIC = re.compile(r"[*?\[]")
 _FEW = 5
 _CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pattern:
-    """One line of an ignore file: what it matches, and whether that is included again (``!``)."""
-
-    expression: re.Pattern[str]
-    included: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class InputFile:
-    """A file that goes into an image: the SHA-256 of its content in hex, and whether it can be executed.
+    """The SHA-256 of an input file in hex, and whether it is executable.
 
-    Of a link it is the SHA-256 of where it points to and what is there.
+    For a link, the SHA-256 covers its target's path and content.
     """
 
     sha256: str
@@ -50,19 +43,19 @@ class InputFile:
 
 
 def read_inputs(definition: ImageDefinition) -> dict[str, InputFile]:
-    """The files that go into an image, by their paths in its folder, sorted; the Dockerfile is one of them.
+    """Return the files that go into an image by their paths in its folder, sorted, with the Dockerfile.
 
-    What a ``.containerignore`` or ``.dockerignore`` keeps out of the build is none of it.
+    Files excluded by a ``.containerignore`` or ``.dockerignore`` are skipped.
 
     Raises:
-        ImageError: a file that is declared or copied is not there, lies outside the folder, or is copied
-            without being declared; or the Dockerfile does not take an argument that it is given, or takes
-            from an image that is none of the parents.
+        ImageError: a declared or copied file is missing, lies outside the folder, or is copied without being
+            declared; or the Dockerfile has no ARG for a build argument, or uses an image that is not a
+            declared parent.
         StorageError: a file cannot be read.
     """
     dockerfile = _dockerfile(definition)
-    _refuse_untaken(definition, dockerfile)
-    refuse_undeclared(definition, dockerfile)
+    _refuse_unused_arguments(definition, dockerfile)
+    _refuse_undeclared_images(definition, dockerfile)
     context = _Context(folder=definition.folder, ignored=_ignored(definition.folder))
     copied = _copied(definition, dockerfile, context)
     declared: Collection[str] = copied
@@ -73,23 +66,104 @@ def read_inputs(definition: ImageDefinition) -> dict[str, InputFile]:
                 f"{definition.name}: a declared input is missing from `inputs`: no pattern covers "
                 f"{_few(undeclared)}, which {definition.dockerfile} copies",
                 solution="Add it to `inputs` in factory.toml (leave `inputs` out to declare all that the "
-                "Dockerfile copies), or keep it out with a .containerignore.",
+                "Dockerfile copies), or exclude it with a .containerignore.",
             )
     links: dict[str, bool] = {}
     return {path: _read(definition, path, links) for path in sorted({definition.dockerfile, *declared})}
 
 
+def _dockerfile(definition: ImageDefinition) -> Dockerfile:
+    path = definition.folder / definition.dockerfile
+    try:
+        content = read_regular(path)
+    except FileNotFoundError as error:
+        solution = f"Write it; `inputs` and docs/images.md say what goes into {definition.name}."
+        if definition.flavor is not None:
+            solution = f"Run `factory sync {definition.name}`, which writes it."
+        raise ImageError(
+            f"{definition.name}: a declared input is missing: {path} does not exist", solution=solution
+        ) from error
+    except OSError as error:
+        raise storage_error(path, error) from error
+    return read_dockerfile(content)
+
+
+def _refuse_unused_arguments(definition: ImageDefinition, dockerfile: Dockerfile) -> None:
+    """Refuse a build argument without an ARG: it would count in the identity and change nothing."""
+    unused = sorted(definition.arguments.keys() - declared_arguments(dockerfile.instructions))
+    if unused:
+        raise ImageError(
+            f"{definition.name}: no ARG of {definition.dockerfile} takes {', '.join(unused)}",
+            solution=f"Write `ARG {unused[0]}` before the FROM or in the stage that uses it, or remove the "
+            "argument from factory.toml or the command.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IgnorePattern:
+    """One line of an ignore file; ``included`` if it includes again what it matches (``!``)."""
+
+    expression: re.Pattern[str]
+    included: bool
+
+
+def read_ignore_patterns(text: str) -> tuple[IgnorePattern, ...]:
+    """Return the patterns of an ignore file, in order (the form of Docker's ``.dockerignore``)."""
+    lines = (line.strip() for line in text.removeprefix("\ufeff").splitlines())
+    return tuple(_ignore_pattern(line) for line in lines if line and not line.startswith("#"))
+
+
+def is_ignored(path: str, patterns: Iterable[IgnorePattern]) -> bool:
+    """Return whether a file is excluded: the last line that matches it or a folder above it decides."""
+    ignored = False
+    for pattern in patterns:
+        if ignored == pattern.included and pattern.expression.fullmatch(path):
+            ignored = not pattern.included
+    return ignored
+
+
+def _ignore_pattern(line: str) -> IgnorePattern:
+    included = line.startswith("!")
+    path = posixpath.normpath(line.removeprefix("!").strip()).lstrip("/")
+    # A pattern that matches a folder matches everything below it.
+    return IgnorePattern(expression=re.compile(f"{_ignore_expression(path)}(?:/.*)?"), included=included)
+
+
+def _ignore_expression(path: str) -> str:
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\]|\\.)", path)
+    special = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(special.get(part) or _ignore_part(part) for part in parts)
+
+
+def _ignore_part(part: str) -> str:
+    if part.startswith("[") and part.endswith("]"):
+        return part.replace("\\", "\\\\") if not part.startswith("[!") else re.escape(part)
+    return re.escape(part.removeprefix("\\"))
+
+
+def _ignored(folder: Path) -> tuple[IgnorePattern, ...]:
+    for name in IGNORE_FILES:
+        path = folder / name
+        try:
+            return read_ignore_patterns(read_text(path, errors="replace"))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise storage_error(path, error) from error
+    return ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Context:
     folder: Path
-    ignored: tuple[Pattern, ...]
+    ignored: tuple[IgnorePattern, ...]
 
     def matching(self, pattern: str) -> set[str]:
-        """The files that a path or a pattern names; of a folder all that is below it."""
+        """Return the files that a path or a pattern names, for a folder all files below it."""
         if pattern == ".":
             found: Iterable[Path] = (self.folder,)
         elif _MAGIC.search(pattern):
-            # `**` at the end names folders alone, to Python before 3.13.
+            # Before Python 3.13, `**` at the end matches folders only.
             found = self.folder.glob(pattern)
         else:
             found = (self.folder / pattern,)
@@ -111,8 +185,8 @@ def _is_unfinished(name: str) -> bool:
 
 
 def _below(root: str, folder: str) -> Iterator[str]:
-    """The files and links below a folder; what is behind a link to a folder is not below it."""
-    # No Path for each of them: a trainer's sources may be thousands.
+    """Yield the files and links below a folder, without following links to folders."""
+    # Strings instead of Paths: the sources of a trainer may be thousands of files.
     with os.scandir(root + folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -121,61 +195,20 @@ def _below(root: str, folder: str) -> Iterator[str]:
                 yield folder + entry.name
 
 
-def _dockerfile(definition: ImageDefinition) -> Dockerfile:
-    path = definition.folder / definition.dockerfile
-    try:
-        content = read_regular(path)
-    except FileNotFoundError as error:
-        solution = f"Write it; `inputs` and docs/images.md say what goes into {definition.name}."
-        if definition.flavor is not None:
-            solution = f"Run `factory sync {definition.name}`, which writes it."
-        raise ImageError(
-            f"{definition.name}: a declared input is missing: {path} is not there", solution=solution
-        ) from error
-    except OSError as error:
-        raise storage_error(path, error) from error
-    return read_dockerfile(content)
-
-
-def _refuse_untaken(definition: ImageDefinition, dockerfile: Dockerfile) -> None:
-    """An argument that nothing takes would count in the identity and change nothing."""
-    given = (*(parent.argument for parent in definition.parents), *dict(definition.build_args))
-    untaken = sorted(set(given) - declared_arguments(dockerfile.instructions))
-    if untaken:
-        raise ImageError(
-            f"{definition.name}: no ARG of {definition.dockerfile} takes {', '.join(untaken)}",
-            solution=f"Write `ARG {untaken[0]}` before the FROM or in the stage that uses it, or take the "
-            "argument out of factory.toml or the command.",
-        )
-
-
-def _ignored(folder: Path) -> tuple[Pattern, ...]:
-    for name in IGNORE_FILES:
-        path = folder / name
-        try:
-            return read_ignored(read_text(path, errors="replace"))
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise storage_error(path, error) from error
-    return ()
-
-
 def _copied(definition: ImageDefinition, dockerfile: Dockerfile, context: _Context) -> frozenset[str]:
-    given = {parent.argument: parent.image for parent in definition.parents} | dict(definition.build_args)
     copied: set[str] = set()
-    for source in context_sources(dockerfile.instructions, given):
-        _refuse_source(definition, source)
+    for source in context_sources(dockerfile.instructions, definition.arguments):
+        _check_source(definition, source)
         copier = f", and line {source.line} of {definition.dockerfile} copies it"
         copied |= _found(definition, source.pattern, context, copier)
     return frozenset(copied)
 
 
-def _refuse_source(definition: ImageDefinition, source: ContextSource) -> None:
+def _check_source(definition: ImageDefinition, source: ContextSource) -> None:
     where = f"{definition.name}: line {source.line} of {definition.dockerfile}"
     if "$" in source.pattern:
         raise ImageError(
-            f"{where} copies {source.pattern}, and nothing tells what that is",
+            f"{where} copies {source.pattern}, whose value is not known",
             solution="Give the variable a value with ARG, ENV or build-args, or write the path out.",
         )
     if ".." in PurePosixPath(source.pattern).parts:
@@ -193,51 +226,51 @@ def _declared(definition: ImageDefinition, context: _Context) -> set[str]:
 
 
 def _found(definition: ImageDefinition, pattern: str, context: _Context, wanted: str) -> set[str]:
-    """The files of a path or a pattern, which are none only where it has a class of letters.
+    """Return the files that match; only a pattern with a character class may match none.
 
-    A builder copies nothing for ``config.jso[n]`` and goes on: so a file is named that may be missing.
+    A builder copies nothing for ``config.jso[n]`` and goes on, which is how an optional file is written.
     """
     found = context.matching(pattern)
     if found or "[" in pattern:
         return found
     place = context.folder / pattern
     if replace(context, ignored=()).matching(pattern):
-        says, solution = (
-            f"an ignore file keeps all of {place} out",
-            "Take it in again there with a line of `!`.",
+        problem, solution = (
+            f"an ignore file excludes all of {place}",
+            "Include it again there with a line of `!`.",
         )
     elif _MAGIC.search(pattern):
-        says = f"nothing in {context.folder} matches {pattern}"
-        solution = "Put the files there, or correct it; what may be missing is written as a.tx[t]."
+        problem = f"nothing in {context.folder} matches {pattern}"
+        solution = "Put the files there, or correct it; an optional file is written as a.tx[t]."
     elif place.is_dir():
-        says = f"{place} is empty"
+        problem = f"{place} is empty"
         solution = "Put a file there, or make the folder in the image with RUN: git keeps no empty ones."
     else:
-        says, solution = f"{place} is not there", _put_back(definition, pattern)
-    raise ImageError(f"{definition.name}: a declared input is missing: {says}{wanted}", solution=solution)
+        problem, solution = f"{place} does not exist", _put_back(definition, pattern)
+    raise ImageError(f"{definition.name}: a declared input is missing: {problem}{wanted}", solution=solution)
 
 
 def _put_back(definition: ImageDefinition, path: str) -> str:
     if definition.flavor is None:
-        return f"Put {path} there, or take it out of `inputs` and the Dockerfile."
+        return f"Put {path} there, or remove it from `inputs` and the Dockerfile."
     command = "lock" if path.startswith("requirements") else "sync"
-    return f"Run `factory {command} {definition.name}`; a file of the flavor's own is for you to put back."
+    return f"Run `factory {command} {definition.name}`; if it is a file of your own, put it back."
 
 
 def _read(definition: ImageDefinition, path: str, links: dict[str, bool]) -> InputFile:
-    """A file; ``links`` keeps which of the paths that were looked at are links."""
+    """Read a file; ``links`` caches which paths are links."""
     place = f"{definition.folder}/{path}"
     try:
-        if _goes_over_a_link(f"{definition.folder}/", path, links):
+        if _goes_through_link(f"{definition.folder}/", path, links):
             return _read_link(definition, path)
         with open_regular(Path(place)) as file:
             executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
-            return InputFile(sha256=hashlib.file_digest(file, "sha256").hexdigest(), executable=executable)
+            return InputFile(sha256=_update(hashlib.sha256(), file), executable=executable)
     except OSError as error:
         raise storage_error(Path(place), error) from error
 
 
-def _goes_over_a_link(root: str, path: str, links: dict[str, bool]) -> bool:
+def _goes_through_link(root: str, path: str, links: dict[str, bool]) -> bool:
     ends = (index for index, letter in enumerate(f"{path}/") if letter == "/")
     for part in (path[:end] for end in ends):
         if part not in links:
@@ -267,10 +300,15 @@ def _read_link(definition: ImageDefinition, path: str) -> InputFile:
     if not place.is_file():
         return InputFile(sha256=digest.hexdigest(), executable=False)
     with open_regular(place) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
         executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
-    return InputFile(sha256=digest.hexdigest(), executable=executable)
+        return InputFile(sha256=_update(digest, file), executable=executable)
+
+
+def _update(digest: "hashlib._Hash", file: BufferedReader) -> str:
+    # `hashlib.file_digest` allocates 256 KiB for each file, which costs more than reading most inputs.
+    while chunk := file.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _few(paths: list[str]) -> str:
@@ -278,17 +316,16 @@ def _few(paths: list[str]) -> str:
     return ", ".join(paths[:_FEW]) + (f" and {more} more" if more > 0 else "")
 
 
-def refuse_undeclared(definition: ImageDefinition, dockerfile: Dockerfile) -> None:
-    """Check that an identity knows all images that a Dockerfile takes from.
+def _refuse_undeclared_images(definition: ImageDefinition, dockerfile: Dockerfile) -> None:
+    """Refuse an image that the identity does not know: nothing would be rebuilt when it changes.
 
-    These are the declared parents, its own stages, ``scratch``, and what it names by digest, which the
-    identity counts as text.
+    Allowed are the declared parents, the Dockerfile's own stages, ``scratch``, and images named by digest,
+    which the Dockerfile's own text pins.
 
     Raises:
-        ImageError: a FROM, a ``COPY --from=`` or a mount takes from another image.
+        ImageError: a FROM, a ``COPY --from=`` or a mount uses another image.
     """
-    given = {parent.argument: parent.image for parent in definition.parents} | dict(definition.build_args)
-    values = dockerfile.argument_values(given)
+    values = dockerfile.argument_values(definition.arguments)
     for item, text in dockerfile.outside_images():
         if item.name != "FROM" and "$" in text:
             raise _variable(definition, item, text)
@@ -301,14 +338,14 @@ def _is_declared(definition: ImageDefinition, text: str, reference: str) -> bool
         return False
     if reference.lower() == SCRATCH or digest_in(reference) is not None:
         return True
-    others = {parent.image for parent in definition.parents if parent.is_reference}
-    own = {parent.image for parent in definition.parents if not parent.is_reference}
-    # The name of an image of the repository means that image in an argument alone.
-    return reference in others or ("$" in text and reference in own)
+    external = {parent.image for parent in definition.parents if parent.is_reference}
+    own = {parent.image for parent in definition.own_parents}
+    # The name of an image of the repository means that image only as the value of an argument.
+    return reference in external or ("$" in text and reference in own)
 
 
 def _variable(definition: ImageDefinition, item: Instruction, text: str) -> ImageError:
-    """Engines differ in which of these they expand, and the image would not count in a part's key."""
+    """Engines differ in where they expand variables, and the key of a build step would not count it."""
     where = f"{definition.name}: line {item.line_of(text)} of {definition.dockerfile}"
     return ImageError(
         f"{where} takes from {text}, which an argument names",
@@ -320,48 +357,14 @@ def _undeclared(definition: ImageDefinition, item: Instruction, text: str, refer
     where = f"{definition.name}: line {item.line_of(text)} of {definition.dockerfile} takes from {text}"
     if "$" in reference:
         return ImageError(
-            f"{where}, and nothing tells what that is",
+            f"{where}, whose value is not known",
             solution="Write `ARG NAME` before the first FROM, and give NAME an image in `parents` of "
             "factory.toml.",
         )
     named = "" if text == reference else f" ({reference})"
     return ImageError(
         f"{where}{named}, which is none of its `parents`: nothing would be built when it changes",
-        solution=f'Give it in factory.toml, parents = {{ …, NAME_IMAGE = "{reference}" }}, and take it from '
+        solution=f'Add it in factory.toml, parents = {{ …, NAME_IMAGE = "{reference}" }}, and take it from '
         "there: `ARG NAME_IMAGE` before the first FROM, `FROM ${NAME_IMAGE}`, and for a COPY that stage's "
         "name. Or name it by its digest: …@sha256:….",
     )
-
-
-def read_ignored(text: str) -> tuple[Pattern, ...]:
-    """Return the patterns of an ignore file, in order (the form of Docker's ``.dockerignore``)."""
-    lines = (line.strip() for line in text.removeprefix("\ufeff").splitlines())
-    return tuple(_ignore_pattern(line) for line in lines if line and not line.startswith("#"))
-
-
-def is_ignored(path: str, patterns: Iterable[Pattern]) -> bool:
-    """Return whether a file stays out of the context: the last line that matches it or its folder decides."""
-    ignored = False
-    for pattern in patterns:
-        if ignored == pattern.included and pattern.expression.fullmatch(path):
-            ignored = not pattern.included
-    return ignored
-
-
-def _ignore_pattern(line: str) -> Pattern:
-    included = line.startswith("!")
-    path = posixpath.normpath(line.removeprefix("!").strip()).lstrip("/")
-    # What lies below a folder that is matched is matched as well.
-    return Pattern(expression=re.compile(f"{_ignore_expression(path)}(?:/.*)?"), included=included)
-
-
-def _ignore_expression(path: str) -> str:
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\]|\\.)", path)
-    special = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(special.get(part) or _ignore_part(part) for part in parts)
-
-
-def _ignore_part(part: str) -> str:
-    if part.startswith("[") and part.endswith("]"):
-        return part.replace("\\", "\\\\") if not part.startswith("[!") else re.escape(part)
-    return re.escape(part.removeprefix("\\"))

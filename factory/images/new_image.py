@@ -1,7 +1,7 @@
-"""Starting an image that is no flavor: its folder under ``images/``, and its table in ``factory.toml``."""
+"""Start an image that is not a flavor: its folder under ``images/``, and its table in ``factory.toml``."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 import tomlkit
 
+from factory.console import Report, Table, human_size
 from factory.dockerfile.references import check_accelerator_version, check_python, check_version
 from factory.documents import parse_toml
 from factory.errors import FlavorExistsError, SpecError
@@ -25,6 +26,7 @@ from factory.render.templates import load_template_set
 from factory.settings import SETTINGS_FILE, read_document, read_text
 from factory.transaction import NewFolder, Replacement, open_transaction
 
+_PYTORCH = "pytorch-base"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ARCHITECTURES = {
     "cuda": (re.compile(r"[0-9]{1,2}\.[0-9][af]?(?:\+PTX)?"), "8.0;9.0+PTX"),
@@ -35,7 +37,7 @@ _PATCH_PARTS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class PyTorchRequest:
-    """What is asked for; None means the default of the template."""
+    """The PyTorch that a pytorch-base compiles; ``arch_list`` None for the default of the template."""
 
     accelerator: str
     accelerator_version: str
@@ -46,20 +48,251 @@ class PyTorchRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PyTorchBase:
-    """What follows from it: the parents by default, the build arguments, and the words for it."""
+class ImageRequest:
+    """The image to start. ``pytorch`` and ``devel_image`` are for a pytorch-base only."""
 
-    accelerator: str
-    title: str
-    python: str
-    default_arch_list: str
+    name: str
+    kind: str
+    parent: str | None = None
+    devel_image: str | None = None
+    registry: str | None = None
+    pytorch: PyTorchRequest | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewImage(Report):
+    """An image that was started, or would be: its files with their sizes, its parents, its table as text."""
+
+    name: str
+    kind: str
+    folder: Path
+    parents: dict[str, str]
+    files: tuple[tuple[str, int], ...]
+    table: str
+    written: bool
+
+    def describe(self) -> Iterable[str | Table]:
+        """Return the files, the table of factory.toml, and the next command."""
+        rows = tuple((path, human_size(size)) for path, size in self.files)
+        here = Path.cwd()
+        folder = self.folder.relative_to(here) if self.folder.is_relative_to(here) else self.folder
+        yield f"{'Made' if self.written else 'Would make'} {folder}:"
+        yield Table(headings=("FILE", "SIZE"), rows=rows, right_aligned=frozenset({"SIZE"}))
+        yield f"{'Added' if self.written else 'Would add'} to {SETTINGS_FILE}:"
+        yield from self.table.splitlines()
+        if self.written:
+            yield f"Next: factory build {self.name}"
+
+
+def new_image(repository: Repository, request: ImageRequest, *, dry_run: bool = False) -> NewImage:
+    """Start an image: write its folder and its table, both or neither.
+
+    A run that was killed between the two is completed by the next run of the same request.
+
+    Raises:
+        SpecError: the request or ``factory.toml`` is not acceptable; nothing was written.
+        FlavorExistsError: the name is in use; nothing was written.
+        TemplateError: there is no template for the kind.
+        StorageError, BusyError: the file system refused, or another run holds the folder.
+    """
+    text = read_text(repository.root) or ""
+    settings = read_document(text)
+    _check_tables(repository, text)
+    _check_free(repository, settings, check_image_name(request.name, of="the new image"))
+    template = load_image_template(request.kind)
+    declaration, values = _declare(template, request)
+    _check_parents(repository, settings, declaration)
+    files = render_image(template, values)
+    _check_tables(repository, with_declaration(text, declaration))
+    folder = repository.root / IMAGES_FOLDER / request.name
+    _check_folder(folder, files)
+    if not dry_run:
+        _write(repository, folder, files, declaration)
+    return NewImage(
+        name=request.name,
+        kind=request.kind,
+        folder=folder,
+        parents=dict(declaration.parents),
+        files=tuple(sorted((file.path, len(file.content)) for file in files)),
+        table=_declaration_text(declaration),
+        written=not dry_run,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """The content of ``[images.NAME]``; ``parents`` maps build arguments to images."""
+
+    name: str
+    kind: str
+    parents: Mapping[str, str]
+    build_args: Mapping[str, str]
+    registry: str | None = None
+
+
+def _declare(template: ImageTemplate, request: ImageRequest) -> tuple[Declaration, dict[str, object]]:
+    """Return the table of the image, and the values that its templates need."""
+    values: dict[str, object] = {"name": request.name}
+    build_args: Mapping[str, str] = {}
+    images = [request.parent, request.devel_image]
+    if request.kind == _PYTORCH:
+        if request.pytorch is None:
+            raise SpecError(
+                f"an image of the kind {_PYTORCH} needs to know which PyTorch to compile, and for which GPUs",
+                solution="Give --accelerator, --accelerator-version, --pytorch-version and --pytorch-commit.",
+            )
+        base = _pytorch_base(template, request.pytorch)
+        images = [request.parent or base.base_image, request.devel_image or base.devel_image]
+        build_args = base.build_args
+        values |= base.template_values
+    elif request.pytorch is not None or request.devel_image is not None:
+        raise SpecError(
+            f"a {request.kind} compiles no PyTorch",
+            solution=f"Leave out the options for a {_PYTORCH}: the accelerator, PyTorch, the devel image.",
+        )
+    elif request.parent is None:
+        raise SpecError(f"a {request.kind} is built on another image", solution="Name it with --parent.")
+    parents = {argument: str(image) for argument, image in zip(template.arguments, images, strict=False)}
+    return Declaration(
+        name=request.name,
+        kind=request.kind,
+        parents=parents,
+        build_args=build_args,
+        registry=request.registry,
+    ), values | {"parent": parents[template.arguments[0]]}
+
+
+def _check_free(repository: Repository, settings: Mapping[str, Any], name: str) -> None:
+    taken = (
+        f"[{IMAGES_TABLE}.{name}] is in {SETTINGS_FILE} already"
+        if name in settings.get(IMAGES_TABLE, {})
+        else f"a flavor is named {name} already"
+        if (repository.flavors_folder / name).exists()
+        else None
+    )
+    if taken:
+        raise FlavorExistsError(taken, solution="Choose another name: an image has the name of its folder.")
+
+
+def _check_parents(repository: Repository, settings: Mapping[str, Any], declaration: Declaration) -> None:
+    known = {*settings.get(IMAGES_TABLE, {}), *(flavor.name for flavor in repository.flavors())}
+    for argument, image in declaration.parents.items():
+        if image not in known and not Parent(argument=argument, image=image).is_reference:
+            raise SpecError(
+                f"the parent {image!r} is neither an image of this repository nor a reference with a tag or "
+                "digest",
+                solution=f"Name an existing image ({', '.join(sorted(known)) or 'none yet'}), or give "
+                "registry/path:tag.",
+            )
+
+
+def _check_tables(repository: Repository, text: str) -> None:
+    """Check that the images in the text of a ``factory.toml`` are acceptable."""
+    document = read_document(text)
+    flavors = [flavor.name for flavor in repository.flavors()]
+    read_images_table(document, registries=parse_registries(document), flavors=flavors)
+
+
+def _check_folder(folder: Path, files: tuple[RenderedFile, ...]) -> None:
+    """Check that the folder does not exist, or is what a killed run made of the same request."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    wanted = {file.path: file.content for file in files}
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    if found.keys() != wanted.keys() or any(read_regular(found[name]) != wanted[name] for name in wanted):
+        raise FlavorExistsError(
+            f"{folder} exists already", solution="Choose another name, or remove the folder first."
+        )
+
+
+def _write(
+    repository: Repository, folder: Path, files: tuple[RenderedFile, ...], declaration: Declaration
+) -> None:
+    with open_transaction([repository.root]) as transaction:
+        # Checked again, now that nobody else writes: another run may have been faster.
+        before = read_text(repository.root)
+        text = before or ""
+        _check_free(repository, read_document(text), declaration.name)
+        _check_folder(folder, files)
+        settings = Replacement(
+            path=repository.root / SETTINGS_FILE,
+            before=None if before is None else text.encode(),
+            content=with_declaration(text, declaration).encode(),
+        )
+        new = [] if folder.exists() else [NewFolder(path=folder, files=contents_of(files))]
+        try:
+            transaction.commit((*new, settings))
+        finally:
+            # Fails, as it should, unless images/ is empty after a failure.
+            with suppress(OSError):
+                folder.parent.rmdir()
+
+
+def _declaration_text(declaration: Declaration) -> str:
+    """Return the table as text; a single parent under ``BASE_IMAGE`` is written as ``parent``."""
+    # A name with a dot in it has to be quoted.
+    lines = [
+        f"[{IMAGES_TABLE}.{tomlkit.key(declaration.name).as_string()}]",
+        f"kind = {_quoted(declaration.kind)}",
+    ]
+    if list(declaration.parents) == [BASE_IMAGE]:
+        lines.append(f"parent = {_quoted(declaration.parents[BASE_IMAGE])}")
+    else:
+        lines += [f"parents.{argument} = {_quoted(image)}" for argument, image in declaration.parents.items()]
+    lines += [
+        f"build-args.{argument} = {_quoted(value)}" for argument, value in declaration.build_args.items()
+    ]
+    if declaration.registry is not None:
+        lines.append(f"registry = {_quoted(declaration.registry)}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return tomlkit.item(text).as_string()
+
+
+def with_declaration(text: str, declaration: Declaration) -> str:
+    """Return the text of a ``factory.toml`` with one more image at its end, the rest unchanged.
+
+    Raises:
+        SpecError: the text is not TOML, or its table of images is written so that none can follow.
+    """
+    before = read_document(text)
+    where = f"[{IMAGES_TABLE}.{declaration.name}] cannot be added to {SETTINGS_FILE}"
+    newline = "\r\n" if "\r\n" in text else "\n"
+    gap = newline if text.strip() else ""
+    head = text if not text or text.endswith("\n") else text + newline
+    after = head + gap + _declaration_text(declaration).replace("\n", newline)
+    changed = parse_toml(
+        after,
+        dict[str, Any],
+        source=f"{where}: the result",
+        error=SpecError,
+        solution=f"Write each image as a table of its own, [{IMAGES_TABLE}.NAME], and run it again.",
+    )
+    added = changed[IMAGES_TABLE].pop(declaration.name)
+    if not changed[IMAGES_TABLE] and IMAGES_TABLE not in before:
+        del changed[IMAGES_TABLE]
+    if changed != before or not added:
+        raise SpecError(
+            f"{where} without changing other tables",
+            solution=f"Add it by hand:\n{_declaration_text(declaration)}",
+        )
+    return after
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PyTorchBase:
+    """A checked `PyTorchRequest`, with the accelerator's default parents and the template's values."""
+
     base_image: str
     devel_image: str
     build_args: Mapping[str, str]
+    template_values: Mapping[str, object]
 
 
-def pytorch_base(template: ImageTemplate, request: PyTorchRequest) -> PyTorchBase:
-    """Check what is asked for, and put the defaults of the accelerator to it.
+def _pytorch_base(template: ImageTemplate, request: PyTorchRequest) -> _PyTorchBase:
+    """Check which PyTorch is to be compiled, and add the defaults of the accelerator.
 
     Raises:
         SpecError: a version, the commit or an architecture is not acceptable.
@@ -77,23 +310,24 @@ def pytorch_base(template: ImageTemplate, request: PyTorchRequest) -> PyTorchBas
         raise SpecError(
             f"{request.commit!r} is not a commit",
             solution="Give all 40 hex digits, as `git ls-remote` of PyTorch's repository prints them for the "
-            f"tag v{request.version} (the line that ends in ^{{}}, where there is one).",
+            f"tag v{request.version} (the line that ends in ^{{}}, if there is one).",
         )
     default = _default_architectures(data, version)
-    return PyTorchBase(
-        accelerator=request.accelerator,
-        title=f"{data['title']} {version}",
-        python=python,
-        default_arch_list=default,
+    architectures = default if request.arch_list is None else request.arch_list
+    return _PyTorchBase(
         base_image=_image(data, "base-image", version)
         or default_image(load_template_set(DEFAULT_TEMPLATE_SET), request.accelerator, python, "base-image"),
         devel_image=_image(data, "devel-image", version),
         build_args={
             "PYTORCH_VERSION": request.version,
             "PYTORCH_COMMIT": request.commit,
-            data["argument"]: _check_architectures(
-                default if request.arch_list is None else request.arch_list, request.accelerator
-            ),
+            data["argument"]: _check_architectures(architectures, request.accelerator),
+        },
+        template_values={
+            "accelerator": request.accelerator,
+            "arch_list": default,
+            "python": python,
+            "summary": f"PyTorch compiled from source for {data['title']} {version}, Python {python}",
         },
     )
 
@@ -119,233 +353,3 @@ def _check_architectures(arch_list: str, accelerator: str) -> str:
             solution=f'Give numbers, not names, with semicolons between them, such as "{example}".',
         )
     return ";".join(entries)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Declaration:
-    """What ``[images.NAME]`` is to say. ``parents`` maps a build argument to an image."""
-
-    name: str
-    kind: str
-    parents: Mapping[str, str]
-    build_args: Mapping[str, str]
-    registry: str | None = None
-
-
-def declaration_text(declaration: Declaration) -> str:
-    """The table as text; a single parent under ``BASE_IMAGE`` is written as ``parent``."""
-    # A name with a dot in it has to be quoted.
-    lines = [
-        f"[{IMAGES_TABLE}.{tomlkit.key(declaration.name).as_string()}]",
-        f"kind = {_quoted(declaration.kind)}",
-    ]
-    if list(declaration.parents) == [BASE_IMAGE]:
-        lines.append(f"parent = {_quoted(declaration.parents[BASE_IMAGE])}")
-    else:
-        lines += [f"parents.{argument} = {_quoted(image)}" for argument, image in declaration.parents.items()]
-    lines += [
-        f"build-args.{argument} = {_quoted(value)}" for argument, value in declaration.build_args.items()
-    ]
-    if declaration.registry is not None:
-        lines.append(f"registry = {_quoted(declaration.registry)}")
-    return "\n".join(lines) + "\n"
-
-
-def with_declaration(text: str, declaration: Declaration) -> str:
-    """The text of a ``factory.toml`` with one more image at its end; comments and line ends are kept.
-
-    Raises:
-        SpecError: the text is not TOML, or the table of images is written such that none can follow.
-    """
-    before = read_document(text)
-    where = f"[{IMAGES_TABLE}.{declaration.name}] cannot be added to {SETTINGS_FILE}"
-    newline = "\r\n" if "\r\n" in text else "\n"
-    gap = newline if text.strip() else ""
-    head = text if not text or text.endswith("\n") else text + newline
-    after = head + gap + declaration_text(declaration).replace("\n", newline)
-    changed = parse_toml(
-        after,
-        dict[str, Any],
-        source=f"{where}: the result",
-        error=SpecError,
-        solution=f"Write each image as a table of its own, [{IMAGES_TABLE}.NAME], and run it again.",
-    )
-    added = changed[IMAGES_TABLE].pop(declaration.name)
-    if not changed[IMAGES_TABLE] and IMAGES_TABLE not in before:
-        del changed[IMAGES_TABLE]
-    if changed != before or not added:
-        raise SpecError(
-            f"{where} without changing other tables",
-            solution=f"Add it by hand:\n{declaration_text(declaration)}",
-        )
-    return after
-
-
-def _quoted(text: str) -> str:
-    return tomlkit.item(text).as_string()
-
-
-_PYTORCH = "pytorch-base"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageRequest:
-    """What a new image is asked to be. ``pytorch`` and ``devel_image`` are for a pytorch-base alone."""
-
-    name: str
-    kind: str
-    parent: str | None = None
-    devel_image: str | None = None
-    registry: str | None = None
-    pytorch: PyTorchRequest | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewImage:
-    """An image that was started, or would be: its files with their sizes, its parents, its table as text."""
-
-    name: str
-    kind: str
-    folder: Path
-    parents: dict[str, str]
-    files: tuple[tuple[str, int], ...]
-    table: str
-    written: bool
-
-
-def new_image(repository: Repository, request: ImageRequest, *, dry_run: bool = False) -> NewImage:
-    """Start an image: the folder and its table, both or neither.
-
-    A run that was killed between the two is completed by the next one that asks for the same.
-
-    Raises:
-        SpecError: something asked for is not acceptable, such as a parent or a registry that nobody knows,
-            or ``factory.toml`` is not; nothing was written.
-        FlavorExistsError: the name is taken; nothing was written.
-        TemplateError: there is no template for the kind.
-        StorageError, BusyError: the file system refused, or another run holds the folder.
-    """
-    text = read_text(repository.root) or ""
-    settings = read_document(text)
-    _check_tables(repository, text)
-    _check_free(repository, settings, check_image_name(request.name, of="the new image"))
-    template = load_image_template(request.kind)
-    declaration, values = _declared(template, request)
-    _check_parents(repository, settings, declaration)
-    files = render_image(template, values)
-    _check_tables(repository, with_declaration(text, declaration))
-    folder = repository.root / IMAGES_FOLDER / request.name
-    _check_folder(folder, files)
-    if not dry_run:
-        _write(repository, folder, files, declaration)
-    return NewImage(
-        name=request.name,
-        kind=request.kind,
-        folder=folder,
-        parents=dict(declaration.parents),
-        files=tuple(sorted((file.path, len(file.content)) for file in files)),
-        table=declaration_text(declaration),
-        written=not dry_run,
-    )
-
-
-def _declared(template: ImageTemplate, request: ImageRequest) -> tuple[Declaration, dict[str, object]]:
-    """What factory.toml is to say of the image, and what its templates ask for."""
-    values: dict[str, object] = {"name": request.name}
-    build_args: Mapping[str, str] = {}
-    images = [request.parent, request.devel_image]
-    if request.kind == _PYTORCH:
-        if request.pytorch is None:
-            raise SpecError(
-                f"an image of the kind {_PYTORCH} has to know which PyTorch to compile, and what for",
-                solution="Give --accelerator, --accelerator-version, --pytorch-version and --pytorch-commit.",
-            )
-        base = pytorch_base(template, request.pytorch)
-        images = [request.parent or base.base_image, request.devel_image or base.devel_image]
-        build_args = base.build_args
-        values |= {
-            "accelerator": base.accelerator,
-            "arch_list": base.default_arch_list,
-            "python": base.python,
-            "summary": f"PyTorch compiled from source for {base.title}, Python {base.python}",
-        }
-    elif request.pytorch is not None or request.devel_image is not None:
-        raise SpecError(
-            f"a {request.kind} compiles no PyTorch",
-            solution=f"Leave out what is for a {_PYTORCH}: the accelerator, PyTorch, the devel image.",
-        )
-    elif request.parent is None:
-        raise SpecError(f"a {request.kind} stands on another image", solution="Name it with --parent.")
-    parents = {argument: str(image) for argument, image in zip(template.arguments, images, strict=False)}
-    return Declaration(
-        name=request.name,
-        kind=request.kind,
-        parents=parents,
-        build_args=build_args,
-        registry=request.registry,
-    ), values | {"parent": parents[template.arguments[0]]}
-
-
-def _check_free(repository: Repository, settings: Mapping[str, Any], name: str) -> None:
-    taken = (
-        f"[{IMAGES_TABLE}.{name}] is in {SETTINGS_FILE} already"
-        if name in settings.get(IMAGES_TABLE, {})
-        else f"a flavor is named {name} already"
-        if (repository.flavors_folder / name).exists()
-        else None
-    )
-    if taken:
-        raise FlavorExistsError(taken, solution="Choose another name: an image's name is its folder's.")
-
-
-def _check_parents(repository: Repository, settings: Mapping[str, Any], declaration: Declaration) -> None:
-    known = {*settings.get(IMAGES_TABLE, {}), *(flavor.name for flavor in repository.flavors())}
-    for argument, image in declaration.parents.items():
-        if image not in known and not Parent(argument=argument, image=image).is_reference:
-            raise SpecError(
-                f"the parent {image!r} is no image of this repository, and no reference with a tag or digest",
-                solution=f"Name one that is there ({', '.join(sorted(known)) or 'none yet'}), or give "
-                "registry/path:tag.",
-            )
-
-
-def _check_tables(repository: Repository, text: str) -> None:
-    """Pass where what factory.toml is going to say of images can be read: parents and registry are there."""
-    document = read_document(text)
-    flavors = [flavor.name for flavor in repository.flavors()]
-    read_images_table(document, registries=parse_registries(document), flavors=flavors)
-
-
-def _check_folder(folder: Path, files: tuple[RenderedFile, ...]) -> None:
-    """Pass where the folder is not there, or is what a killed run made of the same request."""
-    if not folder.exists() and not folder.is_symlink():
-        return
-    wanted = {file.path: file.content for file in files}
-    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    if there.keys() != wanted.keys() or any(read_regular(there[name]) != wanted[name] for name in wanted):
-        raise FlavorExistsError(
-            f"{folder} is there already", solution="Choose another name, or remove the folder first."
-        )
-
-
-def _write(
-    repository: Repository, folder: Path, files: tuple[RenderedFile, ...], declaration: Declaration
-) -> None:
-    with open_transaction([repository.root]) as transaction:
-        # Again, now that nobody else writes: another run may have been faster.
-        before = read_text(repository.root)
-        text = before or ""
-        _check_free(repository, read_document(text), declaration.name)
-        _check_folder(folder, files)
-        settings = Replacement(
-            path=repository.root / SETTINGS_FILE,
-            before=None if before is None else text.encode(),
-            content=with_declaration(text, declaration).encode(),
-        )
-        made = [] if folder.exists() else [NewFolder(path=folder, files=contents_of(files))]
-        try:
-            transaction.commit((*made, settings))
-        finally:
-            # Not empty where all went well.
-            with suppress(OSError):
-                folder.parent.rmdir()

@@ -1,4 +1,4 @@
-"""The digests of parents that are somebody else's: as ``parents.json`` records them, and at their origins."""
+"""The digests of external parents: those recorded in ``parents.json``, and those at their origins."""
 
 import json
 import re
@@ -15,16 +15,16 @@ from factory.registry.declared import Registry
 from factory.transaction import Replacement, open_transaction, read_before
 
 PARENTS_FILE = "parents.json"
-"""Reference to digest, at the repository's root, for a person to commit."""
+"""Maps references to digests, at the repository's root; a person commits it."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _HUB, _HUB_LIBRARY = "docker.io", "library"
 _AT_ONCE = 8
-_DAMAGED = "Put back what is committed, or remove it and run `factory plan --pull --record`."
+_DAMAGED = "Restore the committed file, or remove it and run `factory plan --pull --record`."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Where a reference leads: the host, the repository there, and a tag or a digest."""
+class ImageOrigin:
+    """Where a reference points to; ``tag`` is a tag or a digest."""
 
     host: str
     repository: str
@@ -32,35 +32,35 @@ class Origin:
 
 
 def is_local(reference: str) -> bool:
-    """Whether an image is of this machine alone and has no origin: ``localhost/…``."""
+    """Return whether an image is of this machine only and has no origin: ``localhost/…``."""
     return reference.startswith("localhost/")
 
 
 def digest_in(reference: str) -> str | None:
-    """The digest that a reference names itself, None where it names a tag alone."""
+    """Return the digest that a reference contains; None if it has only a tag."""
     found = find_reference(reference)
     return None if found is None else found.digest
 
 
 def pinned(reference: str, digest: str) -> str:
-    """The reference by its digest, without its tag: no tool pulls by both."""
+    """Return the reference with a digest instead of its tag: no tool pulls by both."""
     return f"{parse_reference(reference, of='a parent').repository}@{digest}"
 
 
-def origin_of(reference: str) -> Origin:
-    """Where a reference with a tag or a digest leads; without a host it is on Docker's own registry."""
+def origin_of(reference: str) -> ImageOrigin:
+    """Return where a reference with a tag or a digest points to; without a host, on Docker's own registry."""
     found = parse_reference(reference, of="a parent")
     host, path = found.domain or _HUB, found.path
     if host == _HUB and "/" not in path:
         path = f"{_HUB_LIBRARY}/{path}"
-    return Origin(host=host, repository=path, tag=found.digest or found.tag or "")
+    return ImageOrigin(host=host, repository=path, tag=found.digest or found.tag or "")
 
 
-def read_recorded(root: Path) -> dict[str, str]:
-    """What ``parents.json`` of the repository at root records; empty where there is no such file.
+def read_recorded_digests(root: Path) -> dict[str, str]:
+    """Return the digests in ``parents.json`` by reference; empty if the file does not exist.
 
     Raises:
-        SpecError: it is not what the factory writes.
+        SpecError: the file is not one that the factory writes.
         StorageError: the file system refused.
     """
     path = root / PARENTS_FILE
@@ -72,20 +72,23 @@ def read_recorded(root: Path) -> dict[str, str]:
         raise storage_error(path, error) from error
     for reference, digest in document.items():
         if not _DIGEST.fullmatch(digest):
-            raise _damaged(path, f"{reference!r} has no sha256 digest")
+            raise SpecError(
+                f"{path} is not what the factory writes: {reference!r} has no sha256 digest",
+                solution=_DAMAGED,
+            )
     return document
 
 
-def record(root: Path, digests: Mapping[str, str]) -> bool:
-    """Put digests into ``parents.json``, beside those that are there; whether that changed it.
+def record_digests(root: Path, digests: Mapping[str, str]) -> bool:
+    """Add digests to ``parents.json``; return whether that changed the file.
 
     Raises:
-        SpecError: what is there is not what the factory writes.
-        StorageError: the file system refused; what was there is untouched.
+        SpecError: the file is not one that the factory writes.
+        StorageError: the file system refused; the file is unchanged.
         BusyError: another run holds the repository.
     """
     with open_transaction([root]) as transaction:
-        before = read_recorded(root)
+        before = read_recorded_digests(root)
         after = {**before, **digests}
         if after == before:
             return False
@@ -95,10 +98,10 @@ def record(root: Path, digests: Mapping[str, str]) -> bool:
         return True
 
 
-def ask_origins(references: Iterable[str], *, declared: Collection[Registry]) -> dict[str, str]:
-    """The digests that references have at their origins now; those with a digest are not asked for.
+def find_origin_digests(references: Iterable[str], *, declared: Collection[Registry]) -> dict[str, str]:
+    """Return the digests that references have at their origins now; skips those that contain one.
 
-    An origin on the host of a declared registry is spoken to as that says (``tls-verify``, ``token-host``).
+    A host of a declared registry is spoken to with that registry's settings (``tls-verify``, ``token-host``).
 
     Raises:
         RegistryError: an origin did not answer or refused; the message names it.
@@ -111,7 +114,7 @@ def ask_origins(references: Iterable[str], *, declared: Collection[Registry]) ->
 
 
 def _ask(host: str, wanted: Iterable[str], declared: Collection[Registry]) -> dict[str, str]:
-    # Here, so that a plan that asks nobody starts without what speaks HTTP.
+    # Late, so that a plan that asks no registry starts without an HTTP client.
     from factory.registry.client import open_registry  # noqa: PLC0415
 
     here = {reference: origin for reference in wanted if (origin := origin_of(reference)).host == host}
@@ -130,24 +133,14 @@ def _ask(host: str, wanted: Iterable[str], declared: Collection[Registry]) -> di
         raise RegistryError(
             f"the origin of {next(iter(here))} cannot be asked: {error.reason}", solution=error.solution
         ) from error
-    return {
-        reference: _there(reference, found[origin.repository, origin.tag])
-        for reference, origin in here.items()
-    }
-
-
-def _there(reference: str, digest: str | None) -> str:
-    if digest is None:
-        raise ImageError(
-            f"{reference} is not at its origin",
-            solution="Look for its tag there: tags are moved and deleted. Name one that is there, or leave "
-            "out --pull to go on with what is recorded.",
-        )
-    return digest
-
-
-def _damaged(path: Path, problem: str) -> SpecError:
-    return SpecError(
-        f"{path} is not what the factory writes: {problem}",
-        solution=_DAMAGED,
-    )
+    digests: dict[str, str] = {}
+    for reference, origin in here.items():
+        digest = found[origin.repository, origin.tag]
+        if digest is None:
+            raise ImageError(
+                f"{reference} does not exist at its origin",
+                solution="Look for its tag there: tags are moved and deleted. Name an existing one, or leave "
+                "out --pull to use the recorded digest.",
+            )
+        digests[reference] = digest
+    return digests

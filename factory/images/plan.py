@@ -1,19 +1,26 @@
-"""What has to be built, in order, and why."""
+"""The plan: which images have to be built, in which order, and why."""
 
 import graphlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from factory.console import Table
+from factory.console import Report, Table
 from factory.engine.images import EngineImage
 from factory.errors import FactoryError, ImageError, LockFileError
 from factory.flavor.repository import Repository
-from factory.images.availability import Availability, Stores, find_availability, last_builts, local_reference
+from factory.images.availability import Availability, Stores, find_availability, find_latest_builds
 from factory.images.catalogue import Catalogue, read_catalogue
-from factory.images.definitions import ImageDefinition, Parent
+from factory.images.definitions import ImageDefinition, Parent, local_reference
 from factory.images.identity import BuildInputs, ParentState, differences, read_build_inputs
-from factory.images.parents import PARENTS_FILE, ask_origins, digest_in, is_local, pinned, read_recorded
+from factory.images.parents import (
+    PARENTS_FILE,
+    digest_in,
+    find_origin_digests,
+    is_local,
+    pinned,
+    read_recorded_digests,
+)
 from factory.lock.lockset import lock_file_names
 
 Action = Literal["build", "nothing", "blocked"]
@@ -21,14 +28,15 @@ Action = Literal["build", "nothing", "blocked"]
 
 @dataclass(frozen=True, kw_only=True)
 class PlanRequest:
-    """What is asked for.
+    """What to plan.
 
-    ``names`` are names of images or paths of flavor folders, none of them is all; ``change`` is made to
-    each image that is named, and not to the parents that come along (`definitions.changed`). ``pull``:
-    ask the origins of external parents for their digests. ``offline``: ask no registry. ``forced_by``:
-    the option by which what is asked for is built whatever is there; empty where it is not. ``engine`` as in
-    `factory.engine.engine.find_engine`. ``broken_too``: where no image is named, one that cannot be read is
-    blocked, and hides no other.
+    names: Names of images or paths of flavor folders; all images if empty.
+    change: Applied to the named images, not to the parents that come along (`definitions.changed`).
+    pull: Ask the origins of external parents for their digests.
+    offline: Ask no registry.
+    forced_by: The option that builds the named images even if they exist; empty without one.
+    engine: As in `factory.engine.engine.find_engine`.
+    include_broken: Without names, an image that cannot be read is blocked instead of an error.
     """
 
     names: Sequence[str] = ()
@@ -37,17 +45,18 @@ class PlanRequest:
     offline: bool = False
     forced_by: str = ""
     engine: str | None = None
-    broken_too: bool = False
+    include_broken: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParentReference:
-    """The image that a build argument names: a reference to build FROM, and where it comes from.
+    """The reference that a build argument gets, and where that image comes from.
 
-    ``image`` is the name of an image of the repository, None for one of somebody else's. ``registry`` is
-    the name of the declared registry that has it, where it is not in the engine and not to be built before.
-    ``pinned`` is the reference with its digest in the place of the tag, where that is known; an image
-    of this machine (``localhost/…``) has none.
+    image: The name of an image of the repository; None for an external image.
+    pinned: The reference with its digest instead of its tag; None if the digest is not known, and for an
+        image of this machine (``localhost/…``).
+    registry: The name of the declared registry to pull from; None if the image is in the engine or is built
+        before.
     """
 
     argument: str
@@ -59,11 +68,12 @@ class ParentReference:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One image: what it is made of now, where it is, and what has to be done.
+    """One image of a plan: what it is built from now, where it is, and what to do.
 
-    ``tag`` is that of its identity; ``local`` the reference with it in the engine, ``remote`` that in its
-    registry, None where it has none. ``in_engine`` and ``in_registry`` are None where that was not looked at.
-    ``blocked``: it cannot be built now, and nobody asked for it by name; the reasons say why.
+    tag: The tag of its identity.
+    local, remote: The reference with that tag in the engine, and in the registry if the image has one.
+    in_engine, in_registry: None where nobody looked.
+    action: "blocked" if it cannot be built now and was not named; the reasons say why.
     """
 
     definition: ImageDefinition
@@ -86,11 +96,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The images that were asked for and those parents of theirs that have to be built, parents first.
+    """The images that were asked for, and those of their parents that have to be built or tagged first.
 
-    A parent is there as well whose moving tag has to follow.
-    ``digests`` are those of external parents that the origins gave (``pull``), by reference; ``stored`` is
-    what the engine said that it has, by name, None for what it has not.
+    digests: Those of external parents at their origins (``pull``), by reference.
+    stored: What the engine answered, by name; None for images that it does not have.
     """
 
     steps: tuple[Step, ...]
@@ -99,48 +108,36 @@ class Plan:
 
     @property
     def to_build(self) -> tuple[Step, ...]:
-        """What has to be built, in order."""
+        """The steps that build, in order."""
         return tuple(step for step in self.steps if step.action == "build")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _PlanState:
-    """All that is known before it is decided. ``images`` are in order, parents first; ``blocked`` say why.
-
-    ``digests`` are those of external parents, by reference, and ``asked`` the names of what was asked for.
-    """
-
-    request: PlanRequest
-    stores: Stores
-    images: Mapping[str, ImageDefinition]
-    asked: frozenset[str]
-    blocked: Mapping[str, str]
-    digests: Mapping[str, str]
-    inputs: Mapping[str, BuildInputs]
-    availability: Availability
-
-
 def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Catalogue | None = None) -> Plan:
-    """Say what has to be built; ``catalogue`` is that of the repository, where it was read already.
+    """Decide which images have to be built, in which order, and why.
+
+    Args:
+        repository: The repository.
+        request: What to plan.
+        catalogue: That of the repository, if it was read already.
 
     Raises:
-        SpecError: ``factory.toml`` or a flavor says what is not acceptable.
-        NotFoundError: an image that is named is not there.
+        SpecError: ``factory.toml`` or a flavor's spec is not acceptable.
+        NotFoundError: a named image does not exist.
         ImageError: an image cannot be built as it is defined.
-        LockFileError: a flavor that is named, or that a named image stands on, is not locked.
-        RegistryError: a registry did not answer, or refused.
-        EngineError: the engine is not there or does not work, and is needed.
+        LockFileError: a named flavor, or one that a named image is built on, is not locked.
+        RegistryError: a registry did not answer or refused.
+        EngineError: the engine is needed and is not installed or does not work.
         StorageError: a file cannot be read.
     """
     catalogue = catalogue or read_catalogue(repository)
     images, asked = _chosen(catalogue, request)
-    blocked = _blocked(images)
+    blocked = _unlocked(images)
     if request.names:
-        _refuse_blocked(blocked)
+        _refuse_unlocked(blocked)
     stores = Stores(registries={} if request.offline else catalogue.registries, engine=request.engine)
-    origins = _origins(catalogue, images) if request.pull else {}
-    digests = {**read_recorded(repository.root), **origins, **_local_digests(images, stores)}
-    inputs = _inputs(images, blocked, digests, broken_too=request.broken_too)
+    origins = _origin_digests(catalogue, images) if request.pull else {}
+    digests = {**read_recorded_digests(repository.root), **origins, **_local_ids(images, stores)}
+    inputs = _inputs(images, blocked, digests, include_broken=request.include_broken)
     state = _PlanState(
         request=request,
         stores=stores,
@@ -153,36 +150,50 @@ def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Cata
     )
     to_build = _to_build(state)
     reasons = _reasons(state, to_build)
-    shown = {*asked, *to_build, *_left_behind(state, to_build)}
+    shown = {*asked, *to_build, *_to_tag(state, to_build)}
     steps = tuple(_step(state, name, to_build, reasons) for name in images if name in shown)
     return Plan(steps=steps, digests=origins, stored=stores.known)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _PlanState:
+    """Everything that is known before the decision.
+
+    images: Those that were asked for and all their parents, parents first.
+    asked: The names of those that were asked for.
+    blocked: Why images cannot be built, by name.
+    digests: Those of external parents, by reference.
+    """
+
+    request: PlanRequest
+    stores: Stores
+    images: Mapping[str, ImageDefinition]
+    asked: frozenset[str]
+    blocked: Mapping[str, str]
+    digests: Mapping[str, str]
+    inputs: Mapping[str, BuildInputs]
+    availability: Availability
+
+
 def _chosen(catalogue: Catalogue, request: PlanRequest) -> tuple[dict[str, ImageDefinition], frozenset[str]]:
-    """What is asked for and all that it stands on, parents first, and the names of what is asked for."""
-    chosen = {
-        image.name: image for image in catalogue.select(tuple(request.names), broken_too=request.broken_too)
-    }
+    """Return the images that were asked for with all their parents, parents first, and the asked names."""
+    selected = catalogue.select(tuple(request.names), include_broken=request.include_broken)
+    chosen = {image.name: image for image in selected}
     asked = frozenset(chosen)
     if request.change is not None:
         chosen = {name: request.change(image) for name, image in chosen.items()}
     waiting = list(chosen)
     while waiting:
-        for parent in _own_parents(chosen[waiting.pop()]):
+        for parent in chosen[waiting.pop()].own_parents:
             if parent.image not in chosen:
                 chosen[parent.image] = catalogue.definition(parent.image)
                 waiting.append(parent.image)
-    graph = {name: [parent.image for parent in _own_parents(chosen[name])] for name in sorted(chosen)}
+    graph = {name: [parent.image for parent in chosen[name].own_parents] for name in sorted(chosen)}
     return {name: chosen[name] for name in graphlib.TopologicalSorter(graph).static_order()}, asked
 
 
-def _own_parents(definition: ImageDefinition) -> tuple[Parent, ...]:
-    """The parents that are images of the repository."""
-    return tuple(parent for parent in definition.parents if not parent.is_reference)
-
-
-def _blocked(images: Mapping[str, ImageDefinition]) -> dict[str, str]:
-    """The images that cannot be built before a flavor is locked, with that as the reason."""
+def _unlocked(images: Mapping[str, ImageDefinition]) -> dict[str, str]:
+    """Return why images cannot be built before a flavor is locked or repaired, by name."""
     blocked: dict[str, str] = {}
     for name, image in images.items():
         flavor = image.flavor
@@ -192,14 +203,18 @@ def _blocked(images: Mapping[str, ImageDefinition]) -> dict[str, str]:
             needed = lock_file_names(flavor.project.spec)
             if not all((flavor.folder / file_name).is_file() for file_name in needed):
                 blocked[name] = f"not locked: run `factory lock {name}`"
-        below = [parent.image for parent in _own_parents(image) if parent.image in blocked]
-        if name not in blocked and below:
-            blocked[name] = f"parent {below[0]} cannot be built yet"
+        _block_child(image, blocked)
     return blocked
 
 
-def _refuse_blocked(blocked: Mapping[str, str]) -> None:
-    # The first is a flavor: what stands on it comes behind it.
+def _block_child(image: ImageDefinition, blocked: dict[str, str]) -> None:
+    below = next((parent.image for parent in image.own_parents if parent.image in blocked), None)
+    if below is not None:
+        blocked.setdefault(image.name, f"parent {below} cannot be built yet")
+
+
+def _refuse_unlocked(blocked: Mapping[str, str]) -> None:
+    # The first is a flavor: its children come after it.
     for name in blocked:
         raise LockFileError(
             f"{name} is not locked, so nothing says what goes into it",
@@ -213,17 +228,17 @@ def _external(images: Mapping[str, ImageDefinition]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parent.image for parent in parents if parent.is_reference))
 
 
-def _origins(catalogue: Catalogue, images: Mapping[str, ImageDefinition]) -> dict[str, str]:
+def _origin_digests(catalogue: Catalogue, images: Mapping[str, ImageDefinition]) -> dict[str, str]:
     references = (reference for reference in _external(images) if not is_local(reference))
-    return ask_origins(references, declared=tuple(catalogue.registries.values()))
+    return find_origin_digests(references, declared=tuple(catalogue.registries.values()))
 
 
-def _local_digests(images: Mapping[str, ImageDefinition], stores: Stores) -> dict[str, str]:
-    """The IDs of parents of this machine, which have no origin that could be asked."""
+def _local_ids(images: Mapping[str, ImageDefinition], stores: Stores) -> dict[str, str]:
+    """Return the IDs of parents of this machine, which have no origin to ask."""
     wanted = [reference for reference in _external(images) if is_local(reference)]
-    # The moving tags come along: what carries one may have the tag of its identity as well.
+    # The moving tags come along: an image with one may also have the tag of its identity.
     moving = [local_reference(image.name, image.moving_tag) for image in images.values()] if wanted else []
-    stored = stores.stored((*wanted, *moving))
+    stored = stores.in_engine((*wanted, *moving))
     for reference in wanted:
         if reference not in stored:
             raise ImageError(
@@ -238,21 +253,19 @@ def _inputs(
     blocked: dict[str, str],
     digests: Mapping[str, str],
     *,
-    broken_too: bool,
+    include_broken: bool,
 ) -> dict[str, BuildInputs]:
-    """What each image would be built from; with ``broken_too``, one that cannot be read becomes blocked."""
+    """Read what each image would be built from; with ``include_broken``, block what cannot be read."""
     inputs: dict[str, BuildInputs] = {}
     for name, image in images.items():
-        below = [parent.image for parent in _own_parents(image) if parent.image in blocked]
-        if name not in blocked and below:
-            blocked[name] = f"parent {below[0]} cannot be built yet"
+        _block_child(image, blocked)
         if name in blocked:
             continue
         parents = [_parent_state(parent, inputs, digests) for parent in image.parents]
         try:
             inputs[name] = read_build_inputs(image, parents)
         except FactoryError as error:
-            if not broken_too:
+            if not include_broken:
                 raise
             blocked[name] = error.reason
     return inputs
@@ -270,20 +283,20 @@ def _parent_state(
 
 
 def _to_build(state: _PlanState) -> frozenset[str]:
-    """What is asked for and is nowhere, and the parents of that which are nowhere either."""
+    """Return what was asked for and is not available, with those of its parents that are not either."""
     needed, found = set(state.asked), set[str]()
     for name in reversed(tuple(state.images)):
         forced = state.request.forced_by != "" and name in state.asked
-        if name in needed and name in state.inputs and (forced or not state.availability.is_available(name)):
+        if name in needed and name in state.inputs and (forced or not state.availability.has(name)):
             found.add(name)
-            needed |= {parent.image for parent in _own_parents(state.images[name])}
+            needed |= {parent.image for parent in state.images[name].own_parents}
     return frozenset(found)
 
 
-def _left_behind(state: _PlanState, to_build: frozenset[str]) -> frozenset[str]:
-    """The parents of what is built whose moving tag is elsewhere: a run ended before it was set."""
+def _to_tag(state: _PlanState, to_build: Iterable[str]) -> frozenset[str]:
+    """Return the parents of what is built whose moving tag is wrong: a run ended before it was set."""
     found = set()
-    for name in {parent.image for child in to_build for parent in _own_parents(state.images[child])}:
+    for name in {parent.image for child in to_build for parent in state.images[child].own_parents}:
         tags = (state.inputs[name].tag, state.images[name].moving_tag)
         here, moving = (state.stores.known.get(local_reference(name, tag)) for tag in tags)
         if here is not None and (moving is None or moving.id != here.id):
@@ -291,26 +304,26 @@ def _left_behind(state: _PlanState, to_build: frozenset[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _reasons(state: _PlanState, to_build: frozenset[str]) -> dict[str, tuple[str, ...]]:
-    missing = [state.images[name] for name in to_build if not state.availability.is_available(name)]
-    before = last_builts(missing, state.stores)
+def _reasons(state: _PlanState, to_build: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    missing = [state.images[name] for name in to_build if not state.availability.has(name)]
+    latest = find_latest_builds(missing, state.stores)
     reasons: dict[str, tuple[str, ...]] = dict.fromkeys(
         to_build, (f"asked for by {state.request.forced_by}",)
     )
     for image in missing:
-        reference, inputs = before.get(image.name, (None, None))
+        reference, inputs = latest.get(image.name, (None, None))
         if reference is None:
             unknown = state.request.offline and image.registry is not None
-            reasons[image.name] = (_nowhere(state, image) if unknown else "never built",)
+            reasons[image.name] = (_unavailable(state, image) if unknown else "never built",)
         elif inputs is None:
             reasons[image.name] = (f"{reference} does not say what it was built from",)
         else:
             changes = differences(inputs, state.inputs[image.name])
-            reasons[image.name] = changes or (_nowhere(state, image),)
+            reasons[image.name] = changes or (_unavailable(state, image),)
     return reasons
 
 
-def _nowhere(state: _PlanState, image: ImageDefinition) -> str:
+def _unavailable(state: _PlanState, image: ImageDefinition) -> str:
     if image.registry is None:
         return "no image with this identity in the engine"
     if state.request.offline:
@@ -323,7 +336,7 @@ def _step(
 ) -> Step:
     image, inputs = state.images[name], state.inputs.get(name)
     tag = None if inputs is None else inputs.tag
-    place = None if tag is None else state.stores.place(image, tag)
+    published = None if tag is None else state.stores.registry_tag(image, tag)
     action: Action = "build" if name in to_build else "nothing"
     return Step(
         definition=image,
@@ -331,9 +344,9 @@ def _step(
         identity=None if inputs is None else inputs.identity,
         tag=tag,
         local=None if tag is None else local_reference(name, tag),
-        remote=None if place is None else place.registry.reference(name, place.tag),
-        in_engine=state.availability.stored.get(name),
-        in_registry=state.availability.published.get(name),
+        remote=None if published is None else published.registry.reference(name, published.tag),
+        in_engine=state.availability.in_engine.get(name),
+        in_registry=state.availability.in_registry.get(name),
         action="blocked" if inputs is None else action,
         reasons=(state.blocked[name],) if inputs is None else reasons.get(name, ()),
         parents=tuple(_parent_reference(state, parent, to_build) for parent in image.parents),
@@ -351,24 +364,27 @@ def _parent_reference(state: _PlanState, parent: Parent, to_build: frozenset[str
     inputs = state.inputs.get(parent.image)
     if inputs is None:
         return ParentReference(argument=parent.argument, reference=parent.image, image=parent.image)
-    place = state.stores.place(state.images[parent.image], inputs.tag)
-    here = parent.image in to_build or state.availability.stored.get(parent.image) or place is None
+    published = state.stores.registry_tag(state.images[parent.image], inputs.tag)
+    here = parent.image in to_build or state.availability.in_engine.get(parent.image)
+    if here or published is None:
+        return ParentReference(
+            argument=parent.argument,
+            reference=local_reference(parent.image, inputs.tag),
+            image=parent.image,
+        )
     return ParentReference(
         argument=parent.argument,
-        reference=local_reference(parent.image, inputs.tag)
-        if here or place is None
-        else place.registry.reference(parent.image, inputs.tag),
+        reference=published.registry.reference(parent.image, inputs.tag),
         image=parent.image,
-        registry=None if here or place is None else place.registry.name,
+        registry=published.registry.name,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedImage:
-    """One image of a plan: as `factory.images.plan.Step`, and no more than others want to know.
+    """One step of a plan as others read it.
 
-    ``registry`` is the registry's name; ``where`` says in words where the image is, ``reasons`` why it is
-    built or cannot be.
+    ``registry`` is the registry's name, ``where`` says in words where the image is.
     """
 
     image: str
@@ -387,8 +403,11 @@ class PlannedImage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanReport:
-    """A whole plan: the images in the order of their builds, and what was recorded of external parents."""
+class PlanReport(Report):
+    """A plan as data: the images in build order.
+
+    ``recorded`` says whether the digests of external parents were written down and have changed.
+    """
 
     images: tuple[PlannedImage, ...]
     to_build: tuple[str, ...]
@@ -397,7 +416,7 @@ class PlanReport:
 
     @property
     def summary(self) -> str:
-        """What comes of it, in one sentence."""
+        """The result in one sentence."""
         blocked = sum(image.action == "blocked" for image in self.images)
         behind = f"; {blocked} cannot be built yet" if blocked else ""
         if not self.images:
@@ -406,38 +425,35 @@ class PlanReport:
             return f"nothing to build{behind}"
         return f"{len(self.to_build)} of {len(self.images)} to build, in this order{behind}"
 
+    def describe(self) -> Iterable[str | Table]:
+        """Return the images as a table, and the result in one sentence."""
+        if self.images:
+            yield Table(
+                headings=("IMAGE", "IDENTITY", "WHERE", "WHAT", "WHY"),
+                rows=tuple(
+                    (image.image, image.tag or "-", image.where, image.action, "; ".join(image.reasons))
+                    for image in self.images
+                ),
+            )
+        yield self.summary
+        if self.recorded:
+            yield f"Recorded in {PARENTS_FILE}: commit it."
+
 
 def report_plan(plan: Plan, *, recorded: bool = False) -> PlanReport:
-    """A plan as data; ``recorded``: the digests of external parents were written down and have changed."""
+    """Return a plan as data; ``recorded`` as in `PlanReport`."""
     return PlanReport(
-        images=tuple(_image(step) for step in plan.steps),
+        images=tuple(_planned(step) for step in plan.steps),
         to_build=tuple(step.name for step in plan.to_build),
         digests=plan.digests,
         recorded=recorded,
     )
 
 
-def plan_parts(report: PlanReport) -> tuple[str | Table, ...]:
-    """A plan for people: the table, and what comes of it."""
-    recorded = (f"Recorded in {PARENTS_FILE}: commit it.",) if report.recorded else ()
-    if not report.images:
-        return (report.summary, *recorded)
-    rows = tuple(
-        (
-            image.image,
-            image.tag or "-",
-            image.where,
-            image.action,
-            "; ".join(image.reasons),
-        )
-        for image in report.images
-    )
-    headings = ("IMAGE", "IDENTITY", "WHERE", "WHAT", "WHY")
-    return (Table(headings=headings, rows=rows), report.summary, *recorded)
-
-
-def _image(step: Step) -> PlannedImage:
+def _planned(step: Step) -> PlannedImage:
     definition = step.definition
+    registry = (definition.registry or "",) if step.in_registry else ()
+    engine = ("engine",) if step.in_engine else ()
     return PlannedImage(
         image=step.name,
         kind=definition.kind,
@@ -448,17 +464,8 @@ def _image(step: Step) -> PlannedImage:
         remote=step.remote,
         in_engine=step.in_engine,
         in_registry=step.in_registry,
-        where=_where(step),
+        where=", ".join((*registry, *engine)) or "nowhere",
         action=step.action,
         reasons=step.reasons,
         parents=step.parents,
     )
-
-
-def _where(step: Step) -> str:
-    places = []
-    if step.in_registry:
-        places.append(step.definition.registry or "")
-    if step.in_engine:
-        places.append("engine")
-    return ", ".join(places) or "nowhere"

@@ -1,4 +1,4 @@
-"""What a repository says to those who keep its registries: its images, their tags, their parents."""
+"""What registry maintenance needs to know of a repository: its images, their tags, their parents."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from factory.flavor.repository import Repository
 from factory.images.catalogue import read_catalogue
 from factory.images.definitions import DOWNSTREAM_TAG, ImageDefinition
 from factory.images.identity import parse_build_inputs
-from factory.images.parents import origin_of, read_recorded
+from factory.images.parents import origin_of, read_recorded_digests
 from factory.registry.declared import Place, Registry, find_registry, place
 from factory.registry.drivers.choice import open_driver
 from factory.registry.inventory import FactoryLabels, RecordedParent
@@ -23,17 +23,19 @@ from factory.settings import SETTINGS_FILE
 
 @dataclass(frozen=True, kw_only=True)
 class Maintenance:
-    """What a chore of registries begins with.
+    """The input of a registry command.
 
-    ``registries`` are all of the repository, by name, ``names`` those that were asked for, ``policy`` what
-    the repository says of its images, ``destined`` the images that go into each registry, and ``opener``
-    gives the driver of a registry.
+    registries: All registries of the repository, by name.
+    names: Those that were asked for.
+    policy: What the repository says of its images.
+    images: The images that go into each registry, by its name.
+    opener: Returns the driver of a registry.
     """
 
     registries: Mapping[str, Registry]
     names: tuple[str, ...]
     policy: Policy
-    destined: Mapping[str, tuple[str, ...]]
+    images: Mapping[str, tuple[str, ...]]
     opener: Opener
 
     @property
@@ -43,11 +45,11 @@ class Maintenance:
 
 
 def read_maintenance(repository: Repository, names: Iterable[str]) -> Maintenance:
-    """Read what ``factory.toml`` and the images of a repository say; without names all registries are meant.
+    """Read what a registry command needs from a repository; without names, for all its registries.
 
     Raises:
-        NotFoundError: there is no registry of such a name.
-        SpecError: ``factory.toml`` or an image says what is not acceptable, or it declares no registry.
+        NotFoundError: no registry has such a name.
+        SpecError: ``factory.toml`` or an image is not acceptable, or no registry is declared.
         StorageError: the file system refused.
     """
     catalogue = read_catalogue(repository)
@@ -64,13 +66,13 @@ def read_maintenance(repository: Repository, names: Iterable[str]) -> Maintenanc
         registries=registries,
         names=asked or tuple(registries),
         policy=_policy(repository.root, images),
-        destined={name: _destined(images, name) for name in registries},
+        images={name: _images_for(name, images) for name in registries},
         opener=partial(open_driver, read_labels=read_factory_labels),
     )
 
 
 def read_factory_labels(labels: Mapping[str, str]) -> FactoryLabels | None:
-    """What the labels of an image tell; None where the factory did not make it."""
+    """Return what the labels of an image record; None if the factory did not build it."""
     name, identity = labels.get(IMAGE_LABEL), labels.get(IDENTITY_LABEL)
     if not name or not identity:
         return None
@@ -86,7 +88,7 @@ def read_factory_labels(labels: Mapping[str, str]) -> FactoryLabels | None:
 
 def _policy(root: Path, images: Sequence[ImageDefinition]) -> Policy:
     references = {parent.image for image in images for parent in image.parents if parent.is_reference}
-    recorded = read_recorded(root)
+    recorded = read_recorded_digests(root)
     named = {_named(reference) for reference in references | recorded.keys()}
     named |= {(_named(reference)[0], digest) for reference, digest in recorded.items()}
     return Policy(
@@ -102,7 +104,7 @@ def _named(reference: str) -> tuple[Place, str]:
     return place(f"{origin.host}/{origin.repository}"), origin.tag
 
 
-def _destined(images: Sequence[ImageDefinition], registry: str) -> tuple[str, ...]:
-    """The images whose registry it is; where it is nobody's, such as that of a second region, all of them."""
+def _images_for(registry: str, images: Sequence[ImageDefinition]) -> tuple[str, ...]:
+    """Return the images of a registry; all images for one that no image names, such as a mirror."""
     own = tuple(image.name for image in images if image.registry == registry)
     return own or tuple(image.name for image in images)

@@ -11,8 +11,8 @@ from factory.http.parallel import in_parallel
 from factory.image_tests.outcome import LEVELS
 from factory.image_tests.report import TESTED_FILE
 from factory.image_tests.report import Tested as Recorded
-from factory.images.availability import Stores, local_reference
-from factory.images.definitions import ImageDefinition
+from factory.images.availability import Stores
+from factory.images.definitions import ImageDefinition, local_reference
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
 
@@ -43,7 +43,7 @@ def find_built(
         ]
         for definition in definitions
     }
-    stored = Stores(registries={}, engine=engine).stored(one for many in wanted.values() for one in many)
+    stored = Stores(registries={}, engine=engine).in_engine(one for many in wanted.values() for one in many)
     found: dict[str, Built] = {}
     for name, references in wanted.items():
         for reference in references:

@@ -72,7 +72,7 @@ def collect_status(
         EngineError: the engine that is named is not there, or the engine does not work.
     """
     catalogue = read_catalogue(repository)
-    definitions = catalogue.select(names, broken_too=True)
+    definitions = catalogue.select(names, include_broken=True)
     steps, problems = _steps(repository, definitions, engine)
     tags = {name: step.tag for name, step in steps.items()}
     built = find_built(definitions, tags, engine)
@@ -97,7 +97,7 @@ def _steps(
 
     def plan(*names: str) -> dict[str, Step]:
         planned = plan_images(
-            repository, PlanRequest(names=names, offline=True, engine=engine, broken_too=not names)
+            repository, PlanRequest(names=names, offline=True, engine=engine, include_broken=not names)
         )
         return {step.name: step for step in planned.steps}
 

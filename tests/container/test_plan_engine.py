@@ -80,7 +80,7 @@ def test_what_the_engine_has_is_not_built_and_what_changed_is_told(site: Site) -
     before = podman("image", "inspect", "--format", "{{.Id}}", site.below).strip()
     _store(site.repository.root, site.below, {"build": "2"})
     after = podman("image", "inspect", "--format", "{{.Id}}", site.below).strip()
-    anew = f"parent {site.below} was built anew: {before[:12]} -> {after[:12]}"
+    anew = f"parent {site.below} was rebuilt: {before[:12]} -> {after[:12]}"
     assert site.reasons() == {
         site.base: (anew,),
         site.stack: ("b.txt changed", f"parent {site.base} changed"),

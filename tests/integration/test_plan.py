@@ -100,7 +100,7 @@ def test_nothing_is_to_be_built_where_the_registry_has_everything(site: Site) ->
         ),
         (
             lambda root: (root / "images/trainer/config.yaml").chmod(0o755),
-            {"trainer": ["config.yaml can be executed now"]},
+            {"trainer": ["config.yaml is executable now"]},
         ),
         (
             lambda root: (root / "images/launcher/Dockerfile").write_text(

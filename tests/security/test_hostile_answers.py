@@ -14,7 +14,7 @@ from factory.clock import parse_moment, seconds_since_1970
 from factory.errors import AdvisoryError, FactoryError, IndexAccessError, IndexContentError, RegistryError
 from factory.http.retry import RetryPolicy
 from factory.images.identity import parse_build_inputs
-from factory.images.parents import read_recorded
+from factory.images.parents import read_recorded_digests
 from factory.index.metadata import parse_metadata, project_of
 from factory.index.pages import IndexFile, parse_page
 from factory.lock.lockfile import parse_lock
@@ -185,7 +185,7 @@ def test_a_label_and_a_recorded_digest_are_read_or_refused(tmp_path: Path, conte
     assert parse_build_inputs(content.decode("utf-8", "replace")) is None
     (tmp_path / "parents.json").write_bytes(content)
     with pytest.raises(FactoryError, match=r"parents\.json"):
-        read_recorded(tmp_path)
+        read_recorded_digests(tmp_path)
 
 
 def _listing(more: dict[str, object]) -> tuple[IndexFile, ...]:

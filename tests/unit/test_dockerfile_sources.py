@@ -4,7 +4,7 @@ import pytest
 
 from factory.dockerfile.instructions import declared_arguments, read_instructions
 from factory.dockerfile.model import context_sources
-from factory.images.inputs import is_ignored, read_ignored
+from factory.images.inputs import is_ignored, read_ignore_patterns
 
 
 def _sources(text: str, **given: str) -> list[str]:
@@ -97,4 +97,4 @@ def test_the_arguments_that_are_taken() -> None:
     ],
 )
 def test_what_an_ignore_file_keeps_out(patterns: str, path: str, ignored: bool) -> None:  # noqa: FBT001
-    assert is_ignored(path, read_ignored(patterns)) is ignored
+    assert is_ignored(path, read_ignore_patterns(patterns)) is ignored

@@ -98,13 +98,13 @@ def test_several_parents_keep_their_order(tmp_path: Path) -> None:
         ('[flavors]\ndownstream = "yes"\n', "downstream is not true or false"),
         ('[flavors]\nmoving-tag = "a b"\n', "'a b' cannot be one"),
         (f'[flavors]\nmoving-tag = "{"0" * 16}"\n', "cannot be one"),
-        (f'[images.stack]\nparent = "{BASE}"\n', "kind: is not there"),
+        (f'[images.stack]\nparent = "{BASE}"\n', "kind: is missing"),
         (table("stack", "pile", BASE), "'pile' is not a kind of image"),
-        ('[images.stack]\nkind = "stack"\n', "nothing is named"),
-        (table("stack", "stack", "base"), "'base' is no image of this repository"),
-        (table("stack", "stack", "quay.io/x/base"), "no reference with a tag or a digest"),
+        ('[images.stack]\nkind = "stack"\n', "none is named"),
+        (table("stack", "stack", "base"), "'base' is neither an image of this repository"),
+        (table("stack", "stack", "quay.io/x/base"), "nor a reference with a tag or a"),
         (table("stack", "stack", "https://quay.io/x:1"), "is not an image reference"),
-        (table("stack", "stack", BASE, 'parents = { A = "x:1" }'), "parent: is there beside parents"),
+        (table("stack", "stack", BASE, 'parents = { A = "x:1" }'), "parent: is given beside parents"),
         (table("stack", "stack", BASE, "inputs = 1"), "inputs is not a list of strings"),
         (table("stack", "stack", BASE, 'inputs = ["../x"]'), "'../x' leaves the folder"),
         (table("stack", "stack", BASE, 'inputs = ["src/../../x"]'), "leaves the folder"),
@@ -116,12 +116,12 @@ def test_several_parents_keep_their_order(tmp_path: Path) -> None:
         (table("stack", "stack", BASE, "downstream = true"), "unknown keys: downstream"),
         (table("stack", "stack", BASE, 'name = "other"'), "unknown keys: name"),
         (table("stack", "stack", BASE, 'registry = "x"'), "'x' is not declared"),
-        (table("stack", "stack", BASE, "registry = true"), "registry: true names none"),
+        (table("stack", "stack", BASE, "registry = true"), "registry: true is not a name"),
         (table("stack", "stack", BASE, "registry = 1"), "registry is not a string"),
         ("[flavors]\nregistry = false\n", "registry is not a string"),
-        (table("missing", "stack", BASE), "is not there"),
-        (table("stock", "stack", BASE), "is not there"),
-        (table("stack", "flavor", BASE), "is not there"),
+        (table("missing", "stack", BASE), "does not exist"),
+        (table("stock", "stack", BASE), "does not exist"),
+        (table("stack", "flavor", BASE), "does not exist"),
         (table('"images/stack"', "stack", BASE), "is a path"),
         (table("Stack", "stack", BASE), "cannot be the name of an image"),
         (table('"my stack"', "stack", BASE), "cannot be the name of an image"),
@@ -154,14 +154,14 @@ def test_a_circle_of_parents_is_shown(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         make_image(tmp_path, name, {})
     text = table("a", "stack", "c") + table("b", "stack", "a") + table("c", "stack", "b")
-    circle = _refused(repository, text).reason.rpartition(": ")[2].split(" stands on ")
+    circle = _refused(repository, text).reason.rpartition(": ")[2].split(" is built on ")
     assert {*pairwise(circle)} == {("a", "c"), ("c", "b"), ("b", "a")}
 
 
 def test_an_image_on_itself_is_a_circle(tmp_path: Path) -> None:
     repository = make_repository(tmp_path)
     make_image(tmp_path, "a", {})
-    assert "a stands on a" in _refused(repository, table("a", "stack", "a")).reason
+    assert "a is built on a" in _refused(repository, table("a", "stack", "a")).reason
 
 
 def test_a_folder_without_a_project_under_flavors_is_no_image(tmp_path: Path) -> None:

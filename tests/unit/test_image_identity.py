@@ -198,15 +198,15 @@ def test_a_flavor_without_its_lock_is_told_what_to_run(tmp_path: Path) -> None:
     flavor = make_flavor(repository, locked=False)
     with pytest.raises(ImageError) as raised:
         read_build_inputs(read_catalogue(repository).definition(flavor.name), [])
-    assert "requirements.txt is not there" in raised.value.reason
+    assert "requirements.txt does not exist" in raised.value.reason
     assert f"factory lock {flavor.name}" in raised.value.solution
 
 
 @pytest.mark.parametrize(
     ("sources", "inputs", "told"),
     [
-        ("a.txt missing.txt", None, "missing.txt is not there"),
-        ("a.txt", ("a.txt", "missing.txt"), "missing.txt is not there"),
+        ("a.txt missing.txt", None, "missing.txt does not exist"),
+        ("a.txt", ("a.txt", "missing.txt"), "missing.txt does not exist"),
         ("a.txt b.txt", ("a.txt",), "no pattern covers b.txt"),
         (".", ("a.txt",), "no pattern covers Dockerfile.old, b.txt, src/x.py"),
         ("src", ("a.txt", "src/*.txt"), "no pattern covers src/x.py"),
@@ -215,9 +215,9 @@ def test_a_flavor_without_its_lock_is_told_what_to_run(tmp_path: Path) -> None:
         ("a.txt", ("a.txt", "conf/**"), "matches conf/** for `inputs`"),
         ("empty/ a.txt", None, "empty is empty, and line 3 of Dockerfile copies it"),
         ("a.txt", ("a.txt", "empty"), "empty is empty for `inputs`"),
-        ("kept.out", None, "kept.out out, and line 3"),
-        ("out*", None, "an ignore file keeps all"),
-        ("${WHICH}.txt", None, "nothing tells what that is"),
+        ("kept.out", None, "kept.out, and line 3"),
+        ("out*", None, "an ignore file excludes all"),
+        ("${WHICH}.txt", None, "whose value is not known"),
     ],
 )
 def test_an_input_that_is_missing_is_an_error(
@@ -243,7 +243,7 @@ def test_an_input_that_is_missing_is_an_error(
 def test_a_dockerfile_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     folder = make_image(tmp_path, "stack", {})
     (folder / "Dockerfile").unlink()
-    assert "Dockerfile is not there" in _refused(folder).reason
+    assert "Dockerfile does not exist" in _refused(folder).reason
 
 
 def test_an_argument_that_no_arg_takes_is_an_error(tmp_path: Path) -> None:

@@ -116,5 +116,7 @@ def test_an_argument_names_a_stage_and_nothing_to_copy_from(tmp_path: Path, text
 
 
 def test_what_nothing_names_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"line 3 of Dockerfile takes from \$TOOLS, and nothing tells"):
+    with pytest.raises(
+        ImageError, match=r"line 3 of Dockerfile takes from \$TOOLS, whose value is not known"
+    ):
         _read(tmp_path, "FROM $TOOLS\n")

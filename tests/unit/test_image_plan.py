@@ -16,8 +16,14 @@ from factory.flavor.repository import Repository, find_repository
 from factory.images.definitions import changed
 from factory.images.identity import BuildInputs, ParentState, differences
 from factory.images.inputs import InputFile
-from factory.images.parents import Origin, origin_of, pinned, read_recorded, record
-from factory.images.plan import Plan, PlanRequest, plan_images, plan_parts, report_plan
+from factory.images.parents import (
+    ImageOrigin,
+    origin_of,
+    pinned,
+    read_recorded_digests,
+    record_digests,
+)
+from factory.images.plan import Plan, PlanRequest, plan_images, report_plan
 
 DIGEST, OTHER = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 PARENT = ParentState(argument="BASE_IMAGE", image=BASE)
@@ -61,10 +67,10 @@ def _inputs(**files: InputFile) -> dict[str, InputFile]:
         ),
         (
             replace(INPUTS, files=_inputs(a_txt=InputFile(sha256="a", executable=True))),
-            ("a.txt can be executed now",),
+            ("a.txt is executable now",),
         ),
         (replace(INPUTS, files=_inputs(b_txt=InputFile(sha256="b", executable=False))), ("b.txt is new",)),
-        (replace(INPUTS, files={"Dockerfile": INPUTS.files["Dockerfile"]}), ("a.txt is gone",)),
+        (replace(INPUTS, files={"Dockerfile": INPUTS.files["Dockerfile"]}), ("a.txt was removed",)),
         (
             replace(INPUTS, files=_inputs(Dockerfile=InputFile(sha256="e", executable=False))),
             ("Dockerfile changed",),
@@ -81,7 +87,7 @@ def _inputs(**files: InputFile) -> dict[str, InputFile]:
             ("built with Dockerfile.konflux instead of Dockerfile",),
         ),
         (replace(INPUTS, build_args={"A": "2"}), ("build argument A changed",)),
-        (replace(INPUTS, build_args={}), ("build argument A is gone",)),
+        (replace(INPUTS, build_args={}), ("build argument A was removed",)),
         (replace(INPUTS, build_args={"A": "1", "B": "1"}), ("build argument B is new",)),
         (
             replace(INPUTS, parents=(replace(PARENT, image="x:2"),)),
@@ -91,14 +97,14 @@ def _inputs(**files: InputFile) -> dict[str, InputFile]:
             replace(INPUTS, parents=(replace(PARENT, digest=DIGEST),)),
             (f"the digest of parent {BASE} counts now: sha256:111111111111",),
         ),
-        (replace(INPUTS, parents=()), (f"parent {BASE} (BASE_IMAGE) is gone",)),
+        (replace(INPUTS, parents=()), (f"parent {BASE} (BASE_IMAGE) was removed",)),
         (
             replace(INPUTS, parents=(PARENT, replace(PARENT, argument="DEVEL_IMAGE"))),
             (f"parent {BASE} (DEVEL_IMAGE) is new",),
         ),
         (
             replace(INPUTS, build_args={"A": "2"}, files={}),
-            ("Dockerfile is gone", "a.txt is gone", "build argument A changed"),
+            ("Dockerfile was removed", "a.txt was removed", "build argument A changed"),
         ),
     ],
 )
@@ -124,7 +130,7 @@ def test_what_has_changed_is_told(now: BuildInputs, reasons: tuple[str, ...]) ->
         (
             replace(PARENT, image="localhost/b:1", digest="1" * 64),
             replace(PARENT, image="localhost/b:1", digest="2" * 64),
-            "parent localhost/b:1 was built anew: 111111111111 -> 222222222222",
+            "parent localhost/b:1 was rebuilt: 111111111111 -> 222222222222",
         ),
     ],
 )
@@ -153,7 +159,7 @@ def test_the_parents_of_what_is_asked_for_come_along_and_nothing_else(tmp_path: 
 
 def test_a_step_says_what_to_build_from(tmp_path: Path) -> None:
     repository = four_tiers(tmp_path)
-    record(tmp_path, {BASE: DIGEST})
+    record_digests(tmp_path, {BASE: DIGEST})
     base, stack = _plan(repository, "stack").steps
     (outside,), (own,) = base.parents, stack.parents
     assert (outside.reference, outside.image) == (BASE, None)
@@ -170,8 +176,8 @@ def test_a_step_says_what_to_build_from(tmp_path: Path) -> None:
         (lambda root: (root / "images/trainer/config.yaml").write_text("x"), {"trainer"}),
         (lambda root: (root / "images/launcher/launch.sh").chmod(0o755), {"launcher"}),
         (lambda root: (root / "images/base/notes.md").write_text("x"), set()),
-        (lambda root: record(root, {BASE: DIGEST}), {"base", "stack", "trainer"}),
-        (lambda root: record(root, {"registry.example.com/unused:1": DIGEST}), set()),
+        (lambda root: record_digests(root, {BASE: DIGEST}), {"base", "stack", "trainer"}),
+        (lambda root: record_digests(root, {"registry.example.com/unused:1": DIGEST}), set()),
     ],
 )
 def test_a_change_cascades_to_what_stands_on_it(
@@ -301,9 +307,9 @@ def test_a_flavor_that_stands_in_no_repository_is_planned_by_its_path(tmp_path: 
 
 
 def test_a_plan_for_people_and_as_data(tmp_path: Path) -> None:
-    assert plan_parts(report_plan(_plan(make_repository(tmp_path / "none")))) == (
-        "no images yet: make a flavor with `factory new-flavor`",
-    )
+    assert [*report_plan(_plan(make_repository(tmp_path / "none"))).describe()] == [
+        "no images yet: make a flavor with `factory new-flavor`"
+    ]
     report = report_plan(_plan(four_tiers(tmp_path / "four")))
     assert report.summary == "4 of 4 to build, in this order"
     assert {*report.to_build} == {"base", "launcher", "stack", "trainer"}
@@ -313,16 +319,16 @@ def test_a_plan_for_people_and_as_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reference", "origin"),
     [
-        ("quay.io/x/y:1", Origin(host="quay.io", repository="x/y", tag="1")),
-        ("127.0.0.1:5000/y:1", Origin(host="127.0.0.1:5000", repository="y", tag="1")),
-        (f"quay.io/x/y:1@{DIGEST}", Origin(host="quay.io", repository="x/y", tag=DIGEST)),
-        ("ubuntu:24.04", Origin(host="docker.io", repository="library/ubuntu", tag="24.04")),
-        ("docker.io/ubuntu:24.04", Origin(host="docker.io", repository="library/ubuntu", tag="24.04")),
-        ("rocm/dev:6", Origin(host="docker.io", repository="rocm/dev", tag="6")),
-        ("docker.io/nvidia/cuda:13", Origin(host="docker.io", repository="nvidia/cuda", tag="13")),
+        ("quay.io/x/y:1", ImageOrigin(host="quay.io", repository="x/y", tag="1")),
+        ("127.0.0.1:5000/y:1", ImageOrigin(host="127.0.0.1:5000", repository="y", tag="1")),
+        (f"quay.io/x/y:1@{DIGEST}", ImageOrigin(host="quay.io", repository="x/y", tag=DIGEST)),
+        ("ubuntu:24.04", ImageOrigin(host="docker.io", repository="library/ubuntu", tag="24.04")),
+        ("docker.io/ubuntu:24.04", ImageOrigin(host="docker.io", repository="library/ubuntu", tag="24.04")),
+        ("rocm/dev:6", ImageOrigin(host="docker.io", repository="rocm/dev", tag="6")),
+        ("docker.io/nvidia/cuda:13", ImageOrigin(host="docker.io", repository="nvidia/cuda", tag="13")),
     ],
 )
-def test_where_a_reference_leads(reference: str, origin: Origin) -> None:
+def test_where_a_reference_leads(reference: str, origin: ImageOrigin) -> None:
     assert origin_of(reference) == origin
 
 
@@ -331,11 +337,11 @@ def test_a_digest_takes_the_place_of_a_tag() -> None:
 
 
 def test_digests_are_recorded_beside_those_that_are_there(tmp_path: Path) -> None:
-    assert read_recorded(tmp_path) == {}
-    assert record(tmp_path, {"b:1": DIGEST})
-    assert record(tmp_path, {"a:1": OTHER})
-    assert not record(tmp_path, {"a:1": OTHER})
-    assert read_recorded(tmp_path) == {"a:1": OTHER, "b:1": DIGEST}
+    assert read_recorded_digests(tmp_path) == {}
+    assert record_digests(tmp_path, {"b:1": DIGEST})
+    assert record_digests(tmp_path, {"a:1": OTHER})
+    assert not record_digests(tmp_path, {"a:1": OTHER})
+    assert read_recorded_digests(tmp_path) == {"a:1": OTHER, "b:1": DIGEST}
     text = (tmp_path / "parents.json").read_text()
     assert text == f'{{\n  "a:1": "{OTHER}",\n  "b:1": "{DIGEST}"\n}}\n'
 
@@ -344,4 +350,4 @@ def test_digests_are_recorded_beside_those_that_are_there(tmp_path: Path) -> Non
 def test_a_record_that_the_factory_did_not_write_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "parents.json").write_text(text)
     with pytest.raises(SpecError, match=r"parents\.json"):
-        read_recorded(tmp_path)
+        read_recorded_digests(tmp_path)

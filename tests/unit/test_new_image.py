@@ -147,12 +147,12 @@ def test_the_architectures_and_the_parents_are_those_that_were_given(repository:
         (replace(STACK, name="../elsewhere"), SpecError, "'../elsewhere' is a path"),
         (replace(STACK, name="UPPER"), SpecError, "'UPPER' cannot be the name"),
         (replace(STACK, name=NAME), FlavorExistsError, "a flavor is named"),
-        (replace(STACK, parent=None), SpecError, "stands on another image"),
-        (replace(STACK, parent="no-such-image"), SpecError, "no image of this repository"),
+        (replace(STACK, parent=None), SpecError, "is built on another image"),
+        (replace(STACK, parent="no-such-image"), SpecError, "neither an image of this repository"),
         (
             replace(STACK, parent="registry.example.com/base"),
             SpecError,
-            "no reference with a tag or digest",
+            "nor a reference with a tag or digest",
         ),
         (replace(STACK, registry="nowhere"), SpecError, "'nowhere' is not declared"),
         (replace(STACK, pytorch=CUDA), SpecError, "compiles no PyTorch"),
@@ -199,10 +199,10 @@ def test_a_name_that_is_declared_and_a_folder_that_is_there_are_refused_and_stay
         new_image(repository, STACK)
     other = repository.root / "images" / "other"
     other.mkdir()
-    with pytest.raises(FlavorExistsError, match="is there already"):
+    with pytest.raises(FlavorExistsError, match="exists already"):
         new_image(repository, replace(STACK, name="other"))
     (other / "mine.txt").write_text("mine")
-    with pytest.raises(FlavorExistsError, match="is there already"):
+    with pytest.raises(FlavorExistsError, match="exists already"):
         new_image(repository, replace(STACK, name="other"))
     assert _everything(repository.root) == before | {"images/other/mine.txt": b"mine"}
 
@@ -273,7 +273,7 @@ def test_tables_that_are_wrong_already_are_told_before_anything_is_done(reposito
     with pytest.raises(SpecError, match="images is not a table"):
         new_image(repository, STACK)
     path.write_text('[images.old]\nkind = "stack"\nparent = "gone"\n')
-    with pytest.raises(SpecError, match="'gone' is no image"):
+    with pytest.raises(SpecError, match="'gone' is neither an image"):
         new_image(repository, STACK)
     assert not (repository.root / "images").exists()
 
