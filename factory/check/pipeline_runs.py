@@ -8,9 +8,8 @@ from factory.check.subject import Subject
 from factory.errors import KonfluxError
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Repository
-from factory.konflux.settings import DEFAULTS, Settings, read_settings
-from factory.konflux.wanted import (
-    Compared,
+from factory.konflux.files import (
+    ComparedFile,
     compare,
     files_of,
     flavors_built,
@@ -19,6 +18,7 @@ from factory.konflux.wanted import (
     strays,
     wanted_paths,
 )
+from factory.konflux.settings import DEFAULTS, Settings, read_settings
 from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE
 
 _TO_ROOT = "../.."
@@ -96,7 +96,7 @@ def check_shared_runs(repository: Repository, settings: Settings) -> tuple[Probl
     return tuple(found)
 
 
-def _differing(item: Compared, path: str, command: str) -> Iterator[Problem]:
+def _differing(item: ComparedFile, path: str, command: str) -> Iterator[Problem]:
     if item.kind == "missing":
         message = "a file of `factory konflux` is missing"
         yield Problem(code="FAC501", path=path, message=message, solution=f"Run {command}.")

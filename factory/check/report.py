@@ -18,7 +18,7 @@ from factory import __version__
 from factory.check.finding import Finding
 from factory.check.rules import RULES, Rule
 from factory.console import Commands, Failure, Report, to_json, visible
-from factory.konflux.test_output import Outcome, Result, failure_line
+from factory.konflux.test_output import TaskOutcome, TaskResult, failure_line
 
 _SHOWN = 3
 _LISTED_LINES = 10
@@ -174,14 +174,18 @@ def _plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def outcome_of_report(report: CheckReport) -> Outcome:
+def outcome_of_report(report: CheckReport) -> TaskOutcome:
     """Return the outcome for TEST_OUTPUT; its successes are the rules without a finding, of each flavor."""
     if not report.flavors:
-        return Outcome(result=Result.SKIPPED, subject="", summary="there is no flavor to check")
+        return TaskOutcome(result=TaskResult.SKIPPED, subject="", summary="there is no flavor to check")
     found = {(item.flavor, item.code) for item in report.findings if item.flavor in report.flavors}
     open_ones = [item for item in report.findings if item.waiver is None]
-    return Outcome(
-        result=Result.FAILURE if report.errors else Result.WARNING if report.warnings else Result.SUCCESS,
+    return TaskOutcome(
+        result=TaskResult.FAILURE
+        if report.errors
+        else TaskResult.WARNING
+        if report.warnings
+        else TaskResult.SUCCESS,
         subject=", ".join(report.flavors),
         summary=_counted_findings(report),
         successes=len(report.flavors) * len(RULES) - len(found),

@@ -6,7 +6,7 @@ from factory.check.check import check_flavors
 from factory.check.report import FORMATS, as_text, error_form, outcome_of_report
 from factory.cli.options import Invocation, common
 from factory.clock import now, today
-from factory.konflux.test_output import line
+from factory.konflux.test_output import output_line
 
 
 @click.command(short_help="Apply every rule to flavors, without a network.")
@@ -43,7 +43,7 @@ def command(invocation: Invocation, flavors: tuple[str, ...], *, every: bool, fo
     )
     if form == "test-output":
         invocation.console.note(as_text(report))
-        invocation.console.result(None, line(outcome_of_report(report), now=now()))
+        invocation.console.result(None, output_line(outcome_of_report(report), now=now()))
     else:
         invocation.console.result(report, FORMATS[form](report))
     return report.exit_code

@@ -3,11 +3,9 @@
 import click
 
 from factory.cli.options import Invocation, common
-from factory.konflux.buildable import describe_unbuildable
-from factory.konflux.prefetch_input import prefetch_input
-from factory.konflux.wanted import check_in_repository
-from factory.konflux.writing import write_runs
-from factory.konflux.written_text import as_text, left_behind
+from factory.konflux.files import check_in_repository
+from factory.konflux.pipeline_run import prefetch_input
+from factory.konflux.writing import warnings_of, write_runs
 
 
 @click.command(short_help="Write the PipelineRuns that build flavors in Konflux.")
@@ -16,7 +14,7 @@ from factory.konflux.written_text import as_text, left_behind
     "--all",
     "every",
     is_flag=True,
-    help="Write those of every flavor, and remove those of flavors that are gone.",
+    help="Write those of every flavor, and remove those of former flavors.",
 )
 @click.option("--out", metavar="DIR", help="The folder that Pipelines as Code reads.  [default: .tekton]")
 @click.option("--application", metavar="NAME", help="The Konflux application of the flavors' components.")
@@ -34,7 +32,7 @@ from factory.konflux.written_text import as_text, left_behind
 @click.option(
     "--component-prefix",
     metavar="PREFIX",
-    help="What stands before the flavor's name in that of the component, such as v3-6- for a release.",
+    help="What the component's name has before the flavor's, such as v3-6- for a release.",
 )
 @click.option(
     "--prefetch-input",
@@ -42,7 +40,7 @@ from factory.konflux.written_text import as_text, left_behind
     is_flag=True,
     help="Print what Hermeto fetches for one FLAVOR, as one line of JSON, and write nothing.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @common
 def command(
     invocation: Invocation,
@@ -74,13 +72,13 @@ def command(
         invocation.console.json_output = False  # it is JSON as it is
         invocation.console.result(None, prefetch_input(flavor.name, flavor.project.spec))
         return
-    written = write_runs(
+    report = write_runs(
         repository,
         repository.select(flavors),
         options={name.replace("_", "-"): value for name, value in options.items()},
         every=every,
         dry_run=dry_run,
     )
-    invocation.console.result(written, as_text(written))
-    for note in (*describe_unbuildable(written.unbuildable), *left_behind(written, every=every)):
-        invocation.console.warning(note)
+    invocation.console.show(report)
+    for warning in warnings_of(report, every=every):
+        invocation.console.warning(warning)

@@ -10,7 +10,7 @@ import click
 from factory.cli.options import Invocation, allow_other_build, common
 from factory.clock import now
 from factory.flavor.repository import Flavor
-from factory.konflux.test_output import failure_line, line
+from factory.konflux.test_output import failure_line, output_line
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions, lock_flavors
 from factory.lock.report import describe, failures, notes_on, report_of
@@ -136,7 +136,7 @@ def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOpt
     if form == "test-output":
         for said in describe_verified(report):
             invocation.console.note(said)
-        invocation.console.result(None, line(outcome_of_verified(report), now=now()))
+        invocation.console.result(None, output_line(outcome_of_verified(report), now=now()))
     else:
         invocation.console.result(report, *describe_verified(report))
     return report.exit_code

@@ -1,9 +1,9 @@
 """Task bundles that a repository has by another tag or digest than the factory ships: they stay.
 
 MintMaker, Konflux's Renovate, opens pull requests that raise them in the repository's copy of a Pipeline, and
-the policy of a release wants them taken. A bundle is two lines of one form; all other text is kept as it is.
-They stay as long as the factory ships the bundles that the copy was written with: a later Pipeline passes
-what its own bundles take, and an older task would not know it.
+the policy of a release requires that they are merged. A bundle is two lines of one form; all other text is
+kept as it is. They stay as long as the factory ships the bundles that the copy was written with: a later
+Pipeline passes what its own bundles take, which an older task does not know.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Without the digest it is not said what runs, and without the tag MintMaker does not know what to raise.
+# The digest says what runs; without the tag MintMaker does not know what to raise.
 _REFERENCE = rb"(?P<repository>[a-z0-9][a-z0-9._/:-]*?):[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}@sha256:[0-9a-f]{64}"
 _DIGITS = 12
 _LINES = re.compile(
@@ -35,11 +35,10 @@ class OtherBundle:
 
 
 def keep_bundles(wanted: bytes, found: bytes) -> tuple[bytes, tuple[OtherBundle, ...]]:
-    """The text of a Pipeline with the bundles of the text in its place, and those that differ.
+    """Return the text of a Pipeline with the bundles of the text in its place, and those that differ.
 
-    A task keeps its bundle where it is of the same repository, by a tag and a digest. Which of two is the
-    newer cannot be told from them. Where the text that was found has several for one task, as after a merge
-    that failed, none of them is kept.
+    A task keeps its bundle if it is of the same repository, by a tag and a digest; neither says which of two
+    is newer. If the found text has several for one task, as after a failed merge, none of them is kept.
     """
     own: dict[tuple[str, str], set[str]] = defaultdict(set)
     for place in _places(found):
@@ -58,12 +57,9 @@ def keep_bundles(wanted: bytes, found: bytes) -> tuple[bytes, tuple[OtherBundle,
 
 
 def bundles_digest(content: bytes) -> str:
-    """What tells the bundles of a Pipeline from another release's: hexadecimal digits, or the empty text.
-
-    It is over every task's name and bundle, in their order (SHA-256, cut); a file without bundles has none.
-    """
-    told = "".join(f"{place.task} {place.bundle}\n" for place in _places(content))
-    return hashlib.sha256(told.encode()).hexdigest()[:_DIGITS] if told else ""
+    """Return a short digest of every task's name and bundle, in order; empty for a file without bundles."""
+    listed = "".join(f"{place.task} {place.bundle}\n" for place in _places(content))
+    return hashlib.sha256(listed.encode()).hexdigest()[:_DIGITS] if listed else ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,87 +1,81 @@
 """The Pipeline that checks every flavor of a repository, however many, and the PipelineRuns that start it."""
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import factory
+from factory.errors import KonfluxError
 from factory.konflux.bundles import bundles_digest
-from factory.konflux.cel import Event
 from factory.konflux.pipeline_run import (
     EVENTS,
     FLAVORS_CHECK,
     MARK,
     PIPELINE,
+    Event,
     RunFile,
     check_flavor_name,
     file_path,
-    git_login,
-    index_login,
-    metadata,
-    parameters,
-    timeouts,
+    fold,
+    render_run,
 )
 from factory.konflux.settings import Settings
-from factory.konflux.tekton_files import pipeline_file, task_file
-from factory.konflux.yaml_text import Value, to_yaml
 from factory.settings import SETTINGS_FILE
 
 MAX_COMBINATIONS = 256
-"""What Tekton takes of one matrix, where nobody set default-max-matrix-combinations-count."""
+"""What Tekton takes of one matrix, unless default-max-matrix-combinations-count is set."""
 
 _PARAMETER = "flavors"
 # What every flavor is made from; nothing of a single flavor's.
 _SHARED = ("templates/***", SETTINGS_FILE)
 
 
-def split_matrix(names: Sequence[str], *, limit: int = MAX_COMBINATIONS) -> tuple[tuple[str, ...], ...]:
-    """Names in their order, each once, in parts of at most ``limit``; no part at all for no name."""
-    unique = tuple(dict.fromkeys(names))
-    return tuple(unique[start : start + limit] for start in range(0, len(unique), limit))
-
-
 def flavors_check_files(names: Sequence[str], settings: Settings) -> tuple[RunFile, ...]:
-    """The Pipeline with as many matrices as the flavors need, the Tasks that it names, and its runs.
+    """Return the Pipeline with as many matrices as the flavors need, its Tasks, and its runs.
 
     Pipelines as Code puts the Tasks of a Pipeline into the run itself, and takes them from the folder that
     it reads. Without a flavor there is nothing to check, and no file.
 
     Raises:
-        KonfluxError: a name is not that of a flavor, or the factory's Tekton files are not there.
+        KonfluxError: a name is not that of a flavor, or the factory's Tekton files are missing.
     """
     for name in names:
         check_flavor_name(name, settings)
     parts = split_matrix(names)
     if not parts:
         return ()
-    # Here, so that `factory check` of a repository that does not use Konflux starts without it.
-    import yaml  # noqa: PLC0415
-
-    pipeline = yaml.safe_load(pipeline_file(FLAVORS_CHECK))
+    pipeline = _pipeline()
     used = _tasks_of(pipeline)
     shared = (PIPELINE, FLAVORS_CHECK, *used)
     return (
-        _file(f"{settings.out}/{FLAVORS_CHECK}.yaml", to_yaml(_split(pipeline, len(parts)))),
+        _file(f"{settings.out}/{FLAVORS_CHECK}.yaml", _to_yaml(_split(pipeline, len(parts)))),
         *(_copy(name, task_file(name), settings) for name in used),
         *(
-            _file(file_path(FLAVORS_CHECK, event, settings), to_yaml(_run(parts, shared, settings, event)))
+            _file(file_path(FLAVORS_CHECK, event, settings), _run(parts, shared, settings, event))
             for event in EVENTS
         ),
     )
 
 
+def split_matrix(names: Sequence[str], *, limit: int = MAX_COMBINATIONS) -> tuple[tuple[str, ...], ...]:
+    """Return names in their order, each once, in parts of at most ``limit``."""
+    unique = tuple(dict.fromkeys(names))
+    return tuple(unique[start : start + limit] for start in range(0, len(unique), limit))
+
+
 def shared_names() -> tuple[str, ...]:
-    """The names of the Pipelines and Tasks that are copied into a repository.
+    """Return the names of the Pipelines and Tasks that are copied into a repository.
 
     Raises:
-        KonfluxError: the factory's Tekton files are not there.
+        KonfluxError: the factory's Tekton files are missing.
     """
-    # Late, as above.
-    import yaml  # noqa: PLC0415
-
-    return (PIPELINE, FLAVORS_CHECK, *_tasks_of(yaml.safe_load(pipeline_file(FLAVORS_CHECK))))
+    return (PIPELINE, FLAVORS_CHECK, *_tasks_of(_pipeline()))
 
 
 def copied_pipeline(name: str, settings: Settings) -> RunFile:
-    """A Pipeline of the factory as it is, with the line that says that it is ours.
+    """Return a Pipeline of the factory as it is, below the line that marks it as generated.
 
     Raises:
         KonfluxError: it is not installed.
@@ -89,8 +83,16 @@ def copied_pipeline(name: str, settings: Settings) -> RunFile:
     return _copy(name, pipeline_file(name), settings)
 
 
+@cache
+def _pipeline() -> Mapping[str, Any]:
+    # Here, so that `factory check` of a repository that does not use Konflux starts without it.
+    import yaml  # noqa: PLC0415
+
+    pipeline: Mapping[str, Any] = yaml.safe_load(pipeline_file(FLAVORS_CHECK))
+    return pipeline
+
+
 def _tasks_of(pipeline: Mapping[str, Any]) -> list[str]:
-    """The names of the Tasks that a Pipeline runs."""
     tasks = [*pipeline["spec"]["tasks"], *pipeline["spec"]["finally"]]
     return sorted({task["taskRef"]["name"] for task in tasks})
 
@@ -98,17 +100,38 @@ def _tasks_of(pipeline: Mapping[str, Any]) -> list[str]:
 def _copy(name: str, content: bytes, settings: Settings) -> RunFile:
     bundles = bundles_digest(content)
     of = f" with the bundles {bundles}" if bundles else ""
-    told = f"{MARK}, a copy{of}. Do not edit.\n".encode()
-    return RunFile(path=f"{settings.out}/{name}.yaml", content=told + content)
+    header = f"{MARK}, a copy{of}. Do not edit.\n".encode()
+    return RunFile(path=f"{settings.out}/{name}.yaml", content=header + content)
 
 
 def _file(path: str, text: str) -> RunFile:
-    told = f"{MARK} from the flavors' folders and {SETTINGS_FILE}. Do not edit.\n---\n"
-    return RunFile(path=path, content=(told + text).encode())
+    header = f"{MARK} from the flavors' folders and {SETTINGS_FILE}. Do not edit.\n---\n"
+    return RunFile(path=path, content=(header + text).encode())
+
+
+def _to_yaml(document: Mapping[str, Any]) -> str:
+    """Return YAML in block style with every string but keys quoted, as in the files of PipelineRuns."""
+    import yaml  # noqa: PLC0415 - as above
+
+    class Dumper(yaml.SafeDumper):
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
+            super().increase_indent(flow, indentless=False)
+
+        def represent_mapping(self, *arguments: Any, **options: Any) -> yaml.MappingNode:  # noqa: ANN401
+            node = super().represent_mapping(*arguments, **options)
+            for key, _ in node.value:
+                key.style = None
+            return node
+
+    Dumper.add_representer(
+        str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+    )
+    text: str = yaml.dump(document, Dumper=Dumper, sort_keys=False, width=math.inf, allow_unicode=True)
+    return fold(text)
 
 
 def _split(pipeline: Mapping[str, Any], parts: int) -> Mapping[str, Any]:
-    """The Pipeline with each of its matrices repeated for every part, as its README.md says."""
+    """Return the Pipeline with each of its matrices repeated for every part, as its README.md says."""
     if parts == 1:
         return pipeline
     spec = pipeline["spec"]
@@ -132,7 +155,7 @@ def _split_parameter(parameter: Mapping[str, Any], numbers: range) -> list[Mappi
 
 
 def _split_task(task: Mapping[str, Any], fanned: Sequence[str], numbers: range) -> list[Mapping[str, Any]]:
-    """A task once for every part, where it has a matrix or judges one; else the task itself."""
+    """Return a task once for every part if it has a matrix or judges one, else the task itself."""
     judged = [name for name in fanned if f"$(tasks.{name}.results." in str(task)]
     if task["name"] not in fanned and not judged:
         return [task]
@@ -147,7 +170,7 @@ def _renamed(task: Mapping[str, Any], judged: Sequence[str], number: int) -> Map
 
 
 def _replaced(value: Any, replaced: Mapping[str, str]) -> Any:  # noqa: ANN401
-    """A value of YAML with words of its strings replaced."""
+    """Return a value of YAML with parts of its strings replaced."""
     if isinstance(value, str):
         for old, new in replaced.items():
             value = value.replace(old, new)
@@ -159,43 +182,61 @@ def _replaced(value: Any, replaced: Mapping[str, str]) -> Any:  # noqa: ANN401
     return value
 
 
-def _run(
-    parts: Sequence[Sequence[str]], shared: Sequence[str], settings: Settings, event: Event
-) -> dict[str, Value]:
+def _run(parts: Sequence[Sequence[str]], shared: Sequence[str], settings: Settings, event: Event) -> str:
     lists = (
         {_PARAMETER: parts[0]}
         if len(parts) == 1
         else {f"{_PARAMETER}-{number}": part for number, part in enumerate(parts, start=1)}
     )
     # The list of flavors is in the runs themselves. A pull request that adds one changes them, and is to run
-    # that flavor's pipeline alone; after it is merged, all are looked at once.
+    # that flavor's pipeline alone; after it is merged, all are checked once.
     own = [file_path(FLAVORS_CHECK, event, settings)] if event == "push" else []
-    # MintMaker's pull requests change the copies alone; without a run on them nothing would be seen of those.
-    globs = (*_SHARED, *(f"{settings.out}/{name}.yaml" for name in shared), *own)
-    values: dict[str, Value] = {
-        "git-url": "{{source_url}}",
-        "revision": "{{revision}}",
-        **lists,
-        "factory-image": settings.factory_image,
-    }
-    account = settings.service_account
-    storage: Value = {"requests": {"storage": "1Gi"}}
-    claim: Value = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": storage}}
-    spec: dict[str, Value] = {
-        "params": parameters(values),
-        "pipelineRef": {"name": FLAVORS_CHECK},
-        "timeouts": timeouts(settings.timeouts["check"]),
-        **({} if account is None else {"taskRunTemplate": {"serviceAccountName": account}}),
-        "workspaces": [
-            {"name": "shared", "volumeClaimTemplate": claim},
-            git_login(),
-            *index_login(settings),
-        ],
-    }
-    labels = {"pipelines.appstudio.openshift.io/type": "test"}
-    return {
-        "apiVersion": "tekton.dev/v1",
-        "kind": "PipelineRun",
-        "metadata": metadata(FLAVORS_CHECK, settings, event, globs=globs, labels=labels),
-        "spec": spec,
-    }
+    return render_run(
+        FLAVORS_CHECK,
+        settings,
+        event,
+        pipeline=FLAVORS_CHECK,
+        component=None,
+        # MintMaker's pull requests change the copies alone; without these, nothing would run on them.
+        globs=(*_SHARED, *(f"{settings.out}/{name}.yaml" for name in shared), *own),
+        parameters={
+            "git-url": "{{source_url}}",
+            "revision": "{{revision}}",
+            **lists,
+            "factory-image": settings.factory_image,
+        },
+        timeout=settings.timeouts["check"],
+        service_account=settings.service_account,
+    )
+
+
+def pipeline_file(name: str) -> bytes:
+    """Return the file of a Pipeline that the factory ships, by its name.
+
+    Raises:
+        KonfluxError: it is not installed.
+    """
+    return _read("pipelines", name)
+
+
+def task_file(name: str) -> bytes:
+    """Return the file of a Task that the factory ships, by its name.
+
+    Raises:
+        KonfluxError: it is not installed.
+    """
+    return _read("tasks", name)
+
+
+@cache
+def _read(kind: str, name: str) -> bytes:
+    package = Path(factory.__file__).parent
+    # Inside the package in a wheel, beside it in the repository.
+    folder = package / "tekton" if (package / "tekton").is_dir() else package.parent / "tekton"
+    try:
+        return (folder / kind / name / f"{name}.yaml").read_bytes()
+    except OSError as error:
+        raise KonfluxError(
+            f"tekton/{kind}/{name}/{name}.yaml is not beside the factory: {error.strerror or error}",
+            solution="Install the factory again: the wheel carries its Tekton files.",
+        ) from error

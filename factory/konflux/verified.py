@@ -1,10 +1,10 @@
 """What ``factory lock --verify`` found, as the outcome that a task tells in its ``TEST_OUTPUT``."""
 
-from factory.konflux.test_output import Outcome, Result
+from factory.konflux.test_output import TaskOutcome, TaskResult
 from factory.lock.verify_report import VerifyReport, headline
 
 
-def outcome_of_verified(report: VerifyReport) -> Outcome:
+def outcome_of_verified(report: VerifyReport) -> TaskOutcome:
     """The outcome of a verification; its successes are the artifacts that are as they were locked.
 
     A flavor without a lock is nothing to verify: `factory check` warns of it, and what builds it fails.
@@ -26,8 +26,8 @@ def outcome_of_verified(report: VerifyReport) -> Outcome:
     verified = sum(flavor.verified for flavor in report.flavors)
     artifacts = sum(flavor.artifacts for flavor in report.flavors)
     summary = f"{verified} of {artifacts} artifacts are as they were locked"
-    return Outcome(
-        result=_result(errors, wrong, doubts) if report.flavors or errors else Result.SKIPPED,
+    return TaskOutcome(
+        result=_result(errors, wrong, doubts) if report.flavors or errors else TaskResult.SKIPPED,
         subject=", ".join((*report.errors, *(flavor.flavor for flavor in report.flavors))),
         summary=summary if report.flavors else "not verified",
         successes=verified,
@@ -37,9 +37,9 @@ def outcome_of_verified(report: VerifyReport) -> Outcome:
     )
 
 
-def _result(errors: list[str], wrong: list[str], doubts: list[str]) -> Result:
+def _result(errors: list[str], wrong: list[str], doubts: list[str]) -> TaskResult:
     if errors:
-        return Result.ERROR
+        return TaskResult.ERROR
     if wrong:
-        return Result.FAILURE
-    return Result.WARNING if doubts else Result.SUCCESS
+        return TaskResult.FAILURE
+    return TaskResult.WARNING if doubts else TaskResult.SUCCESS

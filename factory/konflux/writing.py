@@ -1,18 +1,18 @@
-"""Write the PipelineRuns of a repository: what differs, and only that, once all of it is known to be good."""
+"""``factory konflux``: write the files of a repository that differ, once all of them are known to be good."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from factory.console import Report
 from factory.errors import KonfluxError
+from factory.files import read_text, storage_error
 from factory.flavor.repository import Flavor, Repository
-from factory.konflux.buildable import Unbuildable, unbuildable
 from factory.konflux.bundles import OtherBundle
-from factory.konflux.options import Changed, Proposal, settings_with
-from factory.konflux.settings import DEFAULTS, Settings
-from factory.konflux.wanted import (
-    Compared,
+from factory.konflux.files import (
+    ComparedFile,
     check_in_repository,
     compare,
     files_of,
@@ -24,16 +24,25 @@ from factory.konflux.wanted import (
     strays,
     wanted_paths,
 )
+from factory.konflux.settings import DEFAULTS, ChangedKey, Proposal, Settings, settings_with
+from factory.lock.lockfile import named_beside_index
+from factory.lock.lockset import lock_file_names
 from factory.settings import SETTINGS_FILE
 from factory.transaction import Replacement, open_transaction, read_before
 
 Change = Literal["added", "changed", "removed", "same"]
 _CHANGES: Mapping[str, Change] = {"missing": "added", "changed": "changed", "same": "same"}
+_DID: Mapping[Change, str] = {
+    "added": "written",
+    "changed": "written again",
+    "removed": "removed: nothing makes it any more",
+}
+_SHOWN_DIGITS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileChange:
-    """A file of the repository, by its path from the root, and what a run does with it."""
+    """A file, by its path from the repository's root, and what a run does with it."""
 
     path: str
     change: Change
@@ -48,24 +57,36 @@ class OtherBundles:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class Unbuildable:
+    """A flavor whose build will fail: a lock file is ``missing``, or packages are in no index."""
+
+    flavor: str
+    missing: str | None = None
+    beside_index: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KonfluxReport(Report):
     """What a run did, or would do: the keys of ``factory.toml`` that it set, and every file that it makes.
 
     ``kept`` has the bundles that differ from the factory's by tag or digest, and stay; ``replaced`` those
     that gave way to the factory's, since the file was written by a release that shipped others.
-    ``left_out`` has the flavors whose names are not acceptable, each with why: no run checks them.
+    ``left_out`` has the flavors that no run checks since their names are not acceptable, each with why.
     ``unbuildable`` are those of ``flavors`` whose runs are written and will fail.
     """
 
     flavors: tuple[str, ...]
     out: str
-    settings: tuple[Changed, ...]
+    settings: tuple[ChangedKey, ...]
     files: tuple[FileChange, ...]
     kept: tuple[OtherBundles, ...]
     replaced: tuple[OtherBundles, ...]
     left_out: Mapping[str, str]
     unbuildable: tuple[Unbuildable, ...]
     dry_run: bool
+
+    def describe(self) -> Iterator[str]:
+        yield "\n".join(_lines(self))
 
 
 def write_runs(
@@ -75,13 +96,13 @@ def write_runs(
     options: Mapping[str, str | None],
     every: bool,
     dry_run: bool = False,
-) -> Written:
-    """Write the files of flavors and those that all share; with ``every``, remove those of flavors gone.
+) -> KonfluxReport:
+    """Write the files of flavors and the shared ones; with ``every``, remove those of former flavors.
 
-    Those in the folder of before are removed wherever ``out`` is another now.
+    If ``out`` changes, the files in the former folder are removed.
 
     Everything is made and compared before the first byte is written. Files that differ are replaced whole,
-    with the bundles that the repository has by another tag or digest.
+    except for the bundles that the repository has by another tag or digest.
 
     Raises:
         KonfluxError: the settings, an option or a flavor are not acceptable, or a file is somebody else's.
@@ -106,59 +127,38 @@ def write_runs(
         _refuse_foreign(compared)
         # Pipelines as Code reads .tekton, whatever the settings say.
         folders = (settings.out, *former, DEFAULTS["out"]) if every else former
-        gone = strays(root, folders, wanted_paths(repository, settings, shared))
+        removed = strays(root, folders, wanted_paths(repository, settings, shared))
         if not dry_run:
-            transaction.commit(_changes(root, proposal, compared, gone))
-    return Written(
+            transaction.commit(_replacements(root, proposal, compared, removed))
+    return KonfluxReport(
         flavors=tuple(flavor.name for flavor in chosen),
         out=settings.out,
         settings=proposal.changes,
         files=(
             *(FileChange(path=item.file.path, change=_CHANGES[item.kind]) for item in compared),
-            *(FileChange(path=path, change="removed") for path in gone),
+            *(FileChange(path=path, change="removed") for path in removed),
         ),
         kept=tuple(OtherBundles(path=item.file.path, bundles=item.kept) for item in compared if item.kept),
         replaced=tuple(
             OtherBundles(path=item.file.path, bundles=item.replaced) for item in compared if item.replaced
         ),
         left_out=left_out(repository, settings),
-        unbuildable=unbuildable(chosen),
+        unbuildable=tuple(item for flavor in chosen if (item := _unbuildable(flavor)) is not None),
         dry_run=dry_run,
     )
-
-
-def _refuse_foreign(compared: Iterable[Compared]) -> None:
-    foreign = [item.file.path for item in compared if item.kind == "foreign"]
-    if foreign:
-        raise KonfluxError(
-            f"{', '.join(foreign)}: not written by `factory konflux`, and in the place of what it writes",
-            solution="Move or remove what is there, and run the command again. Nothing was written.",
-        )
 
 
 def _refuse_in_the_way(root: Path, settings: Settings) -> None:
     path = in_the_way(root, settings)
     if path is not None:
         raise KonfluxError(
-            f"{path} is no folder, and {settings.out} is that of the PipelineRuns",
+            f"{path} is not a folder, and {settings.out} is that of the PipelineRuns",
             solution="Move or remove what is there, and run the command again. Nothing was written.",
         )
 
 
-def _changes(
-    root: Path, proposal: Proposal, compared: Iterable[Compared], gone: Iterable[str]
-) -> Iterator[Replacement]:
-    contents: dict[str, bytes | None] = {
-        item.file.path: item.file.content for item in compared if item.kind != "same"
-    }
-    if proposal.text is not None:
-        contents[SETTINGS_FILE] = proposal.text.encode()
-    for path, content in (contents | dict.fromkeys(gone)).items():
-        yield Replacement(path=root / path, before=read_before(root / path), content=content)
-
-
 def _check_out(root: Path, settings: Settings) -> None:
-    """Refuse a folder in which the files would be outside of the repository, or among somebody else's.
+    """Refuse a folder outside of the repository, or with somebody else's files alone.
 
     `.tekton` is for all PipelineRuns of a repository; any other folder has ours, or is new or empty.
     """
@@ -173,3 +173,86 @@ def _check_out(root: Path, settings: Settings) -> None:
             f"{settings.out} holds what `factory konflux` did not write, and nothing of its own",
             solution="Give a new or empty folder with --out; Pipelines as Code reads .tekton alone.",
         )
+
+
+def _refuse_foreign(compared: Iterable[ComparedFile]) -> None:
+    foreign = [item.file.path for item in compared if item.kind == "foreign"]
+    if foreign:
+        raise KonfluxError(
+            f"{', '.join(foreign)}: not written by `factory konflux`, and in the place of what it writes",
+            solution="Move or remove what is there, and run the command again. Nothing was written.",
+        )
+
+
+def _replacements(
+    root: Path, proposal: Proposal, compared: Iterable[ComparedFile], removed: Iterable[str]
+) -> Iterator[Replacement]:
+    contents: dict[str, bytes | None] = {
+        item.file.path: item.file.content for item in compared if item.kind != "same"
+    }
+    if proposal.text is not None:
+        contents[SETTINGS_FILE] = proposal.text.encode()
+    for path, content in (contents | dict.fromkeys(removed)).items():
+        yield Replacement(path=root / path, before=read_before(root / path), content=content)
+
+
+def _unbuildable(flavor: Flavor) -> Unbuildable | None:
+    """Look for what makes a build fail, without parsing locks: 100 would take seconds."""
+    beside: set[str] = set()
+    for name in lock_file_names(flavor.project.spec):
+        path = flavor.folder / name
+        try:
+            beside.update(named_beside_index(read_text(path, errors="replace")))
+        except FileNotFoundError:
+            return Unbuildable(flavor=flavor.name, missing=name)
+        except OSError as error:
+            raise storage_error(path, error) from error
+    return Unbuildable(flavor=flavor.name, beside_index=tuple(sorted(beside))) if beside else None
+
+
+def warnings_of(report: KonfluxReport, *, every: bool) -> Iterator[str]:
+    """Yield what a person has to know or to do after a run, each in a line."""
+    for item in report.unbuildable:
+        if item.missing is not None:
+            why = f"{item.flavor} is not locked: it has no {item.missing}"
+            until = f"`factory lock {item.flavor}` has locked it"
+        else:
+            why = f"{item.flavor} has {', '.join(item.beside_index)} from a folder of wheels"
+            until = f"its index has that, and `factory lock {item.flavor}` takes it from there"
+        yield f"{why}; its build in Konflux will fail until {until}"
+    if report.settings and not every:
+        yield "the settings are those of every flavor: run `factory konflux --all` as well"
+
+
+def _lines(report: KonfluxReport) -> Iterator[str]:
+    """Yield one line for every setting and file that changes, and one that counts the files."""
+    for setting in report.settings:
+        verb = "would be" if report.dry_run else "is now"
+        old = setting.old or DEFAULTS.get(setting.key)
+        was = "" if old is None else f" (was {old!r})"
+        yield f"{SETTINGS_FILE}: {setting.key} {verb} {setting.new!r}{was}"
+    for file in report.files:
+        if file.change != "same":
+            yield f"{file.path}: {'would be ' if report.dry_run else ''}{_DID[file.change]}"
+    for kept in report.kept:
+        number = len(kept.bundles)
+        bundles = "1 bundle stays as it is" if number == 1 else f"{number} bundles stay as they are"
+        yield f"{kept.path}: {bundles}, by another tag or digest than the factory's"
+    for file_replaced in report.replaced:
+        yield from (f"{file_replaced.path}: {_replaced(item)}" for item in file_replaced.bundles)
+    for name, reason in report.left_out.items():
+        yield f"{name} is left out of the check of every flavor: {reason}"
+    counts = Counter(file.change for file in report.files)
+    flavors = f"{len(report.flavors)} flavor{'' if len(report.flavors) == 1 else 's'}"
+    yield f"{flavors}, {sum(counts.values()) - counts['removed']} files: {counts['same']} unchanged"
+
+
+def _replaced(item: OtherBundle) -> str:
+    old, new = (_version(reference) for reference in (item.bundle, item.shipped))
+    return f"the bundle of {item.task} is the factory's {new}, and was {old}"
+
+
+def _version(reference: str) -> str:
+    """Return the tag, and as much of the digest as distinguishes it."""
+    name, _, digest = reference.partition("@sha256:")
+    return f"{name.rpartition(':')[2]}@sha256:{digest[:_SHOWN_DIGITS]}"

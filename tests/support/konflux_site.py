@@ -9,7 +9,7 @@ from support.small_flavors import make_flavor
 
 from factory.flavor.repository import Repository
 from factory.konflux.settings import Settings, parse_settings
-from factory.konflux.writing import Written, write_runs
+from factory.konflux.writing import KonfluxReport, write_runs
 
 SETTINGS = """\
 [konflux]
@@ -29,7 +29,7 @@ def make_site(root: Path, *names: str, settings: str | None = SETTINGS) -> Repos
     return Repository(root)
 
 
-def write_all(repository: Repository, **options: str) -> Written:
+def write_all(repository: Repository, **options: str) -> KonfluxReport:
     """What `factory konflux --all` does."""
     given = {key.replace("_", "-"): value for key, value in options.items()}
     return write_runs(repository, repository.flavors(), options=given, every=True)

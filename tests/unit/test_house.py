@@ -72,7 +72,7 @@ OPENERS = frozenset(
         "prefetch/partial.py",
         "image_tests/context.py",
         "image_tests/known.py",
-        "konflux/tekton_files.py",
+        "konflux/flavors_check.py",
         "render/image_templates.py",
     )
 )

@@ -14,8 +14,8 @@ from factory.cli.main import main
 from factory.errors import KonfluxError
 from factory.flavor.repository import Repository
 from factory.konflux.bundles import OtherBundle, keep_bundles
+from factory.konflux.flavors_check import pipeline_file
 from factory.konflux.settings import read_settings
-from factory.konflux.tekton_files import pipeline_file
 
 COPY = ".tekton/universal-image-konflux.yaml"
 CATALOGUE = "quay.io/konflux-ci/tekton-catalog/task"

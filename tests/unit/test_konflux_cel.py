@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.konflux_site import SETTINGS, make_site, write_all
 from support.pipelines_as_code import started, starts
 
-from factory.konflux.cel import literal, starts_on
+from factory.konflux.pipeline_run import cel_literal, starts_on
 
 # Each is the beginning of another, as a path and as a name.
 FLAVORS = ("th09", "th09-x", "th09-x-push", "xth09")
@@ -131,7 +131,7 @@ HOSTILE = st.text(st.sampled_from("\"\\'`$(){}|&=! \n\r\t\x00\x7fé☃😀abn1")
 
 @given(text=HOSTILE)
 def test_a_literal_is_the_text_and_nothing_else(text: str) -> None:
-    expression = f"target_branch == {literal(text)}"
+    expression = f"target_branch == {cel_literal(text)}"
     assert starts(expression, event="push", branch=text, changed=())
     assert not starts(expression, event="push", branch=f"{text}x", changed=())
 

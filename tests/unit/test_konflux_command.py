@@ -40,9 +40,9 @@ def test_it_says_what_it_wrote_into_which_file(capsys: pytest.CaptureFixture[str
         "factory.toml: output-image is now 'quay.io/example/'",
     ]
     assert ".tekton/th09-push.yaml: written" in lines
-    assert lines[-1] == "2 flavors, 12 files: 0 as they have to be"
+    assert lines[-1] == "2 flavors, 12 files: 0 unchanged"
     again = _run(capsys, root, "--all", *OPTIONS)
-    assert again.out == "2 flavors, 12 files: 12 as they have to be\n"
+    assert again.out == "2 flavors, 12 files: 12 unchanged\n"
 
 
 def test_a_dry_run_says_what_would_be(capsys: pytest.CaptureFixture[str], root: Path) -> None:

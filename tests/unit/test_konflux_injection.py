@@ -16,8 +16,8 @@ from support.konflux_site import (
 
 from factory.errors import FactoryError, KonfluxError
 from factory.konflux.flavors_check import flavors_check_files
-from factory.konflux.options import settings_with
 from factory.konflux.pipeline_run import flavor_files
+from factory.konflux.settings import settings_with
 from factory.konflux.writing import write_runs
 
 HOSTILE = [

@@ -11,11 +11,9 @@ from support.konflux_site import SETTINGS, make_site, parameters, read_run, sett
 
 from factory.flavor.indexes import FurtherIndex
 from factory.flavor.spec import Spec
-from factory.konflux.cel import Event
-from factory.konflux.pipeline_run import flavor_files, run_name
-from factory.konflux.prefetch_input import prefetch_input
+from factory.konflux.flavors_check import pipeline_file
+from factory.konflux.pipeline_run import Event, flavor_files, prefetch_input, run_name
 from factory.konflux.settings import Settings
-from factory.konflux.tekton_files import pipeline_file
 
 CUDA = Spec(
     accelerator="cuda",

@@ -7,9 +7,8 @@ import pytest
 from support.konflux_site import SETTINGS, settings_of
 
 from factory.errors import KonfluxError
-from factory.konflux.options import Changed, settings_with
 from factory.konflux.pipeline_run import run_name
-from factory.konflux.settings import parse_settings, read_settings
+from factory.konflux.settings import ChangedKey, parse_settings, read_settings, settings_with
 
 
 def test_what_is_not_set_has_a_default() -> None:
@@ -166,8 +165,8 @@ def test_options_are_written_and_the_rest_of_the_file_stays(tmp_path: Path) -> N
     options = {"application": "new", "target-branch": "release/1.10", "output-image": None}
     proposal = settings_with(tmp_path, options)
     assert proposal.changes == (
-        Changed(key="application", old="old", new="new"),
-        Changed(key="target-branch", old=None, new="release/1.10"),
+        ChangedKey(key="application", old="old", new="new"),
+        ChangedKey(key="target-branch", old=None, new="release/1.10"),
     )
     assert proposal.text is not None
     # tomlkit sets an empty line before the table that follows; nothing depends on it.

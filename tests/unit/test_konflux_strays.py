@@ -165,5 +165,5 @@ def test_what_stands_in_the_folders_place_is_a_finding(
         (tmp_path / place).symlink_to("nowhere" if kind == "dangling" else place)
     assert _told(repository) == {("FAC502", "", place), ("FAC502", "th09", place)}
     assert _told(repository, "th09") == {("FAC502", "th09", place)}
-    with pytest.raises(KonfluxError, match=f"{place} is no folder"):
+    with pytest.raises(KonfluxError, match=f"{place} is not a folder"):
         write_all(repository)

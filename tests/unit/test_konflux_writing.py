@@ -11,7 +11,7 @@ from factory.errors import FactoryError, KonfluxError, NotFoundError, SpecError
 from factory.files import STAGED_SUFFIX, TEMPORARY_SUFFIX, exclusive
 from factory.flavor.repository import Flavor, Repository
 from factory.konflux.pipeline_run import MARK
-from factory.konflux.writing import Written, write_runs
+from factory.konflux.writing import KonfluxReport, write_runs
 
 OWN = {f"{name}-{word}.yaml" for name in ("th09", "th10") for word in ("pull-request", "push")}
 SHARED = {
@@ -31,7 +31,7 @@ def repository(tmp_path: Path) -> Repository:
     return make_site(tmp_path, "th09", "th10")
 
 
-def _changes(written: Written) -> dict[str, str]:
+def _changes(written: KonfluxReport) -> dict[str, str]:
     return {file.path: file.change for file in written.files if file.change != "same"}
 
 
@@ -154,7 +154,7 @@ def test_a_folder_of_somebody_else_is_refused_unless_pipelines_as_code_reads_it(
         (repository.root / name / "page.md").write_text("a page\n", encoding="utf-8")
     before = contents(repository.root)
 
-    def write(out: str) -> Written:
+    def write(out: str) -> KonfluxReport:
         return write_runs(repository, repository.flavors(), options={"out": out}, every=True, dry_run=dry_run)
 
     with pytest.raises(KonfluxError, match="docs holds what `factory konflux` did not write"):

@@ -6,24 +6,33 @@ import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.konflux_site import SETTINGS, settings_of
 
-from factory.konflux.yaml_text import Value, quoted, to_yaml
+from factory.konflux.flavors_check import flavors_check_files, pipeline_file
+from factory.konflux.pipeline_run import FLAVORS_CHECK, fold, quoted, render_run
 
 TEXT = st.text(max_size=30) | st.text(st.sampled_from("ab \"'\\\n\t:#-{}[]&*!|>%@`,?"), max_size=200)
-VALUES = st.recursive(
-    TEXT | st.booleans() | st.integers(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
-    max_leaves=12,
-)
+PLACES = ("{}\n", "key: {}\n", "- {}\n", "a:\n  - {}\n", "a:\n    - name: {}\n      value:\n        - {}\n")
 
 
-@given(data=st.dictionaries(TEXT, VALUES, max_size=4))
-@example(data={"a": "word " * 60})
-@example(data={"a": ["word " * 60 + "end", {"b": " word" * 60}]})
-@example(data={f"{'key ' * 40}end": f"{'word ' * 40}end"})
-@example(data={"a": "\x85\u2028\u2029\ufeff\x00\x7f\ud7ff😀"})
-def test_what_is_read_back_is_what_was_written(data: dict[str, Value]) -> None:
-    assert yaml.safe_load(to_yaml(data)) == data
+@pytest.mark.parametrize("place", PLACES)
+@given(text=TEXT)
+@example(text="word " * 60)
+@example(text="word " * 60 + "end")
+@example(text=" word" * 60)
+@example(text="two  spaces " * 20 + "end")
+@example(text='quote " ' * 20 + "end")
+@example(text="\x85\u2028\u2029\ufeff\x00\x7f\ud7ff😀")
+def test_what_is_read_back_is_what_was_written(text: str, place: str) -> None:
+    written = place.replace("{}", quoted(text))
+    assert yaml.safe_load(written) == yaml.safe_load(fold(written))
+    assert set(_texts(yaml.safe_load(written))) == {text}
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _texts(item)]
+    return [text for item in value for text in _texts(item)] if isinstance(value, list) else [str(value)]
 
 
 @pytest.mark.parametrize(
@@ -34,33 +43,45 @@ def test_what_is_read_back_is_what_was_written(data: dict[str, Value]) -> None:
     ],
 )
 def test_a_text_that_yaml_would_take_for_something_else_stays_a_text(text: str) -> None:
-    written = to_yaml({"key": text, "list": [text]})
-    assert yaml.safe_load(written) == {"key": text, "list": [text]}
-    assert written == f"key: {quoted(text)}\nlist:\n  - {quoted(text)}\n"
+    assert yaml.safe_load(f"key: {quoted(text)}\nlist:\n  - {quoted(text)}\n") == {
+        "key": text,
+        "list": [text],
+    }
     assert quoted(text)[0] == quoted(text)[-1] == '"'
-
-
-@pytest.mark.parametrize("key", ["y", "No", "true", "null", "1", "linux/amd64", "a b", "", "-", "{{a}}"])
-def test_a_key_stays_a_text(key: str) -> None:
-    assert yaml.safe_load(to_yaml({key: "value"})) == {key: "value"}
-
-
-def test_what_is_no_text_is_not_quoted() -> None:
-    assert to_yaml({"a": True, "b": False, "c": 3, "d": [], "e": {}}) == (
-        "a: true\nb: false\nc: 3\nd: []\ne: {}\n"
-    )
-
-
-def test_a_list_of_tables_stands_under_its_key() -> None:
-    assert to_yaml({"params": [{"name": "a", "value": ["x", "y"]}, {"name": "b"}]}) == (
-        'params:\n  - name: "a"\n    value:\n      - "x"\n      - "y"\n  - name: "b"\n'
-    )
 
 
 def test_a_long_text_is_broken_at_its_spaces_alone() -> None:
     words = " ".join(f"word{number}" for number in range(60))
-    written = to_yaml({"key": words})
+    written = fold(f"a:\n  - key: {quoted(words)}\n")
     assert all(len(line) <= 110 for line in written.splitlines())
-    assert re.sub(r"\n +", " ", written) == f'key: "{words}"\n'
-    assert yaml.safe_load(written) == {"key": words}
-    assert to_yaml({"key": "x" * 300}).count("\n") == 1
+    assert re.sub(r"\n {6}(?=\S)", " ", written) == f'a:\n  - key: "{words}"\n'
+    assert fold(f'key: "{"x" * 300}"\n').count("\n") == 1
+
+
+@given(value=TEXT)
+@example(value="<< settings >>{% if %}{# #}")
+def test_every_value_of_a_pipeline_run_is_data(value: str) -> None:
+    text = render_run(
+        "th09",
+        settings_of(SETTINGS),
+        "push",
+        pipeline=value,
+        component=None,
+        globs=[value],
+        parameters={"text": value, "list": [value, value], "none": []},
+        timeout=90,
+        service_account=value,
+    )
+    run = yaml.safe_load(text)
+    assert run["spec"]["pipelineRef"] == {"name": value}
+    assert run["spec"]["taskRunTemplate"] == {"serviceAccountName": value}
+    assert [parameter["value"] for parameter in run["spec"]["params"]] == [value, [value, value], []]
+    assert run["spec"]["timeouts"] == {"pipeline": "1h30m0s", "tasks": "1h0m0s"}
+
+
+def test_the_written_pipeline_is_the_shipped_one_with_its_strings_quoted() -> None:
+    written = next(file.content for file in flavors_check_files(["th09"], settings_of(SETTINGS)))
+    assert yaml.safe_load(written) == yaml.safe_load(pipeline_file(FLAVORS_CHECK))
+    text = written.decode().partition("---\n")[2]
+    values = [line.partition(": ")[2] for line in text.splitlines() if re.match(r" *(?:- )?[\w./-]+: ", line)]
+    assert [value for value in values if not re.fullmatch(r'".*|true|false|[0-9]+|\[\]|\{\}', value)] == []

@@ -11,14 +11,14 @@ from factory.check.report import CheckReport, outcome_of_report
 from factory.check.rules import RULES, Severity
 from factory.console import Failure, Table
 from factory.flavor.waiver import Waiver
-from factory.konflux.gate import describe_verdict, judge
 from factory.konflux.test_output import (
     MAX_LINE_BYTES,
-    Outcome,
-    Result,
-    line,
+    TaskOutcome,
+    TaskResult,
+    judge,
     outcome_of_cases,
     outcome_of_failure,
+    output_line,
     read_cases,
 )
 from factory.konflux.verified import outcome_of_verified
@@ -31,13 +31,13 @@ NOW = dt.datetime(2026, 8, 20, 14, 5, 9, 120_000, tzinfo=dt.timezone(dt.timedelt
 FLAVOR = "th09-cuda130-torch2110-py312"
 
 
-def _outcome(**changes: Any) -> Outcome:  # noqa: ANN401
-    given: dict[str, Any] = {"result": Result.FAILURE, "subject": FLAVOR, "summary": "2 errors"}
-    return Outcome(**(given | changes))
+def _outcome(**changes: Any) -> TaskOutcome:  # noqa: ANN401
+    given: dict[str, Any] = {"result": TaskResult.FAILURE, "subject": FLAVOR, "summary": "2 errors"}
+    return TaskOutcome(**(given | changes))
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
-    text = line(outcome, now=NOW)
+def _told(outcome: TaskOutcome) -> dict[str, Any]:
+    text = output_line(outcome, now=NOW)
     assert text.isascii()
     assert len(text.encode()) <= MAX_LINE_BYTES
     assert text.splitlines() == [text]
@@ -96,9 +96,9 @@ def test_a_line_is_short_whatever_was_found_and_counts_what_it_leaves_out(detail
 
 def test_as_much_is_shown_as_there_is_room_for() -> None:
     details = tuple(f"finding {number:02}" for number in range(80))
-    text = line(_outcome(details=details), now=NOW)
+    text = output_line(_outcome(details=details), now=NOW)
     assert MAX_LINE_BYTES - 2 * len("; finding 00") < len(text) <= MAX_LINE_BYTES
-    whole = line(_outcome(details=details[:60]), now=NOW)
+    whole = output_line(_outcome(details=details[:60]), now=NOW)
     assert "more" not in whole
 
 
@@ -270,8 +270,8 @@ def test_a_verification_is_an_error_where_an_index_could_not_be_asked(
     assert told["note"].startswith((FLAVOR, "other"))
 
 
-@pytest.mark.parametrize("result", list(Result))
-def test_failures_and_errors_hinder_and_nothing_else(result: Result) -> None:
+@pytest.mark.parametrize("result", list(TaskResult))
+def test_failures_and_errors_hinder_and_nothing_else(result: TaskResult) -> None:
     verdict = judge([_line(), f"check={_line(result)}"])
     assert verdict.passed == (result not in {"FAILURE", "ERROR"})
     assert verdict.outcomes[1].task == "check"
@@ -301,7 +301,7 @@ def test_what_is_no_test_output_hinders(name: str, text: str) -> None:
 
 
 def test_a_line_without_a_name_is_shown_under_what_its_note_begins_with() -> None:
-    ours = line(_outcome(), now=NOW)
+    ours = output_line(_outcome(), now=NOW)
     verdict = judge([ours, _line(), _line(note=None), f"lock-verify={ours}", " " + ours])
     assert [item.task for item in verdict.outcomes] == [FLAVOR, "#2", "#3", "lock-verify", FLAVOR]
 
@@ -313,11 +313,11 @@ def test_an_equals_sign_in_a_bare_line_is_no_name() -> None:
 
 def test_the_table_has_every_check_and_the_last_line_those_that_hinder() -> None:
     bad = _line("FAILURE", failures=4, note="th09: a note\nwith \x1b[31mcolour")
-    table, last = describe_verdict(judge([f"check={_line()}", f"lock={bad}", "image-test="]))
+    table, last = judge([f"check={_line()}", f"lock={bad}", "image-test="]).describe()
     assert isinstance(table, Table)
     assert table.rows[:2] == (
         ("check", "SUCCESS", "0", "For details, see the log."),
         ("lock", "FAILURE", "4", "th09: a note with [31mcolour"),
     )
     assert last == "2 of 3 did not pass: lock, image-test"
-    assert describe_verdict(judge([_line()]))[1] == "all 1 passed"
+    assert list(judge([_line()]).describe())[1] == "all 1 passed"

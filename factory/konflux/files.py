@@ -1,4 +1,4 @@
-"""Every file that `factory konflux` makes of a repository, and how those that are there differ from it."""
+"""Every file that `factory konflux` writes for a repository, and how those on disk differ."""
 
 import os
 import re
@@ -35,11 +35,11 @@ Kind = Literal["missing", "changed", "foreign", "same"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
-    """A file as it has to be, and what is in its place: nothing, another text of ours, another's, or it.
+class ComparedFile:
+    """A file as it has to be, and what is in its place: nothing, another text of ours, a foreign one, or it.
 
-    It has to be with the bundles of the text in its place, which are the repository's own: ``kept``. Where
-    that text was written with other bundles than are shipped now, these take their place: ``replaced``.
+    It has to have the bundles that the repository has on its own: ``kept``. If the text in its place was
+    written with other bundles than are shipped now, those give way: ``replaced``.
     """
 
     file: RunFile
@@ -49,7 +49,7 @@ class Compared:
 
 
 def files_of(flavor: Flavor, settings: Settings) -> tuple[RunFile, ...]:
-    """The files of one flavor.
+    """Return the files of one flavor.
 
     Raises:
         KonfluxError: it is not in the repository's ``flavors/``, or its name is not acceptable.
@@ -60,7 +60,7 @@ def files_of(flavor: Flavor, settings: Settings) -> tuple[RunFile, ...]:
 
 
 def _epoch(flavor: Flavor) -> int | None:
-    """Return the newest upload in the lock; None if the lock tells none, is missing or cannot be read.
+    """Return the newest upload in the lock; None if the lock has none, is missing or cannot be read.
 
     Not the commit's time, which `factory build` takes then: the file would follow from its own commit.
     """
@@ -72,12 +72,12 @@ def _epoch(flavor: Flavor) -> int | None:
 
 
 def shared_files(repository: Repository, settings: Settings, built: Collection[str]) -> tuple[RunFile, ...]:
-    """The files that belong to no single flavor: the Pipelines and the runs that check flavors.
+    """Return the files that belong to no single flavor: the Pipelines and the runs that check flavors.
 
-    They check the flavors that Konflux builds (``built``), without those of `left_out`.
+    They check the flavors that Konflux builds (``built``), except for those of `left_out`.
 
     Raises:
-        KonfluxError: the Tekton files are not there.
+        KonfluxError: the Tekton files are missing.
     """
     out = left_out(repository, settings)
     names = [flavor.name for flavor in in_repository(repository)]
@@ -88,14 +88,13 @@ def shared_files(repository: Repository, settings: Settings, built: Collection[s
 def flavors_built(root: Path, names: Iterable[str], folders: Iterable[str]) -> frozenset[str]:
     """Return those flavors that `factory konflux` has written PipelineRuns of.
 
-    A flavor without one is not built by Konflux, and asks for none. It has one if a file lies in the place
-    of one, or if the run that checks flavors lists it: where somebody removed both files, that run is the
-    record of them.
+    A flavor without one is not built by Konflux, and needs none. It has one if a file is in the place of
+    one, or if the run that checks flavors lists it: if somebody removed both files, that run still does.
 
     Args:
         root: the repository's.
         names: the flavors in question.
-        folders: where PipelineRuns lie or lay, from the root.
+        folders: where PipelineRuns are or were, from the root.
 
     Raises:
         StorageError: the file system refused.
@@ -118,7 +117,7 @@ def _listed(run: Path) -> Iterator[str]:
 
 
 def left_out(repository: Repository, settings: Settings) -> dict[str, str]:
-    """The flavors whose names cannot be in a PipelineRun, each with why."""
+    """Return the flavors whose names cannot be in a PipelineRun, each with the reason."""
     refused: dict[str, str] = {}
     for flavor in in_repository(repository):
         try:
@@ -129,12 +128,12 @@ def left_out(repository: Repository, settings: Settings) -> dict[str, str]:
 
 
 def in_repository(repository: Repository) -> Iterator[Flavor]:
-    """The folders of a repository that are flavors."""
+    """Return the folders of a repository that are flavors."""
     return (flavor for flavor in repository.flavors() if (flavor.folder / PROJECT_FILE).is_file())
 
 
-def compare(root: Path, files: Iterable[RunFile]) -> tuple[Compared, ...]:
-    """Files with what is in their places in the repository at root.
+def compare(root: Path, files: Iterable[RunFile]) -> tuple[ComparedFile, ...]:
+    """Compare files with what is in their places in the repository at root.
 
     Raises:
         StorageError: the file system refused.
@@ -143,20 +142,20 @@ def compare(root: Path, files: Iterable[RunFile]) -> tuple[Compared, ...]:
 
 
 def wanted_paths(repository: Repository, settings: Settings, shared: Iterable[RunFile]) -> frozenset[str]:
-    """The paths of everything that is to be there: what is shared, and the files of every flavor."""
+    """Return the paths of all wanted files: the shared ones, and those of every flavor."""
     names = [flavor.name for flavor in in_repository(repository)]
     own = (file_path(name, event, settings) for name in names for event in EVENTS)
     return frozenset((*own, *(file.path for file in shared)))
 
 
 def strays(root: Path, folders: Iterable[str], wanted: Collection[str]) -> tuple[str, ...]:
-    """The paths of files of ours in folders that are not among those wanted, such as a flavor's that is gone.
+    """Return the paths of unwanted files of ours in folders, such as those of a removed flavor.
 
-    A file that somebody copied from one of ours is theirs, under whatever name. A folder that leads out of
-    the repository is not looked at.
+    A file that somebody copied from one of ours is theirs, under whatever name. Skips a folder that leads
+    out of the repository.
 
     Raises:
-        KonfluxError: the Tekton files are not there.
+        KonfluxError: the Tekton files are missing.
         StorageError: the file system refused.
     """
     # By the folders that they lead to: one of two may be a link to the other, or to itself.
@@ -177,7 +176,7 @@ def _folder_of(path: str) -> str:
 
 
 def in_the_way(root: Path, settings: Settings) -> str | None:
-    """The path of what stands in the place of the folder of PipelineRuns, or of one above it, and is none."""
+    """Return the path of what is in the place of the folder of PipelineRuns, or of one above it; or None."""
     folder = Path(settings.out)
     for path in (*reversed(folder.parents), folder):
         if os.path.lexists(root / path) and not (root / path).is_dir():
@@ -186,7 +185,7 @@ def in_the_way(root: Path, settings: Settings) -> str | None:
 
 
 def is_of_others(folder: Path) -> bool:
-    """Whether a folder has something in it, and no file of ours.
+    """Return whether a folder has something in it, and no file of ours.
 
     Raises:
         StorageError: the file system refused.
@@ -200,20 +199,20 @@ def is_of_others(folder: Path) -> bool:
     return bool(found) and not any(_is_ours(path) for path in found)
 
 
-def _compared(path: Path, file: RunFile) -> Compared:
+def _compared(path: Path, file: RunFile) -> ComparedFile:
     found = _content(path)
     if found is None:
-        return Compared(file=file, kind="missing")
+        return ComparedFile(file=file, kind="missing")
     if path.is_symlink() or not found.startswith(MARK.encode()):
-        return Compared(file=file, kind="foreign")
+        return ComparedFile(file=file, kind="foreign")
     if found == file.content:
-        return Compared(file=file, kind="same")
+        return ComparedFile(file=file, kind="same")
     content, others = keep_bundles(file.content, found)
-    # The first line says with which bundles the text was written.
+    # The first line names the bundles with which the text was written.
     if found.partition(b"\n")[0] != file.content.partition(b"\n")[0]:
-        return Compared(file=file, kind="changed", replaced=others)
+        return ComparedFile(file=file, kind="changed", replaced=others)
     kind: Kind = "same" if found == content else "changed"
-    return Compared(file=replace(file, content=content), kind=kind, kept=others)
+    return ComparedFile(file=replace(file, content=content), kind=kind, kept=others)
 
 
 def _is_ours(path: Path) -> bool:
@@ -222,7 +221,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _was_written_here(path: Path) -> bool:
-    """Whether a file is ours, and says of itself what its name says."""
+    """Return whether a file is ours, and is what its name says."""
     if not _is_ours(path):
         return False
     content = _content(path) or b""
@@ -232,12 +231,12 @@ def _was_written_here(path: Path) -> bool:
         name = re.compile(rf'^  name: "?{re.escape(stem)}"?$'.encode(), re.MULTILINE)
         return stem in shared_names() and name.search(content) is not None
     own = f"{MARK} from {FLAVORS_FOLDER}/{run['name']}/{PROJECT_FILE} "
-    told = f"{MARK} from the flavors' folders " if run["name"] == FLAVORS_CHECK else own
-    return content.startswith(told.encode())
+    header = f"{MARK} from the flavors' folders " if run["name"] == FLAVORS_CHECK else own
+    return content.startswith(header.encode())
 
 
 def _content(path: Path) -> bytes | None:
-    """The bytes of a file, those of a link's target as well; None where there is none."""
+    """Return the bytes of a file or of a link's target; None if there is none."""
     if not path.is_file():
         return b"" if path.exists() or path.is_symlink() else None
     try:
@@ -247,7 +246,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def check_in_repository(flavor: Flavor, repository: Repository) -> None:
-    """Refuse a flavor that is no folder of the repository's ``flavors/``.
+    """Refuse a flavor that is not in the repository's ``flavors/``.
 
     Raises:
         KonfluxError: it is somewhere else, and Konflux would not find it.
