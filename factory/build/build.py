@@ -8,13 +8,12 @@ from pathlib import Path
 from factory.dockerfile.references import check_tag
 from factory.engine.engine import Engine, find_engine
 from factory.engine.images import EngineImage, find_image
-from factory.errors import DriftError, EngineError, LockFileError, SpecError
+from factory.errors import DriftError, EngineError, SpecError
 from factory.flavor.repository import Flavor, Repository
 from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.definitions import ImageDefinition, changed
 from factory.images.plan import ParentReference, PlanRequest, Step, plan_images
-from factory.lock.inputs import inputs_digest
-from factory.lock.lockset import require_lock_set
+from factory.lock.judgement import require_sound_lock
 from factory.prefetch.layout import MOUNT_POINT
 from factory.registry.declared import Registry
 from factory.render.drift import find_drift
@@ -163,12 +162,7 @@ def require_buildable(flavor: Flavor) -> None:
     Raises:
         LockFileError, DriftError: it is not; the message says what to do.
     """
-    locks = require_lock_set(flavor.folder, flavor.project.spec)
-    if locks.inputs != inputs_digest(flavor.project):
-        raise LockFileError(
-            f"{flavor.name}: pyproject.toml was changed after it was locked",
-            solution=f"Run `factory lock {flavor.name}` first.",
-        )
+    require_sound_lock(flavor)
     drifted = [difference.path for difference in find_drift(flavor) if difference.kind != "stray"]
     if drifted:
         raise DriftError(

@@ -9,10 +9,7 @@ from factory.check.dockerfiles import check_dockerfiles
 from factory.check.finding import Finding, Problem, finding
 from factory.check.folder import check_folder
 from factory.check.indexes import check_origins
-from factory.check.lock_artifacts import check_lock_artifacts
-from factory.check.lock_content import check_lock_content
-from factory.check.lock_files import check_lock_files
-from factory.check.lock_form import check_lock_form
+from factory.check.lock import check_lock
 from factory.check.pipeline_runs import check_pipeline_runs, check_shared_runs, read_konflux
 from factory.check.project import check_project
 from factory.check.report import CheckReport
@@ -27,10 +24,7 @@ CHECKS: tuple[Callable[[Subject], Iterator[Problem]], ...] = (
     check_folder,
     check_project,
     check_origins,
-    check_lock_form,
-    check_lock_files,
-    check_lock_content,
-    check_lock_artifacts,
+    check_lock,
     check_dockerfiles,
     check_pipeline_runs,
 )

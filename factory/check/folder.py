@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from factory.check.finding import Problem
 from factory.check.subject import Subject
-from factory.errors import FactoryError, LockFileError, MarkerError, SbomError, TemplateError
+from factory.errors import FactoryError, MarkerError, SbomError, TemplateError
 from factory.flavor.project import PROJECT_FILE
+from factory.lock.judgement import UNREADABLE, judge_lock
+from factory.lock.lockset import LockSet
 from factory.render.drift import SBOM_FILE, Difference, find_drift
 
 # Named as the lock of a further index is.
@@ -100,7 +102,7 @@ def _sbom(subject: Subject) -> Iterator[Problem]:
     # Imported if a flavor has an SBOM: most have none.
     from factory.sbom.committed import read_committed  # noqa: PLC0415
     from factory.sbom.differences import differences  # noqa: PLC0415
-    from factory.sbom.wanted import read_locked  # noqa: PLC0415
+    from factory.sbom.wanted import LockedFlavor  # noqa: PLC0415
 
     solution = f"Write it again: `factory sbom {subject.flavor.name} --write`."
     try:
@@ -108,10 +110,13 @@ def _sbom(subject: Subject) -> Iterator[Problem]:
     except SbomError as error:
         yield Problem(code="FAC336", path=SBOM_FILE, message=error.reason, solution=solution)
         return
-    try:
-        found = () if inventory is None else differences(read_locked(subject.flavor), inventory)
-    except (LockFileError, SbomError):
+    unreadable = {*UNREADABLE, "FAC329", "FAC335"}
+    problems = judge_lock(subject.flavor.name, subject.project, subject.locks, subject.lock_errors)
+    if subject.project is None or not subject.locks or any(item.code in unreadable for item in problems):
         return
+    locks = LockSet(files=subject.locks)
+    locked = LockedFlavor(name=subject.flavor.name, spec=subject.project.spec, locks=locks)
+    found = () if inventory is None else differences(locked, inventory)
     if found:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         message = f"it is not the bill of materials of this lock: {found[0]}{more}"

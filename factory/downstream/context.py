@@ -16,7 +16,8 @@ from factory.files import (
 )
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor
-from factory.lock.lockset import lock_file_names, require_lock_set
+from factory.lock.judgement import require_sound_lock
+from factory.lock.lockset import lock_file_names
 from factory.render.drift import SBOM_FILE, find_drift
 from factory.render.own_files import read_own_files
 from factory.render.render import RenderedFile, render_flavor
@@ -58,7 +59,7 @@ def write_context(flavor: Flavor, output: Path) -> Context:
         StorageError: output holds something that is no part of the context; nothing was written.
     """
     _refuse_drift(flavor)
-    require_lock_set(flavor.folder, flavor.project.spec)
+    require_sound_lock(flavor)
     rendered = render_flavor(flavor.project, name=flavor.name)
     files = _files(flavor, rendered)
     output.parent.mkdir(parents=True, exist_ok=True)

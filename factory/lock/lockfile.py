@@ -102,6 +102,7 @@ class LockFile:
     ``inputs`` is the digest of what it was made from (`factory.lock.inputs`), None where the file
     does not tell; ``as_locked`` is whether it is byte for byte what the factory writes for these pins, and
     ``line_endings`` whether its lines end in line feeds alone;
+    ``digest_holds`` is whether the digest that it carries is that of its contents;
     ``beside_index`` names the packages that a folder of wheels gave and the index cannot;
     ``unreadable`` holds line numbers and texts that are no requirement at all. Where a lock is of
     several files, ``index`` is the name of this one's and ``together`` the digest of all their pins.
@@ -116,6 +117,7 @@ class LockFile:
     index: str | None = None
     together: str | None = None
     line_endings: bool = True
+    digest_holds: bool = False
 
     @property
     def index_urls(self) -> tuple[str, ...]:
@@ -197,6 +199,7 @@ def parse_lock(text: str) -> LockFile:
         index=match[1] if (match := _INDEX.search(text)) else None,
         together=match[1] if (match := _TOGETHER.search(text)) else None,
         line_endings="\r" not in written,
+        digest_holds=_contents(written) is not None,
     )
 
 
@@ -260,14 +263,20 @@ def _is_as_locked(text: str, pins: Sequence[Pin], options: Sequence[Option]) -> 
     The digest of the contents shows an edit by a person. Writing the contents again shows a form that pip, uv
     and Hermeto might read in another way than the factory, such as a hash in a comment.
     """
-    match = _CONTENTS.search(text)
-    if match is None or not _HEAD.fullmatch(text[: match.start()]):
-        return False
-    contents = text[match.end() :]
-    if match[1] != _digest(contents):
+    contents = _contents(text)
+    if contents is None:
         return False
     index_url = options[0].value if options else None
     return len(options) <= 1 and contents == _format_contents(pins, index_url)
+
+
+def _contents(text: str) -> str | None:
+    """The contents below their digest; None if there is no digest, or that of other contents."""
+    match = _CONTENTS.search(text)
+    if match is None or not _HEAD.fullmatch(text[: match.start()]):
+        return None
+    contents = text[match.end() :]
+    return contents if match[1] == _digest(contents) else None
 
 
 def _digest(contents: str) -> str:

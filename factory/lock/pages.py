@@ -15,6 +15,8 @@ from factory.index.client import IndexClient
 from factory.index.metadata import project_of
 from factory.index.pages import IndexFile
 from factory.lock.clients import CONNECTIONS, Clients
+from factory.lock.judgement import Requires, requires_of
+from factory.lock.lockset import LockSet
 from factory.masking import shown
 
 
@@ -87,6 +89,32 @@ class PinnedPages:
                 # The other pages would wait as long for the same answer.
                 self._failed[client] = error
         return self._failed[client]
+
+
+def requires_on_index(spec: Spec, locks: LockSet, pages: PinnedPages) -> Requires:
+    """Return what the locked wheels require, from pages that were read and the metadata beside them.
+
+    The metadata is the index's where it serves it (PEP 658), or from the cache; what is neither is not known,
+    since reading it out of every wheel would take longer than all the pages.
+    """
+    files: dict[tuple[str, str], tuple[IndexClient, IndexFile]] = {}
+    for pin in locks.pins:
+        if pin.version is None or pin.name in locks.beside_index:
+            continue
+        page = pages.of(spec, spec.index_of(pin.name), pin.name)
+        locked = {artifact.sha256 for artifact in pin.artifacts}
+        for file in page.of_version(pin.name, pin.version):
+            if file.sha256 is not None and file.sha256 in locked:
+                files[file.file_name, file.sha256] = (page.client, file)
+    contents = in_parallel(lambda key: _metadata(*files[key]), list(files), jobs=CONNECTIONS)
+    known = dict(zip(files, contents, strict=True))
+    names = {sha256: file_name for file_name, sha256 in files}
+    return requires_of(spec, names, lambda file_name, sha256: known[file_name, sha256])
+
+
+def _metadata(client: IndexClient, file: IndexFile) -> bytes | None:
+    found = client.cache.get(client.url, file)
+    return client.core_metadata(file) if found is None and file.metadata_url is not None else found
 
 
 def read_page(client: IndexClient, package: str, version: str) -> Page:

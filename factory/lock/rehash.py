@@ -19,6 +19,7 @@ from factory.index.wheel import check_wheel_at
 from factory.lock.clients import CONNECTIONS, open_clients
 from factory.lock.find_links import file_sha256, find_wheel, size_and_time
 from factory.lock.fresh_pins import Lacking, NewFile, fresh_pin
+from factory.lock.judgement import judge_lock, judge_requirements, refusals, refuse
 from factory.lock.lockfile import LOCKED_BY, Artifact, Pin
 from factory.lock.locking import Failed, Following, LockOptions, NewLock, lock_changes, make_lock
 from factory.lock.lockset import (
@@ -30,7 +31,7 @@ from factory.lock.lockset import (
     misplaced,
     require_lock_set,
 )
-from factory.lock.pages import PinnedPages
+from factory.lock.pages import PinnedPages, requires_on_index
 from factory.transaction import Replacement, open_transaction
 
 _NAMELESS = "a file whose name is not locked"
@@ -138,6 +139,10 @@ def _subject(flavor: Flavor) -> _Subject:
             raise _refused(flavor, f"{name} was not made by `factory lock`")
     if locks.inputs is None:
         raise _refused(flavor, "the lock does not tell what it was made from")
+    found = judge_lock(flavor.name, project, locks.files)
+    is_moved = bool(misplaced(locks, project.spec))  # which has a message of its own
+    if not is_moved and any(problem.code == "FAC321" for problem in refusals(project, found)):
+        raise _refused(flavor, "pyproject.toml has changed since the lock was made")
     return _Subject(flavor=flavor, project=project, locks=locks)
 
 
@@ -149,14 +154,9 @@ def _refused(flavor: Flavor, reason: str) -> LockFileError:
 
 
 def _is_sound(subject: _Subject) -> bool:
-    """Whether the lock is whole: nobody has edited it, and every pin has its hashes."""
-    locks = subject.locks
-    return (
-        locks.as_locked
-        and not misplaced(locks, subject.project.spec)
-        and not any(lock.unreadable for lock in locks.files.values())
-        and all(pin.version is not None and pin.artifacts for pin in locks.pins)
-    )
+    """Whether check has no error about the lock; one that has is resolved, with its own versions."""
+    found = judge_lock(subject.flavor.name, subject.project, subject.locks.files)
+    return not refusals(subject.project, found)
 
 
 def _on_indexes(subject: _Subject) -> Iterator[tuple[Spec, str, str, str]]:
@@ -224,6 +224,15 @@ def _anew(subject: _Subject, pages: PinnedPages, folders: Sequence[Path]) -> New
     if lacking:
         raise _gap_error(subject.flavor, lacking)
     in_parallel(NewFile.prove, new, jobs=CONNECTIONS)
+    refuse(
+        subject.flavor.name,
+        refusals(
+            subject.project,
+            judge_requirements(
+                subject.flavor.name, subject.project, locks, requires_on_index(spec, locks, pages)
+            ),
+        ),
+    )
     beside = dict.fromkeys(sorted(locks.beside_index), "a folder of wheels")
     told = keep_told(pins, locks)
     files = format_lock_set(subject.flavor.name, spec, told, inputs=locks.inputs or "", beside_index=beside)

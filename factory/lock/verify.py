@@ -16,10 +16,11 @@ from factory.flavor.spec import Spec
 from factory.index.pages import IndexFile
 from factory.lock.clients import open_clients
 from factory.lock.find_links import file_sha256, find_wheel
-from factory.lock.lockfile import Artifact, LockFile, Pin
+from factory.lock.judgement import judge_requirements, refusals, refusals_of
+from factory.lock.lockfile import Artifact, Pin
 from factory.lock.locking import Failed
-from factory.lock.lockset import LockSet, index_names, misplaced, require_lock_set
-from factory.lock.pages import Page, PinnedPages
+from factory.lock.lockset import LockSet, index_names, lock_file_name, misplaced, require_lock_set
+from factory.lock.pages import Page, PinnedPages, requires_on_index
 from factory.masking import masked
 
 _NAMELESS = "the public index"
@@ -35,7 +36,18 @@ Kind = Literal[
     "other index",
     "wrong file",
     "yanked",
+    "edited",
 ]
+# What the judgement says of a lock, where this command has a word of its own for it.
+_JUDGED: dict[str, Kind] = {
+    "FAC302": "not pinned",
+    "FAC303": "not pinned",
+    "FAC304": "no hash",
+    "FAC325": "other index",
+    "FAC326": "other index",
+    "FAC327": "other index",
+    "FAC334": "wrong file",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,13 +145,12 @@ def _on_indexes(item: _Locked) -> Iterator[tuple[Spec, str, str, str]]:
 
 
 def _verify(item: _Locked, pages: PinnedPages, folders: tuple[Path, ...]) -> Verified | Failed:
-    findings = list(_of_wrong_files(item))
-    wrong_file = {finding.package for finding in findings}
+    findings = list(_judged(item))
+    wrong_file = {finding.package for finding in findings if finding.kind == "wrong file"}
     unverified: list[str] = []
     try:
         for file_name, lock in item.locks.files.items():
             index = index_names(item.spec)[file_name]
-            findings += _of_the_file(file_name, lock, item.spec.url_of(index))
             for pin in lock.pins:
                 if pin.version is None or pin.name in wrong_file:
                     continue
@@ -149,6 +160,8 @@ def _verify(item: _Locked, pages: PinnedPages, folders: tuple[Path, ...]) -> Ver
                     unverified.append(pin.name)
                 else:
                     findings += wrong
+        if all(finding.warning for finding in findings):
+            findings += _unmet(item, pages)
     except FactoryError as error:
         return Failed(flavor=item.flavor.name, error=error)
     pins = item.locks.pins
@@ -168,32 +181,53 @@ def _verify(item: _Locked, pages: PinnedPages, folders: tuple[Path, ...]) -> Ver
     )
 
 
-def _of_wrong_files(item: _Locked) -> Iterator[Finding]:
-    """What stands in another file than its index's: to ask there is what the spec says not to do."""
-    for found in misplaced(item.locks, item.spec):
+def _judged(item: _Locked) -> Iterator[Finding]:
+    """What is wrong with the lock by itself, as check finds it; of an index once in each file."""
+    indexes: set[str] = set()
+    for problem in refusals_of(item.flavor, item.locks):
+        lock, path = item.locks.files[problem.path], problem.path
+        kind = _JUDGED.get(problem.code, "edited")
+        pin = next((pin for pin in lock.pins if pin.line == problem.line), None)
+        package, version = problem.package, None if pin is None else pin.version
+        index = index_names(item.spec)[path]
+        found: tuple[str, ...] = (str(problem),)
+        if kind == "other index":
+            if path in indexes:
+                continue
+            indexes.add(path)
+            found = tuple(map(masked, lock.index_urls))
+        elif kind == "wrong file" and package is not None:
+            # To ask its index where it stands is what the spec says not to do.
+            index = item.spec.index_of(package)
+            found = (lock_file_name(index),)
+        elif kind != "edited":
+            texts = dict(lock.unreadable) | {pin.line: pin.text for pin in lock.pins if pin.version is None}
+            package, found = masked(texts.get(problem.line or 0, package or "")), ()
+        url = item.spec.url_of(index)
         yield Finding(
-            kind="wrong file",
-            lock_file=found.file_name,
-            package=found.pin.name,
-            version=found.pin.version,
-            index=item.spec.url_of(item.spec.index_of(found.pin.name)) or _NAMELESS,
-            found=(found.belongs_into,),
+            kind=kind,
+            lock_file=path,
+            package=package,
+            version=version,
+            index=_NAMELESS if url is None else url,
+            found=found,
         )
 
 
-def _of_the_file(file_name: str, lock: LockFile, url: str | None) -> Iterator[Finding]:
-    index = _NAMELESS if url is None else url
-    about = partial(Finding, lock_file=file_name, index=index)
-    named = tuple(url.rstrip("/") for url in lock.index_urls)
-    if named != (() if url is None else (url.rstrip("/"),)):
-        yield about(kind="other index", package=None, version=None, found=tuple(map(masked, lock.index_urls)))
-    for _, text in lock.unreadable:
-        yield about(kind="not pinned", package=masked(text), version=None)
-    for pin in lock.pins:
-        if pin.version is None:
-            yield about(kind="not pinned", package=masked(pin.text), version=None)
-        elif not pin.artifacts:
-            yield about(kind="no hash", package=pin.name, version=pin.version)
+def _unmet(item: _Locked, pages: PinnedPages) -> Iterator[Finding]:
+    """What the locked wheels require, as their index tells it, and the lock lacks or contradicts."""
+    requires = requires_on_index(item.spec, item.locks, pages)
+    found = judge_requirements(item.flavor.name, item.flavor.project, item.locks, requires)
+    for problem in refusals(item.flavor.project, found):
+        index = item.spec.url_of(item.spec.index_of(problem.package or ""))
+        yield Finding(
+            kind="edited",
+            lock_file=problem.path,
+            package=problem.package,
+            version=None,
+            index=_NAMELESS if index is None else index,
+            found=(str(problem),),
+        )
 
 
 def _of_pin(lock_file: str, pin: Pin, page: Page) -> Iterator[Finding]:

@@ -85,6 +85,7 @@ def _lines(finding: Finding) -> Iterator[str]:
         f"and the spec {finding.index}",
         "wrong file": f"{package} is in {finding.lock_file}, and the spec gives it to {finding.index}: "
         f"it belongs into {' '.join(finding.found)}",
+        "edited": " ".join(finding.found),
         "yanked": f"warning: yanked: {name} is marked on {finding.index} as not to be used any more",
     }
     yield text[finding.kind]
@@ -105,7 +106,7 @@ def _advice(flavor: Verified) -> Iterator[str]:
             f"`factory index-gaps {flavor.flavor}` says what the index lacks; `factory lock {flavor.flavor}` "
             "takes what it has"
         )
-    if kinds & {"unknown hash", "no hash", "not pinned", "other index", "wrong file"}:
+    if kinds & {"unknown hash", "no hash", "not pinned", "other index", "wrong file", "edited"}:
         yield f"lock again: `factory lock {flavor.flavor}`"
     if "no digest" in kinds:
         yield "ask the owners of the index to publish hashes (PEP 503)"

@@ -10,6 +10,8 @@ from factory.files import is_temporary
 from factory.flavor.repository import Flavor
 from factory.http.parallel import in_parallel
 from factory.index.cache import MetadataCache
+from factory.lock.judgement import judge_requirements, refusals, requires_of
+from factory.lock.lockset import LockSet, is_stale
 from factory.lock.prefetched import ARTIFACTS, OUTPUT, PrefetchedFolder, make_prefetched, open_prefetched
 from factory.masking import shown
 from factory.prefetch.bill import bill_of_materials, read_bill
@@ -20,7 +22,7 @@ from factory.prefetch.partial import partial_name
 from factory.prefetch.plan import Fetching, Plan, by_index, make_plan
 from factory.prefetch.problem import Problem, prefetch_error
 from factory.prefetch.standing import Standing, is_unchanged, leftovers, look
-from factory.prefetch.wanted import Wanted, is_stale, wanted_artifacts
+from factory.prefetch.wanted import Wanted, locked_artifacts
 from factory.tree import Entry, Tree
 
 THERE = "there"
@@ -89,7 +91,7 @@ def prefetch_flavor(
         BusyError: another run works on the folder.
     """
     fetching, progress = fetching or Fetching(), progress or Silent()
-    wanted = wanted_artifacts(flavor)
+    locks, wanted = locked_artifacts(flavor)
     layout = Layout(output.absolute())
     with (
         make_prefetched(layout.root) as folder,
@@ -97,7 +99,7 @@ def prefetch_flavor(
         folder.whole.below(OUTPUT) as inner,
         inner.exclusive(),
     ):
-        run = _Run(flavor=flavor, layout=layout, folder=folder, cache=MetadataCache(None))
+        run = _Run(flavor=flavor, locks=locks, layout=layout, folder=folder, cache=MetadataCache(None))
         plan = run.bring(wanted, fetching, progress)
         return run.summary(plan)
 
@@ -107,11 +109,11 @@ def plan_prefetch(
 ) -> tuple[Planned, ...]:
     """What `prefetch_flavor` would do, with nothing changed; raises as it does."""
     layout = Layout(output.absolute())
-    wanted = wanted_artifacts(flavor)
+    locks, wanted = locked_artifacts(flavor)
     standing = Standing(right={})
     if layout.artifacts.is_dir():
         with open_prefetched(layout.root) as folder:
-            run = _Run(flavor=flavor, layout=layout, folder=folder, cache=MetadataCache(None))
+            run = _Run(flavor=flavor, locks=locks, layout=layout, folder=folder, cache=MetadataCache(None))
             standing = run.look(wanted, progress or Silent())
             if problems := run.wrong_there(standing):
                 raise prefetch_error(flavor.name, problems)
@@ -133,6 +135,7 @@ class _Run:
     """One run on an open prefetched folder."""
 
     flavor: Flavor
+    locks: LockSet
     layout: Layout
     folder: PrefetchedFolder
     cache: MetadataCache
@@ -153,6 +156,8 @@ class _Run:
             problems = self._take_local(plan)
             problems += _download(self.flavor, artifacts, plan, fetching, progress)
             problems += self._prove(plan, problems)
+        if not problems:
+            problems = self._unmet(plan)
         if problems:
             reopen(whole)
             raise prefetch_error(self.flavor.name, problems)
@@ -198,8 +203,26 @@ class _Run:
             fetched=len(plan.located),
             replaced=plan.standing.wrong,
             removed=plan.standing.superseded,
-            stale_lock=is_stale(self.flavor),
+            # Only if the flavor's spec waives it; it is refused otherwise.
+            stale_lock=is_stale(self.locks, self.flavor.project),
         )
+
+    def _unmet(self, plan: Plan) -> list[Problem]:
+        """What the wheels that are there require, and the lock lacks or contradicts."""
+        names = {wanted.sha256: name for wanted, name in plan.file_names.items()}
+        requires = requires_of(self.flavor.project.spec, names, self._metadata)
+        found = judge_requirements(self.flavor.name, self.flavor.project, self.locks, requires)
+        return [Problem(kind="lock", text=str(item)) for item in refusals(self.flavor.project, found)]
+
+    def _metadata(self, file_name: str, sha256: str) -> bytes | None:
+        """Return the METADATA of a wheel in the folder, kept when it was checked a moment ago."""
+        known = self.cache.get_checked(file_name, sha256)
+        if known is not None:
+            return known
+        from factory.index.wheel import check_wheel  # noqa: PLC0415 - as in `wrong_identity`
+
+        with self.folder.artifacts.open(file_name) as file:
+            return check_wheel(file, of=file_name).metadata
 
     def _clear(self, plan: Plan) -> None:
         """Remove what must not stay: an earlier lock's files, and partials that nothing goes on with."""

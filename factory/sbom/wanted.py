@@ -1,20 +1,14 @@
 """What a lock names, file by file, as a bill of materials needs it: pinned, hashed, each of its package."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-
-from packaging.version import Version
 
 from factory.errors import SbomError
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
-from factory.index.metadata import project_of
-from factory.lock.lockfile import Artifact, LockFile, Pin
-from factory.lock.lockset import LockSet, misplaced, require_lock_set
+from factory.lock.judgement import is_file_of, require_sound_lock
+from factory.lock.lockfile import Artifact
+from factory.lock.lockset import LockSet
 from factory.masking import shown
-
-_SHA256_DIGITS = 64
-_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,30 +55,16 @@ def read_locked(flavor: Flavor) -> LockedFlavor:
 
     Raises:
         LockFileError: there is no lock, or its files are not of one run.
+        SbomError: check has an error about the lock.
         SpecError: the flavor's ``pyproject.toml`` cannot be read.
     """
-    spec = flavor.project.spec
-    return LockedFlavor(name=flavor.name, spec=spec, locks=require_lock_set(flavor.folder, spec))
+    locks = require_sound_lock(flavor, error=SbomError)
+    return LockedFlavor(name=flavor.name, spec=flavor.project.spec, locks=locks)
 
 
 def wanted_packages(flavor: LockedFlavor) -> tuple[Wanted, ...]:
-    """Every package that a lock pins, in all of its files, by name.
-
-    Raises:
-        SbomError: the lock does not say what it installs.
-    """
+    """Every package that a lock pins, in all of its files, by name."""
     spec, locks = flavor.spec, flavor.locks
-    wrong = [
-        *(f"{found.pin.name} belongs into {found.belongs_into}" for found in misplaced(locks, spec)),
-        *(text for lock in locks.files.values() for text in _unreadable(lock)),
-        *_repeated(locks),
-    ]
-    if wrong:
-        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        raise SbomError(
-            f"the lock of {flavor.name} does not say what it installs: {'; '.join(wrong[:_SHOWN])}{more}",
-            solution=f"Lock again: `factory lock {flavor.name}`; `factory check` tells line by line.",
-        )
     return tuple(
         Wanted(
             name=pin.name,
@@ -96,39 +76,3 @@ def wanted_packages(flavor: LockedFlavor) -> tuple[Wanted, ...]:
         for pin in sorted(locks.pins, key=lambda pin: pin.name)
         if pin.version is not None
     )
-
-
-def is_file_of(file_name: str, name: str, version: str) -> bool:
-    """Whether a file name is one of a package's, and no path."""
-    try:
-        return "/" not in file_name and project_of(file_name) == (name, Version(version))
-    except ValueError:
-        return False
-
-
-def _unreadable(lock: LockFile) -> Iterator[str]:
-    for number, _ in lock.unreadable:
-        yield f"line {number} is no requirement"
-    for pin in lock.pins:
-        yield from _of_pin(pin)
-
-
-def _of_pin(pin: Pin) -> Iterator[str]:
-    if pin.version is None:
-        yield f"{pin.name} is not pinned with =="
-    elif not pin.artifacts:
-        yield f"{pin.name} has no hash"
-    for artifact in pin.artifacts:
-        if len(artifact.sha256) != _SHA256_DIGITS:
-            yield f"a hash of {pin.name} is no SHA-256"
-        named = artifact.file_name
-        if named is not None and pin.version and not is_file_of(named, pin.name, pin.version):
-            yield f"{named} is no file of {pin.name} {pin.version}"
-
-
-def _repeated(locks: LockSet) -> Iterator[str]:
-    seen: set[str] = set()
-    for pin in locks.pins:
-        if pin.name in seen:
-            yield f"{pin.name} is pinned twice"
-        seen.add(pin.name)

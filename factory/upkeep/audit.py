@@ -14,7 +14,8 @@ from factory.errors import LockFileError
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.flavor.waiver import Waiver, waiver_for
-from factory.lock.lockset import LockSet, read_lock_set, require_lock_set
+from factory.lock.judgement import require_sound_lock
+from factory.lock.lockset import LockSet, read_lock_set
 from factory.masking import masked_address
 from factory.upkeep.advisories import (
     AdvisoryDatabase,
@@ -27,8 +28,6 @@ from factory.upkeep.advisories import (
 )
 from factory.upkeep.drift_report import DRIFT
 
-# What pip would install besides the pins.
-_MORE_PINS = frozenset({"-r", "--requirement", "-e", "--editable"})
 # The spec names the version of these, and so does the folder: another one is another flavor.
 _IN_THE_SPEC = ("torch", "training-hub")
 
@@ -167,7 +166,7 @@ def audit_flavors(
 
     Raises:
         AdvisoryError: the advisories cannot be read, or the service did not answer.
-        LockFileError: a flavor is not locked, or its lock has something else than exact pins.
+        LockFileError: a flavor is not locked, or check has an error about its lock.
         SpecError: a ``pyproject.toml`` is not acceptable.
     """
     locked = {flavor: lock for flavor in flavors if (lock := _lock(flavor, named=named)) is not None}
@@ -175,7 +174,7 @@ def audit_flavors(
         raise LockFileError(
             "no flavor is locked, and an audit is about what is pinned", solution="Run `factory lock --all`."
         )
-    pinned = {flavor: _pins(flavor, lock) for flavor, lock in locked.items()}
+    pinned = {flavor: tuple(lock.versions().items()) for flavor, lock in locked.items()}
     pins = sorted({pin for pins in pinned.values() for pin in pins})
     source, known = _known(pins, advisories, url, today)
     single = [found for flavor, pins in pinned.items() for found in _found(flavor, pins, known, today)]
@@ -217,25 +216,7 @@ class _Single:
 def _lock(flavor: Flavor, *, named: bool) -> LockSet | None:
     spec = flavor.project.spec
     lock = read_lock_set(flavor.folder, spec)
-    return lock if lock is None and not named else require_lock_set(flavor.folder, spec)
-
-
-def _pins(flavor: Flavor, lock: LockSet) -> tuple[Pinned, ...]:
-    """Return name and version of everything in a lock; what is no pin is refused: it would be skipped."""
-    unread = [text for file in lock.files.values() for _, text in file.unreadable]
-    unread += [
-        f"{option.name} {option.value}"
-        for file in lock.files.values()
-        for option in file.options
-        if option.name in _MORE_PINS
-    ]
-    loose = [pin.text for pin in lock.pins if pin.version is None]
-    if unread or loose:
-        raise LockFileError(
-            f"{flavor.name}: the lock has something else than exact pins: {', '.join((*unread, *loose))}",
-            solution=f"Run `factory lock {flavor.name}`; `factory check {flavor.name}` lists the lines.",
-        )
-    return tuple((pin.name, pin.version) for pin in lock.pins if pin.version is not None)
+    return lock if lock is None and not named else require_sound_lock(flavor)
 
 
 def _known(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.advisories import advisory, write_advisories
+from support.locks import edit_lock
 from support.osv_server import osv_server
 from support.private_index import CPU, CUDA, ROCM, PrivateWorld
 from support.wheels import make_wheel
@@ -193,7 +194,7 @@ def test_one_command_is_rid_of_all_that_a_package_has_in_all_flavors(
 ) -> None:
     private_world.locked(CPU, ROCM)
     rocm = private_world.folder(ROCM) / "requirements.txt"
-    rocm.write_text(rocm.read_text().replace("pillow==12.2.0", "pillow==12.1.0"))
+    edit_lock(rocm, "12.2.0", "12.1.0")
     folder = write_advisories(
         tmp_path / "advisories",
         advisory("CVE-2026-1", "pillow", _START, {"fixed": "12.2.1"}),
@@ -287,7 +288,7 @@ def test_of_what_a_service_tells_one_command_is_rid_of_all(private_world: Privat
 def test_a_service_is_asked_with_pip_audit(private_world: PrivateWorld) -> None:
     private_world.locked()
     rocm = private_world.folder(ROCM) / "requirements.txt"
-    rocm.write_text(rocm.read_text().replace("pillow==12.2.0", "pillow==12.1.0"))
+    edit_lock(rocm, "12.2.0", "12.1.0")
     with osv_server({("pillow", "12.2.0"): [_PILLOW], ("flash-attn", "2.8.3"): [_FLASH]}) as service:
         run = private_world.run("audit", "--osv-url", service.url, "--json")
     assert run.status == 1

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from support.wheels import make_wheel, sha256
 
 from factory.errors import PrefetchError
 from factory.files import is_temporary
+from factory.flavor.repository import Flavor
 from factory.prefetch.partial import partial_name
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import plan_prefetch, prefetch_flavor
@@ -238,8 +240,17 @@ def test_a_project_that_requires_nothing_gives_an_empty_folder_that_is_complete(
     assert site.index.requests == []
 
 
-def test_a_stale_lock_is_told(site: Site) -> None:
-    assert not site.prefetch().stale_lock
-    lock = site.flavor.folder / "requirements.txt"
-    lock.write_text(f"# inputs: sha256:{'0' * 64}\n" + lock.read_text())
-    assert site.prefetch().stale_lock
+def test_a_stale_lock_is_refused_unless_the_spec_waives_that(site: Site) -> None:
+    project = site.flavor.folder / "pyproject.toml"
+    locked = project.read_text()
+    changed = locked.replace("dependencies = []", 'dependencies = ["tiny>=0.1"]')
+    waiver = '\n[[tool.factory.waivers]]\nfinding = "FAC321"\nreason = "a test"\nexpires = 2100-01-01\n'
+
+    def with_project(text: str) -> Site:
+        project.write_text(text)
+        return replace(site, flavor=Flavor(site.flavor.folder))
+
+    reason = with_project(changed).fails().reason
+    assert "requirements.txt: pyproject.toml has changed since the lock was made (FAC321)" in reason
+    assert with_project(changed + waiver).prefetch().stale_lock
+    assert not with_project(locked).prefetch().stale_lock

@@ -75,11 +75,12 @@ def test_a_dry_run_names_sources(repository: Repository, tmp_path: Path) -> None
     assert not (tmp_path / "out").exists()
 
 
-def test_a_stale_lock_is_a_warning(repository: Repository, tmp_path: Path) -> None:
-    repository.lock.write_text(f"# inputs: sha256:{'0' * 64}\n" + repository.lock.read_text())
+def test_a_stale_lock_is_refused(repository: Repository, tmp_path: Path) -> None:
+    text = repository.lock.read_text()
+    repository.lock.write_text(re.sub(r"# inputs: sha256:\w+", f"# inputs: sha256:{'0' * 64}", text))
     status, _, err = repository.run(_FLAVOR, "--output", str(tmp_path / "out"))
-    assert status == 0
-    assert "warning" in err
+    assert status == PrefetchError.exit_code
+    assert "FAC321" in err
     assert f"factory lock {_FLAVOR}" in err
 
 

@@ -193,21 +193,26 @@ def test_a_flavor_without_a_lock_is_an_error(site: Site) -> None:
 
 
 _HASH = "--hash=sha256:" + "0" * 64
+_UNFIT = "fits no platform of the flavor, or is not of tiny==0.1"
+_OTHER = "--extra-index-url http://other.example/"
 
 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["tiny==0.1"], "line 2: tiny==0.1 has no sha256 hash"),
+        (["tiny==0.1"], "requirements.txt line 2: tiny==0.1 has no SHA-256"),
         ([f"tiny>=0.1 {_HASH}"], "line 2: tiny>=0.1 is not pinned"),
-        ([f"tiny==0.1 {_HASH}", f"Tiny==0.2 {_HASH}"], "line 3: tiny is pinned on line 2 already"),
-        (["what is this?"], "line 2 is no requirement"),
-        ([f"tiny==0.1 {_HASH}", "--extra-index-url http://other.example/"], "--extra-index-url has no place"),
-        ([f"tiny==0.1 {_HASH}", "    # big-0.1.tar.gz"], "big-0.1.tar.gz is no file of tiny"),
-        ([f"tiny==0.1 {_HASH}", "    # ../tiny-0.1.tar.gz"], "../tiny-0.1.tar.gz is no file of tiny"),
+        (
+            [f"tiny==0.1 {_HASH}", f"Tiny==0.2 {_HASH}"],
+            "line 3: Tiny==0.2 is locked a second time, after tiny==0.1 in line 2",
+        ),
+        (["what is this?"], "line 2: 'what is this?' is no requirement"),
+        ([f"tiny==0.1 {_HASH}", _OTHER], f"line 3: Hermeto refuses `{_OTHER}`"),
+        ([f"tiny==0.1 {_HASH}", "    # big-0.1.tar.gz"], f"big-0.1.tar.gz {_UNFIT}"),
+        ([f"tiny==0.1 {_HASH}", "    # ../tiny-0.1.tar.gz"], f"../tiny-0.1.tar.gz {_UNFIT}"),
         (
             [f"tiny==0.1 {_HASH} {_HASH.replace('0', '1')}", *["    # tiny-0.1.tar.gz"] * 2],
-            "tiny-0.1.tar.gz is locked with 2 different hashes",
+            "tiny-0.1.tar.gz is locked with 2 hashes",
         ),
     ],
 )  # fmt: skip
@@ -228,16 +233,24 @@ def test_a_lock_of_nothing_is_refused_where_the_project_requires_something(
     flavor = make_flavor(tmp_path / "other", index_url=site.index.url, dependencies=["tiny"])
     write_lock(flavor, [], index_url=site.index.url)
     site.flavor = flavor
-    assert "pins nothing, and pyproject.toml requires tiny" in site.fails().reason
+    assert "the dependency tiny is not in the lock" in site.fails().reason
 
 
 @pytest.mark.parametrize(
     ("line", "spec_has_one", "message"),
     [
-        ("", True, "has no --index-url line"),
-        ("--index-url http://other.example/simple/", True, "names another index than the spec"),
-        ("--index-url http://other.example/simple/", False, "the spec has no index-url"),
-        ("-i {url}\n--index-url={url}", True, "names 2 indexes"),
+        ("", True, "the line `--index-url"),
+        (
+            "--index-url http://other.example/simple/",
+            True,
+            "the lock names the index http://other.example/simple/, and the spec http",
+        ),
+        (
+            "--index-url http://other.example/simple/",
+            False,
+            "the lock names the index http://other.example/simple/, and the spec none",
+        ),
+        ("-i {url}\n--index-url={url}", True, "a second index, after the one of line 1"),
     ],
 )
 def test_the_locks_index_must_be_the_specs(

@@ -127,15 +127,15 @@ def test_a_wheel_whose_metadata_names_another_package_is_refused(
     assert (locked / LOCK_FILE).read_bytes() == before
 
 
-def test_a_stale_lock_stays_stale(workshop: Workshop, locked: Path) -> None:
-    inputs = require_lock(locked).inputs
+def test_a_stale_lock_is_for_lock_and_not_for_rehash(workshop: Workshop, locked: Path) -> None:
+    before = (locked / LOCK_FILE).read_bytes()
     workshop.flavor("aa", constraints=["bb<5"])
     make_wheel(workshop.pushed, "bb", "1.0", tag=_X86, salt="again")
     run = workshop.run("rehash", locked.name)
-    assert run.status == 0
-    assert "the lock is older than pyproject.toml, as it was" in run.out
-    assert require_lock(locked).inputs == inputs
-    assert require_lock(locked).as_locked
+    assert run.status == _NOT_OURS
+    assert "pyproject.toml has changed since the lock was made" in run.err
+    assert f"factory lock {locked.name}" in run.err
+    assert (locked / LOCK_FILE).read_bytes() == before
 
 
 def _without_hashes(text: str) -> str:

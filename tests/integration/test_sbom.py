@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 from support.index_server import Fault, IndexServer
+from support.locks import edit_lock, resealed
+from support.small_flavors import write_lock
 from support.wheels import make_wheel, sha256
 from support.workshop import AMD, ARM, Run, Workshop
 
+from factory.flavor.repository import Flavor
 from factory.lock.lockfile import LOCK_FILE
 from factory.prefetch.layout import Layout
 from factory.render.drift import SBOM_FILE
@@ -185,8 +188,7 @@ def test_a_wheel_whose_metadata_is_anothers_is_refused(workshop: Workshop, tmp_p
     folder = workshop.flavor("app", index_url="http://127.0.0.1:9/simple/")
     evil = make_wheel(tmp_path / "local", "evil", "1.0")
     lying = evil.rename(evil.with_name("app-1.0-py3-none-any.whl"))
-    text = f"--index-url http://127.0.0.1:9/simple/\n\napp==1.0 \\\n    --hash=sha256:{sha256(lying)}\n"
-    (folder / LOCK_FILE).write_text(text)
+    write_lock(Flavor(folder), [lying], index_url="http://127.0.0.1:9/simple/", with_names=False)
     run = workshop.run("sbom", folder.name, "--find-links", str(tmp_path / "local"))
     assert run.status == _CONTENT
     assert "app-1.0-py3-none-any.whl holds the metadata of evil 1.0" in run.err
@@ -205,7 +207,7 @@ def test_a_lock_that_names_no_files_gets_their_names_from_the_digests(place: Pla
     expected = _components(place.sbom())
     for lock in place.folder.glob("requirements*.txt"):
         lines = lock.read_text().splitlines(keepends=True)
-        lock.write_text("".join(line for line in lines if not line.startswith("    # ")))
+        lock.write_text(resealed("".join(line for line in lines if not line.startswith("    # "))))
     assert _components(place.sbom()) == expected
     place.prefetch()
     assert _components(place.offline()) == expected
@@ -291,10 +293,10 @@ def test_a_flavor_that_is_not_locked_keeps_no_other_from_its_bill(workshop: Work
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
-        (("app==1.0", "app>=1.0"), "app is not pinned"),
-        (("# app-1.0", "# other-1.0"), "other-1.0-py3-none-any.whl is no file of app 1.0"),
-        (("# app-1.0", "# ../app-1.0"), "../app-1.0-py3-none-any.whl is no file of app 1.0"),
-        (("--hash=sha256:", "--hash=sha256:0"), "is no SHA-256"),
+        (("app==1.0", "app>=1.0"), "app>=1.0 is not pinned"),
+        (("# app-1.0", "# other-1.0"), "other-1.0-py3-none-any.whl fits no platform of the flavor"),
+        (("# app-1.0", "# ../app-1.0"), "../app-1.0-py3-none-any.whl fits no platform of the flavor"),
+        (("--hash=sha256:", "--hash=sha256:0"), "a hash of app==1.0 has 65 digits, not 64"),
     ],
 )
 def test_a_lock_that_does_not_say_what_it_installs_has_no_bill(
@@ -303,8 +305,7 @@ def test_a_lock_that_does_not_say_what_it_installs_has_no_bill(
     make_wheel(workshop.pushed, "app", "1.0")
     folder = workshop.flavor("app")
     workshop.locked(folder)
-    lock = folder / LOCK_FILE
-    lock.write_text(lock.read_text().replace(*edit, 1))
+    edit_lock(folder / LOCK_FILE, *edit, count=1)
     run = workshop.run("sbom", folder.name)
     assert run.status == _SBOM
     assert says in run.err

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.index_server import Fault, IndexServer
+from support.locks import resealed
 from support.wheels import make_wheel
 from support.workshop import Workshop
 
@@ -126,7 +127,7 @@ def test_a_prefetch_refuses_another_package_though_its_digest_is_locked(
     before = stage.shop.index.digest(stage.shop.pushed / _WHEEL)
     tamper(stage)
     text = lock.read_text().replace(before, stage.shop.index.digest(stage.shop.pushed / _WHEEL))
-    lock.write_text(re.sub(r", \d+ bytes", "", text))
+    lock.write_text(resealed(re.sub(r", \d+ bytes", "", text)))
     arguments = ["--find-links", str(stage.shop.pushed)] if locally else []
     for _ in range(2):
         # Nor is it there for the next run to find.

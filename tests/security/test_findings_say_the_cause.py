@@ -4,11 +4,13 @@ import datetime as dt
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.built import factory
 from support.clean_flavor import PROJECT, lock_text, make_flavor, make_repository
+from support.locks import rewrite_lock
 from support.prefetch_site import Site, prefetch_site
 from support.wheels import make_wheel
 from support.workshop import Workshop
@@ -17,7 +19,7 @@ from factory.check.check import check_flavors
 from factory.check.report import FORMATS, CheckReport, as_github, as_text
 from factory.errors import PrefetchError
 from factory.flavor.repository import Flavor
-from factory.lock.lockfile import LOCK_FILE
+from factory.lock.lockfile import LOCK_FILE, Artifact, require_lock
 
 TODAY = dt.date(2026, 12, 1)
 EVIL = "e" * 64
@@ -147,7 +149,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.mark.integration
 def test_a_prefetch_does_not_tell_an_added_hash_as_a_push(site: Site) -> None:
-    _added_to(site.flavor.folder / LOCK_FILE)
+    site.lock(with_names=False)
+    first, *others = require_lock(site.flavor.folder).pins
+    added = replace(first, artifacts=(*first.artifacts, Artifact(sha256=EVIL)))
+    rewrite_lock(site.flavor, (added, *others))
     reason = site.fails().reason
     assert EVIL in reason
     assert "it was added to the lock" in reason

@@ -1,19 +1,18 @@
 """Locks that say one thing to the factory and another to pip, uv or Hermeto, with a digest that fits."""
 
 import datetime as dt
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.clean_flavor import INDEX, lock_text, make_flavor, make_repository
+from support.locks import CONTENTS, resealed
 
 from factory.check.check import check_flavor
 from factory.flavor.repository import Flavor
 from factory.lock.lockfile import LOCK_FILE, parse_lock
 
 TODAY = dt.date(2026, 12, 1)
-CONTENTS = "# contents: "
 EVIL = "e" * 64
 FIRST = lock_text().partition("--hash=sha256:")[2][:64]
 HASH = f"--hash=sha256:{FIRST}"
@@ -23,13 +22,6 @@ PIN = f"evil==1 \\\n    --hash=sha256:{EVIL}\n"
 @pytest.fixture
 def flavor(tmp_path: Path) -> Flavor:
     return make_flavor(make_repository(tmp_path))
-
-
-def _resealed(text: str) -> str:
-    """A lock with the digest of its contents written again, as an attacker does it."""
-    head, _, rest = text.partition(CONTENTS)
-    contents = rest.partition("\n")[2]
-    return f"{head}{CONTENTS}sha256:{hashlib.sha256(contents.encode()).hexdigest()}\n{contents}"
 
 
 def _codes(flavor: Flavor, text: str) -> set[str]:
@@ -129,8 +121,8 @@ def test_a_lock_in_another_form_is_an_edited_one_whatever_its_digest(
 ) -> None:
     text = edit(lock_text())
     assert text != lock_text()
-    assert {"FAC309", "FAC302"} & _codes(flavor, _resealed(text))
-    assert not parse_lock(_resealed(text)).as_locked
+    assert {"FAC309", "FAC302"} & _codes(flavor, resealed(text))
+    assert not parse_lock(resealed(text)).as_locked
 
 
 @pytest.mark.parametrize("edit", (EDITS | MEANINGS).values(), ids=EDITS | MEANINGS)
@@ -140,13 +132,13 @@ def test_an_edited_lock_is_an_error_of_check(
 ) -> None:
     text = edit(lock_text())
     assert text != lock_text()
-    (flavor.folder / LOCK_FILE).write_bytes((_resealed(text) if reseal else text).encode())
+    (flavor.folder / LOCK_FILE).write_bytes((resealed(text) if reseal else text).encode())
     found = check_flavor(flavor, root=flavor.folder.parents[1], today=TODAY)
     assert [item for item in found if item.severity == "error" and item.path.endswith(LOCK_FILE)]
 
 
 def test_a_hash_in_a_comment_is_none_of_the_pins() -> None:
-    text = _resealed(EDITS["a hash in a comment behind a hash"](lock_text()))
+    text = resealed(EDITS["a hash in a comment behind a hash"](lock_text()))
     assert EVIL not in {artifact.sha256 for pin in parse_lock(text).pins for artifact in pin.artifacts}
     (pin,) = parse_lock(f"evil==1  # --hash=sha256:{EVIL}\n").pins
     assert pin.artifacts == ()
@@ -154,7 +146,7 @@ def test_a_hash_in_a_comment_is_none_of_the_pins() -> None:
 
 def test_the_lock_that_the_factory_writes_is_as_locked(flavor: Flavor) -> None:
     assert not _codes(flavor, lock_text())
-    assert parse_lock(_resealed(lock_text())).as_locked
+    assert parse_lock(resealed(lock_text())).as_locked
 
 
 def test_line_endings_of_windows_are_named_as_that(flavor: Flavor) -> None:

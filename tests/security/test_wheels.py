@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.index_server import IndexServer
+from support.locks import resealed
 from support.odd_wheels import (
     NAME,
     SEEN_IN_DIRECTORY,
@@ -163,7 +164,7 @@ def _locked_to(workshop: Workshop, content: bytes) -> Path:
     make_odd(workshop.pushed, content)
     lock = folder / "requirements.txt"
     size = f", {valid.stat().st_size} bytes"
-    lock.write_text(re.sub(r", \d+ bytes", size, lock.read_text().replace(before, sha256(valid))))
+    lock.write_text(resealed(re.sub(r", \d+ bytes", size, lock.read_text().replace(before, sha256(valid)))))
     return folder
 
 

@@ -4,10 +4,14 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from support.wheels import sha256
 
+from factory.flavor.project import read_project
 from factory.flavor.repository import Flavor
 from factory.lock.inputs import inputs_digest
+from factory.lock.lockfile import Artifact, Pin, format_lock
 
 _PROJECT = """\
 [project]
@@ -46,13 +50,34 @@ def make_flavor(
 def write_lock(
     flavor: Flavor, files: Iterable[Path], *, index_url: str | None, with_names: bool = True
 ) -> Path:
-    """Write a ``requirements.txt`` that pins exactly these wheels, with their present digests."""
-    lines = [f"# inputs: {inputs_digest(flavor.project)}"]
-    lines += [] if index_url is None else [f"--index-url {index_url}"]
+    """Write the lock that pins exactly these wheels, with their present digests.
+
+    What the spec says that the image holds, and the lock does not, is recorded as missing.
+    """
+    pins: dict[str, Pin] = {}
     for path in files:
         name, version, *_ = path.name.split("-")
-        lines.append(f"{name.replace('_', '-')}=={version} \\\n    --hash=sha256:{sha256(path)}")
-        lines += [f"    # {path.name}"] if with_names else []
+        name = canonicalize_name(name)
+        artifact = Artifact(sha256=sha256(path), file_name=path.name if with_names else None)
+        before = pins[name].artifacts if name in pins else ()
+        pins[name] = Pin(
+            line=0, text="", name=name, version=version, marker=None, artifacts=(*before, artifact)
+        )
+    project = flavor.folder / "pyproject.toml"
+    text = project.read_text()
+    asked = {canonicalize_name(Requirement(line).name) for line in read_project(flavor.folder).dependencies}
+    for name in ("torch", "training-hub"):
+        if name not in {*pins, *asked} and f'"{name}"' not in text:
+            text += f'\n[[tool.factory.missing]]\nrequirement = "{name}"\nreason = "no wheel of this test"\n'
+    project.write_text(text)
+    locked = format_lock(
+        pins.values(),
+        index_url=index_url,
+        inputs=inputs_digest(read_project(flavor.folder)),
+        command=f"factory lock {flavor.name}",
+        platforms=("linux/amd64",),
+    )
     lock = flavor.folder / "requirements.txt"
-    lock.write_text("\n".join(lines) + "\n")
+    lock.write_text(locked)
+    vars(flavor).pop("project", None)
     return lock

@@ -145,7 +145,7 @@ def gone(flavor: Flavor) -> None:
     ("spoil", "error", "reason", "solution"),
     [
         (unlocked, LockFileError, "not locked", f"factory lock {NAME}"),
-        (stale, LockFileError, "changed after it was locked", f"factory lock {NAME}"),
+        (stale, LockFileError, "pyproject.toml has changed since the lock was made", f"factory lock {NAME}"),
         (edited, DriftError, "Dockerfile.konflux", f"factory sync {NAME}"),
         (gone, DriftError, "entrypoint-universal.sh", f"factory sync {NAME}"),
     ],

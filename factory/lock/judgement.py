@@ -1,0 +1,569 @@
+"""The one judgement of a lock: all that is wrong with it, for every command that reads one.
+
+What a command sees depends on what it has at hand. `judge_lock` reads lock files and ``pyproject.toml``
+alone: check, prefetch, ``lock --verify``, rehash, sbom, audit, build and strip ask it. It sees every edit
+that does not bring its own ``# contents:`` digest, and of those that do whatever the factory, pip, uv and Hermeto
+might read differently: the lock has to be byte for byte what the factory writes for its pins.
+
+`judge_requirements` needs the metadata of the locked wheels as well, and sees what no digest can hide: a
+package that a wheel requires and that is not locked, or is locked at a version that the wheel rules out.
+Prefetch, and with it a build from prefetched wheels, has the wheels; ``lock --verify`` and rehash ask the
+index, or the cache of what it said before. Check, sbom, audit and strip have no metadata and cannot see it.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from email.parser import BytesHeaderParser
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.tags import Tag
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from factory.clock import today
+from factory.errors import FactoryError, LockFileError
+from factory.flavor.project import Project
+from factory.flavor.repository import Flavor
+from factory.flavor.requirements import (
+    admits,
+    asked,
+    dropped,
+    marker_environment,
+    parse,
+)
+from factory.flavor.spec import Spec
+from factory.flavor.waiver import waiver_for
+from factory.index.metadata import project_of
+from factory.lock.builds import FOR_GPUS
+from factory.lock.inputs import inputs_digest
+from factory.lock.lockfile import Artifact, LockFile, Option, Pin
+from factory.lock.lockset import (
+    LockSet,
+    index_names,
+    lock_file_name,
+    misplaced,
+    require_lock_set,
+)
+from factory.lock.narrow import best_wheel, fits, tag_ranks
+from factory.masking import masked
+
+# The findings that are no refusal: check calls them warnings. All others are refused by every command.
+WARNINGS = frozenset({"FAC331", "FAC332"})
+# What makes a lock unreadable as pins of hashed files, each once and in the file of its index.
+UNREADABLE = frozenset({"FAC302", "FAC303", "FAC304", "FAC306", "FAC310", "FAC333", "FAC334"})
+# Refused unless the spec waives it: these compare the lock with pyproject.toml, which a person edits.
+# A waiver of any other rule quiets check alone.
+_WAIVABLE = frozenset({"FAC321", "FAC322", "FAC323", "FAC324", "FAC329", "FAC330"})
+# Hermeto's lists (docs/downstream.md). What is on neither is unknown to it, and refused as well.
+_ACCEPTED = frozenset({"--index-url", "-i", "--require-hashes", "--trusted-host"})
+_IGNORED = frozenset({"--requirement", "-r", "--constraint", "-c"})
+_SHA256_DIGITS = 64
+_CREDENTIALS = re.compile(r"://[^/\s]*@")
+
+Requires = Callable[[Pin, str], Iterable[str]]
+"""Returns what a pin's wheel for a platform requires (PEP 508 texts of ``Requires-Dist``)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockProblem:
+    """One thing that is wrong with a lock. ``code`` is the rule's in docs/rules.md.
+
+    ``package`` is the normalized name of the package that it is about, None if it is about none.
+    ``in_project``: the fault is in pyproject.toml, and `factory lock` would write the same lock again.
+    """
+
+    code: str
+    path: str
+    message: str
+    solution: str
+    line: int | None = None
+    package: str | None = None
+    in_project: bool = False
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"{self.path} line {self.line}"
+        return f"{place}: {masked(self.message)} ({self.code})"
+
+
+def judge_lock(
+    name: str,
+    project: Project | None,
+    locks: Mapping[str, LockFile],
+    errors: Mapping[str, FactoryError] | None = None,
+) -> Iterator[LockProblem]:
+    """Yield everything that is wrong with the lock files of a flavor.
+
+    Args:
+        name: the flavor's.
+        project: its project; None if it cannot be read: then the lock is judged by itself alone.
+        locks: the lock files that are there, by file name.
+        errors: why a lock file cannot be read, by file name.
+    """
+    judge = _Judge(name=name, locks=locks, errors=errors or {})
+    yield from judge.form()
+    if project is not None and locks:
+        yield from judge.files(project.spec)
+        yield from judge.content(project)
+        yield from judge.artifacts(project.spec)
+
+
+def judge_requirements(
+    name: str, project: Project, locks: LockSet, requires: Requires
+) -> Iterator[LockProblem]:
+    """Yield each requirement of a locked wheel that the lock does not meet, on any of the platforms.
+
+    What the overrides replace or take out, and what the spec records as missing, need not be locked.
+    """
+    pins = {pin.name: pin for pin in locks.pins}
+    files = {pin.name: path for path, lock in locks.files.items() for pin in lock.pins}
+    overridden = {canonicalize_name(parse(text).name) for text in project.overrides} | dropped(project)
+    roots = [parse(text) for text in (*project.dependencies, *project.overrides)]
+    found: dict[tuple[str, str], LockProblem] = {}
+    for platform in project.spec.platforms:
+        environment = marker_environment(project.spec.python, platform)
+        waiting = [item for item in roots if _applies(item, environment, "")]
+        seen: set[tuple[str, str]] = set()
+        while waiting:
+            item = waiting.pop()
+            owner = canonicalize_name(item.name)
+            pin = pins.get(owner)
+            for extra in ("", *item.extras):
+                if pin is None or pin.version is None or (owner, extra) in seen:
+                    continue
+                seen.add((owner, extra))
+                for wanted in _parsed(requires(pin, platform)):
+                    target = canonicalize_name(wanted.name)
+                    if target in overridden or not _applies(wanted, environment, extra):
+                        continue
+                    waiting.append(wanted)
+                    problem = _unmet(name, files[owner], pin, wanted, pins.get(target))
+                    if problem is not None:
+                        found.setdefault((owner, target), problem)
+    yield from found.values()
+
+
+def requires_of(spec: Spec, names: Mapping[str, str], read: Callable[[str, str], bytes | None]) -> Requires:
+    """Return what tells `judge_requirements` the requirements of a pin, from the METADATA of its wheels.
+
+    Args:
+        spec: the flavor's.
+        names: SHA-256 to file name, of the wheels whose metadata may be known.
+        read: returns the METADATA of a wheel by its file name and SHA-256; None if it is not at hand.
+    """
+    ranks = {
+        platform: tag_ranks(python=spec.python, platform=platform, glibc=spec.glibc)
+        for platform in spec.platforms
+    }
+    known: dict[str, tuple[str, ...]] = {}
+
+    def requires(pin: Pin, platform: str) -> tuple[str, ...]:
+        digests = {
+            names[artifact.sha256]: artifact.sha256 for artifact in pin.artifacts if artifact.sha256 in names
+        }
+        name = best_wheel(digests, ranks[platform])
+        if name is None:
+            return ()
+        if name not in known:
+            known[name] = _requires_dist(read(name, digests[name]) or b"")
+        return known[name]
+
+    return requires
+
+
+def refusals(project: Project, problems: Iterable[LockProblem]) -> tuple[LockProblem, ...]:
+    """Return the problems for which a command does not use a lock: errors of check that nothing waives."""
+    day, waivers = today(), project.spec.waivers
+    return tuple(
+        problem
+        for problem in problems
+        if problem.code not in WARNINGS
+        and not problem.in_project
+        and not (
+            problem.code in _WAIVABLE
+            and waiver_for(waivers, problem.code, package=problem.package, today=day)
+        )
+    )
+
+
+def refusals_of(flavor: Flavor, locks: LockSet) -> tuple[LockProblem, ...]:
+    """Return why no command uses the lock of a flavor; nothing if it is as it has to be."""
+    return refusals(flavor.project, judge_lock(flavor.name, flavor.project, locks.files))
+
+
+def require_sound_lock(flavor: Flavor, *, error: type[FactoryError] = LockFileError) -> LockSet:
+    """Return the lock of a flavor if check has no error about it.
+
+    Raises:
+        LockFileError: there is none, one of its files is missing, or they are not of one run.
+        FactoryError: ``error``, with everything that is wrong.
+        SpecError: the flavor's ``pyproject.toml`` cannot be read.
+    """
+    locks = require_lock_set(flavor.folder, flavor.project.spec)
+    refuse(flavor.name, refusals_of(flavor, locks), error=error)
+    return locks
+
+
+def refuse(name: str, problems: Iterable[LockProblem], *, error: type[FactoryError] = LockFileError) -> None:
+    """Raise an error that lists the problems, if there are any."""
+    lines = [f"\n  - {problem}" for problem in problems]
+    if lines:
+        raise error(
+            f"the lock of {name} is not what `factory lock` writes:{''.join(lines)}",
+            solution=f"Lock again: `factory lock {name}`; `factory check {name}` says more.",
+        )
+
+
+def is_file_of(file_name: str, name: str, version: str) -> bool:
+    """Whether a file name is one of a package's version, and no path."""
+    try:
+        return "/" not in file_name and project_of(file_name) == (name, Version(version))
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Judge:
+    name: str
+    locks: Mapping[str, LockFile]
+    errors: Mapping[str, FactoryError]
+
+    @property
+    def relock(self) -> str:
+        return f"Lock again: `factory lock {self.name}`."
+
+    def form(self) -> Iterator[LockProblem]:
+        """FAC302 to FAC310: what pip and Hermeto make of the lines of each file."""
+        for path, error in self.errors.items():
+            yield LockProblem(code="FAC302", path=path, message=error.reason, solution=error.solution)
+        for path, lock in self.locks.items():
+            for line, text in lock.unreadable:
+                yield LockProblem(
+                    code="FAC302",
+                    path=path,
+                    line=line,
+                    message=f"{text!r} is no requirement",
+                    solution=f"{self.relock} What is fetched by URL cannot be locked.",
+                )
+            for pin in lock.pins:
+                yield from self._pin(path, pin)
+            yield from self._options(path, lock)
+            yield from self._edited(path, lock)
+        yield from self._repeated()
+
+    def _pin(self, path: str, pin: Pin) -> Iterator[LockProblem]:
+        if pin.version is None:
+            yield self._about(pin, "FAC303", path, f"{pin.text} is not pinned to one version")
+        if not pin.artifacts:
+            yield self._about(pin, "FAC304", path, f"{pin.text} has no SHA-256")
+        for artifact in pin.artifacts:
+            if len(artifact.sha256) != _SHA256_DIGITS:
+                message = f"a hash of {pin.text} has {len(artifact.sha256)} digits, not {_SHA256_DIGITS}"
+                yield self._about(pin, "FAC310", path, message)
+        if pin.marker is not None:
+            message = f"{pin.name} still has the environment marker {pin.marker}"
+            yield self._about(pin, "FAC305", path, message)
+
+    def _options(self, path: str, lock: LockFile) -> Iterator[LockProblem]:
+        solution = f"Remove it. {self.relock}"
+        for option in lock.options:
+            shown = f"{option.name} {option.value}".rstrip()
+            if option.name in _IGNORED:
+                code, message = "FAC308", f"`{shown}` names a file that Hermeto does not read"
+            elif option.name not in _ACCEPTED or option.value.lower().startswith("file:"):
+                code, message = "FAC307", f"Hermeto refuses `{shown}`"
+            else:
+                continue
+            yield LockProblem(code=code, path=path, line=option.line, message=message, solution=solution)
+
+    def _edited(self, path: str, lock: LockFile) -> Iterator[LockProblem]:
+        # A lock that records no inputs was not made by the factory, which the rule about stale locks says.
+        if not lock.line_endings:
+            message = (
+                "its lines end as on Windows (CRLF), and the bytes are not those that `factory lock` wrote"
+            )
+            solution = f"Have git keep its line feeds (.gitattributes: `{path} -text`). {self.relock}"
+            yield LockProblem(code="FAC309", path=path, message=message, solution=solution)
+        elif lock.inputs is not None and not lock.as_locked:
+            message = "the contents are not those that `factory lock` wrote"
+            solution = f"{self.relock} Changes belong into pyproject.toml."
+            if lock.digest_holds:
+                message = (
+                    "the form is not the one that `factory lock` writes: it is an older one, or an edited one"
+                )
+            yield LockProblem(code="FAC309", path=path, message=message, solution=solution)
+
+    def _repeated(self) -> Iterator[LockProblem]:
+        first: dict[str, tuple[str, Pin]] = {}
+        for path, lock in self.locks.items():
+            for pin in lock.pins:
+                where, earlier = first.setdefault(pin.name, (path, pin))
+                if earlier is not pin:
+                    place = f"line {earlier.line}" if where == path else f"line {earlier.line} of {where}"
+                    message = f"{pin.text} is locked a second time, after {earlier.text} in {place}"
+                    yield self._about(pin, "FAC306", path, message)
+
+    def files(self, spec: Spec) -> Iterator[LockProblem]:
+        """FAC333 to FAC335: a lock of several files is complete, in order, and of one resolution."""
+        names = index_names(spec)
+        missing = [name for name in names if name not in {*self.locks, *self.errors}]
+        for name in missing:
+            message = f"the lock has no {name}, the file of the index {names[name]!r}"
+            yield LockProblem(code="FAC333", path=name, message=message, solution=self.relock)
+        locks = LockSet(files=self.locks)
+        for item in misplaced(locks, spec):
+            found, right = names[item.file_name], names[item.belongs_into]
+            yield self._about(
+                item.pin,
+                "FAC334",
+                item.file_name,
+                f"{item.pin.text} stands in the file of the index {found!r}, and the spec has {right!r} "
+                "for it",
+                f"{self.relock} Or change `packages` of [[tool.factory.indexes]], if that is meant.",
+            )
+        # What was edited, cannot be read or is missing has a finding already, and the same remedy.
+        is_whole = not missing and not self.errors and locks.as_locked
+        if is_whole and not locks.belongs_together:
+            message = f"{' and '.join(self.locks)} are not of one resolution"
+            path = next(iter(self.locks))
+            yield LockProblem(code="FAC335", path=path, message=message, solution=self.relock)
+
+    def content(self, project: Project) -> Iterator[LockProblem]:
+        """FAC321 to FAC328: the lock against the spec and the dependencies."""
+        spec, names = project.spec, index_names(project.spec)
+        yield from self._dependencies(project)
+        yield from self._spec_packages(project)
+        for path, lock in self.locks.items():
+            if lock.inputs != inputs_digest(project):
+                message = "pyproject.toml has changed since the lock was made"
+                if lock.inputs is None:
+                    message = "the lock does not say what it was made from"
+                yield LockProblem(code="FAC321", path=path, message=message, solution=self.relock)
+            yield from self._spec_versions(path, spec, lock)
+            yield from self._index(path, lock, spec.url_of(names[path]))
+
+    def _dependencies(self, project: Project) -> Iterator[LockProblem]:
+        pins = {pin.name: (path, pin) for path, lock in self.locks.items() for pin in lock.pins}
+        left_out = dropped(project)
+        for item in asked(project):
+            path, pin = pins.get(item.name, (lock_file_name(project.spec.index_of(item.name)), None))
+            if pin is None:
+                # A file that is not there is a finding of its own, for all that should be in it.
+                if item.key == "dependencies" and item.name not in left_out and path in self.locks:
+                    yield LockProblem(
+                        code="FAC322",
+                        path=path,
+                        message=f"the dependency {item.text} is not in the lock",
+                        solution=self.relock,
+                        package=item.name,
+                    )
+            elif _is_version(pin.version) and not admits(item.requirement.specifier, str(pin.version)):
+                message = f"{pin.text} is locked, and {item.key} asks for {item.text}"
+                yield self._about(pin, "FAC323", path, message)
+
+    def _spec_versions(self, path: str, spec: Spec, lock: LockFile) -> Iterator[LockProblem]:
+        fixed = {"torch": spec.torch, "training-hub": spec.training_hub}
+        for pin in lock.pins:
+            wanted = fixed.get(pin.name)
+            if wanted is not None and _is_version(pin.version) and not _is_same(str(pin.version), wanted):
+                message = f"{pin.text} is locked, and the spec says {pin.name} {wanted}"
+                solution = f"Write {pin.name}=={wanted} in [project] dependencies. {self.relock}"
+                yield self._about(pin, "FAC324", path, message, solution)
+
+    def _spec_packages(self, project: Project) -> Iterator[LockProblem]:
+        """What the spec says that the image holds and no lock file pins, unless a dependency asks for it."""
+        spec = project.spec
+        if set(self.locks) != set(index_names(spec)):
+            return
+        known = {pin.name for lock in self.locks.values() for pin in lock.pins}
+        known |= {missing.package for missing in spec.missing}
+        known |= {item.name for item in asked(project) if item.key == "dependencies"}
+        for name, version in (("torch", spec.torch), ("training-hub", spec.training_hub)):
+            if name not in known:
+                yield LockProblem(
+                    code="FAC324",
+                    path=lock_file_name(spec.index_of(name)),
+                    message=f"the spec says {name} {version}, and the lock has no {name}",
+                    solution=f"Write {name}=={version} in [project] dependencies. {self.relock}",
+                    package=name,
+                    in_project=True,
+                )
+
+    def _index(self, path: str, lock: LockFile, url: str | None) -> Iterator[LockProblem]:
+        for option in lock.options:
+            if _CREDENTIALS.search(option.value):
+                yield LockProblem(
+                    code="FAC328",
+                    path=path,
+                    line=option.line,
+                    message=f"{option.name} carries credentials",
+                    solution="Change the password, put it into ~/.netrc instead, and take the URL without "
+                    f"it. {self.relock}",
+                )
+        lines = [option for option in lock.options if option.name in {"--index-url", "-i"}]
+        if not lines:
+            if url is not None:
+                message = f"the line `--index-url {url}` is missing"
+                yield LockProblem(code="FAC325", path=path, message=message, solution=self.relock)
+            return
+        for line in lines[1:]:
+            message = f"a second index, after the one of line {lines[0].line}: {line.value}"
+            yield LockProblem(code="FAC327", path=path, line=line.line, message=message, solution=self.relock)
+        yield from self._another_index(path, lines[0], url)
+
+    def _another_index(self, path: str, line: Option, url: str | None) -> Iterator[LockProblem]:
+        found = _CREDENTIALS.sub("://", line.value)
+        if found == url:
+            return
+        message = f"the lock names the index {found}, and the spec {'none' if url is None else url}"
+        solution = (
+            f"{self.relock} It takes every hash afresh; `factory lock --verify` tells whether the hashes "
+            "that stand there are the index's."
+        )
+        if url is None:
+            solution = (
+                f"Write it as index-url in [tool.factory], or lock against the public index. {self.relock}"
+            )
+        yield LockProblem(code="FAC326", path=path, line=line.line, message=message, solution=solution)
+
+    def artifacts(self, spec: Spec) -> Iterator[LockProblem]:
+        """FAC329 to FAC332. The first two say nothing of pins whose artifacts the lock does not name."""
+        ranks = {
+            platform: tag_ranks(python=spec.python, platform=platform, glibc=spec.glibc)
+            for platform in spec.platforms
+        }
+        for path, lock in self.locks.items():
+            for pin in lock.pins:
+                if pin.artifacts and all(artifact.file_name for artifact in pin.artifacts):
+                    yield from self._platforms(path, pin, ranks)
+                    yield from self._file_names(path, pin)
+                if pin.name in lock.beside_index:
+                    message = (
+                        f"{pin.text} came from a folder of wheels when this was locked, not from the index"
+                    )
+                    solution = (
+                        "Have the index's owners add it, or give --find-links to prefetch and build as well."
+                    )
+                    yield self._about(pin, "FAC331", path, message, solution)
+            for_gpus = [pin for pin in lock.pins if pin.name.startswith(FOR_GPUS)]
+            if spec.accelerator == "cpu" and for_gpus:
+                first = for_gpus[0]
+                message = (
+                    f"a CPU flavor locks {len(for_gpus)} packages for GPUs, {first.name} the first of them"
+                )
+                solution = (
+                    f"Give a CPU build of torch with --find-links, or an index that has one. {self.relock}"
+                )
+                yield self._about(first, "FAC332", path, message, solution)
+
+    def _platforms(
+        self, path: str, pin: Pin, ranks: Mapping[str, Mapping[Tag, int]]
+    ) -> Iterator[LockProblem]:
+        served: set[str] = set()
+        for artifact in pin.artifacts:
+            platforms = _platforms_of(pin, artifact, ranks)
+            served |= platforms
+            if not platforms:
+                message = f"{artifact.file_name} fits no platform of the flavor, or is not of {pin.text}"
+                yield self._about(pin, "FAC329", path, message)
+        for platform in ranks:
+            if platform not in served:
+                solution = f"{self.relock} It says who needs the package, and what the index has instead."
+                yield self._about(pin, "FAC330", path, f"{pin.text} has no artifact for {platform}", solution)
+
+    def _file_names(self, path: str, pin: Pin) -> Iterator[LockProblem]:
+        """FAC329 of files with one name: in a folder one would overwrite the other."""
+        names = Counter(artifact.file_name for artifact in pin.artifacts)
+        for file_name, count in names.items():
+            if count > 1:
+                yield self._about(pin, "FAC329", path, f"{file_name} is locked with {count} hashes")
+
+    def _about(
+        self, pin: Pin, code: str, path: str, message: str, solution: str | None = None
+    ) -> LockProblem:
+        return LockProblem(
+            code=code,
+            path=path,
+            line=pin.line,
+            message=message,
+            solution=solution or self.relock,
+            package=pin.name,
+        )
+
+
+def _platforms_of(pin: Pin, artifact: Artifact, ranks: Mapping[str, Mapping[Tag, int]]) -> set[str]:
+    """The flavor's platforms that can install an artifact as what is pinned."""
+    file_name = artifact.file_name or ""
+    if not _is_of(file_name, pin):
+        return set()
+    return {platform for platform, tags in ranks.items() if fits(file_name, tags)}
+
+
+def _is_of(file_name: str, pin: Pin) -> bool:
+    """Whether a wheel's file name (PEP 427) names the pinned package and version."""
+    if "/" in file_name:
+        return False
+    name, version = (*file_name.split("-"), "", "")[:2]
+    if canonicalize_name(name) != pin.name:
+        return False
+    try:
+        return version == pin.version or Version(version) == Version(pin.version or version)
+    except ValueError:
+        return False
+
+
+def _is_version(text: str | None) -> bool:
+    try:
+        Version(text or "")
+    except ValueError:
+        return False
+    return True
+
+
+def _is_same(pinned: str, wanted: str) -> bool:
+    """Whether a pin is the spec's version; a local part such as +cpu is the index's business."""
+    found = Version(pinned)
+    return found == Version(wanted) or (
+        Version(wanted).local is None and Version(found.public) == Version(wanted)
+    )
+
+
+def _requires_dist(metadata: bytes) -> tuple[str, ...]:
+    return tuple(map(str, BytesHeaderParser().parsebytes(metadata).get_all("Requires-Dist") or ()))
+
+
+def _parsed(texts: Iterable[str]) -> Iterator[Requirement]:
+    for text in texts:
+        # What cannot be read uv has read in a way of its own, and locked accordingly.
+        with suppress(InvalidRequirement):
+            yield parse(text)
+
+
+def _applies(requirement: Requirement, environment: Mapping[str, str], extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({**environment, "extra": extra})
+
+
+def _unmet(name: str, path: str, owner: Pin, wanted: Requirement, pin: Pin | None) -> LockProblem | None:
+    """What the lock has wrong about a requirement of a locked package; None if nothing."""
+    if pin is None:
+        target = canonicalize_name(wanted.name)
+        return LockProblem(
+            code="FAC322",
+            path=path,
+            line=owner.line,
+            message=f"{owner.text} requires {wanted.name}{wanted.specifier}, which is not in the lock",
+            solution=f"Lock again: `factory lock {name}`.",
+            package=target,
+        )
+    if _is_version(pin.version) and not admits(wanted.specifier, str(pin.version)):
+        return LockProblem(
+            code="FAC323",
+            path=path,
+            line=pin.line,
+            message=f"{pin.text} is locked, and {owner.text} requires {wanted.name}{wanted.specifier}",
+            solution=f"Lock again: `factory lock {name}`.",
+            package=pin.name,
+        )
+    return None
