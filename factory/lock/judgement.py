@@ -2,8 +2,8 @@
 
 What a command sees depends on what it has at hand. `judge_lock` reads lock files and ``pyproject.toml``
 alone: check, prefetch, ``lock --verify``, rehash, sbom, audit, build and strip ask it. It sees every edit
-that does not bring its own ``# contents:`` digest, and of those that do whatever the factory, pip, uv and Hermeto
-might read differently: the lock has to be byte for byte what the factory writes for its pins.
+that does not bring its own ``# contents:`` digest, and of those that do whatever the factory, pip, uv and
+Hermeto might read differently: the lock has to be byte for byte what the factory writes for its pins.
 
 `judge_requirements` needs the metadata of the locked wheels as well, and sees what no digest can hide: a
 package that a wheel requires and that is not locked, or is locked at a version that the wheel rules out.
