@@ -26,7 +26,7 @@ engine: ## Install podman and what the stand-in base image needs (as root), or s
 demo: $(STAMP) engine ## The main job: new-flavor, lock, check, strip, prefetch, hermetic build, both modes
 	source scripts/engine-settings.sh && $(BIN)/python scripts/demo.py
 
-test: $(STAMP) engine lint ## Every test; LANES="unit security" runs some of the lanes, PYTEST_OPTIONS go to pytest
+test: $(STAMP) engine ## Lint and every test; LANES="unit security" runs some of the lanes, PYTEST_OPTIONS go to pytest
 	source scripts/engine-settings.sh && $(BIN)/python scripts/run_tests.py $(LANES) -- $(PYTEST_OPTIONS)
 
 unit: $(STAMP) ## The fast tests alone

@@ -1,9 +1,9 @@
 """Run the tests, several lanes beside one another: ``run_tests.py [LANE]... [-- PYTEST OPTION...]``.
 
-A lane is one pytest process for some folders of ``tests/``. Without names all lanes run, the longest first,
-as many at a time as ``FACTORY_TEST_LANES`` says: tests with containers wait for disks much of the time, the
-others for a processor. A lane's output is printed when it has ended, and then one line that counts. Reports
-in JUnit's form go to ``.work/junit-LANE.xml``.
+A lane is one pytest process for some folders of ``tests/``, or the linters. Without names all lanes run, the
+longest first, as many at a time as ``FACTORY_TEST_LANES`` says: tests with containers wait for disks much of
+the time, the others for a processor. A lane's output is printed when it has ended, and then one line that
+counts. Reports in JUnit's form go to ``.work/junit-LANE.xml``.
 """
 
 import os
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree as ET
 
+LINT = "lint"
 # In the order in which they begin. Tests of one lane share images.
 LANES = {
     "image": ("tests/image",),
@@ -26,6 +27,7 @@ LANES = {
     "integration": ("tests/integration",),
     "unit": ("tests/unit", "tests/seen"),
     "security": ("tests/security",),
+    LINT: ("make", "--no-print-directory", "lint"),
 }
 REPORTS = Path(".work")
 NO_TEST_RAN = 5  # pytest's exit status
@@ -50,7 +52,7 @@ def main(arguments: list[str]) -> int:
     REPORTS.mkdir(exist_ok=True)
     for report in REPORTS.glob("junit-*.xml"):
         report.unlink()
-    waiting, running, statuses = list(names), list[Run](), list[int]()
+    waiting, running, statuses = list(names), list[Run](), dict[str, int]()
     most = int(os.environ.get("FACTORY_TEST_LANES") or (os.cpu_count() or 1) + 2)
     try:
         while waiting or running:
@@ -59,7 +61,7 @@ def main(arguments: list[str]) -> int:
             ended = [run for run in running if run.process.poll() is not None]
             for run in ended:
                 running.remove(run)
-                statuses.append(_end(run))
+                statuses[run.lane] = _end(run)
             if not ended:
                 time.sleep(POLL_SECONDS)
     finally:
@@ -68,9 +70,9 @@ def main(arguments: list[str]) -> int:
             _end(run)
         _remove_untagged_images(but=untagged)
     print(_count(time.monotonic() - start))
-    if set(statuses) == {NO_TEST_RAN}:
+    if {statuses[lane] for lane in statuses if lane != LINT} == {NO_TEST_RAN}:
         return NO_TEST_RAN
-    return next((status for status in statuses if status not in {0, NO_TEST_RAN}), 0)
+    return next((status for status in statuses.values() if status not in {0, NO_TEST_RAN}), 0)
 
 
 def _parsed(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -87,8 +89,8 @@ def _parsed(arguments: list[str]) -> tuple[list[str], list[str]]:
 def _begin(lane: str, options: list[str]) -> Run:
     print(f"{lane}: begun", flush=True)
     output = tempfile.TemporaryFile()  # noqa: SIM115 - _end closes it
-    report = REPORTS / f"junit-{lane}.xml"
-    command = [sys.executable, "-m", "pytest", *LANES[lane], f"--junit-xml={report}", *options]
+    pytest = (sys.executable, "-m", "pytest", f"--junit-xml={REPORTS}/junit-{lane}.xml", *options)
+    command = LANES[lane] if lane == LINT else (*pytest, *LANES[lane])
     process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     return Run(lane=lane, process=process, output=output, start=time.monotonic())
 
