@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
-from io import TextIOWrapper
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Protocol
 
@@ -268,13 +267,6 @@ def to_json(data: object, *, indent: int | None = 2, ascii_only: bool = False) -
 
 def _without_commands(text: str) -> str:
     return _HASH_COMMAND.sub(r"\\x23", _LINE_COMMAND.sub(r"\1\\x3a", text))
-
-
-def print_everything() -> None:
-    """Let no character fail for the machine's locale: what standard output cannot encode is escaped."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _prints_unicode() -> bool:

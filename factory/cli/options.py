@@ -1,17 +1,16 @@
-"""Options that every command has, and what they give: the repository and the console."""
+"""Options that every command has, and what they make: the repository and the console."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from factory.console import Console
-
-if TYPE_CHECKING:
-    from factory.flavor.repository import Repository
+from factory.flavor.repository import Repository, find_repository
+from factory.transaction import forget_finished
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -19,29 +18,28 @@ Result = TypeVar("Result")
 
 @dataclass
 class Invocation:
-    """What one run of the command was given beside the command's own options."""
+    """One run of the command: the repository and the console."""
 
     root: Path | None = None
     console: Console = field(default_factory=Console)
 
     @cached_property
-    def repository(self) -> "Repository":
-        """The repository; raises NotFoundError where there is none."""
-        # Here, so that `--version` and `--help` start without what reads versions and requirements.
-        from factory.flavor.repository import find_repository  # noqa: PLC0415
+    def repository(self) -> Repository:
+        """The repository; raises NotFoundError if there is none."""
+        return self.repository_of()
 
-        return self._told(find_repository(self.root, start=Path.cwd()))
-
-    def repository_of(self, *flavors: str) -> "Repository":
-        """The repository or, outside of one, that of the flavors that are given as paths."""
-        from factory.flavor.repository import find_repository  # noqa: PLC0415
-
-        return self._told(find_repository(self.root, start=Path.cwd(), flavors=flavors))
-
-    def _told(self, repository: "Repository") -> "Repository":
-        for said in repository.finished:
+    def repository_of(self, *flavors: str) -> Repository:
+        """Return the repository or, outside of one, that of the flavors that are given as paths."""
+        found = find_repository(self.root, start=Path.cwd(), flavors=flavors)
+        for said in found.finished:
             self.console.note(said)
-        return repository
+        return found
+
+
+def begin(*, root: Path | None, json_output: bool) -> Invocation:
+    """Begin a run, of which nothing was changed yet."""
+    forget_finished()
+    return Invocation(root=root, console=Console(json_output=json_output))
 
 
 def allow_other_build(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:

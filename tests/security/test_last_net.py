@@ -16,7 +16,7 @@ def deep(n): return deep(n + 1)
 @common
 def command(invocation): {failure}
 sys.modules["factory.cli.broken"] = types.SimpleNamespace(command=command)
-main.COMMANDS["list"] = "broken"
+main.COMMANDS["list"] = ("broken", "Fail.")
 main.main(sys.argv[1:])
 """
 FAILURES = {

@@ -99,7 +99,7 @@ def _commands(
 
 def _all_commands() -> dict[str, click.Command]:
     found: dict[str, click.Command] = {"factory": group}
-    for name, module in COMMANDS.items():
+    for name, (module, _) in COMMANDS.items():
         command: click.Command = importlib.import_module(f"factory.cli.{module}").command
         found |= {" ".join(words): item for words, item in _commands(command, (name,))}
     return found
