@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # help, so that `factory --help` imports none. The order is that of the job: make, look, lock, prove, build.
 COMMANDS = {
     "new-flavor": ("new_flavor", "Make a flavor folder from templates, or from another flavor."),
-    "new-image": ("new_image", "Start an image that is no flavor, such as a stack."),
+    "new-image": ("new_image", "Start an image that is not a flavor, such as a stack."),
     "list": ("list_", "List the flavors with their versions and states."),
     "show": ("show", "Show a flavor: its spec, its files and their state."),
     "sync": ("sync", "Render the generated files of flavors again."),
@@ -39,15 +39,15 @@ COMMANDS = {
     "check": ("check", "Apply every rule to flavors, without a network."),
     "prefetch": ("prefetch", "Fetch and verify all artifacts of a flavor's lock."),
     "layers": ("layers", "Show or choose which packages share a layer of the image."),
-    "plan": ("plan", "Say which images have to be built, in order, and why."),
+    "plan": ("plan", "Show which images have to be built, in order, and why."),
     "build": ("build", "Build the images that have to be built, parents first."),
     "test": ("test", "Test a built image: in containers of it, at three levels."),
     "push": ("push", "Push an image into one registry, or several at once."),
     "registry": ("registry", "Set up, look at, prune or empty container registries."),
     "status": ("status", "Show where each image stands: locked, built, tested, pushed."),
     "konflux": ("konflux", "Write the PipelineRuns that build flavors in Konflux."),
-    "test-output": ("test_output", "Tell as TEST_OUTPUT how the steps of a task ended."),
-    "gate": ("gate", "Fail where one of the checks of a pipeline did not pass."),
+    "test-output": ("test_output", "Print as TEST_OUTPUT how the steps of a task ended."),
+    "gate": ("gate", "Fail if one of the checks of a pipeline did not pass."),
 }
 # As a shell reports SIGPIPE. Not 0: the reader that went away has not seen that there are no findings.
 _PIPE_CLOSED = 141
