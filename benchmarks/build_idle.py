@@ -20,7 +20,7 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 from support.small_flavors import make_flavor, write_lock  # noqa: E402
 from support.wheels import make_wheel  # noqa: E402
 
-from factory.build.segment_cache import segment_tag  # noqa: E402
+from factory.build.parts import part_tag  # noqa: E402
 from factory.engine.leftovers import repository_mark  # noqa: E402
 from factory.flavor.repository import Flavor  # noqa: E402
 from factory.render.sync import sync_flavor  # noqa: E402
@@ -110,7 +110,7 @@ def clean(root: Path, flavor: Flavor, made: str) -> None:
     record = root / ".work" / "images" / flavor.name / "segments"
     names = ["localhost/build-idle:podman", f"localhost/{flavor.name}:downstream", *([made] if made else [])]
     if record.exists():
-        names += [segment_tag(repository_mark(root), key) for key in record.read_text().split()]
+        names += [part_tag(repository_mark(root), key) for key in record.read_text().split()]
     subprocess.run(["podman", "image", "rm", "--force", *names], capture_output=True, check=False)
 
 

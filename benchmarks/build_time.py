@@ -19,10 +19,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.build.layer_changes import Changes, Overlay, changes_since
-from factory.build.layer_making import Site, ended_container, engine_states
+from factory.build.layer_container import (
+    BuildContainer,
+    Changes,
+    Overlay,
+    changes_since,
+    engine_states,
+    finished_container,
+)
 from factory.build.layer_tar import folders_above, write_layer
-from factory.build.package_layers import PackageLayer
+from factory.build.package_layers import LayerInstall
 from factory.engine.engine import Engine, find_engine
 from factory.engine.leftovers import Owner, repository_mark
 from factory.flavor.repository import Repository
@@ -131,11 +137,11 @@ def baseline(setting: Setting) -> Baseline:
     for folder in (locks / "all", blobs):
         folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(setting.flavor / "requirements.txt", locks / "all")
-    every = PackageLayer(name="all", source="/layers/all/", target="/flavor/", user="1001", run=INSTALL)
+    every = LayerInstall(name="all", source="/layers/all/", target="/flavor/", user="1001", run=INSTALL)
     with Tree.opened(locks) as locks_tree, Tree.opened(blobs) as blobs_tree:
-        site = Site(
+        site = BuildContainer(
             engine=setting.engine,
-            ground=setting.base,
+            base=setting.base,
             user="1001",
             prefetched=setting.prefetched,
             locks=locks_tree,
@@ -144,7 +150,7 @@ def baseline(setting: Setting) -> Baseline:
         )
         before = engine_states(site)
         start = time.monotonic()
-        with ended_container(site, INSTALL, what="The baseline", copied=every) as overlay:
+        with finished_container(site, INSTALL, what="The baseline", copied=every) as overlay:
             install = time.monotonic() - start
             changes = changes_since(overlay, before)
             gnu, own = gnu_pass(setting, overlay, changes), own_pass(site, overlay, changes)
@@ -175,7 +181,7 @@ def gnu_pass(setting: Setting, overlay: Overlay, changes: Changes) -> float:
     return seconds
 
 
-def own_pass(site: Site, overlay: Overlay, changes: Changes) -> float:
+def own_pass(site: BuildContainer, overlay: Overlay, changes: Changes) -> float:
     """Seconds of our own writer."""
     start = time.monotonic()
     write_layer(overlay.merged, changes.made, site.blobs, epoch=0)

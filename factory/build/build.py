@@ -1,298 +1,205 @@
-"""What `factory build` is going to do: which images, from what, under which names. Nothing changes here."""
+"""Build what a plan says: each image when its parents are there, several side by side.
 
-import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+Every image takes one path: it is prepared, a builder builds it, and its names are published last.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from factory.dockerfile.references import check_tag
-from factory.engine.engine import Engine, find_engine
-from factory.engine.images import EngineImage, find_image
-from factory.errors import DriftError, EngineError, SpecError
-from factory.flavor.repository import Flavor, Repository
-from factory.images.catalogue import Catalogue, read_catalogue
-from factory.images.definitions import ImageDefinition, changed
-from factory.images.plan import ParentReference, PlanRequest, Step, plan_images
-from factory.lock.judgement import require_sound_lock
-from factory.prefetch.layout import MOUNT_POINT
-from factory.registry.declared import Registry
-from factory.render.drift import find_drift
+from factory.build.engine_builder import EngineBuilder
+from factory.build.oci_builder import OciBuilder, require_layout_possible
+from factory.build.plan import BuildPlan, Target
+from factory.build.prepare import BuildSession, Prepared, prepare
+from factory.build.report import (
+    BuildReport,
+    BuiltImage,
+    DryBuild,
+    DryLayout,
+    LayoutImage,
+    built_image,
+    dry_build,
+    dry_layout,
+)
+from factory.console import Progress
+from factory.engine.images import find_image, find_images, tag_image
+from factory.engine.leftovers import cleaned_up, remove_leftovers, repository_mark
+from factory.errors import EngineError, FactoryError
+from factory.files import exclusive, make_output_folder
+from factory.images.parents import record_digests
+from factory.prefetch.plan import Fetching
+from factory.process import Stop
 
-
-@dataclass(frozen=True, kw_only=True)
-class BuildRequest:
-    """What to build. None means the default; no ``names`` are all images of the repository.
-
-    ``hermetic``: from a prefetched folder, without a network, which is a downstream build always: the
-    midstream one installs system packages. ``prefetched`` is that folder, by default one for the
-    flavor under ``work``. ``force``: whatever is there already, and from nothing. ``verify``: twice from
-    nothing, and compared. ``jobs`` is how many images may be built at a time. ``layout``: the
-    folder of an OCI layout that the image is assembled in, without a network, instead of the engine.
-    """
-
-    work: Path
-    names: tuple[str, ...] = ()
-    downstream: bool = False
-    hermetic: bool = False
-    base_image: str | None = None
-    tag: str | None = None
-    prefetched: Path | None = None
-    engine: str | None = None
-    jobs: int = 1
-    force: bool = False
-    pull: bool = False
-    verify: bool = False
-    layout: Path | None = None
+Result = TypeVar("Result", BuiltImage, LayoutImage)
+AnyImage = BuiltImage | LayoutImage
 
 
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """One image of a build: what is to be done, and the moving name that it gets last.
+class Builder(Protocol[Result]):
+    """Builds an image that was prepared."""
 
-    ``hermetic``: without a network; ``prefetched`` is the folder to build from then, None where there is
-    nothing to prefetch. ``asked``: it was asked for, and did not come along as a parent.
-    """
+    def notes(self, folders: Path, name: str) -> Path:
+        """Return the folder with an image's notes; it is locked while the image is built."""
 
-    step: Step
-    moving: str
-    asked: bool
-    hermetic: bool
-    prefetched: Path | None
+    def build(self, prepared: Prepared) -> Result:
+        """Build an image. An earlier image keeps its names."""
 
-    @property
-    def name(self) -> str:
-        """The image's name."""
-        return self.step.name
-
-    @property
-    def dockerfile(self) -> Path:
-        """Its Dockerfile."""
-        return self.step.definition.folder / self.step.definition.dockerfile
-
-    @property
-    def arguments(self) -> dict[str, str]:
-        """Its build arguments, its parents among them."""
-        parents = {parent.argument: parent.reference for parent in self.step.parents}
-        return {**dict(self.step.definition.build_args), **parents}
+    def publish_names(self, prepared: Prepared, image: Result) -> None:
+        """Give the image its names."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildPlan:
-    """A build that can be started: parents first. ``digests`` are to be recorded in ``parents.json``.
+def build_images(
+    plan: BuildPlan, *, fetching: Fetching, progress: Progress, say: Callable[[str], None]
+) -> BuildReport:
+    """Build what has to be built. An interrupted run resumes from the parts and layers it finished.
 
-    ``stored`` is what the engine had when it was planned.
-    """
-
-    root: Path
-    request: BuildRequest
-    engine: Engine
-    targets: tuple[Target, ...]
-    registries: Mapping[str, Registry]
-    digests: Mapping[str, str]
-    stored: Mapping[str, EngineImage | None]
-
-    @property
-    def asked(self) -> tuple[Target, ...]:
-        """What was asked for."""
-        return tuple(target for target in self.targets if target.asked)
-
-
-def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
-    """Check that a build can be started. Nothing is built or written.
+    The engine's output goes to standard error if images are built one at a time, else into a file for each,
+    which is repeated if it failed.
 
     Raises:
-        LockFileError: a flavor is not locked, or its lock is older than its pyproject.toml.
-        DriftError: its folder is not as rendered.
-        SpecError: ``factory.toml``, the base image or the tag is not acceptable.
-        EngineError: there is no engine, or it lacks what a build without a network needs.
-        ImageError, NotFoundError, RegistryError: as for `plan_images`.
+        EngineError: the engine failed; the moving names of what failed are where they were.
+        ImageError, SpecError: the image cannot be built in a layout.
+        PrefetchError, IndexAccessError, StorageError, BusyError: as for `prefetch_flavor`.
     """
-    _refuse_unclear(request)
-    engine = find_engine(request.engine)
-    catalogue = read_catalogue(repository)
-    if not request.names and (request.downstream or _is_hermetic(request)):
-        _require_flavors_alone(catalogue)
-    named = catalogue.select(request.names) if request.names else ()
-    for image in named:
-        _require_rendered(image)
-    rebased = _rebased(named, request)
-    plan = plan_images(
-        repository,
-        PlanRequest(
-            names=request.names,
-            change=lambda image: _changed(image, request, rebased=image.name in rebased),
-            pull=request.pull,
-            forced_by=_forced_by(request),
-            engine=request.engine,
-        ),
-    )
-    names = {image.name for image in named}
-    steps = [step for step in plan.steps if step.action != "blocked"]
-    targets = tuple(_target(step, request, asked=not names or step.name in names) for step in steps)
-    for target in targets:
-        if target.step.action == "build":
-            if target.name not in names:
-                _require_rendered(target.step.definition)
-            _require_possible(engine, target)
-    return BuildPlan(
-        root=repository.root,
-        request=request,
-        engine=engine,
-        targets=targets,
-        registries=catalogue.registries,
-        digests=plan.digests,
-        stored=plan.stored,
-    )
+    _require_possible(plan)
+    if plan.request.pull and plan.digests:
+        record_digests(plan.root, plan.digests)
+    session = BuildSession(plan=plan, fetching=fetching, progress=progress, say=say)
+    remove_leftovers(plan.engine, repository_mark(plan.root), session.folders)
+    done = _build_all(session)
+    images = tuple(done[target.name] for target in plan.targets if target.name in done)
+    return BuildReport(plan=plan, images=images)
 
 
-def _require_flavors_alone(catalogue: Catalogue) -> None:
-    """A stack on a flavor would come to stand on the downstream one, under the same moving tag."""
-    others = [name for name in catalogue.tables if name not in catalogue.flavors]
-    if others:
-        raise SpecError(
-            f"--downstream and --hermetic are for flavors, and this repository has other images: "
-            f"{', '.join(others)}",
-            solution="Name the flavors to build.",
-        )
-
-
-def require_buildable(flavor: Flavor) -> None:
-    """Check that what is in the folder is what its ``pyproject.toml`` says.
+def dry_run(plan: BuildPlan) -> DryBuild | DryLayout:
+    """Return what would be done. Nothing is changed.
 
     Raises:
-        LockFileError, DriftError: it is not; the message says what to do.
+        EngineError, ImageError, SpecError: as for `build_images`, if it is to be built in a layout.
     """
-    require_sound_lock(flavor)
-    drifted = [difference.path for difference in find_drift(flavor) if difference.kind != "stray"]
-    if drifted:
-        raise DriftError(
-            f"{flavor.name} has drifted from its templates: {', '.join(drifted)}",
-            solution=f"Run `factory sync {flavor.name}`; changes belong into pyproject.toml.",
+    if plan.request.layout is None:
+        return dry_build(plan)
+    _require_possible(plan)
+    (target,) = plan.asked
+    return dry_layout(target, plan.request.layout.absolute())
+
+
+def _require_possible(plan: BuildPlan) -> None:
+    if plan.request.layout is not None:
+        (target,) = plan.asked
+        require_layout_possible(plan.engine, target, plan.request)
+    elif plan.request.verify and plan.engine.kind != "podman":
+        raise EngineError(
+            f"{plan.engine.kind} cannot build twice alike: it has no --timestamp",
+            solution="Verify with --engine podman.",
         )
 
 
-def build_options(target: Target, engine: Engine, *, dockerfile: Path) -> tuple[str, ...]:
-    """The engine's options for one build of a whole Dockerfile: docker's build, and podman's by hand."""
-    arguments = ["--file", str(dockerfile), "--tag", target.step.local or target.moving]
-    # As recorded in parents.json, where it is: the engine reads the name alone.
-    pinned = {parent.argument: parent.pinned for parent in target.step.parents if parent.pinned}
-    for name, value in {**target.arguments, **pinned}.items():
-        arguments += ["--build-arg", f"{name}={value}"]
-    if target.hermetic:
-        arguments += ["--network", "none"]
-        arguments += ["--pull=never"] if engine.kind == "podman" else []
-    if target.prefetched is not None and engine.kind == "podman":
-        # z: where SELinux is on, the container may not read the folder otherwise.
-        arguments += ["--volume", f"{target.prefetched}:{MOUNT_POINT}:ro,z"]
-    elif target.prefetched is not None:
-        arguments += ["--build-context", f"prefetched={target.prefetched}"]
-    return tuple(arguments)
+def _build_all(session: BuildSession) -> dict[str, AnyImage]:
+    """Build in threads, each image when its parents are there. After a failure nothing new begins."""
+    targets = {target.name: target for target in session.plan.targets}
+    waiting = TopologicalSorter(
+        {
+            name: [parent.image for parent in target.step.parents if parent.image in targets]
+            for name, target in targets.items()
+        }
+    )
+    waiting.prepare()
+    done: dict[str, AnyImage] = {}
+    running: dict[Future[AnyImage], str] = {}
+    failures: dict[str, FactoryError] = {}
+    stop, pool = Stop(), ThreadPoolExecutor(max_workers=max(1, session.plan.request.jobs))
+    ended = False
+    try:
+        while True:
+            for name in () if failures else waiting.get_ready():
+                running[_start(pool, stop, session, targets[name])] = name
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                name = running.pop(future)
+                error = future.exception()
+                if isinstance(error, FactoryError):
+                    session.say(f"{name}: failed")
+                    failures[name] = error
+                elif error is not None:
+                    raise error
+                else:
+                    done[name] = image = future.result()
+                    if not (isinstance(image, BuiltImage) and image.difference):
+                        waiting.done(name)  # else nothing can be built on it: it got no name
+        ended = True
+    finally:
+        if not ended:
+            # Interrupted: the engines end, and what they had finished stays.
+            stop.stop()
+        pool.shutdown(cancel_futures=True)
+    if failures:
+        raise _one_of(failures)
+    return done
 
 
-def shell_command(target: Target, engine: Engine) -> str:
-    """The command of a build as it would be typed: what the factory does part by part, in one."""
-    options = build_options(target, engine, dockerfile=target.dockerfile)
-    return shlex.join((engine.kind, "build", *options, "--", str(target.step.definition.folder)))
+def _start(pool: ThreadPoolExecutor, stop: Stop, session: BuildSession, target: Target) -> "Future[AnyImage]":
+    context = copy_context()
+
+    def within() -> AnyImage:
+        with stop.governing():
+            return _build_one(session, target)
+
+    return pool.submit(context.run, within)
 
 
-def pull_command(target: Target, engine: Engine) -> str | None:
-    """The command that gets an image from its registry; None where it is not there."""
-    step = target.step
-    return f"{engine.kind} pull {step.remote}" if step.in_registry and step.remote else None
+def _one_of(failures: Mapping[str, FactoryError]) -> FactoryError:
+    """Return the first failure, with the others in its reason."""
+    (_, first), *others = failures.items()
+    for name, other in others:
+        first.reason += f"\n{name} failed too: {other.reason}"
+    return first
 
 
-def _refuse_unclear(request: BuildRequest) -> None:
-    for option, value, most in (
-        ("--tag", request.tag, 1),
-        ("--prefetched", request.prefetched, 1),
-        ("--base-image", request.base_image, len(request.names)),
-        ("--layout", request.layout, 1),
-    ):
-        if value is not None and not 0 < len(request.names) <= most:
-            raise SpecError(
-                f"{option} does not say for which image it is", solution="Name one IMAGE with it."
-            )
-    if request.tag is not None:
-        check_tag(request.tag)
+def _build_one(session: BuildSession, target: Target) -> AnyImage:
+    layout = session.plan.request.layout
+    if target.step.action == "nothing":
+        return _existing(session, target)
+    if layout is not None and target.asked:
+        return _carry_out(OciBuilder(layout.absolute()), session, target)
+    return _carry_out(EngineBuilder(), session, target)
 
 
-def _rebased(named: Sequence[ImageDefinition], request: BuildRequest) -> frozenset[str]:
-    """What is put on another base image: of several images those that stand on none of the repository's.
+def _carry_out(builder: Builder[Result], session: BuildSession, target: Target) -> Result | BuiltImage:
+    """Build an image, unless another run has built it since it was planned.
 
-    A child would otherwise leave the parent that is built beside it, and be without what that holds.
+    Raises:
+        EngineError: the engine failed.
+        BusyError: another run is building the image.
+        PrefetchError, IndexAccessError, StorageError, ImageError: as for `prepare`.
     """
-    if request.base_image is None:
-        return frozenset()
-    found = frozenset(image.name for image in named if len(named) == 1 or image.parents[0].is_reference)
-    if not found:
-        raise SpecError(
-            "--base-image does not say for which image it is: all that are named stand on images of the "
-            "repository",
-            solution="Name the one IMAGE that is to leave its parent, or what they stand on.",
-        )
-    return found
+    engine = session.plan.engine
+    notes = make_output_folder(builder.notes(session.folders, target.name))
+    forced = target.asked and session.plan.request.forced_by
+    with exclusive(notes):
+        if not forced and find_image(engine, target.step.local or "") is not None:
+            return _existing(session, target)
+        with cleaned_up(engine, session.owner(notes)), prepare(session, target, notes) as prepared:
+            image = builder.build(prepared)
+            builder.publish_names(prepared, image)
+            return image
 
 
-def _changed(image: ImageDefinition, request: BuildRequest, *, rebased: bool) -> ImageDefinition:
-    wanted = request.downstream or _is_hermetic(request)
-    # Where all are asked for, what has no downstream build is built as ever.
-    downstream = wanted and (image.flavor is not None or bool(request.names))
-    return changed(
-        image,
-        base_image=request.base_image if rebased else None,
-        downstream=downstream,
-        builder="engine" if request.layout is None else "layout",
-    )
-
-
-def _forced_by(request: BuildRequest) -> str:
-    """The option that asks for a build of what is there already."""
-    asked = (
-        ("--force", request.force),
-        ("--verify-reproducible", request.verify),
-        ("--layout", request.layout is not None),
-    )
-    return next((option for option, given in asked if given), "")
-
-
-def _is_hermetic(request: BuildRequest) -> bool:
-    return request.hermetic or request.prefetched is not None or request.layout is not None
-
-
-def _require_rendered(image: ImageDefinition) -> None:
-    if image.flavor is not None:
-        require_buildable(image.flavor)
-
-
-def _target(step: Step, request: BuildRequest, *, asked: bool) -> Target:
-    definition = step.definition
-    hermetic = asked and _is_hermetic(request) and definition.flavor is not None
-    folder = request.prefetched or request.work / "prefetched" / step.name
-    moving = f"localhost/{step.name}:{definition.moving_tag}"
-    return Target(
-        step=step,
-        moving=request.tag if request.tag is not None and asked else moving,
-        asked=asked,
-        hermetic=hermetic,
-        prefetched=folder.absolute() if hermetic else None,
-    )
-
-
-def _require_possible(engine: Engine, target: Target) -> None:
-    if target.prefetched is not None and engine.kind == "podman" and ":" in str(target.prefetched):
-        raise EngineError(
-            f"podman cannot mount {target.prefetched}: a colon ends a path in its --volume",
-            solution="Prefetch into a folder without a colon in its path, and name it with --prefetched.",
-        )
-    for parent in target.step.parents if target.hermetic else ():
-        _require_here(engine, parent)
-
-
-def _require_here(engine: Engine, parent: ParentReference) -> None:
-    reference = parent.pinned or parent.reference
-    if parent.image is None and find_image(engine, reference) is None:
-        raise EngineError(
-            f"{engine.kind} does not have the base image {reference}, and a build without a "
-            "network pulls nothing",
-            solution=f"Run `{engine.kind} pull {reference}` first, or name another with --base-image.",
-        )
+def _existing(session: BuildSession, target: Target) -> BuiltImage:
+    """Return an image that exists; move its moving name to it, since an earlier run may have ended before."""
+    engine, step = session.plan.engine, target.step
+    names = (step.local or "", target.moving, step.parents[0].reference)
+    known = session.plan.stored
+    if known.get(names[0]) is None:
+        # Another run has built it since, or only the registry has it.
+        known = {}
+    if any(name not in known for name in names):
+        # One call for all: starting the engine is most of the time of a run that has nothing to do.
+        known = {**dict.fromkeys(names), **find_images(engine, names)}
+    here, moving, base = (known[name] for name in names)
+    if here is not None and (moving is None or moving.id != here.id):
+        tag_image(engine, here.id, target.moving)
+    return built_image(target, here, base, action="nothing", seconds=0.0)

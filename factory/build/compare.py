@@ -1,4 +1,4 @@
-"""Two images that should be the same, compared layer by layer, down to the first file that differs."""
+"""Compare two images layer by layer, down to the first file that differs."""
 
 import hashlib
 import tarfile
@@ -20,7 +20,7 @@ _BUFFER_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What a layer says of one path. ``mtime`` in seconds; ``content`` is a SHA-256, empty for no file."""
+    """One path of a layer. ``mtime`` is in seconds; ``content`` is a SHA-256, empty if it is no file."""
 
     type: bytes
     content: str
@@ -33,7 +33,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class FileDifference:
-    """The first path that differs, absolute, how it differs, and what the two layers say."""
+    """The first path that differs, absolute, how it differs, and what it is in the two layers."""
 
     path: str
     kind: Kind
@@ -43,9 +43,9 @@ class FileDifference:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerDifference:
-    """The lowest layer that differs: its place from the bottom, counted from 0, and the first file in it.
+    """The lowest layer that differs: its number from the bottom, from 0, and the first file in it.
 
-    ``layer`` is None where all layers are the same and the images' settings (OCI image config) are not.
+    ``layer`` is None if all layers are the same and the images' settings (OCI image config) are not.
     """
 
     layer: int | None
@@ -53,7 +53,7 @@ class LayerDifference:
 
 
 def compare_images(engine: Engine, one: EngineImage, other: EngineImage) -> LayerDifference | None:
-    """Where two images of the engine differ, from the bottom up; None where they are the same.
+    """Return where two images of the engine differ, from the bottom up; None if they are the same.
 
     Raises:
         EngineError: the engine cannot export them.
@@ -73,9 +73,9 @@ def compare_images(engine: Engine, one: EngineImage, other: EngineImage) -> Laye
 
 
 def compare_layers(one: BinaryIO, other: BinaryIO) -> FileDifference | None:
-    """The first path at which two layers (tar archives, packed or not) differ, in the order of the first.
+    """Return the first path at which two layers (tar archives, compressed or not) differ.
 
-    None where they say the same, byte for byte or not.
+    None if they have the same files, byte for byte or not.
     """
     left, right = dict(_entries(one)), dict(_entries(other))
     for path in (*left, *(path for path in right if path not in left)):
@@ -92,7 +92,7 @@ class _Exported(TypedDict):
 
 
 def _exported(engine: Engine, image: EngineImage, layer: int, folder: Path) -> Path:
-    """The blob of one layer of an image."""
+    """Return the blob of one layer of an image."""
     form = ("--format", "oci-dir", "--output", folder)
     saved = call_engine(engine, "save", "--quiet", *form, operands=[Operand.image(image.id)])
     if saved.status != 0:
@@ -136,7 +136,7 @@ def _digest(content: "tarfile.ExFileObject | BinaryIO | object") -> str:
 
 
 def _attributes(member: tarfile.TarInfo) -> tuple[tuple[str, str], ...]:
-    """Extended attributes; what else a pax header says is told by the other fields."""
+    """Return extended attributes; all else in a pax header is in other fields."""
     return tuple(
         sorted((key, value) for key, value in member.pax_headers.items() if key.startswith("SCHILY.xattr."))
     )
@@ -147,7 +147,7 @@ def _difference(path: str, left: Entry | None, right: Entry | None) -> FileDiffe
         there, gone = "there", "not there"
         first, second = (gone, there) if left is None else (there, gone)
         return FileDifference(path=path, kind="only in one", first=first, second=second)
-    told: tuple[tuple[Kind, str, str], ...] = (
+    compared: tuple[tuple[Kind, str, str], ...] = (
         ("type", left.type.decode(), right.type.decode()),
         ("content", left.content, right.content),
         ("link", left.link, right.link),
@@ -159,7 +159,7 @@ def _difference(path: str, left: Entry | None, right: Entry | None) -> FileDiffe
     return next(
         (
             FileDifference(path=path, kind=kind, first=one, second=other)
-            for kind, one, other in told
+            for kind, one, other in compared
             if one != other
         ),
         None,

@@ -33,7 +33,7 @@ class LayerBlob:
 
 
 def write_layer(tree: Tree, paths: Iterable[str], blobs: Tree, *, epoch: int) -> LayerBlob:
-    """Write the files at ``paths`` as a layer into a folder of blobs, under its SHA-256.
+    """Write the files at ``paths`` as a layer into a folder of blobs, named by its SHA-256.
 
     Args:
         tree: where they are. No link of it is followed, and nothing but a regular file is read.
@@ -50,7 +50,7 @@ def write_layer(tree: Tree, paths: Iterable[str], blobs: Tree, *, epoch: int) ->
 
 
 def write_removals(removed: Mapping[str, Mapping[str, Ownership]], blobs: Tree, *, epoch: int) -> LayerBlob:
-    """Write a layer that takes paths of the layers below away: whiteouts.
+    """Write a layer that removes paths of the layers below: whiteouts.
 
     Args:
         removed: the paths, each with the folders above it, which come along as they are.
@@ -79,7 +79,7 @@ def write_removals(removed: Mapping[str, Mapping[str, Ownership]], blobs: Tree, 
 
 
 def folders_above(path: str) -> tuple[str, ...]:
-    """The folders above a relative path, the nearest first."""
+    """Return the folders above a relative path, the nearest first."""
     parts = path.split("/")
     return tuple("/".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
 
@@ -129,7 +129,7 @@ class _Archive:
 
 
 _Look = Callable[[str], tuple[Tree, str]]
-"""Gives the open folder that a path lies in, and its name there."""
+"""Returns the open folder of a path, and its name there."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A flavor's Dockerfile taken apart at its layers of packages: below them, they, above them.
+"""Split a flavor's Dockerfile at its layers of packages: what is below them, the layers, what is above.
 
 The shape is that of ``templates/universal/Dockerfile.j2``: in the final stage, for each layer, a COPY of what
 it installs from the builder stage and one RUN that installs it.
@@ -14,11 +14,11 @@ from factory.errors import ImageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackageLayer:
-    """One layer of packages: what it copies from the builder stage, and the RUN that installs it.
+class LayerInstall:
+    """How one layer of packages is installed: what it copies from the builder stage, and its RUN.
 
     ``source`` is the folder in the stage and ``target`` the one in the image, both absolute; ``user`` is
-    the one of the last USER above, None where there is none; ``run`` the text of the RUN.
+    that of the last USER above, None if there is none; ``run`` is the text of the RUN.
     """
 
     name: str
@@ -29,28 +29,28 @@ class PackageLayer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakenApart:
-    """The parts of a final stage.
+class SplitStage:
+    """A final stage, split at its layers of packages.
 
-    ``builder`` is the stage that the layers copy from; ``below`` what the layers stand on, None where that is
-    the base image itself; ``above`` what stands on them.
+    ``builder`` is the stage that the layers copy from. ``below`` is None if the layers are on the base image
+    itself.
     """
 
     builder: str
     below: BuildStep | None
-    layers: tuple[PackageLayer, ...]
+    layers: tuple[LayerInstall, ...]
     above: BuildStep
 
 
-def take_apart(found: BuildSteps) -> TakenApart:
-    """Take the final stage apart at its layers of packages.
+def split_layers(found: BuildSteps) -> SplitStage:
+    """Split the final stage at its layers of packages.
 
     Raises:
-        ImageError: it has none, something stands between them, or a RUN above them, which would run where no
-            package is.
+        ImageError: it has none, something is between them, or a RUN is above them, which would run without
+            the packages.
     """
     instructions = found.final.instructions
-    layered = [segment for segment in found.steps if segment.layer is not None]
+    layered = [step for step in found.steps if step.layer is not None]
     above = found.steps[-1]
     if not layered:
         _refuse("the Dockerfile has no layers of packages")
@@ -64,11 +64,11 @@ def take_apart(found: BuildSteps) -> TakenApart:
     first = next(one for one in layered[0].instructions if one.sources and one.origins)
     below = tuple(one for one in instructions if one.line < first.line)
     user = next((one.text for one in reversed(below) if one.name == "USER"), None)
-    layers = tuple(_layer(segment, user, first) for segment in layered)
+    layers = tuple(_layer(step, user, first) for step in layered)
     targets = [layer.target for layer in layers]
     if any(one is not other and one.startswith(other) for one in targets for other in targets):
         _refuse("two layers of packages copy their locks into one folder")
-    return TakenApart(
+    return SplitStage(
         builder=first.origins[0].lower(),
         below=_below(found, below, until=first.line),
         layers=layers,
@@ -84,15 +84,15 @@ def _below(found: BuildSteps, instructions: tuple[Instruction, ...], *, until: i
     return replace(whole, layer=None, text="\n".join(lines), instructions=instructions)
 
 
-def _layer(segment: BuildStep, user: str | None, first: Instruction) -> PackageLayer:
-    own = [one for one in segment.instructions if one.line >= first.line]
+def _layer(step: BuildStep, user: str | None, first: Instruction) -> LayerInstall:
+    own = [one for one in step.instructions if one.line >= first.line]
     match [one.name for one in own]:
         case ["COPY", "RUN"]:
             copy, install = own
         case _:
-            _refuse(f"the layer {segment.layer} is more than a COPY and a RUN (line {own[0].line})")
-    return PackageLayer(
-        name=segment.layer or "",
+            _refuse(f"the layer {step.layer} is more than a COPY and a RUN (line {own[0].line})")
+    return LayerInstall(
+        name=step.layer or "",
         source=copy.sources[0],
         target=_target(copy.words),
         user=user,
@@ -101,7 +101,7 @@ def _layer(segment: BuildStep, user: str | None, first: Instruction) -> PackageL
 
 
 def _target(words: Sequence[str]) -> str:
-    """Where a COPY puts a folder's content; written as that of a folder."""
+    """Return the folder that a COPY writes to, with a slash at its end."""
     return f"{words[-1].rstrip('/')}/"
 
 

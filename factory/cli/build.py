@@ -5,15 +5,13 @@ from pathlib import Path
 
 import click
 
-from factory.build.build import BuildPlan, BuildRequest, plan_build
-from factory.build.build_all import build_images
-from factory.build.build_text import dry_run, dry_run_parts, report_data, report_parts
-from factory.build.laying_out import dry_layout, dry_table, lay_out, layout_table
-from factory.build.package_epochs import image_epoch
-from factory.build.segment_cache import prune
+from factory.build.build import build_images, dry_run
+from factory.build.epoch import image_epoch
+from factory.build.parts import prune_parts
+from factory.build.plan import BuildRequest, plan_build
 from factory.cli.options import Invocation, common
-from factory.engine.engine import ENGINE_VARIABLE, ENGINES, Engine, find_engine
-from factory.engine.leftovers import remove_leftovers, repository_mark
+from factory.engine.engine import ENGINE_VARIABLE, ENGINES, find_engine
+from factory.engine.leftovers import repository_mark
 from factory.files import WORK_FOLDER
 from factory.lock.find_links import folders_in_environment
 from factory.prefetch.plan import Fetching
@@ -123,7 +121,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     was finished.
     """
     if prune_cache:
-        return _pruned(invocation, find_engine(engine), dry=dry)
+        return _prune(invocation, engine, dry=dry)
     repository = invocation.repository_of(*images)
     if only_epoch:
         if len(images) != 1:
@@ -147,44 +145,19 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         layout=layout,
     )
     plan = plan_build(repository, request)
+    if dry:
+        return invocation.console.show(dry_run(plan))
     fetching = Fetching(
         find_links=find_links, public_find_links=() if find_links else folders_in_environment(os.environ)
     )
-    carry_out = _assembled if layout else _built
-    return carry_out(invocation, plan, fetching, dry=dry)
-
-
-def _pruned(invocation: Invocation, engine: Engine, *, dry: bool) -> int:
-    root = invocation.repository.root
-    mark = repository_mark(root)
-    left = remove_leftovers(engine, mark, root / WORK_FOLDER / "images", search=True, dry_run=dry)
-    removed = prune(engine, mark, dry_run=dry)
-    layers = "1 layer" if len(removed) == 1 else f"{len(removed)} layers"
-    would = "would be removed" if dry else "removed"
-    text = f"{layers} {would}"
-    if left:
-        text += f"\nWhat interrupted builds left of {', '.join(left)} {would}"
-    invocation.console.result({"removed": removed, "left_behind": left}, text)
-    return 0
-
-
-def _built(invocation: Invocation, plan: BuildPlan, fetching: Fetching, *, dry: bool) -> int:
-    if dry:
-        found = dry_run(plan)
-        invocation.console.result(found, *dry_run_parts(found))
-        return 0
     with invocation.console.progress("prefetch", total=0, unit="bytes") as progress:
         report = build_images(plan, fetching=fetching, progress=progress, say=invocation.console.note)
-    invocation.console.result(report_data(plan, report), *report_parts(plan, report))
-    return 0 if report.reproducible else 1
+    return invocation.console.show(report)
 
 
-def _assembled(invocation: Invocation, plan: BuildPlan, fetching: Fetching, *, dry: bool) -> int:
-    if dry:
-        found = dry_layout(plan)
-        invocation.console.result(found, dry_table(found))
-        return 0
-    with invocation.console.progress("prefetch", total=0, unit="bytes") as progress:
-        image = lay_out(plan, fetching=fetching, progress=progress, say=invocation.console.note)
-    invocation.console.result(image, layout_table(image))
-    return 0
+def _prune(invocation: Invocation, engine: str | None, *, dry: bool) -> int:
+    root = invocation.repository.root
+    folders = root / WORK_FOLDER / "images"
+    return invocation.console.show(
+        prune_parts(find_engine(engine), repository_mark(root), folders, dry_run=dry)
+    )

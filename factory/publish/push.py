@@ -16,8 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from factory.build.layout import find_layout
-from factory.build.segment_cache import REPOSITORY as KEPT_LAYERS
+from factory.build.oci_layout import find_layout
+from factory.build.parts import PARTS_REPOSITORY as KEPT_LAYERS
 from factory.clock import now
 from factory.console import Progress, human_size
 from factory.engine.engine import Engine, find_engine

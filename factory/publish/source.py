@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from factory.build.layout import Descriptor, OciLayout, name_of
+from factory.build.oci_layout import Descriptor, OciLayout, name_of
 from factory.dockerfile.references import PATH_COMPONENT, find_reference
 from factory.documents import parse_json
 from factory.engine.engine import (

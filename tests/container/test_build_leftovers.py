@@ -16,7 +16,7 @@ import pytest
 from support.built import factory
 from support.podman import podman
 
-from factory.build.segment_cache import segment_tag
+from factory.build.parts import part_tag
 from factory.engine.engine import find_engine
 from factory.engine.images import list_images
 from factory.engine.leftovers import repository_mark
@@ -72,7 +72,7 @@ class Repository:
     def remove(self) -> None:
         """Take its names from the engine."""
         keys = {key for path in self.root.glob(".work/images/*/segments") for key in path.read_text().split()}
-        names = [segment_tag(repository_mark(self.root), key) for key in keys]
+        names = [part_tag(repository_mark(self.root), key) for key in keys]
         names += [f"localhost/{self.name}:latest"]
         podman("image", "rm", "--force", *names, status=None)
 
@@ -175,7 +175,7 @@ def test_pruning_the_cache_of_one_repository_leaves_what_another_one_keeps(
         factory("--root", repository.root, "build", repository.name)
     kept = {
         repository.name: [
-            segment_tag(repository_mark(repository.root), key)
+            part_tag(repository_mark(repository.root), key)
             for path in repository.root.glob(".work/images/*/segments")
             for key in path.read_text().split()
         ]

@@ -18,7 +18,7 @@ from support.killing import Case, Runner, kill_again_and_again, tree
 from support.podman import podman
 from support.registry import registry
 
-from factory.build.segment_cache import segment_tag
+from factory.build.parts import part_tag
 from factory.engine.leftovers import repository_mark
 from factory.errors import EngineError
 
@@ -69,7 +69,7 @@ class World:
 
     def layer(self, key: str) -> str:
         """The name of what is kept under a key."""
-        return segment_tag(repository_mark(self.root), key)
+        return part_tag(repository_mark(self.root), key)
 
     def actions(self, *words: str) -> dict[str, str]:
         found = self.build(*words)["images"]

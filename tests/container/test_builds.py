@@ -14,7 +14,7 @@ from support.podman import podman
 from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
-from factory.build.segment_cache import segment_tag
+from factory.build.parts import part_tag
 from factory.engine.engine import find_engine
 from factory.engine.images import EngineImage, find_image
 from factory.engine.leftovers import repository_mark
@@ -73,7 +73,7 @@ class Small:
         """Take away what the factory named: the next test is to find nothing built."""
         records = (self.root / ".work" / "images").glob("*/segments")
         mark = repository_mark(self.root)
-        layers = {segment_tag(mark, key) for found in records for key in found.read_text().split()}
+        layers = {part_tag(mark, key) for found in records for key in found.read_text().split()}
         if names := self.made | layers:
             podman("image", "rm", "--force", *sorted(names), status=None)
 

@@ -18,10 +18,10 @@ from support.podman import podman
 from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
-from factory.build.layer_making import Site, engine_states, make_layer
-from factory.build.layout import OciLayout
-from factory.build.package_layers import PackageLayer
-from factory.build.segment_cache import segment_tag
+from factory.build.layer_container import BuildContainer, engine_states, install_layer
+from factory.build.oci_layout import OciLayout
+from factory.build.package_layers import LayerInstall
+from factory.build.parts import part_tag
 from factory.engine.engine import find_engine
 from factory.engine.leftovers import Owner, repository_mark
 from factory.errors import StorageError
@@ -120,7 +120,7 @@ def _build(root: Path, base: str, *words: str | Path) -> Any:  # noqa: ANN401 - 
 def root(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     keys = {key for record in tmp_path.glob(".work/images/*/segments") for key in record.read_text().split()}
-    names = [segment_tag(repository_mark(tmp_path), key) for key in sorted(keys)]
+    names = [part_tag(repository_mark(tmp_path), key) for key in sorted(keys)]
     podman("image", "rm", "--force", *names, status=None)
 
 
@@ -169,7 +169,7 @@ def test_pth_file_starts_nothing_when_a_second_index_is_installed_from(
 
 
 @pytest.fixture
-def bench(tmp_path: Path, base_image: str) -> Iterator[Site]:
+def build_container(tmp_path: Path, base_image: str) -> Iterator[BuildContainer]:
     (tmp_path / "prefetched").mkdir(mode=0o755)
     (tmp_path / "prefetched" / "attacker.py").write_text(ATTACKER)
     (tmp_path / "locks" / "rest").mkdir(parents=True)
@@ -178,9 +178,9 @@ def bench(tmp_path: Path, base_image: str) -> Iterator[Site]:
         OciLayout.prepared(tmp_path / "layout") as layout,
         Tree.opened(tmp_path / "locks") as locks,
     ):
-        yield Site(
+        yield BuildContainer(
             engine=find_engine("podman"),
-            ground=base_image,
+            base=base_image,
             user="1001",
             prefetched=tmp_path / "prefetched",
             locks=locks,
@@ -190,9 +190,9 @@ def bench(tmp_path: Path, base_image: str) -> Iterator[Site]:
 
 
 def test_process_that_outlives_the_install_is_gone_before_its_files_are_looked_at(
-    bench: Site, tmp_path: Path, host: Path
+    build_container: BuildContainer, tmp_path: Path, host: Path
 ) -> None:
-    layer = PackageLayer(
+    layer = LayerInstall(
         name="rest",
         source="/layers/rest/",
         target="/usr/share/factory/layers/rest/",
@@ -200,15 +200,17 @@ def test_process_that_outlives_the_install_is_gone_before_its_files_are_looked_a
         run="mkdir /opt/app-root/x && cd /cachi2 && /opt/app-root/bin/python -c "
         f"\"import attacker; attacker.attack('/opt/app-root/x', '{host}')\" && sleep 2",
     )
-    make_layer(bench, layer, engine_states(bench), epoch=0)
+    install_layer(build_container, layer, engine_states(build_container), epoch=0)
     assert "evil_secret_0" in _names(tmp_path / "layout"), "the attack did not begin"
     _assert_untouched(host, tmp_path / "layout")
-    left = podman("ps", "--all", "--quiet", "--filter", f"label={bench.owner.label}")
+    left = podman("ps", "--all", "--quiet", "--filter", f"label={build_container.owner.label}")
     assert left == ""
 
 
-def test_link_that_a_package_leaves_is_written_as_a_link(bench: Site, tmp_path: Path, host: Path) -> None:
-    layer = PackageLayer(
+def test_link_that_a_package_leaves_is_written_as_a_link(
+    build_container: BuildContainer, tmp_path: Path, host: Path
+) -> None:
+    layer = LayerInstall(
         name="rest",
         source="/layers/rest/",
         target="/usr/share/factory/layers/rest/",
@@ -216,17 +218,17 @@ def test_link_that_a_package_leaves_is_written_as_a_link(bench: Site, tmp_path: 
         run=f"ln -s {host} /opt/app-root/to-host && ln -s {host}/secret /opt/app-root/to-secret && "
         "mkfifo /opt/app-root/fifo",
     )
-    make_layer(bench, layer, engine_states(bench), epoch=0)
+    install_layer(build_container, layer, engine_states(build_container), epoch=0)
     _assert_untouched(host, tmp_path / "layout")
 
 
 def test_base_image_whose_folder_for_locks_is_a_link_gets_nothing_written_through_it(
-    bench: Site, tmp_path: Path, host: Path
+    build_container: BuildContainer, tmp_path: Path, host: Path
 ) -> None:
-    layer = PackageLayer(
+    layer = LayerInstall(
         name="rest", source="/layers/rest/", target="/var/run/factory/", user="1001", run="true"
     )
     # /var/run is a link in every Debian; the one that a base brings could lead anywhere.
     with pytest.raises(StorageError, match="is a link"):
-        make_layer(bench, layer, engine_states(bench), epoch=0)
+        install_layer(build_container, layer, engine_states(build_container), epoch=0)
     assert not Path("/run/factory").exists()

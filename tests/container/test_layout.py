@@ -18,7 +18,7 @@ from support.registry import registry
 from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
-from factory.build.segment_cache import segment_tag
+from factory.build.parts import part_tag
 from factory.engine.leftovers import repository_mark
 from factory.flavor.repository import Flavor
 from factory.render.sync import sync_flavor
@@ -117,7 +117,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Iterator[
     yield site
     records = (site.root / ".work" / "images").glob("*/segments")
     keys = {key for record in records for key in record.read_text().split()}
-    names = [segment_tag(repository_mark(site.root), key) for key in sorted(keys)]
+    names = [part_tag(repository_mark(site.root), key) for key in sorted(keys)]
     podman("image", "rm", "--force", f"localhost/{site.name}:downstream", *names, status=None)
 
 

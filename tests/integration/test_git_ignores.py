@@ -8,7 +8,7 @@ import pytest
 from support.prefetch_site import Site, prefetch_site
 from support.transactions import interrupted
 
-from factory.build.layout import OciLayout
+from factory.build.oci_layout import OciLayout
 from factory.downstream.context import write_context
 from factory.downstream.strip import strip_file
 from factory.errors import StorageError

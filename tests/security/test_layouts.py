@@ -10,8 +10,8 @@ import pytest
 from support.layouts import SmallImage, small_image
 from support.push_site import Site, push_site
 
-from factory.build.layout import OciLayout
-from factory.build.made_layers import MadeLayers
+from factory.build.oci_builder import LayerCache
+from factory.build.oci_layout import OciLayout
 from factory.errors import ImageError, StorageError
 
 pytestmark = pytest.mark.integration
@@ -223,7 +223,7 @@ def test_layers_recorded_by_a_link_or_with_a_path_for_a_digest_are_refused(tmp_p
     record = image.folder / "factory-layers.json"
     record.write_text(json.dumps({"key": {"digest": "sha256:../../x", "size": 1, "removed": {}}}))
     with OciLayout.opened(image.folder) as layout, pytest.raises(ImageError, match="expected shape"):
-        MadeLayers.read(layout)
+        LayerCache.read(layout)
     _linked(record)
     with OciLayout.opened(image.folder) as layout, pytest.raises(StorageError, match="is a link"):
-        MadeLayers.read(layout)
+        LayerCache.read(layout)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.build.artifacts import keep_artifacts
+from factory.build.engine_builder import keep_artifacts
 from factory.engine.engine import Engine
 from factory.engine.leftovers import Owner
 from factory.errors import EngineError, StorageError

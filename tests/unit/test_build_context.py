@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.build.context import build_context
+from factory.build.prepare import build_context
 from factory.images.inputs import InputFile
 
 

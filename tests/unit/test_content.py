@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.build.content import tree_digest
+from factory.build.parts import tree_digest
 from factory.tree import Tree
 
 

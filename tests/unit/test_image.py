@@ -1,5 +1,6 @@
 """Planning a build: what is refused, and what the engine is told."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 from support.clean_flavor import NAME, PROJECT, lock_text, make_flavor, make_repository
 from support.tiers import four_tiers
 
-from factory.build.build import BuildPlan, BuildRequest, Target, build_options, plan_build, shell_command
-from factory.build.building import Recipe, part_options
+from factory.build.parts import part_options
+from factory.build.plan import BuildPlan, BuildRequest, Target, build_options, plan_build, shell_command
+from factory.build.prepare import Prepared
 from factory.dockerfile.model import mount_in_every_run
 from factory.engine.engine import ENGINE_VARIABLE, Engine, find_engine
 from factory.engine.leftovers import Owner
@@ -249,25 +251,32 @@ def test_a_build_with_a_network_has_no_prefetched_folder(
 
 
 @pytest.mark.parametrize("hermetic", [False, True])
-def test_every_part_of_a_build_has_its_time_and_the_network_of_the_whole(*, hermetic: bool) -> None:
-    recipe = Recipe(
-        name="image",
-        engine=Engine(kind="podman", program=Path("podman")),
+def test_every_part_of_a_build_has_its_time_and_the_network_of_the_whole(
+    engines: Path, flavor: Flavor, tmp_path: Path, *, hermetic: bool
+) -> None:
+    program(engines, "podman", f"echo '{IMAGE}'")
+    target, engine = target_of(flavor, tmp_path, prefetched=Path("/prefetched") if hermetic else None)
+    arguments = (("TAKEN", "1"), ("OTHER", "2"))
+    definition = replace(target.step.definition, build_args=arguments)
+    prepared = Prepared(
+        target=replace(target, step=replace(target.step, definition=definition)),
+        engine=engine,
         owner=Owner(repository="r", notes=Path("image")),
         dockerfile="",
-        arguments={"TAKEN": "1", "OTHER": "2"},
         bases={},
-        labels={},
-        inputs={},
         context=Path("context"),
         epoch=0,
-        network=not hermetic,
-        prefetched=Path("/prefetched") if hermetic else None,
+        layer_epochs={},
+        prefetched=None,
+        fresh=False,
+        twice=False,
+        log=None,
+        say=print,
     )
     text = "FROM base\nARG TAKEN\nARG SOURCE_DATE_EPOCH\nRUN true\n"
-    arguments = part_options(recipe, text, epoch=7, labels={"a": "b"})
-    assert arguments[:4] == ["--layers=false", "--pull=never", "--timestamp", "7"]
-    pairs = list(pairwise(arguments))
+    options = part_options(prepared, text, epoch=7, labels={"a": "b"})
+    assert options[:4] == ["--layers=false", "--pull=never", "--timestamp", "7"]
+    pairs = list(pairwise(options))
     given = [value for name, value in pairs if name == "--build-arg"]
     assert sorted(given) == ["SOURCE_DATE_EPOCH=7", "TAKEN=1"]
     assert ("--label", "a=b") in pairs

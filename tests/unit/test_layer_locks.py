@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.build.assemble import _copy_files
+from factory.build.oci_builder import copy_locks
 from factory.errors import ImageError
 from factory.tree import Tree
 
@@ -19,7 +19,7 @@ def _stage(root: Path) -> Path:
 def _copied(root: Path) -> None:
     (root / "out").mkdir()
     with Tree.opened(root) as stage, Tree.opened(root / "out") as out:
-        _copy_files(stage, out)
+        copy_locks(stage, out)
 
 
 def test_folders_of_files_are_copied(tmp_path: Path) -> None:

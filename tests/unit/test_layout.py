@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from factory.build.layer_changes import Changes, Overlay, State, changes_since, states
-from factory.build.layer_making import MadeLayer
+from factory.build.layer_container import Changes, InstalledLayer, Overlay, State, changes_since, states
 from factory.build.layer_tar import LayerBlob, write_layer, write_removals
-from factory.build.layout import Inserted, LaidOut, OciLayout
-from factory.build.made_layers import MadeLayers
-from factory.build.package_layers import take_apart
+from factory.build.oci_builder import LayerCache
+from factory.build.oci_layout import InsertedLayer, OciImage, OciLayout
+from factory.build.package_layers import split_layers
 from factory.dockerfile.steps import parse_steps
 from factory.errors import ImageError
 from factory.tree import Tree
@@ -164,8 +163,8 @@ def _json_blob(layout: OciLayout, document: object) -> LayerBlob:
     return _blob(layout, json.dumps(document).encode())
 
 
-def _insert(layout: OciLayout, source: Path, name: str, content: bytes) -> LaidOut:
-    inserted = Inserted(blob=_blob(layout, content), created_by="RUN middle")
+def _insert(layout: OciLayout, source: Path, name: str, content: bytes) -> OciImage:
+    inserted = InsertedLayer(blob=_blob(layout, content), created_by="RUN middle")
     return layout.insert(name, source, [inserted], after=1, created="T")
 
 
@@ -237,16 +236,16 @@ def test_a_folder_with_something_else_in_it_is_refused_and_left_alone(tmp_path: 
 
 def test_layers_that_were_made_are_found_while_their_blobs_are_there(layout: OciLayout) -> None:
     removed = {"opt/old": {"opt": (0o775, 1001, 0)}}
-    made = MadeLayer(blob=_blob(layout, b"made"), removed=removed)
-    MadeLayers.read(layout).add("key", made)
-    MadeLayers.read(layout).add("other", MadeLayer(blob=_blob(layout, b"other"), removed={}))
-    assert MadeLayers.read(layout).find("key") == made
+    made = InstalledLayer(blob=_blob(layout, b"made"), removed=removed)
+    LayerCache.read(layout).add("key", made)
+    LayerCache.read(layout).add("other", InstalledLayer(blob=_blob(layout, b"other"), removed={}))
+    assert LayerCache.read(layout).find("key") == made
     _path(layout, made.blob.digest).unlink()
-    assert list(MadeLayers.read(layout).known) == ["other"]
+    assert list(LayerCache.read(layout).known) == ["other"]
 
 
-def test_dockerfile_is_taken_apart_at_its_layers() -> None:
-    parts = take_apart(parse_steps(DOCKERFILE))
+def test_dockerfile_is_split_at_its_layers() -> None:
+    parts = split_layers(parse_steps(DOCKERFILE))
     assert parts.builder == "builder"
     assert [(layer.name, layer.user) for layer in parts.layers] == [("accelerator", "1001"), ("rest", "1001")]
     assert parts.layers[0].run == "umask 002 &&     install accelerator"
@@ -259,7 +258,7 @@ def test_dockerfile_is_taken_apart_at_its_layers() -> None:
 
 def test_layers_may_stand_on_the_base_image_itself() -> None:
     text = DOCKERFILE.replace("ENV A=b\n", "").replace("USER 1001\n", "")
-    parts = take_apart(parse_steps(text))
+    parts = split_layers(parse_steps(text))
     assert parts.below is None
     assert [layer.user for layer in parts.layers] == [None, None]
 
@@ -277,7 +276,7 @@ def test_layers_may_stand_on_the_base_image_itself() -> None:
 )
 def test_dockerfile_that_cannot_be_assembled_is_told(text: str, problem: str) -> None:
     with pytest.raises(ImageError, match=problem):
-        take_apart(parse_steps(text))
+        split_layers(parse_steps(text))
 
 
 @dataclass(kw_only=True)

@@ -1,10 +1,10 @@
-"""An OCI image layout in a folder: opened, read and changed in one place, whoever wrote it.
+"""Read and change an OCI image layout in a folder.
 
-The form is that of the OCI image-spec (image-layout.md, manifest.md, config.md). A layout may be of a
-stranger: it is read through directory descriptors, no link in it is followed, and a document counts only if
-it has the digest and the size that are said of it. skopeo and podman read it as ``oci:FOLDER:NAME``.
+The form is that of the OCI image-spec (image-layout.md, manifest.md, config.md). A layout may come from
+anybody: it is read through directory descriptors, no link in it is followed, and a document counts only if
+it has the digest and the size of its descriptor. skopeo and podman read it as ``oci:FOLDER:NAME``.
 
-The layers that the factory itself puts in are not compressed, so that a layer's digest is its diff_id too.
+The layers that the factory itself inserts are not compressed, so that a layer's digest is its diff_id too.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ _SOLUTION = "Write it again: `factory build --layout`, or `skopeo copy … oci:F
 
 
 class Descriptor(TypedDict):
-    """What names a blob of a layout (OCI image-spec, descriptor.md); it may say more."""
+    """The name of a blob in a layout (OCI image-spec, descriptor.md); it may have more members."""
 
     digest: Sha256
     size: Size
@@ -75,15 +75,15 @@ class _Config(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Inserted:
-    """A layer that is put into an image: its blob, and what its history says made it."""
+class InsertedLayer:
+    """A layer that is inserted into an image: its blob, and the command in its history."""
 
     blob: LayerBlob
     created_by: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class LaidOut:
+class OciImage:
     """An image in a layout: the digests of its manifest and of its config, and its layers."""
 
     digest: str
@@ -101,7 +101,7 @@ class OciLayout:
     @staticmethod
     @contextmanager
     def opened(folder: Path) -> "Iterator[OciLayout]":
-        """Open a layout for the length of a block.
+        """Open a layout.
 
         Raises:
             ImageError: the folder is no layout.
@@ -121,7 +121,7 @@ class OciLayout:
     @staticmethod
     @contextmanager
     def prepared(folder: Path) -> "Iterator[OciLayout]":
-        """Make a folder a layout, unless it is one, and open it for the length of a block.
+        """Make a folder a layout, unless it is one, and open it.
 
         Raises:
             ImageError: it holds something else.
@@ -140,7 +140,7 @@ class OciLayout:
 
     @property
     def folder(self) -> Path:
-        """The folder."""
+        """The folder of the layout."""
         return self.tree.root
 
     def index(self) -> dict[str, Any]:
@@ -192,11 +192,11 @@ class OciLayout:
         return status is not None and S_ISREG(status.st_mode) and status.st_size == blob.size
 
     def insert(
-        self, name: str, source: Path, inserted: Sequence[Inserted], *, after: int, created: str
-    ) -> LaidOut:
-        """Give the layout the image ``name``: that of ``source``, with layers above its first ``after`` ones.
+        self, name: str, source: Path, inserted: Sequence[InsertedLayer], *, after: int, created: str
+    ) -> OciImage:
+        """Add the image ``name``: that of ``source``, with layers inserted above its first ``after`` ones.
 
-        The index changes in one step; the blobs of what had the name before stay until `remove_unused`.
+        The index changes in one step; the blobs of an earlier image of that name stay until `remove_unused`.
 
         Args:
             name: the image's name in the layout.
@@ -230,7 +230,7 @@ class OciLayout:
         others = [one for one in index["manifests"] if name_of(one) != name]
         index["manifests"] = [*others, entry]
         self.tree.write(INDEX, json.dumps(index, indent=2).encode())
-        return LaidOut(
+        return OciImage(
             digest=entry["digest"],
             config=manifest["config"]["digest"],
             layers=tuple(
@@ -241,13 +241,13 @@ class OciLayout:
     def remove_unused(self, keep: Iterable[str] = ()) -> int:
         """Remove the blobs that no image of the index refers to; return the bytes that this freed.
 
-        What has no name of a blob's or of an unfinished one's is somebody's, and stays.
+        A file that is named neither like a blob nor like an unfinished one belongs to a person, and stays.
 
         Args:
-            keep: digests that stay all the same.
+            keep: digests that stay in any case.
 
         Raises:
-            ImageError: a manifest is missing, or is not what is said of it.
+            ImageError: a manifest is missing, or does not match its descriptor.
             StorageError: the file system refused.
         """
         used = set(keep)
@@ -256,7 +256,7 @@ class OciLayout:
             descriptor = pending.pop()
             used.add(descriptor["digest"])
             named = self.named(self.read(descriptor))
-            # What is no manifest is an index, and names manifests, or has something else's form.
+            # A document without layers is an index, or has another form.
             pending += named.get("manifests") or ()
             parts = [named.get("config"), *(named.get("layers") or ())]
             used |= {part["digest"] for part in parts if part}
@@ -278,7 +278,7 @@ class OciLayout:
         )
 
     def _document(self, descriptor: Descriptor, shape: type[object]) -> dict[str, Any]:
-        """Return a document whole, to be written again, if it has a shape."""
+        """Return all of a document, to be written again, if it has a shape."""
         return _whole(
             self.read(descriptor), shape, source=f"the blob {descriptor['digest']} of {self.folder}"
         )
@@ -314,12 +314,12 @@ class OciLayout:
         return {"digest": f"sha256:{digest}", "size": len(content)}
 
 
-# A blob; or one that a killed run did not finish: the factory's, or what a program wrote through it.
+# A blob, or one that a killed run did not finish: the factory's or skopeo's.
 _UNUSED = re.compile(r"[0-9a-f]{64}|layer-[0-9a-f]+|\..*\.factory-tmp|oci-put-blob\d+")
 
 
 def record_layout(notes: Path, layout: Path, name: str) -> None:
-    """Keep in an image's notes where it was assembled, and under which name.
+    """Record in an image's notes in which layout it is, under which name.
 
     Raises:
         StorageError: the file system refused.
@@ -328,7 +328,7 @@ def record_layout(notes: Path, layout: Path, name: str) -> None:
 
 
 def find_layout(folders: Path, image: str) -> str | None:
-    """Return ``FOLDER:NAME`` of the layout in which an image was assembled last; None if it is not there.
+    """Return ``FOLDER:NAME`` of the layout in which an image was built last; None if it is gone.
 
     ``folders`` is the folder with each image's notes.
     """
@@ -371,7 +371,7 @@ def name_of(descriptor: Descriptor) -> str | None:
 
 
 def _require_empty(tree: Tree) -> None:
-    """Refuse a folder that has something of others."""
+    """Refuse a folder that has anything else in it."""
     names = [tree.root / entry.path for entry in tree.entries()]
     # A run that was killed may have made some of it.
     own = {tree.root / _MARKER, tree.root / "blobs"}

@@ -1,0 +1,304 @@
+"""Plan a build: which images, from what, under which names. Nothing changes here."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.dockerfile.references import check_tag
+from factory.engine.engine import Engine, find_engine
+from factory.engine.images import EngineImage, find_image
+from factory.errors import DriftError, EngineError, SpecError
+from factory.flavor.repository import Flavor, Repository
+from factory.images.catalogue import Catalogue, read_catalogue
+from factory.images.definitions import ImageDefinition, changed
+from factory.images.inputs import InputFile
+from factory.images.plan import ParentReference, PlanRequest, Step, plan_images
+from factory.lock.judgement import require_sound_lock
+from factory.prefetch.layout import MOUNT_POINT
+from factory.registry.declared import Registry
+from factory.render.drift import find_drift
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What to build. None means the default; no ``names`` are all images of the repository.
+
+    ``hermetic``: from a prefetched folder, without a network; always a downstream build, since the midstream
+    one installs system packages. ``prefetched`` is that folder, by default one for the flavor under ``work``.
+    ``force``: build what exists already, and use nothing of earlier builds. ``verify``: build twice that way,
+    and compare. ``jobs`` is how many images may be built at a time. ``layout``: the folder of an OCI layout
+    to build the image in, without a network, instead of the engine's storage.
+    """
+
+    work: Path
+    names: tuple[str, ...] = ()
+    downstream: bool = False
+    hermetic: bool = False
+    base_image: str | None = None
+    tag: str | None = None
+    prefetched: Path | None = None
+    engine: str | None = None
+    jobs: int = 1
+    force: bool = False
+    pull: bool = False
+    verify: bool = False
+    layout: Path | None = None
+
+    @property
+    def is_hermetic(self) -> bool:
+        """Whether what is asked for is built without a network."""
+        return self.hermetic or self.prefetched is not None or self.layout is not None
+
+    @property
+    def forced_by(self) -> str:
+        """The option that asks for a build of what exists already; empty if there is none."""
+        options = (
+            ("--force", self.force),
+            ("--verify-reproducible", self.verify),
+            ("--layout", self.layout is not None),
+        )
+        return next((option for option, given in options if given), "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One image of a build: its step in the plan, and the moving name that it gets last.
+
+    ``hermetic``: without a network, from the folder ``prefetched``. ``asked``: it was asked for, and is not
+    only a parent of what was.
+    """
+
+    step: Step
+    moving: str
+    asked: bool
+    hermetic: bool
+    prefetched: Path | None
+
+    @property
+    def name(self) -> str:
+        """The image's name."""
+        return self.step.name
+
+    @property
+    def dockerfile(self) -> Path:
+        """Its Dockerfile."""
+        return self.step.definition.folder / self.step.definition.dockerfile
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """Its build arguments, its parents among them."""
+        parents = {parent.argument: parent.reference for parent in self.step.parents}
+        return {**dict(self.step.definition.build_args), **parents}
+
+    @property
+    def files(self) -> Mapping[str, InputFile]:
+        """Its declared inputs, by path in its folder."""
+        return {} if self.step.inputs is None else self.step.inputs.files
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildPlan:
+    """A build that can be started, parents first.
+
+    ``digests`` are to be recorded in ``parents.json``; ``stored`` is what the engine had at that time.
+    """
+
+    root: Path
+    request: BuildRequest
+    engine: Engine
+    targets: tuple[Target, ...]
+    registries: Mapping[str, Registry]
+    digests: Mapping[str, str]
+    stored: Mapping[str, EngineImage | None]
+
+    @property
+    def asked(self) -> tuple[Target, ...]:
+        """What was asked for."""
+        return tuple(target for target in self.targets if target.asked)
+
+
+def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
+    """Check that a build can be started. Nothing is built or written.
+
+    Raises:
+        LockFileError: a flavor is not locked, or its lock is older than its pyproject.toml.
+        DriftError: its folder is not as rendered.
+        SpecError: ``factory.toml``, the base image or the tag is not acceptable.
+        EngineError: there is no engine, or it lacks what a build without a network needs.
+        ImageError, NotFoundError, RegistryError: as for `plan_images`.
+    """
+    _refuse_unclear(request)
+    engine = find_engine(request.engine)
+    catalogue = read_catalogue(repository)
+    if not request.names and (request.downstream or request.is_hermetic):
+        _require_flavors_alone(catalogue)
+    named = catalogue.select(request.names) if request.names else ()
+    for image in named:
+        _require_rendered(image)
+    rebased = _rebased(named, request)
+    plan = plan_images(
+        repository,
+        PlanRequest(
+            names=request.names,
+            change=lambda image: _changed(image, request, rebased=image.name in rebased),
+            pull=request.pull,
+            forced_by=request.forced_by,
+            engine=request.engine,
+        ),
+    )
+    names = {image.name for image in named}
+    steps = [step for step in plan.steps if step.action != "blocked"]
+    targets = tuple(_target(step, request, asked=not names or step.name in names) for step in steps)
+    for target in targets:
+        if target.step.action == "build":
+            if target.name not in names:
+                _require_rendered(target.step.definition)
+            _require_possible(engine, target)
+    return BuildPlan(
+        root=repository.root,
+        request=request,
+        engine=engine,
+        targets=targets,
+        registries=catalogue.registries,
+        digests=plan.digests,
+        stored=plan.stored,
+    )
+
+
+def _require_flavors_alone(catalogue: Catalogue) -> None:
+    """Refuse: a stack on a flavor would be built on the downstream flavor, under the same moving tag."""
+    others = [name for name in catalogue.tables if name not in catalogue.flavors]
+    if others:
+        raise SpecError(
+            f"--downstream and --hermetic are for flavors, and this repository has other images: "
+            f"{', '.join(others)}",
+            solution="Name the flavors to build.",
+        )
+
+
+def require_buildable(flavor: Flavor) -> None:
+    """Check that a flavor's folder agrees with its ``pyproject.toml``.
+
+    Raises:
+        LockFileError, DriftError: it does not; the message says what to do.
+    """
+    require_sound_lock(flavor)
+    drifted = [difference.path for difference in find_drift(flavor) if difference.kind != "stray"]
+    if drifted:
+        raise DriftError(
+            f"{flavor.name} has drifted from its templates: {', '.join(drifted)}",
+            solution=f"Run `factory sync {flavor.name}`; changes belong into pyproject.toml.",
+        )
+
+
+def build_options(target: Target, engine: Engine, *, dockerfile: Path) -> tuple[str, ...]:
+    """Return the options of one build of a whole Dockerfile: docker's, or podman's by hand."""
+    arguments = ["--file", str(dockerfile), "--tag", target.step.local or target.moving]
+    # A digest recorded in parents.json goes first: the engine would read the name alone.
+    pinned = {parent.argument: parent.pinned for parent in target.step.parents if parent.pinned}
+    for name, value in {**target.arguments, **pinned}.items():
+        arguments += ["--build-arg", f"{name}={value}"]
+    if target.hermetic:
+        arguments += ["--network", "none"]
+        arguments += ["--pull=never"] if engine.kind == "podman" else []
+    if target.prefetched is not None and engine.kind == "podman":
+        arguments += prefetched_volume(target.prefetched)
+    elif target.prefetched is not None:
+        arguments += ["--build-context", f"prefetched={target.prefetched}"]
+    return tuple(arguments)
+
+
+def prefetched_volume(folder: Path) -> tuple[str, str]:
+    """Return podman's option that mounts a prefetched folder."""
+    # z: with SELinux, the container could not read the folder otherwise.
+    return ("--volume", f"{folder}:{MOUNT_POINT}:ro,z")
+
+
+def shell_command(target: Target, engine: Engine) -> str:
+    """Return the command that builds in one step, by hand, what the factory builds part by part."""
+    options = build_options(target, engine, dockerfile=target.dockerfile)
+    return shlex.join((engine.kind, "build", *options, "--", str(target.step.definition.folder)))
+
+
+def _refuse_unclear(request: BuildRequest) -> None:
+    for option, value, most in (
+        ("--tag", request.tag, 1),
+        ("--prefetched", request.prefetched, 1),
+        ("--base-image", request.base_image, len(request.names)),
+        ("--layout", request.layout, 1),
+    ):
+        if value is not None and not 0 < len(request.names) <= most:
+            raise SpecError(
+                f"{option} does not say for which image it is", solution="Name one IMAGE with it."
+            )
+    if request.tag is not None:
+        check_tag(request.tag)
+
+
+def _rebased(named: Sequence[ImageDefinition], request: BuildRequest) -> frozenset[str]:
+    """Return the images that get another base: of several, those with no parent in the repository.
+
+    A child would otherwise leave the parent that is built beside it, and lack what that holds.
+    """
+    if request.base_image is None:
+        return frozenset()
+    found = frozenset(image.name for image in named if len(named) == 1 or image.parents[0].is_reference)
+    if not found:
+        raise SpecError(
+            "--base-image does not say for which image it is: all that are named have parents in the "
+            "repository",
+            solution="Name the one IMAGE that is to leave its parent, or its parents.",
+        )
+    return found
+
+
+def _changed(image: ImageDefinition, request: BuildRequest, *, rebased: bool) -> ImageDefinition:
+    wanted = request.downstream or request.is_hermetic
+    # If all are asked for, an image without a downstream build gets its usual one.
+    downstream = wanted and (image.flavor is not None or bool(request.names))
+    return changed(
+        image,
+        base_image=request.base_image if rebased else None,
+        downstream=downstream,
+        builder="engine" if request.layout is None else "layout",
+    )
+
+
+def _require_rendered(image: ImageDefinition) -> None:
+    if image.flavor is not None:
+        require_buildable(image.flavor)
+
+
+def _target(step: Step, request: BuildRequest, *, asked: bool) -> Target:
+    definition = step.definition
+    hermetic = asked and request.is_hermetic and definition.flavor is not None
+    folder = request.prefetched or request.work / "prefetched" / step.name
+    moving = f"localhost/{step.name}:{definition.moving_tag}"
+    return Target(
+        step=step,
+        moving=request.tag if request.tag is not None and asked else moving,
+        asked=asked,
+        hermetic=hermetic,
+        prefetched=folder.absolute() if hermetic else None,
+    )
+
+
+def _require_possible(engine: Engine, target: Target) -> None:
+    if target.prefetched is not None and engine.kind == "podman" and ":" in str(target.prefetched):
+        raise EngineError(
+            f"podman cannot mount {target.prefetched}: a colon ends a path in its --volume",
+            solution="Prefetch into a folder without a colon in its path, and name it with --prefetched.",
+        )
+    for parent in target.step.parents if target.hermetic else ():
+        _require_here(engine, parent)
+
+
+def _require_here(engine: Engine, parent: ParentReference) -> None:
+    reference = parent.pinned or parent.reference
+    if parent.image is None and find_image(engine, reference) is None:
+        raise EngineError(
+            f"{engine.kind} does not have the base image {reference}, and a build without a "
+            "network pulls nothing",
+            solution=f"Run `{engine.kind} pull {reference}` first, or name another with --base-image.",
+        )

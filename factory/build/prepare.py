@@ -1,0 +1,221 @@
+"""Prepare the build of one image: its artifacts, its base images, its context, its times."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from factory.build.epoch import build_epochs
+from factory.build.plan import BuildPlan, Target, shell_command
+from factory.console import Progress
+from factory.dockerfile.steps import base_references, parse_steps
+from factory.engine.engine import Engine
+from factory.engine.images import find_image, image_labels, pull_image
+from factory.engine.leftovers import Owner, repository_mark
+from factory.errors import EngineError, ImageError
+from factory.files import open_regular, read_text, storage_error, temporary_sibling
+from factory.images.inputs import InputFile
+from factory.images.plan import ParentReference
+from factory.prefetch.plan import Fetching
+from factory.prefetch.prefetch import Prefetched, prefetch_flavor
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSession:
+    """One run of `factory build`. ``say`` gets the name of each part that begins."""
+
+    plan: BuildPlan
+    fetching: Fetching
+    progress: Progress
+    say: Callable[[str], None]
+
+    @property
+    def folders(self) -> Path:
+        """Where each image has a folder of its own for the factory's notes."""
+        return self.plan.request.work / "images"
+
+    def owner(self, notes: Path) -> Owner:
+        """Return the owner of the containers of the image that has its notes in a folder."""
+        return Owner(repository=repository_mark(self.plan.root), notes=notes)
+
+    def log(self, notes: Path) -> Path | None:
+        """Return the file for the engine's output; None, for standard error, if images are built in turn."""
+        return notes / "build.log" if self.plan.request.jobs > 1 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """An image that is ready to be built.
+
+    ``bases`` are the engine's IDs of the images that a FROM or a COPY names, by name; none for docker.
+    ``epoch`` is the time of the image, ``layer_epochs`` those of its package layers. ``context`` has its
+    inputs and nothing else. ``fresh``: take nothing from earlier builds; ``twice``: build twice, and
+    compare. ``log`` as `BuildSession.log`.
+    """
+
+    target: Target
+    engine: Engine
+    owner: Owner
+    dockerfile: str
+    bases: Mapping[str, str]
+    context: Path
+    epoch: int
+    layer_epochs: Mapping[str, int | None]
+    prefetched: Prefetched | None
+    fresh: bool
+    twice: bool
+    log: Path | None
+    say: Callable[[str], None]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of the image."""
+        step = self.target.step
+        return image_labels(
+            name=step.name,
+            identity=step.identity or "",
+            inputs="" if step.inputs is None else step.inputs.text,
+        )
+
+    def layer_epoch(self, layer: str | None) -> int:
+        """Return the time of a package layer; that of the image if it has none of its own."""
+        epoch = self.layer_epochs.get(layer) if layer else None
+        return self.epoch if epoch is None else epoch
+
+
+@contextmanager
+def prepare(session: BuildSession, target: Target, notes: Path) -> Iterator[Prepared]:
+    """Yield an image that is ready to be built; ``notes`` is its folder of notes, which is locked.
+
+    Raises:
+        PrefetchError, IndexAccessError, StorageError: as for `prefetch_flavor`.
+        EngineError: a base image cannot be pulled.
+        LockFileError: the flavor is not locked.
+        ImageError: an input has changed since it was planned, or SOURCE_DATE_EPOCH is no time.
+    """
+    definition, request = target.step.definition, session.plan.request
+    prefetched = None
+    if target.prefetched is not None and definition.flavor is not None:
+        prefetched = prefetch_flavor(
+            definition.flavor, target.prefetched, fetching=session.fetching, progress=session.progress
+        )
+    bases = {} if session.plan.engine.kind == "docker" else _pull_bases(session, target, notes)
+    with build_context(definition.folder, target.files, notes) as context:
+        epoch, layer_epochs = build_epochs(definition, target.files, os.environ)
+        yield Prepared(
+            target=target,
+            engine=session.plan.engine,
+            owner=session.owner(notes),
+            dockerfile=read_text(context / definition.dockerfile),
+            bases=bases,
+            context=context,
+            epoch=epoch,
+            layer_epochs=layer_epochs,
+            prefetched=prefetched,
+            fresh=target.asked and (request.force or request.verify),
+            twice=target.asked and request.verify,
+            log=session.log(notes),
+            say=session.say,
+        )
+
+
+def _pull_bases(session: BuildSession, target: Target, notes: Path) -> dict[str, str]:
+    """Return the IDs of all images from elsewhere that the Dockerfile names; pull those that are missing."""
+    parents = {parent.reference: parent for parent in target.step.parents}
+    found = parse_steps(read_text(target.dockerfile))
+    stages = (*found.stages, found.final)
+    own = {name for stage in found.stages for name in stage.names}
+    copied = {name for stage in stages for one in stage.instructions for name in one.origins}
+    named = {*base_references(found, target.arguments).values(), *copied}
+    wanted = {name for name in named if name.lower() not in {*own, "scratch"} and "$" not in name}
+    return {
+        name: _pull_base(
+            session, target, parents.get(name) or ParentReference(argument="", reference=name), notes
+        )
+        for name in sorted(wanted)
+    }
+
+
+def _pull_base(session: BuildSession, target: Target, parent: ParentReference, notes: Path) -> str:
+    engine = session.plan.engine
+    reference = parent.pinned or parent.reference
+    image = find_image(engine, reference)
+    if image is None:
+        registry = session.plan.registries.get(parent.registry or "")
+        session.say(f"{target.name}: pulling {reference}")
+        pull_image(
+            engine,
+            reference,
+            verified=registry is None or registry.tls_verify,
+            solution="If it cannot be pulled, name another with --base-image; if the index cannot be "
+            f"reached, build with --hermetic. By hand: {shell_command(target, engine)}",
+            log=session.log(notes),
+        )
+        image = find_image(engine, reference)
+    if image is None:
+        raise EngineError(
+            f"{engine.kind} pulled {reference} and does not have it",
+            solution="Check its storage settings.",
+        )
+    return image.id
+
+
+@contextmanager
+def build_context(folder: Path, inputs: Mapping[str, InputFile], notes: Path) -> Iterator[Path]:
+    """Yield a temporary folder in ``notes`` with the declared inputs of an image, and nothing else.
+
+    Modes are 755 and 644 whatever they are in ``folder``: the identity knows only whether a file can be
+    executed.
+
+    Raises:
+        ImageError: a file has changed since the identity was read.
+        StorageError: the file system refused.
+    """
+    context = temporary_sibling(notes / "context")
+    try:
+        context.mkdir()
+        for path, wanted in inputs.items():
+            _copy_input(folder, path, wanted, context)
+        inside = (path for path in context.rglob("*") if path.is_dir() and not path.is_symlink())
+        for made in (context, *inside):
+            # mkdir applies the umask of this user, and COPY takes the mode into the image.
+            made.chmod(0o755)
+        yield context
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    finally:
+        shutil.rmtree(context, ignore_errors=True)
+
+
+def _copy_input(folder: Path, path: str, wanted: InputFile, context: Path) -> None:
+    source, copy = folder / path, context / path
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_symlink():
+        copy.symlink_to(source.readlink())
+        target = source.resolve()
+        if target.is_file() and not (context / target.relative_to(folder.resolve())).exists():
+            # A link's target is an input as well.
+            _write_copy(target, context / target.relative_to(folder.resolve()), executable=wanted.executable)
+        return
+    if _write_copy(source, copy, executable=wanted.executable) != wanted.sha256:
+        raise ImageError(
+            f"{source} was changed while its image was being planned",
+            solution="Run the same command again.",
+        )
+
+
+def _write_copy(source: Path, copy: Path, *, executable: bool) -> str:
+    """Copy a file in chunks; return the SHA-256 of what was copied."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    with open_regular(source) as file, copy.open("wb") as written:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            written.write(chunk)
+    os.chmod(copy, 0o755 if executable else 0o644)  # noqa: PTH101 - one call for both
+    return digest.hexdigest()
