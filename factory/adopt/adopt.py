@@ -57,7 +57,7 @@ class Adopted:
     written: bool
 
     def placed(self, place: str) -> tuple[Placement, ...]:
-        """The placements of one kind."""
+        """Return the placements of one kind."""
         return tuple(each for each in self.placements if each.place == place)
 
 
@@ -105,7 +105,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
 
 
 def _of_the_folder(sources: Sources) -> Iterator[str]:
-    """What the folder has, or has not, and no placement says."""
+    """Yield what the folder has, or has not, and no placement says."""
     if sources.dockerfile is None:
         yield "there is no Dockerfile or Containerfile: the image is the template's, and no hook is filled"
     for chosen in sources.chosen:
@@ -120,7 +120,7 @@ def _of_the_folder(sources: Sources) -> Iterator[str]:
 
 
 def _done_otherwise(sources: Sources, given: Given) -> Iterator[str]:
-    """What the template does as the folder does, and yet with another effect."""
+    """Yield what the template does as the folder does, and yet with another effect."""
     steps = (
         [step for step in sources.dockerfile.steps if sources.dockerfile.in_image(step)]
         if sources.dockerfile
@@ -193,14 +193,14 @@ def _project(sources: Sources, decision: Decision, draft: Draft) -> tuple[str, t
 
 
 def _installed_by(step: OldInstruction) -> str:
-    """Where something is installed by name, with what the comment above it says."""
+    """Return where something is installed by name, with what the comment above it says."""
     said = " ".join(line.lstrip("#").strip() for line in step.comment.splitlines())
     why = f"installed by {step.where}, beside the lock"
     return masked(f"{why}: {said}" if said else why)
 
 
 def _asked(sources: Sources) -> tuple[list[Asked], str]:
-    """What a folder without dependencies in a pyproject.toml asks for."""
+    """Return what a folder without dependencies in a pyproject.toml asks for."""
     if sources.asked is not None:
         return list(sources.asked.asked), f"dependencies are those of {REQUIREMENTS_IN}"
     if sources.lock is None:
@@ -252,7 +252,7 @@ _ADDED = (
 
 
 def describe(adopted: Adopted, *, place: str) -> Iterator[str | Table]:
-    """The parts of the report; ``place`` is the flavor's folder as it is to be called."""
+    """Yield the parts of the report; ``place`` is the flavor's folder as it is to be called."""
     verb = "Made" if adopted.written else "Would make"
     yield f"{verb} {place} from {adopted.source}:\n"
     rows = tuple((origin.key, origin.value or "-", origin.where) for origin in adopted.origins)

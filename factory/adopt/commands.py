@@ -112,7 +112,7 @@ class Part:
 
 
 def read_run(step: OldInstruction) -> tuple[tuple[Part, ...], bool]:
-    """The parts of a RUN instruction, and whether they can be taken apart."""
+    """Return the parts of a RUN instruction, and whether they can be taken apart."""
     text = step.instruction.shell_text
     parts = split_chain(text)
     chained = parts or (text,)
@@ -121,12 +121,12 @@ def read_run(step: OldInstruction) -> tuple[tuple[Part, ...], bool]:
 
 
 def is_install(step: OldInstruction) -> bool:
-    """Whether a RUN instruction installs the lock."""
+    """Return whether a RUN instruction installs the lock."""
     return step.name == "RUN" and any(part.kind == "install" for part in read_run(step)[0])
 
 
 def read_part(text: str, variables: Mapping[str, str], *, in_block: bool) -> Part:
-    """What a part of a shell text comes to; in a MIDSTREAM ONLY block a download may stay."""
+    """Return what a part of a shell text comes to; in a MIDSTREAM ONLY block a download may stay."""
     if _GPG_OFF.search(text):
         return Part(
             text=text,
@@ -165,7 +165,7 @@ def _read(text: str, command: Command, variables: Mapping[str, str], *, in_block
 
 
 def _done_anyway(text: str, program: str, paths: Sequence[str]) -> str | None:
-    """Why the template needs no such command; None where it is the folder's own."""
+    """Return why the template needs no such command; None if it is the folder's own."""
     if _WRITES.search(text if _READ_AGAIN.search(text) else _QUOTED.sub("", text)):
         return None
     if program in {".", "source"} and _PREFETCHED.search(text):
@@ -180,7 +180,7 @@ def _done_anyway(text: str, program: str, paths: Sequence[str]) -> str | None:
 
 
 def _is_given_right(program: str, arguments: Sequence[str], paths: Sequence[str]) -> bool:
-    """Whether files have the mode or the owner anyway: those that the install step writes."""
+    """Return whether files have the mode or the owner anyway: those that the install step writes."""
     if program == "fix-permissions":
         return all(INSTALLED.fullmatch(word) for word in paths)
     first = next((word for word in arguments if not word.startswith("-")), "")
@@ -204,7 +204,7 @@ def _python_tool(program: str, arguments: Sequence[str]) -> str | None:
 
 
 def _operands(program: str, arguments: Sequence[str]) -> list[str]:
-    """The words that name files: no options, nor the mode or owner of chmod and its like."""
+    """Return the words that name files: no options, nor the mode or owner of chmod and its like."""
     words = [word for word in arguments if not word.startswith("-")]
     return words[1:] if program in {"chmod", "chown", "chgrp"} else words
 
@@ -245,7 +245,7 @@ def _is_name(name: str) -> bool:
 
 
 def expanded(arguments: Sequence[str], variables: Mapping[str, str]) -> list[str]:
-    """The words with known variables put in; one whose value holds several requirements becomes several."""
+    """Return the words with known variables put in; one whose value holds several requirements becomes several."""
     found: list[str] = []
     for word in arguments:
         whole = expand(word, variables)
@@ -277,7 +277,7 @@ def _pip(text: str, verb: str, arguments: Sequence[str]) -> Part:
 
 
 def _not_locked(verb: str, arguments: Sequence[str], operands: Sequence[str]) -> tuple[str, str] | None:
-    """Why a call of pip does what a lock cannot hold, and what to do; None where it can."""
+    """Return why a call of pip does what a lock cannot hold, and what to do; None if it can."""
     if verb == "uninstall":
         return (
             "it takes out what the lock or the base image put in",
@@ -302,7 +302,7 @@ def requirements_of(arguments: Sequence[str], verb: str) -> tuple[Requirement, .
 def _wanted_and_tools(
     found: Sequence[Requirement], arguments: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The requirements that the image keeps, and the names of tools that only the install needed.
+    """Return the requirements that the image keeps, and the names of tools that only the install needed.
 
     A tool that is upgraded or given a version is wanted itself: the base image's copy was not good
     enough, such as a pip with a known vulnerability (field note 32).
@@ -335,7 +335,7 @@ _COMPOUND_COMMAND = re.compile(r"(?:if|for|while|until|case|select|function)\b|[
 
 
 def split_chain(text: str) -> tuple[str, ...] | None:
-    """The parts of a plain chain of commands; None where the text is more than one.
+    """Return the parts of a plain chain of commands; None if the text is more than one.
 
     Only such a text can lose a part and keep its meaning: no loops, conditions, groups, ``||``,
     background jobs or here-documents.
@@ -367,7 +367,7 @@ def split_chain(text: str) -> tuple[str, ...] | None:
 
 
 def _separator(text: str, position: int) -> int | None:
-    """The end of the separator that stands here; None without one, negative where it is another operator."""
+    """Return the end of the separator that stands here; None without one, negative where it is another operator."""
     if text.startswith("&&", position):
         return position + 2
     if text[position] == ";":

@@ -54,7 +54,7 @@ class _Choice:
         *,
         near: Evidence | None = None,
     ) -> str | None:
-        """The option, else the first that is acceptable; others that differ are noted.
+        """Return the option, else the first that is acceptable; others that differ are noted.
 
         ``near`` is what says something of it and not enough, for the error.
         """

@@ -80,7 +80,7 @@ class Draft:
         self.texts.setdefault(hook, []).append(kept)
 
     def snapshot(self) -> "Draft":
-        """A copy to go back to."""
+        """Return a copy to go back to."""
         return replace(
             self,
             environment=dict(self.environment),
@@ -98,20 +98,20 @@ class Draft:
         self.requirements, self.files, self.texts = before.requirements, before.files, before.texts
 
     def kept(self) -> Iterable[Kept]:
-        """Every instruction that is kept, hook by hook."""
+        """Return every instruction that is kept, hook by hook."""
         return (kept for texts in self.texts.values() for kept in texts)
 
     def variables_in_texts(self) -> frozenset[str]:
-        """The variables that ENV instructions in the hooks set."""
+        """Return the variables that ENV instructions in the hooks set."""
         steps = [kept.step for kept in self.kept() if kept.step.name == "ENV"]
         return frozenset(name for step in steps for name, _ in step.instruction.pairs or ())
 
     def needed_arguments(self) -> frozenset[str]:
-        """The ARG names that what is kept refers to."""
+        """Return the ARG names that what is kept refers to."""
         return frozenset().union(*map(_used, self.kept())) & frozenset(self.arguments)
 
     def hooks(self) -> Hooks:
-        """The hooks as they go into the spec."""
+        """Return the hooks as they go into the spec."""
         return Hooks(
             environment=tuple(self.environment.items()),
             system_packages=tuple(self.system_packages),
@@ -158,7 +158,7 @@ class Draft:
 
 
 def _used(kept: Kept) -> frozenset[str]:
-    """The names that a text refers to, and those that the values of such ARGs refer to."""
+    """Return the names that a text refers to, and those that the values of such ARGs refer to."""
     waiting = set(references(kept.text))
     found: set[str] = set()
     while waiting:

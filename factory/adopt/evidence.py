@@ -149,7 +149,7 @@ def _main_urls(
     installs: Sequence[NamedInstall],
     wanted: Wanted,
 ) -> Iterator[str]:
-    """The addresses of the index of everything, as far as something says that it is that."""
+    """Yield the addresses of the index of everything, as far as something says that it is that."""
     named = [*(lock.index_urls if lock else ()), *(project.index_urls if project else ())]
     yield from (each.value for each in (*named, *variable_urls(dockerfile)))
     yield from (each.index for each in installs if each.has_files and each.index and not each.is_extra)
@@ -160,7 +160,7 @@ def _main_urls(
 def _without(
     lock: OldLock | None, further: Sequence[FurtherLock], builds: FurtherLock | None
 ) -> OldLock | None:
-    """The lock without the pins of packages that come from an index of their own."""
+    """Return the lock without the pins of packages that come from an index of their own."""
     if lock is None:
         return None
     owned = {package for each in further for package in each.index.packages}
@@ -173,7 +173,7 @@ def _without(
 
 
 def _chosen(known: Sources, wanted: Wanted, *, downstream: bool) -> Chosen:
-    """The Dockerfile of one kind, by what is known so far of the accelerator."""
+    """Return the Dockerfile of one kind, by what is known so far of the accelerator."""
     candidates = variants(known.folder.paths, downstream=downstream)
     said = [each for each in accelerators(known) if each.value in ACCELERATORS]
     if wanted.accelerator is not None:
@@ -194,14 +194,14 @@ def _dockerfile(folder: Folder, chosen: Chosen) -> OldDockerfile | None:
 
 
 def _entrypoint(dockerfile: OldDockerfile, folder: Folder) -> str | None:
-    """The file of the folder that ENTRYPOINT starts."""
+    """Return the file of the folder that ENTRYPOINT starts."""
     texts = [step.text for step in dockerfile.steps if step.name == "ENTRYPOINT"]
     words = re.findall(r"[\w.-]+\.sh\b", texts[-1]) if texts else []
     return next((word for word in words if word in folder.paths), None)
 
 
 def accelerators(sources: Sources) -> Iterator[Evidence]:
-    """Which accelerator, the surest first: the base image, repositories, torch, the index, the name."""
+    """Yield which accelerator, the surest first: the base image, repositories, torch, the index, the name."""
     for image in _images(sources):
         yield from _words(image.value, image.where)
     for path in sources.folder.paths:
@@ -221,14 +221,14 @@ def accelerators(sources: Sources) -> Iterator[Evidence]:
 
 
 def torch_builds(sources: Sources) -> Iterator[Evidence]:
-    """Which accelerator torch is built for, as its local version says."""
+    """Yield which accelerator torch is built for, as its local version says."""
     for local, where in _torch_locals(sources):
         kind = "cuda" if local["cuda"] else "rocm" if local["rocm"] else "cpu"
         yield Evidence(value=kind, where=where)
 
 
 def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Evidence]:
-    """Which version of it; the folder's name comes last, as a hint."""
+    """Yield which version of it; the folder's name comes last, as a hint."""
     found = (
         *(_in_dockerfile(sources.dockerfile) if sources.dockerfile else ()),
         *_in_repositories(sources.folder),
@@ -248,7 +248,7 @@ def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Evidenc
 
 
 def versions(sources: Sources, package: str) -> Iterator[Evidence]:
-    """Which version of a package: the lock's pin, then the Dockerfile's, then that of pyproject.toml."""
+    """Yield which version of a package: the lock's pin, then the Dockerfile's, then that of pyproject.toml."""
     for lock in (sources.lock, *(each.lock for each in sources.further)):
         pin = lock.pin(package) if lock else None
         if pin is not None and lock is not None:
@@ -263,7 +263,7 @@ def versions(sources: Sources, package: str) -> Iterator[Evidence]:
 
 
 def pythons(sources: Sources) -> Iterator[Evidence]:
-    """Which Python: the base image has it; then what the lock was made for; then requires-python."""
+    """Yield which Python: the base image has it; then what the lock was made for; then requires-python."""
     for image in _images(sources):
         if match := _PYTHON_IN_NAME.search(image.value):
             yield Evidence(value=f"{match[1]}.{match[2]}", where=image.where)
@@ -278,7 +278,7 @@ def pythons(sources: Sources) -> Iterator[Evidence]:
 
 
 def index_urls(sources: Sources) -> Iterator[Evidence]:
-    """Which index: the lock's, whose hashes it has, then pyproject.toml's, then the Dockerfile's."""
+    """Yield which index: the lock's, whose hashes it has, then pyproject.toml's, then the Dockerfile's."""
     yield from sources.lock.index_urls if sources.lock else ()
     yield from sources.project.index_urls if sources.project else ()
     further = {index_key(each.index.url) for each in sources.further}
@@ -291,7 +291,7 @@ def index_urls(sources: Sources) -> Iterator[Evidence]:
 
 
 def platforms(sources: Sources) -> tuple[str, ...]:
-    """The platforms that the lock was compiled for, as the header's command names them."""
+    """Return the platforms that the lock was compiled for, as the header's command names them."""
     # In this order: "linux" is x86_64 to uv, and a part of the other names (field note 8).
     known = {
         "x86_64": "linux/amd64",
@@ -305,12 +305,12 @@ def platforms(sources: Sources) -> tuple[str, ...]:
 
 
 def _further_urls(sources: Sources) -> Iterator[Evidence]:
-    """The indexes of named packages, which tell the accelerator as well: torch is one of them."""
+    """Yield the indexes of named packages, which tell the accelerator as well: torch is one of them."""
     yield from (url for each in sources.further for url in each.lock.index_urls)
 
 
 def _images(sources: Sources) -> Iterator[Evidence]:
-    """The base images: the one that is asked for, else the midstream one first."""
+    """Yield the base images: the one that is asked for, else the midstream one first."""
     if sources.base_image is not None:
         yield Evidence(value=sources.base_image, where="--base-image")
     for dockerfile in (sources.dockerfile, sources.downstream):
@@ -395,7 +395,7 @@ def _public(version: str) -> str:
 
 
 def _minor(named: Evidence) -> Iterator[Evidence]:
-    """The minor version that a version or a specifier is about."""
+    """Yield the minor version that a version or a specifier is about."""
     plain = re.fullmatch(r"(3\.\d+)(?:\.\d+)?", named.value.strip())
     if plain is not None:
         yield Evidence(value=plain[1], where=named.where)
@@ -426,7 +426,7 @@ def _minor(named: Evidence) -> Iterator[Evidence]:
 
 
 def only_what_applies(sources: Sources, *, python: str | None, asked: Sequence[str]) -> Sources:
-    """The sources without the pins whose markers (PEP 508) are false in the flavor; each is noted.
+    """Return the sources without the pins whose markers (PEP 508) are false in the flavor; each is noted.
 
     ``python`` and ``asked`` (platforms) are what the options say; they go before the folder.
     """

@@ -16,7 +16,7 @@ _LOCKS = re.compile(r"requirements[^/]*\.txt|pylock[^/]*\.toml|uv\.lock")
 
 
 def place_files(sources: Sources, draft: Draft, given: Given) -> Iterator[Placement]:
-    """Where every file and link of the folder goes."""
+    """Yield where every file and link of the folder goes."""
     for path in sources.folder.paths:
         yield _place(path, sources, draft, given)
     for path in sources.folder.links:
@@ -44,7 +44,7 @@ def _place(path: str, sources: Sources, draft: Draft, given: Given) -> Placement
 
 
 def _read(path: str, sources: Sources) -> Placement | None:
-    """The placement of a file that was read; None for another."""
+    """Return the placement of a file that was read; None for another."""
     dockerfiles = {each.path for each in (sources.dockerfile, sources.downstream) if each}
     if path in sources.limits.files:
         return file_placed(path, "spec", "constraint-dependencies", "its limits")
@@ -71,7 +71,7 @@ def _asked_or_started(path: str, sources: Sources) -> Placement | None:
 
 
 def _left(path: str, sources: Sources) -> Placement:
-    """The placement of a file that nothing takes over."""
+    """Return the placement of a file that nothing takes over."""
     why = "nothing that is kept copies it"
     solution = "Keep it outside of flavors/; or copy it in a hook, and name it in hooks.files."
     others = {each.path: (chosen.path, each) for chosen in sources.chosen for each in chosen.others}
@@ -90,7 +90,7 @@ def _left(path: str, sources: Sources) -> Placement:
 
 
 def _other_build(chosen: str | None, variant: Variant) -> Placement:
-    """The placement of a Dockerfile that another one beside it was read for."""
+    """Return the placement of a Dockerfile that another one beside it was read for."""
     why = f"{chosen or 'none of its kind'} was read"
     option = "downstream-dockerfile" if variant.is_downstream else "dockerfile"
     solution = f"Where it counts instead, give --{option} {variant.path}."
@@ -125,7 +125,7 @@ def _given(path: str, sources: Sources, given: Given) -> Placement:
 
 
 def _difference(own: bytes, templates: bytes) -> str:
-    """What is to be said of a file in whose place the template's comes."""
+    """Return what is to be said of a file in whose place the template's comes."""
     if _without_comments(own) == _without_comments(templates):
         return ""
     return "the folder's own text differs and is not taken over: under another name it can be, by hooks.files"

@@ -45,7 +45,7 @@ class Folder:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def content(self, path: str) -> bytes:
-        """The bytes of a file.
+        """Return the bytes of a file.
 
         Raises:
             StorageError: it cannot be read.
@@ -56,16 +56,16 @@ class Folder:
             raise storage_error(self.root / path, error) from error
 
     def text(self, path: str) -> str:
-        """A file as text; what is not UTF-8 is replaced. Raises as `content` does."""
+        """Return a file as text; what is not UTF-8 is replaced. Raises as `content` does."""
         return self.content(path).decode("utf-8", "replace")
 
     def file(self, path: str) -> RenderedFile:
-        """A file as it goes into the flavor's folder. Raises as `content` does."""
+        """Return a file as it goes into the flavor's folder. Raises as `content` does."""
         executable = os.access(self.root / path, os.X_OK)
         return RenderedFile(path=path, content=self.content(path), executable=executable)
 
     def matching(self, source: str) -> tuple[str, ...]:
-        """The files that a COPY's source means: one, those that a pattern fits, or all below a folder.
+        """Return the files that a COPY's source means: one, those that a pattern fits, or all below a folder.
 
         Empty where there is none, and for the whole folder, which is not a choice of files.
         """
@@ -115,7 +115,7 @@ _REPOSITORY_SOLUTION = (
 
 
 def repository_problem(content: bytes) -> tuple[str, str] | None:
-    """Why a repository file cannot be kept, and what to do; None where it can."""
+    """Return why a repository file cannot be kept, and what to do; None if it can."""
     parser = _parse_repository(content)
     if parser is None or not parser.sections():
         return (
@@ -133,7 +133,7 @@ def repository_problem(content: bytes) -> tuple[str, str] | None:
 
 
 def base_urls(content: bytes) -> frozenset[str]:
-    """The addresses that a repository file names."""
+    """Return the addresses that a repository file names."""
     parser = _parse_repository(content)
     if parser is None:
         return frozenset()

@@ -115,13 +115,13 @@ def unversioned(installs: Iterable[NamedInstall], package: str) -> Evidence | No
 
 
 def _is_of_tools(install: NamedInstall) -> bool:
-    """Whether a call installs tools alone, from wherever they come."""
+    """Return whether a call installs tools alone, from wherever they come."""
     names = {canonicalize_name(item.name) for item in install.requirements}
     return bool(names) and names <= TOOLS and not install.has_files
 
 
 def _is_alone(install: NamedInstall) -> bool:
-    """Whether the index of a call serves what the call names and nothing else."""
+    """Return whether the index of a call serves what the call names and nothing else."""
     if install.index is None or install.has_files or not install.requirements:
         return False
     return not install.is_extra or all("+" in (_exact(item) or "") for item in install.requirements)
@@ -157,7 +157,7 @@ def _value(arguments: Sequence[str], options: frozenset[str]) -> str | None:
 
 
 def _line(step: OldInstruction, word: str) -> int:
-    """The number of the line of an instruction that holds a word; of its first line if none does."""
+    """Return the number of the line of an instruction that holds a word; of its first line if none does."""
     return next((number for number, text in step.instruction.pieces if word and word in text), step.line)
 
 
@@ -187,7 +187,7 @@ def _exact(requirement: Requirement) -> str | None:
 
 
 def _name(packages: Iterable[str], taken: Iterable[str]) -> str:
-    """The name of an index: that of the package that it is there for."""
+    """Return the name of an index: that of the package that it is there for."""
     names = list(packages)
     first = "torch" if "torch" in names else names[0]
     plain = re.sub(r"[^a-z0-9]+", "-", first).strip("-")
@@ -253,7 +253,7 @@ def read_limits(dockerfile: OldDockerfile | None, folder: Folder) -> Limits:
 
 
 def _constraints(step: OldInstruction) -> Iterator[str]:
-    """The constraint files that a RUN instruction names."""
+    """Yield the constraint files that a RUN instruction names."""
     for command in step.instruction.commands:
         call = pip_call(command)
         words = call.arguments if call is not None else ()
@@ -264,7 +264,7 @@ def _constraints(step: OldInstruction) -> Iterator[str]:
 
 
 def not_taken_over(step: OldInstruction, folder: Folder) -> tuple[str, str] | None:
-    """Why an install step asks for more than what is taken over, and what to do; None where it does not.
+    """Return why an install step asks for more than what is taken over, and what to do; None if it does not.
 
     Raises:
         StorageError: a file that it installs cannot be read.

@@ -100,7 +100,7 @@ def place_dockerfile(
 
 
 def _copied_stages(dockerfile: OldDockerfile) -> frozenset[int]:
-    """The stages, by number, whose installed packages a COPY brings into the image."""
+    """Return the stages, by number, whose installed packages a COPY brings into the image."""
     numbers = {stage.name: number for number, stage in enumerate(dockerfile.content.stages) if stage.name}
     copying = (step for step in dockerfile.steps if dockerfile.in_image(step) and copies_packages(step))
     origins = (origin for step in copying for origin in step.instruction.origins)
@@ -131,7 +131,7 @@ def _with_lost_files(
 def _standing(
     dockerfile: OldDockerfile,
 ) -> Iterator[tuple[int, OldInstruction, OldInstruction | None, tuple[OldInstruction, ...]]]:
-    """Each step with its number and the USER and the WORKDIRs in force for it."""
+    """Yield each step with its number and the USER and the WORKDIRs in force for it."""
     user: OldInstruction | None = None
     workdir: tuple[OldInstruction, ...] = ()
     for number, step in enumerate(dockerfile.steps):
@@ -147,7 +147,7 @@ def _installs(step: OldInstruction) -> bool:
 
 
 def _installs_a_lock(step: OldInstruction) -> bool:
-    """Whether a lock is installed among other things, as the template does."""
+    """Return whether a lock is installed among other things, as the template does."""
     calls = [pip_call(command) for command in step.instruction.commands]
     return any(call is not None and call.locks for call in calls)
 
@@ -205,7 +205,7 @@ def _checked(
 
 
 def _install(step: OldInstruction, reading: Reading) -> Placement | None:
-    """The placement of a RUN that installs the lock alone, or what the lock cannot take over."""
+    """Return the placement of a RUN that installs the lock alone, or what the lock cannot take over."""
     lost = not_taken_over(step, reading.folder) or _from_another_index(step, reading.folder)
     if lost is not None:
         return not_kept(step, *lost)
@@ -215,13 +215,13 @@ def _install(step: OldInstruction, reading: Reading) -> Placement | None:
 
 
 def _of_own_indexes(step: OldInstruction) -> tuple[NamedInstall, ...]:
-    """The calls of pip that name packages and an index for them."""
+    """Return the calls of pip that name packages and an index for them."""
     calls = read_calls(step)
     return tuple(each for each in calls if each.index and each.requirements and not each.has_files)
 
 
 def _from_another_index(step: OldInstruction, folder: Folder) -> tuple[str, str] | None:
-    """Why an install by name cannot be kept, and what to do; None if its index is one of the flavor's."""
+    """Return why an install by name cannot be kept, and what to do; None if its index is one of the flavor's."""
     for each in _of_own_indexes(step):
         if index_key(each.index) not in folder.indexes:
             names = ", ".join(map(str, each.requirements))
@@ -250,14 +250,14 @@ def _kept_well(
 
 
 def _left_out(step: OldInstruction) -> str:
-    """What an install step says of indexes and builds, which the lock and the spec say instead."""
+    """Return what an install step says of indexes and builds, which the lock and the spec say instead."""
     found = [*second_indexes(step.instruction, step.instruction.commands), *_STRATEGY.findall(step.text)]
     found += ["a password, which is to be changed"] if has_credentials(step.text) else []
     return _as_left_out((*found, *_options(step)))
 
 
 def _options_left_out(step: OldInstruction) -> str:
-    """What an install by name says of the builds that it takes, beside its index."""
+    """Return what an install by name says of the builds that it takes, beside its index."""
     return _as_left_out(_options(step))
 
 
@@ -272,7 +272,7 @@ def _as_left_out(found: Iterable[str]) -> str:
 
 
 def _problem(text: str, hook: HookName) -> tuple[str, str] | None:
-    """Why a text cannot stand in a hook, and what to do: as the spec and `factory check` would say."""
+    """Return why a text cannot stand in a hook, and what to do: as the spec and `factory check` would say."""
     try:
         check_instructions(text, of="the hook")
     except SpecError as error:
@@ -333,7 +333,7 @@ _PLACERS: dict[str, Callable[[OldInstruction, Around, Reading], Placement]] = {
 
 
 def _outer(step: OldInstruction, dockerfile: OldDockerfile, reading: Reading) -> Placement:
-    """An instruction outside of the image's stages, or the FROM of a stage."""
+    """Return an instruction outside of the image's stages, or the FROM of a stage."""
     if step.name == "FROM":
         return _from(step, dockerfile)
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
@@ -354,7 +354,7 @@ def _outer(step: OldInstruction, dockerfile: OldDockerfile, reading: Reading) ->
 
 
 def _is_of_the_builder(step: OldInstruction, given: Given) -> bool:
-    """Whether an instruction of a builder stage only serves to install packages there."""
+    """Return whether an instruction of a builder stage only serves to install packages there."""
     return (
         step.normal in given.instructions
         or step.name in {"USER", "WORKDIR", "SHELL"}
@@ -383,7 +383,7 @@ def _from(step: OldInstruction, dockerfile: OldDockerfile) -> Placement:
 
 
 def _surrounding(step: OldInstruction, dockerfile: OldDockerfile, draft: Draft) -> Placement:
-    """USER, WORKDIR and ARG: they go where what is kept needs them."""
+    """Return uSER, WORKDIR and ARG: they go where what is kept needs them."""
     if step.name == "ARG":
         return _argument(step, dockerfile, draft)
     used = [kept for kept in draft.kept() if step is kept.user or step in kept.workdir]
@@ -516,7 +516,7 @@ def _from_stage(step: OldInstruction) -> Placement:
 
 
 def _is_given(path: str, given: Given, folder: Folder) -> bool:
-    """Whether the template brings a file of that name, or it is what the lock is made from."""
+    """Return whether the template brings a file of that name, or it is what the lock is made from."""
     known = path == folder.entrypoint or path in (folder.locks or ())
     return path in given.files or _INPUTS.fullmatch(path) is not None or known
 
@@ -602,7 +602,7 @@ def place_env(step: OldInstruction, around: Around, draft: Draft, given: Given) 
 
 
 def _refused(name: str, value: str) -> tuple[str, str] | None:
-    """Why a variable must not be kept, and what to do; None where it may be."""
+    """Return why a variable must not be kept, and what to do; None if it may be."""
     if has_credentials(f"{name}={value}"):
         return CREDENTIALS
     if name in _FURTHER:
@@ -644,7 +644,7 @@ def _place_pairs(
 
 
 def _literal(step: OldInstruction, own: Sequence[Pair], pairs: Sequence[Pair], *, joined: str) -> str:
-    """An instruction with its own pairs alone; as it is written where all are, or are quoted with care."""
+    """Return an instruction with its own pairs alone; as it is written where all are, or are quoted with care."""
     intricate = any("\\" in value.replace("\\$", "") for _, value in own)
     if len(own) == len(pairs) or (intricate and not has_credentials(step.text)):
         return step.source
@@ -652,7 +652,7 @@ def _literal(step: OldInstruction, own: Sequence[Pair], pairs: Sequence[Pair], *
 
 
 def _needs_its_place(own: Sequence[Pair], draft: Draft) -> bool:
-    """Whether pairs mean something else in a table: order counts, or the value is out of its grammar."""
+    """Return whether pairs mean something else in a table: order counts, or the value is out of its grammar."""
     earlier = set(draft.variables_in_texts())
     told = set().union(*(references(kept.text) for kept in draft.kept()))
     for name, value in own:

@@ -55,17 +55,17 @@ class OldLock:
         return all(pin.artifacts for pin in self.pins)
 
     def pin(self, name: str) -> Pin | None:
-        """The pin of a package that has a version."""
+        """Return the pin of a package that has a version."""
         return next((pin for pin in self.pins if pin.name == name and pin.version is not None), None)
 
     def where(self, pin: Pin) -> str:
-        """Where a pin stands."""
+        """Return where a pin stands."""
         here = f"{self.path}, line {pin.line}" if pin.line else self.path
         return self.places.get(pin.name, here)
 
 
 def read_old_lock(folder: Folder, *, installed: Sequence[str]) -> OldLock | None:
-    """The lock of a folder: requirements.txt or pylock.toml, the one that is installed before the other.
+    """Return the lock of a folder: requirements.txt or pylock.toml, the one that is installed before the other.
 
     Where its Dockerfile installs neither of them, the first that it does install.
 
@@ -209,7 +209,7 @@ def _pylock_pin(entry: _PylockPackage, version: str) -> Pin:
 
 
 def _header(text: str) -> Iterator[tuple[int, str, str]]:
-    """Line, name and value of each option of the command that a header says made the file."""
+    """Yield line, name and value of each option of the command that a header says made the file."""
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.startswith("#"):
             if line.strip() and not line.startswith("-"):
@@ -237,7 +237,7 @@ def _options(words: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _asked(text: str, pins: Iterable[Pin]) -> frozenset[str] | None:
-    """The packages that are there "via" a file, as uv and pip-compile note it below each pin."""
+    """Return the packages that are there "via" a file, as uv and pip-compile note it below each pin."""
     lines = text.splitlines()
     if not any(re.match(r"\s*#\s*via\b", line) for line in lines):
         return None
@@ -252,7 +252,7 @@ def _asked(text: str, pins: Iterable[Pin]) -> frozenset[str] | None:
 
 
 def starting_point(lock: OldLock, *, index_url: str | None, name: str) -> bytes:
-    """The versions of an old lock as a requirements file that ``factory lock`` keeps versions from.
+    """Return the versions of an old lock as a requirements file that ``factory lock`` keeps versions from.
 
     It says nothing about what it was made from, so it is stale until the flavor is locked. The hashes
     are those of the old lock, so that whoever installs it meanwhile gets what the folder gave.
@@ -285,7 +285,7 @@ class FurtherLock:
 
 
 def read_further_locks(folder: Folder, main: OldLock | None, named: Iterable[str]) -> tuple[FurtherLock, ...]:
-    """The locks that a Dockerfile installs beside the main one, where they can be indexes of a spec.
+    """Return the locks that a Dockerfile installs beside the main one, where they can be indexes of a spec.
 
     One that names no index, or the main one, or has a package of another lock cannot be.
 
@@ -342,7 +342,7 @@ def _bare(url: str) -> str | None:
 
 
 def _index_name(path: str) -> str:
-    """The name of the index: what distinguishes the file's name."""
+    """Return the name of the index: what distinguishes the file's name."""
     words = re.findall(r"[a-z0-9]+", path.lower().removesuffix(".txt"))
     return "-".join(word for word in words if word != "requirements") or "further"
 
@@ -392,7 +392,7 @@ def _installed_paths(dockerfile: OldDockerfile, folder: Folder) -> Iterator[str]
 
 
 def installed_files(step: OldInstruction) -> Iterator[str]:
-    """The requirements files that an install step names."""
+    """Yield the requirements files that an install step names."""
     for command in step.instruction.commands:
         call = pip_call(command)
         if call is not None and call.verb in {"install", "sync"}:
@@ -401,7 +401,7 @@ def installed_files(step: OldInstruction) -> Iterator[str]:
 
 
 def resolved_file(word: str, step: OldInstruction, folder: Folder) -> str | None:
-    """The file of the folder: of that path, mounted or copied there, or the only one of that name."""
+    """Return the file of the folder: of that path, mounted or copied there, or the only one of that name."""
     mounted = {
         mount.get("target") or mount.get("dst"): mount.get("source") or mount.get("src") or word
         for mount in step.instruction.mounts
@@ -417,7 +417,7 @@ def resolved_file(word: str, step: OldInstruction, folder: Folder) -> str | None
 
 
 def _with_included(lock: OldLock, folder: Folder, seen: Sequence[str] = ()) -> OldLock:
-    """A lock with the pins of the files that it includes (``-r``)."""
+    """Return a lock with the pins of the files that it includes (``-r``)."""
     for line, named in lock.includes:
         path = included(folder, lock.path, named)
         if path is None or path in (*seen, lock.path):
@@ -430,7 +430,7 @@ def _with_included(lock: OldLock, folder: Folder, seen: Sequence[str] = ()) -> O
 
 
 def _agree(main: OldLock, other: OldLock) -> bool:
-    """Whether two locks can be one: no other index, no package at two versions."""
+    """Return whether two locks can be one: no other index, no package at two versions."""
     urls = {each.value.rstrip("/") for each in main.index_urls}
     versions = {pin.name: pin.version for pin in main.pins}
     strange = {each.value.rstrip("/") for each in other.index_urls} - urls

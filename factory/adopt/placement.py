@@ -46,32 +46,32 @@ class Placement:
 
 
 def placed(step: OldInstruction, place: Place, to: str, why: str = "") -> Placement:
-    """The placement of an instruction."""
+    """Return the placement of an instruction."""
     return Placement(
         path=step.path, line=step.line, what=shortened(step.shown), place=place, to=to, why=masked(why)
     )
 
 
 def not_kept(step: OldInstruction, why: str, solution: str) -> Placement:
-    """The placement of an instruction that has no place, with the reason and what to do."""
+    """Return the placement of an instruction that has no place, with the reason and what to do."""
     return replace(placed(step, "not kept", "", why), solution=masked(solution))
 
 
 def file_placed(path: str, place: Place, to: str = "", why: str = "", *, solution: str = "") -> Placement:
-    """The placement of a file as a whole."""
+    """Return the placement of a file as a whole."""
     return Placement(
         path=path, line=None, what=path, place=place, to=to, why=masked(why), solution=masked(solution)
     )
 
 
 def line_not_kept(path: str, line: int, what: str, why: str, solution: str) -> Placement:
-    """The placement of a line of another file than a Dockerfile, which has no place."""
+    """Return the placement of a line of another file than a Dockerfile, which has no place."""
     found = file_placed(path, "not kept", why=why, solution=solution)
     return replace(found, line=line, what=shortened(what))
 
 
 def shortened(text: str) -> str:
-    """The beginning of a text on one line, without credentials."""
+    """Return the beginning of a text on one line, without credentials."""
     line = " ".join(masked(text).split())
     return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 2]} …"
 
@@ -89,5 +89,5 @@ def without_secrets(text: str) -> str:
 
 
 def has_credentials(text: str) -> bool:
-    """Whether a text holds what must not be copied into a file that is committed."""
+    """Return whether a text holds what must not be copied into a file that is committed."""
     return without_secrets(text) != text

@@ -105,7 +105,7 @@ def new_project(
 
 
 def _table(parent: MutableMapping[str, Any], key: str) -> MutableMapping[str, Any]:
-    """The table of that name, made where it is not there."""
+    """Return the table of that name, made where it is not there."""
     if key not in parent:
         parent[key] = tomlkit.table()
     table: MutableMapping[str, Any] = parent[key]
@@ -113,7 +113,7 @@ def _table(parent: MutableMapping[str, Any], key: str) -> MutableMapping[str, An
 
 
 def _dependencies(project: MutableMapping[str, Any]) -> Array:
-    """The list of dependencies; one whose own file lists them (``dynamic``) has none yet."""
+    """Return the list of dependencies; one whose own file lists them (``dynamic``) has none yet."""
     dynamic = project.get("dynamic")
     for key in ("dependencies", "version"):
         if isinstance(dynamic, Array) and key in dynamic:
@@ -146,7 +146,7 @@ def _drop_unreadable(array: Array) -> None:
 
 
 def spec_text(decision: Decision, draft: Draft) -> str:
-    """``[tool.factory]`` with the origin of each value, and the hooks."""
+    """Return ``[tool.factory]`` with the origin of each value, and the hooks."""
     where = {origin.key: origin.where for origin in decision.origins}
     lines = ["[tool.factory]"]
     for key, value in _spec_values(decision.spec):
@@ -263,13 +263,13 @@ def _settle(array: Array, spec: Spec, notes: list[str]) -> None:
 
 
 def _is_build_of(requirement: Requirement, version: str) -> bool:
-    """Whether a requirement pins one build of a version, such as 2.13.0+cpu, which says more than it."""
+    """Return whether a requirement pins one build of a version, such as 2.13.0+cpu, which says more than it."""
     pinned = [part.version.partition("+") for part in requirement.specifier]
     return len(pinned) == 1 and pinned[0][0] == version and bool(pinned[0][2])
 
 
 def _of_spec(spec: Spec) -> Iterator[Asked]:
-    """Torch and Training Hub: where nobody asks for them, they would float."""
+    """Yield torch and Training Hub: where nobody asks for them, they would float."""
     for package, version in (("torch", spec.torch), ("training-hub", spec.training_hub)):
         yield Asked(requirement=f"{package}=={version}", why="of the spec; nothing asked for it by name")
 
@@ -345,7 +345,7 @@ def _name(requirement: str) -> str:
 
 
 def guessed(lock: OldLock) -> tuple[tuple[Asked, ...], str]:
-    """What a lock's packages were asked for, and how it is known: by its comments, or by nothing at all."""
+    """Return what a lock's packages were asked for, and how it is known: by its comments, or by nothing at all."""
     names = lock.asked if lock.asked is not None else frozenset(pin.name for pin in lock.pins)
     told = (
         "those that it says are asked for" if lock.asked is not None else "all that it pins: it tells no more"
@@ -360,7 +360,7 @@ def guessed(lock: OldLock) -> tuple[tuple[Asked, ...], str]:
 
 
 def _as_asked(pin: Pin, *, alone: bool) -> str:
-    """A pin as somebody may have asked for it: extras, marker, and the version where the spec has it."""
+    """Return a pin as somebody may have asked for it: extras, marker, and the version where the spec has it."""
     try:
         said = parse_requirement(pin.text)
     except InvalidRequirement:

@@ -160,7 +160,7 @@ def read_asked(folder: Folder, path: str = REQUIREMENTS_IN) -> AskedFor:
 
 
 def unreadable_dependencies(project: OldProject) -> Iterator[Placement]:
-    """The requirements of a project that are none."""
+    """Yield the requirements of a project that are none."""
     for key, text in project.requirements:
         if (problem := pep508_problem(text)) is not None:
             lines = project.text.splitlines()
@@ -169,7 +169,7 @@ def unreadable_dependencies(project: OldProject) -> Iterator[Placement]:
 
 
 def pep508_problem(text: str) -> str | None:
-    """Why a text is no requirement; None where it is one."""
+    """Return why a text is no requirement; None if it is one."""
     try:
         parse_requirement(text)
     except InvalidRequirement as error:
@@ -178,7 +178,7 @@ def pep508_problem(text: str) -> str | None:
 
 
 def included(folder: Folder, path: str, named: str) -> str | None:
-    """The file of the folder that a line of another means; None where the folder has none."""
+    """Return the file of the folder that a line of another means; None if the folder has none."""
     words = PurePosixPath(path).parent / named.strip().strip("\"'")
     parts: list[str] = []
     for part in words.parts:
@@ -207,7 +207,7 @@ def _option_left(name: str) -> tuple[str, str]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str, str]]:
-    """Number, text and comment of each line that says something, continued ones joined."""
+    """Yield number, text and comment of each line that says something, continued ones joined."""
     start, waiting = 0, ""
     for number, line in enumerate(text.splitlines(), start=1):
         start = start if waiting else number

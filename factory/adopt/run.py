@@ -29,7 +29,7 @@ _CLEANING = re.compile(r"(?:dnf5?|microdnf|yum)\s+(?:-\S+\s+)*clean\b|rm\s.*/var
 
 
 def only_installs(step: OldInstruction, draft: Draft) -> bool:
-    """Whether a RUN instruction installs the lock, and does nothing that the template does not."""
+    """Return whether a RUN instruction installs the lock, and does nothing that the template does not."""
     read = read_run(step)[0]
     parts = [narrowed(part, draft) if part.kind == "rights" else part for part in read]
     kinds = {part.kind for part in parts}
@@ -54,7 +54,7 @@ def place_run(step: OldInstruction, around: Around, draft: Draft, given: Given) 
 
 
 def _requirements(parts: Iterable[Part]) -> tuple[str, ...]:
-    """What is installed by name, and belongs into the lock."""
+    """Return what is installed by name, and belongs into the lock."""
     names = (name for part in parts if part.kind in {"requirements", "install"} for name in part.names)
     return tuple(dict.fromkeys(names))
 
@@ -62,7 +62,7 @@ def _requirements(parts: Iterable[Part]) -> tuple[str, ...]:
 def _known(
     parts: Iterable[Part], step: OldInstruction, around: Around, draft: Draft, given: Given
 ) -> Iterator[Part]:
-    """The parts, of which the template's own are not the folder's, and rights are for its own files alone."""
+    """Yield the parts, of which the template's own are not the folder's, and rights are for its own files alone."""
     earlier: list[Kept] = []
     for part in parts:
         if part.kind == "rights":
@@ -87,7 +87,7 @@ def _known(
 
 
 def _refusal(step: OldInstruction, parts: tuple[Part, ...], *, plain: bool) -> tuple[str, str] | None:
-    """Why a RUN instruction cannot be kept, and what to do; None where it can."""
+    """Return why a RUN instruction cannot be kept, and what to do; None if it can."""
     kinds = {part.kind for part in parts}
     refused = [part for part in parts if part.kind == "refused"]
     if step.instruction.heredoc is not None:
@@ -217,7 +217,7 @@ def _midstream(
 def _taken_apart(
     step: OldInstruction, parts: tuple[Part, ...], draft: Draft, given: Given
 ) -> tuple[list[str], list[str]]:
-    """The parts to keep in the block, and the packages that the template's own install can take.
+    """Return the parts to keep in the block, and the packages that the template's own install can take.
 
     The template installs before the block's hook: what is installed after something that sets dnf up, such
     as another repository, stays where it is.
@@ -244,7 +244,7 @@ def _taken_apart(
 
 
 def _without_given(text: str, step: OldInstruction, given: Given) -> str:
-    """A call of dnf without the packages that the template installs."""
+    """Return a call of dnf without the packages that the template installs."""
     words = text.split()
     names = {word: expand(word.strip("\"'"), step.variables) for word in words}
     return " ".join(word for word in words if not given.has_package(names[word]))
@@ -287,7 +287,7 @@ def _own(
 
 
 def _chained(step: OldInstruction, texts: Iterable[str]) -> str:
-    """A RUN instruction of some of its parts, with the flags that it has."""
+    """Return a RUN instruction of some of its parts, with the flags that it has."""
     return f"RUN {step.instruction.flags_text}" + " && \\\n    ".join(texts)
 
 
@@ -296,7 +296,7 @@ def _is_cleaning(part: Part) -> bool:
 
 
 def _source(step: OldInstruction) -> str:
-    """The instruction as it is written, in shell form."""
+    """Return the instruction as it is written, in shell form."""
     if not step.instruction.is_exec_form:
         return step.source
     return f"RUN {step.instruction.flags_text}{step.instruction.shell_text}"
@@ -349,7 +349,7 @@ def _narrowed_commands(text: str, paths: tuple[str, ...]) -> Iterator[str]:
 
 
 def _written(kept: Kept, draft: Draft) -> Iterator[str | None]:
-    """The paths below the environment that an instruction writes; None for one that cannot be known."""
+    """Yield the paths below the environment that an instruction writes; None for one that cannot be known."""
     if kept.step.name in {"COPY", "ADD"}:
         found: Iterable[str | None] = _copied(kept, draft)
     elif kept.step.name == "RUN":

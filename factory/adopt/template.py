@@ -42,7 +42,7 @@ class Given:
         return next((entry for entry in self.packages if is_pin_of(name, entry)), None)
 
     def has_variable(self, name: str, value: str) -> bool:
-        """Whether it is set to the same, whichever way a search path is continued."""
+        """Return whether it is set to the same, whichever way a search path is continued."""
         return name in self.environment and _plain(self.environment[name]) == _plain(value)
 
 
@@ -124,7 +124,7 @@ def installs_weak_dependencies(step: OldInstruction) -> bool:
 
 
 def _installed(step: OldInstruction) -> Iterator[str]:
-    """The system packages that a RUN instruction installs, in whichever way."""
+    """Yield the system packages that a RUN instruction installs, in whichever way."""
     text = step.instruction.shell_text
     for part in split_chain(text) or (text,):
         found = read_part(part, step.variables, in_block=True) if part else None
@@ -133,5 +133,5 @@ def _installed(step: OldInstruction) -> Iterator[str]:
 
 
 def _plain(value: str) -> str:
-    """``${NAME:+:${NAME}}`` as the ``:${NAME}`` that hand-made files write, and ``$NAME`` as ``${NAME}``."""
+    """Return ``${NAME:+:${NAME}}`` as the ``:${NAME}`` that hand-made files write, and ``$NAME`` as ``${NAME}``."""
     return re.sub(r"\$(\w+)", r"${\1}", _KEPT_PATH.sub(r":${\1}", value))

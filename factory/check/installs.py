@@ -86,7 +86,7 @@ class Fetch:
 
 
 def fetched(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> Fetch | None:
-    """What a command would fetch in a build that has no network; None where it fetches nothing.
+    """Return what a command would fetch in a build that has no network; None if it fetches nothing.
 
     ``locks`` are the names of the flavor's lock files, from which it may install.
     """
@@ -119,7 +119,7 @@ class PipCall:
 
 
 def pip_call(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> PipCall | None:
-    """What a command asks pip to do; None where it calls no pip, or asks it for nothing.
+    """Return what a command asks pip to do; None if it calls no pip, or asks it for nothing.
 
     ``locks`` are the names of the flavor's lock files.
     """
@@ -147,7 +147,7 @@ def pip_call(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> PipC
 
 
 def not_locked(call: PipCall, pinned: Collection[str]) -> tuple[str, ...]:
-    """What a call installs by name out of what was prefetched, where the lock has no such package.
+    """Return what a call installs by name out of what was prefetched, where the lock has no such package.
 
     A folder of the Dockerfile's own (``--find-links``) may hold what the lock has not.
     """
@@ -158,7 +158,7 @@ def not_locked(call: PipCall, pinned: Collection[str]) -> tuple[str, ...]:
 
 
 def _own_folder(arguments: Sequence[str]) -> Iterator[bool]:
-    """For each ``--find-links``, whether it is another folder than the prefetched one."""
+    """Yield for each ``--find-links``, whether it is another folder than the prefetched one."""
     for word, after in zip(arguments, (*arguments[1:], ""), strict=True):
         option, _, value = word.partition("=")
         if option in {"-f", "--find-links"}:
@@ -166,7 +166,7 @@ def _own_folder(arguments: Sequence[str]) -> Iterator[bool]:
 
 
 def _is_python_install(program: str, arguments: Sequence[str]) -> bool:
-    """Whether a program that is neither pip nor uv installs Python packages."""
+    """Return whether a program that is neither pip nor uv installs Python packages."""
     if program == _SETUP:
         return not _SETUP_VERBS.isdisjoint(arguments)
     if program == "easy_install":
@@ -175,7 +175,7 @@ def _is_python_install(program: str, arguments: Sequence[str]) -> bool:
 
 
 def named_package(words: Sequence[str]) -> str | None:
-    """The normalized name of the package that requirements are about, None unless it is one alone."""
+    """Return the normalized name of the package that requirements are about, None unless it is one alone."""
     names = {_name(word) for word in words}
     return names.pop() if len(names) == 1 else None
 
@@ -191,26 +191,26 @@ def _name(word: str) -> str | None:
 
 
 def installs_system_packages(command: Command) -> bool:
-    """Whether a command is one of a system's package manager, asked to install something."""
+    """Return whether a command is one of a system's package manager, asked to install something."""
     program, arguments = _program(command)
     return program in _SYSTEM_TOOLS and _has_verb(arguments)
 
 
 def removes_system_packages(command: Command) -> bool:
-    """Whether a command is one of a system's package manager, asked to remove something."""
+    """Return whether a command is one of a system's package manager, asked to remove something."""
     program, arguments = _program(command)
     return program in _SYSTEM_TOOLS and not _REMOVING.isdisjoint(arguments)
 
 
 def _program(command: Command) -> tuple[str, list[str]]:
-    """The program that a command runs, also as ``python -m PROGRAM`` or a setup.py, and its arguments."""
+    """Return the program that a command runs, also as ``python -m PROGRAM`` or a setup.py, and its arguments."""
     program, *arguments = command
     program = program.rpartition("/")[2]
     return (_PYTHON.fullmatch(program) and _run_by_python(arguments)) or (program, arguments)
 
 
 def _run_by_python(arguments: Sequence[str]) -> tuple[str, list[str]] | None:
-    """The module that an interpreter is told to run, or the setup.py, with its arguments."""
+    """Return the module that an interpreter is told to run, or the setup.py, with its arguments."""
     position = 0
     while position < len(arguments):
         word = arguments[position]
@@ -229,7 +229,7 @@ def _run_by_python(arguments: Sequence[str]) -> tuple[str, list[str]] | None:
 
 
 def is_remote(word: str) -> bool:
-    """Whether a word names something on the network: a URL, or a version-control requirement."""
+    """Return whether a word names something on the network: a URL, or a version-control requirement."""
     return _REMOTE.fullmatch(word) is not None
 
 
@@ -259,7 +259,7 @@ def _uv(arguments: Sequence[str], locks: Collection[str]) -> Fetch | None:
 
 
 def _tool(arguments: Sequence[str], *, shown: str) -> Fetch | None:
-    """``uvx`` and its longer name, which install a program for one run."""
+    """Return ``uvx`` and its longer name, which install a program for one run."""
     if not operands(arguments)[0] or not _OFFLINE.isdisjoint(arguments):
         return None
     return Fetch(code="FAC403", what=_shown(shown, arguments), word=shown.partition(" ")[0])
@@ -287,7 +287,7 @@ def _pip(arguments: Sequence[str], *, shown: str, locks: Collection[str]) -> Fet
 
 
 def operands(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What is to be installed, and the requirements files, without the options' values."""
+    """Return what is to be installed, and the requirements files, without the options' values."""
     positional: list[str] = []
     files: list[str] = []
     words = iter(arguments)

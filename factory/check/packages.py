@@ -31,7 +31,7 @@ _UV = re.compile(r"(?:.*/bin/)?uvx?\*?")
 
 
 def check_packages(path: str, instruction: Instruction, locks: Collection[str]) -> Iterator[Problem]:
-    """FAC411 to FAC413 and FAC417 of one instruction, inside a MIDSTREAM ONLY block as well."""
+    """Find FAC411 to FAC413 and FAC417 of one instruction, inside a MIDSTREAM ONLY block as well."""
     if instruction.name in {"COPY", "ADD"}:
         yield from _copied(path, instruction)
     if instruction.name in {"ENV", "ARG", "RUN"} and (found := _UNVERIFIED.search(instruction.text)):
@@ -94,7 +94,7 @@ def _copied(path: str, instruction: Instruction) -> Iterator[Problem]:
 
 
 def _overlays(words: Sequence[str], *, whole: bool) -> bool:
-    """Whether sources and a destination are folders of packages; ``whole``: or of an environment."""
+    """Return whether sources and a destination are folders of packages; ``whole``: or of an environment."""
     if len(words) < 2:  # noqa: PLR2004 - a source and a destination
         return False
     *sources, destination = words
@@ -107,13 +107,13 @@ def _overlays(words: Sequence[str], *, whole: bool) -> bool:
 
 
 def _copies(command: Command, *, mounted: bool) -> bool:
-    """Whether a command copies packages; a whole environment is told from a folder by its stage."""
+    """Return whether a command copies packages; a whole environment is told from a folder by its stage."""
     recursive = command[0] != "cp" or any(_RECURSIVE.fullmatch(word) for word in command[1:])
     return command[0] in _COPYING and _overlays(_named(command[1:]), whole=mounted and recursive)
 
 
 def _unpacks(command: Command) -> bool:
-    """Whether a tar archive is unpacked into a folder of packages."""
+    """Return whether a tar archive is unpacked into a folder of packages."""
     if command[0] not in {"tar", "bsdtar"} or len(command) == 1:
         return False
     extracts = any(_EXTRACT.fullmatch(word) for word in command[1:]) or _EXTRACT_OLD.fullmatch(command[1])

@@ -339,7 +339,7 @@ def read_differently(lines: Sequence[str]) -> tuple[tuple[int, str], ...]:
 
 
 def opens_heredoc(text: str) -> bool:
-    """Whether a text has what opens a heredoc, whether or not it is ever closed."""
+    """Return whether a text has what opens a heredoc, whether or not it is ever closed."""
     return _HEREDOC.search(text) is not None
 
 

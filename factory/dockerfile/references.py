@@ -203,7 +203,7 @@ def parse_reference(text: str, *, of: str) -> ImageReference:
 
 
 def is_image_id(text: str) -> bool:
-    """Whether a text is the full ID of an image: 64 hex digits, with or without ``sha256:``."""
+    """Return whether a text is the full ID of an image: 64 hex digits, with or without ``sha256:``."""
     return _IMAGE_ID.fullmatch(text) is not None
 
 

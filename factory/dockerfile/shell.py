@@ -25,7 +25,7 @@ _REDIRECTION = re.compile(r"[()<>|&`]*[<>][()<>|&`]*")
 
 @lru_cache(maxsize=1024)
 def commands(text: str) -> tuple[Command, ...]:
-    """The simple commands of a shell text, each as its words, quotes removed.
+    """Return the simple commands of a shell text, each as its words, quotes removed.
 
     Looks into ``sh -c``, ``eval``, command substitutions and wrappers such as ``env`` and ``sudo``;
     what ``xargs`` adds to its command is shown as ``{}``. Evaluates nothing, so a command that is held in
@@ -51,7 +51,7 @@ def _commands(text: str) -> Iterator[Command]:
 
 
 def exec_form(text: str) -> Command | None:
-    """The words of an instruction in exec form (a JSON array of strings), None in shell form."""
+    """Return the words of an instruction in exec form (a JSON array of strings), None in shell form."""
     if not text.startswith("["):
         return None
     try:
@@ -104,7 +104,7 @@ def _command(words: list[str]) -> Iterator[Command]:
 
 
 def _script(words: list[str]) -> str | None:
-    """What follows the option -c (or -lc, -ec and the like)."""
+    """Return what follows the option -c (or -lc, -ec and the like)."""
     for position, word in enumerate(words[1:-1], start=1):
         if re.fullmatch(r"-[a-z]*c", word):
             return words[position + 1]

@@ -152,7 +152,7 @@ def _starts(instructions: Sequence[Instruction]) -> list[int]:
 
 
 def _may_start(before: Sequence[Instruction]) -> bool:
-    """Whether what follows can be a build of its own.
+    """Return whether what follows can be a build of its own.
 
     An ARG's value may depend on what was set when it was declared; an ONBUILD would fire at once.
     """

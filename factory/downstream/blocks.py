@@ -40,7 +40,7 @@ class Block:
 
 
 def strip_blocks(content: bytes) -> bytes:
-    """The content without its MIDSTREAM ONLY blocks; every other byte is kept.
+    """Return the content without its MIDSTREAM ONLY blocks; every other byte is kept.
 
     Raises:
         MarkerError: a block does not close, closes twice, nests, or lacks a banner.
@@ -56,7 +56,7 @@ def strip_blocks(content: bytes) -> bytes:
 
 
 def find_blocks(lines: Sequence[bytes]) -> tuple[Block, ...]:
-    """The blocks of a text given as lines, in order.
+    """Return the blocks of a text given as lines, in order.
 
     Raises:
         MarkerError: as for `strip_blocks`.
@@ -85,7 +85,7 @@ def _blocks(lines: Sequence[bytes]) -> Iterator[Block]:
 
 
 def _markers(lines: Sequence[bytes]) -> Iterator[tuple[int, Literal["begin", "end", "mention"]]]:
-    """The lines that say MIDSTREAM ONLY as markers do; without a banner, a beginning is a mention."""
+    """Yield the lines that say MIDSTREAM ONLY as markers do; without a banner, a beginning is a mention."""
     for number, line in enumerate(lines):
         bannered = _is_banner(lines, number - 1)
         if _END.fullmatch(line):

@@ -37,7 +37,7 @@ class Context:
 
 
 def downstream_dockerfile(flavor: Flavor) -> bytes:
-    """The downstream Dockerfile that the flavor's spec gives.
+    """Return the downstream Dockerfile that the flavor's spec gives.
 
     Raises:
         SpecError, TemplateError, MarkerError: the flavor cannot be rendered.
