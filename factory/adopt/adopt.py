@@ -4,20 +4,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.adopt.decide import Decision, Origin, decide
+from factory.adopt.decide import Decision, SpecOrigin, decide_spec
 from factory.adopt.dockerfile import (
     OldInstruction,
 )
 from factory.adopt.draft import Draft
-from factory.adopt.evidence import Sources, Wanted, only_what_applies, read_sources
+from factory.adopt.evidence import AdoptOptions, FolderContent, only_what_applies, read_sources
 from factory.adopt.files import place_files
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.locks import starting_point
-from factory.adopt.placement import Placement, masked
+from factory.adopt.placement import Placement, printable
 from factory.adopt.project import guessed, new_project
 from factory.adopt.requirements import (
     REQUIREMENTS_IN,
-    Asked,
+    AskedRequirement,
     unreadable_dependencies,
 )
 from factory.adopt.template import (
@@ -27,7 +27,7 @@ from factory.adopt.template import (
     what_is_added,
     what_the_template_gives,
 )
-from factory.console import Table
+from factory.console import Report, Table
 from factory.errors import FlavorExistsError
 from factory.flavor.repository import Repository
 from factory.lock.lockfile import LOCK_FILE
@@ -39,8 +39,8 @@ _IGNORE = (".dockerignore", ".containerignore")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adopted:
-    """What became of a folder, or would become of it where ``written`` is False.
+class AdoptedFlavor(Report):
+    """The result of adopting a folder, or a preview if ``written`` is False.
 
     ``placements`` holds every instruction and every file exactly once; ``added`` what the folder had not
     and the flavor has; ``notes`` what contradicted what, and what is not as it was.
@@ -49,7 +49,7 @@ class Adopted:
     source: Path
     name: str
     folder: Path
-    origins: tuple[Origin, ...]
+    origins: tuple[SpecOrigin, ...]
     placements: tuple[Placement, ...]
     added: tuple[Added, ...]
     notes: tuple[str, ...]
@@ -60,9 +60,31 @@ class Adopted:
         """Return the placements of one kind."""
         return tuple(each for each in self.placements if each.place == place)
 
+    def describe(self) -> Iterator[str | Table]:
+        """Yield what became of each part of the folder."""
+        place = f"flavors/{self.name}"
+        verb = "Made" if self.written else "Would make"
+        yield f"{verb} {place} from {self.source}:\n"
+        rows = tuple((origin.key, origin.value or "-", origin.where) for origin in self.origins)
+        yield Table(headings=("spec", "value", "says"), rows=rows)
+        for kind, heading in _HEADINGS.items():
+            found = [each for each in self.placed(kind) if not each.repeats]
+            if found:
+                yield "\n".join(("", f"{heading}:", *(_line(each) for each in found)))
+        repeated = [each for each in self.placements if each.repeats]
+        if repeated:
+            one = repeated[0]
+            yield f"\n{len(repeated)} more of {one.path} are also in {one.repeats}, and go the same way."
+        if self.added:
+            lines = (f"  {each.what}\n      {', '.join(each.items)}" for each in self.added)
+            yield "\n".join(("", "The template adds, and the folder had not:", *lines, f"      {_ADDED}"))
+        if self.notes:
+            yield "\n".join(("", "To look at:", *(f"  {note}" for note in self.notes)))
+        yield "\n" + _next_command(self, place)
 
-def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write: bool) -> Adopted:
-    """Make a flavor of a hand-made folder, whole or not at all; the folder itself is left as it is.
+
+def adopt_folder(repository: Repository, source: Path, wanted: AdoptOptions, *, write: bool) -> AdoptedFlavor:
+    """Make a flavor of a hand-made folder, whole or not at all.
 
     Raises:
         SpecError: it does not say all that a spec needs, or something in it is not acceptable.
@@ -71,13 +93,13 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
     """
     asked = read_sources(source, wanted)
     sources = only_what_applies(asked, python=wanted.python, asked=wanted.platforms)
-    decision = decide(sources, wanted)
+    decision = decide_spec(sources, wanted)
     given = what_the_template_gives(decision.spec)
     placements, draft = _placements(sources, given)
     project, notes = _project(sources, decision, draft)
     created = _create(repository, sources, decision, draft, project, write=write)
     problems = [each.problem for each in (sources.dockerfile, sources.downstream) if each and each.problem]
-    return Adopted(
+    return AdoptedFlavor(
         source=source,
         name=created.name,
         folder=created.folder,
@@ -85,7 +107,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
         placements=placements,
         added=tuple(what_is_added(given, sources.dockerfile)),
         notes=tuple(
-            masked(note)
+            printable(note)
             for note in (
                 *decision.notes,
                 *(
@@ -104,8 +126,8 @@ def adopt_folder(repository: Repository, source: Path, wanted: Wanted, *, write:
     )
 
 
-def _of_the_folder(sources: Sources) -> Iterator[str]:
-    """Yield what the folder has, or has not, and no placement says."""
+def _of_the_folder(sources: FolderContent) -> Iterator[str]:
+    """Yield notes on the folder that no placement has."""
     if sources.dockerfile is None:
         yield "there is no Dockerfile or Containerfile: the image is the template's, and no hook is filled"
     for chosen in sources.chosen:
@@ -119,8 +141,8 @@ def _of_the_folder(sources: Sources) -> Iterator[str]:
         )
 
 
-def _done_otherwise(sources: Sources, given: Given) -> Iterator[str]:
-    """Yield what the template does as the folder does, and yet with another effect."""
+def _done_otherwise(sources: FolderContent, given: Given) -> Iterator[str]:
+    """Yield notes on what the template does with another effect than the folder."""
     steps = (
         [step for step in sources.dockerfile.steps if sources.dockerfile.in_image(step)]
         if sources.dockerfile
@@ -149,7 +171,7 @@ def _done_otherwise(sources: Sources, given: Given) -> Iterator[str]:
         )
 
 
-def _placements(sources: Sources, given: Given) -> tuple[tuple[Placement, ...], Draft]:
+def _placements(sources: FolderContent, given: Given) -> tuple[tuple[Placement, ...], Draft]:
     draft = Draft()
     found: tuple[Placement, ...] = ()
     steps: tuple[OldInstruction, ...] = ()
@@ -165,12 +187,13 @@ def _placements(sources: Sources, given: Given) -> tuple[tuple[Placement, ...], 
     return (*place_files(sources, draft, given), *left, *found), draft
 
 
-def _project(sources: Sources, decision: Decision, draft: Draft) -> tuple[str, tuple[str, ...]]:
+def _project(sources: FolderContent, decision: Decision, draft: Draft) -> tuple[str, tuple[str, ...]]:
     installed = [
-        Asked(requirement=name, why=_installed_by(step)) for name, step in draft.requirements.items()
+        AskedRequirement(requirement=name, why=_installed_by(step))
+        for name, step in draft.requirements.items()
     ]
     asked = [
-        Asked(requirement=item.requirement, why=f"installed from {each.path}")
+        AskedRequirement(requirement=item.requirement, why=f"installed from {each.path}")
         for each in sources.beside
         for item in guessed(each)[0]
     ]
@@ -193,14 +216,14 @@ def _project(sources: Sources, decision: Decision, draft: Draft) -> tuple[str, t
 
 
 def _installed_by(step: OldInstruction) -> str:
-    """Return where something is installed by name, with what the comment above it says."""
+    """Return where something is installed by name, with the comment above it."""
     said = " ".join(line.lstrip("#").strip() for line in step.comment.splitlines())
     why = f"installed by {step.where}, beside the lock"
-    return masked(f"{why}: {said}" if said else why)
+    return printable(f"{why}: {said}" if said else why)
 
 
-def _asked(sources: Sources) -> tuple[list[Asked], str]:
-    """Return what a folder without dependencies in a pyproject.toml asks for."""
+def _asked(sources: FolderContent) -> tuple[list[AskedRequirement], str]:
+    """Return what a folder asks for if its pyproject.toml does not say it."""
     if sources.asked is not None:
         return list(sources.asked.asked), f"dependencies are those of {REQUIREMENTS_IN}"
     if sources.lock is None:
@@ -212,7 +235,7 @@ def _asked(sources: Sources) -> tuple[list[Asked], str]:
 
 def _create(
     repository: Repository,
-    sources: Sources,
+    sources: FolderContent,
     decision: Decision,
     draft: Draft,
     project: str,
@@ -251,28 +274,6 @@ _ADDED = (
 )
 
 
-def describe(adopted: Adopted, *, place: str) -> Iterator[str | Table]:
-    """Yield the parts of the report; ``place`` is the flavor's folder as it is to be called."""
-    verb = "Made" if adopted.written else "Would make"
-    yield f"{verb} {place} from {adopted.source}:\n"
-    rows = tuple((origin.key, origin.value or "-", origin.where) for origin in adopted.origins)
-    yield Table(headings=("spec", "value", "says"), rows=rows)
-    for kind, heading in _HEADINGS.items():
-        found = [each for each in adopted.placed(kind) if not each.repeats]
-        if found:
-            yield "\n".join(("", f"{heading}:", *(_line(each) for each in found)))
-    repeated = [each for each in adopted.placements if each.repeats]
-    if repeated:
-        one = repeated[0]
-        yield f"\n{len(repeated)} more of {one.path} are also in {one.repeats}, and go the same way."
-    if adopted.added:
-        lines = (f"  {each.what}\n      {', '.join(each.items)}" for each in adopted.added)
-        yield "\n".join(("", "The template adds, and the folder had not:", *lines, f"      {_ADDED}"))
-    if adopted.notes:
-        yield "\n".join(("", "To look at:", *(f"  {note}" for note in adopted.notes)))
-    yield "\n" + _next_command(adopted, place)
-
-
 def _line(placement: Placement) -> str:
     where = placement.path if placement.line is None else f"{placement.path}:{placement.line}"
     what = "" if placement.line is None else f"  {placement.what}"
@@ -281,7 +282,7 @@ def _line(placement: Placement) -> str:
     return f"  {where}{what}{to if to.strip() else ''}{solution}"
 
 
-def _next_command(adopted: Adopted, place: str) -> str:
+def _next_command(adopted: AdoptedFlavor, place: str) -> str:
     if not adopted.written:
         return "Nothing was written. Again with --write to make the flavor; the folder itself stays as it is."
     return (

@@ -95,7 +95,7 @@ _OTHERWISE = ("it installs beside the lock", "Name the package in [project] depe
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part of a RUN instruction: its text, and what it comes to.
+    """A part of a RUN instruction, and its kind.
 
     ``template`` and ``install`` are done by the template, ``tools`` are of no use there, ``rights`` are
     those that it gives what it installs; ``packages`` are for dnf; ``midstream`` is dnf
@@ -112,7 +112,7 @@ class Part:
 
 
 def read_run(step: OldInstruction) -> tuple[tuple[Part, ...], bool]:
-    """Return the parts of a RUN instruction, and whether they can be taken apart."""
+    """Return the parts of a RUN instruction, and whether it is a plain chain."""
     text = step.instruction.shell_text
     parts = split_chain(text)
     chained = parts or (text,)
@@ -126,7 +126,7 @@ def is_install(step: OldInstruction) -> bool:
 
 
 def read_part(text: str, variables: Mapping[str, str], *, in_block: bool) -> Part:
-    """Return what a part of a shell text comes to; in a MIDSTREAM ONLY block a download may stay."""
+    """Classify a part of a shell text; in a MIDSTREAM ONLY block a download may stay."""
     if _GPG_OFF.search(text):
         return Part(
             text=text,
@@ -180,7 +180,7 @@ def _done_anyway(text: str, program: str, paths: Sequence[str]) -> str | None:
 
 
 def _is_given_right(program: str, arguments: Sequence[str], paths: Sequence[str]) -> bool:
-    """Return whether files have the mode or the owner anyway: those that the install step writes."""
+    """Return whether the install step gives files this mode or owner anyway."""
     if program == "fix-permissions":
         return all(INSTALLED.fullmatch(word) for word in paths)
     first = next((word for word in arguments if not word.startswith("-")), "")
@@ -204,7 +204,7 @@ def _python_tool(program: str, arguments: Sequence[str]) -> str | None:
 
 
 def _operands(program: str, arguments: Sequence[str]) -> list[str]:
-    """Return the words that name files: no options, nor the mode or owner of chmod and its like."""
+    """Return the words that name files, without options, modes and owners."""
     words = [word for word in arguments if not word.startswith("-")]
     return words[1:] if program in {"chmod", "chown", "chgrp"} else words
 
@@ -245,7 +245,7 @@ def _is_name(name: str) -> bool:
 
 
 def expanded(arguments: Sequence[str], variables: Mapping[str, str]) -> list[str]:
-    """Return the words with known variables put in; one whose value holds several requirements becomes several."""
+    """Return words with known variables put in; several requirements in one become several."""
     found: list[str] = []
     for word in arguments:
         whole = expand(word, variables)
@@ -277,7 +277,7 @@ def _pip(text: str, verb: str, arguments: Sequence[str]) -> Part:
 
 
 def _not_locked(verb: str, arguments: Sequence[str], operands: Sequence[str]) -> tuple[str, str] | None:
-    """Return why a call of pip does what a lock cannot hold, and what to do; None if it can."""
+    """Return why a lock cannot hold what a call of pip does, and a solution."""
     if verb == "uninstall":
         return (
             "it takes out what the lock or the base image put in",
@@ -293,7 +293,7 @@ def _not_locked(verb: str, arguments: Sequence[str], operands: Sequence[str]) ->
 
 
 def requirements_of(arguments: Sequence[str], verb: str) -> tuple[Requirement, ...]:
-    """Return what a call of pip names, of its words after the verb; what is no requirement is left out."""
+    """Return the requirements that a call of pip names."""
     positional, _ = operands(arguments[list(arguments).index(verb) + 1 :])
     found = (None if is_remote(word) else _requirement(word) for word in positional)
     return tuple(item for item in found if item is not None)
@@ -302,7 +302,7 @@ def requirements_of(arguments: Sequence[str], verb: str) -> tuple[Requirement, .
 def _wanted_and_tools(
     found: Sequence[Requirement], arguments: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the requirements that the image keeps, and the names of tools that only the install needed.
+    """Return the requirements that the image keeps, and the tools that it does not need.
 
     A tool that is upgraded or given a version is wanted itself: the base image's copy was not good
     enough, such as a pip with a known vulnerability (field note 32).
@@ -335,7 +335,7 @@ _COMPOUND_COMMAND = re.compile(r"(?:if|for|while|until|case|select|function)\b|[
 
 
 def split_chain(text: str) -> tuple[str, ...] | None:
-    """Return the parts of a plain chain of commands; None if the text is more than one.
+    """Return the parts of a plain chain of commands; None if it is not one.
 
     Only such a text can lose a part and keep its meaning: no loops, conditions, groups, ``||``,
     background jobs or here-documents.
@@ -367,7 +367,7 @@ def split_chain(text: str) -> tuple[str, ...] | None:
 
 
 def _separator(text: str, position: int) -> int | None:
-    """Return the end of the separator that stands here; None without one, negative where it is another operator."""
+    """Return the end of the separator here; None without one, -1 for another operator."""
     if text.startswith("&&", position):
         return position + 2
     if text[position] == ";":

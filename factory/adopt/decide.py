@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pypi_simple import PYPI_SIMPLE_ENDPOINT
 
 from factory.adopt import evidence
-from factory.adopt.evidence import Sources, Wanted
+from factory.adopt.evidence import AdoptOptions, FolderContent
 from factory.adopt.folder import Evidence
 from factory.adopt.installs import unversioned
-from factory.adopt.placement import masked
+from factory.adopt.placement import printable
 from factory.dockerfile.references import check_accelerator_version, check_image, check_python, check_version
 from factory.errors import SpecError
 from factory.flavor.name import check_name
@@ -20,8 +20,8 @@ from factory.render.templates import load_template_set
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
-    """A key of the spec, its value (None where it is left out), and the place that says it."""
+class SpecOrigin:
+    """A key of the spec, its value (None if left out), and where it comes from."""
 
     key: str
     value: str | None
@@ -30,18 +30,18 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The spec without hooks, where each part of it comes from, and what contradicted it."""
+    """The spec without hooks, where each value comes from, and what contradicts it."""
 
     spec: Spec
-    origins: tuple[Origin, ...]
+    origins: tuple[SpecOrigin, ...]
     notes: tuple[str, ...]
 
 
 @dataclass(kw_only=True)
 class _Choice:
-    """What was chosen so far. ``missing`` holds keys, each with the reason that nothing serves."""
+    """The values chosen so far; ``missing`` are keys without one, each with the reason."""
 
-    origins: dict[str, Origin]
+    origins: dict[str, SpecOrigin]
     notes: list[str]
     missing: dict[str, str]
 
@@ -54,7 +54,7 @@ class _Choice:
         *,
         near: Evidence | None = None,
     ) -> str | None:
-        """Return the option, else the first that is acceptable; others that differ are noted.
+        """Return the option, else the first acceptable value; note others that differ.
 
         ``near`` is what says something of it and not enough, for the error.
         """
@@ -65,15 +65,15 @@ class _Choice:
             try:
                 check(each.value)
             except SpecError as error:
-                unfit = unfit or f"{each.where}: {masked(error.reason)}"
+                unfit = unfit or f"{each.where}: {printable(error.reason)}"
                 continue
             candidates.append(each)
         if not candidates:
-            said = f"{near.where} {masked(near.value)}" if near is not None else ""
+            said = f"{near.where} {printable(near.value)}" if near is not None else ""
             self.missing[key] = unfit or said or "nothing in the folder says it"
             return None
         chosen = candidates[0]
-        self.origins[key] = Origin(key=key, value=chosen.value, where=chosen.where)
+        self.origins[key] = SpecOrigin(key=key, value=chosen.value, where=chosen.where)
         others = dict.fromkeys(
             f"{each.where} says {each.value}" for each in candidates if each.value != chosen.value
         )
@@ -82,8 +82,8 @@ class _Choice:
         return chosen.value
 
 
-def decide(sources: Sources, wanted: Wanted) -> Decision:
-    """Make the spec.
+def decide_spec(sources: FolderContent, wanted: AdoptOptions) -> Decision:
+    """Decide the spec.
 
     Raises:
         SpecError: something is missing, all of which is named with the option that gives it; or an
@@ -103,7 +103,7 @@ def decide(sources: Sources, wanted: Wanted) -> Decision:
         choice.choose(
             package,
             option,
-            evidence.versions(sources, package),
+            evidence.package_versions(sources, package),
             lambda value: check_version(value, of="it"),
             near=unversioned(sources.installs, package),
         )
@@ -142,8 +142,8 @@ def decide(sources: Sources, wanted: Wanted) -> Decision:
     return Decision(spec=spec, origins=tuple(choice.origins.values()), notes=tuple(choice.notes))
 
 
-def _require_build_for(sources: Sources, accelerator: Origin) -> None:
-    """Refuse a folder whose torch is built for another accelerator than all the rest of it says.
+def _require_build_for(sources: FolderContent, accelerator: SpecOrigin) -> None:
+    """Refuse a folder whose torch is built for another accelerator than the rest says.
 
     Raises:
         SpecError: it is; the option that decides is named.
@@ -158,8 +158,8 @@ def _require_build_for(sources: Sources, accelerator: Origin) -> None:
         )
 
 
-def _builds_that_change(sources: Sources, index_url: str | None) -> Iterator[str]:
-    """Say which pins no index of the flavor can have: the public one takes no local versions."""
+def _builds_that_change(sources: FolderContent, index_url: str | None) -> Iterator[str]:
+    """Yield a note on pins with local versions, which the public index does not take."""
     pins = sources.lock.pins if sources.lock is not None and index_url is None else ()
     local = [f"{pin.name}=={pin.version}" for pin in pins if pin.version is not None and "+" in pin.version]
     if local:
@@ -170,8 +170,8 @@ def _builds_that_change(sources: Sources, index_url: str | None) -> Iterator[str
         )
 
 
-def _of_indexes(sources: Sources) -> Iterator[str]:
-    """Say which packages have an index of their own, and what named it."""
+def _of_indexes(sources: FolderContent) -> Iterator[str]:
+    """Yield a note on each index that serves packages of its own."""
     for each in sources.further:
         names, verb = ", ".join(each.index.packages), "come" if len(each.index.packages) > 1 else "comes"
         yield (
@@ -189,7 +189,7 @@ def _base_image(value: str) -> None:
     check_image(value, of="base-image")
 
 
-def _image(sources: Sources, *, downstream: bool) -> list[Evidence]:
+def _image(sources: FolderContent, *, downstream: bool) -> list[Evidence]:
     dockerfile = sources.downstream if downstream else sources.dockerfile
     image = dockerfile.base_image if dockerfile else None
     return (
@@ -200,7 +200,7 @@ def _image(sources: Sources, *, downstream: bool) -> list[Evidence]:
 
 
 def _downstream(
-    sources: Sources, wanted: Wanted, choice: _Choice, accelerator: str | None, python: str | None
+    sources: FolderContent, wanted: AdoptOptions, choice: _Choice, accelerator: str | None, python: str | None
 ) -> str | None:
     found = _image(sources, downstream=True)
     if not found and wanted.downstream_base_image is None and accelerator and python:
@@ -213,7 +213,7 @@ def _downstream(
     return choice.choose("downstream-base-image", wanted.downstream_base_image, found, _base_image)
 
 
-def _index(sources: Sources, wanted: Wanted, choice: _Choice) -> str | None:
+def _index(sources: FolderContent, wanted: AdoptOptions, choice: _Choice) -> str | None:
     found: list[Evidence] = []
     for each in evidence.index_urls(sources):
         try:
@@ -233,18 +233,20 @@ def _index(sources: Sources, wanted: Wanted, choice: _Choice) -> str | None:
     found = [Evidence(value=same[each.value.rstrip("/")], where=each.where) for each in found]
     if wanted.index_url is None and not found:
         where = "no file names an index for the rest" if sources.further else "no file names an index"
-        choice.origins["index-url"] = Origin(key="index-url", value=None, where=where)
+        choice.origins["index-url"] = SpecOrigin(key="index-url", value=None, where=where)
         choice.notes.append(f"{where}: the flavor is locked against the public one (field note 1)")
         return None
     url = choice.choose("index-url", wanted.index_url, found, lambda _url: None)
     if url is not None and url.rstrip("/") == PYPI_SIMPLE_ENDPOINT.rstrip("/"):
         where = choice.origins["index-url"].where
-        choice.origins["index-url"] = Origin(key="index-url", value=None, where=f"{where}: the public index")
+        choice.origins["index-url"] = SpecOrigin(
+            key="index-url", value=None, where=f"{where}: the public index"
+        )
         return None
     return url
 
 
-def _platforms(sources: Sources, wanted: Wanted, choice: _Choice) -> tuple[str, ...]:
+def _platforms(sources: FolderContent, wanted: AdoptOptions, choice: _Choice) -> tuple[str, ...]:
     found = evidence.platforms(sources)
     platforms, where = (
         (wanted.platforms, "--platform")
@@ -253,11 +255,11 @@ def _platforms(sources: Sources, wanted: Wanted, choice: _Choice) -> tuple[str, 
         if found
         else (DEFAULT_PLATFORMS, "the default")
     )
-    choice.origins["platforms"] = Origin(key="platforms", value=", ".join(platforms), where=where)
+    choice.origins["platforms"] = SpecOrigin(key="platforms", value=", ".join(platforms), where=where)
     return platforms
 
 
-def _missing(choice: _Choice, sources: Sources) -> SpecError:
+def _missing(choice: _Choice, sources: FolderContent) -> SpecError:
     lacking = "; ".join(f"{key} ({why})" for key, why in choice.missing.items())
     accelerator = choice.origins.get("accelerator")
     examples = _EXAMPLES_OF_ROCM if accelerator and accelerator.value == "rocm" else _EXAMPLES

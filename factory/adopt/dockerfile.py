@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from factory.adopt.folder import Evidence
-from factory.dockerfile.instructions import Instruction, assign, dockerfile_lines, expand
+from factory.dockerfile.instructions import Instruction, dockerfile_lines, expand, set_variables
 from factory.dockerfile.model import Dockerfile, parse_lines
 from factory.downstream.blocks import find_blocks
 from factory.errors import MarkerError, NotFoundError, SpecError
@@ -79,7 +79,7 @@ class OldDockerfile:
 
     @property
     def base_image(self) -> str | None:
-        """The image that the final stage comes from, through other stages if it builds on them."""
+        """The image that the final stage comes from, through the stages below it."""
         return self.image(self.lineage[0]) if self.content.stages else None
 
     def image(self, stage: int) -> str:
@@ -118,7 +118,7 @@ def read_old_dockerfile(path: str, content: bytes) -> OldDockerfile:
             )
         )
         if instruction.name in {"ARG", "ENV"}:
-            assign(instruction, scope, outer)
+            set_variables(instruction, scope, outer)
     return OldDockerfile(path=path, content=dockerfile, steps=tuple(steps), problem=problem)
 
 
@@ -146,7 +146,7 @@ _LEFT_OVER = re.compile(r"(?:.*[.-])?(?:bak|backup|old|orig|rej|save|swp|tmp|doc
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A Dockerfile of a folder; ``suffix`` is empty without one, ``accelerator`` None if it names none."""
+    """A Dockerfile of a folder, with the suffix and accelerator in its name."""
 
     path: str
     suffix: str
@@ -156,7 +156,7 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The Dockerfile that builds the flavor, None if the folder has none, why, and the ones left out."""
+    """The Dockerfile that builds the flavor, if any, why, and the others."""
 
     path: str | None
     why: str = ""
@@ -164,7 +164,7 @@ class Chosen:
 
 
 def variants(paths: Collection[str], *, downstream: bool) -> tuple[Variant, ...]:
-    """Return the Dockerfiles of one kind at the top of a folder, without copies of editors."""
+    """Return the Dockerfiles of one kind at the top of a folder, without editors' copies."""
     found = (_variant(path) for path in paths if "/" not in path)
     return tuple(each for each in found if each is not None and each.is_downstream == downstream)
 
@@ -215,7 +215,7 @@ def choose(
 
 
 def choose_if_clear(candidates: Sequence[Variant], accelerators: Sequence[Evidence]) -> Chosen:
-    """Choose as `choose` does, or none of them if several could be it: the folder is not asked for a base."""
+    """Choose as `choose` does, or none if several are possible."""
     try:
         return choose(
             candidates, asked=None, option="downstream-dockerfile", accelerators=accelerators, sure=True

@@ -19,7 +19,7 @@ _FIRST_USER: Mapping[HookName, str] = {"midstream": "0", "before-install": "1001
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """Where an instruction of the final stage stands: its hook, and the USER and WORKDIR in force.
+    """The surroundings of an instruction: its hook, and the USER and WORKDIR in force.
 
     ``workdir`` are several where they are relative to one another.
     """
@@ -31,7 +31,7 @@ class Around:
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """An instruction in a hook; ``user`` and ``workdir`` are the steps that were in force for it.
+    """An instruction in a hook, with the USER and WORKDIR that were in force.
 
     ``arguments`` are the ARG names with the values that they had there.
     """
@@ -44,7 +44,7 @@ class Kept:
 
     @property
     def folder(self) -> str | None:
-        """The WORKDIR in full; None where the image's own was in force."""
+        """The WORKDIR in full; None if the image's own was in force."""
         if not self.workdir:
             return None
         texts = [step.text.strip() for step in self.workdir]
@@ -54,7 +54,7 @@ class Kept:
 
 @dataclass(kw_only=True)
 class Draft:
-    """What is kept so far. ``arguments`` holds ARG names and their values, None for none.
+    """What is kept so far; ``arguments`` are ARG names with their values or None.
 
     ``comments`` are those above the ENV instructions, by the first variable of each.
     """
@@ -80,7 +80,7 @@ class Draft:
         self.texts.setdefault(hook, []).append(kept)
 
     def snapshot(self) -> "Draft":
-        """Return a copy to go back to."""
+        """Return a copy for `restore`."""
         return replace(
             self,
             environment=dict(self.environment),
@@ -158,7 +158,7 @@ class Draft:
 
 
 def _used(kept: Kept) -> frozenset[str]:
-    """Return the names that a text refers to, and those that the values of such ARGs refer to."""
+    """Return the names that a text refers to, also through the values of ARGs."""
     waiting = set(references(kept.text))
     found: set[str] = set()
     while waiting:

@@ -32,7 +32,13 @@ from factory.adopt.installs import (
     variable_urls,
 )
 from factory.adopt.locks import FurtherLock, OldLock, local_builds, read_locks
-from factory.adopt.requirements import REQUIREMENTS_IN, AskedFor, OldProject, read_asked, read_old_project
+from factory.adopt.requirements import (
+    REQUIREMENTS_IN,
+    AskedRequirements,
+    OldProject,
+    read_asked,
+    read_old_project,
+)
 from factory.dockerfile.instructions import expand
 from factory.dockerfile.references import PLATFORMS, check_python, parse_requirement
 from factory.errors import SpecError
@@ -48,8 +54,8 @@ _OPTION_IN_TEXT = re.compile(r"(?:--index-url|--default-index|(?<!\S)-i)[= ]+[\"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What the options say; None and an empty tuple mean: as the folder says."""
+class AdoptOptions:
+    """What the options say; None or empty means: as the folder says."""
 
     accelerator: str | None = None
     accelerator_version: str | None = None
@@ -65,12 +71,12 @@ class Wanted:
     name: str | None = None
 
 
-NOTHING_WANTED = Wanted()
+NO_OPTIONS = AdoptOptions()
 """Everything as the folder says."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class FolderContent:
     """Everything that was read of a folder.
 
     ``beside`` are locks that are a part of ``lock``; ``chosen`` is which Dockerfile was read of each kind,
@@ -84,7 +90,7 @@ class Sources:
     lock: OldLock | None
     project: OldProject | None
     further: tuple[FurtherLock, ...] = ()
-    asked: AskedFor | None = None
+    asked: AskedRequirements | None = None
     beside: tuple[OldLock, ...] = ()
     base_image: str | None = None
     installs: tuple[NamedInstall, ...] = ()
@@ -92,7 +98,7 @@ class Sources:
     chosen: tuple[Chosen, ...] = ()
 
 
-def read_sources(root: Path, wanted: Wanted = NOTHING_WANTED) -> Sources:
+def read_sources(root: Path, wanted: AdoptOptions = NO_OPTIONS) -> FolderContent:
     """Read everything of a hand-made folder.
 
     Raises:
@@ -101,7 +107,7 @@ def read_sources(root: Path, wanted: Wanted = NOTHING_WANTED) -> Sources:
     """
     folder = read_folder(root.resolve())
     project = read_old_project(folder)
-    known = Sources(
+    known = FolderContent(
         folder=folder,
         dockerfile=None,
         downstream=None,
@@ -126,7 +132,7 @@ def read_sources(root: Path, wanted: Wanted = NOTHING_WANTED) -> Sources:
     keys = map(index_key, (*main_urls, *(each.index.url for each in further), *named))
     folder = replace(folder, locks=locks.paths, indexes=frozenset(key for key in keys if key))
     is_asked = REQUIREMENTS_IN in folder.paths and not (project and project.dependencies)
-    return Sources(
+    return FolderContent(
         folder=folder,
         dockerfile=midstream,
         downstream=downstream,
@@ -147,9 +153,9 @@ def _main_urls(
     project: OldProject | None,
     dockerfile: OldDockerfile | None,
     installs: Sequence[NamedInstall],
-    wanted: Wanted,
+    wanted: AdoptOptions,
 ) -> Iterator[str]:
-    """Yield the addresses of the index of everything, as far as something says that it is that."""
+    """Yield the addresses of the main index."""
     named = [*(lock.index_urls if lock else ()), *(project.index_urls if project else ())]
     yield from (each.value for each in (*named, *variable_urls(dockerfile)))
     yield from (each.index for each in installs if each.has_files and each.index and not each.is_extra)
@@ -160,7 +166,7 @@ def _main_urls(
 def _without(
     lock: OldLock | None, further: Sequence[FurtherLock], builds: FurtherLock | None
 ) -> OldLock | None:
-    """Return the lock without the pins of packages that come from an index of their own."""
+    """Return the lock without packages that come from an index of their own."""
     if lock is None:
         return None
     owned = {package for each in further for package in each.index.packages}
@@ -172,8 +178,8 @@ def _without(
     )
 
 
-def _chosen(known: Sources, wanted: Wanted, *, downstream: bool) -> Chosen:
-    """Return the Dockerfile of one kind, by what is known so far of the accelerator."""
+def _chosen(known: FolderContent, wanted: AdoptOptions, *, downstream: bool) -> Chosen:
+    """Choose the Dockerfile of one kind by what is known of the accelerator."""
     candidates = variants(known.folder.paths, downstream=downstream)
     said = [each for each in accelerators(known) if each.value in ACCELERATORS]
     if wanted.accelerator is not None:
@@ -200,8 +206,8 @@ def _entrypoint(dockerfile: OldDockerfile, folder: Folder) -> str | None:
     return next((word for word in words if word in folder.paths), None)
 
 
-def accelerators(sources: Sources) -> Iterator[Evidence]:
-    """Yield which accelerator, the surest first: the base image, repositories, torch, the index, the name."""
+def accelerators(sources: FolderContent) -> Iterator[Evidence]:
+    """Yield the accelerators that the folder names, the surest evidence first."""
     for image in _images(sources):
         yield from _words(image.value, image.where)
     for path in sources.folder.paths:
@@ -220,15 +226,15 @@ def accelerators(sources: Sources) -> Iterator[Evidence]:
     yield from _words(sources.folder.root.name, "the folder's name")
 
 
-def torch_builds(sources: Sources) -> Iterator[Evidence]:
-    """Yield which accelerator torch is built for, as its local version says."""
+def torch_builds(sources: FolderContent) -> Iterator[Evidence]:
+    """Yield the accelerators that torch is built for, by its local version."""
     for local, where in _torch_locals(sources):
         kind = "cuda" if local["cuda"] else "rocm" if local["rocm"] else "cpu"
         yield Evidence(value=kind, where=where)
 
 
-def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Evidence]:
-    """Yield which version of it; the folder's name comes last, as a hint."""
+def accelerator_versions(sources: FolderContent, accelerator: str) -> Iterator[Evidence]:
+    """Yield the versions of an accelerator; the folder's name comes last, as a hint."""
     found = (
         *(_in_dockerfile(sources.dockerfile) if sources.dockerfile else ()),
         *_in_repositories(sources.folder),
@@ -247,8 +253,8 @@ def accelerator_versions(sources: Sources, accelerator: str) -> Iterator[Evidenc
         yield Evidence(value=f"{digits[:cut]}.{digits[cut:]}", where="a guess from the folder's name")
 
 
-def versions(sources: Sources, package: str) -> Iterator[Evidence]:
-    """Yield which version of a package: the lock's pin, then the Dockerfile's, then that of pyproject.toml."""
+def package_versions(sources: FolderContent, package: str) -> Iterator[Evidence]:
+    """Yield the versions of a package: of the lock, the Dockerfile, then pyproject.toml."""
     for lock in (sources.lock, *(each.lock for each in sources.further)):
         pin = lock.pin(package) if lock else None
         if pin is not None and lock is not None:
@@ -262,8 +268,8 @@ def versions(sources: Sources, package: str) -> Iterator[Evidence]:
             yield Evidence(value=_public(exact), where=f"pyproject.toml, {key}")
 
 
-def pythons(sources: Sources) -> Iterator[Evidence]:
-    """Yield which Python: the base image has it; then what the lock was made for; then requires-python."""
+def pythons(sources: FolderContent) -> Iterator[Evidence]:
+    """Yield the Pythons: of the base image, then the lock, then requires-python."""
     for image in _images(sources):
         if match := _PYTHON_IN_NAME.search(image.value):
             yield Evidence(value=f"{match[1]}.{match[2]}", where=image.where)
@@ -277,8 +283,8 @@ def pythons(sources: Sources) -> Iterator[Evidence]:
         yield Evidence(value=f"{match[1]}.{match[2]}", where="a guess from the folder's name")
 
 
-def index_urls(sources: Sources) -> Iterator[Evidence]:
-    """Yield which index: the lock's, whose hashes it has, then pyproject.toml's, then the Dockerfile's."""
+def index_urls(sources: FolderContent) -> Iterator[Evidence]:
+    """Yield the indexes: of the lock, then pyproject.toml, then the Dockerfile."""
     yield from sources.lock.index_urls if sources.lock else ()
     yield from sources.project.index_urls if sources.project else ()
     further = {index_key(each.index.url) for each in sources.further}
@@ -290,8 +296,8 @@ def index_urls(sources: Sources) -> Iterator[Evidence]:
             yield from (Evidence(value=url, where=where) for url in urls if index_key(url) not in further)
 
 
-def platforms(sources: Sources) -> tuple[str, ...]:
-    """Return the platforms that the lock was compiled for, as the header's command names them."""
+def platforms(sources: FolderContent) -> tuple[str, ...]:
+    """Return the platforms that the command in the lock's header names."""
     # In this order: "linux" is x86_64 to uv, and a part of the other names (field note 8).
     known = {
         "x86_64": "linux/amd64",
@@ -304,13 +310,13 @@ def platforms(sources: Sources) -> tuple[str, ...]:
     return tuple(dict.fromkeys(platform for platform in found if platform is not None))
 
 
-def _further_urls(sources: Sources) -> Iterator[Evidence]:
-    """Yield the indexes of named packages, which tell the accelerator as well: torch is one of them."""
+def _further_urls(sources: FolderContent) -> Iterator[Evidence]:
+    """Yield the indexes of named packages: torch's names the accelerator too."""
     yield from (url for each in sources.further for url in each.lock.index_urls)
 
 
-def _images(sources: Sources) -> Iterator[Evidence]:
-    """Yield the base images: the one that is asked for, else the midstream one first."""
+def _images(sources: FolderContent) -> Iterator[Evidence]:
+    """Yield the base images: the option's, then midstream's, then downstream's."""
     if sources.base_image is not None:
         yield Evidence(value=sources.base_image, where="--base-image")
     for dockerfile in (sources.dockerfile, sources.downstream):
@@ -323,7 +329,7 @@ def _words(text: str, where: str) -> Iterator[Evidence]:
         yield Evidence(value=match[1].lower(), where=where)
 
 
-def _torch_locals(sources: Sources) -> Iterator[tuple[re.Match[str], str]]:
+def _torch_locals(sources: FolderContent) -> Iterator[tuple[re.Match[str], str]]:
     for lock in (sources.lock, *(each.lock for each in sources.further)):
         pin = lock.pin("torch") if lock else None
         if pin is not None and lock is not None and (match := _LOCAL.search(_local(str(pin.version)))):
@@ -359,7 +365,7 @@ def _in_repositories(folder: Folder) -> Iterator[tuple[str, Evidence]]:
                 yield "rocm", Evidence(value=match[1], where=path)
 
 
-def _in_lock(sources: Sources) -> Iterator[tuple[str, Evidence]]:
+def _in_lock(sources: FolderContent) -> Iterator[tuple[str, Evidence]]:
     for local, where in _torch_locals(sources):
         if local["cuda"]:
             yield "cuda", Evidence(value=f"{int(local['major'])}.{local['minor']}", where=where)
@@ -395,7 +401,7 @@ def _public(version: str) -> str:
 
 
 def _minor(named: Evidence) -> Iterator[Evidence]:
-    """Yield the minor version that a version or a specifier is about."""
+    """Yield the minor version that a version or specifier means."""
     plain = re.fullmatch(r"(3\.\d+)(?:\.\d+)?", named.value.strip())
     if plain is not None:
         yield Evidence(value=plain[1], where=named.where)
@@ -425,8 +431,8 @@ def _minor(named: Evidence) -> Iterator[Evidence]:
             return
 
 
-def only_what_applies(sources: Sources, *, python: str | None, asked: Sequence[str]) -> Sources:
-    """Return the sources without the pins whose markers (PEP 508) are false in the flavor; each is noted.
+def only_what_applies(sources: FolderContent, *, python: str | None, asked: Sequence[str]) -> FolderContent:
+    """Return the sources without pins whose markers are false in the flavor.
 
     ``python`` and ``asked`` (platforms) are what the options say; they go before the folder.
     """

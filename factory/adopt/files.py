@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from factory.adopt.dockerfile import Variant
 from factory.adopt.draft import Draft
-from factory.adopt.evidence import Sources
+from factory.adopt.evidence import FolderContent
 from factory.adopt.folder import base_urls, repository_problem
 from factory.adopt.placement import Placement, file_placed
 from factory.adopt.requirements import REQUIREMENTS_IN
@@ -15,8 +15,8 @@ from factory.flavor.project import PROJECT_FILE
 _LOCKS = re.compile(r"requirements[^/]*\.txt|pylock[^/]*\.toml|uv\.lock")
 
 
-def place_files(sources: Sources, draft: Draft, given: Given) -> Iterator[Placement]:
-    """Yield where every file and link of the folder goes."""
+def place_files(sources: FolderContent, draft: Draft, given: Given) -> Iterator[Placement]:
+    """Place every file and link of the folder."""
     for path in sources.folder.paths:
         yield _place(path, sources, draft, given)
     for path in sources.folder.links:
@@ -35,7 +35,7 @@ def place_files(sources: Sources, draft: Draft, given: Given) -> Iterator[Placem
         )
 
 
-def _place(path: str, sources: Sources, draft: Draft, given: Given) -> Placement:
+def _place(path: str, sources: FolderContent, draft: Draft, given: Given) -> Placement:
     if path in draft.files:
         return file_placed(path, "hook", "hooks.files")
     if path in given.files and not path.startswith("Dockerfile"):
@@ -43,7 +43,7 @@ def _place(path: str, sources: Sources, draft: Draft, given: Given) -> Placement
     return _read(path, sources) or _left(path, sources)
 
 
-def _read(path: str, sources: Sources) -> Placement | None:
+def _read(path: str, sources: FolderContent) -> Placement | None:
     """Return the placement of a file that was read; None for another."""
     dockerfiles = {each.path for each in (sources.dockerfile, sources.downstream) if each}
     if path in sources.limits.files:
@@ -62,7 +62,7 @@ def _read(path: str, sources: Sources) -> Placement | None:
     return _asked_or_started(path, sources)
 
 
-def _asked_or_started(path: str, sources: Sources) -> Placement | None:
+def _asked_or_started(path: str, sources: FolderContent) -> Placement | None:
     if sources.asked is not None and path in sources.asked.files:
         return file_placed(path, "spec", "dependencies")
     if path == sources.folder.entrypoint:
@@ -70,7 +70,7 @@ def _asked_or_started(path: str, sources: Sources) -> Placement | None:
     return None
 
 
-def _left(path: str, sources: Sources) -> Placement:
+def _left(path: str, sources: FolderContent) -> Placement:
     """Return the placement of a file that nothing takes over."""
     why = "nothing that is kept copies it"
     solution = "Keep it outside of flavors/; or copy it in a hook, and name it in hooks.files."
@@ -90,7 +90,7 @@ def _left(path: str, sources: Sources) -> Placement:
 
 
 def _other_build(chosen: str | None, variant: Variant) -> Placement:
-    """Return the placement of a Dockerfile that another one beside it was read for."""
+    """Place a Dockerfile that was not read, for another beside it."""
     why = f"{chosen or 'none of its kind'} was read"
     option = "downstream-dockerfile" if variant.is_downstream else "dockerfile"
     solution = f"Where it counts instead, give --{option} {variant.path}."
@@ -105,7 +105,7 @@ def _other_build(chosen: str | None, variant: Variant) -> Placement:
 _READ_IT = "the folder's own text differs: read what it does beside starting JupyterLab or the command"
 
 
-def _given(path: str, sources: Sources, given: Given) -> Placement:
+def _given(path: str, sources: FolderContent, given: Given) -> Placement:
     own, templates = sources.folder.content(path), given.files[path]
     if path.endswith(".repo"):
         strange = base_urls(own) - base_urls(templates)
@@ -125,7 +125,7 @@ def _given(path: str, sources: Sources, given: Given) -> Placement:
 
 
 def _difference(own: bytes, templates: bytes) -> str:
-    """Return what is to be said of a file in whose place the template's comes."""
+    """Return a note on a file that the template's replaces."""
     if _without_comments(own) == _without_comments(templates):
         return ""
     return "the folder's own text differs and is not taken over: under another name it can be, by hooks.files"

@@ -17,7 +17,7 @@ _PASSED_OVER = frozenset({".git", "__pycache__", ".DS_Store"})
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """A value with the place that names it: a file, and a line where it has one."""
+    """A value, and the place that names it: a file, perhaps with a line."""
 
     value: str
     where: str
@@ -65,7 +65,7 @@ class Folder:
         return RenderedFile(path=path, content=self.content(path), executable=executable)
 
     def matching(self, source: str) -> tuple[str, ...]:
-        """Return the files that a COPY's source means: one, those that a pattern fits, or all below a folder.
+        """Return the files that a COPY's source means: a file, a pattern's, or a folder's.
 
         Empty where there is none, and for the whole folder, which is not a choice of files.
         """
@@ -115,7 +115,7 @@ _REPOSITORY_SOLUTION = (
 
 
 def repository_problem(content: bytes) -> tuple[str, str] | None:
-    """Return why a repository file cannot be kept, and what to do; None if it can."""
+    """Return why a repository file cannot be kept, and a solution; None if it can."""
     parser = _parse_repository(content)
     if parser is None or not parser.sections():
         return (

@@ -13,7 +13,7 @@ from factory.adopt.dockerfile import OldDockerfile, OldInstruction
 from factory.adopt.folder import Evidence, Folder
 from factory.adopt.locks import FurtherLock, OldLock, installed_files, read_requirements, resolved_file
 from factory.adopt.placement import Placement
-from factory.adopt.requirements import Asked, read_asked
+from factory.adopt.requirements import AskedRequirement, read_asked
 from factory.check.installs import operands, pip_call
 from factory.dockerfile.instructions import expand
 from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
@@ -28,7 +28,7 @@ _EXTRA_OPTIONS = frozenset({"--extra-index-url", "--index"})
 
 @dataclass(frozen=True, kw_only=True)
 class NamedInstall:
-    """A call of pip, or of uv's pip: what it names, and the index that it names itself.
+    """A call of pip or uv's pip: the packages and the index that it names.
 
     ``index`` is None if it names none, and ``is_extra`` whether it comes beside the usual one. ``has_files``
     is whether it installs requirements files. ``where`` is the file and the line of the call.
@@ -96,7 +96,7 @@ def own_indexes(
 
 
 def index_key(url: str | None) -> str | None:
-    """Return what two addresses of one index have in common, None for one that cannot be parsed."""
+    """Return an index's address in comparable form; None if it cannot be parsed."""
     try:
         return None if url is None else shown(url).rstrip("/")
     except ValueError:
@@ -104,7 +104,7 @@ def index_key(url: str | None) -> str | None:
 
 
 def unversioned(installs: Iterable[NamedInstall], package: str) -> Evidence | None:
-    """Return the call that installs a package and names no one version of it, with what it names."""
+    """Return the call that installs a package without naming one version."""
     for each in installs:
         for item in each.requirements:
             if canonicalize_name(item.name) == package and _exact(item) is None:
@@ -157,7 +157,7 @@ def _value(arguments: Sequence[str], options: frozenset[str]) -> str | None:
 
 
 def _line(step: OldInstruction, word: str) -> int:
-    """Return the number of the line of an instruction that holds a word; of its first line if none does."""
+    """Return the line that holds a word, else the first."""
     return next((number for number, text in step.instruction.pieces if word and word in text), step.line)
 
 
@@ -187,7 +187,7 @@ def _exact(requirement: Requirement) -> str | None:
 
 
 def _name(packages: Iterable[str], taken: Iterable[str]) -> str:
-    """Return the name of an index: that of the package that it is there for."""
+    """Return the name of an index: that of its main package."""
     names = list(packages)
     first = "torch" if "torch" in names else names[0]
     plain = re.sub(r"[^a-z0-9]+", "-", first).strip("-")
@@ -219,12 +219,12 @@ def copied_names(dockerfile: OldDockerfile | None, folder: Folder) -> dict[str, 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The constraints (``-c``) that a Dockerfile installs with, each with its reason, and their files.
+    """The constraints (``-c``) that a Dockerfile installs with, and their files.
 
     ``left`` are lines of these that limit nothing.
     """
 
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[AskedRequirement, ...] = ()
     left: tuple[Placement, ...] = ()
     files: frozenset[str] = frozenset()
 
@@ -234,7 +234,7 @@ NO_LIMITS = Limits()
 
 
 def read_limits(dockerfile: OldDockerfile | None, folder: Folder) -> Limits:
-    """Read the constraint files that a Dockerfile installs with: the lock has to keep to them as well.
+    """Read the constraint files that a Dockerfile installs with; they bind the lock too.
 
     Raises:
         StorageError: one cannot be read.
@@ -264,7 +264,7 @@ def _constraints(step: OldInstruction) -> Iterator[str]:
 
 
 def not_taken_over(step: OldInstruction, folder: Folder) -> tuple[str, str] | None:
-    """Return why an install step asks for more than what is taken over, and what to do; None if it does not.
+    """Return why not all that an install asks for is taken over, and a solution.
 
     Raises:
         StorageError: a file that it installs cannot be read.

@@ -10,7 +10,7 @@ from factory.adopt.dockerfile import OldDockerfile, OldInstruction
 from factory.adopt.draft import NO_RELATIVE, WORKDIR, Around, Draft, HookName
 from factory.adopt.folder import Folder, repository_problem
 from factory.adopt.installs import INDEX_VARIABLES, NamedInstall, index_key, not_taken_over, read_calls
-from factory.adopt.placement import Placement, has_credentials, masked, not_kept, placed
+from factory.adopt.placement import Placement, has_credentials, not_kept, placed, printable
 from factory.adopt.run import only_installs, place_builder_run, place_run
 from factory.adopt.template import Given
 from factory.check.dockerfiles import check_instruction
@@ -56,7 +56,7 @@ _START = frozenset({"", "[]", '[""]', "start-notebook.sh", '["start-notebook.sh"
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What placing needs beside the instruction: the folder, what the template gives, and the draft.
+    """What placing an instruction needs: the folder, the template's content, and the draft.
 
     ``copied`` are the stages whose installed packages are copied into the image.
     """
@@ -112,7 +112,7 @@ def _copied_stages(dockerfile: OldDockerfile) -> frozenset[int]:
 def _with_lost_files(
     dockerfile: OldDockerfile, placements: tuple[Placement, ...], draft: Draft
 ) -> tuple[Placement, ...]:
-    """Say of each RUN that is kept which files it names that are copied no more."""
+    """Note on each kept RUN which files it names are no longer copied."""
     lost: dict[str, Placement] = {}
     for step, placement in zip(dockerfile.steps, placements, strict=True):
         for source in step.instruction.sources if placement.place != "hook" else ():
@@ -131,7 +131,7 @@ def _with_lost_files(
 def _standing(
     dockerfile: OldDockerfile,
 ) -> Iterator[tuple[int, OldInstruction, OldInstruction | None, tuple[OldInstruction, ...]]]:
-    """Yield each step with its number and the USER and the WORKDIRs in force for it."""
+    """Yield each step with its number and the USER and WORKDIRs in force."""
     user: OldInstruction | None = None
     workdir: tuple[OldInstruction, ...] = ()
     for number, step in enumerate(dockerfile.steps):
@@ -157,7 +157,7 @@ def _hook(step: OldInstruction, install: OldInstruction | None) -> HookName:
 
 
 def _declare(step: OldInstruction, draft: Draft) -> None:
-    """Note the names of an ARG with their values, those from before the first FROM put in."""
+    """Note the names of an ARG with their values."""
     for word in step.text.split() if step.name == "ARG" else ():
         name, has_value, value = word.partition("=")
         said = value.strip("\"'") if has_value else draft.arguments.get(name)
@@ -177,7 +177,7 @@ def _checked(
     around: Around,
     reading: Reading,
 ) -> Placement:
-    """Place a step, unless what it says must not be copied or could not stand in a hook."""
+    """Place a step, unless it must not be copied or cannot be in a hook."""
     if step.name == "ENV":
         return _kept_well(step, place, around, reading)
     if step.name == "RUN" and (installed := _install(step, reading)) is not None:
@@ -205,7 +205,7 @@ def _checked(
 
 
 def _install(step: OldInstruction, reading: Reading) -> Placement | None:
-    """Return the placement of a RUN that installs the lock alone, or what the lock cannot take over."""
+    """Return the placement of a RUN that only installs, or what the lock lacks."""
     lost = not_taken_over(step, reading.folder) or _from_another_index(step, reading.folder)
     if lost is not None:
         return not_kept(step, *lost)
@@ -221,12 +221,12 @@ def _of_own_indexes(step: OldInstruction) -> tuple[NamedInstall, ...]:
 
 
 def _from_another_index(step: OldInstruction, folder: Folder) -> tuple[str, str] | None:
-    """Return why an install by name cannot be kept, and what to do; None if its index is one of the flavor's."""
+    """Return why the index of an install by name is unknown, and a solution."""
     for each in _of_own_indexes(step):
         if index_key(each.index) not in folder.indexes:
             names = ", ".join(map(str, each.requirements))
             solution = "Name it with these packages in [[tool.factory.indexes]], or give it by --index-url."
-            url = masked(each.index or "")
+            url = printable(each.index or "")
             return f"{each.where} installs {names} from {url}, which is no index of the flavor", solution
     return None
 
@@ -250,20 +250,20 @@ def _kept_well(
 
 
 def _left_out(step: OldInstruction) -> str:
-    """Return what an install step says of indexes and builds, which the lock and the spec say instead."""
+    """Return what the lock and the spec say in place of an install step."""
     found = [*second_indexes(step.instruction, step.instruction.commands), *_STRATEGY.findall(step.text)]
     found += ["a password, which is to be changed"] if has_credentials(step.text) else []
     return _as_left_out((*found, *_options(step)))
 
 
 def _options_left_out(step: OldInstruction) -> str:
-    """Return what an install by name says of the builds that it takes, beside its index."""
+    """Return the options of an install by name that choose builds."""
     return _as_left_out(_options(step))
 
 
 def _options(step: OldInstruction) -> Iterator[str]:
     calls = (call for command in step.instruction.commands if (call := pip_call(command)) is not None)
-    yield from (masked(word) for call in calls for word in call.arguments if _CHOOSES.match(word))
+    yield from (printable(word) for call in calls for word in call.arguments if _CHOOSES.match(word))
 
 
 def _as_left_out(found: Iterable[str]) -> str:
@@ -272,7 +272,7 @@ def _as_left_out(found: Iterable[str]) -> str:
 
 
 def _problem(text: str, hook: HookName) -> tuple[str, str] | None:
-    """Return why a text cannot stand in a hook, and what to do: as the spec and `factory check` would say."""
+    """Return why a hook refuses a text, and a solution, as `factory check` says it."""
     try:
         check_instructions(text, of="the hook")
     except SpecError as error:
@@ -333,7 +333,7 @@ _PLACERS: dict[str, Callable[[OldInstruction, Around, Reading], Placement]] = {
 
 
 def _outer(step: OldInstruction, dockerfile: OldDockerfile, reading: Reading) -> Placement:
-    """Return an instruction outside of the image's stages, or the FROM of a stage."""
+    """Place an instruction outside of the image's stages, or a FROM."""
     if step.name == "FROM":
         return _from(step, dockerfile)
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
@@ -383,7 +383,7 @@ def _from(step: OldInstruction, dockerfile: OldDockerfile) -> Placement:
 
 
 def _surrounding(step: OldInstruction, dockerfile: OldDockerfile, draft: Draft) -> Placement:
-    """Return uSER, WORKDIR and ARG: they go where what is kept needs them."""
+    """Place USER, WORKDIR and ARG: where what is kept needs them."""
     if step.name == "ARG":
         return _argument(step, dockerfile, draft)
     used = [kept for kept in draft.kept() if step is kept.user or step in kept.workdir]
@@ -469,7 +469,7 @@ _INPUTS = re.compile(
 
 
 def copies_packages(step: OldInstruction) -> bool:
-    """Return whether a COPY brings installed packages from another stage: the install of such a folder."""
+    """Return whether a COPY brings installed packages from another stage."""
     copied = step.instruction
     return step.name == "COPY" and bool(copied.origins) and any(map(_PACKAGES.search, copied.sources))
 
@@ -516,7 +516,7 @@ def _from_stage(step: OldInstruction) -> Placement:
 
 
 def _is_given(path: str, given: Given, folder: Folder) -> bool:
-    """Return whether the template brings a file of that name, or it is what the lock is made from."""
+    """Return whether the template brings such a file, or the lock needs it."""
     known = path == folder.entrypoint or path in (folder.locks or ())
     return path in given.files or _INPUTS.fullmatch(path) is not None or known
 
@@ -584,7 +584,7 @@ Pair = tuple[str, str]
 
 
 def place_env(step: OldInstruction, around: Around, draft: Draft, given: Given) -> Placement:
-    """Place an ENV instruction: what the template sets alike is its own, what is secret is left out."""
+    """Place an ENV: leave out secrets and what the template sets to the same."""
     pairs = step.instruction.pairs
     if pairs is None or not all(_NAME.fullmatch(name) for name, _ in pairs):
         return not_kept(step, "its words cannot be read", "Write ENV NAME=value.")
@@ -602,7 +602,7 @@ def place_env(step: OldInstruction, around: Around, draft: Draft, given: Given) 
 
 
 def _refused(name: str, value: str) -> tuple[str, str] | None:
-    """Return why a variable must not be kept, and what to do; None if it may be."""
+    """Return why a variable must not be kept, and a solution; None if it may."""
     if has_credentials(f"{name}={value}"):
         return CREDENTIALS
     if name in _FURTHER:
@@ -644,7 +644,7 @@ def _place_pairs(
 
 
 def _literal(step: OldInstruction, own: Sequence[Pair], pairs: Sequence[Pair], *, joined: str) -> str:
-    """Return an instruction with its own pairs alone; as it is written where all are, or are quoted with care."""
+    """Return an instruction with its own pairs alone, as it is written if it can be."""
     intricate = any("\\" in value.replace("\\$", "") for _, value in own)
     if len(own) == len(pairs) or (intricate and not has_credentials(step.text)):
         return step.source
@@ -652,7 +652,7 @@ def _literal(step: OldInstruction, own: Sequence[Pair], pairs: Sequence[Pair], *
 
 
 def _needs_its_place(own: Sequence[Pair], draft: Draft) -> bool:
-    """Return whether pairs mean something else in a table: order counts, or the value is out of its grammar."""
+    """Return whether pairs would mean something else in a table of the spec."""
     earlier = set(draft.variables_in_texts())
     told = set().union(*(references(kept.text) for kept in draft.kept()))
     for name, value in own:

@@ -59,13 +59,13 @@ class OldLock:
         return next((pin for pin in self.pins if pin.name == name and pin.version is not None), None)
 
     def where(self, pin: Pin) -> str:
-        """Return where a pin stands."""
+        """Return the file and line of a pin."""
         here = f"{self.path}, line {pin.line}" if pin.line else self.path
         return self.places.get(pin.name, here)
 
 
 def read_old_lock(folder: Folder, *, installed: Sequence[str]) -> OldLock | None:
-    """Return the lock of a folder: requirements.txt or pylock.toml, the one that is installed before the other.
+    """Return the lock of a folder: an installed requirements.txt or pylock.toml first.
 
     Where its Dockerfile installs neither of them, the first that it does install.
 
@@ -209,7 +209,7 @@ def _pylock_pin(entry: _PylockPackage, version: str) -> Pin:
 
 
 def _header(text: str) -> Iterator[tuple[int, str, str]]:
-    """Yield line, name and value of each option of the command that a header says made the file."""
+    """Yield line, name and value of each option of the command in a header."""
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.startswith("#"):
             if line.strip() and not line.startswith("-"):
@@ -237,7 +237,7 @@ def _options(words: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _asked(text: str, pins: Iterable[Pin]) -> frozenset[str] | None:
-    """Return the packages that are there "via" a file, as uv and pip-compile note it below each pin."""
+    """Return the packages that are "via" a file, as uv and pip-compile note it."""
     lines = text.splitlines()
     if not any(re.match(r"\s*#\s*via\b", line) for line in lines):
         return None
@@ -252,7 +252,7 @@ def _asked(text: str, pins: Iterable[Pin]) -> frozenset[str] | None:
 
 
 def starting_point(lock: OldLock, *, index_url: str | None, name: str) -> bytes:
-    """Return the versions of an old lock as a requirements file that ``factory lock`` keeps versions from.
+    """Return an old lock's versions as a requirements file for ``factory lock`` to keep.
 
     It says nothing about what it was made from, so it is stale until the flavor is locked. The hashes
     are those of the old lock, so that whoever installs it meanwhile gets what the folder gave.
@@ -278,14 +278,14 @@ def starting_point(lock: OldLock, *, index_url: str | None, name: str) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class FurtherLock:
-    """A lock beside the main one, and the index that it becomes: its packages are on that one alone."""
+    """A lock beside the main one, and the index that serves its packages alone."""
 
     lock: OldLock
     index: FurtherIndex
 
 
 def read_further_locks(folder: Folder, main: OldLock | None, named: Iterable[str]) -> tuple[FurtherLock, ...]:
-    """Return the locks that a Dockerfile installs beside the main one, where they can be indexes of a spec.
+    """Return the locks beside the main one that can be indexes of a spec.
 
     One that names no index, or the main one, or has a package of another lock cannot be.
 
@@ -342,14 +342,14 @@ def _bare(url: str) -> str | None:
 
 
 def _index_name(path: str) -> str:
-    """Return the name of the index: what distinguishes the file's name."""
+    """Return the name of an index: what distinguishes the file's name."""
     words = re.findall(r"[a-z0-9]+", path.lower().removesuffix(".txt"))
     return "-".join(word for word in words if word != "requirements") or "further"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Locks:
-    """The main lock with what it includes, those of further indexes, and what is installed beside it.
+    """The main lock, those of further indexes, and those installed beside it.
 
     What is in ``beside`` is part of ``main`` as well; ``paths`` are all files whose pins are taken over.
     """
@@ -401,7 +401,7 @@ def installed_files(step: OldInstruction) -> Iterator[str]:
 
 
 def resolved_file(word: str, step: OldInstruction, folder: Folder) -> str | None:
-    """Return the file of the folder: of that path, mounted or copied there, or the only one of that name."""
+    """Return the file that a word names by path, mount, copy, or unique name."""
     mounted = {
         mount.get("target") or mount.get("dst"): mount.get("source") or mount.get("src") or word
         for mount in step.instruction.mounts
@@ -430,7 +430,7 @@ def _with_included(lock: OldLock, folder: Folder, seen: Sequence[str] = ()) -> O
 
 
 def _agree(main: OldLock, other: OldLock) -> bool:
-    """Return whether two locks can be one: no other index, no package at two versions."""
+    """Return whether two locks can be one: same index, no package at two versions."""
     urls = {each.value.rstrip("/") for each in main.index_urls}
     versions = {pin.name: pin.version for pin in main.pins}
     strange = {each.value.rstrip("/") for each in other.index_urls} - urls

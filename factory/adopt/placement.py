@@ -28,7 +28,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """One instruction or file and its place.
+    """An instruction or file, and its place.
 
     ``to`` is the key of the spec, the hook, or what of the template does it; ``why`` says what is worth
     knowing and, where it is not kept, ``solution`` what to do. ``line`` is None for a file as a whole.
@@ -48,35 +48,35 @@ class Placement:
 def placed(step: OldInstruction, place: Place, to: str, why: str = "") -> Placement:
     """Return the placement of an instruction."""
     return Placement(
-        path=step.path, line=step.line, what=shortened(step.shown), place=place, to=to, why=masked(why)
+        path=step.path, line=step.line, what=_shortened(step.shown), place=place, to=to, why=printable(why)
     )
 
 
 def not_kept(step: OldInstruction, why: str, solution: str) -> Placement:
-    """Return the placement of an instruction that has no place, with the reason and what to do."""
-    return replace(placed(step, "not kept", "", why), solution=masked(solution))
+    """Return the placement of an instruction that cannot be kept."""
+    return replace(placed(step, "not kept", "", why), solution=printable(solution))
 
 
 def file_placed(path: str, place: Place, to: str = "", why: str = "", *, solution: str = "") -> Placement:
     """Return the placement of a file as a whole."""
     return Placement(
-        path=path, line=None, what=path, place=place, to=to, why=masked(why), solution=masked(solution)
+        path=path, line=None, what=path, place=place, to=to, why=printable(why), solution=printable(solution)
     )
 
 
 def line_not_kept(path: str, line: int, what: str, why: str, solution: str) -> Placement:
-    """Return the placement of a line of another file than a Dockerfile, which has no place."""
+    """Return the placement of a line of a file that has no place."""
     found = file_placed(path, "not kept", why=why, solution=solution)
-    return replace(found, line=line, what=shortened(what))
+    return replace(found, line=line, what=_shortened(what))
 
 
-def shortened(text: str) -> str:
+def _shortened(text: str) -> str:
     """Return the beginning of a text on one line, without credentials."""
-    line = " ".join(masked(text).split())
+    line = " ".join(printable(text).split())
     return line if len(line) <= _SHOWN else f"{line[: _SHOWN - 2]} …"
 
 
-def masked(text: str) -> str:
+def printable(text: str) -> str:
     """Return a text as it may be printed: nothing of an address but where it leads, and no secret."""
     return masked_addresses(without_secrets(text))
 
@@ -89,5 +89,5 @@ def without_secrets(text: str) -> str:
 
 
 def has_credentials(text: str) -> bool:
-    """Return whether a text holds what must not be copied into a file that is committed."""
+    """Return whether a text holds what must not be committed."""
     return without_secrets(text) != text

@@ -15,8 +15,8 @@ from tomlkit.items import Array
 from factory.adopt.decide import Decision
 from factory.adopt.draft import Draft
 from factory.adopt.locks import OldLock
-from factory.adopt.placement import has_credentials, masked, without_secrets
-from factory.adopt.requirements import INDEX_KEYS, Asked, OldProject, pep508_problem
+from factory.adopt.placement import has_credentials, printable, without_secrets
+from factory.adopt.requirements import INDEX_KEYS, AskedRequirement, OldProject, pep508_problem
 from factory.dockerfile.references import parse_requirement
 from factory.documents import parse_toml_for_edit
 from factory.errors import SpecError
@@ -39,7 +39,7 @@ _LIMITS = ("constraint-dependencies", "override-dependencies")
 
 @dataclass(frozen=True, kw_only=True)
 class NewProject:
-    """The text, and what in it is not as it was."""
+    """The text, and notes on what changed in it."""
 
     text: str
     notes: tuple[str, ...]
@@ -50,9 +50,9 @@ def new_project(
     decision: Decision,
     draft: Draft,
     *,
-    asked: Sequence[Asked],
-    installed: Sequence[Asked],
-    limits: Sequence[Asked],
+    asked: Sequence[AskedRequirement],
+    installed: Sequence[AskedRequirement],
+    limits: Sequence[AskedRequirement],
     extras: Sequence[str],
     folder: str,
 ) -> NewProject:
@@ -84,7 +84,7 @@ def new_project(
     for each in (array, *arrays):
         _drop_unreadable(each)
     compiled = (
-        Asked(requirement=item, why=f"of the extra {extra!r}, with which the lock was compiled")
+        AskedRequirement(requirement=item, why=f"of the extra {extra!r}, with which the lock was compiled")
         for extra in extras
         for item in (old.extras.get(extra, ()) if old else ())
     )
@@ -105,7 +105,7 @@ def new_project(
 
 
 def _table(parent: MutableMapping[str, Any], key: str) -> MutableMapping[str, Any]:
-    """Return the table of that name, made where it is not there."""
+    """Return the table of that name; create it if missing."""
     if key not in parent:
         parent[key] = tomlkit.table()
     table: MutableMapping[str, Any] = parent[key]
@@ -113,7 +113,7 @@ def _table(parent: MutableMapping[str, Any], key: str) -> MutableMapping[str, An
 
 
 def _dependencies(project: MutableMapping[str, Any]) -> Array:
-    """Return the list of dependencies; one whose own file lists them (``dynamic``) has none yet."""
+    """Return the list of dependencies, empty if another file lists them (``dynamic``)."""
     dynamic = project.get("dynamic")
     for key in ("dependencies", "version"):
         if isinstance(dynamic, Array) and key in dynamic:
@@ -124,7 +124,7 @@ def _dependencies(project: MutableMapping[str, Any]) -> Array:
     return array
 
 
-def _constrain(document: tomlkit.TOMLDocument, limits: Sequence[Asked], notes: list[str]) -> None:
+def _constrain(document: tomlkit.TOMLDocument, limits: Sequence[AskedRequirement], notes: list[str]) -> None:
     """Put the constraints that the Dockerfile installs with into those of uv."""
     if not limits:
         return
@@ -154,7 +154,7 @@ def spec_text(decision: Decision, draft: Draft) -> str:
             lines.append("# No index-url: locked against the public index.")
         else:
             said = where.get(key)
-            lines.append(f"{key} = {value}" + (f"  # {masked(said)}" if said else ""))
+            lines.append(f"{key} = {value}" + (f"  # {printable(said)}" if said else ""))
     for index in decision.spec.indexes:
         lines += [
             "\n[[tool.factory.indexes]]",
@@ -247,8 +247,8 @@ def _settle(array: Array, spec: Spec, notes: list[str]) -> None:
             pinned = f"=={version}" if version is not None else ""
             array[position] = f"{requirement.name}{extras}{pinned}{marker}"
             notes.append(
-                f"{requirement.name} came from {masked(requirement.url)} (field note 10): it is asked for as "
-                f"{array[position]} now, and has to be on the index"
+                f"{requirement.name} came from {printable(requirement.url)} (field note 10): it is asked for "
+                f"as {array[position]} now, and has to be on the index"
             )
         elif version is not None and _is_build_of(requirement, version):
             continue
@@ -263,18 +263,20 @@ def _settle(array: Array, spec: Spec, notes: list[str]) -> None:
 
 
 def _is_build_of(requirement: Requirement, version: str) -> bool:
-    """Return whether a requirement pins one build of a version, such as 2.13.0+cpu, which says more than it."""
+    """Return whether a requirement pins one build of a version, such as 2.13.0+cpu."""
     pinned = [part.version.partition("+") for part in requirement.specifier]
     return len(pinned) == 1 and pinned[0][0] == version and bool(pinned[0][2])
 
 
-def _of_spec(spec: Spec) -> Iterator[Asked]:
-    """Yield torch and Training Hub: where nobody asks for them, they would float."""
+def _of_spec(spec: Spec) -> Iterator[AskedRequirement]:
+    """Yield torch and Training Hub, which would float if nothing asks for them."""
     for package, version in (("torch", spec.torch), ("training-hub", spec.training_hub)):
-        yield Asked(requirement=f"{package}=={version}", why="of the spec; nothing asked for it by name")
+        yield AskedRequirement(
+            requirement=f"{package}=={version}", why="of the spec; nothing asked for it by name"
+        )
 
 
-def _add(array: Array, asked: Iterable[Asked], notes: list[str]) -> None:
+def _add(array: Array, asked: Iterable[AskedRequirement], notes: list[str]) -> None:
     """Add what is not asked for yet, each on a line of its own with the reason as a comment."""
     names = {_name(str(item)) for item in array}
     for item in asked:
@@ -286,7 +288,9 @@ def _add(array: Array, asked: Iterable[Asked], notes: list[str]) -> None:
             notes.append(f"{item.requirement} is a dependency now: {item.why}")
 
 
-def _tightened(array: Array, installed: Iterable[Asked], notes: list[str]) -> Iterator[Asked]:
+def _tightened(
+    array: Array, installed: Iterable[AskedRequirement], notes: list[str]
+) -> Iterator[AskedRequirement]:
     """Put versions that the Dockerfile installs into what is asked for already; the rest is returned."""
     for item in installed:
         wanted = parse_requirement(item.requirement)
@@ -344,15 +348,15 @@ def _name(requirement: str) -> str:
         return requirement
 
 
-def guessed(lock: OldLock) -> tuple[tuple[Asked, ...], str]:
-    """Return what a lock's packages were asked for, and how it is known: by its comments, or by nothing at all."""
+def guessed(lock: OldLock) -> tuple[tuple[AskedRequirement, ...], str]:
+    """Return the packages that a lock was compiled for, and how that is known."""
     names = lock.asked if lock.asked is not None else frozenset(pin.name for pin in lock.pins)
     told = (
         "those that it says are asked for" if lock.asked is not None else "all that it pins: it tells no more"
     )
     again = Counter(pin.name for pin in lock.pins)
     asked = tuple(
-        Asked(requirement=_as_asked(pin, alone=again[pin.name] == 1), why=GUESS)
+        AskedRequirement(requirement=_as_asked(pin, alone=again[pin.name] == 1), why=GUESS)
         for pin in lock.pins
         if pin.name in names
     )
@@ -360,7 +364,7 @@ def guessed(lock: OldLock) -> tuple[tuple[Asked, ...], str]:
 
 
 def _as_asked(pin: Pin, *, alone: bool) -> str:
-    """Return a pin as somebody may have asked for it: extras, marker, and the version where the spec has it."""
+    """Return a pin as a requirement: with extras, marker, and a version of the spec."""
     try:
         said = parse_requirement(pin.text)
     except InvalidRequirement:

@@ -111,30 +111,30 @@ _MENDED = "Write it as PEP 508 has it, such as name[extra]>=1; marker, and name 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What the flavor asks for beside what its project says: a requirement, with the reason."""
+class AskedRequirement:
+    """A requirement beside those of the project, with the reason."""
 
     requirement: str
     why: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskedFor:
-    """What a file and those that it includes ask for; ``left`` are the lines that cannot be taken over."""
+class AskedRequirements:
+    """The requirements of a file and those it includes; ``left`` cannot be taken over."""
 
     files: tuple[str, ...]
-    asked: tuple[Asked, ...]
+    asked: tuple[AskedRequirement, ...]
     left: tuple[Placement, ...]
 
 
-def read_asked(folder: Folder, path: str = REQUIREMENTS_IN) -> AskedFor:
+def read_asked(folder: Folder, path: str = REQUIREMENTS_IN) -> AskedRequirements:
     """Read a file of requirements, and those of the folder that it includes (``-r``).
 
     Raises:
         StorageError: one cannot be read.
     """
     files: list[str] = []
-    asked: list[Asked] = []
+    asked: list[AskedRequirement] = []
     left: list[Placement] = []
     waiting = [path]
     while waiting:
@@ -147,7 +147,7 @@ def read_asked(folder: Folder, path: str = REQUIREMENTS_IN) -> AskedFor:
             if option is None:
                 problem = pep508_problem(text)
                 if problem is None:
-                    asked.append(Asked(requirement=text, why=comment or f"from {current}"))
+                    asked.append(AskedRequirement(requirement=text, why=comment or f"from {current}"))
                 else:
                     left.append(line_not_kept(current, number, text, problem, _MENDED))
                 continue
@@ -156,11 +156,11 @@ def read_asked(folder: Folder, path: str = REQUIREMENTS_IN) -> AskedFor:
                 left.append(line_not_kept(current, number, text, *_option_left(option[1])))
             else:
                 waiting.append(target)
-    return AskedFor(files=tuple(files), asked=tuple(asked), left=tuple(left))
+    return AskedRequirements(files=tuple(files), asked=tuple(asked), left=tuple(left))
 
 
 def unreadable_dependencies(project: OldProject) -> Iterator[Placement]:
-    """Yield the requirements of a project that are none."""
+    """Yield the requirements of a project that cannot be read."""
     for key, text in project.requirements:
         if (problem := pep508_problem(text)) is not None:
             lines = project.text.splitlines()
@@ -169,7 +169,7 @@ def unreadable_dependencies(project: OldProject) -> Iterator[Placement]:
 
 
 def pep508_problem(text: str) -> str | None:
-    """Return why a text is no requirement; None if it is one."""
+    """Return why a text is not a requirement; None if it is."""
     try:
         parse_requirement(text)
     except InvalidRequirement as error:
@@ -178,7 +178,7 @@ def pep508_problem(text: str) -> str | None:
 
 
 def included(folder: Folder, path: str, named: str) -> str | None:
-    """Return the file of the folder that a line of another means; None if the folder has none."""
+    """Return the file of the folder that a line names; None if it has none."""
     words = PurePosixPath(path).parent / named.strip().strip("\"'")
     parts: list[str] = []
     for part in words.parts:
@@ -207,7 +207,7 @@ def _option_left(name: str) -> tuple[str, str]:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str, str]]:
-    """Yield number, text and comment of each line that says something, continued ones joined."""
+    """Yield number, text and comment of each line, continued ones joined."""
     start, waiting = 0, ""
     for number, line in enumerate(text.splitlines(), start=1):
         start = start if waiting else number

@@ -29,7 +29,7 @@ _CLEANING = re.compile(r"(?:dnf5?|microdnf|yum)\s+(?:-\S+\s+)*clean\b|rm\s.*/var
 
 
 def only_installs(step: OldInstruction, draft: Draft) -> bool:
-    """Return whether a RUN instruction installs the lock, and does nothing that the template does not."""
+    """Return whether a RUN only installs the lock, as the template does."""
     read = read_run(step)[0]
     parts = [narrowed(part, draft) if part.kind == "rights" else part for part in read]
     kinds = {part.kind for part in parts}
@@ -62,7 +62,7 @@ def _requirements(parts: Iterable[Part]) -> tuple[str, ...]:
 def _known(
     parts: Iterable[Part], step: OldInstruction, around: Around, draft: Draft, given: Given
 ) -> Iterator[Part]:
-    """Yield the parts, of which the template's own are not the folder's, and rights are for its own files alone."""
+    """Yield the parts, with rights narrowed and the template's own marked."""
     earlier: list[Kept] = []
     for part in parts:
         if part.kind == "rights":
@@ -87,7 +87,7 @@ def _known(
 
 
 def _refusal(step: OldInstruction, parts: tuple[Part, ...], *, plain: bool) -> tuple[str, str] | None:
-    """Return why a RUN instruction cannot be kept, and what to do; None if it can."""
+    """Return why a RUN cannot be kept, and a solution; None if it can."""
     kinds = {part.kind for part in parts}
     refused = [part for part in parts if part.kind == "refused"]
     if step.instruction.heredoc is not None:
@@ -113,7 +113,7 @@ def _refusal(step: OldInstruction, parts: tuple[Part, ...], *, plain: bool) -> t
 
 
 def place_builder_run(step: OldInstruction, draft: Draft, *, copied: bool) -> Placement:
-    """Place a RUN instruction of an earlier stage: what it installs is installed in the final one.
+    """Place a RUN of an earlier stage: its packages are installed in the final one.
 
     ``copied`` is whether the packages of that stage are copied into the image.
     """
@@ -165,7 +165,7 @@ def _packages(step: OldInstruction, parts: tuple[Part, ...], draft: Draft, given
 
 
 def _system_packages(names: Iterable[str], draft: Draft, given: Given) -> tuple[list[str], str]:
-    """Put what the template does not install into the hook; returned with what is to be said of it."""
+    """Put what the template lacks into the hook; return it with a note."""
     own = [name for name in names if not given.has_package(name)]
     draft.system_packages |= dict.fromkeys(own)
     entries = {name: given.pinned_by(name) for name in own}
@@ -178,7 +178,7 @@ def _system_packages(names: Iterable[str], draft: Draft, given: Given) -> tuple[
 def _midstream(
     step: OldInstruction, parts: tuple[Part, ...], around: Around, draft: Draft, given: Given, *, plain: bool
 ) -> Placement:
-    """Keep in the MIDSTREAM ONLY block what is the folder's own there, without what the template installs."""
+    """Keep the folder's own part of a MIDSTREAM ONLY block in its hook."""
     named = [name for part in parts if part.kind in {"packages", "midstream"} for name in part.names]
     requirements = _requirements(parts)
     if not plain:
@@ -217,7 +217,7 @@ def _midstream(
 def _taken_apart(
     step: OldInstruction, parts: tuple[Part, ...], draft: Draft, given: Given
 ) -> tuple[list[str], list[str]]:
-    """Return the parts to keep in the block, and the packages that the template's own install can take.
+    """Return the parts to keep, and packages for the template's own install.
 
     The template installs before the block's hook: what is installed after something that sets dnf up, such
     as another repository, stays where it is.
@@ -311,7 +311,7 @@ _NARROWED = "the install gives packages these rights; what the folder puts there
 
 
 def narrowed(part: Part, draft: Draft, earlier: Iterable[Kept] = ()) -> Part:
-    """Return a command that gives rights over the packages, for what is kept before it alone.
+    """Narrow a command that sets rights over all packages to the folder's files.
 
     ``earlier`` is what is kept of the same instruction.
 
@@ -349,7 +349,7 @@ def _narrowed_commands(text: str, paths: tuple[str, ...]) -> Iterator[str]:
 
 
 def _written(kept: Kept, draft: Draft) -> Iterator[str | None]:
-    """Yield the paths below the environment that an instruction writes; None for one that cannot be known."""
+    """Yield the paths below the environment that an instruction writes; None if unknown."""
     if kept.step.name in {"COPY", "ADD"}:
         found: Iterable[str | None] = _copied(kept, draft)
     elif kept.step.name == "RUN":

@@ -34,7 +34,7 @@ class Given:
     files: Mapping[str, bytes]
 
     def has_package(self, name: str) -> bool:
-        """Return whether dnf installs it already; a pin of what it installs is more than that."""
+        """Return whether dnf installs it already; a pin is more than that."""
         return any(is_installed_by(name, entry) for entry in self.packages)
 
     def pinned_by(self, name: str) -> str | None:
@@ -42,12 +42,12 @@ class Given:
         return next((entry for entry in self.packages if is_pin_of(name, entry)), None)
 
     def has_variable(self, name: str, value: str) -> bool:
-        """Return whether it is set to the same, whichever way a search path is continued."""
+        """Return whether it is set to the same, however a search path is continued."""
         return name in self.environment and _plain(self.environment[name]) == _plain(value)
 
 
 def what_the_template_gives(spec: Spec) -> Given:
-    """Render a flavor without hooks, and read its Dockerfile as a hand-made one is read.
+    """Render a flavor without hooks, and read its Dockerfile like a hand-made one.
 
     Raises:
         TemplateError, MarkerError: the template set does not fit the spec.
@@ -84,14 +84,14 @@ def what_the_template_gives(spec: Spec) -> Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """What the template gives an image that the folder's had not: its kind, and each with its value."""
+    """What the template adds to an image: the kind, and each item."""
 
     what: str
     items: tuple[str, ...]
 
 
 def what_is_added(given: Given, dockerfile: OldDockerfile | None) -> Iterator[Added]:
-    """Compare what the template gives with what the folder's own instructions give the image."""
+    """Yield what the template adds beside the folder's own instructions."""
     steps = [step for step in dockerfile.steps if dockerfile.in_image(step)] if dockerfile else []
     variables, labels = (
         {name for step in steps if step.name == kind for name, _ in step.instruction.pairs or ()}
@@ -133,5 +133,5 @@ def _installed(step: OldInstruction) -> Iterator[str]:
 
 
 def _plain(value: str) -> str:
-    """Return ``${NAME:+:${NAME}}`` as the ``:${NAME}`` that hand-made files write, and ``$NAME`` as ``${NAME}``."""
+    """Return a value with variables written in one way, for comparison."""
     return re.sub(r"\$(\w+)", r"${\1}", _KEPT_PATH.sub(r":${\1}", value))

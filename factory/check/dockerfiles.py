@@ -48,7 +48,7 @@ _SOLUTIONS = {
 
 
 def check_dockerfiles(subject: Subject) -> Iterator[Problem]:
-    """Find FAC401 to FAC420, in every Dockerfile, .repo file and file of its own of the folder."""
+    """Find FAC401 to FAC420 in the folder's Dockerfiles, .repo files and own files."""
     for path, content in subject.dockerfiles.items():
         yield from _dockerfile(path, content, subject)
     for path, content in (subject.repositories | subject.own_files).items():
@@ -93,7 +93,7 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
 def check_instruction(
     path: str, instruction: Instruction, *, in_block: bool, locks: Collection[str] = (LOCK_FILE,)
 ) -> Iterator[Problem]:
-    """Find FAC402 to FAC419 as far as one instruction tells; what a network gives may stand in a block.
+    """Find FAC402 to FAC419 in one instruction; a MIDSTREAM ONLY block may use a network.
 
     ``locks`` are the names of the flavor's lock files.
     """
@@ -104,7 +104,7 @@ def check_instruction(
 
 
 def _outside(lines: Sequence[bytes], *, keep_blocks: bool) -> list[bytes]:
-    """Return the lines outside MIDSTREAM ONLY blocks, those inside made empty so that numbers stay."""
+    """Return the lines with those of MIDSTREAM ONLY blocks empty, so that numbers stay."""
     kept = list(lines)
     for block in find_blocks(lines):
         if not keep_blocks:
@@ -143,7 +143,7 @@ def _fetch(path: str, instruction: Instruction, fetch: Fetch | None) -> Iterator
 
 
 def _beyond_the_lock(path: str, instruction: Instruction, subject: Subject) -> Iterator[Problem]:
-    """Yield what is installed by name from what was prefetched, which is what the lock says and nothing else."""
+    """Find what is installed by name offline and is not in the lock."""
     if not subject.locks:
         return
     pinned = {pin.name for pin in subject.pins}
@@ -174,7 +174,7 @@ def _add(path: str, instruction: Instruction) -> Iterator[Problem]:
 
 
 def _unpulled(path: str, dockerfile: Dockerfile) -> Iterator[Problem]:
-    """Yield what is copied or mounted from an image that is neither a stage nor the image of one.
+    """Find what is copied or mounted from an image that no FROM names.
 
     Konflux pulls what the FROM lines name, and then builds with the network taken away and
     ``--pull=never``: an image that no FROM names is not there, with a digest or without.
@@ -193,7 +193,7 @@ def _unpulled(path: str, dockerfile: Dockerfile) -> Iterator[Problem]:
 
 
 def _everywhere(path: str, instruction: Instruction) -> Iterator[Problem]:
-    """Yield what is wrong inside a MIDSTREAM ONLY block as well."""
+    """Find what is wrong inside a MIDSTREAM ONLY block as well."""
     for option in unsafe_run_options(instruction):
         yield Problem(
             code="FAC419",
@@ -258,7 +258,7 @@ _VENDORS = {"cuda": ("nvidia", "cuda"), "rocm": ("amd", "rocm")}
 
 
 def check_labels(path: str, dockerfile: Dockerfile, project: Project | None) -> Iterator[Problem]:
-    """Find FAC414 to FAC416, of the final stage: an image has its labels, and those of the stages below it."""
+    """Find FAC414 to FAC416: labels of the final stage and those it builds on."""
     if not dockerfile.stages:
         return
     stage = [item for item in dockerfile.final if item.name == "LABEL"]
@@ -305,7 +305,7 @@ _PACKAGES_OF = {"tcmalloc": ("gperftools",), "iomp5": ("intel-openmp",), "omp": 
 
 
 def check_preload(path: str, instructions: Sequence[Instruction], pins: Sequence[Pin]) -> Iterator[Problem]:
-    """Find FAC418. A library counts as there where a package or a copied file is called after it."""
+    """Find FAC418. A package or copied file named after a library provides it."""
     preloading = [
         (item, match["value"])
         for item in instructions
@@ -336,7 +336,7 @@ def _library_stem(library: str) -> str | None:
 
 
 def _installed_words(instructions: Sequence[Instruction]) -> Iterator[str]:
-    """Yield the words of what installs system packages, and of what copies files, in lower case."""
+    """Yield the words of what installs system packages or copies files, in lower case."""
     for item in instructions:
         if item.name in {"COPY", "ADD"}:
             yield item.text.lower()

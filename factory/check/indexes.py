@@ -24,7 +24,7 @@ _WITHOUT_SCHEME = re.compile(
 
 
 def second_indexes(instruction: Instruction, run: tuple[Command, ...]) -> Iterator[str]:
-    """Yield the words of an instruction that name an index beside the flavor's own; ``run`` is what it runs."""
+    """Yield the words of an instruction that name an index beside the flavor's own."""
     if instruction.name in {"ENV", "ARG"}:
         yield from _DECLARED.findall(instruction.text)
     elif instruction.name == "RUN":
@@ -34,7 +34,7 @@ def second_indexes(instruction: Instruction, run: tuple[Command, ...]) -> Iterat
 
 
 def passwords(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each place of a text that holds credentials: as it stands there, and as it may be shown.
+    """Yield each text with credentials: as it is written, and as it may be shown.
 
     What is taken from a variable or from a command is no password yet, and the user alone of a URL
     for ssh is none.
@@ -90,7 +90,7 @@ def check_origins(subject: Subject) -> Iterator[Problem]:
 
 
 def _shared(subject: Subject, spec: Spec) -> Iterator[Problem]:
-    """Yield where a name does not tell, another flavor does: the index of a GPU flavor given to a CPU flavor."""
+    """Find an index without an accelerator in its name that another flavor's accelerator uses."""
     url = spec.index_url
     if url is None or _accelerators(url):
         return
@@ -107,19 +107,19 @@ def _shared(subject: Subject, spec: Spec) -> Iterator[Problem]:
 
 
 def _accelerators(url: str) -> list[re.Match[str]]:
-    """Return where a URL's path says what the index is for."""
+    """Return the parts of a URL's path that name an accelerator."""
     path = url.lower().partition("://")[2].partition("/")[2]
     return list(_NAMED.finditer(path))
 
 
 def _other_accelerator(url: str, spec: Spec) -> str | None:
-    """Return the accelerator that an index is for, where it is not the flavor's; None if it is, or not told."""
+    """Return the accelerator that an index names, unless it is the flavor's."""
     named = _accelerators(url)
     return None if not named or any(_fits(match, spec) for match in named) else named[-1][0]
 
 
 def _fits(match: re.Match[str], spec: Spec) -> bool:
-    """Return whether a name such as cuda13.0 is the flavor's: cuda130, cuda13 and cuda13.0 are all 13.0."""
+    """Return whether a name such as cuda130, cuda13 or cuda13.0 is the flavor's."""
     accelerator = _TITLES.get(match["accelerator"], match["accelerator"])
     found, own = (re.sub(r"[^0-9]", "", text or "") for text in (match["version"], spec.accelerator_version))
     return accelerator == spec.accelerator and (own.startswith(found) or found.startswith(own))

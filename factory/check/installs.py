@@ -74,7 +74,7 @@ _REFERRED = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Fetch:
-    """Something that a command fetches: the code of the rule it breaks, and the words that show it.
+    """Something that a command fetches: the rule's code, and the words that show it.
 
     ``package`` is the normalized name of what it installs, where that is one package and named.
     """
@@ -86,7 +86,7 @@ class Fetch:
 
 
 def fetched(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> Fetch | None:
-    """Return what a command would fetch in a build that has no network; None if it fetches nothing.
+    """Return what a command would fetch in a build without a network; None if nothing.
 
     ``locks`` are the names of the flavor's lock files, from which it may install.
     """
@@ -119,7 +119,7 @@ class PipCall:
 
 
 def pip_call(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> PipCall | None:
-    """Return what a command asks pip to do; None if it calls no pip, or asks it for nothing.
+    """Return a command's call of pip; None if it does not call pip for something.
 
     ``locks`` are the names of the flavor's lock files.
     """
@@ -147,7 +147,7 @@ def pip_call(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> PipC
 
 
 def not_locked(call: PipCall, pinned: Collection[str]) -> tuple[str, ...]:
-    """Return what a call installs by name out of what was prefetched, where the lock has no such package.
+    """Return the packages that a call installs offline and that the lock lacks.
 
     A folder of the Dockerfile's own (``--find-links``) may hold what the lock has not.
     """
@@ -158,7 +158,7 @@ def not_locked(call: PipCall, pinned: Collection[str]) -> tuple[str, ...]:
 
 
 def _own_folder(arguments: Sequence[str]) -> Iterator[bool]:
-    """Yield for each ``--find-links``, whether it is another folder than the prefetched one."""
+    """Yield for each ``--find-links`` whether it is another folder than the prefetched one."""
     for word, after in zip(arguments, (*arguments[1:], ""), strict=True):
         option, _, value = word.partition("=")
         if option in {"-f", "--find-links"}:
@@ -175,7 +175,7 @@ def _is_python_install(program: str, arguments: Sequence[str]) -> bool:
 
 
 def named_package(words: Sequence[str]) -> str | None:
-    """Return the normalized name of the package that requirements are about, None unless it is one alone."""
+    """Return the normalized name of the one package that requirements name, else None."""
     names = {_name(word) for word in words}
     return names.pop() if len(names) == 1 else None
 
@@ -203,14 +203,14 @@ def removes_system_packages(command: Command) -> bool:
 
 
 def _program(command: Command) -> tuple[str, list[str]]:
-    """Return the program that a command runs, also as ``python -m PROGRAM`` or a setup.py, and its arguments."""
+    """Return a command's program and arguments, also of ``python -m`` and setup.py."""
     program, *arguments = command
     program = program.rpartition("/")[2]
     return (_PYTHON.fullmatch(program) and _run_by_python(arguments)) or (program, arguments)
 
 
 def _run_by_python(arguments: Sequence[str]) -> tuple[str, list[str]] | None:
-    """Return the module that an interpreter is told to run, or the setup.py, with its arguments."""
+    """Return the module or setup.py that an interpreter runs, with its arguments."""
     position = 0
     while position < len(arguments):
         word = arguments[position]
@@ -259,7 +259,7 @@ def _uv(arguments: Sequence[str], locks: Collection[str]) -> Fetch | None:
 
 
 def _tool(arguments: Sequence[str], *, shown: str) -> Fetch | None:
-    """Return ``uvx`` and its longer name, which install a program for one run."""
+    """Return what ``uvx`` or ``uv tool run`` fetches: a program for one run."""
     if not operands(arguments)[0] or not _OFFLINE.isdisjoint(arguments):
         return None
     return Fetch(code="FAC403", what=_shown(shown, arguments), word=shown.partition(" ")[0])

@@ -31,7 +31,7 @@ _UV = re.compile(r"(?:.*/bin/)?uvx?\*?")
 
 
 def check_packages(path: str, instruction: Instruction, locks: Collection[str]) -> Iterator[Problem]:
-    """Find FAC411 to FAC413 and FAC417 of one instruction, inside a MIDSTREAM ONLY block as well."""
+    """Find FAC411 to FAC413 and FAC417, inside a MIDSTREAM ONLY block as well."""
     if instruction.name in {"COPY", "ADD"}:
         yield from _copied(path, instruction)
     if instruction.name in {"ENV", "ARG", "RUN"} and (found := _UNVERIFIED.search(instruction.text)):
@@ -107,7 +107,7 @@ def _overlays(words: Sequence[str], *, whole: bool) -> bool:
 
 
 def _copies(command: Command, *, mounted: bool) -> bool:
-    """Return whether a command copies packages; a whole environment is told from a folder by its stage."""
+    """Return whether a command copies packages, or a mounted environment as a whole."""
     recursive = command[0] != "cp" or any(_RECURSIVE.fullmatch(word) for word in command[1:])
     return command[0] in _COPYING and _overlays(_named(command[1:]), whole=mounted and recursive)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from factory.adopt.adopt import adopt_folder, describe
-from factory.adopt.evidence import Wanted
+from factory.adopt.adopt import adopt_folder
+from factory.adopt.evidence import AdoptOptions
 from factory.cli.options import Invocation, common
 from factory.dockerfile.references import PLATFORMS
 from factory.flavor.spec import ACCELERATORS
@@ -60,7 +60,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     instruction and every file is listed: read, kept, done by the template anyway, or not to be kept,
     with the reason. Nothing is written without --write, and the folder itself is never changed.
     """
-    wanted = Wanted(
+    options = AdoptOptions(
         accelerator=accelerator,
         accelerator_version=accelerator_version,
         torch=torch,
@@ -74,5 +74,4 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         downstream_dockerfile=downstream_dockerfile,
         name=name,
     )
-    adopted = adopt_folder(invocation.repository, folder, wanted, write=write)
-    invocation.console.result(adopted, *describe(adopted, place=f"flavors/{adopted.name}"))
+    invocation.console.show(adopt_folder(invocation.repository, folder, options, write=write))

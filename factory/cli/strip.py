@@ -42,20 +42,13 @@ def command(
         raise click.UsageError("--base-image goes with --base-images.")
     if list_images and output is not None:
         raise click.UsageError("--base-images writes no files: leave out --output.")
-    console = invocation.console
-    if list_images:
-        dockerfile = (
-            strip_file(Path(target), None).content
-            if Path(target).is_file()
-            else downstream_dockerfile(invocation.repository_of(target).flavor(target))
-        )
-        found = base_images(dockerfile, base_image=base_image)
-        console.result(found, *found.images)
-        return
-    if Path(target).exists() and not Path(target).is_dir():
-        stripped = strip_file(Path(target), output)
+    console, path = invocation.console, Path(target)
+    if path.exists() and not path.is_dir():
+        stripped = strip_file(path, output)
         if output is not None:
-            console.result(stripped.report, f"Wrote {stripped.report.path}: {stripped.report.summary}")
+            console.show(stripped.report)
+        elif list_images:
+            console.show(base_images(stripped.content, base_image=base_image))
         elif console.json_output:
             console.result({"report": stripped.report, "dockerfile": stripped.text})
         else:
@@ -63,16 +56,12 @@ def command(
         return
     flavor = invocation.repository_of(target).flavor(target)
     if output is not None:
-        context = write_context(flavor, output)
-        console.result(
-            context,
-            f"Wrote {len(context.files)} files to {context.folder}: {', '.join(context.files)}",
-            f"Base image: {context.base_image}",
-            f"Left out: {', '.join(context.left_out) or 'nothing'}",
-        )
+        console.show(write_context(flavor, output))
         return
     dockerfile = downstream_dockerfile(flavor)
-    if console.json_output:
+    if list_images:
+        console.show(base_images(dockerfile, base_image=base_image))
+    elif console.json_output:
         console.result({"flavor": flavor.name, "dockerfile": dockerfile.decode()})
     else:
         console.raw(dockerfile)

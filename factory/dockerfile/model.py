@@ -8,12 +8,12 @@ from functools import cached_property
 
 from factory.dockerfile.instructions import (
     Instruction,
-    assign,
     decoded,
     dockerfile_lines,
     escape_character,
     expand,
     read_instructions,
+    set_variables,
 )
 
 SCRATCH = "scratch"
@@ -113,13 +113,13 @@ class Dockerfile:
         """Return the values of the ARGs before the first FROM with these build arguments."""
         values: dict[str, str] = {}
         for instruction in self.arguments:
-            assign(instruction, values, {})
+            set_variables(instruction, values, {})
             values |= {name: given[name] for name in instruction.declared if name in given}
         return values
 
     @cached_property
     def lineage(self) -> tuple[Stage, ...]:
-        """The final stage and those that it builds on, the lowest first: they make the image."""
+        """The final stage and those that it builds on, the lowest first."""
         values = self.argument_values({})
         found = list(self.stages[-1:])
         for stage in reversed(self.stages[:-1]):
@@ -149,7 +149,7 @@ class Dockerfile:
 
 @dataclass(frozen=True, kw_only=True)
 class ContextSource:
-    """What one COPY, ADD or bind mount takes from the context: a path or a pattern, relative to its root.
+    """A path or pattern that a COPY, ADD or bind mount takes from the context.
 
     ``.`` is the whole context. ``pattern`` may still hold a variable that nothing sets.
     """
@@ -159,7 +159,7 @@ class ContextSource:
 
 
 def read_dockerfile(content: bytes | str) -> Dockerfile:
-    """Read a Dockerfile. What a builder would refuse is taken as it is: the build will say so."""
+    """Read a Dockerfile. What a builder would refuse is kept: the build will say so."""
     raw = content.encode("utf-8", "replace") if isinstance(content, str) else content
     return parse_lines(dockerfile_lines(raw))
 
@@ -189,7 +189,7 @@ def context_sources(
             if rest:
                 stages[rest[-1].lower()] = scope
         elif item.name in {"ARG", "ENV"}:
-            assign(item, scope, outer)
+            set_variables(item, scope, outer)
             scope |= {name: given[name] for name in item.declared if name in given}
         else:
             found += [
@@ -211,7 +211,7 @@ def _context_paths(item: Instruction) -> Iterator[str]:
 
 
 def _in_context(path: str) -> str:
-    """Return a path as the builder takes it: relative to the context's root, with whatever leads out kept."""
+    """Return a path relative to the context's root; what leads out of it stays."""
     return posixpath.normpath(path.lstrip("/") or ".")
 
 

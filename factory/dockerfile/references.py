@@ -53,7 +53,7 @@ def parse_requirement(text: str) -> Requirement:
 
 
 def check_version(version: str, *, of: str) -> str:
-    """Return a PEP 440 version in its normal form, in which names, labels and pins take it over.
+    """Return a PEP 440 version in its normal form, which names, labels and pins use.
 
     Raises:
         SpecError: it is not one, or not in its normal form, such as ``v2.11.0``.
@@ -117,7 +117,7 @@ def check_python(version: str) -> str:
 
 
 def check_glibc(version: str) -> str:
-    """Return a version of the GNU C library, such as ``2.34``, as PEP 600's manylinux tags name it.
+    """Return a version of the GNU C library, such as ``2.34``, as in manylinux tags.
 
     Raises:
         SpecError: it is not one.
@@ -203,7 +203,7 @@ def parse_reference(text: str, *, of: str) -> ImageReference:
 
 
 def is_image_id(text: str) -> bool:
-    """Return whether a text is the full ID of an image: 64 hex digits, with or without ``sha256:``."""
+    """Return whether a text is a full image ID: 64 hex digits, ``sha256:`` optional."""
     return _IMAGE_ID.fullmatch(text) is not None
 
 
@@ -229,7 +229,7 @@ def check_image(reference: str, *, of: str) -> str:
 
 
 def check_pullable(reference: str, *, of: str) -> str:
-    """Return an image reference as tools pull it: where it has a digest, without its tag.
+    """Return an image reference as tools pull it: without its tag if it has a digest.
 
     ``NAME:TAG@DIGEST`` is what MintMaker and Renovate write, and a FROM may have it; `buildah pull` and
     skopeo refuse it. The digest says which image it is.
@@ -242,7 +242,7 @@ def check_pullable(reference: str, *, of: str) -> str:
 
 
 def check_tag(reference: str) -> str:
-    """Return the name that a built image gets: a reference with or without a tag, and no digest.
+    """Return the name of a built image: a reference without a digest.
 
     Raises:
         SpecError: it is not one.
@@ -290,7 +290,7 @@ def check_index_url(url: str) -> str:
 
 
 def check_host(host: str, *, of: str) -> str:
-    """Return the name of a host, in lower case and without a scheme, a port or a path.
+    """Return the name of a host in lower case, without scheme, port or path.
 
     Raises:
         SpecError: it is not one.

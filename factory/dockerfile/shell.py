@@ -51,7 +51,7 @@ def _commands(text: str) -> Iterator[Command]:
 
 
 def exec_form(text: str) -> Command | None:
-    """Return the words of an instruction in exec form (a JSON array of strings), None in shell form."""
+    """Return the words of an instruction in exec form; None if it is in shell form."""
     if not text.startswith("["):
         return None
     try:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from factory.dockerfile.instructions import Instruction, assign, expand
+from factory.dockerfile.instructions import Instruction, expand, set_variables
 from factory.dockerfile.model import SCRATCH, Dockerfile, Stage, read_dockerfile
 
 _DIRECTIVE = re.compile(r"#\s*\w+\s*=.*")
@@ -21,7 +21,7 @@ _WRITES = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
 
 @dataclass(frozen=True, kw_only=True)
 class BuildStep:
-    """A part of the final stage that is one build; ``text`` are its lines as they are in the file.
+    """A part of the final stage that is one build; ``text`` are its lines.
 
     The first of them has the number ``first_line`` there. ``layer`` is the name of the package layer that
     it installs, None for any other part. ``carried`` are the instructions of earlier steps that an image does
@@ -37,7 +37,7 @@ class BuildStep:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSteps:
-    """What is built of a Dockerfile. ``preamble`` are the lines before the first FROM that mean something.
+    """What is built of a Dockerfile; ``preamble`` are directives and ARGs before the first FROM.
 
     ``stages`` are those before the final one that it needs, in order; ``final`` is whole, and ``steps`` are
     the same lines in parts.
@@ -77,7 +77,7 @@ def base_references(found: BuildSteps, arguments: Mapping[str, str]) -> dict[str
 def dockerfile_of(
     found: BuildSteps, part: BuildStep | Stage, *, base: str, images: Mapping[str, str], options: str = ""
 ) -> str:
-    """Return the Dockerfile that builds a part on ``base``; ``images`` are those of the stages by name."""
+    """Return the Dockerfile of a part on ``base``; ``images`` are the stages' by name."""
     carried = part.carried if isinstance(part, BuildStep) else ()
     lines = [found.preamble, f"FROM {options}{base}", *carried, _with_images(part, images)]
     return "\n".join(line for line in lines if line) + "\n"
@@ -106,7 +106,7 @@ def _preamble(dockerfile: Dockerfile) -> str:
 
 
 def _needed(before: Sequence[Stage], final: Stage) -> tuple[Stage, ...]:
-    """Return the stages that the final one builds on or copies from, through others too, in order."""
+    """Return the stages that the final one needs, directly or through others, in order."""
     needed: list[Stage] = []
     wanted = _wanted(final)
     for stage in reversed(before):
@@ -172,7 +172,7 @@ def _carried(before: Sequence[Instruction]) -> Iterator[Instruction]:
         later: dict[str, str] = {}
         for other in before[position + 1 :]:
             if other.name == "ENV":
-                assign(other, later, {})
+                set_variables(other, later, {})
         # An ENV of the same name, which the image remembers, has taken its place.
         if found.name == "ARG" and later.keys().isdisjoint(found.declared):
             yield found
@@ -184,7 +184,7 @@ def _carried(before: Sequence[Instruction]) -> Iterator[Instruction]:
 
 
 def _with_images(part: BuildStep | Stage, images: Mapping[str, str]) -> str:
-    """Return the lines of a part with the images of stages in place of their names."""
+    """Return the lines of a part with stages' images in place of their names."""
     lines = part.text.split("\n")
     for found in part.instructions:
         if not {name.lower() for name in found.origins}.isdisjoint(images):

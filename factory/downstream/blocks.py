@@ -33,7 +33,7 @@ _NEARLY = re.compile(rb"[ \t]*#+[ \t]*(?:END\b.*)?MIDSTREAM[ \t_-]*ONLY\b.*", re
 
 @dataclass(frozen=True)
 class Block:
-    """The lines of one block, counted from 0: ``start`` is its first banner, ``stop`` is past its last."""
+    """The lines of a block from 0: ``start`` is its first banner, ``stop`` past its last."""
 
     start: int
     stop: int
@@ -85,7 +85,7 @@ def _blocks(lines: Sequence[bytes]) -> Iterator[Block]:
 
 
 def _markers(lines: Sequence[bytes]) -> Iterator[tuple[int, Literal["begin", "end", "mention"]]]:
-    """Yield the lines that say MIDSTREAM ONLY as markers do; without a banner, a beginning is a mention."""
+    """Yield the lines that say MIDSTREAM ONLY as markers do."""
     for number, line in enumerate(lines):
         bannered = _is_banner(lines, number - 1)
         if _END.fullmatch(line):

@@ -1,9 +1,11 @@
 """The downstream build context: a flavor's folder as the product build gets it."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.console import Report
 from factory.errors import DriftError, StorageError
 from factory.files import (
     exclusive,
@@ -27,17 +29,23 @@ MIDSTREAM_DOCKERFILE = "Dockerfile"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context:
-    """A downstream context that was written: where, its files, and the repository files it leaves out."""
+class DownstreamContext(Report):
+    """A written downstream context: its folder, its files, and the repository files left out."""
 
     folder: Path
     base_image: str
     files: tuple[str, ...]
     left_out: tuple[str, ...]
 
+    def describe(self) -> Iterator[str]:
+        """Yield where it was written, its files, and what it leaves out."""
+        yield f"Wrote {len(self.files)} files to {self.folder}: {', '.join(self.files)}"
+        yield f"Base image: {self.base_image}"
+        yield f"Left out: {', '.join(self.left_out) or 'nothing'}"
+
 
 def downstream_dockerfile(flavor: Flavor) -> bytes:
-    """Return the downstream Dockerfile that the flavor's spec gives.
+    """Return the downstream Dockerfile that the flavor's spec renders.
 
     Raises:
         SpecError, TemplateError, MarkerError: the flavor cannot be rendered.
@@ -46,7 +54,7 @@ def downstream_dockerfile(flavor: Flavor) -> bytes:
     return rendered[DOWNSTREAM_DOCKERFILE].content
 
 
-def write_context(flavor: Flavor, output: Path) -> Context:
+def write_context(flavor: Flavor, output: Path) -> DownstreamContext:
     """Write the whole downstream context, in which the stripped Dockerfile is called ``Dockerfile``.
 
     Left out are the repository files of the MIDSTREAM ONLY block and the midstream Dockerfile. The
@@ -72,7 +80,7 @@ def write_context(flavor: Flavor, output: Path) -> Context:
             with staged_folder(output) as staged:
                 make_output_folder(staged, within=flavor.folder)
                 _write(staged, files)
-    return Context(
+    return DownstreamContext(
         folder=output,
         base_image=flavor.project.spec.downstream_base_image,
         files=tuple(sorted(files)),

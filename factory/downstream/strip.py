@@ -1,9 +1,10 @@
-"""Strip one file, as it stands on disk."""
+"""Strip one Dockerfile on disk, and list the images that a stripped one needs pulled."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from factory.console import Report
 from factory.dockerfile.instructions import declared_arguments, expand
 from factory.dockerfile.model import SCRATCH, Dockerfile, read_dockerfile
 from factory.dockerfile.references import check_pullable
@@ -13,8 +14,8 @@ from factory.files import exclusive, make_output_folder, read_regular, storage_e
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """What was removed: the blocks, and their lines, of how many. ``path`` is where it was written."""
+class StripReport(Report):
+    """What was removed from ``source``; ``path`` is where the result was written."""
 
     source: Path
     path: Path | None
@@ -22,10 +23,10 @@ class Report:
     lines_removed: int
     lines: int
 
-    @property
-    def summary(self) -> str:
-        """What was removed, in a few words."""
-        return f"{self.blocks} block(s), {self.lines_removed} of {self.lines} lines removed"
+    def describe(self) -> Iterator[str]:
+        """Yield where it was written, and what was removed."""
+        blocks = f"{self.blocks} {'block' if self.blocks == 1 else 'blocks'}"
+        yield f"Wrote {self.path}: {blocks}, {self.lines_removed} of {self.lines} lines removed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Stripped:
     """The stripped bytes, with the report."""
 
     content: bytes
-    report: Report
+    report: StripReport
 
     @property
     def text(self) -> str:
@@ -70,7 +71,7 @@ def strip_file(source: Path, output: Path | None) -> Stripped:
             write_whole(target, stripped)
     lines = content.splitlines(keepends=True)
     blocks = find_blocks(lines)
-    report = Report(
+    report = StripReport(
         source=source,
         path=target,
         blocks=len(blocks),
@@ -84,10 +85,14 @@ BASE_IMAGE = "BASE_IMAGE"
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaseImages:
-    """What the FROMs of a Dockerfile name, each once and in their order, in the form that tools pull."""
+class BaseImages(Report):
+    """The images that the FROMs of a Dockerfile name, once each, as tools pull them."""
 
     images: tuple[str, ...]
+
+    def describe(self) -> Iterator[str]:
+        """Yield the images, one a line."""
+        yield from self.images
 
 
 def base_images(stripped: bytes, *, base_image: str | None = None) -> BaseImages:

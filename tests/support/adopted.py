@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.adopt.adopt import Adopted, adopt_folder
+from factory.adopt.adopt import AdoptedFlavor, adopt_folder
 from factory.adopt.dockerfile import read_old_dockerfile
-from factory.adopt.evidence import Wanted
+from factory.adopt.evidence import AdoptOptions
 from factory.adopt.folder import Folder
 from factory.adopt.instructions import place_dockerfile
 from factory.adopt.placement import Placement
@@ -60,6 +60,6 @@ def hand_made(parent: Path, files: dict[str, str], name: str = "mine") -> Path:
     return folder
 
 
-def adopt(repository: Repository, folder: Path, *, write: bool = True) -> Adopted:
+def adopt(repository: Repository, folder: Path, *, write: bool = True) -> AdoptedFlavor:
     """Adopt a folder as it is, without options."""
-    return adopt_folder(repository, folder, Wanted(), write=write)
+    return adopt_folder(repository, folder, AdoptOptions(), write=write)

@@ -7,7 +7,7 @@ from support.adopted import place
 
 from factory.adopt.commands import read_part
 from factory.adopt.folder import read_folder
-from factory.adopt.placement import masked
+from factory.adopt.placement import printable
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_an_argument_keeps_its_name_and_not_its_secret() -> None:
     ],
 )
 def test_what_only_looks_like_a_secret_is_shown(text: str) -> None:
-    assert masked(text) == text
+    assert printable(text) == text
 
 
 def test_the_real_packages_of_a_chain_are_named() -> None:

@@ -13,10 +13,10 @@ from support.golden import CASES as GOLDEN_CASES
 from support.golden import GOLDEN
 from support.hand_made import FOLDERS, NAMES, expected_project, lay_out
 
-from factory.adopt.adopt import adopt_folder, describe
-from factory.adopt.decide import decide
+from factory.adopt.adopt import adopt_folder
+from factory.adopt.decide import decide_spec
 from factory.adopt.dockerfile import read_old_dockerfile
-from factory.adopt.evidence import Wanted, read_sources
+from factory.adopt.evidence import AdoptOptions, read_sources
 from factory.check.check import check_flavors
 from factory.console import to_plain
 from factory.errors import FlavorExistsError, NotFoundError, SpecError
@@ -59,11 +59,11 @@ def cases(tmp_path: Path) -> dict[str, Path]:
 
 
 def _spec(folder: Path, **wanted: str) -> Spec:
-    return decide(read_sources(folder), Wanted(**wanted)).spec  # type: ignore[arg-type]
+    return decide_spec(read_sources(folder), AdoptOptions(**wanted)).spec  # type: ignore[arg-type]
 
 
 def _notes(folder: Path, **wanted: str) -> str:
-    return "\n".join(decide(read_sources(folder), Wanted(**wanted)).notes)  # type: ignore[arg-type]
+    return "\n".join(decide_spec(read_sources(folder), AdoptOptions(**wanted)).notes)  # type: ignore[arg-type]
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -132,7 +132,7 @@ def test_without_write_nothing_is_written_and_the_same_is_said(
 @pytest.mark.parametrize("case", CASES)
 def test_no_password_leaves_thehand_made(case: str, repository: Repository, cases: dict[str, Path]) -> None:
     adopted = adopt(repository, cases[case])
-    said = json.dumps(to_plain(adopted)) + "".join(map(str, describe(adopted, place="x")))
+    said = json.dumps(to_plain(adopted)) + "".join(map(str, adopted.describe()))
     assert "s3cret" not in said
     assert not any(b"s3cret" in content for content in _files(repository.root).values())
 
@@ -230,7 +230,9 @@ def test_all_that_is_missing_is_named_at_once_with_its_option(tmp_path: Path) ->
 
 def test_a_version_from_the_folders_name_is_a_last_hint_and_said(tmp_path: Path) -> None:
     files = MINIMAL | {"requirements.txt": "torch==2.11.0\ntraining-hub==1.0\n"}
-    decision = decide(read_sources(hand_made(tmp_path, files, "th10-cuda128-torch2110-py312")), Wanted())
+    decision = decide_spec(
+        read_sources(hand_made(tmp_path, files, "th10-cuda128-torch2110-py312")), AdoptOptions()
+    )
     (origin,) = (each for each in decision.origins if each.key == "accelerator-version")
     assert (origin.value, origin.where) == ("12.8", "a guess from the folder's name")
 
@@ -291,7 +293,7 @@ def test_a_folder_where_the_flavor_would_stand_is_left_alone(repository: Reposit
         adopt(repository, folder)
     assert "Move it out of flavors/" in refused.value.solution
     assert _files(repository.root) == before
-    named = adopt_folder(repository, folder, Wanted(name="new"), write=True)
+    named = adopt_folder(repository, folder, AdoptOptions(name="new"), write=True)
     assert (named.name, _files(folder)) == ("new", {name: before[name] for name in before})
 
 
@@ -349,7 +351,7 @@ def test_what_the_factory_rendered_is_read_back_as_it_was(
     case: str, hooks: str, repository: Repository, tmp_path: Path
 ) -> None:
     folder, project = _without_a_spec(case, tmp_path, hooks)
-    adopted = adopt_folder(repository, folder, Wanted(platforms=project.spec.platforms), write=True)
+    adopted = adopt_folder(repository, folder, AdoptOptions(platforms=project.spec.platforms), write=True)
     again = repository.flavor(adopted.name).project
     assert replace(again.spec, hooks=NO_HOOKS) == replace(project.spec, hooks=NO_HOOKS)
     assert again.dependencies == project.dependencies
@@ -377,7 +379,7 @@ def test_the_base_image_that_is_asked_for_tells_what_the_folders_does(
     repository: Repository, tmp_path: Path
 ) -> None:
     files = {"requirements.txt": "torch==2.11.0\ntraining-hub==1.0\n", ".dockerignore": "x\n"}
-    wanted = Wanted(base_image="quay.io/example/workbench-cpu-py312:1")
+    wanted = AdoptOptions(base_image="quay.io/example/workbench-cpu-py312:1")
     adopted = adopt_folder(repository, hand_made(tmp_path, files), wanted, write=False)
     assert adopted.name == "th10-cpu-torch2110-py312"
     assert any("there is no Dockerfile" in note for note in adopted.notes)

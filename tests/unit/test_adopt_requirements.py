@@ -8,8 +8,8 @@ import tomlkit
 from support.adopted import BASE, MINIMAL, URL, adopt, hand_made
 from support.clean_flavor import make_repository
 
-from factory.adopt.adopt import Adopted, adopt_folder
-from factory.adopt.evidence import Wanted
+from factory.adopt.adopt import AdoptedFlavor, adopt_folder
+from factory.adopt.evidence import AdoptOptions
 from factory.errors import SpecError
 from factory.flavor.project import Project
 from factory.flavor.repository import Repository
@@ -337,8 +337,10 @@ TWO = ("torch==2.13.0", "torchvision==0.28.0")
 REST = {"requirements.txt": "training-hub==0.11.2\nnumpy==2.4.1\n"}
 
 
-def _project(repository: Repository, folder: Path, wanted: Wanted | None = None) -> tuple[Adopted, Project]:
-    adopted = adopt_folder(repository, folder, wanted or Wanted(), write=True)
+def _project(
+    repository: Repository, folder: Path, wanted: AdoptOptions | None = None
+) -> tuple[AdoptedFlavor, Project]:
+    adopted = adopt_folder(repository, folder, wanted or AdoptOptions(), write=True)
     return adopted, repository.flavor(adopted.name).project
 
 
@@ -386,7 +388,9 @@ def test_a_line_without_a_version_is_named_in_the_error_that_asks_for_it(
         _project(repository, folder)
     assert f"torch (Dockerfile, line 4 installs torch from {CPU_INDEX}" in asked.value.reason
     assert asked.value.solution == "Give what is missing: --torch 2.11.0"
-    assert _project(repository, folder, Wanted(torch="2.13.0"))[1].spec.indexes[0].packages == ("torch",)
+    assert _project(repository, folder, AdoptOptions(torch="2.13.0"))[1].spec.indexes[0].packages == (
+        "torch",
+    )
 
 
 def test_an_index_that_every_install_names_is_the_index_of_everything(

@@ -6,8 +6,8 @@ import pytest
 from support.adopted import BASE, MINIMAL, hand_made
 from support.clean_flavor import make_repository
 
-from factory.adopt.adopt import Adopted, adopt_folder
-from factory.adopt.evidence import Wanted
+from factory.adopt.adopt import AdoptedFlavor, adopt_folder
+from factory.adopt.evidence import AdoptOptions
 from factory.errors import FactoryError, NotFoundError, SpecError
 from factory.flavor.repository import Repository
 
@@ -29,11 +29,11 @@ def repository(tmp_path: Path) -> Repository:
     return make_repository(tmp_path / "repository")
 
 
-def _adopt(repository: Repository, folder: Path, wanted: Wanted | None = None) -> Adopted:
-    return adopt_folder(repository, folder, wanted or Wanted(), write=False)
+def _adopt(repository: Repository, folder: Path, wanted: AdoptOptions | None = None) -> AdoptedFlavor:
+    return adopt_folder(repository, folder, wanted or AdoptOptions(), write=False)
 
 
-def _downstream(adopted: Adopted) -> tuple[str | None, str]:
+def _downstream(adopted: AdoptedFlavor) -> tuple[str | None, str]:
     (origin,) = (each for each in adopted.origins if each.key == "downstream-base-image")
     return origin.value, origin.where
 
@@ -64,12 +64,12 @@ def test_what_the_chosen_file_has_of_its_own_is_listed_and_the_others_are_named(
 @pytest.mark.parametrize(
     ("wanted", "image"),
     [
-        (Wanted(accelerator="rocm", accelerator_version="7.1", base_image=BASE), ROCM),
-        (Wanted(downstream_dockerfile="Dockerfile.konflux.cpu"), CPU),
-        (Wanted(downstream_base_image="registry.example.com/own:1"), "registry.example.com/own:1"),
+        (AdoptOptions(accelerator="rocm", accelerator_version="7.1", base_image=BASE), ROCM),
+        (AdoptOptions(downstream_dockerfile="Dockerfile.konflux.cpu"), CPU),
+        (AdoptOptions(downstream_base_image="registry.example.com/own:1"), "registry.example.com/own:1"),
     ],
 )
-def test_an_option_chooses(repository: Repository, tmp_path: Path, wanted: Wanted, image: str) -> None:
+def test_an_option_chooses(repository: Repository, tmp_path: Path, wanted: AdoptOptions, image: str) -> None:
     assert _downstream(_adopt(repository, hand_made(tmp_path, MINIMAL | SUFFIXED), wanted))[0] == image
 
 
@@ -79,7 +79,7 @@ def test_the_version_that_is_asked_for_is_one_of_the_accelerator(
 ) -> None:
     folder = hand_made(tmp_path, PINS | {"Dockerfile": f"FROM {CPU}\n"})
     with pytest.raises(SpecError) as caught:
-        _adopt(repository, folder, Wanted(accelerator=accelerator))
+        _adopt(repository, folder, AdoptOptions(accelerator=accelerator))
     assert f"--accelerator-version {version}" in caught.value.solution
 
 
@@ -142,7 +142,7 @@ def test_a_copy_that_an_editor_left_is_no_choice(repository: Repository, tmp_pat
 
 
 def test_a_file_that_is_asked_for_and_not_there_is_refused(repository: Repository, tmp_path: Path) -> None:
-    wanted = Wanted(downstream_dockerfile="Dockerfile.konflux.gone")
+    wanted = AdoptOptions(downstream_dockerfile="Dockerfile.konflux.gone")
     with pytest.raises(NotFoundError) as refused:
         _adopt(repository, hand_made(tmp_path, MINIMAL | SUFFIXED), wanted)
     assert isinstance(refused.value, FactoryError)
