@@ -33,6 +33,8 @@ _ORDER: tuple[Kind, ...] = (
     "own",
     "refused",
 )
+LAYER_SCRIPT = "package-layers.sh"
+"""The script of a flavor's folder that splits the lock and installs each layer of packages."""
 SYSTEM = frozenset({"dnf", "dnf5", "microdnf", "yum"})
 """The programs that install system packages in these images."""
 _HARMLESS = re.compile(
@@ -154,7 +156,7 @@ def _read(text: str, command: Command, variables: Mapping[str, str], *, in_block
         return _system(text, arguments, variables, in_block=in_block)
     if (call := pip_call(command)) is not None:
         return _pip(text, call.verb, expanded(call.arguments, variables))
-    if program in {"pip", "uv"} and (known := _python_tool(program, arguments)):
+    if known := _install_tool(program, arguments):
         return Part(text=text, kind="install" if known == "install" else "template", why=known)
     paths = _operands(program, arguments)
     if paths and _is_given_right(program, arguments, paths):
@@ -196,8 +198,13 @@ def _is_given_right(program: str, arguments: Sequence[str], paths: Sequence[str]
     return known.get(program, False) and all(INSTALLED.fullmatch(word) for word in paths)
 
 
-def _python_tool(program: str, arguments: Sequence[str]) -> str | None:
+def _install_tool(program: str, arguments: Sequence[str]) -> str | None:
+    """Return "install" for what installs the lock, or why the template needs no such call."""
     words = [word for word in arguments if not word.startswith("-")]
+    if program == "sh" and words and words[0].rpartition("/")[2] == LAYER_SCRIPT:
+        return "install" if "install" in words else "the builder stage splits the lock"
+    if program not in {"pip", "uv"}:
+        return None
     if program == "uv" and words[:1] in (["sync"], ["export"], ["venv"]):
         return "install"
     return "the template keeps no cache" if words[:1] == ["cache"] else None

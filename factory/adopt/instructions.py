@@ -499,6 +499,8 @@ def place_copy(step: OldInstruction, around: Around, draft: Draft, given: Given,
 
 
 def _from_stage(step: OldInstruction) -> Placement:
+    if all(source.startswith("/layers/") for source in step.instruction.sources):
+        return placed(step, "template", "the install layer")
     if copies_packages(step):
         return placed(
             step, "template", "the install layer", "nothing is copied over the base image's packages"
