@@ -27,14 +27,14 @@ def test_codes_are_stable_in_form_and_names_are_not_given_twice() -> None:
 
 
 @pytest.mark.parametrize("code", RULES)
-def test_a_section_says_what_why_an_example_and_how_to_mend(code: str) -> None:
+def test_a_section_says_what_why_an_example_and_how_to_fix(code: str) -> None:
     rule, section = RULES[code], SECTIONS[code]
     assert section["name"] == rule.name
     what, rest = section["body"].strip().split("\n\nWhy: ", 1)
     assert len(what) > 30
     assert rest.startswith(f"{rule.why}\n")
     assert re.search(rf"\n{rule.severity} {code} {rule.name}  (flavors/|\.tekton/|factory\.toml\n)", rest)
-    assert "\n\nTo mend: " in rest
+    assert "\n\nTo fix: " in rest
 
 
 @pytest.mark.parametrize("code", RULES)
