@@ -1,25 +1,17 @@
 """Receive no more than is expected: a server that says nothing of a size may send without an end.
 
-Everything that is received goes through here. `read_body` is for what is held in memory: pages, metadata,
-manifests. `Allowance` counts what goes to a disk: files. `Listing` bounds lists that go on from page to page.
+`read_body` is for what is held in memory: pages, metadata, manifests. `Listing` bounds lists that go on from
+page to page. What goes to a disk is bounded by `factory.http.download`.
 """
 
-import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import httpx
 
-from factory.errors import FactoryError, SpecError
+from factory.errors import FactoryError
 
-MAX_DOWNLOAD_VARIABLE = "FACTORY_MAX_DOWNLOAD"
-# Three times the largest wheel that is known: a download of which neither lock nor index gives the size.
-_MAX_DOWNLOAD = 16 << 30
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SIZE = re.compile(r"([0-9]{1,15})\s*([KMGT]?)B?", re.IGNORECASE)
-# A server that knows no ranges sends a file again from its start where a connection drops.
-_MAX_TIMES = 4
 _SMALL_BYTES = 1 << 20
 # No file has so many bytes that it takes more digits.
 _MAX_DIGITS = 18
@@ -75,77 +67,6 @@ def read_body(
 
 
 @dataclass(kw_only=True)
-class Allowance:
-    """How much of a file may come.
-
-    Attributes:
-        name: the file, for errors.
-        error: their family.
-        size: its bytes, if the index gives them; a file of another size is refused.
-        max_bytes: its most bytes in any case.
-        reason: who says so, for errors: "the lock says", "FACTORY_MAX_DOWNLOAD allows".
-    """
-
-    name: str
-    error: type[FactoryError]
-    size: int | None
-    max_bytes: int
-    reason: str
-    _received: int = field(default=0, init=False)
-
-    def announced(self, total: int) -> None:
-        """See that a file may have so many bytes.
-
-        Raises:
-            error: it may not.
-        """
-        if self.size is not None and total < self.size:
-            raise self.error(
-                f"{self.name} is cut short: it has {total:,} bytes, and the index says {self.size:,}",
-                solution="Ask the owners of the index to push the file again.",
-            )
-        self.reached(total)
-
-    def reached(self, total: int) -> None:
-        """See that there may be so many bytes of a file.
-
-        Raises:
-            error: there are more than the index, or the lock, says or the machine allows.
-        """
-        if self.size is not None and total > self.size:
-            raise self._larger("the index says", total, self.size)
-        if total > self.max_bytes:
-            raise self._larger(self.reason, total, self.max_bytes)
-
-    def take(self, count: int) -> None:
-        """Count bytes that came, in all tries together.
-
-        Raises:
-            error: a server sends a file again and again.
-        """
-        self._received += count
-        most = self.max_bytes if self.size is None else self.size
-        if self._received > most * _MAX_TIMES + _SMALL_BYTES:
-            raise self.error(
-                f"{self.name} was begun again and again: {self._received:,} bytes came, and it is not whole",
-                solution="Look at the network and at what stands before the index, then run the same command "
-                "again.",
-            )
-
-    def _larger(self, reason: str, total: int, most: int) -> FactoryError:
-        solution = (
-            f"If that file may be as large, set {MAX_DOWNLOAD_VARIABLE}, as in 40G."
-            if reason.startswith(MAX_DOWNLOAD_VARIABLE)
-            else "Free some space and run the same command again."
-            if reason.startswith("the disk")
-            else "Do not use that file until the owners of the index have said why."
-        )
-        return self.error(
-            f"{self.name} is larger than {reason}: {total:,} bytes or more, not {most:,}", solution=solution
-        )
-
-
-@dataclass(kw_only=True)
 class Listing:
     """The pages of one list. It ends with an error if a page comes back, or if it has no end.
 
@@ -174,24 +95,6 @@ class Listing:
                 solution="Ask the owners of the server what stands before it.",
             )
         self._seen.add(page)
-
-
-def max_download(environment: Mapping[str, str]) -> int:
-    """Return the most bytes of a file whose size nobody gives: ``FACTORY_MAX_DOWNLOAD``, such as 40G.
-
-    Raises:
-        SpecError: the variable is not a size.
-    """
-    text = environment.get(MAX_DOWNLOAD_VARIABLE, "").strip()
-    if not text:
-        return _MAX_DOWNLOAD
-    match = _SIZE.fullmatch(text)
-    if match is None or not int(match[1]):
-        raise SpecError(
-            f"{MAX_DOWNLOAD_VARIABLE} is {text!r}, which is not a size",
-            solution="Give a number of bytes, or one with K, M, G or T: 40G.",
-        )
-    return int(match[1]) * _UNITS[match[2].upper()]
 
 
 def _unpacked(

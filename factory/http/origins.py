@@ -5,8 +5,10 @@ Credentials need https, except on an origin that is loopback itself, where nobod
 sends requests asks `may_carry`; a challenge (``WWW-Authenticate``) counts if `same_origin` says so.
 """
 
+import base64
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
 import httpx
 
@@ -55,6 +57,34 @@ class Origin:
     def __str__(self) -> str:
         """``SCHEME://HOST[:PORT]``."""
         return f"{self.scheme}://{self.netloc}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """A user name and a password; neither is shown where the value is printed."""
+
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+
+    @classmethod
+    def decoded(cls, encoded: str) -> Self:
+        """Return the login that is ``USER:PASSWORD`` in base64.
+
+        Raises:
+            ValueError: It is none.
+        """
+        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        return cls(user=user, password=password)
+
+    @property
+    def encoded(self) -> str:
+        """``USER:PASSWORD`` in base64, as RFC 7617 and auth files have it."""
+        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+    @property
+    def authorization(self) -> str:
+        """The value of the header ``Authorization`` (RFC 7617)."""
+        return f"Basic {self.encoded}"
 
 
 def origin_of(url: str) -> Origin:

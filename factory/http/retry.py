@@ -1,4 +1,4 @@
-"""How long an index is waited for, and how often it is asked again."""
+"""How long a server is waited for, and how often it is asked again."""
 
 import datetime as dt
 import random
@@ -10,26 +10,34 @@ from typing import Self, TypeVar
 
 import httpx
 
-from factory.errors import IndexAccessError
-from factory.masking import shown
+from factory.errors import FactoryError
 from factory.process import Stop
 
 _Result = TypeVar("_Result")
-# A server that drops a download again and again still gives a little each time; not for ever.
+# Beside the server's own failures (5xx): the same request may be right later.
+_TRANSIENT = frozenset({408, 425, 429})
+_SERVER_ERRORS = range(500, 600)
+# A server that drops every connection still makes progress, so cap it.
 _MAX_RESUMES = 50
-# What OpenSSL says of a certificate that nobody vouches for, and of a server that speaks no TLS.
+# What OpenSSL says of an unknown authority's certificate, and of a server that speaks no TLS: so it stays.
 _LASTING = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
-_SOLUTION = "Look at the index URL, the network and the index itself, then run the command again."
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How long an index is waited for: seconds to connect, seconds without a byte, tries, first pause.
+    """Timeouts and retries of one HTTP request. No request is without an end, whatever a server does.
 
-    ``total_seconds`` is for all that one page or one metadata takes, with its tries and pauses. A
-    download begins within `begin_seconds`, and goes on for as long as every ``stall_seconds`` bring
-    ``stall_bytes``. A timeout is tried half as often as other failures, since each one costs the
-    whole wait. So no request is without an end, whatever the server does.
+    A timeout is retried half as often as other failures, since each one costs the whole wait.
+
+    Attributes:
+        connect_seconds: For a connection.
+        read_seconds: Without a byte.
+        total_seconds: For one answer that is read whole, with its retries and pauses.
+        stall_seconds: A download is too slow if so many seconds
+        stall_bytes: bring fewer bytes than these.
+        attempts: Tries, the first included.
+        first_pause_seconds: Before the second try; doubled before each further one.
+        max_pause_seconds: Of a pause, also if the server asks for a longer one.
     """
 
     connect_seconds: float = 10.0
@@ -43,21 +51,37 @@ class RetryPolicy:
 
     @classmethod
     def with_timeout(cls, seconds: float) -> Self:
-        """With so many seconds without a byte, and no more to connect."""
+        """Return a policy with so many seconds without a byte, and no more to connect."""
         return cls(read_seconds=seconds, connect_seconds=min(cls.connect_seconds, seconds))
 
     @property
     def begin_seconds(self) -> float:
-        """How long the header of an answer may take."""
+        """How long the header of a download's answer may take."""
         return self.connect_seconds + 2 * self.read_seconds
+
+    def pause_seconds(self, failures: int, asked: float | None) -> float:
+        """Return the pause after so many failures; ``asked`` is what the server asks for."""
+        if asked is not None:
+            return min(asked, self.max_pause_seconds)
+        growing = self.first_pause_seconds * 2.0 ** (failures - 1)
+        # Spread out, so that many connections do not come back at the same moment.
+        return min(growing, self.max_pause_seconds) * random.uniform(0.75, 1.25)  # noqa: S311
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retryable:
-    """An answer that may be another one later, and after how many seconds the server says so."""
+    """A failed response worth retrying, with the server's Retry-After in seconds."""
 
     reason: str
     wait_seconds: float | None = None
+
+    @classmethod
+    def of(cls, status: int, headers: httpx.Headers) -> Self | None:
+        """Return what is to be retried by a response's status; None if the response is final."""
+        if status not in _TRANSIENT and status not in _SERVER_ERRORS:
+            return None
+        wait = retry_after(headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
+        return cls(reason=f"answers HTTP {status}", wait_seconds=wait)
 
 
 class TooSlowError(httpx.TimeoutException):
@@ -65,7 +89,7 @@ class TooSlowError(httpx.TimeoutException):
 
 
 class StallDetector:
-    """Whether a download gets on; `received` is told of what comes."""
+    """Raise TooSlowError when a download falls below the policy's minimum rate."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -73,7 +97,7 @@ class StallDetector:
         self._bytes = 0
 
     def received(self, count: int) -> None:
-        """So many bytes came.
+        """Count bytes that came.
 
         Raises:
             TooSlowError: too few came for too long.
@@ -98,77 +122,57 @@ class Deadline:
         return max(0.0, self._end - time.monotonic())
 
     def check(self) -> None:
-        """Say whether to go on.
-
-        Raises:
-            TooSlowError: the time is over.
-        """
+        """Raise TooSlowError if the time is over."""
         if not self.left:
             raise TooSlowError("too slow")
 
 
-def retrying(
-    url: str,
+def retry(
     attempt: Callable[[], _Result | Retryable],
     *,
     policy: RetryPolicy,
     stop: Stop,
+    failure: Callable[[str], FactoryError],
     deadline: Deadline | None = None,
     received: Callable[[], int] = lambda: 0,
 ) -> _Result:
-    """What an attempt gives, tried again while it may pass.
+    """Return the result of an attempt, repeated while its failures may pass.
 
     Args:
-        url: what is asked for, for messages.
-        attempt: one try.
-        policy: how often, with which pauses.
-        stop: ends the waiting.
-        deadline: after which nothing is tried any more.
-        received: bytes of a download so far; a try that brought some does not count as a failure.
+        attempt: One try.
+        policy: How often, with which pauses.
+        stop: Ends the waiting.
+        failure: Makes the error of what is wrong at the end, such as "answers HTTP 503, 4 times in a row".
+        deadline: After which nothing is tried any more.
+        received: Bytes of a download so far; a try that brought some does not count as a failure.
 
     Raises:
-        IndexAccessError: it did not pass.
-        ProgramError: the work was stopped.
+        FactoryError: As `failure` makes it.
+        ProgramError: The work was stopped.
     """
     failures = 0
     reason = ""
     for _ in range(_MAX_RESUMES):
         stop.check()
         before = received()
-        answer, limit = _tried(url, attempt, policy)
+        answer, limit = _tried(attempt, policy, failure)
         stop.check()
         if not isinstance(answer, Retryable):
             return answer
         reason = answer.reason
         got_on = received() > before and limit == policy.attempts
         failures = 1 if got_on else failures + 1
-        pause = _pause(policy, failures, answer.wait_seconds)
+        pause = policy.pause_seconds(failures, answer.wait_seconds)
         if failures >= limit or (deadline is not None and deadline.left <= pause):
             break
         stop.pause(pause)
-    raise unreachable(url, f"{reason}, {_times(failures)}")
-
-
-def retry_after(after: str, *, now: dt.datetime) -> float | None:
-    """The seconds that a ``Retry-After`` (RFC 9110) asks for: it gives their number, or a date."""
-    if after.isdecimal():
-        return float(after)
-    try:
-        date = parsedate_to_datetime(after)
-    except ValueError:
-        return None
-    return max(0.0, (date.replace(tzinfo=date.tzinfo or dt.UTC) - now).total_seconds())
-
-
-def unreachable(url: str, reason: str) -> IndexAccessError:
-    """An error about what stands at a URL."""
-    return IndexAccessError(f"{shown(url)} {reason}", solution=_SOLUTION)
+    raise failure(f"{reason}, {'at the first try' if failures == 1 else f'{failures} times in a row'}")
 
 
 def _tried(
-    url: str, attempt: Callable[[], _Result | Retryable], policy: RetryPolicy
+    attempt: Callable[[], _Result | Retryable], policy: RetryPolicy, failure: Callable[[str], FactoryError]
 ) -> tuple[_Result | Retryable, int]:
-    """What one try gave, and how many failures of its kind are too many."""
+    """Return the result of one try, and how many failures of its kind are too many."""
     try:
         return attempt(), policy.attempts
     except TooSlowError:
@@ -176,25 +180,23 @@ def _tried(
     except httpx.TimeoutException:
         return Retryable(reason="did not answer in time"), (policy.attempts + 1) // 2
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-        raise unreachable(url, f"cannot be followed ({error})") from error
+        raise failure(f"cannot be followed ({error})") from error
     except httpx.ConnectError as error:
         if any(word in str(error) for word in _LASTING):
-            # It is the same the next time.
-            raise unreachable(url, f"cannot be reached ({error})") from error
+            raise failure(f"cannot be reached ({error})") from error
         return Retryable(reason=f"cannot be reached ({error})"), policy.attempts
     except httpx.TransportError as error:
         return Retryable(reason=f"dropped the connection ({error})"), policy.attempts
     except httpx.DecodingError as error:
-        raise unreachable(url, f"sent what cannot be unpacked ({error})") from error
+        raise failure(f"sent what cannot be unpacked ({error})") from error
 
 
-def _pause(policy: RetryPolicy, failures: int, asked: float | None) -> float:
-    if asked is not None:
-        return min(asked, policy.max_pause_seconds)
-    growing = policy.first_pause_seconds * 2.0 ** (failures - 1)
-    # Spread out, so that many connections do not come back at the same moment.
-    return min(growing, policy.max_pause_seconds) * random.uniform(0.75, 1.25)  # noqa: S311
-
-
-def _times(count: int) -> str:
-    return "at the first try" if count == 1 else f"{count} times in a row"
+def retry_after(text: str, *, now: dt.datetime) -> float | None:
+    """Return the seconds that a ``Retry-After`` (RFC 9110) asks for: it has their number, or a date."""
+    if text.isdecimal():
+        return float(text)
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (date.replace(tzinfo=date.tzinfo or dt.UTC) - now).total_seconds())

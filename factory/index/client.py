@@ -1,44 +1,49 @@
 """A client for package indexes that speak PEP 503 (HTML) or PEP 691 (JSON).
 
-It reads project pages, metadata and files. What one index says is never taken for another's.
+It reads project pages, metadata and files. What one index says is never taken for another's, and "not there"
+(404, 410) and "not allowed" (401, 403) are never taken for each other.
 """
 
 import hashlib
 import io
 import os
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 import httpx
 import pypi_simple
 from packaging.utils import canonicalize_name
 
 from factory.documents import MAX_BYTES
-from factory.errors import IndexAccessError, IndexContentError
+from factory.errors import IndexAccessError, IndexContentError, RedirectError
 from factory.flavor.spec import Spec
-from factory.http.bounded import max_download
-from factory.http.retry import RetryPolicy, unreachable
+from factory.http.client import HttpClient, HttpRequest, HttpResponse, ServerErrors
+from factory.http.download import CONTENT_RANGE, Sink, Spool, download, read_max_download
+from factory.http.origins import same_origin
+from factory.http.retry import RetryPolicy
 from factory.index.cache import MetadataCache
 from factory.index.configured import public_index_url
-from factory.index.credentials import read_logins
-from factory.index.metadata import (
-    MOST_METADATA_BYTES,
-    Metadata,
-    check_identity,
-    parse_metadata,
-)
-from factory.index.pages import IndexFile, every, parse_page
-from factory.index.receive import CONTENT_RANGE, Sink, receive
-from factory.index.spool import Spool
-from factory.index.transport import Transport
+from factory.index.credentials import login_variables, read_logins
+from factory.index.metadata import MOST_METADATA_BYTES, Metadata, check_identity, parse_metadata
+from factory.index.pages import UNREACHABLE, IndexFile, every, parse_page
 from factory.index.wheel import check_wheel, read_directory
+from factory.masking import shown
 from factory.process import Stop, governor
 
 __all__ = ("IndexClient", "IndexFile", "RetryPolicy", "Sink", "client_for")
 DISTRUST = "Do not use that index until its owners have said why."
 # The public index's largest page has some 40 MB.
-_MOST_PAGE_BYTES = MAX_BYTES
+_MAX_PAGE_BYTES = MAX_BYTES
+_REFUSALS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
+_ABSENT = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
+_ERRORS = ServerErrors(
+    access=IndexAccessError,
+    content=IndexContentError,
+    solution=UNREACHABLE,
+)
 
 
 class IndexClient:
@@ -47,15 +52,15 @@ class IndexClient:
     Every request has an end: `RetryPolicy` bounds it in time, whatever the server does.
 
     Args:
-        index_url: the index, or None for the public one as this machine is configured.
-        name: what the flavor calls the index ("main", or a further one's name), under which its
-            credentials stand in the environment (``UV_INDEX_<NAME>_USERNAME``, ``…_PASSWORD``).
-        connections: how many at a time.
-        policy: timeouts and retries.
-        environment: where ``UV_*``, ``PIP_*``, ``NETRC`` and ``HOME`` are looked up.
-        redirect_hosts: hosts, beside those it links to, that a server may send a request on to.
-        stop: ends what is waited for; what governs this thread (`factory.process.governor`) if None.
-        cache: the folder of the metadata cache; in the user's cache folder if None.
+        index_url: The index, or None for the public one as this machine is configured.
+        name: The flavor's name of the index ("main", or a further one's), which the variables with its
+            credentials have in their names (``UV_INDEX_<NAME>_USERNAME``, ``…_PASSWORD``).
+        connections: How many at a time.
+        policy: Timeouts and retries.
+        environment: Where ``UV_*``, ``PIP_*``, ``NETRC`` and ``HOME`` are looked up.
+        redirect_hosts: Hosts, beside those it links to, that a server may send a request on to.
+        stop: Ends what is waited for; what governs this thread (`factory.process.governor`) if None.
+        cache: The folder of the metadata cache; in the user's cache folder if None.
 
     Raises:
         IndexAccessError: ``.netrc`` or uv's configuration cannot be read.
@@ -76,20 +81,21 @@ class IndexClient:
     ) -> None:
         environment = os.environ if environment is None else environment
         # The public index is nobody's "main": credentials of that name are for a private one.
-        name = name if index_url else None
-        bare, logins = read_logins(index_url or public_index_url(environment), environment, name=name)
+        self._name = name if index_url else None
+        bare, self._logins = read_logins(
+            index_url or public_index_url(environment), environment, name=self._name
+        )
         self.url = bare.rstrip("/") + "/"
         self.stop = stop or governor()
-        self.max_download = max_download(environment)
+        self.max_download = read_max_download(environment)
         self.cache = MetadataCache(cache)
-        self._transport = Transport(
-            logins,
-            name=name,
-            connections=connections,
+        named = frozenset(redirect_hosts)
+        self._http = HttpClient(
             policy=policy or RetryPolicy(),
-            redirect_hosts=frozenset(redirect_hosts),
-            max_download=self.max_download,
+            connections=connections,
             stop=self.stop,
+            errors=_ERRORS,
+            check_redirect=lambda url, target: check_redirect(url, target, named=named),
         )
 
     def __enter__(self) -> Self:
@@ -98,7 +104,7 @@ class IndexClient:
 
     def __exit__(self, *_: object) -> None:
         """Close the connections."""
-        self._transport.close()
+        self._http.close()
         self.cache.trim()
 
     def project(
@@ -119,7 +125,7 @@ class IndexClient:
         """
         url = f"{self.url}{canonicalize_name(name)}/"
         headers = {"Accept": pypi_simple.ACCEPT_JSON_PREFERRED}
-        answer = self._transport.read(url, headers=headers, most_bytes=_MOST_PAGE_BYTES)
+        answer = self._read(url, headers=headers, max_bytes=_MAX_PAGE_BYTES)
         if answer is None:
             return None
         kind = answer.headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
@@ -146,7 +152,15 @@ class IndexClient:
             RedirectError: the server sends on to a host that is not named.
             ProgramError: the work was stopped.
         """
-        return receive(self._transport, url, sink, size=size, max_bytes=max_bytes)
+        return download(
+            self._http,
+            HttpRequest(url=url, authorization=self._logins.authorization(url)),
+            sink,
+            size=size,
+            max_bytes=max_bytes,
+            max_download=self.max_download,
+            is_there=self._is_there,
+        )
 
     def metadata(self, file: IndexFile) -> Metadata:
         """The core metadata of a file: as the index serves it (PEP 658, PEP 714), else out of the wheel.
@@ -205,7 +219,7 @@ class IndexClient:
     def _served_metadata(self, file: IndexFile) -> bytes | None:
         if file.metadata_url is None:
             return None
-        answer = self._transport.read(file.metadata_url, headers={}, most_bytes=MOST_METADATA_BYTES)
+        answer = self._read(file.metadata_url, headers={}, max_bytes=MOST_METADATA_BYTES)
         if answer is None:
             # An index that announces what it does not serve; the wheel has it too.
             return None
@@ -263,7 +277,7 @@ class IndexClient:
     def _range(self, file: IndexFile, start: int, end: int) -> tuple[bytes, int] | None:
         """The bytes from start to before end, and the file's size; None from a server without ranges."""
         headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{end - 1}"}
-        answer = self._transport.read(file.url, headers=headers, most_bytes=end - start)
+        answer = self._read(file.url, headers=headers, max_bytes=end - start)
         if answer is None:
             raise _lost(file)
         ranges = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
@@ -271,6 +285,84 @@ class IndexClient:
         if not partial or not ranges or ranges[1] != str(start) or not ranges[2].isdecimal():
             return None
         return answer.content, int(ranges[2])
+
+    def _read(self, url: str, *, headers: Mapping[str, str], max_bytes: int) -> HttpResponse | None:
+        """Return a small thing, whole; None if it is not there.
+
+        If the headers ask for a range and the server sends the whole file instead, which may be large, the
+        status is 200 and the content empty.
+        """
+        partial = "Range" in headers
+        answer = self._http.send(
+            HttpRequest(
+                url=url,
+                headers=headers,
+                authorization=self._logins.authorization(url),
+                max_bytes=max_bytes,
+                read_statuses=frozenset({httpx.codes.PARTIAL_CONTENT if partial else httpx.codes.OK}),
+            )
+        )
+        return answer if self._exists(answer.url, answer.status, partial=partial) else None
+
+    def _is_there(self, response: httpx.Response) -> bool:
+        partial = "Range" in response.request.headers
+        return self._exists(str(response.url), response.status_code, partial=partial)
+
+    def _exists(self, url: str, status: int, *, partial: bool) -> bool:
+        """Return whether a URL has what was asked for.
+
+        Raises:
+            IndexAccessError: the server refuses access, or answers what no index does.
+        """
+        if status in _REFUSALS:
+            raise self._refused(url, status)
+        if status in _ABSENT:
+            return False
+        if status != httpx.codes.OK and not (partial and status == httpx.codes.PARTIAL_CONTENT):
+            raise self._http.failure(url, f"answers HTTP {status}")
+        return True
+
+    def _refused(self, url: str, status: int) -> IndexAccessError:
+        host = urlsplit(url).hostname
+        if self._logins.are_withheld and same_origin(url, self._logins.index_url):
+            return IndexAccessError(
+                f"{shown(url)} refuses access (HTTP {status}), and by plain HTTP no login is sent to {host}",
+                solution="Give the index as https://…; SSL_CERT_FILE names the certificates of an authority "
+                "of your own.",
+            )
+        variables = f", or into {' and '.join(login_variables(self._name))}" if self._name else ""
+        return IndexAccessError(
+            f"{shown(url)} refuses access (HTTP {status})",
+            solution=f"Put the credentials for {host} into ~/.netrc (machine {host} login … password …)"
+            f"{variables}; or ask the owners of the index for access.",
+        )
+
+
+def check_redirect(url: str, target: str, *, named: AbstractSet[str]) -> None:
+    """Check that a request for a URL may be sent on to a target: on its own host, or on one that is named.
+
+    Private indexes keep their files in an object store or behind a CDN and send a download on to it. The
+    public index does not: its pages link to its files. So another host than the one that was asked has to be
+    named; one that nobody named may be anybody's. The digest in a lock proves the bytes in the end, but
+    nothing proves a page or metadata that is read for a lock.
+
+    Another port of the same host is the same host; https is never left for http, wherever it leads.
+
+    Raises:
+        RedirectError: It may not.
+    """
+    asked, going = urlsplit(url), urlsplit(target)
+    if going.scheme not in {"http", "https"} or (asked.scheme, going.scheme) == ("https", "http"):
+        raise RedirectError(
+            f"{shown(url)} is sent on to {shown(target)}, from {asked.scheme} to {going.scheme}",
+            solution="Ask the owners of the index to serve it over https throughout.",
+        )
+    if going.hostname not in {asked.hostname, *named}:
+        raise RedirectError(
+            f"{shown(url)} is sent on to another host, {going.hostname}, which the flavor does not name",
+            solution="If the owners of the index say that it keeps its files there, write "
+            f'redirect-hosts = ["{going.hostname}"] into [tool.factory].',
+        )
 
 
 def client_for(
@@ -297,7 +389,9 @@ def client_for(
 
 
 def _lost(file: IndexFile) -> IndexAccessError:
-    return unreachable(file.url, "is not there, though its project's page lists it")
+    return IndexAccessError(
+        f"{shown(file.url)} is not there, though its project's page lists it", solution=UNREACHABLE
+    )
 
 
 # What is asked for at the least: an index of 160 files, and a METADATA, fit in one or two requests.

@@ -3,21 +3,13 @@
 import netrc
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from factory.errors import IndexAccessError
-from factory.http.origins import may_carry, origin_of, origin_or_none
+from factory.http.origins import Login, may_carry, origin_of, origin_or_none
 from factory.index.configured import home_folder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Login:
-    """A user name and a password; neither is shown where the value is printed, as a token may be either."""
-
-    user: str = field(repr=False)
-    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +19,11 @@ class Logins:
     index_url: str
     own: Login | None
     by_host: Mapping[str, Login]
+
+    def authorization(self, url: str) -> str | None:
+        """Return the header that says who asks for a URL; None for a stranger."""
+        login = self.of(url)
+        return None if login is None else login.authorization
 
     def of(self, url: str) -> Login | None:
         """Return the login for a URL; None for a stranger (`factory.http.origins`).

@@ -14,11 +14,11 @@ from pypi_simple.util import basejoin, check_repo_version
 
 from factory.clock import parse_moment, seconds_since_1970
 from factory.documents import Size, parse_json
-from factory.errors import DocumentError, IndexContentError
-from factory.http.retry import unreachable
+from factory.errors import DocumentError, IndexAccessError, IndexContentError
 from factory.index.metadata import project_of
 from factory.masking import shown
 
+UNREACHABLE = "Look at the index URL, the network and the index itself, then run the command again."
 # What a file system takes; with it, no version in a name has more digits than Python reads.
 _MAX_NAME = 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -88,8 +88,12 @@ def parse_page(
         if kind in {"application/vnd.pypi.simple.v1+html", "text/html"}:
             return tuple(_from_html(content, url, encoding, kept, name))
     except (DocumentError, ValueError, LookupError, pypi_simple.UnsupportedRepoVersionError) as error:
-        raise unreachable(url, "is no page of a package index that can be read") from error
-    raise unreachable(url, f"is no page of a package index, but {kind}")
+        raise _no_page(url, "is no page of a package index that can be read") from error
+    raise _no_page(url, f"is no page of a package index, but {kind}")
+
+
+def _no_page(url: str, reason: str) -> IndexAccessError:
+    return IndexAccessError(f"{shown(url)} {reason}", solution=UNREACHABLE)
 
 
 def _belongs(file_name: str, name: str) -> bool:

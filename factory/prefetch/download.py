@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from factory.console import Progress
 from factory.errors import IndexAccessError, IndexContentError
-from factory.http.bounded import MAX_DOWNLOAD_VARIABLE
+from factory.http.download import MAX_DOWNLOAD_VARIABLE
 from factory.http.parallel import in_parallel
 from factory.index.client import IndexClient
 from factory.prefetch.identity import wrong_identity

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from factory.documents import parse_json, require_shape
 from factory.errors import DocumentError, RegistryError
+from factory.http.client import HttpResponse
 from factory.registry.oci import Descriptor, ManifestDocument
-from factory.registry.transport import Answer
 
 _SCHEMA_VERSION = 2
 _ANSWERS = "Look at the address of the registry: something else may answer there."
@@ -22,7 +22,7 @@ def path_of(repository: str, kind: str, reference: str) -> str:
     return f"/v2/{quote(repository)}/{kind}/{quote(reference, safe=':')}"
 
 
-def media_type_of(answer: Answer) -> str:
+def media_type_of(answer: HttpResponse) -> str:
     """The media type of what was given."""
     media_type: str = answer.headers.get("Content-Type", "").partition(";")[0].strip()
     return media_type
@@ -34,7 +34,7 @@ def platform_of(item: Descriptor) -> str:
     return f"{platform.get('os', '')}/{platform.get('architecture', '')}"
 
 
-def strings_of(answer: Answer, key: str) -> list[str]:
+def strings_of(answer: HttpResponse, key: str) -> list[str]:
     """The names on a page of a list.
 
     Raises:
@@ -47,7 +47,7 @@ def strings_of(answer: Answer, key: str) -> list[str]:
     )
 
 
-def error_code_of(answer: Answer) -> str:
+def error_code_of(answer: HttpResponse) -> str:
     """The first of the specification's error codes; its message is not repeated."""
     try:
         (error, *_) = parse_json(answer.content, _Errors, source="")["errors"]

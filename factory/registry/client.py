@@ -19,6 +19,8 @@ import httpx
 from factory.documents import parse_json
 from factory.errors import RegistryError
 from factory.http.bounded import Listing
+from factory.http.client import HttpResponse
+from factory.http.origins import Login
 from factory.http.parallel import in_parallel
 from factory.http.retry import RetryPolicy
 from factory.registry.answers import (
@@ -30,11 +32,10 @@ from factory.registry.answers import (
     read_manifest,
     strings_of,
 )
+from factory.registry.connection import Connection, Scheme
 from factory.registry.credentials import Credentials
 from factory.registry.declared import Registry
-from factory.registry.login import Login
 from factory.registry.oci import ImageConfig, ManifestDocument, labels_of
-from factory.registry.transport import Answer, Scheme, Transport
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -96,9 +97,9 @@ class Manifest:
 class RegistryClient:
     """Reads and changes what a registry holds; safe to use from several threads, closed at the end."""
 
-    def __init__(self, registry: Registry, transport: Transport) -> None:
+    def __init__(self, registry: Registry, connection: Connection) -> None:
         self.registry = registry
-        self._transport = transport
+        self._connection = connection
 
     def __enter__(self) -> Self:
         return self
@@ -108,7 +109,7 @@ class RegistryClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._transport.close()
+        self._connection.close()
 
     @property
     def plain_http(self) -> bool:
@@ -117,12 +118,12 @@ class RegistryClient:
         Raises:
             RegistryError: it does not answer.
         """
-        return self._transport.plain_http
+        return self._connection.plain_http
 
     @property
-    def transport(self) -> Transport:
+    def connection(self) -> Connection:
         """What sends requests, for those that are about no image."""
-        return self._transport
+        return self._connection
 
     def login(self, repository: str) -> Login | None:
         """Whom the registry is told is asking for a repository, for another program; None for nobody.
@@ -130,7 +131,7 @@ class RegistryClient:
         Raises:
             RegistryError: it cannot be told (`Credentials.of`).
         """
-        return self._transport.credentials.of(repository)
+        return self._connection.credentials.of(repository)
 
     def check(self) -> None:
         """Ask whether anybody answers, and speaks the protocol (``GET /v2/``); 401 is an answer.
@@ -138,7 +139,7 @@ class RegistryClient:
         Raises:
             RegistryError: nobody does.
         """
-        _ = self._transport.base
+        _ = self._connection.base
 
     def digest(self, repository: str, reference: str) -> str | None:
         """The digest of a manifest or an index; None where there is none (``HEAD …/manifests/…``).
@@ -232,7 +233,7 @@ class RegistryClient:
         Raises:
             RegistryError: the registry refused, failed, or did not answer.
         """
-        answer = self._transport.request("HEAD", path_of(repository, "blobs", digest), repository=repository)
+        answer = self._connection.request("HEAD", path_of(repository, "blobs", digest), repository=repository)
         return self._there(answer, self._name(repository, digest))
 
     def blob(self, repository: str, digest: str) -> bytes | None:
@@ -241,7 +242,7 @@ class RegistryClient:
         Raises:
             RegistryError: as `manifest`; or it is larger than such things are.
         """
-        answer = self._transport.request("GET", path_of(repository, "blobs", digest), repository=repository)
+        answer = self._connection.request("GET", path_of(repository, "blobs", digest), repository=repository)
         if not self._there(answer, self._name(repository, digest)):
             return None
         found = f"sha256:{sha256(answer.content).hexdigest()}"
@@ -278,7 +279,7 @@ class RegistryClient:
                 f"{digest!r} is no digest, and by a tag nothing is deleted",
                 solution="Give sha256:… as `factory registry status` shows it.",
             )
-        answer = self._transport.request(
+        answer = self._connection.request(
             "DELETE", path_of(repository, "manifests", digest), repository=repository
         )
         if answer.status == httpx.codes.NOT_FOUND:
@@ -295,7 +296,7 @@ class RegistryClient:
         Raises:
             RegistryError: the registry refused, failed, or says that it took something else.
         """
-        answer = self._transport.request(
+        answer = self._connection.request(
             "PUT",
             path_of(repository, "manifests", tag),
             repository=repository,
@@ -322,12 +323,12 @@ class RegistryClient:
         """
         if self.has_blob(repository, digest):
             return
-        answer = self._transport.upload(repository, digest, size, opened)
+        answer = self._connection.upload(repository, digest, size, opened)
         if answer.status not in {httpx.codes.CREATED, httpx.codes.OK, httpx.codes.NO_CONTENT}:
             raise self._unexpected(answer, self._name(repository, digest), doing="taking")
 
-    def _manifest_request(self, method: str, repository: str, reference: str) -> Answer | None:
-        answer = self._transport.request(
+    def _manifest_request(self, method: str, repository: str, reference: str) -> HttpResponse | None:
+        answer = self._connection.request(
             method, path_of(repository, "manifests", reference), repository=repository, headers=_ACCEPT
         )
         return answer if self._there(answer, self._name(repository, reference)) else None
@@ -338,7 +339,7 @@ class RegistryClient:
             solution="Push the image again; what is there is damaged, or no image.",
         )
 
-    def _there(self, answer: Answer, name: str) -> bool:
+    def _there(self, answer: HttpResponse, name: str) -> bool:
         if answer.status == httpx.codes.NOT_FOUND:
             return False
         if answer.status != httpx.codes.OK:
@@ -349,7 +350,7 @@ class RegistryClient:
         name = f"the list of {key} of {self._name(repository, '')}"
         listing = Listing(name=name, error=RegistryError, max_pages=most)
         while True:
-            answer = self._transport.request("GET", path, repository=repository)
+            answer = self._connection.request("GET", path, repository=repository)
             if not self._there(answer, f"the {key} of {self._name(repository, '')}"):
                 return
             found = strings_of(answer, key)
@@ -365,7 +366,7 @@ class RegistryClient:
         name = "/".join(part for part in (self.registry.host, repository) if part)
         return f"{name}{joint}{reference}" if reference else name
 
-    def _unexpected(self, answer: Answer, name: str, *, doing: str) -> RegistryError:
+    def _unexpected(self, answer: HttpResponse, name: str, *, doing: str) -> RegistryError:
         """An error for an answer that nothing can be done with; its code is the specification's."""
         said = error_code_of(answer)
         unsupported = answer.status == httpx.codes.METHOD_NOT_ALLOWED or said == "UNSUPPORTED"
@@ -394,7 +395,7 @@ def open_registry(
         scheme: what it speaks; by default https, else http where that is allowed.
     """
     environment = os.environ if environment is None else environment
-    transport = Transport(
+    connection = Connection(
         registry,
         Credentials(registry, environment),
         policy=policy or RETRY_POLICY,
@@ -402,4 +403,4 @@ def open_registry(
         environment=environment,
         scheme=scheme,
     )
-    return RegistryClient(registry, transport)
+    return RegistryClient(registry, connection)

@@ -13,11 +13,11 @@ from typing import Any, TypedDict
 
 from factory.documents import parse_json
 from factory.errors import DocumentError, ProgramError, RegistryError
-from factory.http.origins import is_loopback, origin_or_none
+from factory.http.origins import Login, is_loopback, origin_or_none
 from factory.masking import shown
 from factory.process import run
 from factory.registry.declared import Registry
-from factory.registry.login import Login, login_for
+from factory.registry.login import login_for
 
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HELPER_SECONDS = 60.0

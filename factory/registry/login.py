@@ -6,15 +6,14 @@ repositories, and the longest that fits goes first. In each file the helper prog
 (``credsStore``) after it.
 """
 
-import base64
 import binascii
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NotRequired, Self, TypedDict
+from typing import NotRequired, TypedDict
 
 from factory.documents import read_json
 from factory.errors import DocumentError, RegistryError
+from factory.http.origins import Login
 from factory.index.configured import home_folder
 
 # A helper's name and a registry; what it knows of it.
@@ -22,29 +21,6 @@ Helper = Callable[[str, str], "Login | None"]
 # What docker calls its public registry in its own file, and for its helpers.
 _DOCKER_HOST, _DOCKER_KEY = "docker.io", "https://index.docker.io/v1/"
 _DOCKER_NAMES = frozenset({"index.docker.io", "registry-1.docker.io", _DOCKER_HOST})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Login:
-    """A user name and a password; neither is shown where the value is printed."""
-
-    user: str = field(repr=False)
-    password: str = field(repr=False)
-
-    @classmethod
-    def decoded(cls, encoded: str) -> Self:
-        """A login from ``USER:PASSWORD`` in base64.
-
-        Raises:
-            ValueError: it is none.
-        """
-        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-        return cls(user=user, password=password)
-
-    @property
-    def encoded(self) -> str:
-        """``USER:PASSWORD`` in base64, as RFC 7617 and auth files have it."""
-        return base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
 
 
 def login_for(

@@ -149,7 +149,7 @@ def _referrers(client: RegistryClient, repository: str, digests: list[str]) -> l
 
     def ask(digest: str) -> list[str] | None:
         path = path_of(repository, "referrers", digest)
-        answer = client.transport.request("GET", path, repository=repository)
+        answer = client.connection.request("GET", path, repository=repository)
         if answer.status != httpx.codes.OK:
             return None
         try:

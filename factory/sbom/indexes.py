@@ -1,9 +1,9 @@
 """Locked files on the indexes that the spec gives them: what each is called, and its core metadata."""
 
 from factory.errors import IndexContentError, SbomError
+from factory.http.download import Spool
 from factory.index.client import DISTRUST, IndexClient
 from factory.index.pages import IndexFile
-from factory.index.spool import Spool
 from factory.index.wheel import check_wheel
 from factory.lock.lockfile import Artifact
 from factory.lock.pages import Page

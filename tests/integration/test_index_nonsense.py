@@ -11,9 +11,9 @@ from support.index_server import Fault, IndexServer
 from support.wheels import make_wheel
 
 from factory.errors import IndexAccessError, RedirectError
+from factory.http.download import Spool
 from factory.index.client import IndexClient, RetryPolicy
 from factory.index.pages import IndexFile
-from factory.index.spool import Spool
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
@@ -140,8 +140,8 @@ def test_a_proxy_that_cannot_be_used_is_an_error_that_names_the_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
 ) -> None:
     monkeypatch.setenv(variable, proxy)
-    with pytest.raises(IndexAccessError) as caught:
-        _client("http://127.0.0.1:1/simple/")
+    with _client("http://127.0.0.1:1/simple/") as reader, pytest.raises(IndexAccessError) as caught:
+        reader.project("lib")
     assert variable in caught.value.reason
     assert "s3cret" not in caught.value.reason + caught.value.solution
 
@@ -164,6 +164,9 @@ def test_certificates_that_cannot_be_read_are_an_error_that_names_the_file(
     if content is not None:
         path.write_text(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    with pytest.raises(IndexAccessError, match="SSL_CERT_FILE") as caught:
-        _client("https://127.0.0.1:1/simple/")
+    with (
+        _client("https://127.0.0.1:1/simple/") as reader,
+        pytest.raises(IndexAccessError, match="SSL_CERT_FILE") as caught,
+    ):
+        reader.project("lib")
     assert f"SSL_CERT_FILE={path} (" in caught.value.reason

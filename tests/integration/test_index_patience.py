@@ -9,9 +9,9 @@ from support.index_server import Fault, IndexServer
 from support.wheels import make_wheel
 
 from factory.errors import IndexAccessError, IndexContentError, ProgramError
+from factory.http.download import Spool
 from factory.http.parallel import in_parallel
 from factory.index.client import IndexClient, RetryPolicy
-from factory.index.spool import Spool
 from factory.process import Stop
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]

@@ -9,10 +9,9 @@ from support.index_server import Fault, IndexServer
 from support.wheels import make_wheel, sha256
 
 from factory.errors import RedirectError
-from factory.index.client import IndexClient, RetryPolicy
+from factory.http.download import Spool
+from factory.index.client import IndexClient, RetryPolicy, check_redirect
 from factory.index.pages import IndexFile
-from factory.index.redirects import check_redirect
-from factory.index.spool import Spool
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 

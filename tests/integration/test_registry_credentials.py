@@ -16,9 +16,9 @@ from support.registry import PASSWORD, USER
 
 from factory.cli.main import main
 from factory.errors import RegistryError
+from factory.http.origins import Login
 from factory.registry.credentials import Credentials
 from factory.registry.declared import DriverName, Registry
-from factory.registry.login import Login
 
 pytestmark = pytest.mark.integration
 

@@ -19,12 +19,12 @@ from support.stub_registry import Reply, Said, StubRegistry, stub_registry
 from support.token_registry import self_signed
 
 from factory.errors import IndexAccessError, RegistryError, SbomError
+from factory.http.download import Spool
 from factory.http.origins import is_loopback, may_carry, origin_of
 from factory.http.retry import RetryPolicy
 from factory.index.client import IndexClient
-from factory.index.spool import Spool
-from factory.registry.authorization import check_realm
 from factory.registry.client import RegistryClient, open_registry
+from factory.registry.connection import check_realm
 from factory.registry.credentials import amazon_client, login_of_amazon
 from factory.registry.declared import Registry
 from factory.registry.drivers.google_api import ENDPOINT_VARIABLE, open_google

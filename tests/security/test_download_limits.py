@@ -26,12 +26,12 @@ from factory.errors import (
     SpecError,
 )
 from factory.flavor.repository import Flavor
-from factory.http.bounded import MAX_DOWNLOAD_VARIABLE, max_download
+from factory.http.client import HttpClient, ServerErrors
+from factory.http.download import MAX_DOWNLOAD_VARIABLE, Spool, read_max_download
 from factory.index.client import IndexClient, IndexFile, RetryPolicy
-from factory.index.connections import open_client
-from factory.index.spool import Spool
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import prefetch_flavor
+from factory.process import Stop
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
 from factory.registry.drivers.google_api import GoogleApi
@@ -337,8 +337,11 @@ def test_a_catalogue_with_ever_more_pages_ends() -> None:
 
 @contextmanager
 def _google(server: EndlessServer) -> Iterator[GoogleApi]:
-    with open_client(connections=1, verified=False) as client:
-        yield GoogleApi(endpoint=server.root, token="made-up", client=client)
+    errors = ServerErrors(access=RegistryError, content=RegistryError, solution="")
+    client = HttpClient(policy=_QUICK, connections=1, stop=Stop(), errors=errors)
+    google = GoogleApi(endpoint=server.root, token="made-up", client=client)
+    yield google
+    google.close()
 
 
 def test_a_list_of_artifact_registry_that_leads_back_to_itself_ends() -> None:
@@ -361,13 +364,13 @@ def test_artifact_registry_is_cut_off_where_it_sends_without_an_end(sending: Cal
     [("", 16 << 30), ("899", 899), ("40G", 40_000_000_000), ("1 tb", 10**12), ("500k", 500_000)],
 )
 def test_the_setting_is_a_number_of_bytes(text: str, size: int) -> None:
-    assert max_download({MAX_DOWNLOAD_VARIABLE: text}) == size
+    assert read_max_download({MAX_DOWNLOAD_VARIABLE: text}) == size
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "0", "1e9", "9" * 400, "4X", "1.5G"])
 def test_a_setting_that_is_no_size_is_an_error(text: str) -> None:
     with pytest.raises(SpecError, match="FACTORY_MAX_DOWNLOAD"):
-        max_download({MAX_DOWNLOAD_VARIABLE: text})
+        read_max_download({MAX_DOWNLOAD_VARIABLE: text})
 
 
 def test_a_file_of_exactly_the_locked_size_is_fetched(tmp_path: Path) -> None:

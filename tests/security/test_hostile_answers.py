@@ -18,8 +18,8 @@ from factory.images.parents import read_recorded_digests
 from factory.index.metadata import parse_metadata, project_of
 from factory.index.pages import IndexFile, parse_page
 from factory.lock.lockfile import parse_lock
-from factory.registry.authorization import read_token
 from factory.registry.client import RegistryClient, open_registry
+from factory.registry.connection import read_token
 from factory.registry.declared import Registry
 from factory.registry.inventory import FactoryLabels
 from factory.registry.login import login_for

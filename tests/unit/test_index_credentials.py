@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from factory.index.credentials import Login, Logins, read_logins
+from factory.http.origins import Login
+from factory.index.credentials import Logins, read_logins
 from factory.masking import shown
 
 _URL = "https://index.example/simple/"

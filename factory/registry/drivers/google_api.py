@@ -1,19 +1,19 @@
 """Requests to Artifact Registry's REST API (v1), with an access token of Google's own programs."""
 
-import datetime as dt
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 
 from factory.documents import parse_json, require_shape
-from factory.errors import IndexAccessError, RegistryError
-from factory.http.bounded import Listing, accepted, read_body
+from factory.errors import RegistryError
+from factory.http.bounded import Listing
+from factory.http.client import HttpClient, HttpRequest, ServerErrors
 from factory.http.origins import origin_or_none
-from factory.http.retry import Deadline, Retryable, RetryPolicy, retry_after, retrying
-from factory.index.connections import open_client
+from factory.http.retry import RetryPolicy
 from factory.process import governor
 from factory.registry.credentials import login_of_google
 from factory.registry.declared import Registry
@@ -22,7 +22,6 @@ from factory.registry.declared import Registry
 ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY"
 _DOMAIN = ".googleapis.com"
 _ENDPOINT = f"https://artifactregistry{_DOMAIN}/"
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PAGE = 500
 # A page of 500 versions with their tags has some hundred KB.
 _MAX_BYTES = 32 << 20
@@ -31,6 +30,11 @@ _SOLUTION = (
     "creates and deletes, LabelReader looks."
 )
 _RETRY_POLICY = RetryPolicy(total_seconds=120.0)
+_ERRORS = ServerErrors(
+    access=RegistryError,
+    content=RegistryError,
+    solution="Look at the network, then run the same command again.",
+)
 # Most operations are done at once, and some take minutes.
 _FIRST_PAUSE, _LONGEST_PAUSE, _MOST_POLLS = 0.1, 5.0, 60
 
@@ -54,7 +58,7 @@ class GoogleApi:
 
     endpoint: str
     token: str = field(repr=False)
-    client: httpx.Client
+    client: HttpClient
 
     def get(self, path: str, **query: str | int) -> dict[str, Any] | None:
         """A resource; None where there is none.
@@ -141,40 +145,24 @@ class GoogleApi:
         there: bool = False,
     ) -> dict[str, Any] | None:
         url = f"{self.endpoint.rstrip('/')}/v1/{path}"
-
-        deadline = Deadline(_RETRY_POLICY.total_seconds)
-
-        def attempt() -> tuple[int, bytes] | Retryable:
-            with self.client.stream(
-                method,
-                url,
-                params=dict(query),
-                json=body,
-                headers=accepted({"Authorization": f"Bearer {self.token}"}),
-                timeout=httpx.Timeout(_RETRY_POLICY.read_seconds, connect=_RETRY_POLICY.connect_seconds),
-                auth=httpx.Auth(),
-            ) as answer:
-                if answer.status_code not in _TRANSIENT:
-                    name = f"the answer of {self._host}"
-                    content = read_body(
-                        answer, name=name, max_bytes=_MAX_BYTES, error=RegistryError, check=deadline.check
-                    )
-                    return answer.status_code, content
-                wait = retry_after(answer.headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
-                return Retryable(reason=f"answers HTTP {answer.status_code}", wait_seconds=wait)
-
-        try:
-            status, content = retrying(url, attempt, policy=_RETRY_POLICY, stop=governor(), deadline=deadline)
-        except IndexAccessError as error:
-            raise RegistryError(
-                error.reason, solution="Look at the network, then run the same command again."
-            ) from error
+        answer = self.client.send(
+            HttpRequest(
+                method=method,
+                url=f"{url}?{urlencode(query)}" if query else url,
+                authorization=f"Bearer {self.token}",
+                headers={} if body is None else {"Content-Type": "application/json"},
+                body=b"" if body is None else json.dumps(body).encode(),
+                follow=False,
+                max_bytes=_MAX_BYTES,
+            )
+        )
+        status = answer.status
         if status == httpx.codes.NOT_FOUND or (there and status == httpx.codes.CONFLICT):
             return None
         if status != httpx.codes.OK:
             raise self._refused(f"HTTP {status}")
         return parse_json(
-            content or b"{}",
+            answer.content or b"{}",
             dict[str, Any],
             source=f"the answer of {self._host}",
             error=RegistryError,
@@ -209,5 +197,11 @@ def open_google(registry: Registry, environment: Mapping[str, str]) -> GoogleApi
             solution=f"Give it as https://…{_DOMAIN}/, or leave it out.",
         )
     login = login_of_google(registry, environment)
-    client = open_client(connections=8, verified=origin.scheme == "https", proxied=not origin.is_loopback)
+    client = HttpClient(
+        policy=_RETRY_POLICY,
+        connections=8,
+        stop=governor(),
+        errors=_ERRORS,
+        proxied=not origin.is_loopback,
+    )
     return GoogleApi(endpoint=endpoint, token=login.password, client=client)

@@ -132,8 +132,8 @@ class OciDriver:
         return "allowed"
 
     def _may_push(self, repository: str) -> str:
-        transport = self.client.transport
-        begun = transport.request("POST", f"/v2/{repository}/blobs/uploads/", repository=repository)
+        connection = self.client.connection
+        begun = connection.request("POST", f"/v2/{repository}/blobs/uploads/", repository=repository)
         if begun.status != httpx.codes.ACCEPTED:
             raise RegistryError(
                 f"{self.client.registry.host} answers HTTP {begun.status} when an upload begins",
@@ -144,7 +144,7 @@ class OciDriver:
             # Cancelling would need the login, which is not for that place.
             return f"an upload to {repository} was begun; it is taken by {origin_or_none(place) or 'nobody'}"
         # Where it does not cancel, it forgets by itself.
-        transport.request("DELETE", place, repository=repository)
+        connection.request("DELETE", place, repository=repository)
         return f"an upload to {repository} was begun and cancelled"
 
 

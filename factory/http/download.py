@@ -1,0 +1,262 @@
+"""Bring files to where they are wanted, resumed where a connection drops, and no larger than expected."""
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+import httpx
+
+from factory.errors import IndexContentError, SpecError
+from factory.files import room_beside
+from factory.http.client import HttpClient, HttpRequest
+from factory.http.retry import Deadline, Retryable, StallDetector
+from factory.masking import shown
+
+MAX_DOWNLOAD_VARIABLE = "FACTORY_MAX_DOWNLOAD"
+# No file has so many bytes that it takes more digits.
+CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
+# Three times the largest wheel that is known: for a download of which neither lock nor index gives the size.
+_MAX_DOWNLOAD = 16 << 30
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE = re.compile(r"([0-9]{1,15})\s*([KMGT]?)B?", re.IGNORECASE)
+# A server that knows no ranges sends a file again from its start if a connection drops.
+_MAX_TIMES = 4
+_SMALL_BYTES = 1 << 20
+
+
+class Sink(Protocol):
+    """Where a download goes. ``received`` is how many bytes of the file are there already."""
+
+    @property
+    def received(self) -> int:
+        """Bytes that are there, from the start of the file."""
+
+    def room(self) -> int:
+        """Return how many more bytes fit where it is written, without filling the disk."""
+
+    def expect(self, total: int) -> None:
+        """Take note of the size of the whole file, as the server says it."""
+
+    def restart(self) -> None:
+        """Forget what was received: the server begins from the start."""
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+
+
+def download(
+    client: HttpClient,
+    request: HttpRequest,
+    sink: Sink,
+    *,
+    size: int | None,
+    max_bytes: int | None,
+    max_download: int,
+    is_there: Callable[[httpx.Response], bool],
+) -> bool:
+    """Bring a file into the sink, from where the sink ends; return False if it is not there.
+
+    A dropped connection is resumed by a range request (RFC 9110) if the server knows them.
+
+    Args:
+        client: Sends the request.
+        request: For the file.
+        sink: Takes it.
+        size: Its bytes if the index gives them; a file of another size is stopped as soon as that shows.
+        max_bytes: Its bytes by the lock.
+        max_download: Its most bytes if neither is given, as far as the disk has room for them.
+        is_there: Returns whether a response is the file, and raises if it is neither that nor a lack of it.
+
+    Raises:
+        FactoryError: As the client or ``is_there`` raises it.
+        IndexContentError: The file is larger or smaller than it has to be.
+        ProgramError: The work was stopped.
+    """
+    most, reason = max_bytes or 0, "the lock says"
+    if max_bytes is None:
+        most, reason = min(
+            (max_download, f"{MAX_DOWNLOAD_VARIABLE} allows"),
+            (sink.received + sink.room(), "the disk has room for"),
+        )
+    allowance = _Allowance(name=shown(request.url), size=size, max_bytes=most, reason=reason)
+
+    def attempt() -> bool | Retryable:
+        start = sink.received
+        # As it is on the server: what is unpacked on the way has another digest.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+        asked = replace(request, headers={**request.headers, **headers})
+        with client.open(asked, Deadline(client.policy.begin_seconds)) as response:
+            ranges = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                if ranges and ranges[2] == str(start):
+                    return True
+                sink.restart()
+                return Retryable(reason="has no bytes where the download was to go on", wait_seconds=0)
+            if failed := Retryable.of(response.status_code, response.headers):
+                return failed
+            if not is_there(response):
+                return False
+            resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+            if resumed and not (ranges and ranges[1] == str(start)):
+                sink.restart()
+                return Retryable(reason="answered with another range than was asked for", wait_seconds=0)
+            if start and not resumed:
+                sink.restart()
+            _take(response, sink, allowance, StallDetector(client.policy))
+        return True
+
+    return client.retry(request.url, attempt, received=lambda: sink.received)
+
+
+def _take(response: httpx.Response, sink: Sink, allowance: "_Allowance", stall: StallDetector) -> None:
+    if (length := response.headers.get("Content-Length", "")).isdecimal():
+        total = sink.received + int(length)
+        allowance.announced(total)
+        sink.expect(total)
+    for chunk in response.iter_raw():
+        allowance.reached(sink.received + len(chunk))
+        allowance.take(len(chunk))
+        sink.write(chunk)
+        stall.received(len(chunk))
+
+
+@dataclass(kw_only=True)
+class _Allowance:
+    """How much of a file may come.
+
+    Attributes:
+        name: the file, for errors.
+        size: its bytes, if the index gives them; a file of another size is refused.
+        max_bytes: its most bytes in any case.
+        reason: who says so, for errors: "the lock says", "FACTORY_MAX_DOWNLOAD allows".
+    """
+
+    name: str
+    size: int | None
+    max_bytes: int
+    reason: str
+    _received: int = field(default=0, init=False)
+
+    def announced(self, total: int) -> None:
+        """See that a file may have so many bytes.
+
+        Raises:
+            IndexContentError: it may not.
+        """
+        if self.size is not None and total < self.size:
+            raise IndexContentError(
+                f"{self.name} is cut short: it has {total:,} bytes, and the index says {self.size:,}",
+                solution="Ask the owners of the index to push the file again.",
+            )
+        self.reached(total)
+
+    def reached(self, total: int) -> None:
+        """See that there may be so many bytes of a file.
+
+        Raises:
+            IndexContentError: there are more than the index, or the lock, says or the machine allows.
+        """
+        if self.size is not None and total > self.size:
+            raise self._larger("the index says", total, self.size)
+        if total > self.max_bytes:
+            raise self._larger(self.reason, total, self.max_bytes)
+
+    def take(self, count: int) -> None:
+        """Count bytes that came, in all tries together.
+
+        Raises:
+            IndexContentError: a server sends a file again and again.
+        """
+        self._received += count
+        most = self.max_bytes if self.size is None else self.size
+        if self._received > most * _MAX_TIMES + _SMALL_BYTES:
+            raise IndexContentError(
+                f"{self.name} was begun again and again: {self._received:,} bytes came, and it is not whole",
+                solution="Look at the network and at what stands before the index, then run the same command "
+                "again.",
+            )
+
+    def _larger(self, reason: str, total: int, most: int) -> IndexContentError:
+        solution = (
+            f"If that file may be as large, set {MAX_DOWNLOAD_VARIABLE}, as in 40G."
+            if reason.startswith(MAX_DOWNLOAD_VARIABLE)
+            else "Free some space and run the same command again."
+            if reason.startswith("the disk")
+            else "Do not use that file until the owners of the index have said why."
+        )
+        return IndexContentError(
+            f"{self.name} is larger than {reason}: {total:,} bytes or more, not {most:,}", solution=solution
+        )
+
+
+def read_max_download(environment: Mapping[str, str]) -> int:
+    """Return the most bytes of a file whose size nobody gives: ``FACTORY_MAX_DOWNLOAD``, such as 40G.
+
+    Raises:
+        SpecError: the variable is not a size.
+    """
+    text = environment.get(MAX_DOWNLOAD_VARIABLE, "").strip()
+    if not text:
+        return _MAX_DOWNLOAD
+    match = _SIZE.fullmatch(text)
+    if match is None or not int(match[1]):
+        raise SpecError(
+            f"{MAX_DOWNLOAD_VARIABLE} is {text!r}, which is not a size",
+            solution="Give a number of bytes, or one with K, M, G or T: 40G.",
+        )
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+class Spool:
+    """A sink for `factory.index.client.IndexClient.fetch`; a context manager that opens and closes it."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def __enter__(self) -> Self:
+        """Open an unnamed file."""
+        self._file: IO[bytes] = tempfile.TemporaryFile()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file, and so remove it."""
+        self._file.close()
+
+    @property
+    def file(self) -> IO[bytes]:
+        """What was received, for reading."""
+        return self._file
+
+    @property
+    def received(self) -> int:
+        """Bytes that are there."""
+        return self._file.tell()
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what is there, in hex."""
+        return self._hash.hexdigest()
+
+    def room(self) -> int:
+        """How many more bytes fit."""
+        return room_beside(self._file.fileno())
+
+    def expect(self, total: int) -> None:
+        """The whole file has so many bytes: nobody asks here."""
+
+    def restart(self) -> None:
+        """Forget what was received."""
+        self._hash = hashlib.sha256()
+        self._file.seek(0)
+        self._file.truncate()
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self._file.write(chunk)
+        self._hash.update(chunk)
