@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from pypi_simple import PYPI_SIMPLE_ENDPOINT
-
 from factory.adopt import evidence
 from factory.adopt.evidence import AdoptOptions, FolderContent
 from factory.adopt.folder import Evidence
@@ -14,6 +12,7 @@ from factory.dockerfile.references import check_accelerator_version, check_image
 from factory.errors import SpecError
 from factory.flavor.name import check_name
 from factory.flavor.spec import ACCELERATORS, DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_spec
+from factory.index.configured import PYTHON_PACKAGE_INDEX
 from factory.masking import shown
 from factory.render.create import default_image
 from factory.render.templates import load_template_set
@@ -237,7 +236,7 @@ def _index(sources: FolderContent, wanted: AdoptOptions, choice: _Choice) -> str
         choice.notes.append(f"{where}: the flavor is locked against the public one (field note 1)")
         return None
     url = choice.choose("index-url", wanted.index_url, found, lambda _url: None)
-    if url is not None and url.rstrip("/") == PYPI_SIMPLE_ENDPOINT.rstrip("/"):
+    if url is not None and url.rstrip("/") == PYTHON_PACKAGE_INDEX.rstrip("/"):
         where = choice.origins["index-url"].where
         choice.origins["index-url"] = SpecOrigin(
             key="index-url", value=None, where=f"{where}: the public index"

@@ -76,12 +76,7 @@ def download(
         IndexContentError: The file is larger or smaller than it has to be.
         ProgramError: The work was stopped.
     """
-    most, reason = max_bytes or 0, "the lock says"
-    if max_bytes is None:
-        most, reason = min(
-            (max_download, f"{MAX_DOWNLOAD_VARIABLE} allows"),
-            (sink.received + sink.room(), "the disk has room for"),
-        )
+    most, reason = (max_bytes, "the lock says") if max_bytes is not None else _room(sink, max_download)
     allowance = _Allowance(name=shown(request.url), size=size, max_bytes=most, reason=reason)
 
     def attempt() -> bool | Retryable:
@@ -110,6 +105,14 @@ def download(
         return True
 
     return client.retry(request.url, attempt, received=lambda: sink.received)
+
+
+def _room(sink: Sink, max_download: int) -> tuple[int, str]:
+    """Return the most bytes of a file whose size nobody gives, and the reason."""
+    return min(
+        (max_download, f"{MAX_DOWNLOAD_VARIABLE} allows"),
+        (sink.received + sink.room(), "the disk has room for"),
+    )
 
 
 def _take(response: httpx.Response, sink: Sink, allowance: "_Allowance", stall: StallDetector) -> None:

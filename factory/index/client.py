@@ -14,7 +14,6 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import httpx
-import pypi_simple
 from packaging.utils import canonicalize_name
 
 from factory.documents import MAX_BYTES
@@ -37,6 +36,8 @@ __all__ = ("IndexClient", "IndexFile", "RetryPolicy", "Sink", "client_for")
 DISTRUST = "Do not use that index until its owners have said why."
 # The public index's largest page has some 40 MB.
 _MAX_PAGE_BYTES = MAX_BYTES
+# JSON before HTML (PEP 691).
+_ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.01"
 _REFUSALS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
 _ABSENT = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
 _ERRORS = ServerErrors(
@@ -124,7 +125,7 @@ class IndexClient:
             ProgramError: the work was stopped.
         """
         url = f"{self.url}{canonicalize_name(name)}/"
-        headers = {"Accept": pypi_simple.ACCEPT_JSON_PREFERRED}
+        headers = {"Accept": _ACCEPT}
         answer = self._read(url, headers=headers, max_bytes=_MAX_PAGE_BYTES)
         if answer is None:
             return None

@@ -9,10 +9,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
+from urllib.parse import urljoin
+
+from packageurl.contrib.purl2url import get_repo_url
 
 from factory.documents import read_toml, require_shape
 from factory.errors import DocumentError, IndexAccessError
 
+# The public index's address is not written here: no file of this project names the host of a registry.
+PYTHON_PACKAGE_INDEX = urljoin(str(get_repo_url("pkg:pypi/pip")), "/simple/")  # type: ignore[no-untyped-call]
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
 # uv's name for an index goes before its URL.
 NAMED = re.compile(r"^[A-Za-z0-9._-]+=(?=https?://)")
@@ -39,10 +44,7 @@ def public_index_url(environment: Mapping[str, str]) -> str:
     configured = configured_index(environment)
     if configured is not None:
         return NAMED.sub("", configured)
-    # Here, since it takes longer to import than the whole of a lock's code.
-    from pypi_simple import PYPI_SIMPLE_ENDPOINT  # noqa: PLC0415
-
-    return PYPI_SIMPLE_ENDPOINT
+    return PYTHON_PACKAGE_INDEX
 
 
 def configured_index(environment: Mapping[str, str]) -> str | None:

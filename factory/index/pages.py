@@ -1,16 +1,15 @@
-"""Project pages of a package index (PEP 503 HTML, PEP 691 JSON) as values."""
+"""Project pages of a package index: PEP 503's HTML and PEP 691's JSON, read into `IndexFile` values."""
 
 import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html.parser import HTMLParser
+from urllib.parse import urldefrag, urljoin, urlsplit, urlunsplit
 
 import msgspec
-import pypi_simple
 from packaging.utils import canonicalize_name
-from pypi_simple import Link
-from pypi_simple.util import basejoin, check_repo_version
+from packaging.version import Version
 
 from factory.clock import parse_moment, seconds_since_1970
 from factory.documents import Size, parse_json
@@ -22,6 +21,9 @@ UNREACHABLE = "Look at the index URL, the network and the index itself, then run
 # What a file system takes; with it, no version in a name has more digits than Python reads.
 _MAX_NAME = 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_METADATA_DIGEST = re.compile(r"(\w+)=([0-9A-Fa-f]+)")
+# Of the pages that are read; minor versions add keys (PEP 629).
+_MAJOR_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ def parse_page(
             return tuple(_from_json(content, url, kept))
         if kind in {"application/vnd.pypi.simple.v1+html", "text/html"}:
             return tuple(_from_html(content, url, encoding, kept, name))
-    except (DocumentError, ValueError, LookupError, pypi_simple.UnsupportedRepoVersionError) as error:
+    except (DocumentError, ValueError, LookupError) as error:
         raise _no_page(url, "is no page of a package index that can be read") from error
     raise _no_page(url, f"is no page of a package index, but {kind}")
 
@@ -137,71 +139,81 @@ class _Page(msgspec.Struct):
 
 def _from_json(content: bytes, url: str, keep: Callable[[str], bool]) -> Iterator[IndexFile]:
     page = parse_json(content, _Page, source="the page")
-    check_repo_version(page.meta.api_version)
+    _check_version(page.meta.api_version)
     for listed in page.files:
         if not keep(listed.filename):
             continue
         # PEP 714: an index that knows only the older name means the same.
         metadata = listed.dist_info_metadata if listed.core_metadata is None else listed.core_metadata
-        said = {
-            "filename": listed.filename,
-            "url": listed.url,
-            "hashes": _digests(listed.hashes),
-            "requires-python": listed.requires_python,
-            "core-metadata": _digests(metadata) if isinstance(metadata, _Hashes) else metadata,
-            "yanked": listed.yanked,
-        }
-        package = pypi_simple.DistributionPackage.from_json_data(said, page.name, url)
+        digest = metadata.sha256 if isinstance(metadata, _Hashes) else None
+        place = urljoin(url, listed.url)
         uploaded = parse_moment(listed.upload_time or "")
-        yield replace(
-            _file(package, url),
+        yield IndexFile(
+            file_name=listed.filename,
+            url=place,
+            sha256=_sha256(listed.hashes.sha256, listed.filename, url),
             size=listed.size,
+            yanked=listed.yanked is not False,
+            requires_python=listed.requires_python,
+            metadata_url=_metadata_url(place) if metadata else None,
+            metadata_sha256=_sha256(digest, f"{listed.filename}.metadata", url),
             uploaded=None if uploaded is None else seconds_since_1970(uploaded),
         )
 
 
-def _digests(hashes: _Hashes) -> dict[str, str]:
-    return {} if hashes.sha256 is None else {"sha256": hashes.sha256}
+def _check_version(declared: str) -> None:
+    """Raise ValueError if a page is of a version to come (PEP 629)."""
+    version = Version(declared)
+    if (version.epoch, version.major) > (0, _MAJOR_VERSION):
+        raise ValueError(f"it is of version {declared}")
 
 
 def _from_html(
     content: bytes, url: str, encoding: str | None, keep: Callable[[str], bool], name: str
 ) -> Iterator[IndexFile]:
-    page = HtmlPage(url, keep)
+    page = _HtmlPage(url, keep)
     page.read(content, encoding)
     if not page.lists_files and not page.may_be_of_index(name):
         raise ValueError("it lists no file, and does not look like an index's")
     for link in page.links:
+        place, fragment = urldefrag(link.url)
+        algorithm, _, digest = fragment.partition("=")
         # As above.
-        if (older := link.attrs.get("data-dist-info-metadata")) is not None:
-            link.attrs.setdefault("data-core-metadata", older)
-        yield _file(pypi_simple.DistributionPackage.from_link(link), url)
+        metadata = link.attributes.get("data-core-metadata", link.attributes.get("data-dist-info-metadata"))
+        named = _METADATA_DIGEST.fullmatch(metadata or "")
+        is_served = named is not None or (metadata or "").lower() == "true"
+        yield IndexFile(
+            file_name=link.text,
+            url=place,
+            # The fragment may say more after it.
+            sha256=_sha256(
+                digest.partition("&")[0] if algorithm == "sha256" and digest else None, link.text, url
+            ),
+            size=None,
+            yanked="data-yanked" in link.attributes,
+            requires_python=link.attributes.get("data-requires-python"),
+            metadata_url=_metadata_url(place) if is_served else None,
+            metadata_sha256=_sha256(
+                named[2] if named and named[1] == "sha256" else None, f"{link.text}.metadata", url
+            ),
+        )
 
 
-def _file(package: pypi_simple.DistributionPackage, page_url: str) -> IndexFile:
-    return IndexFile(
-        file_name=package.filename,
-        url=package.url,
-        sha256=_sha256(package.digests, package.filename, page_url),
-        size=None,
-        yanked=package.is_yanked,
-        requires_python=package.requires_python,
-        metadata_url=package.metadata_url if package.has_metadata else None,
-        metadata_sha256=_sha256(package.metadata_digests or {}, f"{package.filename}.metadata", page_url),
-    )
+def _metadata_url(url: str) -> str:
+    """Return where the metadata of a file is (PEP 658): beside it, without its query."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"{parts.path}.metadata", query="", fragment=""))
 
 
-def _sha256(digests: Mapping[str, str], of: str, page_url: str) -> str | None:
-    """The digest in lower case; None where the page tells none of this kind."""
-    given = digests.get("sha256")
+def _sha256(given: str | None, of: str, page_url: str) -> str | None:
+    """Return a digest in lower case; None if the page has none of this kind."""
     if given is None:
         return None
-    # In HTML it is a fragment of the link, which may say more after it.
-    digest = given.partition("&")[0].lower()
+    digest = given.lower()
     if not _SHA256.fullmatch(digest):
         raise IndexContentError(
             f"{shown(page_url)} gives {of} a SHA-256 that is none: {given[:80]!r}",
-            solution="Ask the owners of the index to make the page anew.",
+            solution="Ask the owners of the index to generate the page again.",
         )
     return digest
 
@@ -222,7 +234,14 @@ _MARKUP = frozenset({"html", "head", "body"})
 _INDEX_NAMES = frozenset({"pypi:repository-version", "api-version"})
 
 
-class HtmlPage(HTMLParser):
+@dataclass(frozen=True, kw_only=True)
+class _Link:
+    text: str
+    url: str
+    attributes: Mapping[str, str]
+
+
+class _HtmlPage(HTMLParser):
     """What a page says: ``links`` are those whose text ``keep`` takes, ``lists_files`` whether any is a file.
 
     Args:
@@ -232,12 +251,12 @@ class HtmlPage(HTMLParser):
 
     def __init__(self, url: str, keep: Callable[[str], bool]) -> None:
         super().__init__(convert_charrefs=True)
-        self.links: list[Link] = []
+        self.links: list[_Link] = []
         self.lists_files = False
         self._base, self._has_base = url, False
         self._keep = keep
         self._tags = 0
-        self._link: dict[str, str | list[str]] | None = None
+        self._link: dict[str, str] | None = None
         self._text = ""
         self._heading = ""
         self._within: set[str] = set()
@@ -250,7 +269,6 @@ class HtmlPage(HTMLParser):
             ValueError: it is none of an index: a tag that does not end, too many of them, or a page of a
                 version to come.
             LookupError: it is in no encoding that pages are in.
-            UnsupportedRepoVersionError: as its name says (PEP 629).
         """
         name = codecs.lookup(encoding or "utf-8").name
         if name not in _ENCODINGS:
@@ -290,9 +308,9 @@ class HtmlPage(HTMLParser):
             self._add_heading(" ")
         if tag == "a":
             self._end_link()
-            self._link, self._text = ({**given} if "href" in given else None), ""
+            self._link, self._text = (given if "href" in given else None), ""
         elif tag == "base" and "href" in given and not self._has_base:
-            self._base, self._has_base = basejoin(self._base, given["href"]), True
+            self._base, self._has_base = urljoin(self._base, given["href"]), True
         elif tag == "meta":
             self._take_meta(given)
 
@@ -321,7 +339,7 @@ class HtmlPage(HTMLParser):
         self._says_so = self._says_so or name in _INDEX_NAMES
         self._acts = self._acts or given.get("http-equiv", "").lower() == "refresh"
         if name == "pypi:repository-version":
-            check_repo_version(given.get("content", ""))
+            _check_version(given.get("content", ""))
 
     def _end_link(self) -> None:
         if self._link is None:
@@ -331,5 +349,5 @@ class HtmlPage(HTMLParser):
         self.lists_files = self.lists_files or project_of(text) is not None
         if self._keep(text):
             self.links.append(
-                Link(text=text, url=basejoin(self._base, str(attributes["href"])), attrs=attributes)
+                _Link(text=text, url=urljoin(self._base, attributes["href"]), attributes=attributes)
             )

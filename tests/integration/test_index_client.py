@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pypi_simple
 import pytest
 from support.index_server import Fault, IndexServer
 from support.wheels import make_sdist, make_wheel, sha256
 
 from factory.errors import IndexAccessError
 from factory.index.client import IndexClient, RetryPolicy
+from factory.index.configured import PYTHON_PACKAGE_INDEX
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
@@ -242,4 +242,4 @@ def test_the_public_index_is_the_one_that_the_machine_is_set_up_for(
 
 def test_without_settings_the_public_index_is_the_librarys(tmp_path: Path) -> None:
     with IndexClient(None, environment={"HOME": str(tmp_path), "UV_NO_CONFIG": "1"}) as reader:
-        assert reader.url == pypi_simple.PYPI_SIMPLE_ENDPOINT
+        assert reader.url == PYTHON_PACKAGE_INDEX

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pypi_simple import PYPI_SIMPLE_ENDPOINT
 from support.adopted import BASE, MINIMAL, URL, adopt, hand_made
 from support.clean_flavor import make_repository
 from support.golden import CASES as GOLDEN_CASES
@@ -24,6 +23,7 @@ from factory.flavor.hooks import NO_HOOKS
 from factory.flavor.project import Project, parse_project
 from factory.flavor.repository import Repository
 from factory.flavor.spec import Spec
+from factory.index.configured import PYTHON_PACKAGE_INDEX
 from factory.lock.lockfile import read_lock
 from factory.render.drift import find_drift
 from factory.render.render import render_flavor
@@ -192,7 +192,7 @@ COMPILED = (
         ({"requirements.txt": PINS, "pyproject.toml": f"[[tool.uv.index]]\nurl='{URL}'"}, "index_url", URL),
         ({"requirements.txt": PINS, "Dockerfile": f"FROM {BASE}\nENV PIP_INDEX_URL={URL}"}, "index_url", URL),
         ({"requirements.txt": PINS, "Dockerfile": f"FROM {BASE}\nRUN pip -i {URL} x"}, "index_url", URL),
-        ({"requirements.txt": f"-i {PYPI_SIMPLE_ENDPOINT}\n{PINS}"}, "index_url", None),
+        ({"requirements.txt": f"-i {PYTHON_PACKAGE_INDEX}\n{PINS}"}, "index_url", None),
         ({"requirements.txt": "a==1\n", "pyproject.toml": EXACT}, "accelerator_version", "12.8"),
         ({"requirements.txt": "a==1\n", "pyproject.toml": EXACT}, "training_hub", "0.8.0"),
         ({"requirements.txt": "a==1\n", "pyproject.toml": EXACT}, "torch", "2.9.1"),
