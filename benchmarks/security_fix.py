@@ -20,8 +20,8 @@ import tomlkit
 from factory.engine.engine import Engine, find_engine
 from factory.engine.images import find_image
 from factory.flavor.repository import Flavor, Repository
-from factory.image_tests.history import history_of
 from factory.image_tests.inventory import match_layers
+from factory.image_tests.subject import history_of
 from factory.lock.find_links import folders_in_environment
 from factory.lock.lockset import require_lock_set
 from factory.prefetch.plan import Fetching

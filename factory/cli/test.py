@@ -8,19 +8,16 @@ from factory.cli.options import Invocation, common
 from factory.console import Table
 from factory.engine.engine import ENGINE_VARIABLE, ENGINES, find_engine
 from factory.files import WORK_FOLDER
-from factory.image_tests.definition import Selection
-from factory.image_tests.lineage import foreign_lineage
-from factory.image_tests.outcome import LEVELS, Level
+from factory.image_tests.definition import LEVELS, Level, Selection
 from factory.image_tests.report import (
-    line,
     make_report_folder,
+    outcome_line,
     record_outcomes,
     report_folder,
-    summary,
     write_reports,
 )
-from factory.image_tests.running import Watcher, exit_code, run_tests, tests_of
-from factory.image_tests.subject import find_lineage, find_subject, repository_here
+from factory.image_tests.running import run_tests, tests_of
+from factory.image_tests.subject import find_lineage, find_subject, foreign_lineage, repository_here
 
 
 @click.command(short_help="Test a built image: in containers of it, at three levels.")
@@ -28,7 +25,7 @@ from factory.image_tests.subject import find_lineage, find_subject, repository_h
 @click.option(
     "--level",
     type=click.Choice(LEVELS),
-    help="How much: a higher level has those below it. Default: the image's in factory.toml, else quick.",
+    help="How much: a level includes those below it. Default: the image's in factory.toml, else quick.",
 )
 @click.option(
     "--report",
@@ -38,7 +35,7 @@ from factory.image_tests.subject import find_lineage, find_subject, repository_h
     help="Where report.json, junit.xml and report.html go. Default: .work/reports/NAME/IDENTITY, "
     "and selected/ in it with --only or --skip.",
 )
-@click.option("--flavor", metavar="NAME", help="Which flavor the image is, where its labels do not tell.")
+@click.option("--flavor", metavar="NAME", help="Which flavor the image is, if its labels do not say.")
 @click.option(
     "--only", multiple=True, metavar="TEST", help="Run this test alone, whatever its level; may be repeated."
 )
@@ -67,8 +64,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     IMAGE is the name of a flavor or of another image of the repository, as it was built last, or any
     reference that the engine has. Nothing is pulled, and no container is left behind.
 
-    Exits with 0 where every test passed or was skipped, with 1 where one failed, and with 33 where none
-    failed and one could not be run. docs/testing-images.md tells what is tested and how to add tests.
+    Exits with 0 if every test passed or was skipped, with 1 if one failed, and with 33 if none failed
+    and one could not be run. docs/testing-images.md explains what is tested and how to add tests.
     """
     console = invocation.console
     if image is None and not list_tests:
@@ -89,11 +86,10 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     selection = Selection(level=level or default, only=only, skip=skip)
     if folder is not None:
         make_report_folder(folder)
-    watcher = Watcher(ended=lambda outcome: console.note(line(outcome)))
-    report = run_tests(found, subject, selection, watcher=watcher)
+    report = run_tests(found, subject, selection, ended=lambda outcome: console.note(outcome_line(outcome)))
     work = (repository.root if repository else Path.cwd()) / WORK_FOLDER / "reports"
     if repository is not None:
         record_outcomes(report, work / subject.report_folder)
     written = write_reports(report, folder or report_folder(report, work / subject.report_folder))
-    console.result(report, *summary(report), f"Page: {written[-1]}")
-    return exit_code(report)
+    console.result(report, *report.describe(), f"Page: {written[-1]}")
+    return report.exit_code

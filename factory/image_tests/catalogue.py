@@ -1,18 +1,18 @@
-"""Every test of the factory's own, by the kind of image that it is for: the whole of it on one screen.
+"""Every test of the factory's own, by the kind of image that it is for: all of them on one screen.
 
-An image has the tests of "any", of its kind, and of the kinds of the images that it stands on: what holds for
-a `pytorch-base` holds for a stack on it and for a trainer on that. A flavor has all but the launcher's.
-To add one: write its function (it takes a `Context` and gives a `Result`), and a line here.
+An image has the tests of "any", of its kind, and of its parents' kinds: what is true for a `pytorch-base` is
+true for a stack on it and for a trainer on that. A flavor has all but the launcher's.
+To add one: write its function (it takes a `Context` and returns a `Result`), and a line here.
 """
 
 from collections.abc import Callable, Mapping
 
-from factory.image_tests import compiled, importing, libraries, matching, serving, starting, tidy, training
+from factory.image_tests import importing, matching, starting, tidy, training
 from factory.image_tests.context import Context
 from factory.image_tests.definition import GPU_TAG, ImageTest, Result
 from factory.image_tests.importing import IMPORT_SECONDS
 
-# What a busy machine may take for what takes a quiet one ten seconds.
+# Ten seconds on a quiet machine; a busy one may need more.
 _STANDARD_SECONDS = 300.0
 
 
@@ -56,9 +56,9 @@ _ANY = (
     _standard(
         "no-network", "Nothing needs a network to be imported", importing.no_network, seconds=IMPORT_SECONDS
     ),
-    _standard("shared-libraries", "Every ELF file finds its libraries", libraries.shared_libraries),
+    _standard("shared-libraries", "Every ELF file finds its libraries", importing.shared_libraries),
     _standard(
-        "openssl", "OpenSSL is the system's; FIPS as advice", libraries.openssl, seconds=IMPORT_SECONDS
+        "openssl", "OpenSSL is the system's; FIPS as advice", importing.openssl, seconds=IMPORT_SECONDS
     ),
 )
 _COMMAND = (
@@ -67,16 +67,16 @@ _COMMAND = (
     ),
 )
 _TRAINING = (
-    _standard("sigterm-command", "SIGTERM reaches the command, which ends in time", serving.stops_command),
-    _standard("torchrun", "torchrun: two processes reduce on gloo, end on SIGTERM", serving.torchrun),
+    _standard("sigterm-command", "SIGTERM reaches the command, which ends in time", starting.stops_command),
+    _standard("torchrun", "torchrun: two processes reduce on gloo, end on SIGTERM", starting.torchrun),
 )
 _COMPILED = (
     # A flavor has a test of this name, by its spec, which takes its place.
-    _quick("versions", "torch is the one that the base was to compile", compiled.torch_version),
+    _quick("versions", "torch is the one that the base was to compile", matching.torch_version),
     _standard(
         "architectures",
         "torch is compiled for every GPU of the base's arguments",
-        compiled.torch_architectures,
+        matching.torch_architectures,
         tags=("cuda", "rocm"),
     ),
 )
@@ -91,8 +91,8 @@ _FLAVOR = (
     _quick(
         "versions", "Python, torch, training-hub: the spec's versions", matching.versions, needs_flavor=True
     ),
-    _standard("notebook", "JupyterLab runs a cell, saves, ends on SIGTERM", serving.notebook),
-    _standard("ipv6-only", "torchrun and JupyterLab work with IPv6 alone", serving.ipv6),
+    _standard("notebook", "JupyterLab runs a cell, saves, ends on SIGTERM", starting.notebook),
+    _standard("ipv6-only", "torchrun and JupyterLab work with IPv6 alone", starting.ipv6),
     _full("model", "A small model learns, is saved and loaded the same", training.model),
     _full("training-hub", "A training-hub run on made data saves a checkpoint", training.training_hub),
 )

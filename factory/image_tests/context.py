@@ -12,7 +12,7 @@ from typing import Any
 from factory.documents import parse_json
 from factory.errors import DocumentError, ImageTestError
 from factory.image_tests.container import STRICT, Background, Conditions, Containers, Ran
-from factory.image_tests.subject import BaseImage, Subject
+from factory.image_tests.subject import BaseImage, ImageUnderTest
 
 _INSIDE = "inside"
 _SHOWN_CHARACTERS = 2000
@@ -27,7 +27,7 @@ class Context:
     container ends by then.
     """
 
-    subject: Subject
+    subject: ImageUnderTest
     containers: Containers
     base: BaseImage | None = None
     deadline: float = math.inf

@@ -13,15 +13,17 @@ from factory.image_tests.context import Context
 from factory.image_tests.definition import (
     DEFAULT_SECONDS,
     GPU_TAG,
+    LEVELS,
     TAGS,
+    ImageFinding,
     ImageTest,
+    Level,
     Result,
     failed,
     passed,
     skipped,
 )
 from factory.image_tests.importing import with_gpu
-from factory.image_tests.outcome import LEVELS, Finding, Level
 
 SUFFIXES = (".py", ".sh")
 _HEADER = re.compile(r"#\s*(level|tags|title|seconds):\s*(.*?)\s*", re.IGNORECASE)
@@ -147,7 +149,7 @@ def verdict(ran: Ran, path: Path) -> Result:
         return passed(ran.output)
     if ran.status == _SKIPPED:
         return skipped(last)
-    finding = Finding(
+    finding = ImageFinding(
         subject=path.name,
         problem=f"ended with status {ran.status}",
         cause=last,

@@ -7,8 +7,8 @@ from packaging.utils import canonicalize_name
 from factory.errors import FactoryError, ImageTestError
 from factory.image_tests.container import Conditions
 from factory.image_tests.context import Context
-from factory.image_tests.history import Step
-from factory.image_tests.outcome import Layer, Package
+from factory.image_tests.report import ImageLayer, ImagePackage
+from factory.image_tests.subject import HistoryStep
 from factory.lock.lockset import LockSet, parse_lock_set, read_lock_set
 
 # As root and without a temporary file system over what is there: it only looks, and sees everything.
@@ -50,7 +50,7 @@ def locks_of(context: Context) -> LockSet | None:
     return None if flavor is None else read_lock_set(flavor.folder, flavor.project.spec)
 
 
-def packages_of(context: Context) -> tuple[Package, ...]:
+def packages_of(context: Context) -> tuple[ImagePackage, ...]:
     """The Python packages of the image by name; none where its Python cannot be asked."""
     context.deadline = float("inf")
     try:
@@ -59,10 +59,10 @@ def packages_of(context: Context) -> tuple[Package, ...]:
         return ()
 
 
-def _packages(found: list[dict[str, Any]], locks: LockSet | None) -> tuple[Package, ...]:
+def _packages(found: list[dict[str, Any]], locks: LockSet | None) -> tuple[ImagePackage, ...]:
     locked = locks.versions() if locks else {}
     return tuple(
-        Package(
+        ImagePackage(
             name=package["name"],
             version=package["version"],
             size=package["size"],
@@ -72,7 +72,7 @@ def _packages(found: list[dict[str, Any]], locks: LockSet | None) -> tuple[Packa
     )
 
 
-def match_layers(digests: tuple[str, ...], steps: tuple[Step, ...]) -> tuple[Layer, ...]:
+def match_layers(digests: tuple[str, ...], steps: tuple[HistoryStep, ...]) -> tuple[ImageLayer, ...]:
     """The layers from the bottom up, each with its size and its instruction as the engine's history tells.
 
     History also has steps without a layer (OCI image-spec, empty_layer), which are those of no size;
@@ -81,8 +81,8 @@ def match_layers(digests: tuple[str, ...], steps: tuple[Step, ...]) -> tuple[Lay
     made = [step for step in steps if step.size]
     # A layer may be empty and still be one: then only as many steps as layers can be told apart.
     told = made if len(made) == len(digests) else steps if len(steps) == len(digests) else ()
-    told = told or [Step(size=0, text="")] * len(digests)
+    told = told or [HistoryStep(size=0, text="")] * len(digests)
     return tuple(
-        Layer(digest=digest, size=step.size, created_by=step.text)
+        ImageLayer(digest=digest, size=step.size, created_by=step.text)
         for digest, step in zip(digests, told, strict=True)
     )

@@ -2,10 +2,13 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import InvalidRequirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -14,11 +17,68 @@ from factory.dockerfile.references import parse_requirement
 from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL
 from factory.files import read_text
 from factory.image_tests.context import Context
-from factory.image_tests.definition import Result, judged, skipped
-from factory.image_tests.dependencies import conflicts
+from factory.image_tests.definition import ImageFinding, Result, judged, skipped
+from factory.image_tests.importing import WORKING
 from factory.image_tests.inventory import base_contents, contents, locks_of
-from factory.image_tests.outcome import Finding
 from factory.image_tests.subject import TITLE_LABEL
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """A requirement that does not hold: of which package, and what is installed, None where nothing is."""
+
+    package: str
+    requirement: str
+    wanted: str
+    installed: str | None
+
+    @property
+    def problem(self) -> str:
+        """What does not hold, in words."""
+        there = "it is not installed" if self.installed is None else f"{self.installed} is installed"
+        return f"requires {self.requirement}, and {there}"
+
+
+def conflicts(packages: Sequence[Mapping[str, Any]], environment: Mapping[str, str]) -> tuple[Conflict, ...]:
+    """The requirements that do not hold (core metadata: Requires-Dist, Requires-Python), by package.
+
+    ``environment`` are the variables of environment markers (PEP 508) in the image. Extras count for
+    nothing, since an installation does not record them; what cannot be read is passed over, as pip does.
+    """
+    installed = {canonicalize_name(package["name"]): package["version"] for package in packages}
+    found: list[Conflict] = []
+    for package in sorted(packages, key=lambda package: str(package["name"]).lower()):
+        if (python := _python_conflict(package, environment)) is not None:
+            found.append(python)
+        for text in package["requires"]:
+            try:
+                requirement = parse_requirement(text)
+            except InvalidRequirement:
+                continue
+            if requirement.marker and not requirement.marker.evaluate({**environment, "extra": ""}):
+                continue
+            wanted = canonicalize_name(requirement.name)
+            version = installed.get(wanted)
+            if version is None or not requirement.specifier.contains(version, prereleases=True):
+                told = f"{requirement.name}{requirement.specifier}"
+                found.append(
+                    Conflict(package=package["name"], requirement=told, wanted=wanted, installed=version)
+                )
+    return tuple(found)
+
+
+def _python_conflict(package: Mapping[str, Any], environment: Mapping[str, str]) -> Conflict | None:
+    python = environment["python_full_version"]
+    try:
+        wanted = SpecifierSet(package["python"] or "")
+    except ValueError:
+        return None
+    if wanted.contains(python, prereleases=True):
+        return None
+    return Conflict(
+        package=package["name"], requirement=f"Python {wanted}", wanted="python", installed=python
+    )
+
 
 _NAME_LABELS = ("name", TITLE_LABEL)
 _REBUILD = "Build the image again: `factory build`."
@@ -39,7 +99,7 @@ def versions(context: Context) -> Result:
         ("training-hub", spec.training_hub, installed.get("training-hub")),
     )
     findings = tuple(
-        Finding(
+        ImageFinding(
             subject=name,
             problem=f"the spec says {wanted}, and the image has {found or 'none'}",
             fix=f"Lock again where the spec was changed. {_REBUILD}",
@@ -55,7 +115,7 @@ def labels(context: Context) -> Result:
     """The labels are those of the Dockerfile, and say which image this is."""
     subject = context.subject
     found = subject.configuration.labels
-    findings: list[Finding] = []
+    findings: list[ImageFinding] = []
     definition = subject.definition
     if definition is not None:
         wanted = labels_of(definition.folder / definition.dockerfile)
@@ -70,10 +130,10 @@ def labels(context: Context) -> Result:
         findings.append(_label(TITLE_LABEL, "is missing, and so nothing says what this image is"))
     if IMAGE_LABEL in found and not re.fullmatch("[0-9a-f]{64}", found.get(IDENTITY_LABEL, "")):
         findings.append(_label(IDENTITY_LABEL, "is missing or no identity"))
-    advice: tuple[Finding, ...] = ()
+    advice: tuple[ImageFinding, ...] = ()
     if IDENTITY_LABEL not in found:
         advice = (
-            Finding(
+            ImageFinding(
                 subject=IDENTITY_LABEL,
                 problem="is missing: nobody can tell what the image was built from",
                 fix="Build it with `factory build`, which labels it.",
@@ -88,13 +148,13 @@ def dependencies(context: Context) -> Result:
     flavor = context.subject.flavor
     overridden = _names(flavor.project.overrides) if flavor else frozenset[str]()
     before = set(conflicts(base["packages"], base["environment"])) if base else set()
-    findings: list[Finding] = []
-    advice: list[Finding] = []
+    findings: list[ImageFinding] = []
+    advice: list[ImageFinding] = []
     for conflict in conflicts(told["packages"], told["environment"]):
         deliberate = conflict.wanted in overridden
         cause = "The spec overrides this requirement." if deliberate else ""
         cause = cause or ("It is so in the base image." if conflict in before else "")
-        finding = Finding(
+        finding = ImageFinding(
             subject=conflict.package,
             problem=conflict.problem,
             cause=cause,
@@ -125,9 +185,9 @@ def locked_packages(context: Context) -> Result:
             f"the image has {' and '.join(there)}" if there else "the image has none"
         )
         cause = "The base image's is still there beside it." if len(there) > 1 else ""
-        findings.append(Finding(subject=name, problem=problem, cause=cause, fix=_REBUILD))
+        findings.append(ImageFinding(subject=name, problem=problem, cause=cause, fix=_REBUILD))
     advice = tuple(
-        Finding(subject=name, problem=f"is installed {len(there)} times: {', '.join(there)}", fix="")
+        ImageFinding(subject=name, problem=f"is installed {len(there)} times: {', '.join(there)}", fix="")
         for name, there in sorted(installed.items())
         if len(there) > 1 and name not in pinned
     )
@@ -164,7 +224,7 @@ def labels_of(dockerfile: Path) -> dict[str, str | None]:
     }
 
 
-def _differing(found: Mapping[str, str], wanted: Mapping[str, str | None]) -> list[Finding]:
+def _differing(found: Mapping[str, str], wanted: Mapping[str, str | None]) -> list[ImageFinding]:
     findings = []
     for label, value in wanted.items():
         if label not in found:
@@ -174,8 +234,8 @@ def _differing(found: Mapping[str, str], wanted: Mapping[str, str | None]) -> li
     return findings
 
 
-def _label(label: str, problem: str) -> Finding:
-    return Finding(subject=label, problem=problem, fix=_REBUILD)
+def _label(label: str, problem: str) -> ImageFinding:
+    return ImageFinding(subject=label, problem=problem, fix=_REBUILD)
 
 
 def _names(requirements: tuple[str, ...]) -> frozenset[str]:
@@ -186,3 +246,69 @@ def _names(requirements: tuple[str, ...]) -> frozenset[str]:
         except InvalidRequirement:
             continue
     return frozenset(found)
+
+
+# As templates/pytorch-base labels its images.
+_VERSION_LABEL = "io.universal-image-factory.pytorch.version"
+_ARCHITECTURES_LABEL = "io.universal-image-factory.pytorch.arch-list"
+_VERSION_ARGUMENT = "PYTORCH_VERSION"
+_ARCHITECTURES_ARGUMENTS = ("TORCH_CUDA_ARCH_LIST", "PYTORCH_ROCM_ARCH")
+_REBUILD_BASE = "Build the base image again, and what stands on it: `factory build`."
+
+
+def torch_version(context: Context) -> Result:
+    """The installed torch is the one that the PyTorch base was to compile."""
+    wanted = _asked(context, (_VERSION_ARGUMENT,), _VERSION_LABEL)
+    if wanted is None:
+        return skipped(f"neither {_VERSION_ARGUMENT} of a base nor a label says which PyTorch is wanted")
+    packages = contents(context)["packages"]
+    found = [one["version"] for one in packages if canonicalize_name(one["name"]) == "torch"]
+    findings: tuple[ImageFinding, ...] = ()
+    if len(found) != 1 or not same_version(found[0], wanted):
+        problem = f"{wanted} was to be compiled, and the image has {' and '.join(found) or 'none'}"
+        cause = "Something installs another torch over it." if found else ""
+        findings = (ImageFinding(subject="torch", problem=problem, cause=cause, fix=_REBUILD_BASE),)
+    return judged(findings, "torch is not the one that was asked for", output=f"torch {', '.join(found)}")
+
+
+def torch_architectures(context: Context) -> Result:
+    """Torch was compiled for every GPU that the base's build arguments name; no GPU is needed to tell."""
+    wanted = _asked(context, _ARCHITECTURES_ARGUMENTS, _ARCHITECTURES_LABEL)
+    if wanted is None:
+        return skipped(f"neither {' or '.join(_ARCHITECTURES_ARGUMENTS)} of a base nor a label names any GPU")
+    told = context.probe("built_for.py", conditions=WORKING)
+    found = told["architectures"]
+    findings = tuple(
+        ImageFinding(
+            subject=name, problem=f"torch was compiled for {', '.join(found) or 'no GPU'}", fix=_REBUILD_BASE
+        )
+        for name in named(wanted)
+        if name not in found
+    )
+    output = f"torch {told['version']}: {', '.join(found)}"
+    return judged(findings, "torch was not compiled for every GPU that was asked for", output=output)
+
+
+def named(architectures: str) -> tuple[str, ...]:
+    """The entries of TORCH_CUDA_ARCH_LIST or PYTORCH_ROCM_ARCH as torch names them.
+
+    ``9.0+PTX`` is ``sm_90`` and ``compute_90``, ``gfx90a:xnack-`` is ``gfx90a``.
+    """
+    found: list[str] = []
+    for entry in architectures.replace(";", " ").split():
+        number, _, translated = entry.partition("+")
+        if entry.startswith("gfx"):
+            found.append(entry.partition(":")[0])
+            continue
+        found.append(f"sm_{number.replace('.', '')}")
+        found += [f"compute_{number.replace('.', '')}"] if translated else []
+    return tuple(found)
+
+
+def _asked(context: Context, arguments: tuple[str, ...], label: str) -> str | None:
+    """What the build arguments of the PyTorch base in the image's line say, else its label."""
+    for definition in context.subject.lineage.definitions:
+        said = dict(definition.build_args) if definition.kind == "pytorch-base" else {}
+        if value := next((said[name] for name in arguments if said.get(name)), None):
+            return value
+    return context.subject.configuration.labels.get(label) or None

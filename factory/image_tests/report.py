@@ -1,36 +1,164 @@
-"""The reports of a run: JSON, JUnit's XML, and the page; and what the terminal shows."""
+"""The report of a test run of an image: terminal, JSON, JUnit's XML, the page, and the record."""
 
 import json
+import re
 import tempfile
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from factory.console import Table, to_json, visible
+from factory.console import Report, Table, to_json, visible
 from factory.documents import read_json
 from factory.errors import DocumentError
 from factory.files import exclusive, make_output_folder, storage_error, write_whole
-from factory.image_tests.outcome import Finding, Report, TestOutcome
-from factory.image_tests.page import report_page
+from factory.html import render_page
+from factory.image_tests.definition import LEVELS, ImageFinding, Level, Status
 
 REPORT_FILE = "report.json"
 JUNIT_FILE = "junit.xml"
 TESTED_FILE = "tested.json"
 PAGE_FILE = "report.html"
 SELECTED_FOLDER = "selected"
+_TEMPLATE = "report.html.j2"
 _WORDS = {"passed": "passed", "failed": "FAILED", "skipped": "skipped", "error": "BROKE"}
+_FAILED, _COULD_NOT_RUN = 1, 33
+# How a flavor's Dockerfile installs a layer of packages; -r is how it did before package-layers.sh.
+_PACKAGE_LAYER = re.compile(r"(?:package-layers\.sh install|-r) /usr/share/factory/layers/([a-z0-9-]+)/")
+# A narrower layer is no more than a line in the chart; the table below it has it.
+_NARROWEST_PERCENT = 0.4
+_LABELLED_PERCENT = 9.0
 
 
-def report_folder(report: Report, whole: Path) -> Path:
-    """Where a report goes by default: into ``whole``, which is the image's, if all tests of its level ran.
+@dataclass(frozen=True, kw_only=True)
+class TestOutcome:
+    """One test that was run or skipped.
 
-    A run of selected tests goes below it, and takes no place of a report that says more.
+    ``reason`` says why it failed or was skipped; ``output`` is what it printed, cut in the middle if it is
+    long; ``advice`` are findings that do not fail it, such as what a FIPS host would refuse.
+    """
+
+    __test__ = False  # not a test of ours, whatever pytest makes of its name
+
+    name: str
+    title: str
+    level: Level
+    tags: tuple[str, ...]
+    status: Status
+    seconds: float
+    reason: str = ""
+    output: str = ""
+    findings: tuple[ImageFinding, ...] = ()
+    advice: tuple[ImageFinding, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePackage:
+    """A Python package of the image; ``size`` is that of its files in bytes; ``locked``: the lock has it."""
+
+    name: str
+    version: str
+    size: int
+    locked: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageLayer:
+    """A layer of the image; ``size`` is uncompressed, in bytes."""
+
+    digest: str
+    size: int
+    created_by: str
+
+    @property
+    def packages(self) -> str:
+        """The name of the flavor's layer of packages that this is; empty if it is none."""
+        found = _PACKAGE_LAYER.search(self.created_by)
+        return found[1] if found else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTestReport(Report):
+    """One run of the tests of one image. ``started`` is ISO 8601 in UTC; ``layers`` begin at the bottom.
+
+    ``selected``: tests were chosen by name (``--only``, ``--skip``), so it does not speak for the level.
+    """
+
+    image: str
+    image_id: str
+    identity: str | None
+    flavor: str | None
+    level: Level
+    engine: str
+    started: str
+    seconds: float
+    outcomes: tuple[TestOutcome, ...]
+    packages: tuple[ImagePackage, ...]
+    layers: tuple[ImageLayer, ...]
+    selected: bool = False
+
+    def count(self, status: Status) -> int:
+        """Return how many tests ended with this status."""
+        return sum(outcome.status == status for outcome in self.outcomes)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no test failed or broke; a skipped one does neither."""
+        return not self.count("failed") and not self.count("error")
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a test failed, else 33 if one could not be run, else 0."""
+        if self.count("failed"):
+            return _FAILED
+        return _COULD_NOT_RUN if self.count("error") else 0
+
+    def describe(self) -> Iterator[str | Table]:
+        """Return a table, what to do about each failure, and a line that counts."""
+        yield Table(
+            headings=("TEST", "LEVEL", "OUTCOME", "SECONDS"),
+            rows=tuple(
+                (outcome.name, outcome.level, outcome.status, f"{outcome.seconds:.1f}")
+                for outcome in self.outcomes
+            ),
+            right_aligned=frozenset({"SECONDS"}),
+        )
+        yield from (_failure(outcome) for outcome in self.outcomes if outcome.status in {"failed", "error"})
+        counted = [f"{self.count('passed')} passed", f"{self.count('failed')} failed"]
+        counted += [f"{self.count('error')} could not be run"] if self.count("error") else []
+        counted += [f"{self.count('skipped')} skipped"] if self.count("skipped") else []
+        advice = sum(len(outcome.advice) for outcome in self.outcomes)
+        counted += [f"{advice} worth knowing (in the page)"] if advice else []
+        of = " (selected tests only)" if self.selected else ""
+        yield f"{self.image}{of}: {', '.join(counted)}; {self.seconds:.1f} s with {self.engine}"
+
+
+def outcome_line(outcome: TestOutcome) -> str:
+    """Return a test that has ended, as one line."""
+    reason = f": {outcome.reason.splitlines()[0]}" if outcome.reason and outcome.status != "passed" else ""
+    return f"{_WORDS[outcome.status]:7} {outcome.name} ({outcome.seconds:.1f} s){reason}"
+
+
+def _failure(outcome: TestOutcome) -> str:
+    lines = [f"{outcome.name}: {outcome.reason}"]
+    for finding in outcome.findings:
+        lines += [f"  {finding.subject}: {finding.problem}"]
+        lines += [f"    why: {finding.cause}"] if finding.cause else []
+        lines += [f"    what to do: {finding.fix}"] if finding.fix else []
+    return "\n".join(lines)
+
+
+def report_folder(report: ImageTestReport, whole: Path) -> Path:
+    """Return the default folder of a report: ``whole``, the image's own, if all tests of its level ran.
+
+    A run of selected tests goes below it, and so replaces no report that says more.
     """
     return whole / SELECTED_FOLDER if report.selected else whole
 
 
 def make_report_folder(folder: Path) -> None:
-    """Make the folder for reports before the tests, which take minutes, and see that it takes files.
+    """Make the folder for reports, and check that it takes files before tests run for minutes.
 
     Raises:
         StorageError: the file system refused.
@@ -43,11 +171,11 @@ def make_report_folder(folder: Path) -> None:
         raise storage_error(folder, error) from error
 
 
-def write_reports(report: Report, folder: Path) -> tuple[Path, ...]:
-    """Write the three reports into a folder, which is made where it is not there; gives their paths.
+def write_reports(report: ImageTestReport, folder: Path) -> tuple[Path, ...]:
+    """Write the three reports into a folder, which is made if it is missing; return their paths.
 
     Raises:
-        StorageError: the file system refused; what was there before is still there.
+        StorageError: the file system refused; earlier reports are still there.
     """
     contents = {
         folder / REPORT_FILE: to_json(report) + "\n",
@@ -55,7 +183,7 @@ def write_reports(report: Report, folder: Path) -> tuple[Path, ...]:
         folder / PAGE_FILE: report_page(report),
     }
     make_report_folder(folder)
-    # The last is what `factory status` reads, which says what the others say.
+    # `factory status` reads the JSON: write it last, when the others are there.
     for path, text in reversed(contents.items()):
         write_whole(path, text.encode("utf-8", "replace"))
     return tuple(contents)
@@ -69,20 +197,19 @@ class LastOutcome(TypedDict):
 
 
 class Tested(TypedDict):
-    """What all runs of the tests of one image came to: `TESTED_FILE`.
+    """The outcomes of all test runs of one image: `TESTED_FILE`.
 
-    ``levels`` says when each level was last run as a whole, ``tests`` what each test came to last.
+    ``levels`` says when each level was last run as a whole, ``tests`` the last outcome of each test.
     """
 
     levels: dict[str, str]
     tests: dict[str, LastOutcome]
 
 
-def record_outcomes(report: Report, folder: Path) -> None:
+def record_outcomes(report: ImageTestReport, folder: Path) -> None:
     """Add a run to what `factory status` reads of an image, wherever its reports go.
 
-    A failed test stays failed until it is run again: neither a lower level nor a run of other tests takes its
-    place.
+    A failed test stays failed until it is run again, by whatever level or selection.
 
     Raises:
         StorageError: the file system refused.
@@ -104,8 +231,8 @@ def record_outcomes(report: Report, folder: Path) -> None:
         write_whole(path, f"{json.dumps(after, indent=2)}\n".encode())
 
 
-def junit(report: Report) -> str:
-    """The outcomes as JUnit's XML, in the form that Jenkins, GitLab and Azure read."""
+def junit(report: ImageTestReport) -> str:
+    """Return the outcomes as JUnit's XML, in the form that Jenkins, GitLab and Azure read."""
     counts = {
         "tests": str(len(report.outcomes)),
         "failures": str(report.count("failed")),
@@ -133,42 +260,6 @@ def junit(report: Report) -> str:
     return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def line(outcome: TestOutcome) -> str:
-    """One test that has ended, in a line."""
-    reason = f": {outcome.reason.splitlines()[0]}" if outcome.reason and outcome.status != "passed" else ""
-    return f"{_WORDS[outcome.status]:7} {outcome.name} ({outcome.seconds:.1f} s){reason}"
-
-
-def summary(report: Report) -> tuple[str | Table, ...]:
-    """What the terminal shows at the end: a table, and what to do about each failure."""
-    table = Table(
-        headings=("TEST", "LEVEL", "OUTCOME", "SECONDS"),
-        rows=tuple(
-            (outcome.name, outcome.level, outcome.status, f"{outcome.seconds:.1f}")
-            for outcome in report.outcomes
-        ),
-        right_aligned=frozenset({"SECONDS"}),
-    )
-    broken = [outcome for outcome in report.outcomes if outcome.status in {"failed", "error"}]
-    counted = [f"{report.count('passed')} passed", f"{report.count('failed')} failed"]
-    counted += [f"{report.count('error')} could not be run"] if report.count("error") else []
-    counted += [f"{report.count('skipped')} skipped"] if report.count("skipped") else []
-    advice = sum(len(outcome.advice) for outcome in report.outcomes)
-    counted += [f"{advice} worth knowing (in the page)"] if advice else []
-    of = " (selected tests only)" if report.selected else ""
-    told = f"{report.image}{of}: {', '.join(counted)}; {report.seconds:.1f} s with {report.engine}"
-    return (table, *(_told(outcome) for outcome in broken), told)
-
-
-def _told(outcome: TestOutcome) -> str:
-    lines = [f"{outcome.name}: {outcome.reason}"]
-    for finding in outcome.findings:
-        lines += [f"  {finding.subject}: {finding.problem}"]
-        lines += [f"    why: {finding.cause}"] if finding.cause else []
-        lines += [f"    what to do: {finding.fix}"] if finding.fix else []
-    return "\n".join(lines)
-
-
 def _case(outcome: TestOutcome, image: str) -> ET.Element:
     case = ET.Element(
         "testcase", name=outcome.name, classname=f"{image}.{outcome.level}", time=f"{outcome.seconds:.2f}"
@@ -177,15 +268,15 @@ def _case(outcome: TestOutcome, image: str) -> ET.Element:
         ET.SubElement(case, "skipped", message=outcome.reason)
     elif outcome.status != "passed":
         kind = "failure" if outcome.status == "failed" else "error"
-        told = ET.SubElement(case, kind, message=outcome.reason, type=kind)
-        told.text = "\n".join(_finding(finding) for finding in outcome.findings)
+        failure = ET.SubElement(case, kind, message=outcome.reason, type=kind)
+        failure.text = "\n".join(_finding(finding) for finding in outcome.findings)
     if outcome.advice or outcome.output:
         advice = "".join(f"worth knowing: {_finding(finding)}\n" for finding in outcome.advice)
         ET.SubElement(case, "system-out").text = advice + outcome.output
     return case
 
 
-def _finding(finding: Finding) -> str:
+def _finding(finding: ImageFinding) -> str:
     parts = (
         finding.problem,
         finding.cause and f"why: {finding.cause}",
@@ -195,8 +286,59 @@ def _finding(finding: Finding) -> str:
 
 
 def _make_writable(tree: ET.Element) -> None:
-    """Show every character that XML 1.0 cannot hold, or that hides others, as its escape."""
+    """Replace every character that XML 1.0 cannot hold, or that hides others, with its escape."""
     for element in tree.iter():
         element.text = element.text and visible(element.text)
         for name, value in element.items():
             element.set(name, visible(value))
+
+
+def report_page(report: ImageTestReport) -> str:
+    """Return the report as one self-contained HTML page.
+
+    It has a summary, what to do about each failure, every test with its time and output, the packages, and a
+    chart of the sizes of the layers.
+    """
+    tested = [
+        (level, tuple(outcome for outcome in report.outcomes if outcome.level == level)) for level in LEVELS
+    ]
+    return render_page(
+        Path(__file__).parent,
+        _TEMPLATE,
+        {
+            "report": report,
+            "levels": [(level, outcomes) for level, outcomes in tested if outcomes],
+            "to_fix": [(outcome, finding) for outcome in report.outcomes for finding in outcome.findings],
+            "advice": [(outcome, finding) for outcome in report.outcomes for finding in outcome.advice],
+            "slowest": max((outcome.seconds for outcome in report.outcomes), default=0) or 1,
+            "slices": layer_slices(report.layers),
+            "packages": sorted(report.packages, key=lambda package: (-package.size, package.name)),
+            "largest": max((package.size for package in report.packages), default=0) or 1,
+            "size": sum(layer.size for layer in report.layers),
+        },
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A layer in the chart: where it begins and how wide it is, in percent of the image."""
+
+    layer: ImageLayer
+    number: int
+    start: float
+    width: float
+    labelled: bool
+
+
+def layer_slices(layers: Sequence[ImageLayer]) -> tuple[Slice, ...]:
+    """Return where each layer is in a bar that is the whole image, from the bottom layer on."""
+    whole = sum(layer.size for layer in layers)
+    slices: list[Slice] = []
+    start = 0.0
+    for number, layer in enumerate(layers, start=1):
+        width = 100 * layer.size / whole if whole else 0.0
+        if width >= _NARROWEST_PERCENT:
+            labelled = width >= _LABELLED_PERCENT
+            slices.append(Slice(layer=layer, number=number, start=start, width=width, labelled=labelled))
+        start += width
+    return tuple(slices)

@@ -1,38 +1,38 @@
-"""Runs the tests of an image, one after the other, and gathers what is known of the image."""
+"""Run the tests of an image, one after the other, and collect what the report shows of the image."""
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from factory.clock import now
 from factory.engine.engine import Engine, call_engine
 from factory.errors import FactoryError, ImageTestError
 from factory.image_tests.catalogue import TESTS
-from factory.image_tests.container import Containers
+from factory.image_tests.container import Containers, missing_gpu
 from factory.image_tests.context import Context
-from factory.image_tests.definition import GPU_TAG, ImageTest, Result, Selection, failed, shortened, skipped
+from factory.image_tests.definition import (
+    GPU_TAG,
+    ImageFinding,
+    ImageTest,
+    Result,
+    Selection,
+    applies,
+    failed,
+    inherited,
+    select,
+    shortened,
+    skipped,
+)
 from factory.image_tests.dropin import drop_in_tests
-from factory.image_tests.gpu import missing_gpu
 from factory.image_tests.inventory import NOT_AS_TOLD, match_layers, packages_of
-from factory.image_tests.lineage import Lineage
-from factory.image_tests.outcome import Finding, Report, TestOutcome
-from factory.image_tests.select import applies, inherited, select
-from factory.image_tests.subject import Subject, base_at_hand
-
-_FAILED, _COULD_NOT = 1, 33
-
-
-@dataclass(frozen=True, kw_only=True)
-class Watcher:
-    """Who is told, as the tests are run: what came of each."""
-
-    ended: Callable[[TestOutcome], None]
+from factory.image_tests.report import ImageTestReport, TestOutcome
+from factory.image_tests.subject import ImageUnderTest, Lineage, base_at_hand
 
 
 def tests_of(lineage: Lineage) -> tuple[ImageTest, ...]:
-    """Every test that an image has: by its kind, by those of its parents, and the drop-in ones.
+    """Return every test of an image: those of its kind, of its parents' kinds, and the drop-in ones.
 
-    A test for another accelerator is none of its; where the accelerator is not known, none is left out.
+    Tests for another accelerator are left out, if the image's is known.
 
     Raises:
         ImageTestError: a drop-in test is not acceptable.
@@ -42,13 +42,19 @@ def tests_of(lineage: Lineage) -> tuple[ImageTest, ...]:
     return tuple(test for test in found if applies(test, lineage.accelerator))
 
 
-def run_tests(engine: Engine, subject: Subject, selection: Selection, *, watcher: Watcher) -> Report:
-    """Run the tests that are selected, and say what came of them.
+def run_tests(
+    engine: Engine,
+    subject: ImageUnderTest,
+    selection: Selection,
+    *,
+    ended: Callable[[TestOutcome], None],
+) -> ImageTestReport:
+    """Run the selected tests, call ``ended`` after each, and return the report.
 
     No container of theirs is left behind, however this ends.
 
     Raises:
-        ImageTestError: there is no test of a name that was given, or a drop-in test is not acceptable.
+        ImageTestError: there is no test of a given name, or a drop-in test is not acceptable.
         EngineError, ProgramError: the engine does not work.
     """
     tests = select(tests_of(subject.lineage), selection)
@@ -56,9 +62,12 @@ def run_tests(engine: Engine, subject: Subject, selection: Selection, *, watcher
     with Containers(engine=engine, image=subject.image_id) as containers:
         containers.require_start()
         context = Context(subject=subject, containers=containers, base=base_at_hand(engine, subject))
-        outcomes = tuple(_watched(test, context, watcher) for test in tests)
+        outcomes = []
+        for test in tests:
+            outcomes.append(run_test(test, context))
+            ended(outcomes[-1])
         packages = packages_of(context)
-    return Report(
+    return ImageTestReport(
         image=subject.reference,
         image_id=subject.image_id,
         identity=subject.identity,
@@ -67,22 +76,15 @@ def run_tests(engine: Engine, subject: Subject, selection: Selection, *, watcher
         engine=_engine_name(engine),
         started=started.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - start, 2),
-        outcomes=outcomes,
+        outcomes=tuple(outcomes),
         packages=packages,
         layers=match_layers(subject.layers, subject.history),
         selected=bool(selection.only or selection.skip),
     )
 
 
-def exit_code(report: Report) -> int:
-    """What the command ends with: 0 all passed, 1 a test failed, 33 none did and one could not be run."""
-    if report.count("failed"):
-        return _FAILED
-    return _COULD_NOT if report.count("error") else 0
-
-
 def run_test(test: ImageTest, context: Context) -> TestOutcome:
-    """Run one test; what goes wrong in it is its outcome."""
+    """Run one test; an error in it becomes its outcome."""
     start = time.monotonic()
     context.deadline = start + test.seconds
     result = _result(test, context)
@@ -100,12 +102,6 @@ def run_test(test: ImageTest, context: Context) -> TestOutcome:
     )
 
 
-def _watched(test: ImageTest, context: Context, watcher: Watcher) -> TestOutcome:
-    outcome = run_test(test, context)
-    watcher.ended(outcome)
-    return outcome
-
-
 def _result(test: ImageTest, context: Context) -> Result:
     if test.needs_flavor and context.subject.flavor is None:
         return skipped("it is not known which flavor this image is: say so with --flavor NAME")
@@ -116,13 +112,15 @@ def _result(test: ImageTest, context: Context) -> Result:
     except FactoryError as error:
         if isinstance(error, ImageTestError) and error.out_of_time:
             problem = f"took more than {test.seconds:.0f} seconds"
-            return failed(f"it {problem}", Finding(subject=test.name, problem=problem, fix=error.solution))
-        finding = Finding(subject=test.name, problem="could not be run", fix=error.solution)
+            return failed(
+                f"it {problem}", ImageFinding(subject=test.name, problem=problem, fix=error.solution)
+            )
+        finding = ImageFinding(subject=test.name, problem="could not be run", fix=error.solution)
         return replace(failed(error.reason, finding), status="error")
     except NOT_AS_TOLD as error:
-        reason = f"the image told something that makes no sense: {type(error).__name__}: {error}"
+        reason = f"the image's answer makes no sense: {type(error).__name__}: {error}"
         fix = f"See whether the image's python3 is whole; `--skip {test.name}` goes on without this test."
-        finding = Finding(subject=test.name, problem="could not be run", fix=fix)
+        finding = ImageFinding(subject=test.name, problem="could not be run", fix=fix)
         return replace(failed(reason, finding), status="error")
 
 

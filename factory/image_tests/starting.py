@@ -1,11 +1,17 @@
 """The quick tests of how an image starts: its user, its entry point with a command and without one."""
 
+import json
+import re
+import secrets
+import time
+from dataclasses import replace
+
 from factory.errors import ImageTestError
-from factory.image_tests.container import ARBITRARY_USER, Conditions
-from factory.image_tests.context import Context, document, inside_script
-from factory.image_tests.definition import Result, failed, judged, passed, shortened, skipped
+from factory.image_tests.container import ARBITRARY_USER, Background, Conditions
+from factory.image_tests.context import Context, document, documents, inside_script
+from factory.image_tests.definition import ImageFinding, Result, failed, judged, passed, shortened, skipped
+from factory.image_tests.importing import WORKING
 from factory.image_tests.inventory import contents
-from factory.image_tests.outcome import Finding
 
 # Words that a shell in between would change, and a status that nothing gives by chance.
 _WORDS = ("two words", "$HOME", "*", "", "`id`")
@@ -23,7 +29,7 @@ def arbitrary_user(context: Context) -> Result:
     except ImageTestError as error:
         if error.out_of_time:
             raise
-        finding = Finding(
+        finding = ImageFinding(
             subject="python3", problem="does not run as an arbitrary user of group 0", cause=error.reason,
             fix="Make what the image installs readable for group 0: umask 002, or fix-permissions.",
         )  # fmt: skip
@@ -32,7 +38,7 @@ def arbitrary_user(context: Context) -> Result:
     findings = []
     if user["python"] != as_root["python"]:
         findings.append(
-            Finding(
+            ImageFinding(
                 subject=as_root["python"],
                 problem=f"cannot be read: Python is that of {user['python']}",
                 cause="Group 0 may not read or search it.",
@@ -41,7 +47,7 @@ def arbitrary_user(context: Context) -> Result:
         )
     if f"{user['uid']}:{user['gid']}" != ARBITRARY_USER:
         findings.append(
-            Finding(
+            ImageFinding(
                 subject="user",
                 problem=f"runs as {user['uid']}:{user['gid']}, and was started as {ARBITRARY_USER}",
                 fix="Let nothing in the image change the user: no setuid program, no sudo.",
@@ -49,7 +55,7 @@ def arbitrary_user(context: Context) -> Result:
         )
     if not user["temporary"]:
         findings.append(
-            Finding(
+            ImageFinding(
                 subject="TMPDIR",
                 problem="no temporary file can be written",
                 fix="Leave TMPDIR alone, or let it name a folder that is mounted to be written.",
@@ -81,7 +87,7 @@ def entrypoint_command(context: Context) -> Result:
     findings = []
     if ran.status != _STATUS:
         findings.append(
-            Finding(
+            ImageFinding(
                 subject="exit status",
                 problem=f"the command ended with {_STATUS}, and the container with {ran.status}",
                 cause="Something runs after the command, or the command was not run.",
@@ -90,7 +96,7 @@ def entrypoint_command(context: Context) -> Result:
         )
     if ran.stdout != wanted:
         findings.append(
-            Finding(
+            ImageFinding(
                 subject="words",
                 problem=f"the command printed {shortened(ran.stdout, 200)!r}, and not {wanted!r}",
                 cause="The entry point prints by itself, or a shell reads the words once more.",
@@ -113,7 +119,7 @@ def entrypoint_notebook(context: Context) -> Result:
         alive, logs = workbench.running(), workbench.logs()
         status = None if alive else workbench.exit_code()
     if not alive:
-        finding = Finding(
+        finding = ImageFinding(
             subject="entry point",
             problem=f"the container ended with status {status} instead of starting JupyterLab",
             cause=_last_line(logs),
@@ -125,7 +131,7 @@ def entrypoint_notebook(context: Context) -> Result:
         ports = ", ".join(map(str, told["ports"]))
         return passed(f"JupyterLab listens on port {ports} after {told['seconds']:.1f} s\n{logs}")
     what = "JupyterLab runs and listens on no port" if told["jupyter"] else "no JupyterLab runs"
-    finding = Finding(
+    finding = ImageFinding(
         subject="entry point",
         problem=f"{what} after {told['seconds']:.0f} s",
         cause=f"What runs: {shortened('; '.join(told['commands']), 400)}",
@@ -136,3 +142,214 @@ def entrypoint_notebook(context: Context) -> Result:
 
 def _last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2]
+
+
+# The bytecode that the first of several processes makes serves the others.
+_COMMAND = replace(WORKING, environment=WORKING.environment[-1:])
+# What Kubernetes gives a pod to end (terminationGracePeriodSeconds), and a status that nothing gives by
+# chance.
+GRACE_SECONDS = 30.0
+_STOPPED = 42
+_PORT = 8888
+_PROCESSES = 2
+# As root of its own network, for as long as it takes to take the addresses away (inside/ipv6.py). Not with a
+# read-only root: podman then mounts /etc/hosts so, too.
+_IPV6 = Conditions(
+    user="0:0",
+    read_only=False,
+    environment=_COMMAND.environment,
+    options=("--cap-add", "NET_ADMIN", "--hostname", "ipv6-only"),
+)
+_CANNOT = 77
+
+
+def notebook(context: Context) -> Result:
+    """JupyterLab answers, runs a cell of a notebook, saves it, and ends when SIGTERM comes."""
+    if (entry := own_entrypoint(context)) is not None:
+        return skipped(entry)
+    token = secrets.token_hex(16)
+    arguments = (("NOTEBOOK_ARGS", f"--ServerApp.token={token}"), *_COMMAND.environment)
+    with context.background(conditions=replace(_COMMAND, environment=arguments)) as workbench:
+        seconds = context.time_left()
+        ran = workbench.execute(
+            ("python3", "-", f"http://127.0.0.1:{_PORT}", token, f"{seconds * 0.8:.0f}"),
+            given=inside_script("notebook.py"),
+            seconds=seconds,
+        )
+        told = document(ran, what="notebook.py")
+        ended = None if told["problem"] else _ended(workbench, _stop(context, workbench), status=0)
+        logs = workbench.logs().replace(token, "TOKEN")
+    if told["problem"]:
+        finding = ImageFinding(
+            subject=f"JupyterLab: {told['step']}",
+            problem=told["problem"],
+            fix="Read its output; start the image without a command, and try the same in a browser.",
+        )
+        return failed(f"it went wrong where {told['step']}", finding, output=logs)
+    findings = []
+    if not told["lab"]:
+        findings.append(
+            ImageFinding(
+                subject="/lab", problem="is not JupyterLab's page", fix="Install jupyterlab in the image."
+            )
+        )
+    printed = [output.get("text") for output in told["outputs"]]
+    if "42\n" not in printed:
+        problem = f"the cell that prints 42 gave {json.dumps(told['outputs'])[:300]}"
+        findings.append(
+            ImageFinding(subject="kernel", problem=problem, fix="Look at ipykernel in the image.")
+        )
+    if not told["saved"]:
+        findings.append(
+            ImageFinding(
+                subject="notebook",
+                problem="it was saved and came back different",
+                fix="Look at the contents manager in Jupyter's settings.",
+            )
+        )
+    findings += ended.findings if ended else ()
+    summary = f"jupyter_server {told['server']}, kernel {told['kernel']}, {told['seconds']:.1f} s"
+    summary += f"; {ended.output}" if ended else ""
+    return judged(tuple(findings), "a notebook cannot be used as it has to be", output=f"{summary}\n{logs}")
+
+
+def torchrun(context: Context) -> Result:
+    """With torchrun two processes on gloo add up what both have, and end when SIGTERM comes."""
+    program, *words = _torchrun("--standalone", waiting=True)
+    # An entry point that takes arguments, such as a trainer's torchrun, would be given a second one.
+    entry = program if own_entrypoint(context) else None
+    command = words if entry else (program, *words)
+    with context.background(*command, conditions=_COMMAND, entrypoint=entry) as training:
+        if not _ready(context, training, _PROCESSES):
+            return _not_reduced(training.logs(), f"ended with status {training.exit_code()}")
+        reduced = _reduced(training.logs())
+        return reduced if reduced.status != "passed" else _stops(context, training, _PROCESSES, status=None)
+
+
+def stops_command(context: Context) -> Result:
+    """SIGTERM reaches the command of a training container, which is its first process."""
+    if (entry := own_entrypoint(context)) is not None:
+        return skipped(entry)
+    command = ("python3", "-c", inside_script("stop.py"))
+    with context.background(*command, conditions=_COMMAND) as training:
+        if not _ready(context, training, 1):
+            finding = ImageFinding(subject=command[0], problem="ended by itself", fix="Read its output.")
+            return failed("it does not run", finding, output=training.logs())
+        return _stops(context, training, 1, status=_STOPPED)
+
+
+def ipv6(context: Context) -> Result:
+    """Processes of torchrun meet, and JupyterLab answers, where there is no IPv4 address at all."""
+    entry = () if own_entrypoint(context) else context.subject.configuration.entrypoint
+    through = ("-c", inside_script("ipv6.py"), *ARBITRARY_USER.split(":"))
+    command = _torchrun("--rdzv_backend=c10d", "--rdzv_endpoint=[::1]:29400")
+    ran = context.run("python3", *through, *entry, *command, conditions=_IPV6)
+    if ran.status == _CANNOT:
+        return skipped(f"the engine's machine cannot: {ran.stdout.strip()}")
+    reduced = _reduced(ran.output)
+    if reduced.status != "passed" or own_entrypoint(context):
+        return reduced
+    with context.background(*through, *entry, conditions=_IPV6, entrypoint="python3") as workbench:
+        answer = _answer(context, workbench, f"http://[::1]:{_PORT}/api")
+        logs = workbench.logs()
+    if answer == 0:
+        finding = ImageFinding(
+            subject="JupyterLab",
+            problem=f"does not answer at [::1]:{_PORT}",
+            cause="It listens on an IPv4 address.",
+            fix="Give --ServerApp.ip the empty text, which is every address of both kinds.",
+        )
+        return failed("JupyterLab needs IPv4", finding, output=logs)
+    return passed(f"{reduced.output}\nJupyterLab at [::1]:{_PORT} answered with {answer}\n{logs}")
+
+
+def _torchrun(*options: str, waiting: bool = False) -> tuple[str, ...]:
+    script = inside_script("reduce.py") + (inside_script("stop.py") if waiting else "")
+    return ("torchrun", f"--nproc_per_node={_PROCESSES}", *options, "--no-python", "python3", "-c", script)
+
+
+def _reduced(logs: str) -> Result:
+    wanted = float(sum(range(1, _PROCESSES + 1)))
+    told = documents(logs, key="rank")
+    ranks = sorted(one["rank"] for one in told if one["sum"][0] == wanted)
+    if ranks == list(range(_PROCESSES)):
+        return passed(logs)
+    return _not_reduced(logs, f"the ranks {ranks} of {_PROCESSES} had the sum")
+
+
+def _not_reduced(logs: str, problem: str) -> Result:
+    errors = re.findall(r"^(?:\[rank\d+\]: ?)?((?:\w+\.)*\w*(?:Error|Exception)\b:.*)", logs, re.MULTILINE)
+    finding = ImageFinding(
+        subject="torchrun",
+        problem=problem,
+        cause=errors[0] if errors else "",
+        fix="Read its output; the processes find each other at the address that torchrun was given, "
+        "and gloo at that of the host's name (GLOO_SOCKET_IFNAME chooses another).",
+    )
+    return failed("the processes did not add up", finding, output=logs)
+
+
+def _ready(context: Context, training: Background, processes: int) -> bool:
+    """Wait until so many processes wait for a signal; False where the container ended instead."""
+    while len(re.findall(r"^ready \d+$", training.logs(), re.MULTILINE)) < processes:
+        if not training.running():
+            return False
+        # Asking starts the engine each time, which the processes that are waited for pay for.
+        context.wait(1.0)
+    return True
+
+
+def _stops(context: Context, training: Background, processes: int, *, status: int | None) -> Result:
+    seconds = _stop(context, training)
+    logs = training.logs()
+    got = logs.count("stopped by SIGTERM")
+    if seconds is not None and got < processes:
+        finding = ImageFinding(
+            subject="SIGTERM",
+            problem=f"{got} of {processes} processes got it",
+            cause="Something that is the first process does not pass it on.",
+            fix='Let the entry point end with `exec "$@"`, so that the command takes its place.',
+        )
+        return failed("SIGTERM does not reach the training", finding, output=logs)
+    return _ended(training, seconds, status=status, output=logs)
+
+
+def _stop(context: Context, container: Background) -> float | None:
+    """The seconds that a container takes to end after SIGTERM; None where the grace period is not enough."""
+    start = time.monotonic()
+    container.signal("SIGTERM")
+    while container.running():
+        if time.monotonic() - start > GRACE_SECONDS:
+            return None
+        context.wait(0.3)
+    return time.monotonic() - start
+
+
+def _ended(container: Background, seconds: float | None, *, status: int | None, output: str = "") -> Result:
+    if seconds is None:
+        finding = ImageFinding(
+            subject="SIGTERM",
+            problem=f"it still runs {GRACE_SECONDS:.0f} s after SIGTERM",
+            cause="The first process takes no notice: a shell that waits, or a program without a handler.",
+            fix='Let the entry point end with `exec "$@"`, so that the signal reaches the program.',
+        )
+        return failed("SIGTERM does not end it", finding, output=output)
+    found = container.exit_code()
+    if status is not None and found != status:
+        finding = ImageFinding(
+            subject="exit status",
+            problem=f"it ended with status {found} after SIGTERM, and not with {status}",
+            fix="Read its output; the status of the program has to be the container's.",
+        )
+        return failed("it ended, but not well", finding, output=output)
+    return passed(f"ended {seconds:.1f} s after SIGTERM with status {found}\n{output}")
+
+
+def _answer(context: Context, workbench: Background, address: str) -> int:
+    seconds = context.time_left()
+    ran = workbench.execute(
+        ("python3", "-", address, f"{seconds * 0.8:.0f}"),
+        given=inside_script("answering.py"),
+        seconds=seconds,
+    )
+    return int(document(ran, what="answering.py")["status"])

@@ -4,17 +4,180 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NotRequired, TypedDict
 
 from factory.dockerfile.references import PATH_COMPONENT, find_reference
-from factory.engine.engine import Engine
+from factory.documents import Size, parse_json
+from factory.engine.engine import Engine, Operand, call_engine
 from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, EngineImage, find_image
 from factory.errors import ImageTestError, NotFoundError
+from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository, find_repository
 from factory.flavor.spec import Spec
-from factory.image_tests.history import Step, history_of
-from factory.image_tests.lineage import Lineage, foreign_lineage, lineage_of
+from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.definitions import ImageDefinition, Kind
+from factory.masking import HIDDEN, masked
 from factory.registry.tags import identity_tag
+
+# A flavor is the whole of it: it brings its own PyTorch, and runs a user's training.
+_KINDS_OF_A_FLAVOR: tuple[Kind, ...] = ("flavor", "pytorch-base", "stack", "trainer")
+TESTS_FOLDER = "tests"
+SHARED_TESTS_FOLDER = Path("tests", "images")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """An image's line: ``definitions`` and ``kinds`` of itself first, then of its parents, upwards.
+
+    ``folders`` hold drop-in tests, the nearest first and what the repository has for every image last.
+    """
+
+    definitions: tuple[ImageDefinition, ...]
+    kinds: tuple[Kind, ...]
+    folders: tuple[Path, ...]
+
+    @property
+    def flavor(self) -> Flavor | None:
+        """The flavor that the image is; None where it is none, or nobody knows which."""
+        return self.definitions[0].flavor if self.definitions else None
+
+    @property
+    def accelerator(self) -> str | None:
+        """cpu, cuda or rocm; None where that is not known. Raises as `read_project` does."""
+        return None if self.flavor is None else self.flavor.project.spec.accelerator
+
+
+def lineage_of(repository: Repository, name: str) -> Lineage | None:
+    """The line of an image of the repository, by its name or a flavor's path; None where it has no such.
+
+    Raises:
+        SpecError: ``factory.toml`` or a flavor says what is not acceptable.
+    """
+    catalogue = read_catalogue(repository)
+    if name not in catalogue.names and not (Path(name) / PROJECT_FILE).is_file():
+        return None
+    line = line_of(catalogue, name)
+    kinds = tuple(kind for one in line for kind in _kinds(one))
+    return Lineage(
+        definitions=line,
+        kinds=tuple(dict.fromkeys(kinds)),
+        folders=(*(one.folder / TESTS_FOLDER for one in line), repository.root / SHARED_TESTS_FOLDER),
+    )
+
+
+def foreign_lineage(repository: Repository | None = None) -> Lineage:
+    """That of an image that nobody has defined: it is tested as a universal training image."""
+    folders = () if repository is None else (repository.root / SHARED_TESTS_FOLDER,)
+    return Lineage(definitions=(), kinds=_KINDS_OF_A_FLAVOR, folders=folders)
+
+
+def line_of(catalogue: Catalogue, name: str) -> tuple[ImageDefinition, ...]:
+    """An image and, upwards, the parents of its final stage that the repository defines."""
+    line = [catalogue.definition(name)]
+    while (parent := line[-1].parents[0].image) in catalogue.names:
+        line.append(catalogue.definition(parent))
+    return tuple(line)
+
+
+def _kinds(definition: ImageDefinition) -> tuple[Kind, ...]:
+    return _KINDS_OF_A_FLAVOR if definition.kind == "flavor" else (definition.kind,)
+
+
+LOGIN_IN_URL = re.compile(r"(?<=://)[^/\s:@\"']+:(?!\$)[^/\s@\"'$]+(?=@)")
+# A value, and not the name of a variable or of a file that a secret is mounted at.
+_VALUE = re.compile(
+    r"\b(\w*(?:TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY)\w*)=(?![\"']?[$/]|[\"']{2}|\s|$)"
+    r"(\"[^\"]*\"|'[^']*'|\S+)",
+    re.IGNORECASE,
+)
+# Whole words at the end: MAX_TOKENS and TOKENIZERS_PARALLELISM name no credential.
+_SECRET_NAME = re.compile(
+    r"\w*(?:PASSWORD|PASSWD)|(?:\w+_)?(?:TOKEN|SECRET|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|CREDENTIALS?)",
+    re.IGNORECASE,
+)
+_PLAIN = re.compile(r"[+-]?[\d._]*|true|false|yes|no|on|off|none|null", re.IGNORECASE)
+_SOURCE = "the history of an image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryStep:
+    """A step of a build: the bytes that it added, its instruction, and the credentials that stand in that.
+
+    In the text there are stars in the place of each credential; ``credentials`` say what each is.
+    """
+
+    size: int
+    text: str
+    credentials: tuple[str, ...] = ()
+
+
+def history_of(engine: Engine, image: str) -> tuple[HistoryStep, ...]:
+    """The steps from the first on; none where the engine does not tell."""
+    form = ("--format", "json") if engine.kind == "podman" else ("--no-trunc", "--format", "{{json .}}")
+    said = call_engine(engine, "history", *form, operands=[Operand.image(image)])
+    return parse_history(said.stdout) if said.status == 0 else ()
+
+
+def parse_history(text: str) -> tuple[HistoryStep, ...]:
+    """The steps of podman's JSON array, or of docker's lines of JSON; both have the last step first."""
+    if text.startswith("["):
+        listed = parse_json(text, list[_PodmanStep], source=_SOURCE, error=ImageTestError)
+        steps = [step_of(step.get("size") or 0, step.get("CreatedBy") or "") for step in listed]
+    else:
+        lines = [
+            parse_json(line, _DockerStep, source=_SOURCE, error=ImageTestError)
+            for line in text.split("\n")
+            if line.strip()
+        ]
+        steps = [step_of(_bytes(step.get("Size", "0B")), step.get("CreatedBy", "")) for step in lines]
+    return tuple(reversed(steps))
+
+
+class _PodmanStep(TypedDict):
+    size: NotRequired[Size | None]
+    CreatedBy: NotRequired[str | None]
+
+
+class _DockerStep(TypedDict):
+    Size: NotRequired[str]
+    CreatedBy: NotRequired[str]
+
+
+def step_of(size: int, text: str) -> HistoryStep:
+    """A step, with what looks like a credential taken out of its instruction."""
+    found = [f"the value of {match[1]}" for match in _VALUE.finditer(text) if is_credential(*match.groups())]
+    found += ["the login of a URL"] if LOGIN_IN_URL.search(text) else []
+    hidden = masked(_VALUE.sub(_shown, text))
+    return HistoryStep(size=size, text=hidden, credentials=tuple(dict.fromkeys(found)))
+
+
+def inherited_steps(steps: tuple[HistoryStep, ...], base: tuple[HistoryStep, ...]) -> int:
+    """How many of the steps are those of the base image: all of its own, as the first ones, or none."""
+    return len(base) if [step.text for step in steps[: len(base)]] == [step.text for step in base] else 0
+
+
+def is_credential(name: str, value: str) -> bool:
+    """Whether a variable holds a credential, by its name and a value that is no number or switch.
+
+    The login of a URL counts, whatever the name.
+    """
+    bare = value.strip("\"'")
+    if LOGIN_IN_URL.search(bare):
+        return True
+    return bool(_SECRET_NAME.fullmatch(name)) and not _PLAIN.fullmatch(bare)
+
+
+def _shown(match: re.Match[str]) -> str:
+    # More is hidden than is called a credential: a report is for everybody.
+    return match[0] if _PLAIN.fullmatch(match[2].strip("\"'")) else f"{match[1]}={HIDDEN}"
+
+
+def _bytes(shown: str) -> int:
+    """Docker shows sizes for people (``1.46GB``), in decimal units."""
+    units = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1}
+    unit = next((unit for unit in units if shown.endswith(unit)), None)
+    return round(float(shown.removesuffix(unit)) * units[unit]) if unit else 0
+
 
 TITLE_LABEL = "org.opencontainers.image.title"
 BASE_LABEL = "org.opencontainers.image.base.name"
@@ -35,7 +198,7 @@ class Configuration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class ImageUnderTest:
     """An image that is to be tested.
 
     ``reference`` is what the engine knows it by, ``name`` what people call it; ``layers`` are the digests
@@ -48,7 +211,7 @@ class Subject:
     layers: tuple[str, ...]
     size: int
     configuration: Configuration
-    history: tuple[Step, ...]
+    history: tuple[HistoryStep, ...]
     lineage: Lineage
 
     @property
@@ -97,7 +260,7 @@ class BaseImage:
     image_id: str
     environment: Mapping[str, str]
     entrypoint: tuple[str, ...]
-    history: tuple[Step, ...]
+    history: tuple[HistoryStep, ...]
 
 
 def repository_here(root: Path | None, start: Path, image: str) -> Repository | None:
@@ -123,7 +286,9 @@ def find_lineage(repository: Repository | None, name: str | None) -> Lineage | N
     return None if repository is None or name is None else lineage_of(repository, name)
 
 
-def find_subject(engine: Engine, image: str, *, repository: Repository | None, flavor: str | None) -> Subject:
+def find_subject(
+    engine: Engine, image: str, *, repository: Repository | None, flavor: str | None
+) -> ImageUnderTest:
     """The image that is meant: the name of one of the repository's, or any reference.
 
     Raises:
@@ -149,7 +314,7 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
         named = (labels.get(IMAGE_LABEL), labels.get(TITLE_LABEL))
         lineage = next((made for name in named if name and (made := _labelled(repository, name))), None)
     lineage = lineage or foreign_lineage(repository)
-    return Subject(
+    return ImageUnderTest(
         reference=reference,
         name=_name(lineage, reference),
         image_id=found.id,
@@ -161,7 +326,7 @@ def find_subject(engine: Engine, image: str, *, repository: Repository | None, f
     )
 
 
-def base_at_hand(engine: Engine, subject: Subject) -> BaseImage | None:
+def base_at_hand(engine: Engine, subject: ImageUnderTest) -> BaseImage | None:
     """The image that this one stands on, where the engine has it: its layers are the lowest of this one's."""
     candidates = [subject.configuration.labels.get(BASE_LABEL, "")]
     for definition in subject.lineage.definitions[1:2]:

@@ -4,10 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from factory.image_tests.context import Context
-from factory.image_tests.definition import Result, judged
-from factory.image_tests.history import inherited_steps, is_credential
+from factory.image_tests.definition import ImageFinding, Result, judged
 from factory.image_tests.inventory import base_contents, contents
-from factory.image_tests.outcome import Finding
+from factory.image_tests.subject import inherited_steps, is_credential
 
 _FIXES = {
     "cache": "Install with --no-cache, or remove it in the same RUN: a later layer only hides it.",
@@ -26,7 +25,7 @@ def compilers(context: Context) -> Result:
         if owner or path in in_base:
             brings = f"the package {owner}" if owner else "the base image"
             advice.append(
-                Finding(
+                ImageFinding(
                     subject=path,
                     problem=f"a build tool that {brings} brings",
                     fix="Do without it where nothing needs it at run time.",
@@ -34,7 +33,7 @@ def compilers(context: Context) -> Result:
             )
         else:
             findings.append(
-                Finding(
+                ImageFinding(
                     subject=path,
                     problem="a compiler or build tool is in the final image",
                     cause="It was installed in the final stage.",
@@ -76,13 +75,13 @@ def _without(context: Context, kind: str, reason: str) -> Result:
     return judged(tuple(findings), reason, advice=tuple(advice))
 
 
-def _leftovers(context: Context, kind: str) -> tuple[list[Finding], list[Finding]]:
+def _leftovers(context: Context, kind: str) -> tuple[list[ImageFinding], list[ImageFinding]]:
     """What of a kind the image has over its base image, and what the base image has already."""
     in_base = {found["path"] for found in _of_kind((base_contents(context) or {}).get("leftovers", ()), kind)}
-    findings: list[Finding] = []
-    advice: list[Finding] = []
+    findings: list[ImageFinding] = []
+    advice: list[ImageFinding] = []
     for found in _of_kind(contents(context)["leftovers"], kind):
-        told = Finding(subject=found["path"], problem=found["what"], fix=_FIXES[kind])
+        told = ImageFinding(subject=found["path"], problem=found["what"], fix=_FIXES[kind])
         (advice if found["path"] in in_base else findings).append(told)
     return findings, advice
 
@@ -91,5 +90,5 @@ def _of_kind(leftovers: Iterable[dict[str, Any]], kind: str) -> Iterable[dict[st
     return (found for found in leftovers if found["kind"] == kind)
 
 
-def _credential(subject: str, problem: str) -> Finding:
-    return Finding(subject=subject, problem=problem, fix=_FIXES["credential"])
+def _credential(subject: str, problem: str) -> ImageFinding:
+    return ImageFinding(subject=subject, problem=problem, fix=_FIXES["credential"])

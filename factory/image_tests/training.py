@@ -4,11 +4,10 @@ import json
 import re
 from typing import Any
 
+from factory.image_tests.container import missing_gpu
 from factory.image_tests.context import Context, documents, inside_script
-from factory.image_tests.definition import Result, failed, judged, passed, skipped
-from factory.image_tests.gpu import missing_gpu
+from factory.image_tests.definition import ImageFinding, Result, failed, judged, passed, skipped
 from factory.image_tests.importing import WORKING, with_gpu
-from factory.image_tests.outcome import Finding
 
 MODEL_SECONDS = 600.0
 _RUN_SECONDS = 580.0
@@ -41,7 +40,7 @@ def training_hub(context: Context) -> Result:
             f"model and data and made {told['rows']} rows of tokens; its training process then said "
             f"{lacking[0].strip()!r}"
         )
-    finding = Finding(
+    finding = ImageFinding(
         subject=f"training-hub {told['version']}: {told['step'] or 'checkpoint'}",
         problem=told["problem"] or "the run ended well and saved no checkpoint",
         cause=_last_error(told["said"]),
@@ -55,7 +54,7 @@ def device(context: Context) -> Result:
     conditions = with_gpu(context)
     told = context.probe("device.py", conditions=conditions)
     if not told["available"]:
-        finding = Finding(
+        finding = ImageFinding(
             subject="torch.cuda",
             problem="sees no GPU, though the machine has one",
             cause=f"PyTorch is built for CUDA {told['cuda']}, ROCm {told['hip']}.",
@@ -81,7 +80,7 @@ def collectives(context: Context) -> Result:
     wanted = float(sum(range(1, size + 1)))
     if told and ran.status == 0 and size == len(told) and all(one["sum"] == [wanted] for one in told):
         return passed(f"{size} GPU(s), NCCL {told[0]['version']}\n{ran.output}")
-    finding = Finding(
+    finding = ImageFinding(
         subject="NCCL",
         problem=f"ended with status {ran.status}; {len(told)} of {size or 'unknown'} processes had a sum",
         cause=_last_error(ran.output),
@@ -90,11 +89,11 @@ def collectives(context: Context) -> Result:
     return failed("the GPUs did not add up", finding, output=ran.output)
 
 
-def _of_device(one: dict[str, Any], built_for: list[str]) -> list[Finding]:
+def _of_device(one: dict[str, Any], built_for: list[str]) -> list[ImageFinding]:
     found = []
     if not covers(built_for, one["architecture"]):
         found.append(
-            Finding(
+            ImageFinding(
                 subject=one["name"],
                 problem=f"is {one['architecture']}, and PyTorch was built for {', '.join(built_for)}",
                 fix="Add it to TORCH_CUDA_ARCH_LIST (PYTORCH_ROCM_ARCH), or take a build that has it.",
@@ -102,7 +101,7 @@ def _of_device(one: dict[str, Any], built_for: list[str]) -> list[Finding]:
         )
     if one["difference"] > _DIFFERENCE:
         found.append(
-            Finding(
+            ImageFinding(
                 subject=one["name"],
                 problem=f"a product of matrices differs from the CPU's by {one['difference']:.3g}",
                 fix="Look at the driver, the libraries for linear algebra, and the device itself.",
@@ -133,7 +132,7 @@ def covers(built_for: list[str], architecture: str) -> bool:
 
 def _judged_model(told: dict[str, Any]) -> Result:
     if told["problem"]:
-        finding = Finding(
+        finding = ImageFinding(
             subject=told["step"],
             problem=told["problem"],
             fix="Look for versions of torch, transformers and safetensors that go together, and lock them.",
@@ -142,7 +141,7 @@ def _judged_model(told: dict[str, Any]) -> Result:
     findings = []
     if told["without_gradient"] or told["loss"][1] >= told["loss"][0]:
         findings.append(
-            Finding(
+            ImageFinding(
                 subject="training",
                 problem=f"the loss went from {told['loss'][0]} to {told['loss'][1]}; without a gradient: "
                 f"{', '.join(told['without_gradient']) or 'none'}",
@@ -151,7 +150,7 @@ def _judged_model(told: dict[str, Any]) -> Result:
         )
     if told["different"] or not told["same"]:
         findings.append(
-            Finding(
+            ImageFinding(
                 subject="checkpoint",
                 problem=f"what was loaded is not what was saved: {', '.join(told['different']) or 'logits'}",
                 fix="Look at safetensors and transformers: lock versions that go together.",

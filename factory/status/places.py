@@ -8,7 +8,7 @@ from factory.documents import read_json
 from factory.errors import DocumentError, FactoryError
 from factory.files import WORK_FOLDER
 from factory.http.parallel import in_parallel
-from factory.image_tests.outcome import LEVELS
+from factory.image_tests.definition import LEVELS
 from factory.image_tests.report import TESTED_FILE
 from factory.image_tests.report import Tested as Recorded
 from factory.images.availability import Stores

@@ -29,9 +29,7 @@ from factory.cli.main import main
 from factory.console import Console, Failure, Table, harmless, to_json, visible
 from factory.errors import IndexAccessError, RegistryError
 from factory.flavor.repository import Repository
-from factory.image_tests.outcome import Report, TestOutcome
-from factory.image_tests.page import report_page
-from factory.image_tests.report import junit
+from factory.image_tests.report import ImageTestReport, TestOutcome, junit, report_page
 from factory.index.client import IndexClient
 from factory.markdown import code, plain, table
 from factory.process import run
@@ -400,8 +398,8 @@ def _outcome(text: str) -> TestOutcome:
     )
 
 
-def _report(text: str) -> Report:
-    return Report(
+def _report(text: str) -> ImageTestReport:
+    return ImageTestReport(
         image="image",
         image_id="a" * 64,
         identity=None,

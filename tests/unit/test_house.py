@@ -71,7 +71,7 @@ OPENERS = frozenset(
         "cli/main.py",
         "prefetch/partial.py",
         "image_tests/context.py",
-        "image_tests/known.py",
+        "image_tests/causes.py",
         "konflux/flavors_check.py",
         "render/image_templates.py",
     )

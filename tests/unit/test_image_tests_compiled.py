@@ -11,13 +11,12 @@ from support.subjects import made_context
 from factory.errors import ImageTestError
 from factory.flavor.repository import Repository
 from factory.image_tests.catalogue import TESTS
-from factory.image_tests.compiled import named, torch_architectures, torch_version
 from factory.image_tests.container import Background
 from factory.image_tests.context import Context
-from factory.image_tests.lineage import lineage_of
-from factory.image_tests.outcome import Status
-from factory.image_tests.select import applies, inherited
-from factory.image_tests.serving import stops_command, torchrun
+from factory.image_tests.definition import Status, applies, inherited
+from factory.image_tests.matching import named, torch_architectures, torch_version
+from factory.image_tests.starting import stops_command, torchrun
+from factory.image_tests.subject import lineage_of
 
 SETTINGS = """
 [images.base]

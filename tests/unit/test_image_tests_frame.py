@@ -15,13 +15,25 @@ from factory.flavor.repository import Repository
 from factory.image_tests import catalogue
 from factory.image_tests.container import Ran
 from factory.image_tests.context import Context, document, documents
-from factory.image_tests.definition import ImageTest, Result, Selection, failed, passed, shortened, skipped
+from factory.image_tests.definition import (
+    ImageFinding,
+    ImageTest,
+    Level,
+    Result,
+    Selection,
+    Status,
+    applies,
+    failed,
+    inherited,
+    passed,
+    select,
+    shortened,
+    skipped,
+)
 from factory.image_tests.dropin import drop_in_tests, read_header, read_test, verdict
-from factory.image_tests.lineage import foreign_lineage, lineage_of
-from factory.image_tests.outcome import Finding, Level, Report, Status, TestOutcome
-from factory.image_tests.report import junit, line, summary, write_reports
-from factory.image_tests.running import exit_code, run_test
-from factory.image_tests.select import applies, inherited, select
+from factory.image_tests.report import ImageTestReport, TestOutcome, junit, outcome_line, write_reports
+from factory.image_tests.running import run_test
+from factory.image_tests.subject import foreign_lineage, lineage_of
 
 
 def _test(
@@ -310,15 +322,15 @@ def _outcome(name: str, status: Status, **more: object) -> TestOutcome:
     return TestOutcome(name=name, status=status, **values)  # type: ignore[arg-type]
 
 
-def _report(*outcomes: TestOutcome) -> Report:
-    return Report(
+def _report(*outcomes: TestOutcome) -> ImageTestReport:
+    return ImageTestReport(
         image="localhost/x:1", image_id="b" * 64, identity="c" * 64, flavor="f", level="quick",
         engine="podman 4", started=now().isoformat(), seconds=2.0, outcomes=outcomes, packages=(), layers=(),
     )  # fmt: skip
 
 
 NASTY = 'a\x00b\x1b[31m<&>"\ud800]]>'
-FINDING = Finding(subject="/a", problem=f"has {NASTY}", cause="why", fix="mend it")
+FINDING = ImageFinding(subject="/a", problem=f"has {NASTY}", cause="why", fix="mend it")
 MIXED = (
     _outcome("good", "passed", output="said", advice=(FINDING,)),
     _outcome("bad", "failed", reason=NASTY, findings=(FINDING,), output=NASTY),
@@ -372,11 +384,11 @@ def test_reports_are_written_together_and_the_json_has_it_all(tmp_path: Path) ->
     ],
 )
 def test_the_exit_code_follows_from_the_outcomes(statuses: list[Status], code: int) -> None:
-    assert exit_code(_report(*(_outcome(status, status) for status in statuses))) == code
+    assert _report(*(_outcome(status, status) for status in statuses)).exit_code == code
 
 
 def test_the_terminal_tells_what_to_do_about_a_failure() -> None:
-    texts = [part for part in summary(_report(*MIXED)) if isinstance(part, str)]
+    texts = [part for part in _report(*MIXED).describe() if isinstance(part, str)]
     assert any("what to do: mend it" in text for text in texts)
     assert "1 passed, 1 failed, 1 could not be run, 1 skipped, 1 worth knowing" in texts[-1]
-    assert line(MIXED[2]) == "skipped none (1.5 s): no GPU"
+    assert outcome_line(MIXED[2]) == "skipped none (1.5 s): no GPU"

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from factory.image_tests.dependencies import conflicts
-from factory.image_tests.history import Step, parse_history, step_of
 from factory.image_tests.inside import contents, listening
 from factory.image_tests.inventory import match_layers
-from factory.image_tests.matching import labels_of, same_version
+from factory.image_tests.matching import conflicts, labels_of, same_version
+from factory.image_tests.subject import HistoryStep, parse_history, step_of
 
 ENVIRONMENT = {"python_version": "3.11", "python_full_version": "3.11.9", "sys_platform": "linux"}
 
@@ -190,8 +189,8 @@ def test_a_socket_that_listens_is_found() -> None:
 def test_history_of_podman_and_docker_is_read_from_the_first_step_on() -> None:
     podman = json.dumps([{"size": 7, "CreatedBy": "RUN b"}, {"size": 0, "CreatedBy": "ENV a"}])
     docker = '{"Size": "1.5kB", "CreatedBy": "RUN b"}\n{"Size": "0B", "CreatedBy": "ENV a"}\n'
-    assert parse_history(podman) == (Step(size=0, text="ENV a"), Step(size=7, text="RUN b"))
-    assert parse_history(docker) == (Step(size=0, text="ENV a"), Step(size=1500, text="RUN b"))
+    assert parse_history(podman) == (HistoryStep(size=0, text="ENV a"), HistoryStep(size=7, text="RUN b"))
+    assert parse_history(docker) == (HistoryStep(size=0, text="ENV a"), HistoryStep(size=1500, text="RUN b"))
 
 
 @pytest.mark.parametrize(
@@ -206,7 +205,7 @@ def test_history_of_podman_and_docker_is_read_from_the_first_step_on() -> None:
 def test_layers_and_steps_are_told_apart_by_their_number(
     sizes: tuple[int, ...], digests: int, told: list[int]
 ) -> None:
-    steps = tuple(Step(size=size, text="RUN x") for size in sizes)
+    steps = tuple(HistoryStep(size=size, text="RUN x") for size in sizes)
     layers = match_layers(tuple(f"sha256:{number}" for number in range(digests)), steps)
     assert [layer.size for layer in layers] == told
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from factory.errors import ImageTestError
-from factory.image_tests.causes import why_no_import, why_no_library
-from factory.image_tests.known import known, parse_known
+from factory.image_tests.causes import known, parse_known, why_no_import, why_no_library
 from factory.image_tests.training import covers
 
 INSIDE = Path(__file__).parents[2] / "factory" / "image_tests" / "inside"

@@ -18,21 +18,17 @@ from factory.errors import ImageTestError
 from factory.image_tests import container
 from factory.image_tests.container import Conditions, Containers, Ran
 from factory.image_tests.context import Context
-from factory.image_tests.definition import ImageTest, Result, Selection, passed
+from factory.image_tests.definition import ImageTest, Result, Selection, Status, passed, select
 from factory.image_tests.dropin import read_test
-from factory.image_tests.history import is_credential, step_of
-from factory.image_tests.importing import imports, no_network
+from factory.image_tests.importing import imports, no_network, openssl
 from factory.image_tests.inventory import packages_of
-from factory.image_tests.libraries import openssl
-from factory.image_tests.outcome import Report, Status
-from factory.image_tests.report import report_folder, summary
+from factory.image_tests.report import ImageTestReport, report_folder
 from factory.image_tests.running import run_test
-from factory.image_tests.select import select
-from factory.image_tests.subject import BaseImage, find_subject
+from factory.image_tests.subject import BaseImage, find_subject, is_credential, step_of
 from factory.image_tests.tidy import credentials
 from factory.image_tests.training import collectives
 
-REPORT = Report(
+REPORT = ImageTestReport(
     image="localhost/x:1", image_id="b" * 64, identity="c" * 64, flavor="f", level="quick",
     engine="podman 4", started="2026-11-22T00:00:00Z", seconds=2.0, outcomes=(), packages=(), layers=(),
 )  # fmt: skip
@@ -64,8 +60,8 @@ def test_a_run_of_selected_tests_takes_no_report_s_place(tmp_path: Path) -> None
     assert report_folder(whole, tmp_path) == tmp_path
     part = replace(whole, selected=True)
     assert report_folder(part, tmp_path) not in (tmp_path, tmp_path.parent)
-    assert "selected" in str(summary(part)[-1])
-    assert "selected" not in str(summary(whole)[-1])
+    assert "selected" in str(list(part.describe())[-1])
+    assert "selected" not in str(list(whole.describe())[-1])
 
 
 def _told(*packages: str, missing: tuple[str, ...] = ()) -> dict[str, object]:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from factory.console import Table
-from factory.image_tests.outcome import Level, Report, Status, TestOutcome
-from factory.image_tests.report import TESTED_FILE, record_outcomes
+from factory.image_tests.definition import Level, Status
+from factory.image_tests.report import TESTED_FILE, ImageTestReport, TestOutcome, record_outcomes
 from factory.status import text as words
 from factory.status.page import status_page
 from factory.status.places import AskedRegistry, Built, Pushed, Tested, last_test
@@ -168,8 +168,10 @@ def test_page_shows_every_image_escapes_and_refers_to_nothing_outside() -> None:
     assert not re.search(r"(?:src|href)=|@import|url\(", page)
 
 
-def _run(*outcomes: tuple[str, Status], level: Level, started: str, selected: bool = False) -> Report:
-    return Report(
+def _run(
+    *outcomes: tuple[str, Status], level: Level, started: str, selected: bool = False
+) -> ImageTestReport:
+    return ImageTestReport(
         image="localhost/image:1", image_id="b" * 64, identity="c" * 64, flavor=None, level=level,
         engine="podman 4", started=started, seconds=2.0, packages=(), layers=(), selected=selected,
         outcomes=tuple(

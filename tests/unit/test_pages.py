@@ -7,8 +7,15 @@ from html.parser import HTMLParser
 import pytest
 
 from factory.html import age, duration
-from factory.image_tests.outcome import Finding, Layer, Package, Report, TestOutcome
-from factory.image_tests.page import layer_slices, report_page
+from factory.image_tests.definition import ImageFinding
+from factory.image_tests.report import (
+    ImageLayer,
+    ImagePackage,
+    ImageTestReport,
+    TestOutcome,
+    layer_slices,
+    report_page,
+)
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&"
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
@@ -42,12 +49,14 @@ def _read(page: str) -> _Reader:
     return reader
 
 
-def _layer(size: int, created_by: str = "RUN x") -> Layer:
-    return Layer(digest=f"sha256:{size:064x}", size=size, created_by=created_by)
+def _layer(size: int, created_by: str = "RUN x") -> ImageLayer:
+    return ImageLayer(digest=f"sha256:{size:064x}", size=size, created_by=created_by)
 
 
-def _report(*outcomes: TestOutcome, layers: tuple[Layer, ...] = (_layer(10), _layer(30))) -> Report:
-    return Report(
+def _report(
+    *outcomes: TestOutcome, layers: tuple[ImageLayer, ...] = (_layer(10), _layer(30))
+) -> ImageTestReport:
+    return ImageTestReport(
         image="localhost/image:latest",
         image_id="a" * 64,
         identity=None,
@@ -57,7 +66,7 @@ def _report(*outcomes: TestOutcome, layers: tuple[Layer, ...] = (_layer(10), _la
         started="2026-11-22T12:00:00Z",
         seconds=3.0,
         outcomes=outcomes,
-        packages=(Package(name="torch", version="2.13.0", size=10, locked=True),),
+        packages=(ImagePackage(name="torch", version="2.13.0", size=10, locked=True),),
         layers=layers,
     )
 
@@ -72,8 +81,8 @@ def _hostile_outcome() -> TestOutcome:
         seconds=1.0,
         reason=HOSTILE,
         output=HOSTILE,
-        findings=(Finding(subject=HOSTILE, problem=HOSTILE, cause=HOSTILE, fix=HOSTILE),),
-        advice=(Finding(subject=HOSTILE, problem=HOSTILE),),
+        findings=(ImageFinding(subject=HOSTILE, problem=HOSTILE, cause=HOSTILE, fix=HOSTILE),),
+        advice=(ImageFinding(subject=HOSTILE, problem=HOSTILE),),
     )
 
 
