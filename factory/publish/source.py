@@ -1,7 +1,7 @@
-"""What is pushed: an image of the engine or of an OCI layout, and the layout that it is sent from.
+"""The source of a push: an image of the engine or of an OCI layout, and the layout that it is sent from.
 
-A layout has the image compressed once, so that its digest is known before anything is sent, and is the
-same in every registry (OCI image-spec, image-layout.md).
+In a layout the image is compressed once, so that its digest is known before anything is sent and is the same
+in every registry (OCI image-spec, image-layout.md).
 """
 
 import os
@@ -34,20 +34,19 @@ from factory.registry.client import OCI_MANIFEST, Manifest
 from factory.registry.oci import ImageConfig, labels_of
 
 LAYOUT_PREFIX = "oci:"
-# podman's options for what skopeo does by itself, whatever this machine's settings say.
+# skopeo's default; podman's depends on the machine's settings.
 _GZIP = ("--compression-format", "gzip")
 _STAGED_NAME = "image"
-# Another run may be sending the same image, which takes what it takes.
+# Another run may be sending the same image, which can take long.
 _WAIT_SECONDS = 3600.0
 _PLAIN_LAYERS = (".tar", ".rootfs.diff")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
-    """An image in an OCI layout, as it was read: its manifest or index there, and what the two name.
+class LayoutImage:
+    """An image in an OCI layout: its manifest or index, and the manifests of its images.
 
-    ``manifests`` are those of images in it: the one, or those that its index names. ``labels`` are the
-    first one's. `verify` says whether all else is what the manifests say.
+    ``labels`` are those of the first image. `verify` checks the blobs, which are not read before.
     """
 
     folder: Path
@@ -58,7 +57,7 @@ class Layout:
 
     @property
     def operand(self) -> Operand:
-        """The image as skopeo takes it."""
+        """The image as an operand of skopeo."""
         return Operand.in_layout(self.folder, self.name)
 
     @property
@@ -70,16 +69,16 @@ class Layout:
         """Open a configuration or a layer to read.
 
         Raises:
-            ImageError, StorageError: it is not there, a link, or no file.
+            ImageError, StorageError: it is missing, a link, or not a file.
         """
         with OciLayout.opened(self.folder) as layout:
             return layout.open_blob(digest)
 
     def verify(self) -> None:
-        """Check that each configuration and layer has the digest and the size that its manifest says.
+        """Check that each configuration and layer has the digest and the size in its manifest.
 
         Raises:
-            ImageError, StorageError: one has not, is missing, a link, or no file.
+            ImageError, StorageError: one differs, is missing, a link, or not a file.
         """
         blobs = [Descriptor(digest=digest, size=size) for digest, size in self.blobs.items()]
         with OciLayout.opened(self.folder) as layout:
@@ -87,80 +86,81 @@ class Layout:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether each layer is compressed, as registries want it."""
+        """Whether every layer is compressed, as registries expect."""
         layers = (layer for one in self.manifests for layer in one.document.get("layers") or ())
         return not any(str(layer.get("mediaType", "")).endswith(_PLAIN_LAYERS) for layer in layers)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class PushSource:
     """An image that can be pushed.
 
-    ``engine`` is None for one of a layout, ``layout`` for one of an engine. ``config`` is the digest of its
-    configuration, by which it is known again without being compressed; None where an engine writes it anew
-    for a layout, or where there are several. ``size`` is that of its layers in bytes.
+    engine: None for an image of a layout; ``layout`` is None for an image of the engine.
+    config: The digest of its configuration, by which it is recognized without being compressed; None if the
+        engine writes another one into a layout, or if there are several.
+    size: Bytes of its layers.
     """
 
     reference: str
     name: str
     size: int
     engine: Engine | None = None
-    layout: Layout | None = None
+    layout: LayoutImage | None = None
     config: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Staged:
-    """A layout that can be sent from; ``own`` is its folder where it was made for that alone."""
+    """A layout to send from; ``own`` is its folder if it was made for this push."""
 
-    layout: Layout
+    layout: LayoutImage
     own: Path | None
 
     def discard(self) -> None:
-        """Remove what was made for the sending."""
+        """Remove the layout if it was made for this push."""
         if self.own is not None:
             shutil.rmtree(self.own, ignore_errors=True)
 
 
-def find_source(reference: str, *, name: str | None = None, engine: str | None = None) -> Source:
-    """An image by its name in the engine, or ``oci:FOLDER[:NAME]``.
+def find_source(reference: str, *, name: str | None = None, engine: str | None = None) -> PushSource:
+    """Find an image by its name in the engine, or ``oci:FOLDER[:NAME]``.
 
     Args:
-        reference: which image.
-        name: what it is called there; by default as its label says or, without one, its reference.
+        reference: The image.
+        name: Its name at the destination; by default the one in its label or else in its reference.
         engine: podman or docker; by default as `find_engine` finds it.
 
     Raises:
-        NotFoundError: there is no such image.
-        ImageError: the folder is no layout, or has several images and none is named.
-        EngineError: the engine is missing, or does not work.
+        NotFoundError: the image does not exist.
+        ImageError: the folder is not a layout, or has several images and none is named.
+        EngineError: the engine is not installed or does not work.
     """
     if reference.startswith(LAYOUT_PREFIX):
         return _checked(_of_layout(reference, name))
     return _checked(_of_engine(reference, name, find_engine(engine)))
 
 
-def _checked(source: Source) -> Source:
-    """The source, where its name, which may be anybody's label, leads nowhere else in a registry."""
+def _checked(source: PushSource) -> PushSource:
+    """Refuse a name that leads elsewhere in a registry: it may come from anybody's label."""
     if re.fullmatch(PATH_COMPONENT, source.name):
         return source
     raise ImageError(
-        f"{source.name!r} is no name for an image in a registry",
+        f"{source.name!r} cannot be the name of an image in a registry",
         solution="Give one with --name: lower-case letters and digits, with . _ or - between them.",
     )
 
 
 @contextmanager
-def staged(source: Source, work: Path) -> Iterator[Staged]:
-    """The layout that a source is sent from; a compressed one of its own where it has none.
+def staged(source: PushSource, work: Path) -> Iterator[Staged]:
+    """Yield the layout to send from: the source's own if it is compressed, else one made for the push.
 
-    It is made under ``work/push``, once, and stays until it is discarded, so that a run after one that failed
-    goes on from there.
+    That one is made under ``work/push`` and stays until it is discarded, so that the run after a failed one
+    uses it.
 
     Raises:
         BusyError: another run sends the same image, and does not end.
-        ImageError: a layout has something that is not what its manifest says.
+        ImageError: a layout does not match its manifest.
         ProgramError: the engine, or skopeo, failed.
         StorageError: the file system refused.
     """
@@ -174,7 +174,7 @@ def staged(source: Source, work: Path) -> Iterator[Staged]:
     layout = folder / "layout"
     with exclusive(make_output_folder(folder), wait_seconds=_WAIT_SECONDS):
         if source.config is None and source.layout is None:
-            # Under a name there may be another image by now.
+            # The name may belong to another image by now.
             shutil.rmtree(layout, ignore_errors=True)
         if not layout.exists():
             with staged_folder(layout) as temporary:
@@ -189,23 +189,23 @@ def staged(source: Source, work: Path) -> Iterator[Staged]:
         yield Staged(layout=staged_layout, own=layout)
 
 
-def _configs(layout: Layout) -> list[str | None]:
-    """Return the digests of the images' configurations, which name the layers uncompressed."""
+def _configs(layout: LayoutImage) -> list[str | None]:
+    """Return the digests of the images' configurations, which name the uncompressed layers."""
     return [one.config_digest for one in layout.manifests]
 
 
-def read_layout(folder: Path, name: str | None) -> Layout:
-    """The image of a name in a layout, or its only one.
+def read_layout(folder: Path, name: str | None) -> LayoutImage:
+    """Read the named image of a layout, or its only one.
 
     Raises:
-        NotFoundError: the folder is not there, or has no such image.
-        ImageError: it is no layout, has several images and none is named, or a manifest or configuration is
-            not what is said of it.
-        StorageError: something in it is a link, or no file.
+        NotFoundError: the folder does not exist.
+        ImageError: it is not a layout, has not exactly one such image, or a manifest or configuration does
+            not match its digest.
+        StorageError: something in it is a link, or not a file.
     """
     if not folder.is_dir():
         raise NotFoundError(
-            f"{folder} is not there", solution="Give the folder of an OCI layout: oci:FOLDER."
+            f"{folder} does not exist", solution="Give the folder of an OCI layout: oci:FOLDER."
         )
     with OciLayout.opened(folder) as layout:
         entry = _chosen(layout, name)
@@ -218,7 +218,7 @@ def read_layout(folder: Path, name: str | None) -> Layout:
         if config is not None:
             source = f"the configuration {config['digest']} of {folder}"
             labels = labels_of(parse_json(layout.read(config), ImageConfig, source=source, error=ImageError))
-    return Layout(folder=folder, name=name, manifest=manifest, manifests=tuple(images), labels=labels)
+    return LayoutImage(folder=folder, name=name, manifest=manifest, manifests=tuple(images), labels=labels)
 
 
 def _chosen(layout: OciLayout, name: str | None) -> Descriptor:
@@ -233,14 +233,14 @@ def _chosen(layout: OciLayout, name: str | None) -> Descriptor:
     return chosen[0]
 
 
-def _of_layout(reference: str, name: str | None) -> Source:
+def _of_layout(reference: str, name: str | None) -> PushSource:
     path, colon, inner = reference.removeprefix(LAYOUT_PREFIX).rpartition(":")
     # A folder's name may have a colon of its own.
     folder, inner_name = (
         (Path(path), inner) if colon and not Path(path + colon + inner).is_dir() else (None, None)
     )
     layout = read_layout(folder or Path(reference.removeprefix(LAYOUT_PREFIX)), inner_name)
-    return Source(
+    return PushSource(
         reference=reference,
         name=name or layout.labels.get(IMAGE_LABEL) or layout.folder.absolute().name,
         size=sum(layout.blobs.values()),
@@ -250,16 +250,16 @@ def _of_layout(reference: str, name: str | None) -> Source:
     )
 
 
-def _of_engine(reference: str, name: str | None, engine: Engine) -> Source:
+def _of_engine(reference: str, name: str | None, engine: Engine) -> PushSource:
     found = find_image(engine, reference)
     if found is None:
         raise NotFoundError(
             f"{engine.kind} has no image {reference}",
             solution=f"Build it first (`factory build`); `{engine.kind} image ls` shows what there is.",
         )
-    # docker's images are written anew for a layout, with another configuration.
+    # docker writes another configuration into a layout.
     config = f"sha256:{found.id}" if engine.kind == "podman" else None
-    return Source(
+    return PushSource(
         reference=reference,
         name=name or found.labels.get(IMAGE_LABEL) or _last_component(reference),
         size=found.size,
@@ -274,8 +274,8 @@ def _last_component(reference: str) -> str:
     return "" if found is None else found.name
 
 
-def _staging(source: Source, folder: Path) -> tuple[Word, ...]:
-    """The command that writes a source into a layout, compressed in the one way that is always the same."""
+def _staging(source: PushSource, folder: Path) -> tuple[Word, ...]:
+    """Return the command that writes a source into a layout, compressed the same way every time."""
     target = Operand.in_layout(folder, _STAGED_NAME)
     if source.engine is not None and source.engine.kind == "podman":
         operands = [Operand.image(source.reference), target]
@@ -290,7 +290,7 @@ def _manifest(layout: OciLayout, descriptor: Descriptor) -> Manifest:
         read_manifest(content, name=f"{layout.folder}: {descriptor['digest']}")
     except RegistryError as error:
         raise ImageError(
-            f"{layout.folder} is no OCI layout that can be read: {error.reason}",
+            f"{layout.folder} is not a readable OCI layout: {error.reason}",
             solution="Write it again: `factory build --layout`, or `skopeo copy … oci:FOLDER`.",
         ) from error
     return Manifest(media_type=descriptor.get("mediaType", OCI_MANIFEST), content=content)
