@@ -1,22 +1,22 @@
-"""``factory registry``: the chores of maintenance container registries."""
+"""``factory registry``: set up, show, prune and tear down container registries."""
 
 import click
 
 from factory.cli.options import Invocation, common
 from factory.images.registries import read_maintenance
 from factory.registry.maintenance import (
+    Cleanup,
+    RegistryStatusReport,
+    SetupReport,
     clean_up,
-    cleanup_parts,
     collect_registry_status,
     set_up,
-    setup_parts,
-    standing_parts,
 )
 from factory.registry.retention import Purpose
 
 _names = click.argument("registries", metavar="[REGISTRY]...", nargs=-1)
 _dry_run = click.option(
-    "--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing: the default."
+    "--dry-run", is_flag=True, help="Show what would be deleted; delete nothing. This is the default."
 )
 _yes = click.option("--yes", is_flag=True, help="Delete it.")
 
@@ -26,8 +26,8 @@ _yes = click.option("--yes", is_flag=True, help="Delete it.")
 def command(invocation: Invocation) -> None:
     """Set up, look at, prune or empty container registries.
 
-    A REGISTRY is declared in factory.toml, as [registries.NAME] with its url and its class. From a
-    persistent one nothing is ever deleted; a disposable one may be pruned and torn down.
+    A REGISTRY is declared in factory.toml, as [registries.NAME] with its url and its class. Nothing is ever
+    deleted from a persistent one; a disposable one may be pruned and torn down.
     """
     del invocation
 
@@ -37,21 +37,17 @@ def command(invocation: Invocation) -> None:
 @click.option("--dry-run", is_flag=True, help="Only read: create nothing, and try nothing out.")
 @common
 def setup(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool) -> int:
-    """Create what the images need in registries, and check what is there.
+    """Create what the images need in registries, and check what exists.
 
-    All registries where none is named. Checked are the login, the format, the location, and whether
+    All registries if none is named. Checked are the login, the format, the location, and whether
     tags can move. Without --dry-run it is tried out whether a registry takes an upload, which is
-    cancelled, and whether a disposable one deletes, with a digest that nothing has. A second run, also
+    cancelled, and whether a disposable one deletes, with a digest that nothing has. A second run, even
     at the same time, finds what the first has created. Exit codes: 0 all well, 1 something is wrong, 32
     no answer.
     """
     maintenance = read_maintenance(invocation.repository, registries)
     report = set_up(maintenance.chosen, maintenance.images, maintenance.opener, dry_run=dry_run)
-    invocation.console.result(report, *setup_parts(report))
-    for one in report.registries:
-        if one.error is not None:
-            invocation.console.report(one.error)
-    return report.exit_code
+    return _show(invocation, report)
 
 
 @command.command(short_help="Show what registries hold, and what a prune would take.")
@@ -60,18 +56,13 @@ def setup(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool)
 def status(invocation: Invocation, *, registries: tuple[str, ...]) -> int:
     """Show whether registries answer, what they hold, and what a prune would take.
 
-    All registries where none is named; they are only read. Exit codes: 0, or 32 where one does not
-    answer.
+    All registries if none is named; they are only read. Exit codes: 0, or 32 if one does not answer.
     """
     maintenance = read_maintenance(invocation.repository, registries)
     report = collect_registry_status(
         maintenance.registries, maintenance.names, maintenance.policy, maintenance.opener
     )
-    invocation.console.result(report, *standing_parts(report, now=maintenance.policy.now))
-    for one in report.registries:
-        if one.error is not None:
-            invocation.console.report(one.error)
-    return report.exit_code
+    return _show(invocation, report)
 
 
 @command.command(short_help="Delete old images from disposable registries.")
@@ -80,12 +71,12 @@ def status(invocation: Invocation, *, registries: tuple[str, ...]) -> int:
 @_yes
 @common
 def prune(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool, yes: bool) -> int:
-    """Delete old images of this repository from disposable registries; without --yes only say which.
+    """Delete old images of this repository from disposable registries; without --yes only show which.
 
-    Without a name ALL disposable registries are meant. The newest of each image stay (keep), all young
-    ones (keep-days), what has a moving tag, a version or a name in this repository's files, what
-    anything that stays is built on, and what the factory did not make or cannot read. Bills and
-    signatures stay and go with their image.
+    Without a name, ALL disposable registries are pruned. These stay: the newest of each image (keep), all
+    young ones (keep-days), what has a moving tag, a version or a name in this repository's files, what
+    anything that stays is built on, and what the factory did not make or cannot read. Bills of materials
+    and signatures stay and go with their image.
     """
     return _clean_up(invocation, "prune", registries, delete=_may_delete(dry_run=dry_run, yes=yes))
 
@@ -96,11 +87,11 @@ def prune(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool,
 @_yes
 @common
 def teardown(invocation: Invocation, *, registries: tuple[str, ...], dry_run: bool, yes: bool) -> int:
-    """Delete this repository's images from disposable registries; without --yes only say which.
+    """Delete this repository's images from disposable registries; without --yes only show which.
 
-    Without a name ALL disposable registries are meant. What stays is told, with why, and with the
-    command that removes it by hand: all in persistent registries, what that is built on, and what the
-    factory did not make for this repository.
+    Without a name, ALL disposable registries are emptied. What stays is listed, with the reason and the
+    command that deletes it by hand: everything in persistent registries, what that is built on, and what
+    the factory did not make for this repository.
     """
     return _clean_up(invocation, "teardown", registries, delete=_may_delete(dry_run=dry_run, yes=yes))
 
@@ -123,7 +114,11 @@ def _clean_up(invocation: Invocation, purpose: Purpose, registries: tuple[str, .
             dry_run=not delete,
             progress=progress,
         )
-    invocation.console.result(report, *cleanup_parts(report, now=maintenance.policy.now))
-    for error in report.errors:
+    return _show(invocation, report)
+
+
+def _show(invocation: Invocation, report: SetupReport | RegistryStatusReport | Cleanup) -> int:
+    status = invocation.console.show(report)
+    for error in report.failures():
         invocation.console.report(error)
-    return report.exit_code
+    return status

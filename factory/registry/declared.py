@@ -1,4 +1,4 @@
-"""The registries that a repository names: the table ``[registries]`` of its ``factory.toml``, as values."""
+"""The registries that a repository declares in ``[registries]`` of its ``factory.toml``, and their places."""
 
 import re
 import socket
@@ -24,12 +24,12 @@ DriverName = Literal["oci", "ecr", "artifact-registry"]
 
 _EXAMPLE = "docs/registries.md shows a whole table"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
-# A first component without a dot and a port would be taken for a path on Docker's own registry.
+# Docker takes a first component without a dot and a port as a path on its own registry.
 _URL = re.compile(
     rf"(?:localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|[a-z0-9-]+(?=:))(?::[0-9]{{1,5}})?(?:/{PATH_COMPONENT})*"
 )
 _TOKEN_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::[0-9]{1,5})?")
-# On loopback something else may stand in for the service.
+# On loopback a test server may replace the service.
 _HOSTS = {
     "ecr": (re.compile(r"[0-9]{12}\.dkr[.-]ecr.+"), "ACCOUNT.dkr.ecr.REGION.amazonaws.com"),
     "artifact-registry": (re.compile(r".+-docker\.pkg\.dev|(?:.+\.)?gcr\.io"), "REGION-docker.pkg.dev"),
@@ -38,12 +38,13 @@ _HOSTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """One registry, or a part of one that images are pushed into.
+    """One registry, or a part of one, into which images are pushed.
 
-    ``url`` is ``HOST[:PORT][/PATH]``; an image's name follows behind a slash. In a ``persistent`` one the
-    factory never deletes anything: what is in it took hours to make. ``keep`` is how many of the newest
-    images of each name `prune` leaves, ``keep_days`` the age in days up to which it leaves all of them.
-    ``token_host`` is the ``HOST[:PORT]`` of a token service at another origin, which gets the login by https.
+    url: ``HOST[:PORT][/PATH]``; an image's name follows after a slash.
+    kind: Nothing is ever deleted from a ``persistent`` one: its images took hours to build.
+    keep: How many of the newest images of each name `prune` keeps.
+    keep_days: The age in days up to which `prune` keeps all images.
+    token_host: The ``HOST[:PORT]`` of a token service at another origin, which gets the login by https.
     """
 
     name: str
@@ -57,35 +58,35 @@ class Registry:
 
     @property
     def host(self) -> str:
-        """The host and port alone, as an auth file names it."""
+        """The host with its port, as auth files name it."""
         return self.url.partition("/")[0]
 
     def repository(self, image: str) -> str:
-        """The repository of an image in the registry, without the host: ``PATH/IMAGE``."""
+        """Return the repository of an image without the host: ``PATH/IMAGE``."""
         path = self.url.partition("/")[2]
         return f"{path}/{image}" if path else image
 
     def reference(self, image: str, tag: str) -> str:
-        """An image as an engine is told: ``HOST/PATH/IMAGE:TAG``."""
+        """Return the reference of an image: ``HOST/PATH/IMAGE:TAG``."""
         return f"{self.url}/{image}:{tag}"
 
 
 def read_registries(root: Path) -> dict[str, Registry]:
-    """The registries of the repository at root, by name, in the order of its ``factory.toml``.
+    """Return the registries of the repository at root by name, in the order of its ``factory.toml``.
 
     Raises:
-        SpecError: the file or its table ``[registries]`` says what is not acceptable.
+        SpecError: the file or its table ``[registries]`` is not acceptable.
         StorageError: the file system refused.
     """
     return parse_registries(read_settings(root))
 
 
 def parse_registries(document: Mapping[str, object]) -> dict[str, Registry]:
-    """The registries that a ``factory.toml`` names, which is given as data.
+    """Return the registries that ``factory.toml``, given as data, declares.
 
     Raises:
         SpecError: a key is missing, unknown, of the wrong type or not acceptable, or two registries are
-            one place, or one lies in another that has a different class.
+            the same place, or one lies in another of a different class.
     """
     content = document.get(TABLE, {})
     if not isinstance(content, dict):
@@ -99,17 +100,17 @@ def parse_registries(document: Mapping[str, object]) -> dict[str, Registry]:
 
 
 def find_registry(registries: Mapping[str, Registry], name: str) -> Registry:
-    """The registry of a name.
+    """Return the declared registry of a name.
 
     Raises:
-        NotFoundError: no registry is declared under it.
+        NotFoundError: there is none.
     """
     if name in registries:
         return registries[name]
     known = ", ".join(registries) or "none yet"
     raise NotFoundError(
         f"there is no registry {name!r} in {SETTINGS_FILE}",
-        solution=f"Name one that is declared ({known}), or declare it as [{TABLE}.{name}]; {_EXAMPLE}.",
+        solution=f"Name a declared one ({known}), or declare it as [{TABLE}.{name}]; {_EXAMPLE}.",
     )
 
 
@@ -147,7 +148,7 @@ def _class(table: Table) -> RegistryClass:
         case "disposable":
             return "disposable"
         case given:
-            problem = "is not there, and it has no default" if given is None else f"{given!r} is not a class"
+            problem = "is missing, and it has no default" if given is None else f"{given!r} is not a class"
             raise table.refuse(
                 "class",
                 problem,
@@ -221,11 +222,11 @@ def _at_least(table: Table, key: str, least: int, *, default: int) -> int:
 
 
 def _refuse_overlap(one: Registry, other: Registry) -> None:
-    """Two classes in one place would let a chore of the one delete what the other is to keep."""
+    """Two classes in one place would let a command delete from the one what the other must keep."""
     first, second = place(one.url), place(other.url)
     if first == second:
         raise SpecError(
-            f"{SETTINGS_FILE}: the registries {one.name} and {other.name} are one place: {one.url}",
+            f"{SETTINGS_FILE}: the registries {one.name} and {other.name} are the same place: {one.url}",
             solution="Declare it once, or give each a path of its own.",
         )
     if (lies_in(first, second) or lies_in(second, first)) and one.kind != other.kind:
@@ -254,7 +255,7 @@ _STANDARD_PORTS = frozenset({"", "80", "443"})
 
 
 def place(url: str) -> Place:
-    """Where ``HOST[:PORT][/PATH]`` is: whatever is written so comes to one host and the path's components."""
+    """Return the place of ``HOST[:PORT][/PATH]``: all spellings of one place give the same value."""
     host, *path = url.split("/")
     name, port = _parted(host)
     address = _address(name)
@@ -272,19 +273,19 @@ def place(url: str) -> Place:
 
 
 def lies_in(inner: Sequence[str], outer: Sequence[str]) -> bool:
-    """Whether a place is another one, or lies in it."""
+    """Return whether a place is the same as another one, or lies in it."""
     return tuple(inner[: len(outer)]) == tuple(outer)
 
 
 def _address(name: str) -> IPv4Address | None:
-    """The address that a host's name is, in any form that resolvers take (inet_aton), such as 127.1."""
+    """Return the address that a host is, in any form that resolvers accept (inet_aton), such as 127.1."""
     with suppress(OSError):
         return IPv4Address(socket.inet_aton(name))
     return None
 
 
 def _parted(host: str) -> tuple[str, str]:
-    """A host's name, and its port without zeros before it; the port is empty where none is given."""
+    """Return a host's name, and its port without leading zeros; empty if it has none."""
     name, colon, port = host.rpartition(":")
     if not (colon and port.isdecimal()):
         return host, ""

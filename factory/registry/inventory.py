@@ -1,4 +1,4 @@
-"""What registries hold, as values: images, what is attached to them, and what could not be looked at."""
+"""The inventory of a registry: its images, their attachments, and what could not be read."""
 
 import datetime as dt
 import re
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from factory.errors import RegistryError
 from factory.registry.declared import Place, Registry, place
 
-# cosign's tags for what belongs to an image, and the OCI distribution specification's for its referrers.
+# The tags of cosign for attachments, and of the OCI distribution specification for referrers.
 _ATTACHMENT = re.compile(r"sha256-(?P<digest>[0-9a-f]{64})(?:\.(?P<what>[a-z0-9]+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedParent:
-    """A parent as the label of an image tells it: a name or a reference, and which one of it it was."""
+    """A parent as recorded in the label of an image: its name or reference, and its identity or digest."""
 
     image: str
     identity: str | None = None
@@ -23,10 +23,7 @@ class RecordedParent:
 
 @dataclass(frozen=True, kw_only=True)
 class FactoryLabels:
-    """What an image says of itself that the factory made: its name, its identity, and its parents.
-
-    ``parents`` is None where the label that tells them cannot be read.
-    """
+    """The labels of an image built by the factory; ``parents`` is None if they cannot be read."""
 
     image: str
     identity: str
@@ -34,19 +31,20 @@ class FactoryLabels:
 
 
 LabelReader = Callable[[Mapping[str, str]], FactoryLabels | None]
-"""What the labels of an image tell; None where the factory did not make it."""
+"""Returns what the labels of an image record; None if the factory did not build it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryImage:
-    """A manifest in a repository, with every tag that it has.
+    """A manifest in a repository, with all its tags.
 
-    ``image`` is the repository's name behind the registry's own path. ``moment`` is when it was pushed,
-    where the service tells, else when it says that it was created; None where neither is known.
-    ``blobs`` are all that it and its parts name, with their sizes in bytes, and ``layers`` its own in order.
-    ``parts`` are the manifests that it names where it is an index, ``subjects`` the digests of what it is
-    attached to (a bill of materials, a signature), and ``gone`` those subjects that are there no more.
-    ``problem`` says why it could not be read.
+    image: The repository's name after the registry's own path.
+    moment: When it was pushed, if the service says so, else when it was created; None if neither is known.
+    blobs: The digests that it and its parts name, with sizes in bytes; ``layers`` are its own, in order.
+    parts: The manifests that it names if it is an index.
+    subjects: The digests of what it is attached to, if it is a bill of materials or a signature.
+    gone: Those of the subjects that no longer exist.
+    problem: Why it could not be read.
     """
 
     repository: str
@@ -65,21 +63,21 @@ class RegistryImage:
 
     @property
     def size(self) -> int:
-        """Bytes of all that it names."""
+        """Bytes of all its blobs."""
         return sum(self.blobs.values())
 
     @property
     def own_tags(self) -> tuple[str, ...]:
-        """Its tags, but for those that say what it is attached to."""
+        """Its tags, except those that say what it is attached to."""
         return tuple(tag for tag in self.tags if attached_to(tag) is None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """What one registry holds.
+    """The content of one registry.
 
-    ``partial`` says which of it was not looked for, such as repositories that nobody names; ``error``
-    why the registry, or a part of it, could not be read.
+    partial: What was not searched, such as repositories that nobody names.
+    error: Why the registry, or a part of it, could not be read.
     """
 
     registry: Registry
@@ -89,11 +87,11 @@ class Inventory:
     error: RegistryError | None = None
 
     def place_of(self, image: RegistryImage) -> Place:
-        """Where an image's repository is."""
+        """Return the place of an image's repository."""
         return place(f"{self.registry.host}/{image.repository}")
 
 
 def attached_to(tag: str) -> str | None:
-    """The digest of the image that what has this tag belongs to; None for any other tag."""
+    """Return the digest of the image that a tag attaches something to; None for any other tag."""
     match = _ATTACHMENT.fullmatch(tag)
     return f"sha256:{match['digest']}" if match else None

@@ -1,4 +1,4 @@
-"""Which images belong together: parents and children, indexes and parts, images and their attachments."""
+"""How images refer to each other: children to parents, indexes to parts, attachments to their subjects."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +12,10 @@ _Key = tuple[str, str, str]
 
 
 class References:
-    """The relations between all that some registries hold.
+    """The references between all images of some registries.
 
-    A parent is found by what the label of the image that stands on it tells: an identity, a digest, the
-    engine's ID of it, or a reference. Of an image that does not tell, whatever has the first of its
-    layers, and only those, is a parent.
+    A parent is found by what the label of its child records: an identity, a digest, the engine's ID, or a
+    reference. For an image without that label, every image that consists of its first layers is a parent.
     """
 
     def __init__(self, inventories: Sequence[Inventory]) -> None:
@@ -39,16 +38,16 @@ class References:
                 self._children[parent].add(key)
 
     def is_attachment(self, image: RegistryImage) -> bool:
-        """Whether it is attached to another, and no image of the factory's itself."""
+        """Return whether it is attached to another image, and not itself built by the factory."""
         return bool(image.subjects) and image.labels is None
 
     def is_bound(self, key: _Key) -> bool:
-        """Whether it stays and goes with others: an attachment, or a part of an index without a tag."""
+        """Return whether it stays and goes with others: an attachment, or an untagged part of an index."""
         image = self._images[key]
         return self.is_attachment(image) or (key in self._indexes and not image.tags)
 
     def before(self, key: _Key) -> set[_Key]:
-        """What has to be gone before this: what is attached to it, names it, or stands on it."""
+        """Return what must be deleted before: its attachments, the indexes that name it, its children."""
         registry, repository, _ = key
         image = self._images[key]
         parts = ((registry, repository, part) for part in image.parts)
@@ -56,14 +55,14 @@ class References:
         return set().union(*attached, self._indexes.get(key, set()), self._children.get(key, set())) - {key}
 
     def loose_parts(self, key: _Key, kept: Mapping[_Key, str]) -> tuple[str, ...]:
-        """The parts of an index that are on no list, and that no index which stays names."""
+        """Return the parts of an index that are not listed and that no remaining index names."""
         registry, repository, _ = key
         parts = [(registry, repository, part) for part in self._images[key].parts]
         loose = (one for one in parts if one not in self._images and not self._indexes[one] & kept.keys())
         return tuple(digest for _, _, digest in loose)
 
     def bound(self, kept: Mapping[_Key, str]) -> dict[_Key, str]:
-        """What stays because of others that stay, beside those that are ``kept``, and why."""
+        """Return what stays because others stay, except what is ``kept`` already, and why."""
         found: dict[_Key, str] = {}
         rest = [key for key in self._images if key not in kept]
         while True:
@@ -78,7 +77,7 @@ class References:
         stays = set(staying)
         image = self._images[key]
         for child in sorted(self._children.get(key, set()) & stays):
-            return f"{_shown(self._images[child], child)} stands on it, and stays"
+            return f"{_shown(self._images[child], child)} is built on it, and stays"
         for index in sorted(self._indexes.get(key, set()) & stays):
             return f"the index {_shown(self._images[index], index)} names it, and stays"
         registry, repository, _ = key
@@ -90,7 +89,7 @@ class References:
         return ""
 
     def _remains(self, subject: _Key, stays: set[_Key]) -> bool:
-        """Whether a manifest stays: by itself, as a part of one that stays, or as one that is on no list."""
+        """Return whether a manifest stays: by itself, as a part of an index, or because it is not listed."""
         if subject in self._images:
             return subject in stays
         indexes = self._indexes.get(subject, set())
@@ -103,16 +102,16 @@ class References:
             if image.layers:
                 by_layers[image.layers].add(key)
         for key, image in self._images.items():
-            told = image.labels.parents if image.labels else None
-            if told is None:
+            recorded = image.labels.parents if image.labels else None
+            if recorded is None:
                 beginnings = list(accumulate(((layer,) for layer in image.layers), lambda a, b: a + b))[:-1]
                 yield key, set().union(*(by_layers.get(layers, set()) for layers in beginnings))
             else:
-                named = (name for parent in told for name in _names_of(parent))
+                named = (name for parent in recorded for name in _names_of(parent))
                 yield key, set().union(*(by_name.get(name, set()) for name in named))
 
     def _names(self, inventories: Sequence[Inventory]) -> dict[object, set[_Key]]:
-        """All by which a label may name a parent."""
+        """Return all names by which a label may refer to a parent."""
         found: dict[object, set[_Key]] = defaultdict(set)
         for inventory in inventories:
             for image in inventory.images:

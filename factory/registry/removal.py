@@ -1,4 +1,4 @@
-"""Deleting what was decided to go: in order, each by its digest, and none whose tags changed meanwhile."""
+"""Delete what was decided: in order, each by its digest, and nothing whose tags have changed meanwhile."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ State = Literal["deleted", "gone already", "failed", "kept"]
 
 @dataclass(frozen=True, kw_only=True)
 class Removed:
-    """What became of a manifest that was to go; ``reason`` says why it is there still."""
+    """The result of deleting a manifest; ``reason`` says why it still exists."""
 
     state: State
     reason: str = ""
@@ -24,7 +24,7 @@ class Removed:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it is there no more."""
+        """Whether it no longer exists."""
         return self.state in {"deleted", "gone already"}
 
 
@@ -46,18 +46,18 @@ def remove(
     progress: Progress,
     persistent: Iterable[Registry] = (),
 ) -> dict[Key, Removed]:
-    """Delete what goes; what failed does not stop the others.
+    """Delete what goes; a failure does not stop the others.
 
-    What is attached to an image goes before it, and what stands on it too, so that an interruption leaves
-    nothing alone; the next run finds the rest. Right before, the tags of a repository are read again: a
-    manifest that has got or lost one stays, since a delete takes all its tags with it.
+    The attachments and children of an image are deleted before it, so that an interruption leaves none
+    behind and the next run finds the rest. Just before each delete, the tags of the repository are read
+    again: a manifest that gained or lost one stays, since a delete removes all its tags.
 
     Args:
-        verdicts: of `decide`; those that stay are passed over.
-        drivers: by the name of their registry.
-        progress: is told of each.
-        persistent: the persistent registries of the repository. Each is asked, under its own host, for what
-            is to go: one registry can have two names that nothing written tells to be one.
+        verdicts: Of `decide`; those that stay are skipped.
+        drivers: By the name of their registry.
+        progress: Advances with each deletion.
+        persistent: The persistent registries of the repository. Each is asked, under its own host, for what
+            is to be deleted: one registry can have two names without anything saying so.
     """
     run = _Run(
         drivers=drivers,
@@ -85,9 +85,9 @@ def _remove(run: _Run, key: Key) -> None:
 
 def _outcome(run: _Run, verdict: Verdict) -> Removed:
     for need in verdict.needs:
-        # One that is not done yet names this one in turn: labels can say so, digests cannot.
+        # One that is not done yet needs this one in turn: labels can form a cycle, digests cannot.
         if need in run.done and not run.done[need].is_gone:
-            return Removed(state="kept", reason=f"{need[1]}@{need[2][:19]} is there still, and needs it")
+            return Removed(state="kept", reason=f"{need[1]}@{need[2][:19]} still exists, and needs it")
     name, repository, digest = verdict.key
     try:
         # Tags that were read for an earlier delete may have changed since.
@@ -107,7 +107,7 @@ def _outcome(run: _Run, verdict: Verdict) -> Removed:
 
 
 def _guarded(run: _Run, repository: str, digests: Iterable[str]) -> str:
-    """Why a manifest stays, or what it is attached to: a persistent registry has it under its own host."""
+    """Return why a manifest stays: a persistent registry has it, or its subject, under its own host."""
     for registry in run.persistent:
         if not f"{repository}/".startswith(registry.repository("")):
             continue
@@ -115,16 +115,14 @@ def _guarded(run: _Run, repository: str, digests: Iterable[str]) -> str:
             driver = run.drivers.get(registry.name)
             found = driver is None or any(driver.has(repository, digest) for digest in digests)
         except RegistryError as error:
-            return (
-                f"the persistent registry {registry.name} does not tell whether this is there: {error.reason}"
-            )
+            return f"the persistent registry {registry.name} does not say whether it has this: {error.reason}"
         if found:
             return has_it_too(registry.name)
     return ""
 
 
 def _is_changed(run: _Run, verdict: Verdict) -> bool:
-    """Whether a manifest has got or lost a tag; one that is gone as a whole has not."""
+    """Return whether a manifest gained or lost a tag; one that no longer exists did not."""
     name, repository, digest = verdict.key
     tags = {tag for tag, there in _tags(run, name, repository).items() if there == digest}
     if tags or not verdict.image.tags:
@@ -133,9 +131,9 @@ def _is_changed(run: _Run, verdict: Verdict) -> bool:
 
 
 def _is_of_changed(run: _Run, verdict: Verdict, seen: frozenset[Key] = frozenset()) -> bool:
-    """Whether what a manifest is attached to stays because its tags changed: it would lose its bill.
+    """Return whether the subject of an attachment stays because its tags changed: it would lose it.
 
-    ``seen`` are those on the way here: tags can say of two that each belongs to the other.
+    ``seen`` are those on the path to this one: tags can say of two that each belongs to the other.
     """
     way = seen | {verdict.key}
     subjects = set(verdict.image.subjects)
@@ -149,7 +147,7 @@ def _is_of_changed(run: _Run, verdict: Verdict, seen: frozenset[Key] = frozenset
 
 
 def _tags(run: _Run, name: str, repository: str) -> Mapping[str, str]:
-    """The tags of a repository, as they were when they were last asked for.
+    """Return the tags of a repository as they were last read.
 
     Raises:
         RegistryError: they cannot be read.
@@ -166,7 +164,7 @@ def _tags(run: _Run, name: str, repository: str) -> Mapping[str, str]:
 
 
 def _remove_parts(run: _Run) -> None:
-    """Delete the parts of indexes that are gone, where they are on no list and no other index names them."""
+    """Delete the unlisted parts of deleted indexes that no other index names."""
     gone: dict[tuple[str, str], set[str]] = defaultdict(set)
     there: dict[tuple[str, str], set[str]] = defaultdict(set)
     for (name, repository, digest), verdict in run.verdicts.items():

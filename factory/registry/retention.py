@@ -1,4 +1,4 @@
-"""What of a registry may go, and why everything else stays: a decision on values, which asks nobody."""
+"""Decide what may be deleted from a registry, and why everything else stays; nothing is read or asked."""
 
 import datetime as dt
 from collections import defaultdict
@@ -20,8 +20,9 @@ Key = tuple[str, str, str]
 class Policy:
     """What a repository says of its images.
 
-    ``images`` are their names, ``moving`` the tags of each that move, ``named`` what is named as a parent in
-    the repository's own files: where it is, and its tag or digest.
+    images: Their names.
+    moving: The moving tags of each image.
+    named: The parents named in the repository's own files: their place, and their tag or digest.
     """
 
     now: dt.datetime
@@ -32,10 +33,10 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Whether a manifest goes, and why.
+    """Whether a manifest is deleted (``goes``) or stays, and why.
 
-    ``needs`` are those that have to be gone before it, and ``loose_parts`` what it names, is on no list and
-    goes after it.
+    needs: The manifests that must be deleted before it.
+    loose_parts: Unlisted parts that it names, which are deleted after it.
     """
 
     key: Key
@@ -54,14 +55,14 @@ def decide(
     *,
     registries: Iterable[Registry] = (),
 ) -> tuple[Verdict, ...]:
-    """What goes of the registries named ``targets``; of what the others hold, all stays.
+    """Decide what is deleted from the registries named ``targets``; everything in the others stays.
 
     Args:
-        purpose: ``prune`` leaves what is new, young, or has a tag that counts; ``teardown`` does not.
-        targets: names of registries.
-        inventories: what every registry of the repository holds, the targets' among them.
-        policy: what the repository says of its images.
-        registries: all that are declared, also those of which nothing is known here.
+        purpose: ``prune`` keeps what is new, young, or has a tag that counts; ``teardown`` does not.
+        targets: Names of registries.
+        inventories: The inventories of all registries of the repository, including the targets.
+        policy: What the repository says of its images.
+        registries: All declared registries, including those without an inventory.
 
     Returns:
         A verdict for each manifest of the targets, in the order of the inventories.
@@ -73,12 +74,12 @@ def decide(
     kept: dict[Key, str] = {}
     for inventory in inventories:
         newest = _newest(inventory, references) if purpose == "prune" else frozenset()
-        whole = _of_registry(inventory, targets, inventories)
+        whole = _reason_of_registry(inventory, targets, inventories)
         for image in inventory.images:
-            reason = whole or _of_place(inventory, image, persistent) or _of_twin(image, twins)
-            reason = reason or next(_of_image(inventory, image, policy, references), "")
+            reason = whole or _reason_of_place(inventory, image, persistent) or _reason_of_twin(image, twins)
+            reason = reason or next(_reasons_of_image(inventory, image, policy, references), "")
             if not reason and purpose == "prune" and not references.is_bound(_key(inventory, image)):
-                reason = next(_of_age(inventory.registry, image, policy, newest), "")
+                reason = next(_reasons_of_age(inventory.registry, image, policy, newest), "")
             if reason:
                 kept[_key(inventory, image)] = reason
     kept.update(references.bound(kept))
@@ -91,24 +92,26 @@ def decide(
 
 
 def freed(inventory: Inventory, verdicts: Iterable[Verdict]) -> int:
-    """Bytes that nothing which stays in a registry names any more, when it has collected its garbage."""
+    """Return the bytes of blobs that no remaining manifest names: what garbage collection frees."""
     going = {verdict.key for verdict in verdicts if verdict.goes}
-    gone: dict[str, int] = {}
+    freed_blobs: dict[str, int] = {}
     staying: set[str] = set()
     for image in inventory.images:
         if _key(inventory, image) in going:
-            gone.update(image.blobs)
+            freed_blobs.update(image.blobs)
         else:
             staying.update(image.blobs)
-    return sum(size for digest, size in gone.items() if digest not in staying)
+    return sum(size for digest, size in freed_blobs.items() if digest not in staying)
 
 
 def _key(inventory: Inventory, image: RegistryImage) -> Key:
     return inventory.registry.name, image.repository, image.digest
 
 
-def _of_registry(inventory: Inventory, targets: Collection[str], inventories: Sequence[Inventory]) -> str:
-    """Why all of a registry stays; empty where it does not."""
+def _reason_of_registry(
+    inventory: Inventory, targets: Collection[str], inventories: Sequence[Inventory]
+) -> str:
+    """Return why everything in a registry stays; empty if it need not."""
     registry = inventory.registry
     if registry.kind == "persistent":
         return f"the registry {registry.name} is persistent"
@@ -116,14 +119,14 @@ def _of_registry(inventory: Inventory, targets: Collection[str], inventories: Se
         return f"the registry {registry.name} was not named"
     for other in inventories:
         if other.error is not None:
-            return f"{other.registry.name} could not be read, and what there stands on this is not known"
+            return f"{other.registry.name} could not be read, so its images may be built on this"
         if other.partial:
-            return f"{other.registry.name} is known in part, and what else there stands on this is not known"
+            return f"{other.registry.name} is known in part, so its other images may be built on this"
     return ""
 
 
-def _of_place(inventory: Inventory, image: RegistryImage, persistent: Iterable[Registry]) -> str:
-    """Why what is in a persistent registry's place stays, whatever else has a name for that place."""
+def _reason_of_place(inventory: Inventory, image: RegistryImage, persistent: Iterable[Registry]) -> str:
+    """Return why an image in the place of a persistent registry stays, by whatever name it is reached."""
     for registry in persistent:
         if lies_in(inventory.place_of(image), place(registry.url)):
             return f"it lies in the persistent registry {registry.name} ({registry.url})"
@@ -131,12 +134,12 @@ def _of_place(inventory: Inventory, image: RegistryImage, persistent: Iterable[R
 
 
 def has_it_too(registry: str) -> str:
-    """Why what a persistent registry of another host has stays: a host can have two names."""
+    """Return why an image that a persistent registry has too stays: a host can have two names."""
     return f"the persistent registry {registry} has it as well: both may be one place"
 
 
 def _in_persistent(inventories: Iterable[Inventory]) -> dict[tuple[str, str], str]:
-    """What the persistent registries hold, by repository and digest: the name of the registry."""
+    """Return the name of the persistent registry that has a manifest, by repository and digest."""
     return {
         (image.repository, digest): inventory.registry.name
         for inventory in inventories
@@ -146,16 +149,16 @@ def _in_persistent(inventories: Iterable[Inventory]) -> dict[tuple[str, str], st
     }
 
 
-def _of_twin(image: RegistryImage, twins: Mapping[tuple[str, str], str]) -> str:
-    """Why what a persistent registry holds too, or what it is attached to, stays."""
+def _reason_of_twin(image: RegistryImage, twins: Mapping[tuple[str, str], str]) -> str:
+    """Return why an image stays if a persistent registry has it too, or what it is attached to."""
     found = (twins.get((image.repository, digest)) for digest in (image.digest, *image.subjects))
     return next((has_it_too(name) for name in found if name), "")
 
 
-def _of_image(
+def _reasons_of_image(
     inventory: Inventory, image: RegistryImage, policy: Policy, references: References
 ) -> Iterator[str]:
-    """Why an image stays whatever its age: it is not the factory's, or not this repository's."""
+    """Yield why an image stays regardless of its age: it is not the factory's, or not this repository's."""
     if image.problem:
         yield f"it cannot be read: {image.problem}"
     if image.image not in policy.images:
@@ -168,16 +171,16 @@ def _of_image(
     elif image.labels is None:
         yield "it has no label of the factory's: somebody else made it"
     elif image.labels.image != image.image:
-        # Whoever pushed it wrote the label: it may hold anything.
+        # The label was written by the person who pushed it, and may hold anything.
         yield f"its label says that it is {image.labels.image!r}"
     elif image.labels.parents is None:
-        yield "its label cannot be read: what it stands on is not known"
+        yield "its label cannot be read: its parents are not known"
 
 
-def _of_age(
+def _reasons_of_age(
     registry: Registry, image: RegistryImage, policy: Policy, newest: frozenset[str]
 ) -> Iterator[str]:
-    """Why `prune` leaves an image of the factory's."""
+    """Yield why `prune` keeps an image of the factory."""
     moving = policy.moving.get(image.image, frozenset()) | {LATEST}
     for tag in image.tags:
         if tag in moving:
@@ -185,7 +188,7 @@ def _of_age(
         if newest_version((tag,)):
             yield f"its tag {tag} is a version"
     if image.moment is None:
-        yield "nobody tells how old it is"
+        yield "its age is not known"
         return
     days = (policy.now - image.moment).days
     if days < registry.keep_days:
@@ -195,13 +198,13 @@ def _of_age(
 
 
 def _newest(inventory: Inventory, references: References) -> frozenset[str]:
-    """The newest images of each name, so many as the registry keeps; those without a time do not count."""
+    """Return the newest images of each name, as many as the registry keeps; skip those without a time."""
     by_repository = defaultdict(list)
     for image in inventory.images:
         bound = references.is_bound(_key(inventory, image))
         if image.labels is not None and image.moment is not None and not bound:
             by_repository[image.repository].append((image.moment, image.digest))
-    # Reproducible builds of one lock have one time: those that share that of the last that stays, stay.
+    # Reproducible builds of one lock have the same time: all that share the oldest kept time stay.
     limit = {
         repository: sorted((moment for moment, _ in found), reverse=True)[: inventory.registry.keep]
         for repository, found in by_repository.items()
@@ -237,7 +240,7 @@ def _verdict(
 def _why(purpose: Purpose, inventory: Inventory, image: RegistryImage, references: References) -> str:
     if references.is_attachment(image):
         there = [digest for digest in image.subjects if digest not in image.gone]
-        return f"goes with {short(there[0])}" if there else "what it belongs to is there no more"
+        return f"goes with {short(there[0])}" if there else "what it belongs to no longer exists"
     if references.is_bound(_key(inventory, image)):
         return "a part of an index that goes"
     if purpose == "teardown":
@@ -247,7 +250,7 @@ def _why(purpose: Purpose, inventory: Inventory, image: RegistryImage, reference
 
 
 def short(digest: str) -> str:
-    """A digest as people are shown it: the first 12 digits."""
+    """Return a digest as shown to people: the first 12 digits."""
     return digest[: len("sha256:") + 12]
 
 

@@ -1,7 +1,7 @@
-"""Which tags an image is pushed under: the rules of ``--tags``, and which tags may be overwritten.
+"""Choose the tags of a push: the rules of ``--tags``, and which tags may be overwritten.
 
-A *moving* tag is one that is meant to name another image tomorrow (``latest``, and an image's
-``moving-tag`` of factory.toml). Every other tag names one image for ever.
+A *moving* tag is meant to name another image tomorrow (``latest``, and an image's
+``moving-tag`` of factory.toml). Every other tag names the same image forever.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True, kw_only=True)
 class Tag:
-    """A tag, and whether it may be taken from the image that has it."""
+    """A tag, and whether it may be moved to another image."""
 
     name: str
     moving: bool
@@ -35,11 +35,12 @@ class Tag:
 
 @dataclass(frozen=True, kw_only=True)
 class TagFacts:
-    """What tags are made of.
+    """What tags are made from.
 
-    ``identity`` is the image's (64 hex digits), None where it has none; ``commit`` the one that is checked
-    out (40 hex digits), None where there is none, and ``dirty`` whether there are changes that are in none;
-    ``fields`` are further ones for a template, such as a flavor's versions.
+    identity: The image's, 64 hex digits; None if it has none.
+    commit: The checked out one, 40 hex digits; None without one.
+    dirty: Whether there are uncommitted changes.
+    fields: Further fields for a template, such as a flavor's versions.
     """
 
     identity: str | None
@@ -52,9 +53,9 @@ class TagFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Versions:
-    """What ``semver`` rests on: the tags that registries have now, and which part of the newest is raised.
+    """The input of ``semver``: the existing tags, and which part of the newest version is raised.
 
-    ``kept`` is the version that the image has already, None where it has none.
+    ``kept`` is the version that the image has already, if any.
     """
 
     existing: tuple[str, ...] = ()
@@ -65,13 +66,13 @@ class Versions:
 def wanted_tags(
     rules: Sequence[str], facts: TagFacts, versions: Versions, *, allow_dirty: bool = False
 ) -> tuple[Tag, ...]:
-    """The tags that the rules give, each once; those that never move come first.
+    """Return the tags of the rules, each once, moving ones last.
 
     A rule is ``auto`` (the image's identity and its moving tag), ``semver``, ``latest``, ``git-sha``, or a
-    template such as ``{identity}-{date}``; a word that is none of these is the tag itself.
+    template such as ``{identity}-{date}``; any other word is the tag itself.
 
     Raises:
-        SpecError: a template has an unknown field, a fact is not known, or what comes out is no tag.
+        SpecError: a template has an unknown field, a fact is not known, or the result is not a tag.
     """
     found = (tag for rule in rules for tag in _of_rule(rule, facts, versions, allow_dirty=allow_dirty))
     unique = {tag.name: tag for tag in found}
@@ -79,7 +80,7 @@ def wanted_tags(
 
 
 def next_version(versions: Versions) -> str:
-    """The version after the newest of the tags (Semantic Versioning 2.0.0); the first is 0.1.0.
+    """Return the version after the newest of the tags (Semantic Versioning 2.0.0); the first is 0.1.0.
 
     It counts the image, and is no version of what the image holds, of which there are several. Tags that
     are no ``X.Y.Z`` are passed over, pre-releases too; a ``v`` before the newest stays.
@@ -98,32 +99,32 @@ def next_version(versions: Versions) -> str:
 
 
 def newest_version(tags: Iterable[str]) -> str | None:
-    """The tag with the highest ``X.Y.Z``; None where no tag is one."""
+    """Return the tag with the highest ``X.Y.Z``; None if no tag is a version."""
     return max(filter(_VERSION.fullmatch, tags), key=_numbers, default=None)
 
 
 def identity_tag(identity: str) -> str:
-    """The tag of an identity: its first 16 hex digits."""
+    """Return the tag of an identity: its first 16 hex digits."""
     return identity[:IDENTITY_DIGITS]
 
 
 def check_unmoved(tag: Tag, *, place: str, there: str, wanted: str) -> None:
-    """That a tag may be given to an image, where another has it.
+    """Check that an existing tag may be given to an image.
 
     Args:
-        tag: the tag.
-        place: its repository, for the message.
-        there: the digest that it names now.
-        wanted: the digest that it is to name; an empty one is not known yet, and another.
+        tag: The tag.
+        place: Its repository, for the message.
+        there: The digest that it names now.
+        wanted: The digest that it is to name; empty if it is another one that is not known yet.
 
     Raises:
-        RegistryError: it names another image and is not moving.
+        RegistryError: it names another image and does not move.
     """
     if tag.moving or there == wanted:
         return
     raise RegistryError(
-        f"{place}:{tag.name} is there already and names another image ({there})",
-        solution="A tag that is not moving is never overwritten. Push under another tag (--tags), or make it "
+        f"{place}:{tag.name} exists already and names another image ({there})",
+        solution="A tag that does not move is never overwritten. Push under another tag (--tags), or make it "
         "the image's moving-tag in factory.toml.",
     )
 
@@ -138,14 +139,14 @@ def _of_rule(rule: str, facts: TagFacts, versions: Versions, *, allow_dirty: boo
         case "semver":
             yield _fixed(versions.kept or next_version(versions), facts)
         case "git-sha":
-            # What is in no commit can be anything, the next time too.
+            # Uncommitted changes can be anything, the next time too.
             yield Tag(name=_commit(facts, allow_dirty=allow_dirty), moving=facts.dirty)
         case _:
             yield _filled(rule, facts, versions, allow_dirty=allow_dirty)
 
 
 def _filled(template: str, facts: TagFacts, versions: Versions, *, allow_dirty: bool) -> Tag:
-    """The tag that a template gives."""
+    """Return the tag of a template."""
     given = {
         "identity": lambda: identity_tag(_identity(facts, template)),
         "git-sha": lambda: _commit(facts, allow_dirty=allow_dirty),
@@ -168,24 +169,24 @@ def _filled(template: str, facts: TagFacts, versions: Versions, *, allow_dirty: 
         )
 
     tag = _fixed(_FIELD.sub(value, template), facts, of=template)
-    # What is in no commit can be anything, the next time too.
+    # Uncommitted changes can be anything, the next time too.
     return replace(tag, moving=tag.moving or (facts.dirty and "{git-sha}" in template))
 
 
 def _bare(version: str, template: str) -> str:
-    """A version as a template takes it, from which it can be read back the next time."""
+    """Return a version as a template contains it, so that the next push can read it back."""
     if template == "{semver}":
         return version
     if template != "v{semver}":
         raise SpecError(
-            f"--tags {template}: the next version is read from the tags, where it stands alone",
-            solution="Use semver or v{semver}, and another --tags for what else is to be told.",
+            f"--tags {template}: the next version is read from the tags, where it must be the whole tag",
+            solution="Use semver or v{semver}, and another --tags for further facts.",
         )
     return version.removeprefix("v")
 
 
 def _fixed(name: str, facts: TagFacts, *, of: str = "") -> Tag:
-    """A tag of that name, which moves only where it is the image's moving one."""
+    """Return the tag of that name, moving only if it is latest or the image's moving tag."""
     if not _TAG.fullmatch(name):
         raise SpecError(
             f"{name!r} is not a tag{f' (from --tags {of})' if of != name and of else ''}",

@@ -80,7 +80,7 @@ def test_a_moving_tag_moves_and_any_other_tag_never(site: Site) -> None:
         second.reference, "--to", "near", "--tags", "latest", "--tags", "1.0.0", status=REGISTRY_ERROR
     )
     (outcome,) = report["outcomes"]
-    assert "1.0.0 is there already and names another image" in outcome["error"]["reason"]
+    assert "1.0.0 exists already and names another image" in outcome["error"]["reason"]
     # Seen before anything was sent, and so nothing of it is left.
     assert site.tags() == {"latest": first.digest, "1.0.0": first.digest}
     assert site.uploads() == before

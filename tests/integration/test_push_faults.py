@@ -171,7 +171,7 @@ def test_of_two_images_that_want_one_tag_at_once_exactly_one_gets_it(site: Site)
     assert sorted(statuses.values()) == [0, REGISTRY_ERROR], said
     (winner,) = (name for name, status in statuses.items() if status == 0)
     (loser,) = (name for name, status in statuses.items() if status != 0)
-    assert re.search("1.0.0 is there already and names another image", said[loser][1])
+    assert re.search("1.0.0 exists already and names another image", said[loser][1])
     assert site.tags() == {"1.0.0": images[winner].digest, "latest": images[winner].digest}
 
 

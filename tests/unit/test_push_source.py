@@ -17,7 +17,7 @@ from factory.publish.source import read_layout
 )
 def test_a_malformed_layout_is_told_as_one(tmp_path: Path, manifests: object) -> None:
     (tmp_path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": manifests}))
-    with pytest.raises(ImageError, match="is not a readable OCI layout"):
+    with pytest.raises(ImageError, match="is no OCI layout that can be read"):
         read_layout(tmp_path, None)
 
 

@@ -51,7 +51,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("registries = 1\n", "registries is not a table"),
         ("[registries]\nx = 1\n", "[registries] x is not a table"),
         (_table("Release", "quay.io/x", "persistent"), "not a name for a registry"),
-        ('[registries.x]\nurl = "quay.io/x"\n', "class: is not there, and it has no default"),
+        ('[registries.x]\nurl = "quay.io/x"\n', "class: is missing, and it has no default"),
         ('[registries.x]\nclass = "persistent"\n', "lacks url"),
         (_table("x", "quay.io/x", "permanent"), "'permanent' is not a class"),
         (_table("x", "quay.io/x", "persistent", 'driver = "gcr"'), "'gcr' is not a driver"),

@@ -213,7 +213,7 @@ def _textual(inner: tuple[str, ...], outer: tuple[str, ...]) -> bool:
 
 # Both look whether a persistent registry has it too: before anything is decided, and before each delete.
 _NO_TWINS: list[tuple[object, str, object]] = [
-    (retention, "_of_twin", _no_reason),
+    (retention, "_reason_of_twin", _no_reason),
     (removal, "_guarded", _no_reason),
 ]
 BROKEN: list[tuple[str, Callable[[Layout, Stored], object], list[tuple[object, str, object]]]] = [
@@ -221,7 +221,7 @@ BROKEN: list[tuple[str, Callable[[Layout, Stored], object], list[tuple[object, s
     (
         "the place is not looked at",
         _lost_of_persistent,
-        [(retention, "_of_place", _no_reason), *_NO_TWINS],
+        [(retention, "_reason_of_place", _no_reason), *_NO_TWINS],
     ),
     (
         "hosts are compared as they are written",
@@ -237,14 +237,14 @@ BROKEN: list[tuple[str, Callable[[Layout, Stored], object], list[tuple[object, s
         "the class is not looked at",
         _lost_of_persistent,
         [
-            (retention, "_of_registry", _no_reason),
-            (retention, "_of_place", _no_reason),
+            (retention, "_reason_of_registry", _no_reason),
+            (retention, "_reason_of_place", _no_reason),
             *_NO_TWINS,
         ],
     ),
     ("parents do not count", _lost_parents, [(References, "bound", _no_reasons)]),
     ("bills do not stay with their images", _unfit, [(References, "bound", _no_reasons)]),
-    ("labels do not count", _unfit, [(retention, "_of_image", lambda *_: iter(()))]),
+    ("labels do not count", _unfit, [(retention, "_reasons_of_image", lambda *_: iter(()))]),
 ]
 
 

@@ -32,7 +32,7 @@ ACCOUNT = "123456789012"
 def test_one_place_written_in_two_ways_is_one(one: str, other: str) -> None:
     assert place(one) == place(other)
     declared = {"a": {"url": one, "class": "persistent"}, "b": {"url": other, "class": "disposable"}}
-    with pytest.raises(SpecError, match="one place"):
+    with pytest.raises(SpecError, match="the same place"):
         parse_registries({"registries": declared})
 
 

@@ -73,7 +73,7 @@ def test_an_old_image_that_nothing_protects_goes() -> None:
         (_image("x", "blessed", name="base"), "a file of this repository names it as a parent"),
         (_image("x", days=29.9), "it is 29 days old, and all younger than 30 stay"),
         (_image("x", days=-3), "it is 0 days old, and all younger than 30 stay"),
-        (_image("x", days=None), "nobody tells how old it is"),
+        (_image("x", days=None), "its age is not known"),
         (_image("x", name="retired"), "no image of this repository is called retired"),
         (replace(_image("x"), labels=None), "it has no label of the factory's: somebody else made it"),
         (replace(_image("x"), problem="HTTP 500"), "it cannot be read: HTTP 500"),
@@ -83,7 +83,7 @@ def test_an_old_image_that_nothing_protects_goes() -> None:
         ),
         (
             replace(_image("x"), labels=FactoryLabels(image="stack", identity="x", parents=None)),
-            "its label cannot be read: what it stands on is not known",
+            "its label cannot be read: its parents are not known",
         ),
     ],
 )
@@ -106,8 +106,8 @@ def test_what_stays_elsewhere_holds_its_parents_and_theirs(purpose: Purpose) -> 
     release = Inventory(registry=RELEASE, images=(trainer,))
     newest = (NEWEST, replace(NEWEST, repository="scratch/base", image="base"))
     found = _decided(base, stack, *newest, purpose=purpose, others=(release,))
-    assert found[stack.digest] == "release: trainer:latest stands on it, and stays"
-    assert found[base.digest] == "scratch: stack:s stands on it, and stays"
+    assert found[stack.digest] == "release: trainer:latest is built on it, and stays"
+    assert found[base.digest] == "scratch: stack:s is built on it, and stays"
     assert found[trainer.digest] == "the registry release is persistent"
 
 
@@ -126,7 +126,7 @@ def test_a_parent_is_found_by_whatever_the_label_has_of_it(parent: RecordedParen
         _image("s", "latest"), labels=FactoryLabels(image="stack", identity="s", parents=(parent,))
     )
     newer = replace(NEWEST, repository="scratch/base", image="base")
-    assert _decided(base, child, newer)[base.digest] == "scratch: stack:latest stands on it, and stays"
+    assert _decided(base, child, newer)[base.digest] == "scratch: stack:latest is built on it, and stays"
 
 
 @pytest.mark.parametrize("purpose", ["prune", "teardown"])
@@ -148,14 +148,14 @@ def test_what_an_image_without_labels_is_built_on_is_seen_by_its_layers() -> Non
     foreign = replace(_image("f", name="theirs"), layers=("l1", "l2", "l3"), labels=None)
     newer = replace(NEWEST, repository="scratch/base", image="base")
     found = _decided(base, equal, foreign, newer)
-    assert found[base.digest] == "scratch: theirs:f stands on it, and stays"
+    assert found[base.digest] == "scratch: theirs:f is built on it, and stays"
     assert not found[equal.digest]
 
 
 def test_a_registry_that_cannot_be_read_protects_everything() -> None:
     error = RegistryError("no answer", solution="Wait.")
     found = _decided(_image("x"), NEWEST, others=(Inventory(registry=RELEASE, error=error),))
-    assert set(found.values()) == {"release could not be read, and what there stands on this is not known"}
+    assert set(found.values()) == {"release could not be read, so its images may be built on this"}
 
 
 def test_an_index_goes_and_stays_with_its_parts() -> None:
@@ -252,5 +252,5 @@ def test_two_that_each_say_that_they_belong_to_the_other_both_go() -> None:
 def test_nothing_goes_while_a_registry_is_known_in_part() -> None:
     release = Inventory(registry=RELEASE, partial="the registry does not list its repositories")
     assert _decided(_image("old"), NEWEST, purpose="teardown", others=(release,))[_digest("old")] == (
-        "release is known in part, and what else there stands on this is not known"
+        "release is known in part, so its other images may be built on this"
     )

@@ -63,7 +63,7 @@ def test_a_rule_gives_its_tags(rules: list[str], expected: list[tuple[str, bool]
         ("git-sha", _BARE, "no commit"),
         ("git-sha", _DIRTY, "in no commit"),
         ("{git-sha}", _DIRTY, "in no commit"),
-        ("{semver}-cpu", _FACTS, "where it stands alone"),
+        ("{semver}-cpu", _FACTS, "where it must be the whole tag"),
     ],
 )
 def test_what_gives_no_tag_is_an_error_that_names_it(rule: str, facts: TagFacts, message: str) -> None:
@@ -109,7 +109,7 @@ def test_only_a_moving_tag_is_taken_from_another_image() -> None:
     place, one, other = "quay.io/team/x", f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
     check_unmoved(Tag(name="latest", moving=True), place=place, there=one, wanted=other)
     check_unmoved(Tag(name="1.0.0", moving=False), place=place, there=one, wanted=one)
-    with pytest.raises(RegistryError, match=re.escape(f"{place}:1.0.0 is there already")) as caught:
+    with pytest.raises(RegistryError, match=re.escape(f"{place}:1.0.0 exists already")) as caught:
         check_unmoved(Tag(name="1.0.0", moving=False), place=place, there=one, wanted=other)
     assert one in caught.value.reason
 

@@ -1,11 +1,11 @@
-"""What is said of the chores of registries where some or all of them did not answer."""
+"""What the registry commands print if some or all registries did not answer."""
 
 import datetime as dt
 
 import pytest
 
 from factory.errors import RegistryError
-from factory.registry.maintenance import Cleanup, Deletion, SetupReport, cleanup_parts, setup_parts
+from factory.registry.maintenance import Cleanup, Deletion, SetupReport
 
 NOW = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 SILENT = RegistryError("it cannot be reached", solution="Look at the network.")
@@ -36,11 +36,13 @@ def deletion() -> Deletion:
 
 
 def lines(report: Cleanup) -> list[str]:
-    return [part for part in cleanup_parts(report, now=NOW) if isinstance(part, str)]
+    return [part for part in report.describe() if isinstance(part, str)]
 
 
 def test_where_nothing_could_be_read_nothing_is_claimed() -> None:
-    assert lines(cleanup(errors=(SILENT,))) == ["nothing is known of what would go and what would stay"]
+    assert lines(cleanup(errors=(SILENT,))) == [
+        "nothing is known of what would be deleted and what would stay"
+    ]
 
 
 @pytest.mark.parametrize(("errors", "told"), [((), False), ((SILENT,), True)])
@@ -55,4 +57,4 @@ def test_registries_that_are_empty_have_nothing_to_do() -> None:
 
 
 def test_a_setup_that_found_nothing_has_no_table() -> None:
-    assert setup_parts(SetupReport(dry_run=True, registries=())) == []
+    assert [*SetupReport(dry_run=True, registries=()).describe()] == []
