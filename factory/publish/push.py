@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from factory.build.oci_layout import find_layout
-from factory.build.parts import PARTS_REPOSITORY as KEPT_LAYERS
+from factory.build.parts import PARTS_REPOSITORY
 from factory.clock import now
 from factory.console import Progress, Report, Table, human_size
 from factory.engine.engine import Engine, find_engine
@@ -201,7 +201,7 @@ def _builds(repository: Repository, definition: ImageDefinition, engine: Engine)
     names = [
         name
         for name in find_labelled(engine, IMAGE_LABEL, definition.name)
-        if not name.startswith(f"{KEPT_LAYERS}/")
+        if not name.startswith(f"{PARTS_REPOSITORY}/")
     ]
     labelled = find_images(engine, names)
     if len({labelled[name].id for name in names if name in labelled}) == 1:
