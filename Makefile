@@ -70,7 +70,7 @@ requirements: $(STAMP) ## Pin the development dependencies anew, with hashes
 	    --custom-compile-command "make requirements" --extra dev --upgrade \
 	    --output-file requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-	    --custom-compile-command "make requirements" --upgrade \
+	    --custom-compile-command "make requirements" --extra spdx --upgrade \
 	    --output-file tekton/image/requirements.txt pyproject.toml
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | \
 	    $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \

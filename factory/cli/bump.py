@@ -8,7 +8,7 @@ import click
 from factory.cli.options import Invocation, allow_other_build, common
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
-from factory.sbom.kept import BillKeeper, describe_followed
+from factory.sbom.write import SbomUpdater, describe_followed
 from factory.upkeep.bump import bump_flavors, read_request
 from factory.upkeep.floors import Cap
 
@@ -79,7 +79,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
             jobs=jobs,
             begun=progress.begin,
             done=lambda name: progress.advance(message=name),
-            following=BillKeeper(find_links=options.find_links, public_find_links=options.public_find_links),
+            following=SbomUpdater(find_links=options.find_links, public_find_links=options.public_find_links),
         )
     for warning in report.warnings:
         invocation.console.warning(warning)

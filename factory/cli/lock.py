@@ -14,7 +14,7 @@ from factory.konflux.test_output import failure_line, output_line
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions, lock_flavors
 from factory.lock.report import describe, failures, notes_on, report_of
-from factory.sbom.kept import BillKeeper, describe_followed
+from factory.sbom.write import SbomUpdater, describe_followed
 
 
 @click.command(short_help="Resolve and lock flavors, or prove that a lock holds.")
@@ -106,7 +106,7 @@ def command(  # noqa: PLR0913 - each is an option
             jobs=jobs,
             begun=progress.begin,
             done=lambda outcome: progress.advance(message=outcome.flavor),
-            following=BillKeeper(find_links=options.find_links, public_find_links=options.public_find_links),
+            following=SbomUpdater(find_links=options.find_links, public_find_links=options.public_find_links),
         )
     report = report_of(outcomes, checked=check)
     for note in notes_on(outcomes):

@@ -11,7 +11,7 @@ from factory.lock.locking import LockOptions
 from factory.lock.rehash import rehash_flavors
 from factory.lock.rehash_report import describe_rehashed, rehash_report
 from factory.lock.report import failures
-from factory.sbom.kept import BillKeeper, describe_followed
+from factory.sbom.write import SbomUpdater, describe_followed
 
 
 @click.command(short_help="Keep the locked versions and take their hashes anew.")
@@ -53,7 +53,7 @@ def command(
             selected,
             options,
             done=lambda outcome: progress.advance(message=outcome.flavor),
-            following=BillKeeper(find_links=options.find_links, public_find_links=options.public_find_links),
+            following=SbomUpdater(find_links=options.find_links, public_find_links=options.public_find_links),
         )
     report = rehash_report(outcomes)
     for note in failures(outcomes):

@@ -11,10 +11,9 @@ from factory.files import write_whole
 from factory.flavor.repository import Flavor
 from factory.lock.find_links import folders_in_environment
 from factory.registry.declared import Registry, read_registries
-from factory.sbom.attach import Access, attach, read_reference
-from factory.sbom.collect import Sources
-from factory.sbom.make import Form, make_bill, standing_bill
-from factory.sbom.write import describe_bills, write_bills
+from factory.sbom.attach import RegistryAccess, attach, read_reference
+from factory.sbom.collect import SbomSources
+from factory.sbom.write import SbomFormat, committed_sbom, make_sbom, write_sboms
 
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
@@ -70,7 +69,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     flavors: tuple[str, ...],
     *,
     every: bool,
-    form: Form,
+    form: SbomFormat,
     output: Path | None,
     into_folder: bool,
     prefetched: Path | None,
@@ -96,7 +95,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         raise click.UsageError("--plain-http and --tls-verify are about the registry of --attach-to.")
     repository = invocation.repository_of(*flavors)
     selected = repository.select(flavors)
-    sources = Sources(
+    sources = SbomSources(
         find_links=find_links,
         public_find_links=() if find_links or prefetched else folders_in_environment(os.environ),
         prefetched=prefetched,
@@ -109,42 +108,41 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
             selected[0],
             sources,
             attach_to,
-            Access(plain_http=plain_http, tls_verify=tls_verify is not False),
+            RegistryAccess(plain_http=plain_http, tls_verify=tls_verify is not False),
             read_registries(repository.root),
         )
-    bill = _make(invocation, selected[0], sources, form)
+    sbom = _make(invocation, selected[0], sources, form)
     if output is None:
-        invocation.console.raw(bill)
+        invocation.console.raw(sbom)
     else:
-        write_whole(output, bill)
+        write_whole(output, sbom)
         invocation.console.result({"flavor": selected[0].name, "path": output}, f"Wrote {output}")
     return 0
 
 
-def _make(invocation: Invocation, flavor: Flavor, sources: Sources, form: Form) -> bytes:
+def _make(invocation: Invocation, flavor: Flavor, sources: SbomSources, form: SbomFormat) -> bytes:
     with invocation.console.progress("reading metadata", total=0) as progress:
-        return make_bill(flavor, sources, form=form, environment=os.environ, progress=progress)
+        return make_sbom(flavor, sources, form=form, environment=os.environ, progress=progress)
 
 
-def _write(invocation: Invocation, flavors: tuple[Flavor, ...], sources: Sources) -> int:
+def _write(invocation: Invocation, flavors: tuple[Flavor, ...], sources: SbomSources) -> int:
     with invocation.console.progress("reading metadata", total=0) as progress:
-        report = write_bills(flavors, sources, progress=progress)
+        report = write_sboms(flavors, sources, progress=progress)
     for error in report.errors.values():
         invocation.console.report(error)
-    invocation.console.result(report, *describe_bills(report))
-    return report.exit_code
+    return invocation.console.show(report)
 
 
 def _attach(
     invocation: Invocation,
     flavor: Flavor,
-    sources: Sources,
+    sources: SbomSources,
     image: str,
-    access: Access,
+    access: RegistryAccess,
     declared: Mapping[str, Registry],
 ) -> int:
     reference = read_reference(image)
-    bill = standing_bill(flavor) or _make(invocation, flavor, sources, "cyclonedx")
-    attached = attach(bill, reference, access=access, environment=os.environ, declared=declared.values())
+    sbom = committed_sbom(flavor) or _make(invocation, flavor, sources, "cyclonedx")
+    attached = attach(sbom, reference, access=access, environment=os.environ, declared=declared.values())
     invocation.console.result(attached, attached.blob_url)
     return 0

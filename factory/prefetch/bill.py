@@ -1,11 +1,10 @@
-"""The bill of materials beside prefetched artifacts: CycloneDX 1.6 in JSON, as Hermeto writes it.
+"""The SBOM beside prefetched artifacts: CycloneDX 1.6 in JSON, with the content that Hermeto gives it.
 
-A flat list of libraries, each with its purl; tool-named properties say who found it and that it is
-a wheel. Beyond Hermeto's, each component carries its SHA-256, and the purl the file name, so that
-a later run knows what this one put there. Equal locks give equal bytes: no time, no serial number.
+A flat list of libraries, each with its purl; tool-named properties say who found it and that it is a wheel.
+Beyond Hermeto's, each component has its SHA-256, and the purl the file name, so that a later run knows what
+this one put there. Equal locks make equal bytes: no time, no serial number.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
@@ -15,61 +14,62 @@ from factory import __version__
 from factory.documents import parse_json
 from factory.errors import DocumentError
 from factory.prefetch.wanted import Wanted
-
-_TOOL = "universal-image-factory"
+from factory.sbom.document import TOOL, cyclonedx_document, to_bytes
 
 
 def bill_of_materials(
     artifacts: Iterable[tuple[Wanted, str]], *, index_urls: Mapping[str, str | None]
 ) -> bytes:
-    """The bill of artifacts and their file names.
+    """Return the SBOM of artifacts and their file names.
 
     ``index_urls`` are the indexes' URLs by their names, None for the public one.
     """
-    components = [
-        _component(wanted, file_name, index_urls[wanted.index])
-        for wanted, file_name in sorted(artifacts, key=lambda item: (item[0].name, item[1]))
-    ]
-    document = {
-        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "version": 1,
-        "metadata": {
-            "tools": {"components": [{"type": "application", "name": _TOOL, "version": __version__}]}
-        },
-        "components": components,
-    }
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+    # Imported when one is written: the library takes as long to start as all the rest.
+    from cyclonedx.model import HashAlgorithm, HashType, Property  # noqa: PLC0415
+    from cyclonedx.model.bom import Bom  # noqa: PLC0415
+    from cyclonedx.model.component import Component, ComponentType  # noqa: PLC0415
+    from cyclonedx.model.tool import ToolRepository  # noqa: PLC0415
+
+    found_by = Property(name=f"{TOOL}:found_by", value=TOOL)
+    binary = Property(name=f"{TOOL}:pip:package:binary", value="true")
+    bom = Bom()
+    bom.metadata.tools = ToolRepository(
+        components=[Component(type=ComponentType.APPLICATION, name=TOOL, version=__version__, bom_ref=TOOL)]
+    )
+    for wanted, file_name in artifacts:
+        purl = _purl(wanted, file_name, index_urls[wanted.index])
+        bom.components.add(
+            Component(
+                type=ComponentType.LIBRARY,
+                name=wanted.name,
+                version=wanted.version,
+                bom_ref=purl.to_string(),
+                purl=purl,
+                hashes=[HashType(alg=HashAlgorithm.SHA_256, content=wanted.sha256)],
+                properties=[found_by, binary] if file_name.endswith(".whl") else [found_by],
+            )
+        )
+    document = cyclonedx_document(bom)
+    # The library lists every component once more, as one that depends on nothing.
+    document.pop("dependencies", None)
+    return to_bytes({"components": [], **document})
 
 
 def read_bill(content: bytes | None) -> dict[str, str]:
-    """File name to SHA-256 of what a bill of ours lists; empty for any other document, or none."""
+    """Return file name to SHA-256 of what an SBOM of ours lists; empty for any other document, or none."""
     try:
-        components = parse_json(content or b"", _Bill, source="the bill")["components"]
+        components = parse_json(content or b"", _Bom, source="the SBOM")["components"]
         return dict(_listed(component) for component in components)
     except (DocumentError, ValueError, LookupError):
-        # A bill that another tool wrote, or a person changed, vouches for no file.
+        # What another tool wrote, or a person changed, vouches for no file.
         return {}
 
 
-def _component(wanted: Wanted, file_name: str, index_url: str | None) -> dict[str, object]:
+def _purl(wanted: Wanted, file_name: str, index_url: str | None) -> PackageURL:
     qualifiers = {"checksum": f"sha256:{wanted.sha256}", "file_name": file_name}
     if index_url is not None:
         qualifiers["repository_url"] = index_url
-    purl = PackageURL(type="pypi", name=wanted.name, version=wanted.version, qualifiers=qualifiers)
-    properties = [{"name": f"{_TOOL}:found_by", "value": _TOOL}]
-    if file_name.endswith(".whl"):
-        properties.append({"name": f"{_TOOL}:pip:package:binary", "value": "true"})
-    return {
-        "type": "library",
-        "bom-ref": purl.to_string(),
-        "name": wanted.name,
-        "version": wanted.version,
-        "purl": purl.to_string(),
-        "hashes": [{"alg": "SHA-256", "content": wanted.sha256}],
-        "properties": properties,
-    }
+    return PackageURL(type="pypi", name=wanted.name, version=wanted.version, qualifiers=qualifiers)
 
 
 class _Hash(TypedDict):
@@ -81,7 +81,7 @@ class _Component(TypedDict):
     hashes: list[_Hash]
 
 
-class _Bill(TypedDict):
+class _Bom(TypedDict):
     components: list[_Component]
 
 

@@ -1,7 +1,7 @@
-"""A bill beside its image in the registry, where ``cosign attach sbom`` puts it and Konflux looks for it.
+"""Attach an SBOM to its image in the registry, where ``cosign attach sbom`` puts it and Konflux looks for it.
 
-An OCI image (image-spec 1.0) of one layer, the bill, under the tag ``sha256-DIGEST.sbom`` of the same
-repository. Equal bills give equal manifests, so that a second run changes nothing.
+It is an OCI image (image-spec 1.0) of one layer, the SBOM, under the tag ``sha256-DIGEST.sbom`` of the same
+repository. Equal SBOMs make equal manifests, so that a second run changes nothing.
 """
 
 import json
@@ -22,16 +22,16 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
-    """How a registry is reached: over plain HTTP, or with TLS that nobody verifies, where asked for."""
+class RegistryAccess:
+    """How to reach a registry: over plain HTTP, or over TLS that may go unverified."""
 
     plain_http: bool = False
     tls_verify: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attached:
-    """A bill in a registry: its own reference by digest, which is Konflux's SBOM_BLOB_URL, and its tag."""
+class AttachedSbom:
+    """An SBOM in a registry: its own reference by digest, which is Konflux's SBOM_BLOB_URL, and its tag."""
 
     blob_url: str
     tag: str
@@ -52,7 +52,7 @@ class PushedImage:
 
 
 def read_reference(image: str) -> PushedImage:
-    """``REGISTRY/REPOSITORY@sha256:…``, with a tag or without.
+    """Parse ``REGISTRY/REPOSITORY@sha256:…``, with a tag or without.
 
     Raises:
         SbomError: it is no such reference.
@@ -68,18 +68,18 @@ def read_reference(image: str) -> PushedImage:
 
 
 def attach(
-    bill: bytes,
+    sbom: bytes,
     image: PushedImage,
     *,
-    access: Access,
+    access: RegistryAccess,
     environment: Mapping[str, str],
     declared: Collection[Registry] = (),
-) -> Attached:
-    """Push a bill in CycloneDX JSON beside an image.
+) -> AttachedSbom:
+    """Push an SBOM in CycloneDX JSON beside an image.
 
     Args:
-        bill: what is pushed.
-        image: what it is of; it has to be there.
+        sbom: what is pushed.
+        image: its image, which has to be there.
         access: how to reach the registry.
         environment: where the container engine's and docker's files of logins, and the file of certificates,
             are looked up.
@@ -92,7 +92,7 @@ def attach(
     registry = _registry(image, access, declared)
     try:
         with open_registry(registry, environment=environment, scheme=scheme) as client:
-            return _attach(client, image, bill)
+            return _attach(client, image, sbom)
     except (RegistryError, IndexAccessError) as error:
         raise SbomError(
             f"{image.host} did not take the bill of materials: {error.reason}",
@@ -100,26 +100,26 @@ def attach(
         ) from error
 
 
-def _registry(image: PushedImage, access: Access, declared: Collection[Registry]) -> Registry:
-    """The declared registry that an image is in, or its host."""
+def _registry(image: PushedImage, access: RegistryAccess, declared: Collection[Registry]) -> Registry:
+    """Return the declared registry that an image is in, or its host."""
     found = [one for one in declared if f"{image.repository}/".startswith(f"{one.url}/")]
     host = Registry(name=image.host, url=image.host, kind="persistent")
     chosen = max(found, key=lambda one: len(one.url), default=host)
     return replace(chosen, tls_verify=chosen.tls_verify and access.tls_verify)
 
 
-def _attach(client: RegistryClient, image: PushedImage, bill: bytes) -> Attached:
+def _attach(client: RegistryClient, image: PushedImage, sbom: bytes) -> AttachedSbom:
     if client.digest(image.path, f"sha256:{image.digest}") is None:
         raise SbomError(
             f"{image.repository}@sha256:{image.digest} is not in the registry",
             solution="Push the image first, and give the digest that it got.",
         )
-    layer = _put_blob(client, image, bill, media_type=LAYER)
+    layer = _put_blob(client, image, sbom, media_type=LAYER)
     config = _put_blob(client, image, _config(layer), media_type=CONFIG)
     document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": [layer]}
     tag = f"sha256-{image.digest}.sbom"
     client.put_tag(image.path, tag, Manifest(media_type=OCI_MANIFEST, content=json.dumps(document).encode()))
-    return Attached(
+    return AttachedSbom(
         blob_url=f"{image.repository}@{layer['digest']}",
         tag=f"{image.repository}:{tag}",
     )
@@ -134,6 +134,6 @@ def _put_blob(
 
 
 def _config(layer: Mapping[str, str | int]) -> bytes:
-    """The configuration of an image that nobody runs, as cosign writes it."""
+    """Return the configuration of an image that nobody runs, as cosign writes it."""
     root = {"type": "layers", "diff_ids": [layer["digest"]]}
     return json.dumps({"architecture": "", "config": {}, "os": "", "rootfs": root}).encode()

@@ -1,30 +1,34 @@
-"""From a lock to an inventory: each locked file is found by its digest, and asked for its licence."""
+"""Collect what an SBOM lists: find each locked file by its digest, and read its licences."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from factory.console import Progress, Silent
 from factory.errors import SbomError
+from factory.files import open_regular, storage_error
 from factory.flavor.spec import Spec
 from factory.http.parallel import in_parallel
+from factory.index.wheel import check_wheel
 from factory.lock.lockfile import Artifact
-from factory.lock.prefetched import PrefetchedFolder, open_prefetched
-from factory.sbom.inventory import File, Inventory, Package
+from factory.lock.prefetched import digest_of, open_prefetched
 from factory.sbom.licences import declared_licences
+from factory.sbom.model import Sbom, SbomFile, SbomPackage
 from factory.sbom.wanted import LockedFlavor, Wanted, wanted_packages
-from factory.sbom.wheels import Found, find_in_folders, find_in_prefetched
+from factory.tree import Tree
 
 _SHOWN = 10
-Known = Mapping[tuple[str, str, frozenset[str]], Package]
+Known = Mapping[tuple[str, str, frozenset[str]], SbomPackage]
 """Packages that need not be looked at again, by name, version and the digests of their files."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
-    """Where locked files are: in folders of wheels, and then on the indexes.
+class SbomSources:
+    """Where locked files are: in folders of wheels, or else on the indexes.
 
     With a ``prefetched`` folder they are there or in ``find_links``, and no index is asked.
     ``public_find_links`` serve flavors of the public index alone, as for `factory lock`.
@@ -40,24 +44,36 @@ class Sources:
         return self.prefetched is not None
 
     def folders(self, spec: Spec) -> tuple[Path, ...]:
-        """The folders that serve a flavor."""
+        """Return the folders that serve a flavor."""
         return self.find_links + (self.public_find_links if spec.index_url is None else ())
 
 
-def take_inventory(
-    flavor: LockedFlavor, sources: Sources, *, known: Known | None = None, progress: Progress | None = None
-) -> Inventory:
-    """What a flavor's lock adds to its base image.
+@dataclass(frozen=True, kw_only=True)
+class FoundFile:
+    """A file that the lock names: its name and its core metadata, None for an sdist, which has none."""
+
+    file_name: str
+    metadata: bytes | None
+
+
+def collect_sbom(
+    flavor: LockedFlavor,
+    sources: SbomSources,
+    *,
+    known: Known | None = None,
+    progress: Progress | None = None,
+) -> Sbom:
+    """Return what a flavor's lock adds to its base image.
 
     Args:
         flavor: a flavor with its lock.
         sources: where the files of the lock are.
-        known: packages that are taken as they are where the lock still names the same files.
-        progress: told of each file.
+        known: packages that are taken as they are if the lock still names the same files.
+        progress: advanced with each file.
 
     Raises:
-        SbomError: the lock does not say what it installs, or its files are not where they are looked for.
-        IndexAccessError, IndexContentError, RedirectError: the index did not give what it should.
+        SbomError: the lock does not say what it installs, or its files are not found.
+        IndexAccessError, IndexContentError, RedirectError: the index did not return what it should.
         StorageError: the file system refused.
     """
     spec = flavor.spec
@@ -65,7 +81,7 @@ def take_inventory(
     earlier = {item.name: package for item in wanted if (package := _earlier(item, known or {})) is not None}
     new = [item for item in wanted if item.name not in earlier]
     found = _find(flavor.name, spec, new, sources, progress or Silent())
-    return Inventory(
+    return Sbom(
         flavor=flavor.name,
         base_image=spec.base_image,
         downstream_base_image=spec.downstream_base_image,
@@ -76,40 +92,40 @@ def take_inventory(
     )
 
 
-def known_packages(inventory: Inventory) -> Known:
-    """The packages of an earlier inventory, as `take_inventory` takes them."""
+def known_packages(sbom: Sbom) -> Known:
+    """Return the packages of an earlier SBOM, as `collect_sbom` takes them."""
     return {
         (package.name, package.version, frozenset(file.sha256 for file in package.files)): package
-        for package in inventory.packages
+        for package in sbom.packages
     }
 
 
-def _earlier(wanted: Wanted, known: Known) -> Package | None:
-    """What is known of exactly these files; None where the lock calls one of them otherwise."""
+def _earlier(wanted: Wanted, known: Known) -> SbomPackage | None:
+    """Return what is known of exactly these files; None if the lock gives one of them another name."""
     package = known.get((wanted.name, wanted.version, wanted.sha256s))
     if package is None or not wanted.named <= {(file.name, file.sha256) for file in package.files}:
         return None
     return package
 
 
-def _of_lock(package: Package, wanted: Wanted, spec: Spec) -> Package:
-    """A package that is known, from where the lock has it now."""
+def _of_lock(package: SbomPackage, wanted: Wanted, spec: Spec) -> SbomPackage:
+    """Return a known package from where the lock has it now."""
     return replace(package, index_url=wanted.index_url(spec), beside_index=wanted.beside_index)
 
 
 def _find(
-    flavor: str, spec: Spec, wanted: Sequence[Wanted], sources: Sources, progress: Progress
-) -> dict[Artifact, Found]:
-    """Every file of the packages, wherever it is."""
+    flavor: str, spec: Spec, wanted: Sequence[Wanted], sources: SbomSources, progress: Progress
+) -> dict[Artifact, FoundFile]:
+    """Return every file of the packages, wherever it is."""
     asked = [(item, artifact) for item in wanted for artifact in item.artifacts]
     progress.extend(len(asked))
     folders = sources.folders(spec)
 
-    with _opened(sources.prefetched) as prefetched:
+    with open_prefetched(sources.prefetched) if sources.prefetched else nullcontext() as prefetched:
 
-        def look(pair: tuple[Wanted, Artifact]) -> Found | None:
-            found = None if prefetched is None else find_in_prefetched(*pair, prefetched.artifacts)
-            found = found or find_in_folders(*pair, folders)
+        def look(pair: tuple[Wanted, Artifact]) -> FoundFile | None:
+            found = None if prefetched is None else _find_in_prefetched(*pair, prefetched.artifacts)
+            found = found or _find_in_folders(*pair, folders)
             if found is not None:
                 progress.advance(message=found.file_name)
             return found
@@ -120,46 +136,19 @@ def _find(
     absent = [pair for pair in asked if pair[1] not in found]
     on_indexes = [] if sources.offline else [pair for pair in absent if not pair[0].beside_index]
     if on_indexes:
-        found |= _find_on_indexes(spec, on_indexes, progress)
+        # Imported when an index is asked: httpx and the page parser take half a second.
+        from factory.sbom.indexes import find_on_indexes  # noqa: PLC0415
+
+        found |= find_on_indexes(spec, on_indexes, progress)
     missing = [pair for pair in absent if pair[1] not in found]
     if missing:
         raise _not_there(flavor, missing, sources)
     return found
 
 
-@contextmanager
-def _opened(prefetched: Path | None) -> Iterator[PrefetchedFolder | None]:
-    if prefetched is None:
-        yield None
-    else:
-        with open_prefetched(prefetched) as folder:
-            yield folder
-
-
-def _find_on_indexes(
-    spec: Spec, asked: Sequence[tuple[Wanted, Artifact]], progress: Progress
-) -> dict[Artifact, Found]:
-    # Imported when an index is asked: httpx and the page parser take half a second.
-    from factory.lock.clients import CONNECTIONS, open_clients  # noqa: PLC0415
-    from factory.lock.pages import PinnedPages  # noqa: PLC0415
-    from factory.sbom.indexes import find_on_page  # noqa: PLC0415
-
-    with open_clients() as clients:
-        pages = PinnedPages(clients)
-        pages.read((spec, item.index, item.name, item.version) for item, _ in asked)
-
-        def ask(pair: tuple[Wanted, Artifact]) -> Found | None:
-            found = find_on_page(*pair, pages.of(spec, pair[0].index, pair[0].name))
-            progress.advance(message=pair[0].name)
-            return found
-
-        answers = in_parallel(ask, asked, jobs=CONNECTIONS)
-    return {pair[1]: found for pair, found in zip(asked, answers, strict=True) if found is not None}
-
-
-def _package(wanted: Wanted, spec: Spec, found: Mapping[Artifact, Found]) -> Package:
+def _package(wanted: Wanted, spec: Spec, found: Mapping[Artifact, FoundFile]) -> SbomPackage:
     files = sorted(
-        (File(name=found[artifact].file_name, sha256=artifact.sha256), found[artifact].metadata)
+        (SbomFile(name=found[artifact].file_name, sha256=artifact.sha256), found[artifact].metadata)
         for artifact in wanted.artifacts
     )
     licences = (
@@ -167,7 +156,7 @@ def _package(wanted: Wanted, spec: Spec, found: Mapping[Artifact, Found]) -> Pac
         for _, metadata in files
         for licence in (declared_licences(metadata) if metadata is not None else ())
     )
-    return Package(
+    return SbomPackage(
         name=wanted.name,
         version=wanted.version,
         index_url=wanted.index_url(spec),
@@ -177,7 +166,7 @@ def _package(wanted: Wanted, spec: Spec, found: Mapping[Artifact, Found]) -> Pac
     )
 
 
-def _not_there(flavor: str, missing: Sequence[tuple[Wanted, Artifact]], sources: Sources) -> SbomError:
+def _not_there(flavor: str, missing: Sequence[tuple[Wanted, Artifact]], sources: SbomSources) -> SbomError:
     names = [artifact.file_name or f"{item.name}=={item.version}" for item, artifact in missing]
     lines = "".join(f"\n  - {name}" for name in names[:_SHOWN])
     more = f"\n  and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -190,6 +179,69 @@ def _not_there(flavor: str, missing: Sequence[tuple[Wanted, Artifact]], sources:
             f"where the index has other files now, lock again: `factory lock {flavor}`."
         )
     return SbomError(
-        f"the lock of {flavor} names what is not {where}, by the digest that it has there:{lines}{more}",
+        f"the lock of {flavor} names files that are not {where}, by their digests:{lines}{more}",
         solution=solution,
     )
+
+
+def _find_in_prefetched(wanted: Wanted, artifact: Artifact, artifacts: Tree) -> FoundFile | None:
+    """Return a file of a package in an open prefetched folder, by its bytes; None if it has none.
+
+    Raises:
+        SbomError, IndexContentError, StorageError: as for `_find_in_folders`; it is a link.
+    """
+    if artifact.file_name is not None:
+        named = [artifact.file_name] if artifacts.status(artifact.file_name) is not None else []
+    else:
+        named = [entry.path for entry in artifacts.entries() if wanted.may_be_called(entry.path)]
+    return _find_by_bytes(
+        artifact, ((artifacts.root / name, partial(artifacts.open, name)) for name in named)
+    )
+
+
+def _find_in_folders(wanted: Wanted, artifact: Artifact, folders: Iterable[Path]) -> FoundFile | None:
+    """Return a file of a package in folders, by its bytes; None if none of them has it.
+
+    Raises:
+        SbomError: there is one of its name with other bytes.
+        IndexContentError: it is not a valid wheel, or another package.
+        StorageError: it cannot be read.
+    """
+    paths = _candidates(wanted, artifact, folders)
+    return _find_by_bytes(artifact, ((path, partial(open_regular, path)) for path in paths))
+
+
+def _find_by_bytes(
+    artifact: Artifact, candidates: Iterable[tuple[Path, Callable[[], BinaryIO]]]
+) -> FoundFile | None:
+    wrong = []
+    for path, opened in candidates:
+        try:
+            with opened() as file:
+                digest = digest_of(file, path)
+                if digest != artifact.sha256:
+                    wrong.append(f"{path} has sha256:{digest}")
+                elif path.name.endswith(".whl"):
+                    # Of the same open file: what is read is what was hashed.
+                    return FoundFile(file_name=path.name, metadata=check_wheel(file, of=path.name).metadata)
+                else:
+                    return FoundFile(file_name=path.name, metadata=None)
+        except OSError as error:
+            raise storage_error(path, error) from error
+    if wrong and artifact.file_name is not None:
+        raise SbomError(
+            f"{wrong[0]}, and the lock says sha256:{artifact.sha256}",
+            solution="Do not use that file until you know where it is from; prefetch it again.",
+        )
+    return None
+
+
+def _candidates(wanted: Wanted, artifact: Artifact, folders: Iterable[Path]) -> Iterator[Path]:
+    for folder in folders:
+        given = folder.expanduser()
+        if artifact.file_name is not None:
+            paths = [given / artifact.file_name]
+        else:
+            named = sorted(given.iterdir()) if given.is_dir() else []
+            paths = [path for path in named if wanted.may_be_called(path.name)]
+        yield from (path for path in paths if path.is_file())

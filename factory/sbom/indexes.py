@@ -1,20 +1,43 @@
-"""Locked files on the indexes that the spec gives them: what each is called, and its core metadata."""
+"""Find locked files on the indexes of the spec: what each is called, and its core metadata."""
 
+from collections.abc import Sequence
+
+from factory.console import Progress
 from factory.errors import IndexContentError, SbomError
+from factory.flavor.spec import Spec
 from factory.http.download import Spool
+from factory.http.parallel import in_parallel
 from factory.index.client import DISTRUST, IndexClient
 from factory.index.pages import IndexFile
 from factory.index.wheel import check_wheel
+from factory.lock.clients import CONNECTIONS, open_clients
 from factory.lock.lockfile import Artifact
-from factory.lock.pages import Page
+from factory.lock.pages import Page, PinnedPages
+from factory.sbom.collect import FoundFile
 from factory.sbom.wanted import Wanted
-from factory.sbom.wheels import Found
 
 
-def find_on_page(wanted: Wanted, artifact: Artifact, page: Page) -> Found | None:
-    """A file of a package on its project's page, by its digest; None where the page has none such.
+def find_on_indexes(
+    spec: Spec, asked: Sequence[tuple[Wanted, Artifact]], progress: Progress
+) -> dict[Artifact, FoundFile]:
+    """Return the files that the indexes have; raises as `_find_on_page`."""
+    with open_clients() as clients:
+        pages = PinnedPages(clients)
+        pages.read((spec, item.index, item.name, item.version) for item, _ in asked)
 
-    Where the page tells no digest, the file that the lock names is fetched whole, and its bytes decide.
+        def ask(pair: tuple[Wanted, Artifact]) -> FoundFile | None:
+            found = _find_on_page(*pair, pages.of(spec, pair[0].index, pair[0].name))
+            progress.advance(message=pair[0].name)
+            return found
+
+        answers = in_parallel(ask, asked, jobs=CONNECTIONS)
+    return {pair[1]: found for pair, found in zip(asked, answers, strict=True) if found is not None}
+
+
+def _find_on_page(wanted: Wanted, artifact: Artifact, page: Page) -> FoundFile | None:
+    """Return a file of a package on its project's page, by its digest; None if the page does not have it.
+
+    If the page has no digest, the file that the lock names is fetched whole, and its bytes decide.
 
     Raises:
         SbomError: the page has the file with another digest.
@@ -28,7 +51,9 @@ def find_on_page(wanted: Wanted, artifact: Artifact, page: Page) -> Found | None
     same = next((file for file in files if file.sha256 == artifact.sha256), None)
     if same is not None:
         is_wheel = same.file_name.endswith(".whl")
-        return Found(file_name=same.file_name, metadata=page.client.core_metadata(same) if is_wheel else None)
+        return FoundFile(
+            file_name=same.file_name, metadata=page.client.core_metadata(same) if is_wheel else None
+        )
     if artifact.file_name is None or not files:
         return None
     if files[0].sha256 is not None:
@@ -40,7 +65,7 @@ def find_on_page(wanted: Wanted, artifact: Artifact, page: Page) -> Found | None
     return _whole(page.client, files[0], artifact)
 
 
-def _whole(client: IndexClient, file: IndexFile, artifact: Artifact) -> Found | None:
+def _whole(client: IndexClient, file: IndexFile, artifact: Artifact) -> FoundFile | None:
     with Spool() as spool:
         if not client.fetch(file.url, spool, size=file.size, max_bytes=artifact.size):
             return None
@@ -51,5 +76,7 @@ def _whole(client: IndexClient, file: IndexFile, artifact: Artifact) -> Found | 
                 solution=DISTRUST,
             )
         if not file.file_name.endswith(".whl"):
-            return Found(file_name=file.file_name, metadata=None)
-        return Found(file_name=file.file_name, metadata=check_wheel(spool.file, of=file.file_name).metadata)
+            return FoundFile(file_name=file.file_name, metadata=None)
+        return FoundFile(
+            file_name=file.file_name, metadata=check_wheel(spool.file, of=file.file_name).metadata
+        )

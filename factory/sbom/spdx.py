@@ -1,4 +1,4 @@
-"""An inventory in SPDX 2.3 (ISO/IEC 5962 has 2.2.1), JSON.
+"""An SBOM in SPDX 2.3 (ISO/IEC 5962 has 2.2.1), JSON. Its library is the extra ``spdx``.
 
 A package for each pin. SPDX gives a package one file name, so that one of several files has a package
 for each below it (DISTRIBUTION_ARTIFACT), without a purl: it would be counted twice. The namespace,
@@ -31,26 +31,26 @@ from spdx_tools.spdx.model import (
 )
 from spdx_tools.spdx.model import Package as SpdxPackage
 
-from factory.sbom.document import digest_of, identifier, to_bytes
-from factory.sbom.inventory import BESIDE_INDEX, TOOL, File, Inventory, Package
+from factory.sbom.document import TOOL, digest_of, identifier, to_bytes
 from factory.sbom.licences import Licence
+from factory.sbom.model import BESIDE_INDEX, Sbom, SbomFile, SbomPackage
 
 _DOCUMENT = "SPDXRef-DOCUMENT"
 _IMAGE = "SPDXRef-Image"
 _NAMESPACE = "https://spdx.org/spdxdocs"
 
 
-def to_spdx(inventory: Inventory, *, created: dt.datetime) -> bytes:
-    """The bill of an inventory; ``created`` has to be told, and is in UTC and of whole seconds."""
+def to_spdx(sbom: Sbom, *, created: dt.datetime) -> bytes:
+    """Return an SBOM as it is written; ``created`` is in UTC and of whole seconds."""
     converter = DocumentConverter()  # type: ignore[no-untyped-call]
-    document: dict[str, Any] = converter.convert(_document(inventory, created))
+    document: dict[str, Any] = converter.convert(_document(sbom, created))
     namespace = document["documentNamespace"]
     document["documentNamespace"] = f"{namespace}-{identifier(digest_of(document))}"
     return to_bytes(document)
 
 
-def _document(inventory: Inventory, created: dt.datetime) -> Document:
-    packages = sorted(inventory.packages, key=lambda package: package.name)
+def _document(sbom: Sbom, created: dt.datetime) -> Document:
+    packages = sorted(sbom.packages, key=lambda package: package.name)
     of_files = [
         (package, file) for package in packages if len(package.files) > 1 for file in sorted(package.files)
     ]
@@ -58,13 +58,13 @@ def _document(inventory: Inventory, created: dt.datetime) -> Document:
         creation_info=CreationInfo(
             spdx_version="SPDX-2.3",
             spdx_id=_DOCUMENT,
-            name=inventory.flavor,
-            document_namespace=f"{_NAMESPACE}/{inventory.flavor}",
+            name=sbom.flavor,
+            document_namespace=f"{_NAMESPACE}/{sbom.flavor}",
             creators=[Actor(ActorType.TOOL, TOOL)],
             created=created,
         ),
         packages=[
-            _image(inventory),
+            _image(sbom),
             *map(_package, packages),
             *(_file_package(file) for _, file in of_files),
         ],
@@ -76,23 +76,22 @@ def _document(inventory: Inventory, created: dt.datetime) -> Document:
                 for package, file in of_files
             ),
         ],
-        extracted_licensing_info=list(_extracted(inventory)),
+        extracted_licensing_info=list(_extracted(sbom)),
     )
 
 
-def _image(inventory: Inventory) -> SpdxPackage:
+def _image(sbom: Sbom) -> SpdxPackage:
     return SpdxPackage(
         spdx_id=_IMAGE,
-        name=inventory.flavor,
+        name=sbom.flavor,
         download_location=SpdxNoAssertion(),
         files_analyzed=False,
-        comment=f"Added to the base image {inventory.base_image}, or downstream to "
-        f"{inventory.downstream_base_image}",
+        comment=f"Added to the base image {sbom.base_image}, or downstream to {sbom.downstream_base_image}",
         primary_package_purpose=PackagePurpose.CONTAINER,
     )
 
 
-def _package(package: Package) -> SpdxPackage:
+def _package(package: SbomPackage) -> SpdxPackage:
     expression, comment = _declared(package.licences)
     only = package.files[0] if len(package.files) == 1 else None
     url = package.index_url
@@ -114,7 +113,7 @@ def _package(package: Package) -> SpdxPackage:
     )
 
 
-def _file_package(file: File) -> SpdxPackage:
+def _file_package(file: SbomFile) -> SpdxPackage:
     return SpdxPackage(
         spdx_id=_file_id(file),
         name=file.name,
@@ -126,15 +125,15 @@ def _file_package(file: File) -> SpdxPackage:
     )
 
 
-def _sha256(file: File) -> Checksum:
+def _sha256(file: SbomFile) -> Checksum:
     return Checksum(ChecksumAlgorithm.SHA256, file.sha256)
 
 
-def _id(package: Package) -> str:
+def _id(package: SbomPackage) -> str:
     return f"SPDXRef-Package-{_plain(package.name)}"
 
 
-def _file_id(file: File) -> str:
+def _file_id(file: SbomFile) -> str:
     return f"SPDXRef-File-{file.sha256}"
 
 
@@ -145,7 +144,7 @@ def _plain(text: str) -> str:
 def _declared(
     licences: tuple[Licence, ...],
 ) -> tuple[LicenseExpression | SpdxNoAssertion, str | None]:
-    """The declared licence. Of several nobody says whether all of them hold, or any."""
+    """Return the declared licence. Of several, nobody says whether all of them hold, or any."""
     if len(licences) == 1:
         return _expression(licences[0]), None
     if not licences:
@@ -161,25 +160,25 @@ def _expression(licence: Licence) -> LicenseExpression:
 
 @cache
 def _licensing() -> Licensing:
-    """SPDX's licences, read once: they are many."""
+    """Return SPDX's licences, read once: they are many."""
     return get_spdx_licensing()
 
 
 def _reference(name: str) -> str:
-    """The LicenseRef of a licence that SPDX does not list; two names never have the same."""
+    """Return the LicenseRef of a licence that SPDX does not list; two names never have the same."""
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"LicenseRef-{_plain(name)}-{digest}".replace("--", "-")
 
 
-def _extracted(inventory: Inventory) -> Iterator[ExtractedLicensingInfo]:
-    """What SPDX wants to be told of each LicenseRef."""
-    alone = [package.licences[0] for package in inventory.packages if len(package.licences) == 1]
-    told: dict[str, str] = {}
+def _extracted(sbom: Sbom) -> Iterator[ExtractedLicensingInfo]:
+    """Yield what SPDX requires of each LicenseRef."""
+    alone = [package.licences[0] for package in sbom.packages if len(package.licences) == 1]
+    texts: dict[str, str] = {}
     for licence in sorted(alone):
         for key in _licensing().license_keys(_expression(licence)):
             if key.startswith("LicenseRef-"):
-                told.setdefault(key, licence.text)
-    for key, text in sorted(told.items()):
+                texts.setdefault(key, licence.text)
+    for key, text in sorted(texts.items()):
         yield ExtractedLicensingInfo(
             license_id=key,
             extracted_text=f"As the package's metadata names it: {text}",

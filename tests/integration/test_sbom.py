@@ -1,6 +1,7 @@
 """``factory sbom``: from a lock and its indexes, or its prefetched wheels, to the same bill each time."""
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -309,6 +310,14 @@ def test_a_lock_that_does_not_say_what_it_installs_has_no_bill(
     run = workshop.run("sbom", folder.name)
     assert run.status == _SBOM
     assert says in run.err
+
+
+def test_without_its_library_spdx_names_the_extra(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spdx_tools", None)  # Python's own way to say that there is none
+    run = place.sbom("--format", "spdx")
+    assert (run.status, run.out) == (_SBOM, "")
+    assert "pip install 'universal-image-factory[spdx]'" in run.err
+    assert place.sbom().status == 0
 
 
 @pytest.mark.parametrize(

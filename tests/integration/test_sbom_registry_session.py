@@ -10,7 +10,7 @@ from support.stub_registry import Reply, Said, stub_registry
 from support.token_registry import PASSWORD, USER, TokenRegistry, self_signed, token_registry
 
 from factory.errors import SbomError
-from factory.sbom.attach import Access, attach, read_reference
+from factory.sbom.attach import RegistryAccess, attach, read_reference
 
 pytestmark = pytest.mark.integration
 
@@ -38,7 +38,7 @@ def server() -> Iterator[TokenRegistry]:
 
 
 def _attach(
-    server: TokenRegistry, home: Path, access: Access, *, password: str = PASSWORD, **more: str
+    server: TokenRegistry, home: Path, access: RegistryAccess, *, password: str = PASSWORD, **more: str
 ) -> str:
     path = home / "auth.json"
     encoded = base64.b64encode(f"{USER}:{password}".encode()).decode()
@@ -53,7 +53,9 @@ def test_the_login_of_a_package_index_never_reaches_the_registry(
     server: TokenRegistry, home: Path, capfd: pytest.CaptureFixture[str], *, redirects: bool
 ) -> None:
     server.redirects = redirects
-    assert _attach(server, home, Access(plain_http=True)).startswith(f"{server.host}/team/trainer@sha256:")
+    assert _attach(server, home, RegistryAccess(plain_http=True)).startswith(
+        f"{server.host}/team/trainer@sha256:"
+    )
     assert any("moved" in path for _, path, _ in server.seen) == redirects
     assert ("PUT", f"/v2/team/trainer/manifests/sha256-{'0' * 64}.sbom", "Bearer a-token") in server.seen
     assert _INDEX_LOGIN not in server.logins
@@ -64,7 +66,7 @@ def test_a_registry_that_gives_no_token_refuses_in_our_words_alone(
     server: TokenRegistry, home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SbomError, match="refuses access") as caught:
-        _attach(server, home, Access(plain_http=True), password="wrong")
+        _attach(server, home, RegistryAccess(plain_http=True), password="wrong")
     assert "podman login" in caught.value.solution
     assert _INDEX_LOGIN not in server.logins
     assert "".join(capfd.readouterr()) == ""
@@ -84,7 +86,7 @@ def test_requests_go_through_the_proxy_of_the_environment(monkeypatch: pytest.Mo
         monkeypatch.setenv("no_proxy", "")
         for name in ("HTTP_PROXY", "http_proxy"):
             monkeypatch.setenv(name, f"http://{proxy.host}")
-        attach(b"{}", image, access=Access(plain_http=True), environment={})
+        attach(b"{}", image, access=RegistryAccess(plain_http=True), environment={})
         # A proxy is asked for whole URLs.
         assert {said.path.partition("/v2/")[0] for said in proxy.seen} == {"http://registry.example:5000"}
         assert [said.method for said in proxy.seen].count("PUT") == 3
@@ -95,14 +97,14 @@ def test_certificates_are_those_of_the_environment(home: Path, name: str) -> Non
     certificate = self_signed(home / "server.pem")
     with token_registry(certificate) as server:
         with pytest.raises(SbomError, match="CERTIFICATE_VERIFY_FAILED"):
-            _attach(server, home, Access())
+            _attach(server, home, RegistryAccess())
         assert not server.seen
-        assert _attach(server, home, Access(), **{name: str(certificate)}).startswith(server.host)
+        assert _attach(server, home, RegistryAccess(), **{name: str(certificate)}).startswith(server.host)
         with pytest.raises(SbomError, match="certificates of authorities cannot be read"):
-            _attach(server, home, Access(), **{name: str(home / "absent.pem")})
+            _attach(server, home, RegistryAccess(), **{name: str(home / "absent.pem")})
 
 
 def test_tls_that_nobody_verifies_is_told_by_no_warning(home: Path) -> None:
     with token_registry(self_signed(home / "server.pem")) as server:
         # pytest makes an error of a warning.
-        assert _attach(server, home, Access(tls_verify=False)).startswith(server.host)
+        assert _attach(server, home, RegistryAccess(tls_verify=False)).startswith(server.host)

@@ -29,7 +29,7 @@ from factory.registry.credentials import amazon_client, login_of_amazon
 from factory.registry.declared import Registry
 from factory.registry.drivers.google_api import ENDPOINT_VARIABLE, open_google
 from factory.registry.login import login_for
-from factory.sbom.attach import Access, attach, read_reference
+from factory.sbom.attach import RegistryAccess, attach, read_reference
 
 pytestmark = pytest.mark.integration
 
@@ -278,7 +278,7 @@ def _attach(host: str, folder: Path, *, token_host: str | None = None, plain: bo
     attach(
         b"{}",
         read_reference(f"{host}/team/trainer@{_DIGEST}"),
-        access=Access(plain_http=plain),
+        access=RegistryAccess(plain_http=plain),
         environment={**os.environ, "REGISTRY_AUTH_FILE": str(logins)},
         declared=[declared],
     )

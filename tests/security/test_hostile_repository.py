@@ -15,7 +15,7 @@ from factory.errors import StorageError
 from factory.flavor.repository import Flavor, Repository
 from factory.lock.lockset import require_lock_set
 from factory.render.drift import SBOM_FILE
-from factory.sbom.kept import BillKeeper
+from factory.sbom.write import SbomUpdater
 
 BROKEN = "broken"
 
@@ -156,4 +156,4 @@ def test_a_bill_that_is_no_file_is_not_taken_for_none(
     assert ("FAC107", SBOM_FILE) in [(row["code"], Path(row["path"]).name) for row in found]
     assert factory("strip", NAME, "--output", str(tmp_path / "context")).status == 24
     with pytest.raises(StorageError):
-        BillKeeper()(flavor, flavor.project, require_lock_set(flavor.folder, flavor.project.spec))
+        SbomUpdater()(flavor, flavor.project, require_lock_set(flavor.folder, flavor.project.spec))

@@ -20,7 +20,7 @@ from factory.lock.prefetched import open_artifact, open_prefetched
 from factory.prefetch.partial import partial_name
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import plan_prefetch, prefetch_flavor
-from factory.sbom.collect import Sources, take_inventory
+from factory.sbom.collect import SbomSources, collect_sbom
 from factory.sbom.wanted import read_locked
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
@@ -83,7 +83,7 @@ def _dry_run(site: Site) -> object:
 
 
 def _sbom(site: Site) -> object:
-    return take_inventory(read_locked(site.flavor), Sources(prefetched=site.output))
+    return collect_sbom(read_locked(site.flavor), SbomSources(prefetched=site.output))
 
 
 def _layers(site: Site) -> object:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bills import inventory_of, put_bill
 from support.clean_flavor import NAME, lock_text, make_flavor, make_repository
+from support.sboms import put_sbom, sbom_of
 
 from factory.check.check import check_flavor
 from factory.flavor.repository import Flavor
@@ -17,7 +17,7 @@ from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import LOCK_FILE, format_lock, parse_lock
 from factory.render.drift import SBOM_FILE
 from factory.sbom.cyclonedx import to_cyclonedx
-from factory.sbom.inventory import File, Inventory, Package
+from factory.sbom.model import Sbom, SbomFile, SbomPackage
 
 TODAY = dt.date(2026, 11, 22)
 
@@ -34,34 +34,34 @@ def _found(flavor: Flavor) -> dict[str, str]:
 
 def test_a_flavor_is_clean_without_a_bill_and_with_that_of_its_lock(flavor: Flavor) -> None:
     assert "FAC336" not in _found(flavor)
-    put_bill(flavor)
+    put_sbom(flavor)
     assert not {"FAC336", "FAC104"} & set(_found(flavor))
 
 
-def _first(inventory: Inventory, **changes: Any) -> Inventory:  # noqa: ANN401
-    """The inventory with another first package, which is numpy."""
-    first, *others = inventory.packages
-    return replace(inventory, packages=(replace(first, **changes), *others))
+def _first(sbom: Sbom, **changes: Any) -> Sbom:  # noqa: ANN401
+    """The sbom with another first package, which is numpy."""
+    first, *others = sbom.packages
+    return replace(sbom, packages=(replace(first, **changes), *others))
 
 
-def _one_file_less(inventory: Inventory) -> Inventory:
-    return _first(inventory, files=inventory.packages[0].files[:1])
+def _one_file_less(sbom: Sbom) -> Sbom:
+    return _first(sbom, files=sbom.packages[0].files[:1])
 
 
-def _another_hash(inventory: Inventory) -> Inventory:
-    first, *others = inventory.packages[0].files
-    return _first(inventory, files=(replace(first, sha256="0" * 64), *others))
+def _another_hash(sbom: Sbom) -> Sbom:
+    first, *others = sbom.packages[0].files
+    return _first(sbom, files=(replace(first, sha256="0" * 64), *others))
 
 
-def _another_name(inventory: Inventory) -> Inventory:
-    first, *others = inventory.packages[0].files
-    return _first(inventory, files=(replace(first, name="numpy-2.4.1-py3-none-any.whl"), *others))
+def _another_name(sbom: Sbom) -> Sbom:
+    first, *others = sbom.packages[0].files
+    return _first(sbom, files=(replace(first, name="numpy-2.4.1-py3-none-any.whl"), *others))
 
 
-def _one_more(inventory: Inventory) -> Inventory:
-    files = (File(name="zipp-1-py3-none-any.whl", sha256="1" * 64),)
-    more = Package(name="zipp", version="1", index_url=None, beside_index=False, files=files)
-    return replace(inventory, packages=(*inventory.packages, more))
+def _one_more(sbom: Sbom) -> Sbom:
+    files = (SbomFile(name="zipp-1-py3-none-any.whl", sha256="1" * 64),)
+    more = SbomPackage(name="zipp", version="1", index_url=None, beside_index=False, files=files)
+    return replace(sbom, packages=(*sbom.packages, more))
 
 
 @pytest.mark.parametrize(
@@ -83,17 +83,15 @@ def _one_more(inventory: Inventory) -> Inventory:
         (lambda it: replace(it, downstream_base_image="a/b:0"), "names the downstream base image a/b:0"),
     ],
 )
-def test_a_bill_of_another_lock_is_found(
-    flavor: Flavor, change: Callable[[Inventory], Inventory], says: str
-) -> None:
-    put_bill(flavor, change(inventory_of(flavor)))
+def test_a_bill_of_another_lock_is_found(flavor: Flavor, change: Callable[[Sbom], Sbom], says: str) -> None:
+    put_sbom(flavor, change(sbom_of(flavor)))
     found = _found(flavor)
     assert set(found) - {"FAC208"} == {"FAC336"}
     assert says in found["FAC336"]
 
 
 def test_all_that_differs_is_counted(flavor: Flavor) -> None:
-    put_bill(flavor, replace(inventory_of(flavor), packages=()))
+    put_sbom(flavor, replace(sbom_of(flavor), packages=()))
     assert "locked and not listed, and 4 more" in _found(flavor)["FAC336"]
 
 
@@ -116,7 +114,7 @@ def _no_digest(document: dict[str, Any]) -> None:
 def test_a_bill_that_was_edited_is_found(
     flavor: Flavor, edit: Callable[[dict[str, Any]], None], says: str
 ) -> None:
-    document = json.loads(to_cyclonedx(inventory_of(flavor)))
+    document = json.loads(to_cyclonedx(sbom_of(flavor)))
     edit(document)
     (flavor.folder / SBOM_FILE).write_text(json.dumps(document))
     assert says in _found(flavor)["FAC336"]
@@ -142,24 +140,24 @@ def test_a_package_that_a_folder_of_wheels_gave_is_listed_so(tmp_path: Path) -> 
         beside_index=["numpy"],
     )
     (flavor.folder / LOCK_FILE).write_text(content, encoding="utf-8")
-    put_bill(flavor)
+    put_sbom(flavor)
     assert "FAC336" not in _found(flavor)
-    bill = inventory_of(Flavor(flavor.folder))
+    bill = sbom_of(Flavor(flavor.folder))
     assert bill.packages[0].index_url is None
     # As it was told before: the index, and not from it.
-    put_bill(flavor, _first(bill, index_url=parsed.spec.index_url))
+    put_sbom(flavor, _first(bill, index_url=parsed.spec.index_url))
     assert "numpy is locked from another place" in _found(flavor)["FAC336"]
-    put_bill(flavor, _first(bill, index_url=parsed.spec.index_url, beside_index=False))
+    put_sbom(flavor, _first(bill, index_url=parsed.spec.index_url, beside_index=False))
     assert "numpy is locked from another place" in _found(flavor)["FAC336"]
 
 
 def test_how_the_same_words_are_spaced_is_no_matter(flavor: Flavor) -> None:
-    (flavor.folder / SBOM_FILE).write_text(json.dumps(json.loads(to_cyclonedx(inventory_of(flavor)))))
+    (flavor.folder / SBOM_FILE).write_text(json.dumps(json.loads(to_cyclonedx(sbom_of(flavor)))))
     assert "FAC336" not in _found(flavor)
 
 
 def test_a_bill_that_is_a_link_is_found(flavor: Flavor) -> None:
-    put_bill(flavor)
+    put_sbom(flavor)
     elsewhere = flavor.folder.parents[1] / "elsewhere.json"
     (flavor.folder / SBOM_FILE).rename(elsewhere)
     (flavor.folder / SBOM_FILE).symlink_to(elsewhere)
@@ -167,7 +165,7 @@ def test_a_bill_that_is_a_link_is_found(flavor: Flavor) -> None:
 
 
 def test_a_lock_that_cannot_be_read_has_its_own_findings_and_not_this_one(flavor: Flavor) -> None:
-    put_bill(flavor)
+    put_sbom(flavor)
     path = flavor.folder / "requirements.txt"
     path.write_text(path.read_text().replace("numpy==2.4.1", "numpy>=2.4.1"))
     found = _found(flavor)

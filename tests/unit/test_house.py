@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "factory"
 # Data flows one way; a module imports only from what stands before it. The blocks of a Dockerfile are
 # what rendering makes Dockerfile.konflux with; a downstream context is made from what is locked;
-# adopting a folder rests on what the rules know of Dockerfiles.
+# adopting a folder rests on what the rules know of Dockerfiles; a prefetched folder has an SBOM as well.
 CHAIN = (
     "http",
     "dockerfile",
@@ -28,6 +28,7 @@ CHAIN = (
     "index",
     "lock",
     "gaps",
+    "sbom.document",
     "prefetch",
     "layers",
     "registry",

@@ -13,11 +13,11 @@ from spdx_tools.spdx.parser.jsonlikedict.json_like_dict_parser import JsonLikeDi
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from factory.errors import SbomError
-from factory.sbom.committed import parse_bill
+from factory.sbom.committed import parse_sbom
 from factory.sbom.cyclonedx import to_cyclonedx
 from factory.sbom.document import created_at
-from factory.sbom.inventory import File, Inventory, Package
 from factory.sbom.licences import Licence
+from factory.sbom.model import Sbom, SbomFile, SbomPackage
 from factory.sbom.spdx import to_spdx
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -32,14 +32,14 @@ def _name(text: str) -> Licence:
     return Licence(text=text, is_expression=False)
 
 
-def _package(name: str, *licences: Licence, index_url: str | None = None, files: int = 1) -> Package:
-    return Package(
+def _package(name: str, *licences: Licence, index_url: str | None = None, files: int = 1) -> SbomPackage:
+    return SbomPackage(
         name=name,
         version="1.0+cu130",
         index_url=index_url,
         beside_index=False,
         files=tuple(
-            File(
+            SbomFile(
                 name=f"{name}-1.0+cu130-cp312-cp312-linux_{number}.whl", sha256=f"{number}{len(name):x}" * 32
             )
             for number in range(files)
@@ -48,7 +48,7 @@ def _package(name: str, *licences: Licence, index_url: str | None = None, files:
     )
 
 
-INVENTORY = Inventory(
+INVENTORY = Sbom(
     flavor="th09-cuda130-torch2110-py312",
     base_image="quay.io/example/base:1",
     downstream_base_image="quay.io/example/product-base:1",
@@ -67,13 +67,13 @@ INVENTORY = Inventory(
 )
 
 
-def _cyclonedx(inventory: Inventory = INVENTORY) -> dict[str, Any]:
+def _cyclonedx(inventory: Sbom = INVENTORY) -> dict[str, Any]:
     document = json.loads(to_cyclonedx(inventory))
     assert isinstance(document, dict)
     return document
 
 
-def _spdx_document(inventory: Inventory = INVENTORY) -> dict[str, Any]:
+def _spdx_document(inventory: Sbom = INVENTORY) -> dict[str, Any]:
     document = json.loads(to_spdx(inventory, created=EPOCH))
     assert isinstance(document, dict)
     return document
@@ -83,7 +83,7 @@ EMPTY = replace(INVENTORY, packages=())
 
 
 @pytest.mark.parametrize("inventory", [INVENTORY, EMPTY])
-def test_cyclonedx_is_valid_by_its_strict_schema(inventory: Inventory) -> None:
+def test_cyclonedx_is_valid_by_its_strict_schema(inventory: Sbom) -> None:
     errors = JsonStrictValidator(SchemaVersion.V1_6).validate_str(to_cyclonedx(inventory).decode())
     assert errors is None
 
@@ -95,7 +95,7 @@ def test_what_the_schema_does_not_allow_would_be_seen() -> None:
 
 
 @pytest.mark.parametrize("inventory", [INVENTORY, EMPTY])
-def test_spdx_is_valid_by_its_librarys_rules(inventory: Inventory) -> None:
+def test_spdx_is_valid_by_its_librarys_rules(inventory: Sbom) -> None:
     document = JsonLikeDictParser().parse(_spdx_document(inventory))  # type: ignore[no-untyped-call]
     assert validate_full_spdx_document(document) == []
 
@@ -131,8 +131,8 @@ def test_neither_tells_a_time_or_a_version_of_the_tool() -> None:
 
 
 def test_a_bill_reads_back_as_it_was() -> None:
-    assert parse_bill(to_cyclonedx(INVENTORY)).flavor == INVENTORY.flavor
-    back = parse_bill(to_cyclonedx(INVENTORY))
+    assert parse_sbom(to_cyclonedx(INVENTORY)).flavor == INVENTORY.flavor
+    back = parse_sbom(to_cyclonedx(INVENTORY))
     assert to_cyclonedx(back) == to_cyclonedx(INVENTORY)
     for package, read in zip(INVENTORY.packages, back.packages, strict=True):
         assert replace(read, licences=()) == replace(package, licences=())
@@ -191,7 +191,7 @@ def test_the_image_is_described_and_holds_every_package() -> None:
 
 
 def _spdx_files(document: dict[str, Any]) -> dict[str, set[tuple[str, str]]]:
-    """File names and digests by the name of the package that they are of."""
+    """SbomFile names and digests by the name of the package that they are of."""
     by_id = {item["SPDXID"]: item for item in document["packages"]}
     found: dict[str, set[tuple[str, str]]] = {}
     for package in (item for item in document["packages"] if "externalRefs" in item):

@@ -1,29 +1,29 @@
-"""Bills of materials of flavors whose lock tells every file's name, made without a network."""
+"""SBOMs of flavors whose lock has the name of every file, made without a network."""
 
 from factory.flavor.repository import Flavor
 from factory.render.drift import SBOM_FILE
 from factory.sbom.cyclonedx import to_cyclonedx
-from factory.sbom.inventory import File, Inventory, Package
 from factory.sbom.licences import Licence
+from factory.sbom.model import Sbom, SbomFile, SbomPackage
 from factory.sbom.wanted import read_locked, wanted_packages
 
 MIT = Licence(text="MIT", is_expression=True)
 
 
-def inventory_of(flavor: Flavor, *, licence: Licence = MIT) -> Inventory:
-    """What the lock of a flavor says, each package under the same licence."""
+def sbom_of(flavor: Flavor, *, licence: Licence = MIT) -> Sbom:
+    """Return what the lock of a flavor says, each package under the same licence."""
     spec = flavor.project.spec
-    return Inventory(
+    return Sbom(
         flavor=flavor.name,
         base_image=spec.base_image,
         downstream_base_image=spec.downstream_base_image,
         packages=tuple(
-            Package(
+            SbomPackage(
                 name=wanted.name,
                 version=wanted.version,
                 index_url=wanted.index_url(spec),
                 beside_index=wanted.beside_index,
-                files=tuple(sorted(File(name=name, sha256=digest) for name, digest in wanted.named)),
+                files=tuple(sorted(SbomFile(name=name, sha256=digest) for name, digest in wanted.named)),
                 licences=(licence,),
             )
             for wanted in wanted_packages(read_locked(flavor))
@@ -31,6 +31,6 @@ def inventory_of(flavor: Flavor, *, licence: Licence = MIT) -> Inventory:
     )
 
 
-def put_bill(flavor: Flavor, inventory: Inventory | None = None) -> None:
-    """Write a bill into a flavor's folder, that of its lock where none is given."""
-    (flavor.folder / SBOM_FILE).write_bytes(to_cyclonedx(inventory or inventory_of(flavor)))
+def put_sbom(flavor: Flavor, sbom: Sbom | None = None) -> None:
+    """Write an SBOM into a flavor's folder, that of its lock if none is given."""
+    (flavor.folder / SBOM_FILE).write_bytes(to_cyclonedx(sbom or sbom_of(flavor)))
