@@ -23,7 +23,7 @@ from support.wheels import make_wheel  # noqa: E402
 from factory.build.parts import part_tag  # noqa: E402
 from factory.engine.leftovers import repository_mark  # noqa: E402
 from factory.flavor.repository import Flavor  # noqa: E402
-from factory.render.sync import sync_flavor  # noqa: E402
+from factory.render.drift import sync_flavor  # noqa: E402
 
 MOST_SECONDS = 1.0
 MOST_SHARE = 1 / 5

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from factory.flavor.repository import Flavor, Repository
 from factory.konflux.writing import write_runs
-from factory.render.sync import sync_flavor
+from factory.render.drift import sync_flavor
 
 ROOT = Path(__file__).parents[1]
 BOUND_SECONDS = 3.0

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from factory.flavor.repository import Flavor, Repository
-from factory.render.sync import sync_flavor
+from factory.render.drift import sync_flavor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.registry import registry

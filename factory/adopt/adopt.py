@@ -32,7 +32,7 @@ from factory.errors import FlavorExistsError
 from factory.flavor.repository import Repository
 from factory.lock.lockfile import LOCK_FILE
 from factory.lock.lockset import lock_file_name
-from factory.render.create import Created, create_from_text
+from factory.render.create import CreatedFlavor, create_from_text
 from factory.render.render import RenderedFile
 
 _IGNORE = (".dockerignore", ".containerignore")
@@ -241,7 +241,7 @@ def _create(
     project: str,
     *,
     write: bool,
-) -> Created:
+) -> CreatedFlavor:
     spec = decision.spec
     name = spec.folder_name
     target = repository.flavors_folder / name

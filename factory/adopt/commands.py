@@ -14,7 +14,7 @@ from factory.dockerfile.instructions import expand
 from factory.dockerfile.references import parse_requirement
 from factory.dockerfile.shell import Command, commands
 from factory.errors import SpecError
-from factory.flavor.hook_text import check_system_package
+from factory.flavor.hooks import check_system_package
 
 Kind = Literal[
     "install", "template", "tools", "rights", "packages", "midstream", "requirements", "own", "refused"

@@ -10,8 +10,14 @@ from factory.adopt.installs import unversioned
 from factory.adopt.placement import printable
 from factory.dockerfile.references import check_accelerator_version, check_image, check_python, check_version
 from factory.errors import SpecError
-from factory.flavor.name import check_name
-from factory.flavor.spec import ACCELERATORS, DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_spec
+from factory.flavor.spec import (
+    ACCELERATORS,
+    DEFAULT_PLATFORMS,
+    DEFAULT_TEMPLATE_SET,
+    Spec,
+    check_name,
+    check_spec,
+)
 from factory.index.configured import PYTHON_PACKAGE_INDEX
 from factory.masking import shown
 from factory.render.create import default_image

@@ -42,7 +42,7 @@ from factory.adopt.requirements import (
 from factory.dockerfile.instructions import expand
 from factory.dockerfile.references import PLATFORMS, check_python, parse_requirement
 from factory.errors import SpecError
-from factory.flavor.requirements import marker_environment
+from factory.flavor.project import marker_environment
 from factory.flavor.spec import ACCELERATORS, DEFAULT_PLATFORMS
 
 _ACCELERATOR = re.compile(r"(?<![a-z])(cuda|rocm|cpu)(?![a-z])", re.IGNORECASE)

@@ -16,7 +16,7 @@ from factory.adopt.placement import Placement
 from factory.adopt.requirements import AskedRequirement, read_asked
 from factory.check.installs import operands, pip_call
 from factory.dockerfile.instructions import expand
-from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
+from factory.flavor.spec import MAIN_INDEX, FurtherIndex
 from factory.lock.lockfile import Pin
 from factory.masking import shown
 

@@ -18,7 +18,7 @@ from factory.check.indexes import second_indexes
 from factory.check.installs import is_remote, pip_call
 from factory.dockerfile.instructions import pair_text, read_instructions, references
 from factory.errors import SpecError
-from factory.flavor.hook_text import check_instructions, check_own_file, check_variable
+from factory.flavor.hooks import check_instructions, check_own_file, check_variable
 from factory.masking import shown
 
 _AS_1001 = frozenset({"1001", "1001:0", "1001:1001", "default", "${NB_USER}", "$NB_USER"})

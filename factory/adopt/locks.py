@@ -15,7 +15,7 @@ from factory.adopt.requirements import included
 from factory.check.installs import operands, pip_call
 from factory.documents import parse_toml
 from factory.errors import DocumentError
-from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
+from factory.flavor.spec import MAIN_INDEX, FurtherIndex
 from factory.lock.lockfile import LOCK_FILE, Artifact, Pin, parse_lock
 from factory.masking import shown
 

@@ -8,8 +8,8 @@ from factory.adopt.commands import read_part, split_chain
 from factory.adopt.dockerfile import OldDockerfile, OldInstruction, read_old_dockerfile
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec
-from factory.flavor.system_packages import is_installed_by, is_pin_of
 from factory.render.render import render_flavor
+from factory.render.templates import is_installed_by, is_pin_of
 
 _KEPT_PATH = re.compile(r"\$\{(\w+):\+:\$\{\1\}\}")
 

@@ -4,7 +4,7 @@ import posixpath
 from dataclasses import dataclass, replace
 
 from factory.check.rules import RULES, Severity
-from factory.flavor.waiver import Waiver
+from factory.flavor.spec import Waiver
 from factory.masking import masked
 
 

@@ -10,10 +10,8 @@ from packaging.version import Version
 from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.errors import NotFoundError
-from factory.flavor.layers import default_layers
-from factory.flavor.project import PROJECT_FILE, Project
-from factory.flavor.requirements import Asked, admits, asked, parse
-from factory.flavor.spec import Spec
+from factory.flavor.project import PROJECT_FILE, Asked, Project, admits, asked, parse
+from factory.flavor.spec import Spec, default_layers
 from factory.upkeep.floors import next_version
 
 _HONOURED = frozenset({"constraint-dependencies", "override-dependencies"})

@@ -8,7 +8,7 @@ from factory.check.finding import Problem
 from factory.check.rules import RULES
 from factory.check.subject import Subject
 from factory.flavor.project import PROJECT_FILE
-from factory.flavor.waiver import Waiver, waiver_for
+from factory.flavor.spec import Waiver, waiver_for
 
 DRIFT = "drift"
 _HEADER = re.compile(r"\s*\[\[\s*tool\s*\.\s*factory\s*\.\s*waivers\s*\]\]")

@@ -8,7 +8,7 @@ from factory.cli.options import Invocation, common
 from factory.console import Table, human_size
 from factory.dockerfile.references import PLATFORMS
 from factory.flavor.spec import ACCELERATORS
-from factory.render.create import Created, Request, create_flavor
+from factory.render.create import CreatedFlavor, FlavorRequest, create_flavor
 
 
 @click.command(short_help="Make a flavor folder from templates, or from another flavor.")
@@ -59,7 +59,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     For instance, --accelerator cuda --accelerator-version 13.0 --torch 2.11.0 --python 3.12
     --training-hub 0.9.2 makes flavors/th09-cuda130-torch2110-py312.
     """
-    request = Request(
+    request = FlavorRequest(
         accelerator=accelerator,
         accelerator_version=accelerator_version,
         torch=torch,
@@ -83,7 +83,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation.console.result(created, *_text(created))
 
 
-def _text(created: Created) -> tuple[str | Table, ...]:
+def _text(created: CreatedFlavor) -> tuple[str | Table, ...]:
     rows = tuple((path, human_size(size)) for path, size in created.files)
     place = _short(created.folder)
     table = Table(headings=("FILE", "SIZE"), rows=rows, right_aligned=frozenset({"SIZE"}))

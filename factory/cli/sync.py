@@ -3,7 +3,7 @@
 import click
 
 from factory.cli.options import Invocation, common
-from factory.render.sync import sync_flavors
+from factory.render.drift import sync_flavors
 
 _LEFT = {"stray": "is stray, left alone", "absent": "is not there, and the hooks name it: put it there"}
 _DID = _LEFT | {"missing": "written", "changed": "written", "mode": "mode set"}

@@ -20,8 +20,7 @@ from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor
 from factory.lock.judgement import require_sound_lock
 from factory.lock.lockset import lock_file_names
-from factory.render.drift import SBOM_FILE, find_drift
-from factory.render.own_files import read_own_files
+from factory.render.drift import SBOM_FILE, find_drift, read_own_files
 from factory.render.render import RenderedFile, render_flavor
 
 DOWNSTREAM_DOCKERFILE = "Dockerfile.konflux"

@@ -1,7 +1,11 @@
 """Edits of a flavor's ``pyproject.toml`` that keep its comments, its order and its layout (tomlkit)."""
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
 
 import tomlkit
 from packaging.requirements import Requirement
@@ -9,13 +13,15 @@ from packaging.utils import canonicalize_name
 from tomlkit.container import OutOfOrderTableProxy
 from tomlkit.items import AbstractTable, Array
 
-from factory.documents import parse_toml_for_edit
-from factory.errors import SpecError
+from factory.documents import parse_toml, parse_toml_for_edit
+from factory.errors import DocumentError, SpecError
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.spec import Spec
 
 # As the template of a project writes it for the public index.
 _UNIX_END = re.compile(r"(?<!\r)\n")
+
+
 _NO_INDEX = re.compile(r"^# No index-url: [^\r\n]*", re.MULTILINE)
 
 
@@ -120,3 +126,198 @@ def _table(item: object) -> AbstractTable | OutOfOrderTableProxy:
     if not isinstance(item, AbstractTable | OutOfOrderTableProxy):
         raise TypeError(f"expected a TOML table and found {type(item).__name__}")
     return item
+
+
+_TOKEN = re.compile(
+    r'(?P<string>"""(?:[^"\\]|\\.|"(?!""))*"""'
+    r"|'''(?:[^']|'(?!''))*'''"
+    r'|"(?:[^"\\\n]|\\.)*"'
+    r"|'[^'\n]*')"
+    r"|(?P<comment>#[^\r\n]*)"
+    r"|(?P<newline>\r?\n)"
+    r"|(?P<other>.)",
+    re.DOTALL,
+)
+
+
+_INDENT = "    "
+
+
+# A value that no file holds; it begins with another character than an array.
+_PLACEHOLDER = "the array that is looked for"
+
+
+Comment = Callable[[str], str]
+"""From the comment at the end of a line, without its ``#`` ("" for none), to what it becomes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StringArray:
+    """Where an array stands in a text: from its opening bracket to after its closing one.
+
+    ``items`` are the places of its strings, with their quotes.
+    """
+
+    start: int
+    end: int
+    items: tuple[tuple[int, int], ...]
+
+
+def replace_item(text: str, path: tuple[str, ...], position: int, value: str, comment: Comment) -> str:
+    """The text with one item replaced, and the comment at the end of its line made anew.
+
+    Raises:
+        SpecError: the text cannot be edited without changing more than that.
+    """
+    start, end = _find(text, path).items[position]
+    written = text[start:end]
+    if parse_toml(f"item = {written}", dict[str, str], source="an item")["item"] != value:
+        literal = text[start] == "'" and "'" not in value
+        written = f"'{value}'" if literal else json.dumps(value, ensure_ascii=False)
+    edited = _with_comment(f"{text[:start]}{written}{text[end:]}", start + len(written), comment)
+    return _proved(text, edited, path, lambda items: [*items[:position], value, *items[position + 1 :]])
+
+
+def add_item(text: str, path: tuple[str, ...], value: str, comment: Comment) -> str:
+    """The text with one more item, on a line of its own unless the array stands on one line.
+
+    Where the array or its table is not there, it is added.
+
+    Raises:
+        SpecError: the text cannot be edited without changing more than that.
+    """
+    whole = _with_array(text, path)
+    array = _find(whole, path)
+    written = json.dumps(value, ensure_ascii=False)
+    last = array.items[-1][1] if array.items else array.start + 1
+    tail = [match for match in _tokens(whole, last) if match.end() < array.end]
+    if array.items and not any(match["newline"] for match in tail):
+        edited, end = _beside(whole, written, last, tail)
+    else:
+        edited, end = _below(whole, written, array, tail)
+    return _proved(text, _with_comment(edited, end, comment), path, lambda items: [*items, value])
+
+
+def _beside(text: str, written: str, last: int, tail: list[re.Match[str]]) -> tuple[str, int]:
+    """The item on the line of the last one, and where it ends."""
+    comma = next((match.end() for match in tail if match[0] == ","), None)
+    place, added = (last, f", {written}") if comma is None else (comma, f" {written}")
+    return f"{text[:place]}{added}{text[place:]}", place + len(added)
+
+
+def _below(text: str, written: str, array: StringArray, tail: list[re.Match[str]]) -> tuple[str, int]:
+    """The item on a line of its own, the last of the array, and where it ends."""
+    newline = _newline(text, array.start)
+    place = next((match.start() for match in reversed(tail) if match["newline"]), None)
+    if place is None:
+        place, after = array.start + 1, newline + text[array.end - 1 :]
+    else:
+        after = text[place:]
+    head = text[:place]
+    if array.items and not any(match[0] == "," for match in tail):
+        last = array.items[-1][1]
+        head = f"{text[:last]},{text[last:place]}"
+    line = f"{head}{newline}{_indent(text, array)}{written},"
+    return line + after, len(line)
+
+
+def _find(text: str, path: tuple[str, ...]) -> StringArray:
+    """Where an array stands: there the text and one with something else in its place begin to differ."""
+    try:
+        parent: object = (document := parse_toml_for_edit(text, source="the text"))
+    except DocumentError as error:
+        raise _not_editable(path) from error
+    for name in path[:-1]:
+        parent = parent[name] if isinstance(parent, MutableMapping) else None
+    if not isinstance(parent, MutableMapping) or not isinstance(array := parent.get(path[-1]), Array):
+        raise _not_editable(path)
+    written = array.as_string()
+    parent[path[-1]] = _PLACEHOLDER
+    pairs = zip(text, tomlkit.dumps(document), strict=False)
+    start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    end = start + len(written)
+    if text[start:end] != written:
+        raise _not_editable(path)
+    inside = (match for match in _tokens(text, start) if match.end() < end)
+    return StringArray(start=start, end=end, items=tuple(match.span() for match in inside if match["string"]))
+
+
+def _with_array(text: str, path: tuple[str, ...]) -> str:
+    """The text with an empty array where there was none: first in its table, or in a table at the end."""
+    *tables, key = path
+    content: object = parse_toml(text, dict[str, Any], source="the text", error=SpecError)
+    for name in tables:
+        content = content.get(name) if isinstance(content, dict) else None
+    if isinstance(content, dict) and key in content:
+        return text
+    name = r"\s*\.\s*".join(tables)
+    if match := re.search(rf"^\[\s*{name}\s*\][^\r\n]*(?:\r?\n|$)", text, re.MULTILINE):
+        newline = _newline(text, match.start())
+        start = match[0] if match[0].endswith("\n") else match[0] + newline
+        return f"{text[: match.start()]}{start}{key} = []{newline}{text[match.end() :]}"
+    newline = _newline(text, len(text))
+    start = text if text.endswith("\n") or not text else text + newline
+    return f"{start}{newline}[{'.'.join(tables)}]{newline}{key} = []{newline}"
+
+
+def _with_comment(text: str, place: int, comment: Comment) -> str:
+    """The text with the comment of a line made anew; ``place`` is on that line, outside of its strings."""
+    end = place
+    for match in _tokens(text, place):
+        if match["newline"]:
+            break
+        if match["comment"]:
+            new = comment(match[0].removeprefix("#").strip())
+            return text if new == match[0].removeprefix("#").strip() else _spliced(text, match.span(), new)
+        end = match.end()
+    new = comment("")
+    return f"{text[:end].rstrip()}  # {new}{text[end:]}" if new else text
+
+
+def _spliced(text: str, span: tuple[int, int], comment: str) -> str:
+    written = f"# {comment}" if comment else ""
+    return f"{text[: span[0]]}{written}{text[span[1] :]}"
+
+
+def _tokens(text: str, start: int) -> Iterator[re.Match[str]]:
+    return _TOKEN.finditer(text, start)
+
+
+def _newline(text: str, place: int) -> str:
+    """How the line at a place ends; where it is the last and has no end, the line before it."""
+    end = text.find("\n", place)
+    if end < 0:
+        end = text.rfind("\n")
+    return "\r\n" if text[max(end - 1, 0) : end + 1] == "\r\n" else "\n"
+
+
+def _indent(text: str, array: StringArray) -> str:
+    """The white space before the last item that begins its line."""
+    for start, _ in reversed(array.items):
+        before = text[:start].rpartition("\n")[2]
+        if not before.strip():
+            return before
+    return _INDENT
+
+
+def _proved(text: str, edited: str, path: tuple[str, ...], change: Callable[[list[str]], list[str]]) -> str:
+    """The edited text, if it says what the text said with only the array changed."""
+    expected = parse_toml(text, dict[str, Any], source="the text", error=SpecError)
+    parent = expected
+    for name in path[:-1]:
+        parent = parent.setdefault(name, {})
+    parent[path[-1]] = change(parent.get(path[-1], []))
+    try:
+        if parse_toml(edited, dict[str, Any], source="the text") == expected:
+            return edited
+    except DocumentError:
+        pass
+    raise _not_editable(path)
+
+
+def _not_editable(path: tuple[str, ...]) -> SpecError:
+    table, key = ".".join(path[:-1]), path[-1]
+    return SpecError(
+        f"{key} of [{table}] is written in a way that cannot be edited here without changing more",
+        solution=f"Write it below a line [{table}] as {key} = [ … ], one item a line, and try again.",
+    )

@@ -1,14 +1,18 @@
-"""A flavor's ``pyproject.toml``, the only file that a person edits, as a value."""
+"""A flavor's ``pyproject.toml``, the only file that a person edits, and the requirements in force."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
-from factory.dockerfile.references import parse_requirement
+from factory.dockerfile.references import PLATFORMS, parse_requirement
 from factory.documents import parse_toml
 from factory.errors import NotFoundError, SpecError
 from factory.files import read_regular, storage_error
@@ -39,11 +43,11 @@ def read_project(folder: Path) -> Project:
 
 
 def read_project_text(folder: Path) -> str:
-    """The text of a flavor's ``pyproject.toml``, with its line endings as they are.
+    """Return the text of a flavor's ``pyproject.toml``, with its line endings as they are.
 
     Raises:
         NotFoundError: there is none.
-        SpecError: it is not UTF-8, or begins with a byte order mark, which TOML does not know.
+        SpecError: it is not UTF-8, or begins with a byte order mark, which TOML does not allow.
         StorageError: it cannot be read.
     """
     path = folder / PROJECT_FILE
@@ -108,7 +112,7 @@ def _requirements(table: Mapping[str, object], key: str, where: str) -> tuple[st
         raise SpecError(f"{where}: {key} is not a list of strings", solution='Write it as ["name>=1.0", …].')
     for item in value:
         try:
-            _parse(item)
+            parse(item)
         except InvalidRequirement as error:
             raise SpecError(
                 f"{where}: {key}: {item!r} is not a PEP 508 requirement: {error}",
@@ -117,7 +121,83 @@ def _requirements(table: Mapping[str, object], key: str, where: str) -> tuple[st
     return tuple(value)
 
 
+_LOCAL = re.compile(r"\+[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A requirement of ``pyproject.toml``: its key, as written, and parsed."""
+
+    key: str
+    text: str
+    requirement: Requirement
+    name: str
+
+
+def asked(project: Project) -> Iterator[Asked]:
+    """Yield the requirements in force on one of the flavor's platforms.
+
+    As in uv, an override replaces the dependencies on the same package and leaves the constraints in force;
+    one whose marker is never true removes the package.
+    """
+    overridden = {canonicalize_name(parse(text).name) for text in project.overrides}
+    tables = (
+        ("dependencies", project.dependencies),
+        ("constraint-dependencies", project.constraints),
+        ("override-dependencies", project.overrides),
+    )
+    for key, texts in tables:
+        for text in texts:
+            requirement = parse(text)
+            name = canonicalize_name(requirement.name)
+            replaced = name in overridden and key == "dependencies"
+            if not replaced and applies(requirement, project.spec):
+                yield Asked(key=key, text=text, requirement=requirement, name=name)
+
+
+def dropped(project: Project) -> frozenset[str]:
+    """Return the packages that the lock leaves out: overridden, or recorded as missing."""
+    overrides = [parse(text) for text in project.overrides]
+    present = {canonicalize_name(item.name) for item in overrides if applies(item, project.spec)}
+    absent = {canonicalize_name(item.name) for item in overrides} - present
+    return frozenset(absent | {missing.package for missing in project.spec.missing})
+
+
 @lru_cache(maxsize=4096)
-def _parse(text: str) -> Requirement:
-    """Flavors share most of their requirements, so each is read once a run."""
+def parse(text: str) -> Requirement:
+    """Parse a PEP 508 requirement, each text once a run: flavors share most of theirs."""
     return parse_requirement(text)
+
+
+def applies(requirement: Requirement, spec: Spec) -> bool:
+    """Whether the requirement's marker is true on one of the flavor's platforms."""
+    if requirement.marker is None:
+        return True
+    return any(requirement.marker.evaluate(marker_environment(spec.python, name)) for name in spec.platforms)
+
+
+def admits(specifier: SpecifierSet, version: str) -> bool:
+    """Whether a specifier admits a version (PEP 440); the spec's 2.13.0 fits a pin on 2.13.0+cpu."""
+    if Version(version).local is None and "+" in str(specifier):
+        specifier = SpecifierSet(_LOCAL.sub("", str(specifier)))
+    return specifier.contains(version, prereleases=True)
+
+
+@lru_cache(maxsize=64)
+def marker_environment(python: str, platform: str) -> Mapping[str, str]:
+    """Return the environment of markers on a platform (PEP 508), without an extra."""
+    # The patch release is the base image's; uv resolves for .0 as well when it is given X.Y.
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{python}.0",
+        "os_name": "posix",
+        "platform_machine": PLATFORMS[platform],
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": "linux",
+        "extra": "",
+    }

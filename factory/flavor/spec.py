@@ -1,10 +1,14 @@
-"""The spec of a flavor: the table ``[tool.factory]`` of its ``pyproject.toml``, as a value."""
+"""The spec of a flavor: ``[tool.factory]`` of its ``pyproject.toml``, and the name that follows from it."""
 
-from collections.abc import Mapping
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, is_normalized_name
+from packaging.version import Version
 
 from factory.dockerfile.references import (
     check_accelerator_version,
@@ -18,19 +22,33 @@ from factory.dockerfile.references import (
     check_version,
     parse_requirement,
 )
+from factory.documents import TableReader
 from factory.errors import SpecError
 from factory.flavor.hooks import NO_HOOKS, Hooks, read_hooks
-from factory.flavor.indexes import MAIN_INDEX, FurtherIndex, read_further_indexes
-from factory.flavor.layers import PackageLayer, default_layers, read_layers
-from factory.flavor.name import check_name, derive_name
-from factory.flavor.table import Table
-from factory.flavor.waiver import Waiver, read_waivers
 
 ACCELERATORS = ("cuda", "rocm", "cpu")
+
+
 DEFAULT_PLATFORMS = ("linux/amd64",)
+
+
 DEFAULT_TEMPLATE_SET = "universal"
-# The C library of UBI 9 and RHEL 9, on which the base images stand; it bounds the manylinux tags.
+
+
+# The C library of UBI 9 and RHEL 9, which the base images are built on; it bounds the manylinux tags.
 DEFAULT_GLIBC = "2.34"
+
+
+MAIN_INDEX = "main"
+"""The name of a flavor's own index (``index-url``) among named ones."""
+
+
+ACCELERATOR = "accelerator"
+"""The layer of the accelerator's stack."""
+
+
+REST = "rest"
+"""The last layer, for packages that no other layer names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +65,59 @@ class Missing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
-    """What one flavor is made for.
+class FurtherIndex:
+    """An index that serves the named packages; ``packages`` are normalized names (PEP 503).
 
-    ``accelerator_version`` is None for cpu; ``index_url`` is None where the flavor is locked
-    against the public index; ``name`` is None where the folder has the derived name. ``indexes`` are
-    those beside the main one, ``redirect_hosts`` the hosts that an index may send a request on to.
-    ``layers`` are those of packages that it names, empty for the default; ``bytecode`` is whether what they
-    install is compiled.
+    Its name is part of the name of its lock file, ``requirements-NAME.txt``.
+    """
+
+    name: str
+    url: str
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiver:
+    """A finding that is accepted up to and including the day ``expires``.
+
+    ``finding`` is the code of a rule (``FAC206``), ``drift``, or the id of an advisory
+    (``CVE-2026-54058``); ``package`` (normalized) narrows it to one package, None means any.
+    """
+
+    finding: str
+    package: str | None
+    reason: str
+    expires: dt.date
+
+    def covers(self, finding: str, *, package: str | None) -> bool:
+        """Whether it is about this finding, expired or not."""
+        return self.finding.lower() == finding.lower() and self.package in {None, package}
+
+    def has_expired(self, today: dt.date) -> bool:
+        """Whether its last day is over."""
+        return today > self.expires
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageLayer:
+    """A layer and the patterns (a shell's, with ``*``) of the normalized names of its packages."""
+
+    name: str
+    patterns: tuple[str, ...]
+
+    def takes(self, package: str) -> bool:
+        """Whether one of the patterns matches a package's normalized name."""
+        return any(fnmatchcase(package, pattern) for pattern in self.patterns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """The combination of versions that a flavor is for, and how its image is built.
+
+    ``accelerator_version`` is None for cpu; ``index_url`` is None for the public index; ``name`` is None if
+    the folder has the derived name. ``indexes`` are those beside the main one, ``redirect_hosts`` the hosts
+    that an index may redirect to. ``layers`` are empty for the default; with ``bytecode`` the packages are
+    compiled when they are installed.
     """
 
     accelerator: str
@@ -84,7 +147,7 @@ class Spec:
 
     @property
     def package_layers(self) -> tuple[PackageLayer, ...]:
-        """The layers of packages without the last, ``rest``, which takes what they leave."""
+        """The layers of packages without ``rest``, which takes what they leave."""
         return self.layers or default_layers(self.accelerator)
 
     @property
@@ -93,11 +156,11 @@ class Spec:
         return (MAIN_INDEX, *(index.name for index in self.indexes))
 
     def index_of(self, package: str) -> str:
-        """The name of the one index that a package, by its normalized name, comes from."""
+        """Return the name of the index that a package, by its normalized name, comes from."""
         return next((index.name for index in self.indexes if package in index.packages), MAIN_INDEX)
 
     def url_of(self, index: str) -> str | None:
-        """The URL of an index by its name; None for a main index that is the public one."""
+        """Return the URL of an index by its name; None for the public index as the main one."""
         return next((further.url for further in self.indexes if further.name == index), self.index_url)
 
     @property
@@ -123,7 +186,7 @@ def parse_spec(table: Mapping[str, object], *, where: str) -> Spec:
     Raises:
         SpecError: a key is missing, unknown, of the wrong type, or its value is not acceptable.
     """
-    reader = Table(table, where=where, name="tool.factory")
+    reader = TableReader(table, where=where, name="tool.factory")
     spec = Spec(
         accelerator=reader.text("accelerator"),
         accelerator_version=reader.optional_text("accelerator-version"),
@@ -203,7 +266,7 @@ def _check_accelerator_version(spec: Spec) -> None:
     check_accelerator_version(spec.accelerator_version)
 
 
-def _missing(table: Table) -> tuple[Missing, ...]:
+def _missing(table: TableReader) -> tuple[Missing, ...]:
     found = []
     for entry in table.tables("missing", keys=("requirement", "reason")):
         requirement, reason = entry.text("requirement"), entry.reason()
@@ -217,3 +280,209 @@ def _missing(table: Table) -> tuple[Missing, ...]:
             ) from error
         found.append(Missing(requirement=requirement, reason=reason))
     return tuple(found)
+
+
+_INDEX_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+
+
+_INDEX_KEYS = ("name", "url", "packages")
+
+
+def read_further_indexes(table: TableReader) -> tuple[FurtherIndex, ...]:
+    """Read ``[[tool.factory.indexes]]``.
+
+    Raises:
+        SpecError: a name is not a plain word or is used twice, or an index has no packages, or one that
+            another has too.
+    """
+    found: list[FurtherIndex] = []
+    owners: dict[str, str] = {}
+    for entry in table.tables("indexes", keys=_INDEX_KEYS):
+        index = FurtherIndex(
+            name=entry.text("name"),
+            url=entry.text("url"),
+            packages=tuple(_package(entry, name) for name in entry.texts("packages")),
+        )
+        if not _INDEX_NAME.fullmatch(index.name) or index.name == MAIN_INDEX:
+            raise entry.refuse(
+                "name",
+                f"{index.name!r} cannot be the name of a further index",
+                f"Use lower-case letters, digits and hyphens between them, and not {MAIN_INDEX!r}.",
+            )
+        if index.name in {other.name for other in found}:
+            raise entry.refuse("name", f"{index.name!r} is given twice", "Give each index a name of its own.")
+        if not index.packages:
+            raise entry.refuse("packages", f"{index.name!r} has none", "Name what it serves, or remove it.")
+        for package in index.packages:
+            if package in owners:
+                raise entry.refuse(
+                    "packages",
+                    f"{package} is given to {owners[package]!r} and to {index.name!r}",
+                    "Give each package to one index.",
+                )
+            owners[package] = index.name
+        found.append(index)
+    return tuple(found)
+
+
+def _package(entry: TableReader, name: str) -> str:
+    normalized = canonicalize_name(name)
+    if not is_normalized_name(normalized):
+        raise entry.refuse(
+            "packages",
+            f"{name!r} is not the name of a package",
+            "Write the name alone, such as flash-attn; versions belong into dependencies.",
+        )
+    return normalized
+
+
+_WAIVER_KEYS = ("finding", "package", "reason", "expires")
+
+
+def read_waivers(table: TableReader) -> tuple[Waiver, ...]:
+    """Read ``[[tool.factory.waivers]]``.
+
+    Raises:
+        SpecError: one lacks its finding, its reason or its date.
+    """
+    waivers = []
+    for entry in table.tables("waivers", keys=_WAIVER_KEYS):
+        package = entry.optional_text("package")
+        waivers.append(
+            Waiver(
+                finding=entry.reason("finding"),
+                package=None if package is None else canonicalize_name(package),
+                reason=entry.reason(),
+                expires=entry.date("expires"),
+            )
+        )
+    return tuple(waivers)
+
+
+def waiver_for(
+    waivers: Iterable[Waiver], finding: str, *, package: str | None, today: dt.date
+) -> Waiver | None:
+    """Return the waiver of a finding that has not expired; None if there is none."""
+    return next(
+        (
+            waiver
+            for waiver in waivers
+            if waiver.covers(finding, package=package) and not waiver.has_expired(today)
+        ),
+        None,
+    )
+
+
+_LAYER_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+
+
+# They become arguments of package-layers.sh: normalized names (PEP 503) and the star.
+_LAYER_PATTERN = re.compile(r"[a-z0-9*]+(?:-[a-z0-9*]+)*")
+
+
+def read_layers(table: TableReader) -> tuple[PackageLayer, ...]:
+    """Read ``[tool.factory.layers]``, in its order; empty without such a table.
+
+    Raises:
+        SpecError: a name is not a layer's, is ``rest``, or a pattern could not be in the Dockerfile.
+    """
+    layers = table.table("layers")
+    return tuple(
+        PackageLayer(name=_layer_name(layers, name), patterns=_layer_patterns(layers, name))
+        for name in layers.keys
+    )
+
+
+def _layer_name(table: TableReader, name: str) -> str:
+    if not _LAYER_NAME.fullmatch(name) or name == REST:
+        raise table.refuse(
+            name,
+            f"{name!r} cannot be the name of a layer",
+            f"Use lower-case letters, digits and hyphens, and not {REST}, which holds what no layer names.",
+        )
+    return name
+
+
+def _layer_patterns(table: TableReader, name: str) -> tuple[str, ...]:
+    patterns = table.texts(name)
+    if not patterns:
+        raise table.refuse(name, "it names no package", "Name packages, or leave the layer out.")
+    for pattern in patterns:
+        if not _LAYER_PATTERN.fullmatch(pattern):
+            raise table.refuse(
+                name,
+                f"{pattern!r} is not a pattern of package names",
+                "Write names in their normal form, lower case with hyphens, such as nvidia-* or torch.",
+            )
+    return patterns
+
+
+_TORCH = ("torch", "torchaudio", "torchvision")
+
+
+_STACKS = {
+    "cpu": _TORCH,
+    "cuda": (*_TORCH, "triton", "pytorch-triton*", "nvidia-*", "cuda-*"),
+    "rocm": (*_TORCH, "triton*", "pytorch-triton*", "amd-*", "rocm*"),
+}
+
+
+def default_layers(accelerator: str) -> tuple[PackageLayer, ...]:
+    """Return the layers of a flavor that names none: the accelerator's stack."""
+    return (PackageLayer(name=ACCELERATOR, patterns=_STACKS[accelerator]),)
+
+
+def layer_of(package: str, layers: Iterable[PackageLayer]) -> str:
+    """Return the name of the first layer that takes a package, by its normalized name."""
+    return next((layer.name for layer in layers if layer.takes(package)), REST)
+
+
+_FOLDER_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+
+
+# Pipelines name their runs after the flavor; a Kubernetes label holds at most 63 characters.
+MAX_NAME_LENGTH = 63
+
+
+def derive_name(
+    *, accelerator: str, accelerator_version: str | None, torch: str, python: str, training_hub: str
+) -> str:
+    """Return the default name, such as ``th09-cuda130-torch2110-py312``.
+
+    Digits run together: major and minor of Training Hub, accelerator and Python, and major, minor
+    and patch of torch. The result cannot be read back (``torch210`` may be 2.1.0 or 2.10.0), which
+    is why the spec holds the versions.
+    """
+    return "-".join(
+        (
+            f"th{_digits(training_hub, 2)}",
+            accelerator if accelerator_version is None else accelerator + _digits(accelerator_version, 2),
+            f"torch{_digits(torch, 3)}",
+            f"py{_digits(python, 2)}",
+        )
+    )
+
+
+def check_name(name: str) -> str:
+    """Return a name that can be a folder directly under ``flavors/`` and a pipeline's name.
+
+    Raises:
+        SpecError: it is a path, or has characters that a folder, a tag or a pipeline would not take.
+    """
+    if "/" in name or "\\" in name or name in {".", ".."}:
+        raise SpecError(
+            f"the name {name!r} leaves flavors/",
+            solution="Give a plain folder name: a flavor is directly under flavors/.",
+        )
+    if not _FOLDER_NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
+        raise SpecError(
+            f"the name {name!r} is not a flavor name",
+            solution=f"Use at most {MAX_NAME_LENGTH} lower-case letters, digits and hyphens between them.",
+        )
+    return name
+
+
+def _digits(version: str, parts: int) -> str:
+    release = Version(version).release
+    padded = (*release, *([0] * parts))[:parts]
+    return "".join(str(number) for number in padded)

@@ -15,8 +15,7 @@ from packaging.specifiers import SpecifierSet
 
 from factory.errors import FactoryError, IndexContentError, IndexGapError, ResolutionError
 from factory.files import scratch_folder
-from factory.flavor.project import Project
-from factory.flavor.requirements import asked
+from factory.flavor.project import Project, asked
 from factory.flavor.spec import Spec
 from factory.gaps.blame import PROJECT, Need, read_blame
 from factory.gaps.conflict import apart_error, at_odds, conflict_error, one_error

@@ -3,8 +3,7 @@
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from factory.flavor.project import Project
-from factory.flavor.requirements import marker_environment
+from factory.flavor.project import Project, marker_environment
 from factory.gaps.blame import PROJECT, Blame, Need
 from factory.lock.resolution import Refused, package_of
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from factory.flavor.requirements import marker_environment
+from factory.flavor.project import marker_environment
 from factory.gaps.blame import PROJECT
 from factory.index.metadata import Metadata
 from factory.lock.availability import in_order

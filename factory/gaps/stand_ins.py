@@ -18,9 +18,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from factory.errors import IndexAccessError, IndexContentError
-from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import Project
-from factory.flavor.spec import Spec
+from factory.flavor.spec import MAIN_INDEX, Spec
 from factory.index.client import IndexClient, client_for
 from factory.index.metadata import Metadata
 from factory.lock.availability import Offer, nearest_version

@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from factory.flavor.requirements import Asked
+from factory.flavor.project import Asked
 from factory.gaps.blame import PROJECT
 from factory.gaps.needs import CONSTRAINTS
 from factory.gaps.owners import Owner, in_words, plain

@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from factory.dockerfile.references import PATH_COMPONENT, check_image
+from factory.documents import TableReader
 from factory.errors import FactoryError, NotFoundError, SpecError
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository
-from factory.flavor.table import Table
 from factory.images.definitions import (
     BASE_IMAGE,
     DOCKERFILE,
@@ -307,17 +307,17 @@ def _image(
     return settings
 
 
-def _table(content: object, name: str) -> Table:
+def _table(content: object, name: str) -> TableReader:
     if not isinstance(content, dict):
         raise _not_a_table(name)
-    return Table(content, where=SETTINGS_FILE, name=name, example=_EXAMPLE)
+    return TableReader(content, where=SETTINGS_FILE, name=name, example=_EXAMPLE)
 
 
 def _not_a_table(name: str) -> SpecError:
     return SpecError(f"{SETTINGS_FILE}: {name} is not a table", solution=f"Write it as [{name}]; {_EXAMPLE}.")
 
 
-def _kind(table: Table, *, is_flavor: bool) -> Kind:
+def _kind(table: TableReader, *, is_flavor: bool) -> Kind:
     given = table.optional_text("kind") or ("flavor" if is_flavor else None)
     kind = next((known for known in _KINDS if known == given), None)
     if kind is None:
@@ -332,7 +332,7 @@ def _kind(table: Table, *, is_flavor: bool) -> Kind:
     return kind
 
 
-def _parents(table: Table, name: str, images: Collection[str]) -> tuple[Parent, ...]:
+def _parents(table: TableReader, name: str, images: Collection[str]) -> tuple[Parent, ...]:
     one, several = table.optional_text("parent"), table.named_texts("parents")
     if one is not None and several:
         raise table.refuse("parent", "is given beside parents", "Write one of the two.")
@@ -340,7 +340,7 @@ def _parents(table: Table, name: str, images: Collection[str]) -> tuple[Parent, 
     return tuple(_parent(table, argument, image, images, name) for argument, image in named)
 
 
-def _parent(table: Table, argument: str, image: str, images: Collection[str], child: str) -> Parent:
+def _parent(table: TableReader, argument: str, image: str, images: Collection[str], child: str) -> Parent:
     parent = Parent(argument=_argument(table, "parents", argument), image=image)
     try:
         if image not in images and parent.is_reference:
@@ -358,14 +358,14 @@ def _parent(table: Table, argument: str, image: str, images: Collection[str], ch
     return parent
 
 
-def _argument(table: Table, key: str, name: str) -> str:
+def _argument(table: TableReader, key: str, name: str) -> str:
     try:
         return check_argument(name)
     except SpecError as error:
         raise table.refuse(key, error.reason, error.solution) from error
 
 
-def _build_args(table: Table, parents: tuple[Parent, ...]) -> tuple[tuple[str, str], ...]:
+def _build_args(table: TableReader, parents: tuple[Parent, ...]) -> tuple[tuple[str, str], ...]:
     found = table.named_texts("build-args")
     for name, _ in found:
         _argument(table, "build-args", name)
@@ -374,7 +374,7 @@ def _build_args(table: Table, parents: tuple[Parent, ...]) -> tuple[tuple[str, s
     return found
 
 
-def _inputs(table: Table) -> tuple[str, ...]:
+def _inputs(table: TableReader) -> tuple[str, ...]:
     patterns = table.texts("inputs")
     for pattern in patterns:
         path = PurePosixPath(pattern)
@@ -396,7 +396,7 @@ def _inputs(table: Table) -> tuple[str, ...]:
 
 
 def _registry_or_none(
-    table: Table, content: object, registries: Collection[str]
+    table: TableReader, content: object, registries: Collection[str]
 ) -> str | Literal[False] | None:
     if not (isinstance(content, dict) and isinstance(content.get("registry"), bool)):
         return _registry(table, registries)
@@ -409,7 +409,7 @@ def _registry_or_none(
     return False
 
 
-def _registry(table: Table, registries: Collection[str]) -> str | None:
+def _registry(table: TableReader, registries: Collection[str]) -> str | None:
     name = table.optional_text("registry")
     if name is not None and name not in registries:
         raise table.refuse(
@@ -421,7 +421,7 @@ def _registry(table: Table, registries: Collection[str]) -> str | None:
     return name
 
 
-def _level(table: Table) -> TestLevel | None:
+def _level(table: TableReader) -> TestLevel | None:
     given = table.optional_text("tests")
     level = next((known for known in _LEVELS if known == given), None)
     if given is not None and level is None:
@@ -429,12 +429,12 @@ def _level(table: Table) -> TestLevel | None:
     return level
 
 
-def _downstream(table: Table) -> bool | None:
+def _downstream(table: TableReader) -> bool | None:
     flag = table.flag("downstream", default=False)
     return flag if "downstream" in table.keys else None
 
 
-def _moving_tag(table: Table) -> str | None:
+def _moving_tag(table: TableReader) -> str | None:
     tag = table.optional_text("moving-tag")
     if tag is not None and (not _TAG.fullmatch(tag) or _LIKE_AN_IDENTITY.fullmatch(tag)):
         raise table.refuse(

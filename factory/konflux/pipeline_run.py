@@ -17,9 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from factory.dockerfile.references import PLATFORMS, check_image
 from factory.errors import KonfluxError, SpecError
-from factory.flavor.name import check_name
 from factory.flavor.project import PROJECT_FILE
-from factory.flavor.spec import Spec
+from factory.flavor.spec import Spec, check_name
 from factory.konflux.settings import Settings, check_label
 from factory.lock.lockset import lock_file_names
 from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE

@@ -11,10 +11,9 @@ import tomlkit
 
 from factory import settings
 from factory.dockerfile.references import check_image, check_platform
-from factory.documents import parse_toml_for_edit
+from factory.documents import TableReader, parse_toml_for_edit
 from factory.errors import KonfluxError, SpecError
 from factory.flavor.spec import ACCELERATORS
-from factory.flavor.table import Table
 from factory.masking import masked_address
 from factory.settings import SETTINGS_FILE, read_text
 
@@ -128,7 +127,7 @@ def parse_settings(text: str) -> Settings | None:
 def _settings(content: object) -> Settings:
     if not isinstance(content, dict):
         raise SpecError(f"{TABLE} is not a table", solution=f"Write it as [{TABLE}]; {_EXAMPLE}.")
-    table = Table(content, where=SETTINGS_FILE, name=TABLE, example=_EXAMPLE)
+    table = TableReader(content, where=SETTINGS_FILE, name=TABLE, example=_EXAMPLE)
     found = Settings(
         application=check_label(table.text("application"), of="application"),
         output_image=check_image_folder(table.text("output-image")),
@@ -154,24 +153,24 @@ def _settings(content: object) -> Settings:
     return found
 
 
-def _text(table: Table, key: str, default: str) -> str:
+def _text(table: TableReader, key: str, default: str) -> str:
     text = table.optional_text(key)
     return default if text is None else text
 
 
-def _optional_label(table: Table, key: str) -> str | None:
+def _optional_label(table: TableReader, key: str) -> str | None:
     text = table.optional_text(key)
     return None if text is None else check_label(text, of=key)
 
 
-def _at_least_one(table: Table, key: str, *, default: int) -> int:
+def _at_least_one(table: TableReader, key: str, *, default: int) -> int:
     number = table.number(key, default=default)
     if number < 1:
         raise table.refuse(key, f"{number} is less than 1", "Write a whole number from 1 on.")
     return number
 
 
-def _timeouts(table: Table) -> dict[str, int]:
+def _timeouts(table: TableReader) -> dict[str, int]:
     given = dict(table.named_texts("timeouts"))
     unknown = sorted(set(given) - set(_TIMEOUTS))
     if unknown:
@@ -180,7 +179,7 @@ def _timeouts(table: Table) -> dict[str, int]:
     return {key: check_duration(time, of=f"timeouts.{key}") for key, time in ({**_TIMEOUTS, **given}).items()}
 
 
-def _platforms(table: Table) -> dict[str, str]:
+def _platforms(table: TableReader) -> dict[str, str]:
     given = dict(table.named_texts("build-platforms"))
     checked = {
         check_platform(platform): check_machine(machine, of=f"build-platforms.{platform}")

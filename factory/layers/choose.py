@@ -8,7 +8,7 @@ the share, and small packages are in the last one, which changes most often.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from factory.flavor.layers import PackageLayer
+from factory.flavor.spec import PackageLayer
 
 SHARE = 0.08
 """The largest part of all packages that one layer of several may be. A fix of one package then changes less

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from factory.errors import IndexContentError, LockFileError, PrefetchError
-from factory.flavor.layers import REST, PackageLayer, layer_of
+from factory.flavor.spec import REST, PackageLayer, layer_of
 from factory.index.wheel import check_wheel
 from factory.layers.choose import SizedPackage
 from factory.lock.lockfile import Artifact, Pin

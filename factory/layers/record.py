@@ -11,14 +11,13 @@ import tomlkit
 from factory.console import Report, Table, human_size
 from factory.documents import parse_toml_for_edit
 from factory.errors import LockFileError, SpecError
-from factory.flavor.layers import ACCELERATOR, REST, PackageLayer, default_layers, layer_of
 from factory.flavor.project import PROJECT_FILE, parse_project, read_project_text
 from factory.flavor.repository import Flavor
+from factory.flavor.spec import ACCELERATOR, REST, PackageLayer, default_layers, layer_of
 from factory.layers.choose import SHARE, SizedPackage, choose_layers
 from factory.layers.contents import installed_sizes, layer_epochs, wheel_sizes
 from factory.lock.lockset import LockSet, require_lock_set
-from factory.render.drift import find_drift
-from factory.render.sync import rendering_changes
+from factory.render.drift import find_drift, rendering_changes
 from factory.transaction import Replacement, open_transaction
 
 # Wheels are compressed by different amounts: if only their sizes are known, layers get a smaller share.

@@ -25,17 +25,16 @@ from packaging.version import Version
 
 from factory.clock import today
 from factory.errors import FactoryError, LockFileError
-from factory.flavor.project import Project
-from factory.flavor.repository import Flavor
-from factory.flavor.requirements import (
+from factory.flavor.project import (
+    Project,
     admits,
     asked,
     dropped,
     marker_environment,
     parse,
 )
-from factory.flavor.spec import Spec
-from factory.flavor.waiver import waiver_for
+from factory.flavor.repository import Flavor
+from factory.flavor.spec import Spec, waiver_for
 from factory.index.metadata import project_of
 from factory.lock.builds import FOR_GPUS
 from factory.lock.inputs import inputs_digest

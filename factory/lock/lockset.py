@@ -13,9 +13,8 @@ from pathlib import Path
 
 from factory.errors import LockFileError
 from factory.files import open_regular, storage_error
-from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import Project
-from factory.flavor.spec import Spec
+from factory.flavor.spec import MAIN_INDEX, Spec
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import (
     LOCK_FILE,

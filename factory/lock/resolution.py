@@ -9,8 +9,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from factory.errors import SpecError
-from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import Project
+from factory.flavor.spec import MAIN_INDEX
 from factory.lock.find_links import WheelFolder
 from factory.lock.uv import NoSolution, Package, Request, resolve
 

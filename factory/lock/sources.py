@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from factory.flavor.indexes import FurtherIndex
+from factory.flavor.spec import FurtherIndex
 
 _PROJECT = "universal-image-factory-sources"
 _DEPENDS = re.compile(rf"{_PROJECT}(?:==0)? depends on")

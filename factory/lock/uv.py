@@ -22,7 +22,7 @@ from factory.dockerfile.references import PLATFORMS
 from factory.documents import Size, read_toml
 from factory.errors import IndexAccessError, ProgramError, ResolutionError
 from factory.files import scratch_folder
-from factory.flavor.indexes import MAIN_INDEX, FurtherIndex
+from factory.flavor.spec import MAIN_INDEX, FurtherIndex
 from factory.http.origins import origin_or_none
 from factory.index.configured import NAMED, configured_index, transport_settings
 from factory.index.credentials import split_credentials

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from packaging.version import Version
 
-from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.repository import Flavor
+from factory.flavor.spec import MAIN_INDEX
 from factory.index.metadata import project_of
 from factory.lock.judgement import refusals_of
 from factory.lock.lockset import LockSet, require_lock_set

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from factory.dockerfile.references import PATH_COMPONENT
+from factory.documents import TableReader
 from factory.errors import NotFoundError, SpecError
-from factory.flavor.table import Table
 from factory.http.origins import is_loopback, origin_or_none
 from factory.masking import masked_address
 from factory.settings import SETTINGS_FILE, read_settings
@@ -125,7 +125,7 @@ def _registry(name: str, content: object) -> Registry:
             f"{SETTINGS_FILE}: [{TABLE}] {name!r} is not a name for a registry",
             solution="Use lower-case letters, digits and hyphens between them, such as release.",
         )
-    table = Table(content, where=SETTINGS_FILE, name=f"{TABLE}.{name}", example=_EXAMPLE)
+    table = TableReader(content, where=SETTINGS_FILE, name=f"{TABLE}.{name}", example=_EXAMPLE)
     driver = _driver(table)
     registry = Registry(
         name=name,
@@ -141,7 +141,7 @@ def _registry(name: str, content: object) -> Registry:
     return registry
 
 
-def _class(table: Table) -> RegistryClass:
+def _class(table: TableReader) -> RegistryClass:
     match table.optional_text("class"):
         case "persistent":
             return "persistent"
@@ -157,7 +157,7 @@ def _class(table: Table) -> RegistryClass:
             )
 
 
-def _driver(table: Table) -> DriverName:
+def _driver(table: TableReader) -> DriverName:
     match table.optional_text("driver"):
         case None | "oci":
             return "oci"
@@ -173,7 +173,7 @@ def _driver(table: Table) -> DriverName:
             )
 
 
-def _url(table: Table, driver: DriverName) -> str:
+def _url(table: TableReader, driver: DriverName) -> str:
     url = table.text("url")
     if url.startswith("["):
         raise table.refuse(
@@ -203,7 +203,7 @@ def _url(table: Table, driver: DriverName) -> str:
     return url
 
 
-def _token_host(table: Table) -> str | None:
+def _token_host(table: TableReader) -> str | None:
     host = table.optional_text("token-host")
     if host is not None and not (_TOKEN_HOST.fullmatch(host) and origin_or_none(f"https://{host}/")):
         raise table.refuse(
@@ -214,7 +214,7 @@ def _token_host(table: Table) -> str | None:
     return host
 
 
-def _at_least(table: Table, key: str, least: int, *, default: int) -> int:
+def _at_least(table: TableReader, key: str, least: int, *, default: int) -> int:
     number = table.number(key, default=default)
     if number < least:
         raise table.refuse(key, f"{number} is less than {least}", f"Write a whole number from {least} on.")

@@ -1,17 +1,19 @@
 """Create a flavor: from what was asked for to a whole folder under ``flavors/``."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from factory.dockerfile.references import check_python
 from factory.errors import FlavorExistsError, SpecError, TemplateError
 from factory.flavor.edit import retarget
-from factory.flavor.name import check_name
-from factory.flavor.project import PROJECT_FILE, parse_project, read_project_text
+from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
 from factory.flavor.repository import Flavor, Repository
-from factory.flavor.spec import DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_spec
-from factory.render.notes import notes_on
-from factory.render.own_files import read_own_files
+from factory.flavor.spec import DEFAULT_PLATFORMS, DEFAULT_TEMPLATE_SET, Spec, check_name, check_spec
+from factory.render.drift import read_own_files
 from factory.render.render import RenderedFile, contents_of, render_flavor
 from factory.render.templates import TemplateSet, load_template_set
 from factory.transaction import NewFolder, open_transaction
@@ -20,7 +22,7 @@ _PROJECT_TEMPLATE = "pyproject.toml.j2"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class FlavorRequest:
     """What a new flavor is asked to be; None and an empty tuple mean the default."""
 
     accelerator: str
@@ -36,7 +38,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Created:
+class CreatedFlavor:
     """A flavor that was created, or would be: its files with their sizes, and what to look at."""
 
     name: str
@@ -48,8 +50,8 @@ class Created:
 
 
 def create_flavor(
-    repository: Repository, request: Request, *, source: Flavor | None = None, dry_run: bool = False
-) -> Created:
+    repository: Repository, request: FlavorRequest, *, source: Flavor | None = None, dry_run: bool = False
+) -> CreatedFlavor:
     """Create a flavor folder, whole or not at all; with ``source``, from that flavor's project.
 
     Raises:
@@ -76,7 +78,7 @@ def create_from_text(
     text: str,
     own_files: tuple[RenderedFile, ...] = (),
     dry_run: bool = False,
-) -> Created:
+) -> CreatedFlavor:
     """Create a flavor folder from the text of its ``pyproject.toml``, whole or not at all.
 
     Args:
@@ -98,7 +100,7 @@ def create_from_text(
         with open_transaction([repository.flavors_folder]) as transaction:
             refuse_existing(folder)
             transaction.commit([NewFolder(path=folder, files=contents_of(files))])
-    return Created(
+    return CreatedFlavor(
         name=name,
         folder=folder,
         spec=project.spec,
@@ -108,7 +110,21 @@ def create_from_text(
     )
 
 
-def _spec(request: Request, source: Flavor | None) -> Spec:
+def refuse_existing(folder: Path) -> None:
+    """Pass where there is nothing of that name yet.
+
+    Raises:
+        FlavorExistsError: there is.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise FlavorExistsError(
+            f"{folder} is there already",
+            solution="Give another --name, or change the flavor that is there: edit its pyproject.toml, "
+            "then `factory sync` and `factory lock`.",
+        )
+
+
+def _spec(request: FlavorRequest, source: Flavor | None) -> Spec:
     if source is not None:
         return _spec_from(request, source)
     template_set = load_template_set(DEFAULT_TEMPLATE_SET)
@@ -134,7 +150,7 @@ def _spec(request: Request, source: Flavor | None) -> Spec:
     )
 
 
-def _spec_from(request: Request, source: Flavor) -> Spec:
+def _spec_from(request: FlavorRequest, source: Flavor) -> Spec:
     base = source.project.spec
     if base.accelerator != request.accelerator:
         raise SpecError(
@@ -167,7 +183,7 @@ def _given(option: str | None, default: str) -> str:
     return default if option is None else option
 
 
-def _named(spec: Spec, request: Request) -> Spec:
+def _named(spec: Spec, request: FlavorRequest) -> Spec:
     """The spec with an explicit name only where it is not the derived one."""
     check_spec(spec)
     if request.name is None or check_name(request.name) == spec.derived_name:
@@ -175,7 +191,7 @@ def _named(spec: Spec, request: Request) -> Spec:
     return replace(spec, name=request.name)
 
 
-def _kept_image(image: str, key: str, old: Spec, request: Request) -> str:
+def _kept_image(image: str, key: str, old: Spec, request: FlavorRequest) -> str:
     """The source's image, unless it was the default: then the default follows the new Python."""
     template_set = load_template_set(old.template_set)
     if image != default_image(template_set, old.accelerator, old.python, key):
@@ -213,15 +229,43 @@ def _project_text(spec: Spec, name: str, source: Flavor | None) -> str:
     return retarget(text, old=source.project.spec, new=spec, old_name=source.name, name=name)
 
 
-def refuse_existing(folder: Path) -> None:
-    """Pass where there is nothing of that name yet.
+def notes_on(project: Project, *, source: Flavor | None) -> tuple[str, ...]:
+    """What the index is known to lack and, with a source, what still fits the source's versions only."""
+    return tuple(_notes(project, source))
 
-    Raises:
-        FlavorExistsError: there is.
-    """
-    if folder.exists() or folder.is_symlink():
-        raise FlavorExistsError(
-            f"{folder} is there already",
-            solution="Give another --name, or change the flavor that is there: edit its pyproject.toml, "
-            "then `factory sync` and `factory lock`.",
+
+def _notes(project: Project, source: Flavor | None) -> Iterator[str]:
+    for item in project.spec.missing:
+        yield f"{item.requirement} is recorded as missing: {item.reason}"
+    if project.spec.index_url is None and project.spec.accelerator != "cuda":
+        yield (
+            f"the public index's torch for Linux is built for CUDA: for {project.spec.accelerator}, "
+            + ("give --index-url" if project.spec.accelerator == "rocm" else "lock with --find-links DIR")
         )
+    if source is not None:
+        yield from _kept(project, source)
+        yield from _ranges(project)
+
+
+def _kept(project: Project, source: Flavor) -> Iterator[str]:
+    old, new = source.project.spec, project.spec
+    moved = old.accelerator_version != new.accelerator_version
+    if moved and new.index_url is not None and new.index_url == old.index_url:
+        yield f"index-url is still that of {source.name}, for {old.accelerator_version}"
+    if old.python != new.python and old.base_image == new.base_image:
+        yield f"base-image is still that of {source.name}, for Python {old.python}: {new.base_image}"
+    if old.python != new.python and old.downstream_base_image == new.downstream_base_image:
+        yield f"downstream-base-image is still that of {source.name}: {new.downstream_base_image}"
+    for requirement in (*project.dependencies, *project.constraints, *project.overrides):
+        if old.python != new.python and "python" in str(Requirement(requirement).marker or ""):
+            yield f"{requirement} has a marker on Python, which is {new.python} now"
+
+
+def _ranges(project: Project) -> Iterator[str]:
+    """Ranges that rule out what the spec asks for: somebody had a reason for them, so they were kept."""
+    versions = {"torch": project.spec.torch, "training-hub": project.spec.training_hub}
+    for text in (*project.dependencies, *project.constraints):
+        requirement = Requirement(text)
+        version = versions.get(canonicalize_name(requirement.name))
+        if version is not None and not requirement.specifier.contains(version, prereleases=True):
+            yield f"{text} rules out {version}: it was kept, and cannot be locked like this"

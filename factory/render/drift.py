@@ -1,21 +1,26 @@
 """Drift: how a flavor folder differs from what its templates give today, compared as whole trees."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from factory.errors import FactoryError, NotFoundError
 from factory.files import is_temporary, read_regular, storage_error
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.render.render import RenderedFile, render_flavor
+from factory.transaction import Replacement, open_transaction, read_before
 
 # Not generated from templates, and at home in a flavor folder all the same. The lock's own rules
 # are in factory.check.
 LOCK_FILES = frozenset({"requirements.txt"})
+
+
 SBOM_FILE = "sbom.cdx.json"
 """The bill of materials of a flavor, where it has one (`factory sbom --write`)."""
+
 
 Kind = Literal["missing", "changed", "mode", "stray", "absent"]
 
@@ -56,12 +61,6 @@ def find_drift(flavor: Flavor, project: Project | None = None) -> tuple[Differen
     return tuple(sorted(found, key=lambda difference: difference.path))
 
 
-def is_own_file(folder: Path, path: str) -> bool:
-    """Whether a file is in the folder itself: a build context may hold a link and nothing behind it."""
-    ways = (folder / path, *(folder / parent for parent in PurePosixPath(path).parents[:-1]))
-    return (folder / path).is_file() and not any(way.is_symlink() for way in ways)
-
-
 def _compare(path: Path, file: RenderedFile) -> Kind | None:
     if path.is_symlink() or not path.is_file():
         return "missing" if not path.exists() else "changed"
@@ -88,3 +87,103 @@ def _strays(folder: Path, expected: set[str]) -> Iterator[str]:
             yield from (f"{path.name}/{stray}" for stray in _strays(path, below))
         elif path.name not in expected:
             yield f"{path.name}/"
+
+
+def is_own_file(folder: Path, path: str) -> bool:
+    """Whether a file is in the folder itself: a build context may hold a link and nothing behind it."""
+    ways = (folder / path, *(folder / parent for parent in PurePosixPath(path).parents[:-1]))
+    return (folder / path).is_file() and not any(way.is_symlink() for way in ways)
+
+
+def read_own_files(folder: Path, paths: Iterable[str]) -> tuple[RenderedFile, ...]:
+    """Files of a flavor folder as they are, by their paths in it.
+
+    Raises:
+        NotFoundError: one is not there, or is a link.
+        StorageError: one cannot be read.
+    """
+    return tuple(_read(folder, path) for path in paths)
+
+
+def _read(folder: Path, path: str) -> RenderedFile:
+    if not is_own_file(folder, path):
+        raise NotFoundError(
+            f"{folder / path} is not there, or is a link, and hooks.files names it",
+            solution="Put the file there, or take it out of hooks.files.",
+        )
+    try:
+        content = read_regular(folder / path)
+    except OSError as error:
+        raise storage_error(folder / path, error) from error
+    return RenderedFile(path=path, content=content, executable=os.access(folder / path, os.X_OK))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncedFlavor:
+    """A flavor that was rendered again: what was not as rendered, or why it could not be."""
+
+    flavor: str
+    differences: tuple[Difference, ...] = ()
+    error: FactoryError | None = None
+
+
+def sync_flavors(flavors: Iterable[Flavor], *, dry_run: bool = False) -> tuple[SyncedFlavor, ...]:
+    """Bring flavors up to date together; one that cannot be rendered does not stop the others.
+
+    Raises:
+        BusyError, JournalError, StorageError: as for `Transaction.commit`; nothing was written.
+    """
+    chosen = tuple(flavors)
+    outcomes: dict[Flavor, SyncedFlavor] = {}
+    changes: list[Replacement] = []
+    with open_transaction() as transaction:
+        for flavor in sorted(chosen, key=lambda flavor: flavor.folder.resolve()):
+            try:
+                if not dry_run:
+                    transaction.take(flavor.folder)
+                differences = find_drift(flavor)
+                changes += rendering_changes(flavor, flavor.project, differences)
+                outcomes[flavor] = SyncedFlavor(flavor=flavor.name, differences=differences)
+            except FactoryError as error:
+                outcomes[flavor] = SyncedFlavor(flavor=flavor.name, error=error)
+        if not dry_run:
+            transaction.commit(changes)
+    return tuple(outcomes[flavor] for flavor in chosen)
+
+
+def sync_flavor(flavor: Flavor, *, dry_run: bool = False) -> tuple[Difference, ...]:
+    """Bring the generated files up to date and return what was not.
+
+    Stray files are returned as well and left alone: they may be somebody's work. So are files of the
+    flavor's own that are not there, which no template makes.
+
+    Raises:
+        SpecError, TemplateError, MarkerError: the flavor cannot be rendered; nothing was written.
+        BusyError, JournalError, StorageError: as for `sync_flavors`.
+    """
+    (outcome,) = sync_flavors((flavor,), dry_run=dry_run)
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.differences
+
+
+def rendering_changes(
+    flavor: Flavor, project: Project, differences: Iterable[Difference]
+) -> tuple[Replacement, ...]:
+    """Return the changes that bring the generated files of a flavor to what a project gives.
+
+    Raises:
+        TemplateError, MarkerError: the flavor cannot be rendered.
+        StorageError: a file cannot be read.
+    """
+    rendered = {file.path: file for file in render_flavor(project, name=flavor.name)}
+    drifted = [rendered[item.path] for item in differences if item.path in rendered]
+    return tuple(
+        Replacement(
+            path=flavor.folder / file.path,
+            before=read_before(flavor.folder / file.path),
+            content=file.content,
+            executable=file.executable,
+        )
+        for file in drifted
+    )

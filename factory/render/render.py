@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jinja2 import TemplateError as JinjaError
+from jinja2 import TemplateNotFound
 
 from factory.downstream.blocks import strip_blocks
 from factory.errors import SpecError, TemplateError
-from factory.flavor.name import check_name
-from factory.flavor.project import Project
+from factory.flavor.project import Project, parse_project
+from factory.flavor.spec import Spec, check_name
 from factory.render.templates import TemplateFile, TemplateSet, load_template_set
 
 
@@ -51,11 +52,6 @@ def render_flavor(project: Project, *, name: str) -> tuple[RenderedFile, ...]:
     )
 
 
-def contents_of(files: Iterable[RenderedFile]) -> dict[str, tuple[bytes, bool]]:
-    """Rendered files as `factory.transaction.NewFolder` takes them."""
-    return {file.path: (file.content, file.executable) for file in files}
-
-
 def _refuse_generated(own: tuple[str, ...], template_set: TemplateSet) -> None:
     generated = sorted(set(own) & {file.path for file in template_set.files})
     if generated:
@@ -88,3 +84,27 @@ def _render(template_set: TemplateSet, file: TemplateFile, project: Project, nam
         ) from error
     content = text.encode("utf-8")
     return strip_blocks(content) if file.downstream else content
+
+
+def contents_of(files: Iterable[RenderedFile]) -> dict[str, tuple[bytes, bool]]:
+    """Rendered files as `factory.transaction.NewFolder` takes them."""
+    return {file.path: (file.content, file.executable) for file in files}
+
+
+_PROJECT_TEMPLATE = "pyproject.toml.j2"
+
+
+def starting_project(spec: Spec) -> Project | None:
+    """What a new flavor of this spec would ask for; None where its template set starts none.
+
+    Raises:
+        TemplateError: there is no such template set.
+        SpecError: the template gives no project that can be read.
+    """
+    template_set = load_template_set(spec.template_set)
+    try:
+        template = template_set.environment.get_template(_PROJECT_TEMPLATE)
+    except TemplateNotFound:
+        return None
+    text = template.render(spec=spec, name=spec.folder_name)
+    return parse_project(text, where=f"template set {template_set.name}")

@@ -11,9 +11,8 @@ from packaging.utils import canonicalize_name
 from factory.console import Report
 from factory.dockerfile.references import check_version
 from factory.errors import FactoryError
-from factory.flavor.project import Project
+from factory.flavor.project import Asked, Project, admits, asked, dropped
 from factory.flavor.repository import Flavor
-from factory.flavor.requirements import Asked, admits, asked, dropped
 from factory.flavor.spec import Spec
 from factory.gaps.contradiction import disjoint
 from factory.http.parallel import attempt_in_parallel
@@ -23,7 +22,7 @@ from factory.lock.locking import LockOptions, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, read_lock_set
 from factory.lock.shelf import Shelf, open_shelf, versions_with_wheels
 from factory.markdown import code, table
-from factory.render.starting import starting_project
+from factory.render.render import starting_project
 from factory.upkeep.training_hub import (
     TRAINING_HUB,
     HubRequirement,

@@ -12,8 +12,7 @@ from packaging.version import Version
 from factory.console import Report
 from factory.errors import LockFileError
 from factory.flavor.repository import Flavor
-from factory.flavor.spec import Spec
-from factory.flavor.waiver import Waiver, waiver_for
+from factory.flavor.spec import Spec, Waiver, waiver_for
 from factory.lock.judgement import require_sound_lock
 from factory.lock.lockset import LockSet, read_lock_set
 from factory.masking import masked_address

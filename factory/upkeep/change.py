@@ -13,9 +13,8 @@ from packaging.utils import canonicalize_name
 
 from factory.console import Report
 from factory.errors import DriftError, FactoryError, MovesError
-from factory.flavor.project import PROJECT_FILE, Project
+from factory.flavor.project import PROJECT_FILE, Project, asked, marker_environment
 from factory.flavor.repository import Flavor
-from factory.flavor.requirements import asked, marker_environment
 from factory.flavor.spec import Spec
 from factory.http.parallel import attempt_in_parallel
 from factory.lock.availability import in_order

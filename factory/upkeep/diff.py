@@ -8,8 +8,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from factory.console import Table
-from factory.flavor.project import Project
-from factory.flavor.requirements import parse
+from factory.flavor.project import Project, parse
 from factory.flavor.spec import Spec
 from factory.lock.changes import Changes, PinChange, compare
 from factory.lock.lockfile import Artifact, Pin

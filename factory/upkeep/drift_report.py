@@ -10,10 +10,9 @@ from packaging.utils import canonicalize_name
 
 from factory.console import Report, Table
 from factory.errors import FactoryError
+from factory.flavor.project import parse
 from factory.flavor.repository import Flavor
-from factory.flavor.requirements import parse
-from factory.flavor.spec import Spec
-from factory.flavor.waiver import waiver_for
+from factory.flavor.spec import Spec, waiver_for
 from factory.lock.lockset import read_lock_set
 from factory.markdown import code, folded, plain, table
 from factory.upkeep.diff import VersionRank, VersionStep, version_rank, version_step, without_local

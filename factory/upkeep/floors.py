@@ -12,9 +12,8 @@ from packaging.version import Version
 
 from factory.dockerfile.references import parse_requirement
 from factory.errors import SpecError
-from factory.flavor.project import Project
-from factory.flavor.requirements import applies, dropped, parse
-from factory.flavor.string_array import add_item, replace_item
+from factory.flavor.edit import add_item, replace_item
+from factory.flavor.project import Project, applies, dropped, parse
 
 Cap = Literal["minor", "major", "none"]
 _LOWER = frozenset({">=", ">", "==", "===", "~="})

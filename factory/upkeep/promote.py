@@ -7,10 +7,9 @@ from packaging.requirements import Requirement
 
 from factory.errors import FactoryError, IndexGapError, ResolutionError, SpecError
 from factory.flavor.edit import respec
-from factory.flavor.indexes import MAIN_INDEX
 from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
 from factory.flavor.repository import Flavor
-from factory.flavor.spec import Spec, check_spec
+from factory.flavor.spec import MAIN_INDEX, Spec, check_spec
 from factory.lock.changes import Changes
 from factory.lock.locking import Following, LockOptions, make_lock, wheel_folders
 from factory.lock.lockset import is_stale, read_lock_set

@@ -7,8 +7,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from factory.flavor.project import Project
-from factory.flavor.requirements import asked, marker_environment
+from factory.flavor.project import Project, asked, marker_environment
 from factory.flavor.spec import Spec
 from factory.index.metadata import Metadata
 from factory.lock.availability import in_order

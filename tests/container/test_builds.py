@@ -19,8 +19,7 @@ from factory.engine.engine import find_engine
 from factory.engine.images import EngineImage, find_image
 from factory.engine.leftovers import repository_mark
 from factory.flavor.repository import Flavor
-from factory.render.drift import SBOM_FILE
-from factory.render.sync import sync_flavor
+from factory.render.drift import SBOM_FILE, sync_flavor
 
 pytestmark = pytest.mark.container
 

@@ -13,7 +13,7 @@ from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel
 
 from factory.flavor.repository import Flavor
-from factory.render.sync import sync_flavor
+from factory.render.drift import sync_flavor
 
 pytestmark = pytest.mark.container
 

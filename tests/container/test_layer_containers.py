@@ -26,7 +26,7 @@ from factory.engine.engine import find_engine
 from factory.engine.leftovers import Owner, repository_mark
 from factory.errors import StorageError
 from factory.flavor.repository import Flavor
-from factory.render.sync import sync_flavor
+from factory.render.drift import sync_flavor
 from factory.tree import Tree
 
 pytestmark = pytest.mark.container

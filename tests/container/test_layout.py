@@ -21,7 +21,7 @@ from support.wheels import make_wheel
 from factory.build.parts import part_tag
 from factory.engine.leftovers import repository_mark
 from factory.flavor.repository import Flavor
-from factory.render.sync import sync_flavor
+from factory.render.drift import sync_flavor
 
 pytestmark = pytest.mark.container
 

@@ -16,7 +16,7 @@ from factory.files import make_output_folder
 from factory.flavor.repository import Flavor
 from factory.image_tests.report import make_report_folder
 from factory.prefetch.prefetch import prefetch_flavor
-from factory.render.sync import sync_flavor
+from factory.render.drift import sync_flavor
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ from support.wheels import make_wheel
 from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL
 from factory.flavor.repository import Flavor
 from factory.lock.lockset import read_lock_set
-from factory.render.sync import sync_flavor
+from factory.render.drift import sync_flavor
 
 pytestmark = pytest.mark.integration
 

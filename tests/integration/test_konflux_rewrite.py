@@ -9,7 +9,7 @@ from support.konflux_rewrite import PROGRAMS, SOURCED, rewritten
 from support.small_flavors import make_flavor
 
 from factory.dockerfile.instructions import Instruction, read_instructions
-from factory.render.sync import sync_flavor
+from factory.render.drift import sync_flavor
 
 pytestmark = pytest.mark.integration
 

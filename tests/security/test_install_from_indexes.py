@@ -16,7 +16,7 @@ from support.wheels import make_wheel, sha256
 
 from factory.dockerfile.instructions import read_instructions
 from factory.flavor.repository import Flavor
-from factory.render.sync import sync_flavor
+from factory.render.drift import sync_flavor
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from factory.flavor.repository import Flavor, Repository
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import LOCK_FILE, Artifact, Pin, format_lock
 from factory.lock.lockset import format_lock_set
-from factory.render.sync import sync_flavor
+from factory.render.drift import sync_flavor
 
 NAME = "th09-cuda130-torch2110-py312"
 INDEX = "https://packages.example.com/cuda13.0/simple/"

@@ -15,7 +15,7 @@ from support.wheels import make_wheel
 
 from factory.flavor.repository import Flavor
 from factory.lock.lockfile import LOCK_FILE
-from factory.render.sync import sync_flavor
+from factory.render.drift import sync_flavor
 
 # As many names as a test needs: the version of training-hub is in them.
 HUBS = {"th011": "0.11.2", "th010": "0.10.0", "th09": "0.9.2"}

@@ -19,7 +19,7 @@ from support.workshop import Run
 
 from factory.cli.main import main
 from factory.flavor.repository import Flavor, Repository
-from factory.render.create import Request, create_flavor
+from factory.render.create import FlavorRequest, create_flavor
 
 VARIANTS = ("cuda130", "rocm714", "cpu")
 CUDA = "th09-cuda130-torch2110-py312"
@@ -32,7 +32,7 @@ INTERNAL = "aipcc-kernels"
 """A package that only the private indexes have, but for whoever took its name on the public one."""
 
 _REQUESTS = {
-    "cuda130": Request(
+    "cuda130": FlavorRequest(
         accelerator="cuda",
         accelerator_version="13.0",
         torch="2.11.0",
@@ -40,10 +40,10 @@ _REQUESTS = {
         training_hub="0.9.2",
         platforms=("linux/amd64", "linux/arm64"),
     ),
-    "rocm714": Request(
+    "rocm714": FlavorRequest(
         accelerator="rocm", accelerator_version="7.14", torch="2.11.0", python="3.12", training_hub="0.9.2"
     ),
-    "cpu": Request(
+    "cpu": FlavorRequest(
         accelerator="cpu",
         accelerator_version=None,
         torch="2.11.0",
@@ -338,8 +338,8 @@ def private_world(
     )
 
 
-def _with_index(request: Request, url: str) -> Request:
-    return Request(**{**vars(request), "index_url": url})
+def _with_index(request: FlavorRequest, url: str) -> FlavorRequest:
+    return FlavorRequest(**{**vars(request), "index_url": url})
 
 
 def _push_release(folder: Path, variant: str) -> None:

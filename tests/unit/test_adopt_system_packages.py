@@ -10,8 +10,8 @@ from factory.adopt.template import what_is_added, what_the_template_gives
 from factory.flavor.hooks import Hooks
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec
-from factory.flavor.system_packages import is_installed_by, is_pin_of
 from factory.render.render import render_flavor
+from factory.render.templates import is_installed_by, is_pin_of
 
 BLOCK = "########\n# MIDSTREAM ONLY: packages\n########\n{}\n########\n# END MIDSTREAM ONLY\n########\n"
 ROCM = replace(SPEC, accelerator="rocm", accelerator_version="6.4")

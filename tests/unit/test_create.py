@@ -12,16 +12,16 @@ from support.clean_flavor import make_repository
 from factory.check.check import check_flavors
 from factory.errors import FactoryError, FlavorExistsError, SpecError
 from factory.flavor.repository import Flavor, Repository
-from factory.render.create import Created, Request, create_flavor
+from factory.render.create import CreatedFlavor, FlavorRequest, create_flavor
 from factory.render.drift import find_drift
 
-CUDA = Request(
+CUDA = FlavorRequest(
     accelerator="cuda", accelerator_version="13.0", torch="2.11.0", python="3.12", training_hub="0.9.2"
 )
-CPU = Request(
+CPU = FlavorRequest(
     accelerator="cpu", accelerator_version=None, torch="2.13.0", python="3.11", training_hub="0.11.2"
 )
-ROCM = Request(
+ROCM = FlavorRequest(
     accelerator="rocm", accelerator_version="7.14", torch="2.11.0", python="3.12", training_hub="0.9.8"
 )
 INDEX = "https://packages.example.com/simple/"
@@ -36,7 +36,7 @@ def _entries(repository: Repository) -> list[str]:
     return sorted(path.name for path in repository.flavors_folder.iterdir())
 
 
-def _document(created: Created) -> dict[str, dict[str, object]]:
+def _document(created: CreatedFlavor) -> dict[str, dict[str, object]]:
     return tomllib.loads((created.folder / "pyproject.toml").read_text(encoding="utf-8"))
 
 
@@ -51,7 +51,7 @@ def _document(created: Created) -> dict[str, dict[str, object]]:
 )
 @pytest.mark.parametrize("index_url", [None, INDEX])
 def test_a_new_flavor_is_clean_but_for_its_lock(
-    repository: Repository, request_: Request, name: str, index_url: str | None
+    repository: Repository, request_: FlavorRequest, name: str, index_url: str | None
 ) -> None:
     created = create_flavor(repository, replace(request_, index_url=index_url))
     assert created.name == name
@@ -154,7 +154,10 @@ def test_of_many_at_once_exactly_one_makes_the_folder(repository: Repository) ->
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Created"] + ["FlavorExistsError"] * 5
+    assert (
+        sorted(type(outcome).__name__ for outcome in outcomes)
+        == ["CreatedFlavor"] + ["FlavorExistsError"] * 5
+    )
     assert find_drift(repository.flavors()[0]) == ()
 
 

@@ -13,10 +13,9 @@ from factory.downstream.context import write_context
 from factory.errors import DriftError, NotFoundError, SpecError, TemplateError
 from factory.flavor.project import Project, parse_project
 from factory.flavor.repository import Flavor, Repository
-from factory.render.create import Request, create_flavor
-from factory.render.drift import find_drift
+from factory.render.create import FlavorRequest, create_flavor
+from factory.render.drift import find_drift, sync_flavor
 from factory.render.render import render_flavor
-from factory.render.sync import sync_flavor
 
 TODAY = dt.date(2026, 11, 22)
 
@@ -280,7 +279,7 @@ def test_a_flavor_is_not_made_from_one_that_lacks_a_file(repository: Repository,
     assert [path.name for path in repository.flavors_folder.iterdir()] == [flavor.name]
 
 
-def _next() -> Request:
-    return Request(
+def _next() -> FlavorRequest:
+    return FlavorRequest(
         accelerator="cuda", accelerator_version="13.0", torch="2.12.0", python="3.12", training_hub="0.9.2"
     )

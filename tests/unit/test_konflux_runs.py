@@ -9,8 +9,7 @@ import pytest
 import yaml
 from support.konflux_site import SETTINGS, make_site, parameters, read_run, settings_of, texts, write_all
 
-from factory.flavor.indexes import FurtherIndex
-from factory.flavor.spec import Spec
+from factory.flavor.spec import FurtherIndex, Spec
 from factory.konflux.flavors_check import pipeline_file
 from factory.konflux.pipeline_run import Event, flavor_files, prefetch_input, run_name
 from factory.konflux.settings import Settings

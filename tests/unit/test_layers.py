@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clean_flavor import PROJECT, make_flavor, make_repository
 
+from factory.documents import TableReader
 from factory.errors import LockFileError, SpecError
-from factory.flavor.layers import PackageLayer, default_layers, layer_of, read_layers
 from factory.flavor.repository import Flavor
-from factory.flavor.table import Table
+from factory.flavor.spec import PackageLayer, default_layers, layer_of, read_layers
 from factory.layers.choose import SHARE, SizedPackage, choose_layers
 from factory.layers.contents import assign, layer_epochs, newest_upload, wheel_sizes
 from factory.layers.record import report_layers, with_layers
@@ -164,7 +164,7 @@ def test_default_layers_hold_the_stack_of_the_accelerator(accelerator: str, pack
 
 
 def _read(layers: dict[str, object]) -> tuple[PackageLayer, ...]:
-    return read_layers(Table({"layers": layers}, where="pyproject.toml", name="tool.factory"))
+    return read_layers(TableReader({"layers": layers}, where="pyproject.toml", name="tool.factory"))
 
 
 def test_first_layer_that_names_a_package_gets_it() -> None:

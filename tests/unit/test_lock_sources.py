@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from factory.flavor.indexes import FurtherIndex
+from factory.flavor.spec import FurtherIndex
 from factory.lock.resolution import NEVER, is_taken_out
 from factory.lock.sources import in_the_projects_name, write_sources
 from factory.lock.uv import Request

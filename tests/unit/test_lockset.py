@@ -7,9 +7,8 @@ import pytest
 from support.clean_flavor import PROJECT
 
 from factory.errors import LockFileError
-from factory.flavor.indexes import FurtherIndex
 from factory.flavor.project import Project, parse_project
-from factory.flavor.spec import Spec
+from factory.flavor.spec import FurtherIndex, Spec
 from factory.lock.changes import compare_form
 from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import Artifact, Pin

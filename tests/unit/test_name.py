@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.errors import SpecError
-from factory.flavor.name import MAX_NAME_LENGTH, check_name, derive_name
+from factory.flavor.spec import MAX_NAME_LENGTH, check_name, derive_name
 
 NUMBERS = st.integers(0, 99)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from support.clean_flavor import NAME, PROJECT
 
-from factory.flavor.layers import PackageLayer, layer_of
 from factory.flavor.project import parse_project
+from factory.flavor.spec import PackageLayer, layer_of
 from factory.render.render import render_flavor
 
 INDEX = '[[tool.factory.indexes]]\nname = "own"\nurl = "https://own.example.com/simple"\npackages = ["x"]\n'

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from factory.errors import SpecError
-from factory.flavor.string_array import add_item, replace_item
+from factory.flavor.edit import add_item, replace_item
 
 PATH = ("tool", "uv", "constraint-dependencies")
 HEAD = "# one\n[project]\nname = 'x'  # two\n\n[tool.uv]  # three\nconstraint-dependencies = "

@@ -10,7 +10,7 @@ from factory.check.finding import Finding
 from factory.check.report import CheckReport, outcome_of_report
 from factory.check.rules import RULES, Severity
 from factory.console import Failure, Table
-from factory.flavor.waiver import Waiver
+from factory.flavor.spec import Waiver
 from factory.konflux.test_output import (
     MAX_LINE_BYTES,
     TaskOutcome,
