@@ -146,10 +146,9 @@ def _beyond_the_lock(path: str, instruction: Instruction, subject: Subject) -> I
     """Find what is installed by name offline and is not in the lock."""
     if not subject.locks:
         return
-    pinned = {pin.name for pin in subject.pins}
     for command in instruction.commands:
         call = pip_call(command, locks=subject.lock_names)
-        for word in not_locked(call, pinned) if call else ():
+        for word in not_locked(call, subject.pinned_names) if call else ():
             yield Problem(
                 code="FAC403",
                 path=path,

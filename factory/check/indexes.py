@@ -39,6 +39,8 @@ def passwords(text: str) -> Iterator[tuple[str, str]]:
     What is taken from a variable or from a command is no password yet, and the user alone of a URL
     for ssh is none.
     """
+    if "@" not in text:
+        return
     for match in _IN_URL.finditer(text):
         if _is_secret(match["who"], scheme=match["scheme"].lower()):
             yield match[0], f"{match['scheme']}://***@{match['host']}"

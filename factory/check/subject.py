@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from factory.documents import parse_toml
@@ -71,10 +72,15 @@ class Subject:
     neighbours: Neighbours = NO_NEIGHBOURS
     konflux: Settings | None = None
 
-    @property
+    @cached_property
     def pins(self) -> tuple[Pin, ...]:
         """Every pin of every lock file, file by file."""
         return tuple(pin for lock in self.locks.values() for pin in lock.pins)
+
+    @cached_property
+    def pinned_names(self) -> frozenset[str]:
+        """The normalized names of all pinned packages."""
+        return frozenset(pin.name for pin in self.pins)
 
     @property
     def relock(self) -> str:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, is_normalized_name
@@ -61,7 +62,12 @@ class Missing:
     @property
     def package(self) -> str:
         """The normalized name of the package (PEP 503)."""
-        return canonicalize_name(Requirement(self.requirement).name)
+        return _package_of(self.requirement)
+
+
+@lru_cache(maxsize=4096)  # the rules ask often
+def _package_of(requirement: str) -> str:
+    return canonicalize_name(Requirement(requirement).name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,8 @@ import datetime as dt
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -247,8 +248,13 @@ def _described(artifact: Artifact) -> str:
     size = "" if artifact.size is None else f", {artifact.size} bytes"
     time = ""
     if artifact.uploaded is not None:
-        time = f", {dt.datetime.fromtimestamp(artifact.uploaded, dt.UTC).strftime(_TIME)}"
+        time = f", {_time(artifact.uploaded)}"
     return f"    # {artifact.file_name}{size}{time}"
+
+
+@lru_cache(maxsize=1 << 14)  # many flavors lock the same files
+def _time(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime(_TIME)
 
 
 def named_beside_index(text: str) -> tuple[str, ...]:
@@ -336,8 +342,7 @@ def _pin(number: int, entry: str, comments: list[str]) -> Pin | None:
         version=version,
         marker=marker,
         artifacts=tuple(
-            replace(Artifact(sha256=digest.lower()), **file)
-            for digest, file in zip(digests, files, strict=True)
+            Artifact(sha256=digest.lower(), **file) for digest, file in zip(digests, files, strict=True)
         ),
     )
 
@@ -351,6 +356,7 @@ def _file(match: re.Match[str]) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1 << 14)  # many flavors lock the same files
 def _seconds(time: str) -> int | None:
     try:
         return int(dt.datetime.strptime(time, _TIME).replace(tzinfo=dt.UTC).timestamp())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
@@ -80,9 +80,18 @@ def _platform_tags(machine: str, glibc: str) -> Iterable[str]:
 
 def _preference(name: str, ranks: Mapping[Tag, int]) -> tuple[int, tuple[()] | tuple[int, str]] | None:
     """A key whose greatest is the best. No build number sorts below any (PEP 427)."""
+    read = _build_and_tags(name)
+    if read is None:
+        return None
+    build, tags = read
+    rank = min((ranks[tag] for tag in tags if tag in ranks), default=None)
+    return None if rank is None else (-rank, build)
+
+
+@lru_cache(maxsize=1 << 14)  # many flavors lock the same files
+def _build_and_tags(name: str) -> tuple[tuple[()] | tuple[int, str], frozenset[Tag]] | None:
     try:
         _, _, build, tags = parse_wheel_filename(name)
     except ValueError:
         return None
-    rank = min((ranks[tag] for tag in tags if tag in ranks), default=None)
-    return None if rank is None else (-rank, build)
+    return build, tags
