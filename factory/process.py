@@ -16,18 +16,18 @@ from pathlib import Path
 from factory.console import passed_on
 from factory.errors import ProgramError
 
-# How long a program that was asked to end may take for it, before it is killed.
+# Seconds between SIGTERM and SIGKILL.
 _GRACE_SECONDS = 3.0
-_MOST_CHARACTERS = 1 << 16
+_MAX_LINE_CHARACTERS = 1 << 16
 _PIPE_BYTES = 1 << 16
-# Both outputs of a program whose words are kept: more than any list, report or log has. What is run in an
-# image may print without an end.
-_MOST_OUTPUT_BYTES = 1 << 27
+# Of both outputs of a program together: more than any list, report or log has. A program in an image may print
+# without end.
+_MAX_OUTPUT_BYTES = 1 << 27
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A program that has ended: its exit status and what it printed (empty where it was streamed)."""
+    """A program that has ended: its exit status and its output, which is empty if it was streamed."""
 
     arguments: tuple[str, ...]
     status: int
@@ -35,8 +35,8 @@ class Finished:
     stderr: str
 
 
-class Stop:
-    """Ends the work of other threads: the programs that they run, and their next step."""
+class Cancellation:
+    """Cancel the work of other threads: end the programs that they run, and refuse the next step."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -45,16 +45,16 @@ class Stop:
         self._stopped = threading.Event()
 
     @contextmanager
-    def governing(self) -> Iterator[None]:
-        """What this thread starts in the block is ended by `stop`."""
-        token = _GOVERNOR.set(self)
+    def active(self) -> Iterator[None]:
+        """Have `stop` end what this thread starts in the block."""
+        token = _CURRENT.set(self)
         try:
             yield
         finally:
-            _GOVERNOR.reset(token)
+            _CURRENT.reset(token)
 
     def stop(self) -> None:
-        """End what runs (SIGTERM), and let nothing start any more. Safe to call twice."""
+        """End what runs (SIGTERM) and let nothing else start. Safe to call twice."""
         with self._guard:
             self._stopped.set()
             for process in self._running:
@@ -64,21 +64,21 @@ class Stop:
 
     @property
     def stopped(self) -> bool:
-        """Whether the work was stopped."""
+        """Whether the work was cancelled."""
         return self._stopped.is_set()
 
     def pause(self, seconds: float) -> None:
-        """Wait so long, or until the work is stopped.
+        """Wait, but at most until the work is cancelled.
 
         Raises:
-            ProgramError: the work was stopped.
+            ProgramError: the work was cancelled.
         """
         self._stopped.wait(seconds)
         self.check()
 
     @contextmanager
     def calling(self, end: Callable[[], None]) -> Iterator[None]:
-        """What this thread waits for in the block is ended by `stop`, which calls ``end``; that is quick."""
+        """Have `stop` call ``end``, which has to be quick, while this thread waits in the block."""
         key = object()
         with self._guard:
             self._calls[key] = end
@@ -91,33 +91,33 @@ class Stop:
                 del self._calls[key]
 
     def check(self) -> None:
-        """Say whether to go on.
+        """Raise an error if the work was cancelled.
 
         Raises:
-            ProgramError: the work was stopped.
+            ProgramError: the work was cancelled.
         """
         if self.stopped:
             raise ProgramError("the run was interrupted", solution="Run it again.")
 
     def add(self, process: "subprocess.Popen[bytes]") -> None:
-        """Take charge of a program, which is ended at once where the work was stopped already."""
+        """Add a program to end; if the work is already cancelled, end it now."""
         with self._guard:
             self._running.add(process)
             if self.stopped:
                 process.terminate()
 
     def remove(self, process: "subprocess.Popen[bytes]") -> None:
-        """A program has ended."""
+        """Forget a program that has ended."""
         with self._guard:
             self._running.discard(process)
 
 
-_GOVERNOR: ContextVar[Stop | None] = ContextVar("governor", default=None)
+_CURRENT: ContextVar[Cancellation | None] = ContextVar("current_cancellation", default=None)
 
 
-def governor() -> Stop:
-    """What ends the work of this thread (`Stop.governing`); one that nobody stops where there is none."""
-    return _GOVERNOR.get() or Stop()
+def current_cancellation() -> Cancellation:
+    """Return the cancellation that is active in this thread, or one that nobody triggers."""
+    return _CURRENT.get() or Cancellation()
 
 
 def run(
@@ -135,19 +135,19 @@ def run(
     Args:
         arguments: the program and its arguments; no shell is involved.
         cwd: the folder to run in.
-        environment: the whole environment; the caller's own where it is None.
-        given: what it reads from its standard input; nothing where it is None.
+        environment: the whole environment; the caller's own if None.
+        given: its standard input; empty if None.
         stream: pass both outputs on to standard error by way of the console, as they come, so that standard
             output stays for results.
         accept_failure: return a non-zero status instead of raising.
         timeout: seconds after which the program is ended.
 
     Raises:
-        ProgramError: the program is not there, failed, ran past the timeout, printed more than is kept, or
-            was stopped (`Stop`).
+        ProgramError: the program is missing, failed, exceeded the timeout, printed more than is kept, or was
+            cancelled (`Cancellation`).
     """
     words = tuple(os.fspath(argument) for argument in arguments)
-    stop = governor()
+    stop = current_cancellation()
     stop.check()
     with (
         _to_console() if stream else nullcontext(subprocess.PIPE) as output,
@@ -163,7 +163,7 @@ def run(
             ) from error
         except _OutputError as error:
             raise ProgramError(
-                f"{words[0]} printed more than {_MOST_OUTPUT_BYTES:,} bytes and was stopped",
+                f"{words[0]} printed more than {_MAX_OUTPUT_BYTES:,} bytes and was stopped",
                 solution="Run it by hand to see what it prints.",
                 printed_too_much=True,
             ) from error
@@ -187,7 +187,7 @@ def _communicated(
     """Give a program what it reads, and return what it prints, as `Popen.communicate` does without a bound.
 
     Raises:
-        subprocess.TimeoutExpired: it, or what it left behind with its outputs, has not ended.
+        subprocess.TimeoutExpired: it, or a program that it left with its outputs open, has not ended.
         _OutputError: it prints more than is kept.
     """
     until = None if timeout is None else time.monotonic() + timeout
@@ -211,7 +211,7 @@ def _communicated(
                     selector.unregister(key.fd)
                 if not block and key.fd == reading and process.stdin is not None:
                     process.stdin.close()
-            if len(stdout) + len(stderr) > _MOST_OUTPUT_BYTES:
+            if len(stdout) + len(stderr) > _MAX_OUTPUT_BYTES:
                 raise _OutputError
     process.wait(_left(process, until))
     return _text(stdout), _text(stderr)
@@ -227,7 +227,7 @@ def _left(process: "subprocess.Popen[bytes]", until: float | None) -> float | No
 
 
 def _written(descriptor: int, content: memoryview) -> int:
-    """Write a part of what a program reads; all of it counts as written where it reads no more."""
+    """Write a part of a program's input; all of it counts as written if the program reads no more."""
     try:
         # As much as a pipe that can be written to takes without waiting.
         return os.write(descriptor, content[: select.PIPE_BUF])
@@ -244,7 +244,7 @@ def _text(output: bytearray) -> str:
 def _to_console() -> Iterator[int]:
     """Give a descriptor; the lines that a program writes to it are printed as they come.
 
-    What the program started and left may hold it open, so that the rest is waited for only a moment.
+    A program that it started and left may hold the descriptor open, so the wait for the rest is short.
     """
     reading, writing = os.pipe()
     reader = threading.Thread(target=_pass_on, args=(reading,), daemon=True)
@@ -259,7 +259,7 @@ def _to_console() -> Iterator[int]:
 def _pass_on(descriptor: int) -> None:
     with os.fdopen(descriptor, encoding="utf-8", errors="replace") as lines:
         # A line without an end is printed in parts.
-        while line := lines.readline(_MOST_CHARACTERS):
+        while line := lines.readline(_MAX_LINE_CHARACTERS):
             with suppress(OSError):  # nobody reads any more; the program must not wait for it
                 passed_on(line)
 
@@ -296,8 +296,8 @@ def _started(
 
 
 @contextmanager
-def _in_charge(stop: Stop, process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """End the program where the block is left before it has ended: by a timeout, by an interruption."""
+def _in_charge(stop: Cancellation, process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """End the program if the block ends first, by a timeout or an interruption."""
     stop.add(process)
     try:
         yield

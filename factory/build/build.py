@@ -31,7 +31,7 @@ from factory.errors import EngineError, FactoryError
 from factory.files import exclusive, make_output_folder
 from factory.images.parents import record_digests
 from factory.prefetch.plan import Fetching
-from factory.process import Stop
+from factory.process import Cancellation
 
 Result = TypeVar("Result", BuiltImage, LayoutImage)
 AnyImage = BuiltImage | LayoutImage
@@ -110,7 +110,7 @@ def _build_all(session: BuildSession) -> dict[str, AnyImage]:
     done: dict[str, AnyImage] = {}
     running: dict[Future[AnyImage], str] = {}
     failures: dict[str, FactoryError] = {}
-    stop, pool = Stop(), ThreadPoolExecutor(max_workers=max(1, session.plan.request.jobs))
+    stop, pool = Cancellation(), ThreadPoolExecutor(max_workers=max(1, session.plan.request.jobs))
     ended = False
     try:
         while True:
@@ -141,11 +141,13 @@ def _build_all(session: BuildSession) -> dict[str, AnyImage]:
     return done
 
 
-def _start(pool: ThreadPoolExecutor, stop: Stop, session: BuildSession, target: Target) -> "Future[AnyImage]":
+def _start(
+    pool: ThreadPoolExecutor, stop: Cancellation, session: BuildSession, target: Target
+) -> "Future[AnyImage]":
     context = copy_context()
 
     def within() -> AnyImage:
-        with stop.governing():
+        with stop.active():
             return _build_one(session, target)
 
     return pool.submit(context.run, within)

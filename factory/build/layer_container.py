@@ -27,7 +27,7 @@ from factory.engine.engine import Engine, Operand, call_engine, remove_container
 from factory.engine.leftovers import Owner
 from factory.errors import EngineError
 from factory.prefetch.layout import MOUNT_POINT
-from factory.process import Stop
+from factory.process import Cancellation
 from factory.tree import Tree
 
 # A container whose run was killed, and that no later run removes, ends by itself.
@@ -182,7 +182,7 @@ def _mounted(engine: Engine, container: str) -> Iterator[Tree]:
         with Tree.opened(Path(place)) as tree:
             yield tree
     finally:
-        with Stop().governing():
+        with Cancellation().active():
             call_engine(engine, "unmount", operands=operands)
 
 

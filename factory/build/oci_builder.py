@@ -40,7 +40,7 @@ from factory.engine.images import find_image
 from factory.errors import EngineError, ImageError, SpecError
 from factory.files import exclusive, make_output_folder, scratch_folder
 from factory.http.parallel import in_parallel
-from factory.process import governor, run
+from factory.process import current_cancellation, run
 from factory.registry.oci import Sha256
 from factory.tree import Entry, Tree
 
@@ -227,7 +227,7 @@ class _Assembly:
 
         tasks: list[Callable[[], None]] = [work] * at_once
         tasks.append(partial(self._build_above, container.base, above))
-        in_parallel(tried, tasks, jobs=len(tasks), stop=governor())
+        in_parallel(tried, tasks, jobs=len(tasks), stop=current_cancellation())
 
     def _build_above(self, base: str, above: Path) -> None:
         """Build what is above the packages, without them, and copy it into the layout's blobs."""

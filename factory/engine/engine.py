@@ -16,7 +16,7 @@ from typing import Literal, Self
 
 from factory.dockerfile.references import is_image_id, parse_reference
 from factory.errors import EngineError
-from factory.process import Finished, Stop, run
+from factory.process import Cancellation, Finished, run
 from factory.tree import Tree
 
 ENGINES = ("podman", "docker")
@@ -213,7 +213,7 @@ def remove_container(engine: Engine, name: str, *, seconds: float | None = None)
     """
     # podman would give it ten seconds to end; docker gives none.
     at_once = ("--time", "0") if engine.kind == "podman" else ()
-    with Stop().governing():
+    with Cancellation().active():
         call_engine(engine, "rm", "--force", *at_once, operands=[Operand.container(name)], timeout=seconds)
 
 
@@ -238,5 +238,5 @@ def mount_image(engine: Engine, image: str) -> Iterator[Tree | None]:
         with Tree.opened(Path(done.stdout.strip())) as tree:
             yield tree
     finally:
-        with Stop().governing():
+        with Cancellation().active():
             call_engine(engine, "image unmount", operands=[Operand.image(image)])

@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 from factory.documents import Size, parse_json
 from factory.engine.engine import Engine, Operand, Word, call_engine, run_engine
 from factory.errors import EngineError
-from factory.process import governor
+from factory.process import current_cancellation
 
 IDENTITY_LABEL = "io.universal-image-factory.identity"
 """The identity of the image: 64 hex digits."""
@@ -109,7 +109,7 @@ def list_images(engine: Engine, *options: Word) -> str:
         found = call_engine(engine, "image ls", *options)
         if found.status == 0:
             return found.stdout
-        governor().pause(_LISTING_PAUSE_SECONDS)
+        current_cancellation().pause(_LISTING_PAUSE_SECONDS)
     if (broken := _HALF_WRITTEN.search(found.stderr)) is not None:
         remove_image(engine, broken[1])
     return call_engine(engine, "image ls", *options, accept_failure=False).stdout

@@ -21,7 +21,7 @@ from factory.documents import parse_json
 from factory.engine.engine import Engine, Operand, call_engine, engine_words, remove_container
 from factory.errors import BusyError, DocumentError, EngineError, StorageError
 from factory.files import exclusive, storage_error
-from factory.process import Stop, run
+from factory.process import Cancellation, run
 from factory.tree import Tree
 
 _LABEL = "io.universal-image-factory.build"
@@ -128,7 +128,7 @@ def remove_leftovers(
 
 def _remove_owned(engine: Engine, owner: Owner) -> None:
     if engine.kind == "podman":
-        with Stop().governing():
+        with Cancellation().active():
             _end_processes(engine, owner)
             for container, mark in _marks(engine).items():
                 if mark == owner.mark:

@@ -28,7 +28,7 @@ from factory.http.bounded import accepted, read_body
 from factory.http.origins import origin_of, same_origin
 from factory.http.retry import Deadline, Retryable, RetryPolicy, TooSlowError, retry
 from factory.masking import shown
-from factory.process import Stop
+from factory.process import Cancellation
 
 _Result = TypeVar("_Result")
 _Sent = Future[httpx.Response]
@@ -102,7 +102,7 @@ class HttpClient:
         *,
         policy: RetryPolicy,
         connections: int,
-        stop: Stop,
+        stop: Cancellation,
         errors: ServerErrors,
         environment: Mapping[str, str] | None = None,
         proxied: bool = True,
@@ -289,7 +289,9 @@ class _Senders:
         self._guard = threading.Lock()
         self._started = 0
 
-    def run(self, send: Callable[[], httpx.Response], *, seconds: float, stop: Stop) -> httpx.Response:
+    def run(
+        self, send: Callable[[], httpx.Response], *, seconds: float, stop: Cancellation
+    ) -> httpx.Response:
         """Return the response, whose body is still to be read, within so many seconds.
 
         Raises:
@@ -353,7 +355,7 @@ def _close_unwanted(sent: _Sent) -> None:
 
 
 @contextlib.contextmanager
-def _interruptible(response: httpx.Response, stop: Stop) -> Iterator[None]:
+def _interruptible(response: httpx.Response, stop: Cancellation) -> Iterator[None]:
     """Cut the response's connection when the work is stopped, which ends reading its body in the block."""
     stream = response.extensions.get("network_stream")
     connection = stream.get_extra_info("socket") if stream is not None else None

@@ -7,7 +7,7 @@ from contextvars import copy_context
 from typing import TypeVar
 
 from factory.errors import FactoryError
-from factory.process import Stop
+from factory.process import Cancellation
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -18,12 +18,12 @@ def in_parallel(
     items: Iterable[_Item],
     *,
     jobs: int,
-    stop: Stop | None = None,
+    stop: Cancellation | None = None,
 ) -> list[_Result]:
     """The function's results in the order of the items, at most ``jobs`` running at a time.
 
-    An exception ends it: what has not begun never does, and ``stop`` ends what has. What governs the
-    calling thread (`factory.process.governor`) governs these as well.
+    An exception ends it: what has not begun never does, and ``stop`` ends what has. The
+    cancellation of the calling thread (`factory.process.current_cancellation`) is active in these too.
     """
     # A thread begins with an empty context, in which nobody would stop what it waits for.
     context = copy_context()
@@ -51,10 +51,10 @@ def attempt_in_parallel(
     An interruption ends the programs that run for them, and nothing more begins. ``jobs`` None: as many at a
     time as there are CPUs.
     """
-    stop = Stop()
+    stop = Cancellation()
 
     def attempt(item: _Item) -> _Result | FactoryError:
-        with stop.governing():
+        with stop.active():
             try:
                 stop.check()
                 return function(item)

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 import httpx
 
 from factory.errors import FactoryError
-from factory.process import Stop
+from factory.process import Cancellation
 
 _Result = TypeVar("_Result")
 # Beside the server's own failures (5xx): the same request may be right later.
@@ -131,7 +131,7 @@ def retry(
     attempt: Callable[[], _Result | Retryable],
     *,
     policy: RetryPolicy,
-    stop: Stop,
+    stop: Cancellation,
     failure: Callable[[str], FactoryError],
     deadline: Deadline | None = None,
     received: Callable[[], int] = lambda: 0,

@@ -30,7 +30,7 @@ from factory.index.metadata import MOST_METADATA_BYTES, Metadata, check_identity
 from factory.index.pages import UNREACHABLE, IndexFile, every, parse_page
 from factory.index.wheel import check_wheel, read_directory
 from factory.masking import shown
-from factory.process import Stop, governor
+from factory.process import Cancellation, current_cancellation
 
 __all__ = ("IndexClient", "IndexFile", "RetryPolicy", "Sink", "client_for")
 DISTRUST = "Do not use that index until its owners have said why."
@@ -60,7 +60,7 @@ class IndexClient:
         policy: Timeouts and retries.
         environment: Where ``UV_*``, ``PIP_*``, ``NETRC`` and ``HOME`` are looked up.
         redirect_hosts: Hosts, beside those it links to, that a server may send a request on to.
-        stop: Ends what is waited for; what governs this thread (`factory.process.governor`) if None.
+        stop: Ends what is waited for; this thread's `current_cancellation` if None.
         cache: The folder of the metadata cache; in the user's cache folder if None.
 
     Raises:
@@ -77,7 +77,7 @@ class IndexClient:
         policy: RetryPolicy | None = None,
         environment: Mapping[str, str] | None = None,
         redirect_hosts: tuple[str, ...] = (),
-        stop: Stop | None = None,
+        stop: Cancellation | None = None,
         cache: Path | None = None,
     ) -> None:
         environment = os.environ if environment is None else environment
@@ -87,7 +87,7 @@ class IndexClient:
             index_url or public_index_url(environment), environment, name=self._name
         )
         self.url = bare.rstrip("/") + "/"
-        self.stop = stop or governor()
+        self.stop = stop or current_cancellation()
         self.max_download = read_max_download(environment)
         self.cache = MetadataCache(cache)
         named = frozenset(redirect_hosts)

@@ -32,7 +32,7 @@ from factory.lock.narrow import best_wheel, tag_ranks
 from factory.lock.proving import Proving, open_proving
 from factory.lock.resolution import Disagreement, Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
-from factory.process import Stop
+from factory.process import Cancellation
 from factory.transaction import Replacement, open_transaction, read_before
 
 _LEAST_JOBS = 4
@@ -136,7 +136,7 @@ def lock_flavors(
     """
     outcomes: dict[str, Locked | Failed] = {}
     workers = jobs or min(max(len(flavors), 1), max(os.cpu_count() or 1, _LEAST_JOBS))
-    stop = Stop()
+    stop = Cancellation()
     with open_proving() as proving, ThreadPoolExecutor(workers, thread_name_prefix="lock") as pool:
         waiting = {
             pool.submit(_outcome, flavor, options, stop, begun, proving, following): flavor
@@ -157,7 +157,7 @@ def lock_flavor(
     flavor: Flavor,
     options: LockOptions,
     *,
-    stop: Stop,
+    stop: Cancellation,
     proving: Proving | None = None,
     following: Following | None = None,
 ) -> Locked:
@@ -180,7 +180,7 @@ def lock_flavor(
         RedirectError: a private index sends on to a host that the spec does not name.
         BusyError, NotFoundError, ProgramError, StorageError: as their names say.
     """
-    with stop.governing(), open_transaction([flavor.folder]) as transaction:
+    with stop.active(), open_transaction([flavor.folder]) as transaction:
         project = read_project(flavor.folder)
         before = read_lock_set(flavor.folder, project.spec)
         new = make_lock(flavor.name, project, before, options, proving=proving)
@@ -302,7 +302,7 @@ def _idle(spec: Spec, pins: tuple[Pin, ...]) -> tuple[str, ...]:
 def _outcome(
     flavor: Flavor,
     options: LockOptions,
-    stop: Stop,
+    stop: Cancellation,
     begun: Callable[[str], None],
     proving: Proving,
     following: Following | None,

@@ -11,7 +11,7 @@ from factory.console import Progress
 from factory.errors import PrefetchError, StorageError
 from factory.files import TEMPORARY_SUFFIX, room_beside, storage_error
 from factory.prefetch.layout import FILE_MODE
-from factory.process import Stop
+from factory.process import Cancellation
 from factory.tree import Tree
 
 _BLOCK = 1 << 20
@@ -45,7 +45,7 @@ class Partial:
         size: int | None,
         max_bytes: int,
         progress: Progress,
-        stop: Stop,
+        stop: Cancellation,
     ) -> None:
         self._max_bytes = max_bytes
         self._artifacts = artifacts

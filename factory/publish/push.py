@@ -30,7 +30,7 @@ from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.definitions import DOWNSTREAM_DOCKERFILE, DOWNSTREAM_TAG, ImageDefinition
 from factory.images.identity import BuildInputs, parse_build_inputs
 from factory.masking import masked_address
-from factory.process import Stop, run
+from factory.process import Cancellation, run
 from factory.publish.source import LAYOUT_PREFIX, LayoutImage, PushSource, find_source, staged
 from factory.registry.client import Manifest, RegistryClient, open_registry
 from factory.registry.declared import TABLE, Registry, parse_registries
@@ -339,8 +339,8 @@ def push_image(push: Push, *, progress: Progress) -> PushReport:
         BusyError, ProgramError, StorageError: as `staged`.
     """
     source, request = push.source, push.request
-    stop = Stop()
-    with stop.governing(), ExitStack() as clients:
+    stop = Cancellation()
+    with stop.active(), ExitStack() as clients:
         found = [
             _Destination(
                 client=clients.enter_context(open_registry(registry)),
@@ -470,7 +470,7 @@ def _pushed(tag: Tag, digest: str | None, state: TagState) -> PushedTag:
 
 
 def _deliver_all(
-    found: Sequence[_Destination], push: Push, progress: Progress, stop: Stop
+    found: Sequence[_Destination], push: Push, progress: Progress, stop: Cancellation
 ) -> list[PushOutcome]:
     """Bring the image to all destinations; they were only read so far."""
     source = push.source

@@ -28,7 +28,7 @@ from factory.http.client import HttpClient, HttpRequest, HttpResponse, ServerErr
 from factory.http.origins import Login, Origin, is_loopback, may_carry, origin_of, origin_or_none, same_origin
 from factory.http.retry import Deadline, Retryable, RetryPolicy
 from factory.masking import shown
-from factory.process import Stop, governor
+from factory.process import Cancellation, current_cancellation
 from factory.registry.credentials import Credentials
 from factory.registry.declared import Registry
 
@@ -119,7 +119,7 @@ class Connection:
         self._http = HttpClient(
             policy=policy,
             connections=connections,
-            stop=governor(),
+            stop=current_cancellation(),
             errors=_ERRORS,
             environment=environment,
             # As other tools have it: what is on this machine is not asked through a proxy.
@@ -412,7 +412,7 @@ def _scope(method: str, repository: str) -> str:
     return f"repository:{repository}:{actions}"
 
 
-def _pieces(file: BinaryIO, deadline: Deadline, stop: Stop) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, deadline: Deadline, stop: Cancellation) -> Iterator[bytes]:
     """Yield a file from its beginning, until the upload is stopped or out of time."""
     file.seek(0)
     while piece := file.read(_PIECE_BYTES):

@@ -12,7 +12,7 @@ from factory.errors import IndexAccessError, IndexContentError, ProgramError
 from factory.http.download import Spool
 from factory.http.parallel import in_parallel
 from factory.index.client import IndexClient, RetryPolicy
-from factory.process import Stop
+from factory.process import Cancellation
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 
@@ -76,7 +76,7 @@ def test_an_answer_that_comes_byte_by_byte_is_not_waited_for_to_its_end(
 )
 def test_stopping_ends_what_is_waited_for(index: IndexServer, path: str, ask: _Ask, fault: Fault) -> None:
     index.fault(path, fault)
-    stop = Stop()
+    stop = Cancellation()
     begun = threading.Timer(0.3, stop.stop)
     with IndexClient(index.url, environment={}, policy=_ENDLESS, stop=stop) as reader:
         begun.start()
@@ -84,9 +84,9 @@ def test_stopping_ends_what_is_waited_for(index: IndexServer, path: str, ask: _A
             ask(reader, index)
 
 
-def test_what_governs_the_thread_stops_its_clients(index: IndexServer) -> None:
-    stop = Stop()
-    with stop.governing(), IndexClient(index.url, environment={}) as reader:
+def test_the_cancellation_of_a_thread_stops_its_clients(index: IndexServer) -> None:
+    stop = Cancellation()
+    with stop.active(), IndexClient(index.url, environment={}) as reader:
         stop.stop()
         with pytest.raises(ProgramError):
             reader.project("lib")

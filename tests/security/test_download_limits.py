@@ -31,7 +31,7 @@ from factory.http.download import MAX_DOWNLOAD_VARIABLE, Spool, read_max_downloa
 from factory.index.client import IndexClient, IndexFile, RetryPolicy
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import prefetch_flavor
-from factory.process import Stop
+from factory.process import Cancellation
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
 from factory.registry.drivers.google_api import GoogleApi
@@ -338,7 +338,7 @@ def test_a_catalogue_with_ever_more_pages_ends() -> None:
 @contextmanager
 def _google(server: EndlessServer) -> Iterator[GoogleApi]:
     errors = ServerErrors(access=RegistryError, content=RegistryError, solution="")
-    client = HttpClient(policy=_QUICK, connections=1, stop=Stop(), errors=errors)
+    client = HttpClient(policy=_QUICK, connections=1, stop=Cancellation(), errors=errors)
     google = GoogleApi(endpoint=server.root, token="made-up", client=client)
     yield google
     google.close()

@@ -9,7 +9,7 @@ import pytest
 
 from factory.errors import ProgramError
 from factory.http.parallel import in_parallel
-from factory.process import Stop, governor, run
+from factory.process import Cancellation, current_cancellation, run
 
 
 def _sleeper(beside: Path) -> tuple[str, ...]:
@@ -69,12 +69,12 @@ def test_a_program_that_reads_past_the_timeout_is_ended() -> None:
 
 
 def test_stop_ends_the_programs_of_another_thread_and_lets_it_start_no_more(tmp_path: Path) -> None:
-    stop = Stop()
+    stop = Cancellation()
     first, second = tmp_path / "first", tmp_path / "second"
 
     def work() -> list[str]:
         reasons = []
-        with stop.governing():
+        with stop.active():
             for beside in (first, second):
                 try:
                     run(_sleeper(beside))
@@ -92,15 +92,15 @@ def test_stop_ends_the_programs_of_another_thread_and_lets_it_start_no_more(tmp_
 
 
 def test_stop_leaves_alone_what_it_does_not_govern() -> None:
-    stop = Stop()
+    stop = Cancellation()
     stop.stop()
-    with stop.governing(), pytest.raises(ProgramError, match="interrupted"):
+    with stop.active(), pytest.raises(ProgramError, match="interrupted"):
         run((sys.executable, "-c", ""))
     assert run((sys.executable, "-c", "")).status == 0
 
 
-def test_what_governs_a_thread_governs_the_threads_that_it_starts() -> None:
-    stop = Stop()
-    with stop.governing():
-        governors = in_parallel(lambda _: governor(), range(3), jobs=3)
-    assert [found is stop for found in governors] == [True, True, True]
+def test_the_cancellation_of_a_thread_is_active_in_the_threads_that_it_starts() -> None:
+    stop = Cancellation()
+    with stop.active():
+        found = in_parallel(lambda _: current_cancellation(), range(3), jobs=3)
+    assert [one is stop for one in found] == [True, True, True]

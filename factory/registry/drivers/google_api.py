@@ -14,7 +14,7 @@ from factory.http.bounded import Listing
 from factory.http.client import HttpClient, HttpRequest, ServerErrors
 from factory.http.origins import origin_or_none
 from factory.http.retry import RetryPolicy
-from factory.process import governor
+from factory.process import current_cancellation
 from factory.registry.credentials import login_of_google
 from factory.registry.declared import Registry
 
@@ -116,7 +116,7 @@ class GoogleApi:
 
     def _finished(self, operation: Mapping[str, Any]) -> bool:
         """Wait for a long-running operation (google.longrunning)."""
-        stop = governor()
+        stop = current_cancellation()
         for poll in range(_MOST_POLLS):
             if "name" not in operation or operation.get("done"):
                 break
@@ -200,7 +200,7 @@ def open_google(registry: Registry, environment: Mapping[str, str]) -> GoogleApi
     client = HttpClient(
         policy=_RETRY_POLICY,
         connections=8,
-        stop=governor(),
+        stop=current_cancellation(),
         errors=_ERRORS,
         proxied=not origin.is_loopback,
     )
