@@ -20,8 +20,8 @@ from factory.errors import ProgramError
 _GRACE_SECONDS = 3.0
 _MAX_LINE_CHARACTERS = 1 << 16
 _PIPE_BYTES = 1 << 16
-# Of both outputs of a program together: more than any list, report or log has. A program in an image may print
-# without end.
+# Of both outputs of a program together: more than any list, report or log has. A program in an image may
+# print without end.
 _MAX_OUTPUT_BYTES = 1 << 27
 
 
