@@ -6,6 +6,8 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from factory.adopt.dockerfile import OldInstruction
+from factory.adopt.folder import Folder
+from factory.adopt.template import Given
 from factory.dockerfile.instructions import pair_text, references
 from factory.flavor.hooks import Hooks
 
@@ -19,14 +21,23 @@ _FIRST_USER: Mapping[HookName, str] = {"midstream": "0", "before-install": "1001
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """The surroundings of an instruction: its hook, and the USER and WORKDIR in force.
+    """What placing an instruction needs: the folder, the template's content, the draft, and its place.
 
-    ``workdir`` are several where they are relative to one another.
+    ``copied`` are the stages whose installed packages are copied into the image. ``hook`` is where the
+    instruction goes; ``user`` and ``workdir`` are those in force, several if relative to one another.
     """
 
-    hook: HookName
-    user: OldInstruction | None
-    workdir: tuple[OldInstruction, ...]
+    folder: Folder
+    given: Given
+    draft: "Draft"
+    copied: frozenset[int] = frozenset()
+    hook: HookName = "after-install"
+    user: OldInstruction | None = None
+    workdir: tuple[OldInstruction, ...] = ()
+
+    def keep(self, step: OldInstruction, text: str, hook: HookName | None = None) -> None:
+        """Put an instruction at the end of a hook, with what is in force for it."""
+        self.draft.keep(hook or self.hook, text, step, self.user, self.workdir)
 
 
 @dataclass(frozen=True, kw_only=True)

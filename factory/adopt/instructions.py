@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from factory.adopt.commands import is_install
@@ -54,19 +54,6 @@ _ENTRY_POINT = "/usr/local/bin/entrypoint-universal.sh"
 _START = frozenset({"", "[]", '[""]', "start-notebook.sh", '["start-notebook.sh"]'})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """What placing an instruction needs: the folder, the template's content, and the draft.
-
-    ``copied`` are the stages whose installed packages are copied into the image.
-    """
-
-    folder: Folder
-    given: Given
-    draft: Draft
-    copied: frozenset[int] = frozenset()
-
-
 def place_dockerfile(
     dockerfile: OldDockerfile, folder: Folder, given: Given
 ) -> tuple[tuple[Placement, ...], Draft]:
@@ -74,14 +61,14 @@ def place_dockerfile(
     draft = Draft()
     for step in (each for each in dockerfile.steps if each.stage < 0):
         _declare(step, draft)
-    reading = Reading(folder=folder, given=given, draft=draft, copied=_copied_stages(dockerfile))
+    base = Around(folder=folder, given=given, draft=draft, copied=_copied_stages(dockerfile))
     inside = dockerfile.in_image
     install = next((step for step in dockerfile.steps if inside(step) and _installs(step)), None)
     found: dict[int, Placement] = {}
     for number, step, user, workdir in _standing(dockerfile):
         if not inside(step) or step.name == "FROM":
             if step.name != "ARG":
-                found[number] = _outer(step, dockerfile, reading)
+                found[number] = _outer(step, dockerfile, base)
             continue
         if step.name in {"RUN", "COPY"} and step.normal in given.instructions:
             found[number] = placed(step, "template", "its own text")
@@ -90,13 +77,52 @@ def place_dockerfile(
             _declare(step, draft)
             continue
         hook: HookName = "midstream" if step.in_block else _hook(step, install)
-        around = Around(hook=hook, user=user, workdir=workdir)
-        found[number] = _checked(step, _placer(step), around, reading)
+        found[number] = _checked(step, replace(base, hook=hook, user=user, workdir=workdir))
     for number, step in enumerate(dockerfile.steps):
         if number not in found:
             found[number] = _surrounding(step, dockerfile, draft)
     placements = tuple(found[number] for number in range(len(dockerfile.steps)))
     return _with_lost_files(dockerfile, placements, draft), draft
+
+
+def place_downstream(
+    downstream: OldDockerfile,
+    midstream: tuple[tuple[OldInstruction, Placement], ...],
+    draft: Draft,
+    folder: Folder,
+    given: Given,
+) -> tuple[Placement, ...]:
+    """Place every instruction of a hand-copied downstream Dockerfile: one text serves both builds.
+
+    What the midstream one says outside of its blocks goes where it goes there; what only this one says
+    and the template does not do has no place. Packages that only this one installs by name are added to
+    the draft, since both builds install one lock.
+    """
+    known = {step.normal: placement for step, placement in midstream if not step.in_block}
+    placements, own = place_dockerfile(downstream, folder, given)
+    for name, step in own.requirements.items():
+        if step.normal not in known:
+            draft.requirements.setdefault(name, step)
+    return tuple(
+        _downstream(step, placement, known.get(step.normal))
+        for step, placement in zip(downstream.steps, placements, strict=True)
+    )
+
+
+def _downstream(step: OldInstruction, placement: Placement, midstream: Placement | None) -> Placement:
+    if placement.to == "base-image":
+        return replace(placement, to="downstream-base-image")
+    if midstream is not None:
+        found = placed(step, midstream.place, midstream.to, f"as line {midstream.line} of {midstream.path}")
+        return replace(found, what=midstream.what, solution=midstream.solution, repeats=midstream.path)
+    if placement.place in {"template", "not kept"} or placement.to == "dependencies":
+        return placement
+    alone = not_kept(
+        step,
+        "it stands in the downstream Dockerfile alone, and one text makes both",
+        "Where both builds should have it, put it into the hooks.",
+    )
+    return replace(alone, what=placement.what)
 
 
 def _copied_stages(dockerfile: OldDockerfile) -> frozenset[int]:
@@ -165,59 +191,47 @@ def _declare(step: OldInstruction, draft: Draft) -> None:
     draft.arguments.pop("BASE_IMAGE", None)
 
 
-def _placer(step: OldInstruction) -> Callable[[OldInstruction, Around, Reading], Placement]:
-    if step.first_word in _WITHOUT_PLACE:
-        return lambda step, _around, _reading: not_kept(step, *_WITHOUT_PLACE[step.first_word])
-    return _PLACERS.get(step.name, _plain)
-
-
-def _checked(
-    step: OldInstruction,
-    place: Callable[[OldInstruction, Around, Reading], Placement],
-    around: Around,
-    reading: Reading,
-) -> Placement:
+def _checked(step: OldInstruction, around: Around) -> Placement:
     """Place a step, unless it must not be copied or cannot be in a hook."""
     if step.name == "ENV":
-        return _kept_well(step, place, around, reading)
-    if step.name == "RUN" and (installed := _install(step, reading)) is not None:
+        return _kept_well(step, around)
+    if step.name == "RUN" and (installed := _install(step, around)) is not None:
         return installed
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
         return not_kept(step, *CREDENTIALS)
     words = tuple(second_indexes(step.instruction, step.instruction.commands))
-    own = _of_own_indexes(step) if step.name == "RUN" else ()
+    own = _of_own_indexes(step)
     if words and not any(each.is_extra for each in own):
         return not_kept(
             step,
             f"{words[0]} brings in a second index (FAC409)",
             "Name the index with its packages in [[tool.factory.indexes]].",
         )
-    placement = _kept_well(step, place, around, reading)
+    placement = _kept_well(step, around)
     if step.name != "RUN" or placement.place == "not kept":
         return placement
     urls = ", ".join(dict.fromkeys(shown(each.index or "") for each in own))
     said = (
         placement.why,
         f"from {urls}" if urls else "",
-        _left_out(step) if not own else _options_left_out(step),
+        _as_left_out(_options(step)) if own else _left_out(step),
     )
     return replace(placement, why="; ".join(filter(None, said)))
 
 
-def _install(step: OldInstruction, reading: Reading) -> Placement | None:
+def _install(step: OldInstruction, around: Around) -> Placement | None:
     """Return the placement of a RUN that only installs, or what the lock lacks."""
-    lost = not_taken_over(step, reading.folder) or _from_another_index(step, reading.folder)
+    lost = not_taken_over(step, around.folder) or _from_another_index(step, around.folder)
     if lost is not None:
         return not_kept(step, *lost)
-    if only_installs(step, reading.draft):
+    if only_installs(step, around.draft):
         return placed(step, "template", "the install layer", _left_out(step))
     return None
 
 
 def _of_own_indexes(step: OldInstruction) -> tuple[NamedInstall, ...]:
     """Return the calls of pip that name packages and an index for them."""
-    calls = read_calls(step)
-    return tuple(each for each in calls if each.index and each.requirements and not each.has_files)
+    return tuple(each for each in read_calls(step) if each.index and each.requirements and not each.has_files)
 
 
 def _from_another_index(step: OldInstruction, folder: Folder) -> tuple[str, str] | None:
@@ -231,20 +245,17 @@ def _from_another_index(step: OldInstruction, folder: Folder) -> tuple[str, str]
     return None
 
 
-def _kept_well(
-    step: OldInstruction,
-    place: Callable[[OldInstruction, Around, Reading], Placement],
-    around: Around,
-    reading: Reading,
-) -> Placement:
-    """Place a step, unless what a hook would say could not stand there."""
-    before = reading.draft.snapshot()
-    placement = place(step, around, reading)
-    for hook, texts in reading.draft.texts.items():
+def _kept_well(step: OldInstruction, around: Around) -> Placement:
+    """Place a step, unless the spec would refuse it in a hook."""
+    if step.first_word in _WITHOUT_PLACE:
+        return not_kept(step, *_WITHOUT_PLACE[step.first_word])
+    before = around.draft.snapshot()
+    placement = _PLACERS.get(step.name, _plain)(step, around)
+    for hook, texts in around.draft.texts.items():
         for kept in texts:
             problem = _problem(kept.text, hook) if kept.step is step else None
             if problem is not None:
-                reading.draft.restore(before)
+                around.draft.restore(before)
                 return not_kept(step, *problem)
     return placement
 
@@ -254,11 +265,6 @@ def _left_out(step: OldInstruction) -> str:
     found = [*second_indexes(step.instruction, step.instruction.commands), *_STRATEGY.findall(step.text)]
     found += ["a password, which is to be changed"] if has_credentials(step.text) else []
     return _as_left_out((*found, *_options(step)))
-
-
-def _options_left_out(step: OldInstruction) -> str:
-    """Return the options of an install by name that choose builds."""
-    return _as_left_out(_options(step))
 
 
 def _options(step: OldInstruction) -> Iterator[str]:
@@ -283,68 +289,18 @@ def _problem(text: str, hook: HookName) -> tuple[str, str] | None:
     return None
 
 
-def _run(step: OldInstruction, around: Around, reading: Reading) -> Placement:
-    return place_run(step, around, reading.draft, reading.given)
-
-
-def _copy(step: OldInstruction, around: Around, reading: Reading) -> Placement:
-    return place_copy(step, around, reading.draft, reading.given, reading.folder)
-
-
-def _env(step: OldInstruction, around: Around, reading: Reading) -> Placement:
-    return place_env(step, around, reading.draft, reading.given)
-
-
-def _label(step: OldInstruction, _around: Around, reading: Reading) -> Placement:
-    return place_label(step, reading.draft, reading.given)
-
-
-def _entry(step: OldInstruction, _around: Around, reading: Reading) -> Placement:
-    text, words = step.text.strip(), step.instruction.words
-    is_script = words == (_ENTRY_POINT,)
-    if is_script or (step.name == "CMD" and text in _START):
-        return placed(step, "template", "the entry point")
-    name = words[0].rpartition("/")[2] if len(words) == 1 else None
-    if step.name == "ENTRYPOINT" and name is not None and name == reading.folder.entrypoint:
-        return placed(step, "template", "the entry point", f"{name} is not started: read what else it does")
-    return not_kept(
-        step,
-        "the image starts with the template's entry point: JupyterLab without a command, else the command",
-        "Where something has to run before, do it in the image at build time, in hooks.after-install.",
-    )
-
-
-def _plain(step: OldInstruction, around: Around, reading: Reading) -> Placement:
-    if step.name not in _PLAIN:
-        return not_kept(step, "it is no instruction of a Dockerfile", "Mend it, or leave it out.")
-    reading.draft.keep("after-install", step.source, step, around.user, around.workdir)
-    return placed(step, "hook", "hooks.after-install")
-
-
-_PLACERS: dict[str, Callable[[OldInstruction, Around, Reading], Placement]] = {
-    "RUN": _run,
-    "COPY": _copy,
-    "ADD": _copy,
-    "ENV": _env,
-    "LABEL": _label,
-    "ENTRYPOINT": _entry,
-    "CMD": _entry,
-}
-
-
-def _outer(step: OldInstruction, dockerfile: OldDockerfile, reading: Reading) -> Placement:
+def _outer(step: OldInstruction, dockerfile: OldDockerfile, around: Around) -> Placement:
     """Place an instruction outside of the image's stages, or a FROM."""
     if step.name == "FROM":
         return _from(step, dockerfile)
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
         return not_kept(step, "it holds credentials, which are not copied (FAC410)", "Change the password.")
-    if step.name == "RUN" and step.normal not in reading.given.instructions:
-        lost = not_taken_over(step, reading.folder)
-        lost = lost or _from_another_index(step, reading.folder)
+    if step.name == "RUN" and step.normal not in around.given.instructions:
+        lost = not_taken_over(step, around.folder) or _from_another_index(step, around.folder)
         if lost is not None:
             return not_kept(step, *lost)
-        return place_builder_run(step, reading.draft, copied=step.stage in reading.copied)
-    if _is_of_the_builder(step, reading.given):
+        return place_builder_run(step, around)
+    if _is_of_the_builder(step, around.given):
         return placed(step, "template", "its builder stage", "packages are installed in the final stage")
     return not_kept(
         step,
@@ -422,46 +378,6 @@ def _argument(step: OldInstruction, dockerfile: OldDockerfile, draft: Draft) -> 
     )
 
 
-def place_downstream(
-    downstream: OldDockerfile,
-    midstream: tuple[tuple[OldInstruction, Placement], ...],
-    draft: Draft,
-    folder: Folder,
-    given: Given,
-) -> tuple[Placement, ...]:
-    """Place every instruction of a hand-copied downstream Dockerfile: one text serves both builds.
-
-    What the midstream one says outside of its blocks goes where it goes there; what only this one says
-    and the template does not do has no place. Packages that only this one installs by name are added to
-    the draft, since both builds install one lock.
-    """
-    known = {step.normal: placement for step, placement in midstream if not step.in_block}
-    placements, own = place_dockerfile(downstream, folder, given)
-    for name, step in own.requirements.items():
-        if step.normal not in known:
-            draft.requirements.setdefault(name, step)
-    return tuple(
-        _downstream(step, placement, known.get(step.normal))
-        for step, placement in zip(downstream.steps, placements, strict=True)
-    )
-
-
-def _downstream(step: OldInstruction, placement: Placement, midstream: Placement | None) -> Placement:
-    if placement.to == "base-image":
-        return replace(placement, to="downstream-base-image")
-    if midstream is not None:
-        found = placed(step, midstream.place, midstream.to, f"as line {midstream.line} of {midstream.path}")
-        return replace(found, what=midstream.what, solution=midstream.solution, repeats=midstream.path)
-    if placement.place in {"template", "not kept"} or placement.to == "dependencies":
-        return placement
-    alone = not_kept(
-        step,
-        "it stands in the downstream Dockerfile alone, and one text makes both",
-        "Where both builds should have it, put it into the hooks.",
-    )
-    return replace(alone, what=placement.what)
-
-
 _PACKAGES = re.compile(r"site-packages|/opt/app-root(?:/(?:lib|lib64|bin|share)(?:/|$)|/?$)|\.venv|/venv")
 _INPUTS = re.compile(
     r"requirements[^/]*\.(?:txt|in)|pyproject\.toml|pylock[^/]*\.toml|uv\.lock|constraints[^/]*"
@@ -474,7 +390,7 @@ def copies_packages(step: OldInstruction) -> bool:
     return step.name == "COPY" and bool(copied.origins) and any(map(_PACKAGES.search, copied.sources))
 
 
-def place_copy(step: OldInstruction, around: Around, draft: Draft, given: Given, folder: Folder) -> Placement:
+def _place_copy(step: OldInstruction, around: Around) -> Placement:
     """Place a COPY or ADD instruction of the final stage."""
     copied = step.instruction
     if not copied.sources or copied.heredoc is not None:
@@ -489,13 +405,13 @@ def place_copy(step: OldInstruction, around: Around, draft: Draft, given: Given,
             "it downloads, and the downstream build has no network (FAC404)",
             "Keep the file in the flavor's folder, and copy it in hooks.after-install.",
         )
-    found = {source: folder.matching(source) for source in copied.sources}
+    found = {source: around.folder.matching(source) for source in copied.sources}
     missing = [source for source, paths in found.items() if not paths and not _INPUTS.fullmatch(source)]
     paths = tuple(dict.fromkeys(path for each in found.values() for path in each))
-    own = [path for path in paths if not _is_given(path, given, folder)]
+    own = [path for path in paths if not _is_given(path, around)]
     if not own and not missing:
         return placed(step, "template", "the files that it copies", ", ".join(paths))
-    return _own_copy(step, around, draft, folder, own=own, missing=missing, whole=len(own) == len(paths))
+    return _own_copy(step, around, own=own, missing=missing, whole=len(own) == len(paths))
 
 
 def _from_stage(step: OldInstruction) -> Placement:
@@ -517,27 +433,25 @@ def _from_stage(step: OldInstruction) -> Placement:
     )
 
 
-def _is_given(path: str, given: Given, folder: Folder) -> bool:
+def _is_given(path: str, around: Around) -> bool:
     """Return whether the template brings such a file, or the lock needs it."""
-    known = path == folder.entrypoint or path in (folder.locks or ())
-    return path in given.files or _INPUTS.fullmatch(path) is not None or known
+    known = path == around.folder.entrypoint or path in (around.folder.locks or ())
+    return path in around.given.files or _INPUTS.fullmatch(path) is not None or known
 
 
 def _own_copy(
     step: OldInstruction,
     around: Around,
-    draft: Draft,
-    folder: Folder,
     *,
     own: list[str],
     missing: list[str],
     whole: bool,
 ) -> Placement:
-    problem = _copy_problem(own, missing, folder)
+    problem = _copy_problem(own, missing, around.folder)
     if problem is not None:
         return not_kept(step, *problem)
     if all(path.endswith(".repo") for path in own):
-        draft.files |= dict.fromkeys(own)
+        around.draft.files |= dict.fromkeys(own)
         return placed(step, "hook", "hooks.files", f"{', '.join(own)}: copied for dnf, midstream alone")
     if not whole:
         return not_kept(
@@ -545,10 +459,9 @@ def _own_copy(
             f"it copies {', '.join(own)} together with files that the template brings",
             f"Copy {', '.join(own)} in hooks.after-install, and name it in hooks.files.",
         )
-    draft.files |= dict.fromkeys(own)
-    hook = "midstream" if step.in_block else around.hook
-    draft.keep(hook, step.source, step, around.user, around.workdir)
-    return placed(step, "hook", f"hooks.{hook}", f"with hooks.files: {', '.join(own)}")
+    around.draft.files |= dict.fromkeys(own)
+    around.keep(step, step.source)
+    return placed(step, "hook", f"hooks.{around.hook}", f"with hooks.files: {', '.join(own)}")
 
 
 def _copy_problem(own: list[str], missing: list[str], folder: Folder) -> tuple[str, str] | None:
@@ -585,14 +498,14 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 Pair = tuple[str, str]
 
 
-def place_env(step: OldInstruction, around: Around, draft: Draft, given: Given) -> Placement:
+def _place_env(step: OldInstruction, around: Around) -> Placement:
     """Place an ENV: leave out secrets and what the template sets to the same."""
     pairs = step.instruction.pairs
     if pairs is None or not all(_NAME.fullmatch(name) for name, _ in pairs):
         return not_kept(step, "its words cannot be read", "Write ENV NAME=value.")
     refused = {name: found for name, value in pairs if (found := _refused(name, value)) is not None}
     kept = [pair for pair in pairs if pair[0] not in refused]
-    there = _place_pairs(step, kept, pairs, around, draft, given) if kept else None
+    there = _place_pairs(step, kept, pairs, around) if kept else None
     if not refused:
         return there or not_kept(step, "its words cannot be read", "Write ENV NAME=value.")
     why = "; ".join(f"{name}: {reason}" for name, (reason, _) in refused.items())
@@ -625,23 +538,22 @@ def _place_pairs(
     kept: Sequence[Pair],
     pairs: Sequence[Pair],
     around: Around,
-    draft: Draft,
-    given: Given,
 ) -> Placement:
-    own = [pair for pair in kept if pair[0] not in INDEX_VARIABLES and not given.has_variable(*pair)]
+    own = [pair for pair in kept if pair[0] not in INDEX_VARIABLES and not around.given.has_variable(*pair)]
     if not own:
         index = all(name in INDEX_VARIABLES for name, _ in kept)
         return placed(step, "spec", "index-url") if index else placed(step, "template", "its environment")
     notes = [
-        f"{name}: the template has {given.environment[name]}" for name, _ in own if name in given.environment
+        f"{name}: the template has {around.given.environment[name]}"
+        for name, _ in own
+        if name in around.given.environment
     ]
     why = "; ".join((", ".join(name for name, _ in own), *notes))
-    if step.in_block or _needs_its_place(own, draft):
-        hook: HookName = "midstream" if step.in_block else around.hook
-        draft.keep(hook, _literal(step, own, pairs, joined=" "), step)
-        return placed(step, "hook", f"hooks.{hook}", why)
-    draft.environment |= dict(own)
-    draft.comments |= {own[0][0]: step.comment} if step.comment else {}
+    if step.in_block or _needs_its_place(own, around.draft):
+        around.draft.keep(around.hook, _literal(step, own, pairs, joined=" "), step)
+        return placed(step, "hook", f"hooks.{around.hook}", why)
+    around.draft.environment |= dict(own)
+    around.draft.comments |= {own[0][0]: step.comment} if step.comment else {}
     return placed(step, "hook", "hooks.environment", why)
 
 
@@ -656,10 +568,10 @@ def _literal(step: OldInstruction, own: Sequence[Pair], pairs: Sequence[Pair], *
 def _needs_its_place(own: Sequence[Pair], draft: Draft) -> bool:
     """Return whether pairs would mean something else in a table of the spec."""
     earlier = set(draft.variables_in_texts())
-    told = set().union(*(references(kept.text) for kept in draft.kept()))
+    used_before = set().union(*(references(kept.text) for kept in draft.kept()))
     for name, value in own:
         used = references(value)
-        if name in draft.environment or name in earlier | told:
+        if name in draft.environment or name in earlier | used_before:
             return True
         if used & earlier or used & set(draft.arguments):
             return True
@@ -671,19 +583,52 @@ def _needs_its_place(own: Sequence[Pair], draft: Draft) -> bool:
     return False
 
 
-def place_label(step: OldInstruction, draft: Draft, given: Given) -> Placement:
+def _place_label(step: OldInstruction, around: Around) -> Placement:
     """Place a LABEL instruction: the template's labels are its own, others go after the install."""
     pairs = step.instruction.pairs
     if pairs is None or not all(_KEY.fullmatch(name) for name, _ in pairs):
         return not_kept(step, "its words cannot be read", "Write LABEL name=value.")
-    own = [pair for pair in pairs if pair[0] not in given.labels]
+    own = [pair for pair in pairs if pair[0] not in around.given.labels]
     if not own:
         return placed(step, "template", "its labels", "their values follow from the spec")
     stripped = [(name, value.strip()) for name, value in own]
     text = _literal(step, own, pairs, joined=" \\\n      ")
     if stripped != own:
         text = "LABEL " + " \\\n      ".join(pair_text(*pair) for pair in stripped)
-    draft.keep("after-install", text, step)
+    around.draft.keep("after-install", text, step)
     names = ", ".join(name for name, _ in own)
     blanks = "; without the blanks around a value (field note 18)" if stripped != own else ""
     return placed(step, "hook", "hooks.after-install", f"{names}{blanks}")
+
+
+def _place_entry(step: OldInstruction, around: Around) -> Placement:
+    text, words = step.text.strip(), step.instruction.words
+    is_script = words == (_ENTRY_POINT,)
+    if is_script or (step.name == "CMD" and text in _START):
+        return placed(step, "template", "the entry point")
+    name = words[0].rpartition("/")[2] if len(words) == 1 else None
+    if step.name == "ENTRYPOINT" and name is not None and name == around.folder.entrypoint:
+        return placed(step, "template", "the entry point", f"{name} is not started: read what else it does")
+    return not_kept(
+        step,
+        "the image starts with the template's entry point: JupyterLab without a command, else the command",
+        "Where something has to run before, do it in the image at build time, in hooks.after-install.",
+    )
+
+
+def _plain(step: OldInstruction, around: Around) -> Placement:
+    if step.name not in _PLAIN:
+        return not_kept(step, "it is no instruction of a Dockerfile", "Correct it, or leave it out.")
+    around.keep(step, step.source, "after-install")
+    return placed(step, "hook", "hooks.after-install")
+
+
+_PLACERS: dict[str, Callable[[OldInstruction, Around], Placement]] = {
+    "RUN": place_run,
+    "COPY": _place_copy,
+    "ADD": _place_copy,
+    "ENV": _place_env,
+    "LABEL": _place_label,
+    "ENTRYPOINT": _place_entry,
+    "CMD": _place_entry,
+}

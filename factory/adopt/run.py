@@ -10,7 +10,6 @@ from factory.adopt.commands import BY_TEMPLATE, INSTALLED, SYSTEM, Part, read_ru
 from factory.adopt.dockerfile import OldInstruction
 from factory.adopt.draft import WORKDIR, Around, Draft, Kept
 from factory.adopt.placement import Place, Placement, not_kept, placed
-from factory.adopt.template import Given
 from factory.check.installs import pip_call
 from factory.dockerfile.instructions import expand, read_instructions
 from factory.dockerfile.shell import commands
@@ -37,20 +36,20 @@ def only_installs(step: OldInstruction, draft: Draft) -> bool:
     return plain and not _requirements(parts)
 
 
-def place_run(step: OldInstruction, around: Around, draft: Draft, given: Given) -> Placement:
+def place_run(step: OldInstruction, around: Around) -> Placement:
     """Place a RUN instruction of the final stage."""
     read, plain = read_run(step)
-    parts = tuple(_known(read, step, around, draft, given))
+    parts = tuple(_known(read, step, around))
     kinds = {part.kind for part in parts}
     refusal = _refusal(step, parts, plain=plain)
     if refusal is not None:
         return not_kept(step, *refusal)
-    is_late = step.in_block and "packages" in kinds and any(map(_prepares_dnf, draft.kept()))
+    is_late = step.in_block and "packages" in kinds and any(map(_prepares_dnf, around.draft.kept()))
     if "midstream" in kinds or (step.in_block and "own" in kinds) or is_late:
-        return _midstream(step, parts, around, draft, given, plain=plain)
+        return _midstream(step, parts, around, plain=plain)
     if "own" not in kinds and not _requirements(parts):
-        return _packages(step, parts, draft, given)
-    return _own(step, parts, around, draft, given)
+        return _packages(step, parts, around)
+    return _own(step, parts, around)
 
 
 def _requirements(parts: Iterable[Part]) -> tuple[str, ...]:
@@ -59,18 +58,16 @@ def _requirements(parts: Iterable[Part]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _known(
-    parts: Iterable[Part], step: OldInstruction, around: Around, draft: Draft, given: Given
-) -> Iterator[Part]:
+def _known(parts: Iterable[Part], step: OldInstruction, around: Around) -> Iterator[Part]:
     """Yield the parts, with rights narrowed and the template's own marked."""
     earlier: list[Kept] = []
     for part in parts:
         if part.kind == "rights":
-            found = narrowed(part, draft, earlier)
+            found = narrowed(part, around.draft, earlier)
             # Beside other commands, which stay, it is left out alone.
             is_left_out = found.kind == "refused" and bool(earlier)
             yield replace(found, kind="rights") if is_left_out else found
-        elif part.kind == "own" and part.text in given.parts:
+        elif part.kind == "own" and part.text in around.given.parts:
             yield replace(part, kind="template")
         else:
             yield part
@@ -112,11 +109,8 @@ def _refusal(step: OldInstruction, parts: tuple[Part, ...], *, plain: bool) -> t
     return None
 
 
-def place_builder_run(step: OldInstruction, draft: Draft, *, copied: bool) -> Placement:
-    """Place a RUN of an earlier stage: its packages are installed in the final one.
-
-    ``copied`` is whether the packages of that stage are copied into the image.
-    """
+def place_builder_run(step: OldInstruction, around: Around) -> Placement:
+    """Place a RUN of an earlier stage: its packages are installed in the final one."""
     parts, _ = read_run(step)
     requirements = _requirements(parts)
     refused = [part for part in parts if part.kind == "refused"]
@@ -127,8 +121,8 @@ def place_builder_run(step: OldInstruction, draft: Draft, *, copied: bool) -> Pl
             return placed(
                 step, "template", "the install layer", "packages are installed once, in the final stage"
             )
-        if copied:
-            draft.requirements |= dict.fromkeys(requirements, step)
+        if step.stage in around.copied:
+            around.draft.requirements |= dict.fromkeys(requirements, step)
             return placed(step, "spec", "dependencies", _beside(requirements))
         return not_kept(
             step,
@@ -153,9 +147,9 @@ def _beside(requirements: Iterable[str]) -> str:
     return f"installed beside the lock until now (field note 20): {', '.join(requirements)}"
 
 
-def _packages(step: OldInstruction, parts: tuple[Part, ...], draft: Draft, given: Given) -> Placement:
+def _packages(step: OldInstruction, parts: tuple[Part, ...], around: Around) -> Placement:
     names = [name for part in parts if part.kind == "packages" for name in part.names]
-    own, said = _system_packages(names, draft, given)
+    own, said = _system_packages(names, around)
     if own:
         why = "" if step.in_block else "; they are midstream's: the downstream base image has to bring them"
         return placed(step, "hook", "hooks.system-packages", f"{said}{why}")
@@ -164,20 +158,18 @@ def _packages(step: OldInstruction, parts: tuple[Part, ...], draft: Draft, given
     return placed(step, "template", _DOES[kind], next((part.why for part in parts if part.why), ""))
 
 
-def _system_packages(names: Iterable[str], draft: Draft, given: Given) -> tuple[list[str], str]:
+def _system_packages(names: Iterable[str], around: Around) -> tuple[list[str], str]:
     """Put what the template lacks into the hook; return it with a note."""
-    own = [name for name in names if not given.has_package(name)]
-    draft.system_packages |= dict.fromkeys(own)
-    entries = {name: given.pinned_by(name) for name in own}
+    own = [name for name in names if not around.given.has_package(name)]
+    around.draft.system_packages |= dict.fromkeys(own)
+    entries = {name: around.given.pinned_by(name) for name in own}
     said = [
         f"{name} in place of the template's {entry}" if entry else name for name, entry in entries.items()
     ]
     return own, ", ".join(said)
 
 
-def _midstream(
-    step: OldInstruction, parts: tuple[Part, ...], around: Around, draft: Draft, given: Given, *, plain: bool
-) -> Placement:
+def _midstream(step: OldInstruction, parts: tuple[Part, ...], around: Around, *, plain: bool) -> Placement:
     """Keep the folder's own part of a MIDSTREAM ONLY block in its hook."""
     named = [name for part in parts if part.kind in {"packages", "midstream"} for name in part.names]
     requirements = _requirements(parts)
@@ -185,7 +177,7 @@ def _midstream(
         calls = step.instruction.commands
         named = [expand(word, step.variables) for call in calls if call[0] in SYSTEM for word in call[1:]]
         requirements = tuple(word for call in map(pip_call, calls) if call for word in call.packages)
-    repeated = [name for name in named if given.has_package(name)]
+    repeated = [name for name in named if around.given.has_package(name)]
     if not plain and (repeated or requirements):
         return not_kept(
             step,
@@ -193,21 +185,21 @@ def _midstream(
             f"{'the template does as well' if repeated else 'that belongs into the lock'}",
             "Leave that out of it, and put the rest into hooks.midstream.",
         )
-    draft.requirements |= dict.fromkeys(requirements, step)
+    around.draft.requirements |= dict.fromkeys(requirements, step)
     why = [] if step.in_block else ["system packages are midstream's"]
     why += [f"the template installs {', '.join(repeated)}"] if repeated else []
     why += [_beside(requirements)] if requirements else []
     to = ["hooks.midstream"]
     if repeated or requirements or any(part.kind in {"packages", "rights"} for part in parts):
-        texts, early = _taken_apart(step, parts, draft, given)
-        _, said = _system_packages(early, draft, given)
+        texts, early = _taken_apart(step, parts, around)
+        _, said = _system_packages(early, around)
         to = ["hooks.midstream"] * bool(texts) + ["hooks.system-packages"] * bool(early)
         why += [said] if said else []
         text = _chained(step, texts) if texts else ""
     else:
         text = _source(step)
     if text:
-        draft.keep("midstream", text, step, around.user, around.workdir)
+        around.keep(step, text, "midstream")
     to += ["dependencies"] if requirements else []
     if not to:
         return placed(step, "template", _DOES["packages"], "; ".join(why))
@@ -215,7 +207,7 @@ def _midstream(
 
 
 def _taken_apart(
-    step: OldInstruction, parts: tuple[Part, ...], draft: Draft, given: Given
+    step: OldInstruction, parts: tuple[Part, ...], around: Around
 ) -> tuple[list[str], list[str]]:
     """Return the parts to keep, and packages for the template's own install.
 
@@ -224,17 +216,17 @@ def _taken_apart(
     """
     kept: list[Part] = []
     early: list[str] = []
-    is_late = any(map(_prepares_dnf, draft.kept()))
+    is_late = any(map(_prepares_dnf, around.draft.kept()))
     for part in parts:
         if part.kind in {"install", "requirements", "tools", "rights"}:
             continue
         if part.kind == "packages" and not is_late:
-            early += [name for name in part.names if not given.has_package(name)]
+            early += [name for name in part.names if not around.given.has_package(name)]
             continue
         if part.kind in {"packages", "midstream"} and part.names:
-            own = [name for name in part.names if not given.has_package(name)]
+            own = [name for name in part.names if not around.given.has_package(name)]
             if own:
-                kept.append(replace(part, text=_without_given(part.text, step, given)))
+                kept.append(replace(part, text=_without_given(part.text, step, around)))
             continue
         is_late = is_late or _SETS_DNF_UP.search(part.text) is not None
         kept.append(part)
@@ -243,24 +235,22 @@ def _taken_apart(
     return [part.text for part in kept] if any(part.kind != "template" for part in kept) else [], early
 
 
-def _without_given(text: str, step: OldInstruction, given: Given) -> str:
+def _without_given(text: str, step: OldInstruction, around: Around) -> str:
     """Return a call of dnf without the packages that the template installs."""
     words = text.split()
     names = {word: expand(word.strip("\"'"), step.variables) for word in words}
-    return " ".join(word for word in words if not given.has_package(names[word]))
+    return " ".join(word for word in words if not around.given.has_package(names[word]))
 
 
 def _prepares_dnf(kept: Kept) -> bool:
     return kept.step.in_block and _SETS_DNF_UP.search(kept.text) is not None
 
 
-def _own(
-    step: OldInstruction, parts: tuple[Part, ...], around: Around, draft: Draft, given: Given
-) -> Placement:
+def _own(step: OldInstruction, parts: tuple[Part, ...], around: Around) -> Placement:
     names = [name for part in parts if part.kind == "packages" for name in part.names]
-    own_packages, said = _system_packages(names, draft, given)
+    own_packages, said = _system_packages(names, around)
     requirements = _requirements(parts)
-    draft.requirements |= dict.fromkeys(requirements, step)
+    around.draft.requirements |= dict.fromkeys(requirements, step)
     why = [_beside(requirements)] if requirements else []
     why += [said] if said else []
     if any(part.kind == "install" for part in parts):
@@ -277,9 +267,7 @@ def _own(
         return placed(step, place, where, "; ".join(why))
     rest = [part.text for part in parts if part.kind not in _DROPPED and not _is_cleaning(part)]
     whole = not any(part.kind in _DROPPED or part.text not in step.text for part in parts)
-    draft.keep(
-        around.hook, _source(step) if whole else _chained(step, rest), step, around.user, around.workdir
-    )
+    around.keep(step, _source(step) if whole else _chained(step, rest))
     to = [f"hooks.{around.hook}"]
     to += ["hooks.system-packages"] if own_packages else []
     to += ["dependencies"] if requirements else []
