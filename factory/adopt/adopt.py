@@ -5,19 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from factory.adopt.decide import Decision, SpecOrigin, decide_spec
-from factory.adopt.dockerfile import (
-    OldInstruction,
-)
 from factory.adopt.draft import Draft
 from factory.adopt.evidence import AdoptOptions, FolderContent, only_what_applies, read_sources
 from factory.adopt.files import place_files
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.locks import starting_point
 from factory.adopt.placement import Placement, printable
-from factory.adopt.project import guessed, new_project
+from factory.adopt.project import new_project
 from factory.adopt.requirements import (
-    REQUIREMENTS_IN,
-    AskedRequirement,
     unreadable_dependencies,
 )
 from factory.adopt.template import (
@@ -96,7 +91,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: AdoptOptions, *, 
     decision = decide_spec(sources, wanted)
     given = what_the_template_gives(decision.spec)
     placements, draft = _placements(sources, given)
-    project, notes = _project(sources, decision, draft)
+    project, notes = new_project(sources, decision, draft)
     created = _create(repository, sources, decision, draft, project, write=write)
     problems = [each.problem for each in (sources.dockerfile, sources.downstream) if each and each.problem]
     return AdoptedFlavor(
@@ -111,7 +106,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: AdoptOptions, *, 
             for note in (
                 *decision.notes,
                 *(
-                    f"the MIDSTREAM ONLY blocks cannot be told, and were read as if there were none: {each}"
+                    f"the MIDSTREAM ONLY blocks cannot be read, and were taken for ordinary lines: {each}"
                     for each in problems
                 ),
                 *notes,
@@ -174,63 +169,16 @@ def _done_otherwise(sources: FolderContent, given: Given) -> Iterator[str]:
 def _placements(sources: FolderContent, given: Given) -> tuple[tuple[Placement, ...], Draft]:
     draft = Draft()
     found: tuple[Placement, ...] = ()
-    steps: tuple[OldInstruction, ...] = ()
     if sources.dockerfile is not None:
-        steps = sources.dockerfile.steps
         found, draft = place_dockerfile(sources.dockerfile, sources.folder, given)
     if sources.downstream is not None:
+        steps = sources.dockerfile.steps if sources.dockerfile else ()
         midstream = tuple(zip(steps, found, strict=True))
         found += place_downstream(sources.downstream, midstream, draft, sources.folder, given)
     left = tuple(unreadable_dependencies(sources.project)) if sources.project else ()
     left += sources.asked.left if sources.asked else ()
     left += sources.limits.left
     return (*place_files(sources, draft, given), *left, *found), draft
-
-
-def _project(sources: FolderContent, decision: Decision, draft: Draft) -> tuple[str, tuple[str, ...]]:
-    installed = [
-        AskedRequirement(requirement=name, why=_installed_by(step))
-        for name, step in draft.requirements.items()
-    ]
-    asked = [
-        AskedRequirement(requirement=item.requirement, why=f"installed from {each.path}")
-        for each in sources.beside
-        for item in guessed(each)[0]
-    ]
-    notes: list[str] = []
-    if sources.project is None or not sources.project.dependencies:
-        found, told = _asked(sources)
-        asked = [*found, *asked]
-        notes.append(told)
-    made = new_project(
-        sources.project,
-        decision,
-        draft,
-        asked=asked,
-        installed=installed,
-        limits=sources.limits.asked,
-        extras=sources.lock.extras if sources.lock else (),
-        folder=sources.folder.root.name,
-    )
-    return made.text, (*notes, *made.notes)
-
-
-def _installed_by(step: OldInstruction) -> str:
-    """Return where something is installed by name, with the comment above it."""
-    said = " ".join(line.lstrip("#").strip() for line in step.comment.splitlines())
-    why = f"installed by {step.where}, beside the lock"
-    return printable(f"{why}: {said}" if said else why)
-
-
-def _asked(sources: FolderContent) -> tuple[list[AskedRequirement], str]:
-    """Return what a folder asks for if its pyproject.toml does not say it."""
-    if sources.asked is not None:
-        return list(sources.asked.asked), f"dependencies are those of {REQUIREMENTS_IN}"
-    if sources.lock is None:
-        return [], "nothing says what the image adds to its base: name it in [project] dependencies"
-    found, told = guessed(sources.lock)
-    more = [item for each in sources.further for item in guessed(each.lock)[0]]
-    return [*found, *more], f"dependencies are a guess from {sources.lock.path}: {told}. Look at them"
 
 
 def _create(
@@ -247,7 +195,7 @@ def _create(
     target = repository.flavors_folder / name
     if target.resolve() == sources.folder.root:
         raise FlavorExistsError(
-            f"{target} is the hand-made folder itself, where the flavor would stand",
+            f"{target} is the hand-made folder itself, and would be the flavor's",
             solution="Move it out of flavors/ first (git mv keeps its history) and adopt it from there, or "
             "give the flavor another --name. The folder was left as it is.",
         )

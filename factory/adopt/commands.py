@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from factory.adopt.dockerfile import OldInstruction
-from factory.check.installs import fetched, is_remote, operands, pip_call
+from factory.check.installs import PipCall, fetched, is_remote, pip_call
 from factory.dockerfile.instructions import expand
 from factory.dockerfile.references import parse_requirement
 from factory.dockerfile.shell import Command, commands
@@ -72,7 +72,6 @@ _WRAPPERS = frozenset({"env", "exec", "nice", "nohup", "sudo", "time", "timeout"
 TOOLS = frozenset({"pip", "uv", "setuptools", "wheel", "pip-tools", "build"})
 """What installs packages, and is of no use in an image whose packages are locked."""
 _UPGRADES = re.compile(r"--upgrade|-[a-zA-Z]*U[a-zA-Z]*|--force-reinstall|--reinstall")
-_UPGRADED_PACKAGE = frozenset({"-P", "--upgrade-package"})
 # Options of pip and uv that install into another place than the environment of the image.
 _ELSEWHERE = frozenset({"-t", "--target", "--prefix", "--root"})
 _UNHELD = {
@@ -137,9 +136,9 @@ def read_part(text: str, variables: Mapping[str, str], *, in_block: bool) -> Par
             solution="Name the vendor's key in the repository file (gpgcheck=1 and gpgkey), and do without.",
         )
     if text.split(maxsplit=1)[0].rpartition("/")[2] in _WRAPPERS:
-        calls = [call for command in commands(text) if (call := pip_call(command)) is not None]
-        if calls:
-            return _pip(text, calls[0].verb, expanded(calls[0].arguments, variables))
+        call = next(filter(None, map(pip_call, commands(text))), None)
+        if call is not None:
+            return _pip(text, expanded(call, variables))
         found = [part for command in commands(text) if (part := _fetching(text, command, in_block=in_block))]
         return found[0] if found else Part(text=text, kind="own")
     parts = [_read(text, command, variables, in_block=in_block) for command in commands(text)]
@@ -155,7 +154,7 @@ def _read(text: str, command: Command, variables: Mapping[str, str], *, in_block
     if program in SYSTEM:
         return _system(text, arguments, variables, in_block=in_block)
     if (call := pip_call(command)) is not None:
-        return _pip(text, call.verb, expanded(call.arguments, variables))
+        return _pip(text, expanded(call, variables))
     if known := _install_tool(program, arguments):
         return Part(text=text, kind="install" if known == "install" else "template", why=known)
     paths = _operands(program, arguments)
@@ -251,30 +250,28 @@ def _is_name(name: str) -> bool:
     return True
 
 
-def expanded(arguments: Sequence[str], variables: Mapping[str, str]) -> list[str]:
-    """Return words with known variables put in; several requirements in one become several."""
+def expanded(call: PipCall, variables: Mapping[str, str]) -> PipCall:
+    """Return a call with known variables put in; several requirements in one word become several."""
     found: list[str] = []
-    for word in arguments:
+    for word in call.arguments:
         whole = expand(word, variables)
         parts = whole.split()
         several = whole != word and len(parts) > 1 and all(map(_requirement, parts))
         found += parts if several else [whole]
-    return found
+    return replace(call, arguments=tuple(found))
 
 
-def _pip(text: str, verb: str, arguments: Sequence[str]) -> Part:
-    positional, files = operands(arguments[list(arguments).index(verb) + 1 :])
-    if verb == "sync":
-        positional, files = [], [*files, *positional]
+def _pip(text: str, call: PipCall) -> Part:
+    positional, files = call.operands
     local = [word for word in positional if word == "." or word.startswith(".[")]
     found = [_requirement(word) for word in positional if word not in local]
     alone = not (files or local)
-    refusal = _not_locked(verb, arguments, (*positional, *files))
+    refusal = _not_locked(call, (*positional, *files))
     if refusal is None and (None in found or (alone and not found)):
         refusal = (_OTHERWISE[0] + " (FAC403)", _OTHERWISE[1])
     if refusal is not None:
         return Part(text=text, kind="refused", why=refusal[0], solution=refusal[1])
-    named, tools = _wanted_and_tools([item for item in found if item], arguments)
+    named, tools = _wanted_and_tools([item for item in found if item], call)
     if not alone:
         return Part(text=text, kind="install", names=named)
     if not named:
@@ -283,9 +280,9 @@ def _pip(text: str, verb: str, arguments: Sequence[str]) -> Part:
     return Part(text=text, kind="requirements", names=named)
 
 
-def _not_locked(verb: str, arguments: Sequence[str], operands: Sequence[str]) -> tuple[str, str] | None:
+def _not_locked(call: PipCall, operands: Sequence[str]) -> tuple[str, str] | None:
     """Return why a lock cannot hold what a call of pip does, and a solution."""
-    if verb == "uninstall":
+    if call.verb == "uninstall":
         return (
             "it takes out what the lock or the base image put in",
             "Keep it out by an override: \"NAME; sys_platform == 'never'\" in [tool.uv].",
@@ -293,35 +290,27 @@ def _not_locked(verb: str, arguments: Sequence[str], operands: Sequence[str]) ->
     if any(is_remote(word) for word in operands):
         why, solution = _UNHELD["FAC402"]
         return f"{why} (FAC402, field note 10)", solution
-    if elsewhere := next((word for word in arguments if word.partition("=")[0] in _ELSEWHERE), None):
+    if elsewhere := next((word for word in call.arguments if word.partition("=")[0] in _ELSEWHERE), None):
         why = f"{elsewhere} installs into a place of its own, and the lock is one environment (FAC403)"
         return why, _OTHERWISE[1]
     return None
 
 
-def requirements_of(arguments: Sequence[str], verb: str) -> tuple[Requirement, ...]:
+def requirements_of(call: PipCall) -> tuple[Requirement, ...]:
     """Return the requirements that a call of pip names."""
-    positional, _ = operands(arguments[list(arguments).index(verb) + 1 :])
-    found = (None if is_remote(word) else _requirement(word) for word in positional)
+    found = (None if is_remote(word) else _requirement(word) for word in call.operands[0])
     return tuple(item for item in found if item is not None)
 
 
-def _wanted_and_tools(
-    found: Sequence[Requirement], arguments: Sequence[str]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _wanted_and_tools(found: Sequence[Requirement], call: PipCall) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the requirements that the image keeps, and the tools that it does not need.
 
     A tool that is upgraded or given a version is wanted itself: the base image's copy was not good
     enough, such as a pip with a known vulnerability (field note 32).
     """
-    upgrades = any(_UPGRADES.fullmatch(word) for word in arguments)
-    options = zip(arguments, (*arguments[1:], ""), strict=True)
-    single = [
-        value or following
-        for (name, _, value), following in ((word.partition("="), following) for word, following in options)
-        if name in _UPGRADED_PACKAGE
-    ]
-    upgraded = [item for item in map(_requirement, single) if item is not None and item.specifier]
+    upgrades = any(map(_UPGRADES.fullmatch, call.arguments))
+    single = map(_requirement, call.values("-P", "--upgrade-package"))
+    upgraded = [item for item in single if item is not None and item.specifier]
     tools = tuple(
         item.name
         for item in found

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from factory.adopt.folder import Evidence
+from factory.check.installs import PipCall, pip_call
 from factory.dockerfile.instructions import Instruction, dockerfile_lines, expand, set_variables
 from factory.dockerfile.model import Dockerfile, parse_lines
 from factory.downstream.blocks import find_blocks
@@ -46,6 +47,11 @@ class OldInstruction:
     def where(self) -> str:
         """The file and the line, for people."""
         return f"{self.path}, line {self.line}"
+
+    @property
+    def pip_calls(self) -> tuple[PipCall, ...]:
+        """The calls of pip in a RUN."""
+        return tuple(filter(None, map(pip_call, self.instruction.commands)))
 
     @property
     def first_word(self) -> str:

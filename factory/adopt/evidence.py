@@ -25,6 +25,7 @@ from factory.adopt.installs import (
     Limits,
     NamedInstall,
     copied_names,
+    exact_version,
     index_key,
     own_indexes,
     read_limits,
@@ -387,10 +388,7 @@ def _exact(text: str, package: str) -> str | None:
         requirement = parse_requirement(text)
     except InvalidRequirement:
         return None
-    if canonicalize_name(requirement.name) != package:
-        return None
-    exact = [part.version for part in requirement.specifier if part.operator in {"==", "==="}]
-    return exact[0] if len(exact) == 1 and not exact[0].endswith(".*") else None
+    return exact_version(requirement) if canonicalize_name(requirement.name) == package else None
 
 
 def _public(version: str) -> str:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -14,7 +13,6 @@ from factory.adopt.folder import Evidence, Folder
 from factory.adopt.locks import FurtherLock, OldLock, installed_files, read_requirements, resolved_file
 from factory.adopt.placement import Placement
 from factory.adopt.requirements import AskedRequirement, read_asked
-from factory.check.installs import operands, pip_call
 from factory.dockerfile.instructions import expand
 from factory.flavor.spec import MAIN_INDEX, FurtherIndex
 from factory.lock.lockfile import Pin
@@ -22,8 +20,6 @@ from factory.masking import shown
 
 INDEX_VARIABLES = frozenset({"PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"})
 """The variables that name the index of every install."""
-_INDEX_OPTIONS = frozenset({"-i", "--index-url", "--default-index"})
-_EXTRA_OPTIONS = frozenset({"--extra-index-url", "--index"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +39,7 @@ class NamedInstall:
     def exact(self, package: str) -> str | None:
         """Return the one version that it names of a package, None if it names none."""
         found = (each for each in self.requirements if canonicalize_name(each.name) == package)
-        return next((version for each in found if (version := _exact(each)) is not None), None)
+        return next((version for each in found if (version := exact_version(each)) is not None), None)
 
 
 def read_named_installs(dockerfile: OldDockerfile | None) -> tuple[NamedInstall, ...]:
@@ -58,13 +54,8 @@ def own_indexes(
     """Return the indexes that serve named packages alone, with what is pinned of these.
 
     An index that every install names is the main one. One beside the main one (``--extra-index-url``) is
-    told only by local versions, such as 2.13.0+cpu, which the public index has none of.
-
-    Args:
-        installs: the calls of pip.
-        main: the addresses of the index of everything else.
-        lock: the folder's lock.
-        taken: the indexes that are known already.
+    known only by local versions, such as 2.13.0+cpu, which the public index does not have. ``main`` are the
+    addresses of the index of everything else, ``taken`` the indexes that are known already.
     """
     known = {index_key(url) for url in main}
     candidates = [each for each in installs if _is_alone(each) and index_key(each.index) not in known]
@@ -103,11 +94,17 @@ def index_key(url: str | None) -> str | None:
         return None
 
 
+def exact_version(requirement: Requirement) -> str | None:
+    """Return the one version that a requirement allows, None if it allows several."""
+    exact = [part.version for part in requirement.specifier if part.operator in {"==", "==="}]
+    return exact[0] if len(exact) == 1 and not exact[0].endswith(".*") else None
+
+
 def unversioned(installs: Iterable[NamedInstall], package: str) -> Evidence | None:
     """Return the call that installs a package without naming one version."""
     for each in installs:
         for item in each.requirements:
-            if canonicalize_name(item.name) == package and _exact(item) is None:
+            if canonicalize_name(item.name) == package and exact_version(item) is None:
                 known = index_key(each.index)
                 said = f"installs {item}" + (f" from {known}" if known else "")
                 return Evidence(value=f"{said}, which is no one version", where=each.where)
@@ -124,41 +121,30 @@ def _is_alone(install: NamedInstall) -> bool:
     """Return whether the index of a call serves what the call names and nothing else."""
     if install.index is None or install.has_files or not install.requirements:
         return False
-    return not install.is_extra or all("+" in (_exact(item) or "") for item in install.requirements)
+    return not install.is_extra or all("+" in (exact_version(item) or "") for item in install.requirements)
 
 
 def read_calls(step: OldInstruction) -> Iterator[NamedInstall]:
     """Yield the calls of pip in a RUN instruction that install something."""
-    for command in step.instruction.commands:
-        call = pip_call(command)
-        if call is None or call.verb != "install":
-            continue
-        arguments = expanded(call.arguments, step.variables)
-        _, files = operands(arguments[arguments.index(call.verb) + 1 :])
-        index, extra = _value(arguments, _INDEX_OPTIONS), _value(arguments, _EXTRA_OPTIONS)
-        requirements = requirements_of(arguments, call.verb)
-        first = call.packages[0] if call.packages else (index or extra or "")
-        yield NamedInstall(
-            requirements=requirements,
-            index=index or extra,
-            is_extra=index is None and extra is not None,
-            has_files=bool(files),
-            where=f"{step.path}, line {_line(step, first)}",
-        )
+    for written in step.pip_calls:
+        if written.verb == "install":
+            call = expanded(written, step.variables)
+            index = _url(call.values("-i", "--index-url", "--default-index"))
+            extra = _url(call.values("--extra-index-url", "--index"))
+            first = written.packages[0] if written.packages else (index or extra or "")
+            yield NamedInstall(
+                requirements=requirements_of(call),
+                index=index or extra,
+                is_extra=index is None and extra is not None,
+                has_files=bool(call.operands[1]),
+                where=f"{step.path}, line {step.instruction.line_of(first)}",
+            )
 
 
-def _value(arguments: Sequence[str], options: frozenset[str]) -> str | None:
-    for word, following in zip(arguments, (*arguments[1:], ""), strict=True):
-        name, has_value, value = word.partition("=")
-        if name in options:
-            # uv takes NAME=URL as well.
-            return re.sub(r"^[\w.-]+=(?=https?://)", "", value if has_value else following)
-    return None
-
-
-def _line(step: OldInstruction, word: str) -> int:
-    """Return the line that holds a word, else the first."""
-    return next((number for number, text in step.instruction.pieces if word and word in text), step.line)
+def _url(values: Iterator[str]) -> str | None:
+    value = next(values, None)
+    # uv takes NAME=URL as well.
+    return None if value is None else re.sub(r"^[\w.-]+=(?=https?://)", "", value)
 
 
 def _pinned(calls: Sequence[NamedInstall], url: str) -> OldLock:
@@ -166,7 +152,7 @@ def _pinned(calls: Sequence[NamedInstall], url: str) -> OldLock:
     places: dict[str, str] = {}
     for each in calls:
         for item in each.requirements:
-            name, version = canonicalize_name(item.name), _exact(item)
+            name, version = canonicalize_name(item.name), exact_version(item)
             if version is not None:
                 pins[name] = Pin(
                     line=0, text=f"{name}=={version}", name=name, version=version, marker=None, artifacts=()
@@ -179,11 +165,6 @@ def _pinned(calls: Sequence[NamedInstall], url: str) -> OldLock:
         asked=frozenset(pins),
         places=places,
     )
-
-
-def _exact(requirement: Requirement) -> str | None:
-    exact = [part.version for part in requirement.specifier if part.operator in {"==", "==="}]
-    return exact[0] if len(exact) == 1 and not exact[0].endswith(".*") else None
 
 
 def _name(packages: Iterable[str], taken: Iterable[str]) -> str:
@@ -254,13 +235,8 @@ def read_limits(dockerfile: OldDockerfile | None, folder: Folder) -> Limits:
 
 def _constraints(step: OldInstruction) -> Iterator[str]:
     """Yield the constraint files that a RUN instruction names."""
-    for command in step.instruction.commands:
-        call = pip_call(command)
-        words = call.arguments if call is not None else ()
-        for word, following in pairwise((*words, "")):
-            option, has_value, value = word.partition("=")
-            if option in {"-c", "--constraint", "--constraints"}:
-                yield value if has_value else following
+    for call in step.pip_calls:
+        yield from call.values("-c", "--constraint", "--constraints")
 
 
 def not_taken_over(step: OldInstruction, folder: Folder) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from factory.adopt.run import only_installs, place_builder_run, place_run
 from factory.adopt.template import Given
 from factory.check.dockerfiles import check_instruction
 from factory.check.indexes import second_indexes
-from factory.check.installs import is_remote, pip_call
+from factory.check.installs import is_remote
 from factory.dockerfile.instructions import pair_text, read_instructions, references
 from factory.errors import SpecError
 from factory.flavor.hooks import check_instructions, check_own_file, check_variable
@@ -119,7 +119,7 @@ def _downstream(step: OldInstruction, placement: Placement, midstream: Placement
         return placement
     alone = not_kept(
         step,
-        "it stands in the downstream Dockerfile alone, and one text makes both",
+        "only the downstream Dockerfile has it, and one text makes both",
         "Where both builds should have it, put it into the hooks.",
     )
     return replace(alone, what=placement.what)
@@ -174,8 +174,7 @@ def _installs(step: OldInstruction) -> bool:
 
 def _installs_a_lock(step: OldInstruction) -> bool:
     """Return whether a lock is installed among other things, as the template does."""
-    calls = [pip_call(command) for command in step.instruction.commands]
-    return any(call is not None and call.locks for call in calls)
+    return any(call.locks for call in step.pip_calls)
 
 
 def _hook(step: OldInstruction, install: OldInstruction | None) -> HookName:
@@ -268,8 +267,8 @@ def _left_out(step: OldInstruction) -> str:
 
 
 def _options(step: OldInstruction) -> Iterator[str]:
-    calls = (call for command in step.instruction.commands if (call := pip_call(command)) is not None)
-    yield from (printable(word) for call in calls for word in call.arguments if _CHOOSES.match(word))
+    words = (word for call in step.pip_calls for word in call.arguments)
+    yield from (printable(word) for word in words if _CHOOSES.match(word))
 
 
 def _as_left_out(found: Iterable[str]) -> str:
@@ -304,7 +303,7 @@ def _outer(step: OldInstruction, dockerfile: OldDockerfile, around: Around) -> P
         return placed(step, "template", "its builder stage", "packages are installed in the final stage")
     return not_kept(
         step,
-        "it stands in a builder stage of the folder's own",
+        "it is in a builder stage of the folder's own",
         "Do it in hooks.before-install or hooks.after-install where the image needs the result.",
     )
 
@@ -348,14 +347,14 @@ def _surrounding(step: OldInstruction, dockerfile: OldDockerfile, draft: Draft) 
     usual = step.text.strip() in (_AS_1001 if step.name == "USER" else {WORKDIR, "/opt/app-root"})
     if step is last and not usual:
         template_has, solution = _ENDS[step.name]
-        kept_there = "; around what is kept in the hooks it stands" if needed else ""
+        kept_there = "; the hooks keep it around what needs it" if needed else ""
         return not_kept(
             step,
             f"the image {template_has}, whatever the folder said{kept_there}",
             solution,
         )
     if needed and not (step.name == "USER" and usual):
-        return placed(step, "hook", "the hooks whose instructions it stands before")
+        return placed(step, "hook", "the hooks, before what needs it")
     return placed(step, "template", "its own USER and WORKDIR")
 
 
@@ -370,9 +369,7 @@ def _argument(step: OldInstruction, dockerfile: OldDockerfile, draft: Draft) -> 
         return placed(step, "spec", "base-image", "its value was put in")
     again = [each for each in dockerfile.steps if each is not step]
     if users or any(not names.isdisjoint(each.instruction.declared) for each in again):
-        return placed(
-            step, "template", "what stands in place of its users", "its value was read where it is used"
-        )
+        return placed(step, "template", "what replaces its users", "its value was read where it is used")
     return not_kept(
         step, "no instruction that is kept uses it", "Add it to a hook where a build argument is wanted."
     )

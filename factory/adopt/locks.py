@@ -12,7 +12,6 @@ from factory.adopt.commands import is_install
 from factory.adopt.dockerfile import OldDockerfile, OldInstruction
 from factory.adopt.folder import Evidence, Folder
 from factory.adopt.requirements import included
-from factory.check.installs import operands, pip_call
 from factory.documents import parse_toml
 from factory.errors import DocumentError
 from factory.flavor.spec import MAIN_INDEX, FurtherIndex
@@ -168,7 +167,7 @@ def read_pylock(path: str, text: str) -> OldLock:
     lacking = [entry["name"] for entry in packages if "version" not in entry]
     indexes = dict.fromkeys(entry["index"] for entry in packages if "index" in entry)
     requires = document.get("requires-python")
-    told = any("dependencies" in entry for entry in packages)
+    known = any("dependencies" in entry for entry in packages)
     brought = {
         canonicalize_name(item["name"]) for entry in packages for item in entry.get("dependencies", [])
     }
@@ -177,7 +176,7 @@ def read_pylock(path: str, text: str) -> OldLock:
         pins=pins,
         index_urls=tuple(Evidence(value=url, where=path) for url in indexes),
         python=None if requires is None else Evidence(value=requires, where=f"{path}, requires-python"),
-        asked=frozenset(pin.name for pin in pins if pin.name not in brought) if told else None,
+        asked=frozenset(pin.name for pin in pins if pin.name not in brought) if known else None,
         problems=(
             *(f"{path}: {name} has no version, as what comes from a URL" for name in lacking),
             *_other_indexes(path, packages, tuple(indexes)),
@@ -284,17 +283,6 @@ class FurtherLock:
     index: FurtherIndex
 
 
-def read_further_locks(folder: Folder, main: OldLock | None, named: Iterable[str]) -> tuple[FurtherLock, ...]:
-    """Return the locks beside the main one that can be indexes of a spec.
-
-    One that names no index, or the main one, or has a package of another lock cannot be.
-
-    Raises:
-        StorageError: one cannot be read.
-    """
-    return tuple(_further(folder, main, named)) if main is not None else ()
-
-
 def local_builds(main: OldLock | None) -> FurtherLock | None:
     """Return the index that a lock's local versions come from, if it has one beside the public one.
 
@@ -316,6 +304,10 @@ def local_builds(main: OldLock | None) -> FurtherLock | None:
 
 
 def _further(folder: Folder, main: OldLock, named: Iterable[str]) -> Iterator[FurtherLock]:
+    """Yield the locks beside the main one that can be indexes of a spec.
+
+    One that names no index, or the main one, or has a package of another lock cannot be.
+    """
     urls = {_bare(each.value) for each in main.index_urls}
     packages = {pin.name for pin in main.pins}
     names = {MAIN_INDEX}
@@ -371,7 +363,7 @@ def read_locks(dockerfile: OldDockerfile | None, folder: Folder) -> Locks:
     if found is None:
         return Locks(main=None, further=(), beside=(), paths=frozenset())
     main = _with_included(found, folder)
-    further = read_further_locks(folder, main, installed)
+    further = tuple(_further(folder, main, installed))
     taken = {main.path, *main.included, *(each.lock.path for each in further)}
     beside: list[OldLock] = []
     for path in installed:
@@ -393,11 +385,9 @@ def _installed_paths(dockerfile: OldDockerfile, folder: Folder) -> Iterator[str]
 
 def installed_files(step: OldInstruction) -> Iterator[str]:
     """Yield the requirements files that an install step names."""
-    for command in step.instruction.commands:
-        call = pip_call(command)
-        if call is not None and call.verb in {"install", "sync"}:
-            positional, files = operands(call.arguments[call.arguments.index(call.verb) + 1 :])
-            yield from (*files, *(positional if call.verb == "sync" else ()))
+    for call in step.pip_calls:
+        if call.verb != "uninstall":
+            yield from call.operands[1]
 
 
 def resolved_file(word: str, step: OldInstruction, folder: Folder) -> str | None:
@@ -439,20 +429,16 @@ def _agree(main: OldLock, other: OldLock) -> bool:
 
 def _merged(main: OldLock, other: OldLock) -> OldLock:
     names = {(pin.name, pin.version) for pin in main.pins}
-    told = main.asked is not None or other.asked is not None
+    known = main.asked is not None or other.asked is not None
     return replace(
         main,
         pins=(*main.pins, *(pin for pin in other.pins if (pin.name, pin.version) not in names)),
-        asked=frozenset((*_asked_names(main), *_asked_names(other))) if told else None,
-        places={**{pin.name: other.where(pin) for pin in other.pins}, **_places(main)},
+        asked=frozenset((*_asked_names(main), *_asked_names(other))) if known else None,
+        places={pin.name: lock.where(pin) for lock in (other, main) for pin in lock.pins},
         problems=(*main.problems, *other.problems),
         included=(*main.included, other.path, *other.included),
         index_urls=main.index_urls or other.index_urls,
     )
-
-
-def _places(lock: OldLock) -> dict[str, str]:
-    return {pin.name: lock.where(pin) for pin in lock.pins}
 
 
 def _asked_names(lock: OldLock) -> Iterable[str]:

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import tomlkit
@@ -13,10 +12,12 @@ from packaging.utils import canonicalize_name
 from tomlkit.items import Array
 
 from factory.adopt.decide import Decision
+from factory.adopt.dockerfile import OldInstruction
 from factory.adopt.draft import Draft
+from factory.adopt.evidence import FolderContent
 from factory.adopt.locks import OldLock
 from factory.adopt.placement import has_credentials, printable, without_secrets
-from factory.adopt.requirements import INDEX_KEYS, AskedRequirement, OldProject, pep508_problem
+from factory.adopt.requirements import INDEX_KEYS, REQUIREMENTS_IN, AskedRequirement, pep508_problem
 from factory.dockerfile.references import parse_requirement
 from factory.documents import parse_toml_for_edit
 from factory.errors import SpecError
@@ -37,39 +38,15 @@ _HEAD = """\
 _LIMITS = ("constraint-dependencies", "override-dependencies")
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewProject:
-    """The text, and notes on what changed in it."""
+def new_project(sources: FolderContent, decision: Decision, draft: Draft) -> tuple[str, tuple[str, ...]]:
+    """Return the project of the flavor, and notes on what changed in it.
 
-    text: str
-    notes: tuple[str, ...]
-
-
-def new_project(
-    old: OldProject | None,
-    decision: Decision,
-    draft: Draft,
-    *,
-    asked: Sequence[AskedRequirement],
-    installed: Sequence[AskedRequirement],
-    limits: Sequence[AskedRequirement],
-    extras: Sequence[str],
-    folder: str,
-) -> NewProject:
-    """Write the project of the flavor.
-
-    Args:
-        old: the folder's own project, whose text is kept but for what contradicts the spec.
-        decision: the spec and its origins.
-        draft: what is the folder's own in its Dockerfile.
-        asked: further requirements; what the project names already is left out.
-        installed: what the Dockerfile installs by name; where the project names it, both count.
-        limits: the constraints that the Dockerfile installs with.
-        extras: the optional dependencies that the old lock was compiled with.
-        folder: the folder's name, for the first line.
+    The text of the folder's own project is kept but for what contradicts the spec.
     """
     spec = decision.spec
     notes: list[str] = []
+    asked = list(_asked(sources, notes))
+    old = sources.project
     text = "[project]\n" if old is None else old.text
     document = parse_toml_for_edit(text, source=PROJECT_FILE, error=SpecError)
     project = _table(document, "project")
@@ -78,30 +55,59 @@ def new_project(
     project.setdefault("version", spec.training_hub)
     _set_python(project, spec, notes)
     array = _dependencies(project)
-    _constrain(document, limits, notes)
+    _constrain(document, sources.limits.asked, notes)
     uv = document.get("tool", {}).get("uv", {})
     arrays = [found for key in _LIMITS if isinstance(found := uv.get(key), Array)]
     for each in (array, *arrays):
         _drop_unreadable(each)
-    compiled = (
-        AskedRequirement(requirement=item, why=f"of the extra {extra!r}, with which the lock was compiled")
-        for extra in extras
-        for item in (old.extras.get(extra, ()) if old else ())
-    )
-    _add(array, (*_tightened(array, installed, notes), *asked, *compiled), notes)
+    installed = [
+        AskedRequirement(requirement=name, why=_installed_by(step))
+        for name, step in draft.requirements.items()
+    ]
+    _add(array, (*_tightened(array, installed, notes), *asked), notes)
     _add(array, _of_spec(spec), notes)
     _settle(array, spec, notes)
     for each in arrays:
         _settle(each, spec, notes)
     _drop_indexes(uv, notes)
-    head = _HEAD.format(name=spec.folder_name, folder=folder)
+    head = _HEAD.format(name=spec.folder_name, folder=sources.folder.root.name)
     body = tomlkit.dumps(document).rstrip()
     if has_credentials(body):
         notes.append("pyproject.toml held credentials, which were put out of sight: change the password")
     text = f"{head}{without_secrets(body)}\n\n{spec_text(decision, draft)}"
     if "\r\n" in body:
         text = text.replace("\r\n", "\n").replace("\n", "\r\n")
-    return NewProject(text=text, notes=tuple(notes))
+    return text, tuple(notes)
+
+
+def _installed_by(step: OldInstruction) -> str:
+    """Return where something is installed by name, with the comment above it."""
+    said = " ".join(line.lstrip("#").strip() for line in step.comment.splitlines())
+    why = f"installed by {step.where}, beside the lock"
+    return printable(f"{why}: {said}" if said else why)
+
+
+def _asked(sources: FolderContent, notes: list[str]) -> Iterator[AskedRequirement]:
+    """Yield what the folder asks for beside its project: in files, in locks, and by extras."""
+    if sources.project is None or not sources.project.dependencies:
+        if sources.asked is not None:
+            notes.append(f"dependencies are those of {REQUIREMENTS_IN}")
+            yield from sources.asked.asked
+        elif sources.lock is None:
+            notes.append("nothing says what the image adds to its base: name it in [project] dependencies")
+        else:
+            found, how = guessed(sources.lock)
+            notes.append(f"dependencies are a guess from {sources.lock.path}: {how}. Look at them")
+            yield from found
+            for further in sources.further:
+                yield from guessed(further.lock)[0]
+    for lock in sources.beside:
+        for item in guessed(lock)[0]:
+            yield AskedRequirement(requirement=item.requirement, why=f"installed from {lock.path}")
+    for extra in sources.lock.extras if sources.lock else ():
+        why = f"of the extra {extra!r}, with which the lock was compiled"
+        for text in sources.project.extras.get(extra, ()) if sources.project else ():
+            yield AskedRequirement(requirement=text, why=why)
 
 
 def _table(parent: MutableMapping[str, Any], key: str) -> MutableMapping[str, Any]:
@@ -351,16 +357,14 @@ def _name(requirement: str) -> str:
 def guessed(lock: OldLock) -> tuple[tuple[AskedRequirement, ...], str]:
     """Return the packages that a lock was compiled for, and how that is known."""
     names = lock.asked if lock.asked is not None else frozenset(pin.name for pin in lock.pins)
-    told = (
-        "those that it says are asked for" if lock.asked is not None else "all that it pins: it tells no more"
-    )
+    how = "those that its comments name" if lock.asked is not None else "all that it pins: it says no more"
     again = Counter(pin.name for pin in lock.pins)
     asked = tuple(
         AskedRequirement(requirement=_as_asked(pin, alone=again[pin.name] == 1), why=GUESS)
         for pin in lock.pins
         if pin.name in names
     )
-    return tuple({item.requirement: item for item in asked}.values()), told
+    return tuple({item.requirement: item for item in asked}.values()), how
 
 
 def _as_asked(pin: Pin, *, alone: bool) -> str:

@@ -10,7 +10,6 @@ from factory.adopt.commands import BY_TEMPLATE, INSTALLED, SYSTEM, Part, read_ru
 from factory.adopt.dockerfile import OldInstruction
 from factory.adopt.draft import WORKDIR, Around, Draft, Kept
 from factory.adopt.placement import Place, Placement, not_kept, placed
-from factory.check.installs import pip_call
 from factory.dockerfile.instructions import expand, read_instructions
 from factory.dockerfile.shell import commands
 
@@ -174,9 +173,9 @@ def _midstream(step: OldInstruction, parts: tuple[Part, ...], around: Around, *,
     named = [name for part in parts if part.kind in {"packages", "midstream"} for name in part.names]
     requirements = _requirements(parts)
     if not plain:
-        calls = step.instruction.commands
-        named = [expand(word, step.variables) for call in calls if call[0] in SYSTEM for word in call[1:]]
-        requirements = tuple(word for call in map(pip_call, calls) if call for word in call.packages)
+        words = (word for call in step.instruction.commands if call[0] in SYSTEM for word in call[1:])
+        named = [expand(word, step.variables) for word in words]
+        requirements = tuple(word for call in step.pip_calls for word in call.packages)
     repeated = [name for name in named if around.given.has_package(name)]
     if not plain and (repeated or requirements):
         return not_kept(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.utils import canonicalize_name
 
@@ -117,6 +117,19 @@ class PipCall:
     locks: tuple[str, ...]
     packages: tuple[str, ...]
 
+    @property
+    def operands(self) -> tuple[list[str], list[str]]:
+        """What it installs, and the requirements files; to ``sync`` all are such files."""
+        positional, files = operands(self.arguments[self.arguments.index(self.verb) + 1 :])
+        return ([], [*files, *positional]) if self.verb == "sync" else (positional, files)
+
+    def values(self, *options: str) -> Iterator[str]:
+        """Yield the values of options, joined by ``=`` or in the next word."""
+        for word, following in zip(self.arguments, (*self.arguments[1:], ""), strict=True):
+            option, has_value, value = word.partition("=")
+            if option in options:
+                yield value if has_value else following
+
 
 def pip_call(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> PipCall | None:
     """Return a command's call of pip; None if it does not call pip for something.
@@ -134,15 +147,12 @@ def pip_call(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> PipC
     verb = next((argument for argument in arguments if argument in _PIP_VERBS), None)
     if verb is None:
         return None
-    rest = arguments[arguments.index(verb) + 1 :]
-    positional, files = operands(rest)
-    named = (*files, *positional) if verb == "sync" else tuple(files)
-    return PipCall(
-        shown=shown,
-        verb=verb,
-        arguments=tuple(arguments),
-        locks=tuple(name for name in named if _base(name) in locks),
-        packages=tuple(word for word in positional if _REQUIREMENT.match(word) and verb == "install"),
+    call = PipCall(shown=shown, verb=verb, arguments=tuple(arguments), locks=(), packages=())
+    named, files = call.operands
+    return replace(
+        call,
+        locks=tuple(name for name in files if _base(name) in locks),
+        packages=tuple(word for word in named if _REQUIREMENT.match(word) and verb == "install"),
     )
 
 
@@ -151,18 +161,11 @@ def not_locked(call: PipCall, pinned: Collection[str]) -> tuple[str, ...]:
 
     A folder of the Dockerfile's own (``--find-links``) may hold what the lock has not.
     """
-    if _OFFLINE.isdisjoint(call.arguments) or any(_own_folder(call.arguments)):
+    folders = call.values("-f", "--find-links")
+    if _OFFLINE.isdisjoint(call.arguments) or not all(map(_PREFETCHED.search, folders)):
         return ()
     found = ((word, _REQUIREMENT.match(word)) for word in call.packages if not word.endswith(".whl"))
     return tuple(word for word, match in found if match and canonicalize_name(match["name"]) not in pinned)
-
-
-def _own_folder(arguments: Sequence[str]) -> Iterator[bool]:
-    """Yield for each ``--find-links`` whether it is another folder than the prefetched one."""
-    for word, after in zip(arguments, (*arguments[1:], ""), strict=True):
-        option, _, value = word.partition("=")
-        if option in {"-f", "--find-links"}:
-            yield not _PREFETCHED.search(value or after)
 
 
 def _is_python_install(program: str, arguments: Sequence[str]) -> bool:
