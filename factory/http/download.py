@@ -3,8 +3,9 @@
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from types import TracebackType
 from typing import IO, Protocol, Self
 
@@ -48,6 +49,13 @@ class Sink(Protocol):
         """Take the next bytes."""
 
 
+class ExistenceCheck(Protocol):
+    """Judges a response by its URL and status; ``partial``: a part was asked for (206)."""
+
+    def __call__(self, url: str, status: int, *, partial: bool) -> bool:
+        """Return whether it is the file, False if there is none, and raise if it is neither."""
+
+
 def download(
     client: HttpClient,
     request: HttpRequest,
@@ -56,7 +64,7 @@ def download(
     size: int | None,
     max_bytes: int | None,
     max_download: int,
-    is_there: Callable[[httpx.Response], bool],
+    is_there: ExistenceCheck,
 ) -> bool:
     """Bring a file into the sink, from where the sink ends; return False if it is not there.
 
@@ -69,7 +77,7 @@ def download(
         size: Its bytes if the index gives them; a file of another size is stopped as soon as that shows.
         max_bytes: Its bytes by the lock.
         max_download: Its most bytes if neither is given, as far as the disk has room for them.
-        is_there: Returns whether a response is the file, and raises if it is neither that nor a lack of it.
+        is_there: Judges a response.
 
     Raises:
         FactoryError: As the client or ``is_there`` raises it.
@@ -86,16 +94,16 @@ def download(
         asked = replace(request, headers={**request.headers, **headers})
         with client.open(asked, Deadline(client.policy.begin_seconds)) as response:
             ranges = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 if ranges and ranges[2] == str(start):
                     return True
                 sink.restart()
                 return Retryable(reason="has no bytes where the download was to go on", wait_seconds=0)
             if failed := Retryable.of(response.status_code, response.headers):
                 return failed
-            if not is_there(response):
+            if not is_there(str(response.url), response.status_code, partial=bool(start)):
                 return False
-            resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+            resumed = response.status_code == HTTPStatus.PARTIAL_CONTENT
             if resumed and not (ranges and ranges[1] == str(start)):
                 sink.restart()
                 return Retryable(reason="answered with another range than was asked for", wait_seconds=0)

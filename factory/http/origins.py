@@ -10,8 +10,6 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Self
 
-import httpx
-
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAX_PORT = 65_535
 
@@ -93,6 +91,9 @@ def origin_of(url: str) -> Origin:
     Raises:
         ValueError: it has another scheme, no host, or a port out of range.
     """
+    # The parser of the client that connects. Who asks nobody, such as a plan, does not import it.
+    import httpx  # noqa: PLC0415
+
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:

@@ -14,7 +14,7 @@ from factory.images.definitions import DOWNSTREAM_TAG, ImageDefinition
 from factory.images.identity import parse_build_inputs
 from factory.images.parents import origin_of, read_recorded_digests
 from factory.registry.declared import Place, Registry, find_registry, place
-from factory.registry.drivers.choice import open_driver
+from factory.registry.drivers import open_driver
 from factory.registry.inventory import FactoryLabels, RecordedParent
 from factory.registry.maintenance import Opener
 from factory.registry.retention import Policy

@@ -9,11 +9,11 @@ import io
 import os
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-import httpx
 from packaging.utils import canonicalize_name
 
 from factory.documents import MAX_BYTES
@@ -38,8 +38,8 @@ DISTRUST = "Do not use that index until its owners have said why."
 _MAX_PAGE_BYTES = MAX_BYTES
 # JSON before HTML (PEP 691).
 _ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.5, text/html;q=0.01"
-_REFUSALS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
-_ABSENT = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
+_REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_ABSENT = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _ERRORS = ServerErrors(
     access=IndexAccessError,
     content=IndexContentError,
@@ -160,7 +160,7 @@ class IndexClient:
             size=size,
             max_bytes=max_bytes,
             max_download=self.max_download,
-            is_there=self._is_there,
+            is_there=self._exists,
         )
 
     def metadata(self, file: IndexFile) -> Metadata:
@@ -282,7 +282,7 @@ class IndexClient:
         if answer is None:
             raise _lost(file)
         ranges = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-        partial = answer.status == httpx.codes.PARTIAL_CONTENT
+        partial = answer.status == HTTPStatus.PARTIAL_CONTENT
         if not partial or not ranges or ranges[1] != str(start) or not ranges[2].isdecimal():
             return None
         return answer.content, int(ranges[2])
@@ -300,14 +300,10 @@ class IndexClient:
                 headers=headers,
                 authorization=self._logins.authorization(url),
                 max_bytes=max_bytes,
-                read_statuses=frozenset({httpx.codes.PARTIAL_CONTENT if partial else httpx.codes.OK}),
+                read_statuses=frozenset({HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK}),
             )
         )
         return answer if self._exists(answer.url, answer.status, partial=partial) else None
-
-    def _is_there(self, response: httpx.Response) -> bool:
-        partial = "Range" in response.request.headers
-        return self._exists(str(response.url), response.status_code, partial=partial)
 
     def _exists(self, url: str, status: int, *, partial: bool) -> bool:
         """Return whether a URL has what was asked for.
@@ -319,7 +315,7 @@ class IndexClient:
             raise self._refused(url, status)
         if status in _ABSENT:
             return False
-        if status != httpx.codes.OK and not (partial and status == httpx.codes.PARTIAL_CONTENT):
+        if status != HTTPStatus.OK and not (partial and status == HTTPStatus.PARTIAL_CONTENT):
             raise self._http.failure(url, f"answers HTTP {status}")
         return True
 

@@ -32,8 +32,9 @@ from factory.images.identity import BuildInputs, parse_build_inputs
 from factory.masking import masked_address
 from factory.process import Cancellation, run
 from factory.publish.source import LAYOUT_PREFIX, LayoutImage, PushSource, find_source, staged
-from factory.registry.client import Manifest, RegistryClient, open_registry
+from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import TABLE, Registry, parse_registries
+from factory.registry.oci import Manifest
 from factory.registry.tags import (
     LATEST,
     Part,

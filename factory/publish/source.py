@@ -29,9 +29,7 @@ from factory.errors import ImageError, NotFoundError, RegistryError
 from factory.files import exclusive, make_output_folder, staged_folder
 from factory.http.parallel import in_parallel
 from factory.process import run
-from factory.registry.answers import read_manifest
-from factory.registry.client import OCI_MANIFEST, Manifest
-from factory.registry.oci import ImageConfig, labels_of
+from factory.registry.oci import OCI_MANIFEST, ImageConfig, Manifest, labels_of, read_manifest
 
 LAYOUT_PREFIX = "oci:"
 # skopeo's default; podman's depends on the machine's settings.

@@ -8,90 +8,39 @@ None; what a registry refuses, or does not do, is a `RegistryError`.
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
-from typing import BinaryIO, Self
-from urllib.parse import urljoin
+from http import HTTPStatus
+from typing import Any, BinaryIO, Self, TypedDict
+from urllib.parse import quote, urljoin
 
-import httpx
-
-from factory.documents import parse_json
-from factory.errors import RegistryError
+from factory.documents import parse_json, require_shape
+from factory.errors import DocumentError, RegistryError
 from factory.http.bounded import Listing
 from factory.http.client import HttpResponse
 from factory.http.origins import Login
 from factory.http.parallel import in_parallel
 from factory.http.retry import RetryPolicy
-from factory.registry.answers import (
-    damaged,
-    error_code_of,
-    media_type_of,
-    path_of,
-    platform_of,
-    read_manifest,
-    strings_of,
-)
 from factory.registry.connection import Connection, Scheme
 from factory.registry.credentials import Credentials
 from factory.registry.declared import Registry
-from factory.registry.oci import ImageConfig, ManifestDocument, labels_of
+from factory.registry.oci import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    ImageConfig,
+    Manifest,
+    labels_of,
+    platform_of,
+    read_manifest,
+)
 
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 _ACCEPT = {"Accept": f"{OCI_MANIFEST}, {OCI_INDEX}, {DOCKER_MANIFEST}, {DOCKER_LIST}"}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 _PAGE, _MOST_PAGES = 1000, 10_000
 _CONNECTIONS = 16
 RETRY_POLICY = RetryPolicy(total_seconds=120.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """A manifest or an index as a registry has it: its media type and its bytes, whose SHA-256 names it."""
-
-    media_type: str
-    content: bytes = field(repr=False)
-
-    @cached_property
-    def digest(self) -> str:
-        """``sha256:`` and 64 hex digits."""
-        return f"sha256:{sha256(self.content).hexdigest()}"
-
-    @cached_property
-    def document(self) -> ManifestDocument:
-        """What it says (OCI image-spec).
-
-        Raises:
-            RegistryError: it is no manifest, which those that a `RegistryClient` gives are.
-        """
-        return read_manifest(self.content, name="an image")
-
-    @property
-    def is_index(self) -> bool:
-        """Whether it names manifests for several platforms, and no layers."""
-        return self.media_type in INDEXES
-
-    @property
-    def blobs(self) -> dict[str, int]:
-        """The digests that it names, of its configuration and its layers, with their sizes in bytes."""
-        named = [self.document.get("config"), *(self.document.get("layers") or ())]
-        return {item["digest"]: item.get("size", 0) for item in named if item}
-
-    @property
-    def config_digest(self) -> str | None:
-        """The digest of the image's configuration, which an engine calls its ID; None for an index."""
-        config = self.document.get("config")
-        return None if config is None else config["digest"]
-
-    @property
-    def children(self) -> tuple[str, ...]:
-        """The digests of the manifests that an index names."""
-        return tuple(item["digest"] for item in self.document.get("manifests") or ())
 
 
 class RegistryClient:
@@ -282,9 +231,9 @@ class RegistryClient:
         answer = self._connection.request(
             "DELETE", path_of(repository, "manifests", digest), repository=repository
         )
-        if answer.status == httpx.codes.NOT_FOUND:
+        if answer.status == HTTPStatus.NOT_FOUND:
             return False
-        if answer.status not in {httpx.codes.ACCEPTED, httpx.codes.OK, httpx.codes.NO_CONTENT}:
+        if answer.status not in {HTTPStatus.ACCEPTED, HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
             raise self._unexpected(answer, self._name(repository, digest), doing="deleting")
         return True
 
@@ -303,7 +252,7 @@ class RegistryClient:
             headers={"Content-Type": manifest.media_type},
             content=manifest.content,
         )
-        if answer.status not in {httpx.codes.CREATED, httpx.codes.OK, httpx.codes.ACCEPTED}:
+        if answer.status not in {HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.ACCEPTED}:
             raise self._unexpected(answer, self._name(repository, tag), doing="taking")
         told = answer.headers.get("Docker-Content-Digest", manifest.digest)
         if told != manifest.digest:
@@ -324,7 +273,7 @@ class RegistryClient:
         if self.has_blob(repository, digest):
             return
         answer = self._connection.upload(repository, digest, size, opened)
-        if answer.status not in {httpx.codes.CREATED, httpx.codes.OK, httpx.codes.NO_CONTENT}:
+        if answer.status not in {HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
             raise self._unexpected(answer, self._name(repository, digest), doing="taking")
 
     def _manifest_request(self, method: str, repository: str, reference: str) -> HttpResponse | None:
@@ -340,9 +289,9 @@ class RegistryClient:
         )
 
     def _there(self, answer: HttpResponse, name: str) -> bool:
-        if answer.status == httpx.codes.NOT_FOUND:
+        if answer.status == HTTPStatus.NOT_FOUND:
             return False
-        if answer.status != httpx.codes.OK:
+        if answer.status != HTTPStatus.OK:
             raise self._unexpected(answer, name, doing="giving")
         return True
 
@@ -369,7 +318,7 @@ class RegistryClient:
     def _unexpected(self, answer: HttpResponse, name: str, *, doing: str) -> RegistryError:
         """An error for an answer that nothing can be done with; its code is the specification's."""
         said = error_code_of(answer)
-        unsupported = answer.status == httpx.codes.METHOD_NOT_ALLOWED or said == "UNSUPPORTED"
+        unsupported = answer.status == HTTPStatus.METHOD_NOT_ALLOWED or said == "UNSUPPORTED"
         status = f"HTTP {answer.status}{f' ({said})' if said else ''}"
         return RegistryError(
             f"{self.registry.host} answers {status} for {doing} {name}",
@@ -404,3 +353,55 @@ def open_registry(
         scheme=scheme,
     )
     return RegistryClient(registry, connection)
+
+
+_ANSWERS = "Look at the address of the registry: something else may answer there."
+
+
+def path_of(repository: str, kind: str, reference: str) -> str:
+    """The path of a manifest or a blob (``kind``: ``manifests``, ``blobs``) at a registry."""
+    return f"/v2/{quote(repository)}/{kind}/{quote(reference, safe=':')}"
+
+
+def media_type_of(answer: HttpResponse) -> str:
+    """The media type of what was given."""
+    media_type: str = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+    return media_type
+
+
+def strings_of(answer: HttpResponse, key: str) -> list[str]:
+    """The names on a page of a list.
+
+    Raises:
+        RegistryError: it is no such page.
+    """
+    source = f"a page of {key} of a registry"
+    page = parse_json(answer.content, dict[str, Any], source=source, error=RegistryError, solution=_ANSWERS)
+    return require_shape(
+        page.get(key) or [], list[str], source=source, error=RegistryError, solution=_ANSWERS
+    )
+
+
+def error_code_of(answer: HttpResponse) -> str:
+    """The first of the specification's error codes; its message is not repeated."""
+    try:
+        (error, *_) = parse_json(answer.content, _Errors, source="")["errors"]
+    except (DocumentError, ValueError):
+        return ""
+    return error["code"] if re.fullmatch(r"[A-Z_]{1,40}", error["code"]) else ""
+
+
+class _Error(TypedDict):
+    code: str
+
+
+class _Errors(TypedDict):
+    errors: list[_Error]
+
+
+def damaged(name: str, wanted: str, found: str) -> RegistryError:
+    """An error for something whose digest is another than it was said to be."""
+    return RegistryError(
+        f"{name} is not what it is said to be: {found} in the place of {wanted}",
+        solution="Push it again; if it happens again, ask the owners of the registry.",
+    )

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from http import HTTPStatus
 from typing import BinaryIO, Literal, TypedDict
 from urllib.parse import quote, urljoin
 
@@ -39,7 +40,7 @@ _ERRORS = ServerErrors(
     solution="Look at the address of the registry, the network and the registry itself, then run the same "
     "command again: what arrived is not sent twice.",
 )
-_REFUSALS = frozenset({httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN})
+_REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 # A slow line is no reason to give up an upload; one that brings nothing is. A registry may take long to
 # put a large blob in its place before it answers.
 _LEAST_SECONDS, _LEAST_BYTES_A_SECOND = 300.0, 50_000
@@ -219,13 +220,13 @@ class Connection:
 
         def parts() -> HttpResponse:
             answer = self._send_authorized(begin, repository, deadline)
-            if answer.status == httpx.codes.ACCEPTED:
+            if answer.status == HTTPStatus.ACCEPTED:
                 place = self._upload_place(answer)
                 with opened() as file:
                     body = partial(_pieces, file, deadline, self._http.stop)
                     patch = replace(begin, method="PATCH", url=place, headers=described, body=body)
                     answer = self._send_authorized(patch, repository, deadline)
-            if answer.status == httpx.codes.ACCEPTED:
+            if answer.status == HTTPStatus.ACCEPTED:
                 last = httpx.URL(self._upload_place(answer)).copy_merge_params({"digest": digest})
                 answer = self._send_authorized(
                     replace(begin, method="PUT", url=str(last)), repository, deadline
@@ -307,7 +308,7 @@ class Connection:
                 failed = error if failed is None or "CERTIFICATE" in str(error) else failed
                 continue
             # So a server for TLS alone answers a request without.
-            if base == bases[-1] or answer.status != httpx.codes.BAD_REQUEST:
+            if base == bases[-1] or answer.status != HTTPStatus.BAD_REQUEST:
                 return base, answer
         raise failed or httpx.TransportError("no answer")
 
@@ -322,7 +323,7 @@ class Connection:
         scope = _scope(request.method, repository)
         told = self._authorization(challenge, scope, repository)
         answer = self._http.send_once(replace(request, authorization=told), deadline)
-        if answer.status != httpx.codes.UNAUTHORIZED:
+        if answer.status != HTTPStatus.UNAUTHORIZED:
             return answer
         asked = _challenge_of(answer, self.base)
         if asked is None or (asked.scheme == "basic" and told is not None):
@@ -358,7 +359,7 @@ class Connection:
                 max_bytes=MAX_BYTES,
             )
         )
-        if answer.status in {*_REFUSALS, httpx.codes.BAD_REQUEST}:
+        if answer.status in {*_REFUSALS, HTTPStatus.BAD_REQUEST}:
             raise self._refused(repository, answer.status)
         return read_token(answer.content, host=self.registry.host)
 
@@ -399,7 +400,7 @@ class Connection:
 
 def _challenge_of(answer: HttpResponse, base: str) -> _Challenge | None:
     """Return the challenge of the registry itself; None if another origin, which it sent on to, has one."""
-    if answer.status != httpx.codes.UNAUTHORIZED or not same_origin(answer.url, base):
+    if answer.status != HTTPStatus.UNAUTHORIZED or not same_origin(answer.url, base):
         return None
     return _read_challenge(answer.headers.get_list("WWW-Authenticate"))
 

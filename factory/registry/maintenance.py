@@ -11,7 +11,7 @@ from factory.console import Progress, Report, Table, human_size
 from factory.errors import RegistryError
 from factory.http.parallel import in_parallel
 from factory.registry.declared import DriverName, Registry, RegistryClass
-from factory.registry.drivers.driver import Driver, Finding
+from factory.registry.drivers.driver import Driver, RegistryCheck
 from factory.registry.inventory import Inventory, attached_to
 from factory.registry.removal import Removed, remove
 from factory.registry.retention import Key, Policy, Purpose, Verdict, decide, freed, short
@@ -28,7 +28,7 @@ class RegistrySetup:
     """What was created and found at one registry; ``error`` says why it could not be set up."""
 
     registry: Registry
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[RegistryCheck, ...] = ()
     error: RegistryError | None = None
 
 
@@ -83,7 +83,7 @@ def set_up(
 
 
 def _set_up(registry: Registry, images: Collection[str], driver: Driver, *, dry_run: bool) -> RegistrySetup:
-    created: tuple[Finding, ...] = ()
+    created: tuple[RegistryCheck, ...] = ()
     try:
         if not dry_run:
             created = driver.create(images)
@@ -114,7 +114,7 @@ class RegistryStatus:
     url: str
     kind: RegistryClass
     driver: DriverName
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[RegistryCheck, ...] = ()
     repositories: int | None = None
     images: int | None = None
     bytes: int | None = None
@@ -180,7 +180,7 @@ def _status(
     inventory: Inventory, verdicts: tuple[Verdict, ...], driver: Driver | None, policy: Policy
 ) -> RegistryStatus:
     registry, error = inventory.registry, inventory.error
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[RegistryCheck, ...] = ()
     if driver is not None:
         try:
             findings = driver.check(policy.images if registry.driver == "oci" else ())

@@ -14,8 +14,9 @@ from typing import Literal
 from factory.dockerfile.references import find_reference
 from factory.errors import IndexAccessError, RegistryError, SbomError
 from factory.masking import masked_address
-from factory.registry.client import OCI_MANIFEST, Manifest, RegistryClient, open_registry
+from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
+from factory.registry.oci import OCI_MANIFEST, Manifest
 
 LAYER = "application/vnd.cyclonedx+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"

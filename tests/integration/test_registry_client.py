@@ -17,8 +17,9 @@ from support.token_registry import self_signed, token_registry
 import factory.registry.client
 from factory.errors import RegistryError
 from factory.http.retry import RetryPolicy
-from factory.registry.client import OCI_INDEX, OCI_MANIFEST, Manifest, RegistryClient, open_registry
+from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
+from factory.registry.oci import OCI_INDEX, OCI_MANIFEST, Manifest
 
 pytestmark = pytest.mark.integration
 

@@ -18,7 +18,7 @@ from support.registry import PASSWORD, USER
 from support.stored_images import labels
 
 from factory.registry.declared import Registry
-from factory.registry.drivers.choice import open_driver
+from factory.registry.drivers import open_driver
 from factory.registry.maintenance import set_up
 
 pytestmark = pytest.mark.integration

@@ -14,8 +14,8 @@ from support.wheels import make_wheel
 from support.workshop import Run, Workshop
 
 from factory.errors import RegistryError, SbomError
-from factory.registry.client import OCI_MANIFEST as MANIFEST
-from factory.registry.login import login_for
+from factory.registry.credentials import login_for
+from factory.registry.oci import OCI_MANIFEST as MANIFEST
 from factory.render.drift import SBOM_FILE
 from factory.sbom.attach import CONFIG, LAYER, read_reference
 

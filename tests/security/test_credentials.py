@@ -25,10 +25,9 @@ from factory.http.retry import RetryPolicy
 from factory.index.client import IndexClient
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.connection import check_realm
-from factory.registry.credentials import amazon_client, login_of_amazon
+from factory.registry.credentials import amazon_client, login_for, login_of_amazon
 from factory.registry.declared import Registry
-from factory.registry.drivers.google_api import ENDPOINT_VARIABLE, open_google
-from factory.registry.login import login_for
+from factory.registry.drivers.artifact_registry import ENDPOINT_VARIABLE, open_google
 from factory.sbom.attach import RegistryAccess, attach, read_reference
 
 pytestmark = pytest.mark.integration

@@ -34,7 +34,7 @@ from factory.prefetch.prefetch import prefetch_flavor
 from factory.process import Cancellation
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
-from factory.registry.drivers.google_api import GoogleApi
+from factory.registry.drivers.artifact_registry import GoogleApi
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 

@@ -20,10 +20,10 @@ from factory.index.pages import IndexFile, parse_page
 from factory.lock.lockfile import parse_lock
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.connection import read_token
+from factory.registry.credentials import login_for
 from factory.registry.declared import Registry
+from factory.registry.drivers.driver import ListedManifest, read_images
 from factory.registry.inventory import FactoryLabels
-from factory.registry.login import login_for
-from factory.registry.reading import Listed, read_images
 from factory.upkeep.advisories import read_database
 
 _QUICK = RetryPolicy(first_pause_seconds=0.01, max_pause_seconds=0.02, read_seconds=5, connect_seconds=5)
@@ -103,7 +103,7 @@ def test_one_damaged_manifest_is_said_of_its_image_alone(
     client_of: Callable[[Callable[[Said], Reply]], RegistryClient], manifest: bytes
 ) -> None:
     client = client_of(lambda _: Reply(body=manifest))
-    (image,) = read_images(client, "team/x", [Listed(digest="latest", tags=("latest",))], _made_of)
+    (image,) = read_images(client, "team/x", [ListedManifest(digest="latest", tags=("latest",))], _made_of)
     assert image.problem
 
 
@@ -128,7 +128,7 @@ def test_the_configuration_of_an_image_is_read_or_a_problem_of_it(
             return Reply(body=b"[" * 100_000)
         return Reply(body=config if "/blobs/" in said.path else _manifest([]))
 
-    (image,) = read_images(client_of(answer), "team/x", [Listed(digest="x", tags=("x",))], _made_of)
+    (image,) = read_images(client_of(answer), "team/x", [ListedManifest(digest="x", tags=("x",))], _made_of)
     assert image.problem or image.moment is None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from factory.errors import RegistryError
 from factory.registry.declared import Registry
-from factory.registry.drivers.driver import Finding, Repositories
+from factory.registry.drivers.driver import RegistryCheck, Repositories
 from factory.registry.inventory import RegistryImage
 
 # Hosts by what they are: each row is one, written in several ways.
@@ -55,11 +55,11 @@ class MemoryDriver:
     world: World
     registry: Registry
 
-    def check(self, images: Collection[str]) -> tuple[Finding, ...]:
+    def check(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
         del images
         return ()
 
-    def create(self, images: Collection[str]) -> tuple[Finding, ...]:
+    def create(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
         del images
         return ()
 

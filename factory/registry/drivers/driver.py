@@ -1,16 +1,24 @@
 """The contract of a driver, and what its checks find."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Literal, Protocol
 
-from factory.registry.inventory import RegistryImage
+from factory.clock import parse_moment
+from factory.documents import parse_json
+from factory.errors import DocumentError, RegistryError
+from factory.http.parallel import in_parallel
+from factory.registry.client import RegistryClient, path_of
+from factory.registry.inventory import LabelReader, RegistryImage, attached_to
+from factory.registry.oci import ImageConfig, Manifest, ManifestDocument, labels_of
 
 State = Literal["ok", "created", "would be created", "wrong", "not checked"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class RegistryCheck:
     """What one look at a registry found: what was looked at, how it is, and what to do where it is wrong."""
 
     what: str
@@ -33,11 +41,11 @@ class Driver(Protocol):
     Every function raises `RegistryError` where the registry does not answer, refuses or fails.
     """
 
-    def check(self, images: Collection[str]) -> tuple[Finding, ...]:
+    def check(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
         """Look whether the registry serves for these images; only what reads is sent."""
         ...
 
-    def create(self, images: Collection[str]) -> tuple[Finding, ...]:
+    def create(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
         """Create what the images need and is not there, and try what only a try tells.
 
         What another run creates meanwhile is fine.
@@ -75,3 +83,159 @@ class Driver(Protocol):
     def close(self) -> None:
         """Close the connections."""
         ...
+
+
+_AT_ONCE = 16
+# Whoever builds reproducibly and knows no time writes the beginning of some count of time.
+_NO_TIME = dt.datetime(1981, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedManifest:
+    """What a list of a registry says of one manifest; ``pushed`` is None where it does not tell."""
+
+    digest: str
+    tags: tuple[str, ...]
+    pushed: dt.datetime | None = None
+
+
+def tag_digests(client: RegistryClient, repository: str) -> dict[str, str]:
+    """The tags of a repository and the digest of each; one that went meanwhile is left out.
+
+    Raises:
+        RegistryError: the registry refused, failed, or did not answer.
+    """
+    found = client.digests((repository, tag) for tag in client.tags(repository))
+    return {tag: digest for (_, tag), digest in found.items() if digest is not None}
+
+
+def read_images(
+    client: RegistryClient, repository: str, listed: Iterable[ListedManifest], read_labels: LabelReader
+) -> tuple[RegistryImage, ...]:
+    """The manifests that a list names, in its order, and those that are attached to them.
+
+    One that went meanwhile is left out; one that cannot be read says why.
+
+    Raises:
+        RegistryError: the registry refused, failed, or did not answer.
+    """
+    own = client.registry.url.partition("/")[2]
+    image = repository.removeprefix(f"{own}/") if own else repository
+    reading = _Reading(client=client, repository=repository, image=image, read_labels=read_labels)
+    found = in_parallel(reading.read, listed, jobs=_AT_ONCE)
+    there = {stored.digest: stored for stored in found if stored is not None}
+    new = _digests(there.values())
+    while new:
+        # What is attached may have something attached to it in turn.
+        attached = [digest for digest in _referrers(client, repository, new) if digest not in there]
+        unlisted = (ListedManifest(digest=digest, tags=()) for digest in dict.fromkeys(attached))
+        read = in_parallel(reading.read, unlisted, jobs=_AT_ONCE)
+        further = {stored.digest: stored for stored in read if stored is not None}
+        there.update(further)
+        new = _digests(further.values())
+    return _with_gone(client, repository, tuple(there.values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    client: RegistryClient
+    repository: str
+    image: str
+    read_labels: LabelReader
+
+    def read(self, listed: ListedManifest) -> RegistryImage | None:
+        known = RegistryImage(
+            repository=self.repository,
+            image=self.image,
+            digest=listed.digest,
+            tags=listed.tags,
+            moment=listed.pushed,
+        )
+        try:
+            manifest = self.client.manifest(self.repository, listed.digest)
+            if manifest is None:
+                return None
+            return self._read(manifest, known)
+        except RegistryError as error:
+            # One damaged image must not hide the others; it is kept, and this is said of it.
+            return replace(known, problem=error.reason)
+
+    def _read(self, manifest: Manifest, known: RegistryImage) -> RegistryImage:
+        parts = [self._part(digest) for digest in manifest.children] if manifest.is_index else []
+        blobs = dict(manifest.blobs)
+        for part in parts:
+            blobs.update(part.blobs)
+        subject = manifest.document.get("subject")
+        subjects = {attached_to(tag) for tag in known.tags} | {subject["digest"] if subject else None}
+        config = self._config(manifest, parts)
+        return replace(
+            known,
+            moment=known.moment or _created(config),
+            blobs=blobs,
+            layers=tuple(item["digest"] for item in manifest.document.get("layers") or ()),
+            config_digest=manifest.config_digest,
+            parts=manifest.children if manifest.is_index else (),
+            subjects=tuple(sorted(filter(None, subjects))),
+            labels=self.read_labels(labels_of(config)),
+        )
+
+    def _part(self, digest: str) -> Manifest:
+        """A part of an index; one that is not there (an index may name more than was pushed) is empty."""
+        part = self.client.manifest(self.repository, digest)
+        return part or Manifest(media_type="", content=b'{"schemaVersion": 2}')
+
+    def _config(self, manifest: Manifest, parts: list[Manifest]) -> ImageConfig:
+        chosen = next((part for part in parts if part.config_digest), None) if parts else manifest
+        if chosen is None or chosen.config_digest is None:
+            return {}
+        content = self.client.blob(self.repository, chosen.config_digest) or b"{}"
+        return parse_json(content, ImageConfig, source="its configuration", error=RegistryError)
+
+
+def _digests(images: Iterable[RegistryImage]) -> list[str]:
+    """The images' own digests, and those of their parts."""
+    return [digest for image in images for digest in (image.digest, *image.parts)]
+
+
+def _with_gone(
+    client: RegistryClient, repository: str, images: tuple[RegistryImage, ...]
+) -> tuple[RegistryImage, ...]:
+    """The same images, with which of their subjects are there no more; what has no tag is on no list."""
+    known = set(_digests(images))
+    unknown = {digest for image in images for digest in image.subjects if digest not in known}
+    asked = client.digests((repository, digest) for digest in sorted(unknown))
+    gone = {digest for (_, digest), found in asked.items() if found is None}
+    return tuple(
+        replace(image, gone=frozenset(gone.intersection(image.subjects))) if image.subjects else image
+        for image in images
+    )
+
+
+def _referrers(client: RegistryClient, repository: str, digests: list[str]) -> list[str]:
+    """The digests of what is attached to manifests by its ``subject`` (OCI distribution-spec 1.1).
+
+    A registry of before that version has no such list, and a tag in its place, which is on the list of tags.
+    """
+
+    def ask(digest: str) -> list[str] | None:
+        path = path_of(repository, "referrers", digest)
+        answer = client.connection.request("GET", path, repository=repository)
+        if answer.status != HTTPStatus.OK:
+            return None
+        try:
+            page = parse_json(answer.content, ManifestDocument, source="")
+        except DocumentError:
+            return None
+        return [item["digest"] for item in page.get("manifests") or ()]
+
+    first = ask(digests[0])
+    if first is None:
+        return []
+    found = in_parallel(ask, digests[1:], jobs=_AT_ONCE)
+    return [*first, *(digest for named in found for digest in named or ())]
+
+
+def _created(config: ImageConfig) -> dt.datetime | None:
+    """When an image says that it was created (RFC 3339); None where it does not tell."""
+    moment = parse_moment(config.get("created") or "")
+    return None if moment is None or moment < _NO_TIME else moment

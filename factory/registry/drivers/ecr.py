@@ -14,9 +14,8 @@ from factory.http.bounded import Listing
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.credentials import amazon_client
 from factory.registry.declared import Registry
-from factory.registry.drivers.driver import Finding, Repositories
+from factory.registry.drivers.driver import ListedManifest, RegistryCheck, Repositories, read_images
 from factory.registry.inventory import LabelReader, RegistryImage
-from factory.registry.reading import Listed, read_images
 
 _OWNER_TAG = "universal-image-factory"
 """A resource tag of the repositories that the factory created: no other is ever deleted."""
@@ -45,20 +44,20 @@ class EcrDriver:
     account: str
     region: str
 
-    def check(self, images: Collection[str]) -> tuple[Finding, ...]:
+    def check(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
         """Whether AWS answers, and each repository is there, in the region, with tags that can move."""
         found = {name: self._described(name) for name in self._names(images)}
-        answers = Finding(what="answers", state="ok", detail=f"region {self.region}")
+        answers = RegistryCheck(what="answers", state="ok", detail=f"region {self.region}")
         rows = (self._checked(name, described) for name, described in found.items())
         return (answers, *(finding for row in rows for finding in row))
 
-    def create(self, images: Collection[str]) -> tuple[Finding, ...]:
+    def create(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
         """Create the images' repositories, and check those that are there, whoever created them."""
         created = []
         for name in self._names(images):
             there = self._call("describe_repositories", {"repositoryNames": [name]}) is not None
             if not there and self._created(name):
-                created.append(Finding(what=name, state="created", detail=f"region {self.region}"))
+                created.append(RegistryCheck(what=name, state="created", detail=f"region {self.region}"))
         return tuple(created)
 
     def repositories(self, images: Collection[str]) -> Repositories:
@@ -131,9 +130,9 @@ class EcrDriver:
         found: list[dict[str, Any]] = (answer or {}).get("repositories") or []
         return found[0] if found else None
 
-    def _checked(self, name: str, described: Mapping[str, Any] | None) -> Iterator[Finding]:
+    def _checked(self, name: str, described: Mapping[str, Any] | None) -> Iterator[RegistryCheck]:
         if described is None:
-            yield Finding(
+            yield RegistryCheck(
                 what=name,
                 state="wrong",
                 detail=f"is not there in {self.region}",
@@ -142,14 +141,14 @@ class EcrDriver:
             return
         region = described["repositoryArn"].split(":")[3]
         if region != self.region or (self.account and described["registryId"] != self.account):
-            yield Finding(
+            yield RegistryCheck(
                 what=name,
                 state="wrong",
                 detail=f"is in {region} of {described['registryId']}, not where its url says",
                 solution="Look at AWS's own settings: the region, the profile.",
             )
         elif described.get("imageTagMutability", "MUTABLE") != "MUTABLE":
-            yield Finding(
+            yield RegistryCheck(
                 what=name,
                 state="wrong",
                 detail=f"its tags are {described['imageTagMutability']}: the moving tag could not move",
@@ -157,14 +156,14 @@ class EcrDriver:
                 "is not moving.",
             )
         else:
-            yield Finding(what=name, state="ok", detail=f"OCI images, region {region}, tags can move")
+            yield RegistryCheck(what=name, state="ok", detail=f"OCI images, region {region}, tags can move")
         yield from self._lifecycle(name)
 
-    def _lifecycle(self, name: str) -> Iterator[Finding]:
+    def _lifecycle(self, name: str) -> Iterator[RegistryCheck]:
         if self.client.registry.kind != "persistent":
             return
         if self._call("get_lifecycle_policy", {"repositoryName": name}) is not None:
-            yield Finding(
+            yield RegistryCheck(
                 what=name,
                 state="wrong",
                 detail="AWS deletes from it by a lifecycle policy, and the registry is persistent",
@@ -181,7 +180,7 @@ class EcrDriver:
         answer = self._call("create_repository", arguments)
         return answer is not None
 
-    def _listed(self, repository: str) -> list[Listed]:
+    def _listed(self, repository: str) -> list[ListedManifest]:
         found = self._pages("describe_images", "imageDetails", {"repositoryName": repository})
         tags: dict[str, set[str]] = defaultdict(set)
         pushed = {}
@@ -189,7 +188,8 @@ class EcrDriver:
             tags[item["imageDigest"]].update(item.get("imageTags") or ())
             pushed[item["imageDigest"]] = item.get("imagePushedAt")
         return [
-            Listed(digest=digest, tags=tuple(sorted(tags[digest])), pushed=pushed[digest]) for digest in tags
+            ListedManifest(digest=digest, tags=tuple(sorted(tags[digest])), pushed=pushed[digest])
+            for digest in tags
         ]
 
     def _pages(

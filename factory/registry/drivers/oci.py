@@ -6,17 +6,21 @@ push and stays when it is empty; a manifest is deleted by its digest, with all i
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from shlex import quote
 from urllib.parse import urljoin
-
-import httpx
 
 from factory.errors import RegistryError
 from factory.http.origins import is_loopback, origin_or_none, same_origin
 from factory.registry.client import RegistryClient
-from factory.registry.drivers.driver import Finding, Repositories
+from factory.registry.drivers.driver import (
+    ListedManifest,
+    RegistryCheck,
+    Repositories,
+    read_images,
+    tag_digests,
+)
 from factory.registry.inventory import LabelReader, RegistryImage
-from factory.registry.reading import Listed, read_images, tag_digests
 
 # On a large public registry the catalogue is everybody's.
 _MOST_PAGES = 20
@@ -34,7 +38,7 @@ class OciDriver:
     client: RegistryClient
     read_labels: LabelReader = field(repr=False)
 
-    def check(self, images: Collection[str]) -> tuple[Finding, ...]:
+    def check(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
         """Whether it answers, who is asking, and whether it gives; nothing is sent that could delete."""
         registry = self.client.registry
         self.client.check()
@@ -47,15 +51,15 @@ class OciDriver:
             else "only a setup tries, with nothing"
         )
         return (
-            Finding(what="answers", state="ok", detail=scheme),
-            Finding(
+            RegistryCheck(what="answers", state="ok", detail=scheme),
+            RegistryCheck(
                 what="login", state="ok", detail="one is there" if login else "none: nobody is logged in"
             ),
             _tried("reads", lambda: f"{len(self.client.tags(repository))} tags in {repository}"),
-            Finding(what="deletes", state="not checked", detail=untried),
+            RegistryCheck(what="deletes", state="not checked", detail=untried),
         )
 
-    def create(self, images: Collection[str]) -> tuple[Finding, ...]:
+    def create(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
         """Nothing has to be created; what the registry allows is tried.
 
         Whether it takes something with an upload that is cancelled; whether one that may be emptied deletes
@@ -96,7 +100,7 @@ class OciDriver:
         tags: dict[str, list[str]] = {}
         for tag, digest in tag_digests(self.client, repository).items():
             tags.setdefault(digest, []).append(tag)
-        listed = [Listed(digest=digest, tags=tuple(sorted(names))) for digest, names in tags.items()]
+        listed = [ListedManifest(digest=digest, tags=tuple(sorted(names))) for digest, names in tags.items()]
         return read_images(self.client, repository, listed, self.read_labels)
 
     def tags(self, repository: str) -> Mapping[str, str]:
@@ -134,7 +138,7 @@ class OciDriver:
     def _may_push(self, repository: str) -> str:
         connection = self.client.connection
         begun = connection.request("POST", f"/v2/{repository}/blobs/uploads/", repository=repository)
-        if begun.status != httpx.codes.ACCEPTED:
+        if begun.status != HTTPStatus.ACCEPTED:
             raise RegistryError(
                 f"{self.client.registry.host} answers HTTP {begun.status} when an upload begins",
                 solution="Give the login the right to push, or create the repository at the registry.",
@@ -148,10 +152,10 @@ class OciDriver:
         return f"an upload to {repository} was begun and cancelled"
 
 
-def _tried(what: str, attempt: Callable[[], str]) -> Finding:
+def _tried(what: str, attempt: Callable[[], str]) -> RegistryCheck:
     """What came of an attempt; where the registry refuses, the others are made all the same."""
     try:
-        return Finding(what=what, state="ok", detail=attempt())
+        return RegistryCheck(what=what, state="ok", detail=attempt())
     except RegistryError as error:
         solution = _NOT_ALLOWED if what == "deletes" else error.solution
-        return Finding(what=what, state="wrong", detail=error.reason, solution=solution)
+        return RegistryCheck(what=what, state="wrong", detail=error.reason, solution=solution)
