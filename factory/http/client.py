@@ -221,12 +221,12 @@ class HttpClient:
         except ValueError as error:
             raise self.failure(request.url, f"cannot be followed ({error})") from error
         client = self._client(request.url)
-        told = {} if request.authorization is None else {"Authorization": request.authorization}
+        authorization = {} if request.authorization is None else {"Authorization": request.authorization}
         body = request.body
         built = client.build_request(
             request.method,
             request.url,
-            headers={**accepted(request.headers), **told},
+            headers={**accepted(request.headers), **authorization},
             content=(body or None) if isinstance(body, bytes) else body(),
             timeout=httpx.Timeout(
                 self.policy.read_seconds,

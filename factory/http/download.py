@@ -116,7 +116,7 @@ def download(
 
 
 def _room(sink: Sink, max_download: int) -> tuple[int, str]:
-    """Return the most bytes of a file whose size nobody gives, and the reason."""
+    """Return the most bytes of a file of unknown size, and the reason."""
     return min(
         (max_download, f"{MAX_DOWNLOAD_VARIABLE} allows"),
         (sink.received + sink.room(), "the disk has room for"),
@@ -140,10 +140,10 @@ class _Allowance:
     """How much of a file may come.
 
     Attributes:
-        name: the file, for errors.
-        size: its bytes, if the index gives them; a file of another size is refused.
-        max_bytes: its most bytes in any case.
-        reason: who says so, for errors: "the lock says", "FACTORY_MAX_DOWNLOAD allows".
+        name: The file, for errors.
+        size: Its bytes by the index; a file of another size is refused.
+        max_bytes: Its most bytes in any case.
+        reason: Who says so, for errors: "the lock says", "FACTORY_MAX_DOWNLOAD allows".
     """
 
     name: str
@@ -205,7 +205,7 @@ class _Allowance:
 
 
 def read_max_download(environment: Mapping[str, str]) -> int:
-    """Return the most bytes of a file whose size nobody gives: ``FACTORY_MAX_DOWNLOAD``, such as 40G.
+    """Return the most bytes of a file of unknown size: ``FACTORY_MAX_DOWNLOAD``, such as 40G.
 
     Raises:
         SpecError: the variable is not a size.

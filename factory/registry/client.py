@@ -1,8 +1,7 @@
 """One client for all container registries: the OCI distribution specification (1.1), and no more.
 
-`open_registry` gives it. Repositories are named without the host (`Registry.repository` gives the name
-of an image's); a reference is a tag or a digest (``sha256:`` and 64 hex digits). What is not there is
-None; what a registry refuses, or does not do, is a `RegistryError`.
+Repositories are named without the host (`Registry.repository` returns that of an image); a reference is a tag
+or a digest (``sha256:`` and 64 hex digits). What is not there is None.
 """
 
 import os
@@ -44,7 +43,11 @@ RETRY_POLICY = RetryPolicy(total_seconds=120.0)
 
 
 class RegistryClient:
-    """Reads and changes what a registry holds; safe to use from several threads, closed at the end."""
+    """Reads and changes what a registry holds; a context manager, safe to use from several threads.
+
+    Every method that sends a request raises RegistryError if the registry refuses, fails, does not answer, or
+    sends something else than its digest says.
+    """
 
     def __init__(self, registry: Registry, connection: Connection) -> None:
         self.registry = registry
@@ -62,67 +65,42 @@ class RegistryClient:
 
     @property
     def plain_http(self) -> bool:
-        """Whether the registry speaks plain HTTP, which other programs have to be told.
-
-        Raises:
-            RegistryError: it does not answer.
-        """
+        """Whether the registry speaks plain HTTP, which other programs do not find out."""
         return self._connection.plain_http
 
     @property
     def connection(self) -> Connection:
-        """What sends requests, for those that are about no image."""
+        """Sends the requests that are about no image."""
         return self._connection
 
     def login(self, repository: str) -> Login | None:
-        """Whom the registry is told is asking for a repository, for another program; None for nobody.
-
-        Raises:
-            RegistryError: it cannot be told (`Credentials.of`).
-        """
+        """Return the login for a repository, for another program; None if there is none."""
         return self._connection.credentials.of(repository)
 
     def check(self) -> None:
-        """Ask whether anybody answers, and speaks the protocol (``GET /v2/``); 401 is an answer.
-
-        Raises:
-            RegistryError: nobody does.
-        """
+        """Raise RegistryError unless a registry answers (``GET /v2/``); 401 is an answer."""
         _ = self._connection.base
 
     def digest(self, repository: str, reference: str) -> str | None:
-        """The digest of a manifest or an index; None where there is none (``HEAD …/manifests/…``).
-
-        Raises:
-            RegistryError: the registry refused, failed, or did not answer.
-        """
+        """Return the digest of a manifest or an index; None if it is not there (``HEAD …/manifests/…``)."""
         answer = self._manifest_request("HEAD", repository, reference)
         if answer is None:
             return None
-        told: str = answer.headers.get("Docker-Content-Digest", "")
-        if _DIGEST.fullmatch(told):
-            return told
+        digest: str = answer.headers.get("Docker-Content-Digest", "")
+        if _DIGEST.fullmatch(digest):
+            return digest
         # The header is only recommended.
         manifest = self.manifest(repository, reference)
         return None if manifest is None else manifest.digest
 
     def digests(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
-        """The digests of many (repository, reference), asked for at once.
-
-        Raises:
-            RegistryError: as `digest`.
-        """
+        """Return the digests of many (repository, reference), asked for in parallel."""
         pairs = list(dict.fromkeys(wanted))
         found = in_parallel(lambda pair: self.digest(*pair), pairs, jobs=_CONNECTIONS)
         return dict(zip(pairs, found, strict=True))
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
-        """A manifest or an index; None where there is none (``GET …/manifests/…``).
-
-        Raises:
-            RegistryError: the registry refused, failed, gave something else than its digest says, or what is
-                no manifest.
-        """
+        """Return a manifest or an index; None if it is not there (``GET …/manifests/…``)."""
         answer = self._manifest_request("GET", repository, reference)
         if answer is None:
             return None
@@ -136,11 +114,7 @@ class RegistryClient:
     def image_manifest(
         self, repository: str, reference: str, *, platform: str = "linux/amd64"
     ) -> Manifest | None:
-        """The manifest of one image: of an index the one for a platform, else its first.
-
-        Raises:
-            RegistryError: as `manifest`.
-        """
+        """Return the manifest of one image: of an index the one for a platform, else its first."""
         manifest = self.manifest(repository, reference)
         if manifest is None or not manifest.is_index:
             return manifest
@@ -150,11 +124,7 @@ class RegistryClient:
         return None if chosen is None else self.manifest(repository, chosen["digest"])
 
     def config(self, repository: str, reference: str, *, platform: str = "linux/amd64") -> ImageConfig | None:
-        """An image's configuration (OCI image-spec), through an index where there is one; None without one.
-
-        Raises:
-            RegistryError: as `manifest`; the configuration is not there, or is none.
-        """
+        """Return an image's configuration (OCI image-spec), also of an index; None if there is no image."""
         manifest = self.image_manifest(repository, reference, platform=platform)
         digest = None if manifest is None else manifest.config_digest
         if digest is None:
@@ -166,31 +136,19 @@ class RegistryClient:
             raise self._unreadable(repository, reference) from error
 
     def labels(self, repository: str, reference: str) -> dict[str, str] | None:
-        """The labels of an image; None where there is none.
-
-        Raises:
-            RegistryError: as `config`.
-        """
+        """Return the labels of an image; None if there is no image."""
         config = self.config(repository, reference)
         if config is None:
             return None
         return labels_of(config)
 
     def has_blob(self, repository: str, digest: str) -> bool:
-        """Whether a repository has a layer or a configuration (``HEAD …/blobs/…``).
-
-        Raises:
-            RegistryError: the registry refused, failed, or did not answer.
-        """
+        """Return whether a repository has a layer or a configuration (``HEAD …/blobs/…``)."""
         answer = self._connection.request("HEAD", path_of(repository, "blobs", digest), repository=repository)
         return self._there(answer, self._name(repository, digest))
 
     def blob(self, repository: str, digest: str) -> bytes | None:
-        """A small blob, such as a configuration, whole and compared with its digest; None without one.
-
-        Raises:
-            RegistryError: as `manifest`; or it is larger than such things are.
-        """
+        """Return a small blob, such as a configuration, compared with its digest; None if it is not there."""
         answer = self._connection.request("GET", path_of(repository, "blobs", digest), repository=repository)
         if not self._there(answer, self._name(repository, digest)):
             return None
@@ -200,29 +158,17 @@ class RegistryClient:
         return answer.content
 
     def tags(self, repository: str) -> tuple[str, ...]:
-        """All tags of a repository, sorted; none where there is no such repository (``GET …/tags/list``).
-
-        Raises:
-            RegistryError: the registry refused, failed, or gave pages without an end.
-        """
+        """Return all tags of a repository, sorted; none if there is no such one (``GET …/tags/list``)."""
         pages = self._pages(f"/v2/{repository}/tags/list?n={_PAGE}", "tags", repository=repository)
         return tuple(sorted(set(pages)))
 
     def repositories(self, *, most_pages: int = _MOST_PAGES) -> tuple[str, ...]:
-        """All repositories, sorted, where the registry tells (``GET /v2/_catalog``, which not all have).
-
-        Raises:
-            RegistryError: the registry refused, failed, or gave pages without an end.
-        """
+        """Return all repositories, sorted, of a registry that lists them (``GET /v2/_catalog``)."""
         pages = self._pages(f"/v2/_catalog?n={_PAGE}", "repositories", most=most_pages)
         return tuple(sorted(set(pages)))
 
     def delete(self, repository: str, digest: str) -> bool:
-        """Delete a manifest, and with it all tags that it has; False where it was not there.
-
-        Raises:
-            RegistryError: the registry does not delete, refused, failed, or did not answer.
-        """
+        """Delete a manifest with all its tags; return False if it was not there."""
         if not _DIGEST.fullmatch(digest):
             raise RegistryError(
                 f"{digest!r} is no digest, and by a tag nothing is deleted",
@@ -238,12 +184,9 @@ class RegistryClient:
         return True
 
     def put_tag(self, repository: str, tag: str, manifest: Manifest) -> None:
-        """Give a manifest, whose blobs are there, a tag (or its digest) as its name (``PUT …/manifests/…``).
+        """Send a manifest, whose blobs are there, under a tag or its digest (``PUT …/manifests/…``).
 
-        What the tag named before is overwritten: whether it may be is the caller's matter.
-
-        Raises:
-            RegistryError: the registry refused, failed, or says that it took something else.
+        The tag is moved if it is there: whether it may be is the caller's matter.
         """
         answer = self._connection.request(
             "PUT",
@@ -254,9 +197,9 @@ class RegistryClient:
         )
         if answer.status not in {HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.ACCEPTED}:
             raise self._unexpected(answer, self._name(repository, tag), doing="taking")
-        told = answer.headers.get("Docker-Content-Digest", manifest.digest)
-        if told != manifest.digest:
-            raise damaged(self._name(repository, tag), manifest.digest, told)
+        taken = answer.headers.get("Docker-Content-Digest", manifest.digest)
+        if taken != manifest.digest:
+            raise damaged(self._name(repository, tag), manifest.digest, taken)
 
     def put_blob(self, repository: str, digest: str, size: int, opened: Callable[[], BinaryIO]) -> None:
         """Send a layer or a configuration, unless the repository has it.
@@ -266,9 +209,6 @@ class RegistryClient:
             digest: what it is.
             size: its bytes.
             opened: opens it at its beginning; called once for each try.
-
-        Raises:
-            RegistryError: the registry refused, failed, or did not answer.
         """
         if self.has_blob(repository, digest):
             return
@@ -335,13 +275,13 @@ def open_registry(
     policy: RetryPolicy | None = None,
     scheme: Scheme | None = None,
 ) -> RegistryClient:
-    """A client for a registry. Nothing is asked yet.
+    """Return a client for a registry. Nothing is asked yet.
 
     Args:
-        registry: which; its driver says where logins come from.
-        environment: where logins are looked up (`factory.registry.credentials`); the caller's own by default.
-        policy: how long it is waited for; `RETRY_POLICY` by default.
-        scheme: what it speaks; by default https, else http where that is allowed.
+        registry: Which; its driver decides where logins come from.
+        environment: Where logins are looked up (`factory.registry.credentials`); the process's own if None.
+        policy: Timeouts and retries; `RETRY_POLICY` if None.
+        scheme: What it speaks; if None https, else http if that is allowed.
     """
     environment = os.environ if environment is None else environment
     connection = Connection(

@@ -278,7 +278,7 @@ class Connection:
     def _first_contact(self) -> tuple[str, _Challenge | None]:
         """Return the URL at which the registry answers, and how it wants to know who asks.
 
-        Nothing is told yet. A registry that takes no encryption shows it by a refused handshake, one that
+        No login is sent. A registry that takes no encryption shows it by a refused handshake, one that
         wants it by a refused request; so either order finds out, and on loopback plain HTTP is likely.
         """
         host = _API_HOSTS.get(self.registry.host, self.registry.host)
@@ -315,18 +315,18 @@ class Connection:
     def _send_authorized(self, request: HttpRequest, repository: str, deadline: Deadline) -> HttpResponse:
         """Send a request that says who asks, and a second one if the registry challenges the first.
 
-        Another origin, at which the registry takes an upload, is told nothing.
+        Another origin, at which the registry takes an upload, gets no authorization.
         """
         if not same_origin(request.url, self.base):
             return self._http.send_once(request, deadline)
         challenge = self._challenge
         scope = _scope(request.method, repository)
-        told = self._authorization(challenge, scope, repository)
-        answer = self._http.send_once(replace(request, authorization=told), deadline)
+        authorization = self._authorization(challenge, scope, repository)
+        answer = self._http.send_once(replace(request, authorization=authorization), deadline)
         if answer.status != HTTPStatus.UNAUTHORIZED:
             return answer
         asked = _challenge_of(answer, self.base)
-        if asked is None or (asked.scheme == "basic" and told is not None):
+        if asked is None or (asked.scheme == "basic" and authorization is not None):
             return answer
         self._challenge = asked
         self._tokens.forget(asked.scope or scope)
@@ -443,7 +443,7 @@ def _read_challenge(headers: Iterable[str]) -> _Challenge | None:
 def check_realm(realm: str, *, base: str, registry: Registry, login: bool) -> str:
     """Return the URL of a token service, if the registry's credentials may be sent there.
 
-    Without a login there is nothing to lose but a request: any public host may give a token by https.
+    Without a login there is nothing to lose but a request: any public host may be asked for a token by https.
 
     Args:
         realm: What the registry's challenge names.

@@ -75,7 +75,7 @@ class GoogleApi:
     client: HttpClient
 
     def get(self, path: str, **query: str | int) -> dict[str, Any] | None:
-        """A resource; None where there is none.
+        """Return a resource; None if it is not there.
 
         Raises:
             RegistryError: Google refused, failed, or did not answer.
@@ -83,7 +83,7 @@ class GoogleApi:
         return self._asked("GET", path, query=query)
 
     def listed(self, path: str, key: str) -> Iterator[Resource]:
-        """All items of a list, page by page.
+        """Yield all items of a list, page by page.
 
         Raises:
             RegistryError: as `get`.
@@ -107,7 +107,7 @@ class GoogleApi:
             listing.turn(token, len(page["items"]))
 
     def post(self, path: str, body: Mapping[str, object], **query: str) -> bool:
-        """Create something and wait until it is there; False where it was there already.
+        """Create something and wait until it is there; return False if it was there before.
 
         Raises:
             RegistryError: as `get`; or the operation failed.
@@ -116,7 +116,7 @@ class GoogleApi:
         return answer is not None and self._finished(answer)
 
     def delete(self, path: str, **query: str) -> bool:
-        """Delete something and wait until it is gone; False where it was gone already.
+        """Delete something and wait for the end of it; return False if it was not there.
 
         Raises:
             RegistryError: as `get`; or the operation failed.
@@ -125,7 +125,6 @@ class GoogleApi:
         return answer is not None and self._finished(answer)
 
     def close(self) -> None:
-        """Close the connections."""
         self.client.close()
 
     def _finished(self, operation: Mapping[str, Any]) -> bool:
@@ -195,7 +194,7 @@ class GoogleApi:
 
 
 def open_google(registry: Registry, environment: Mapping[str, str]) -> GoogleApi:
-    """The API for a registry of Google's.
+    """Return the API for a registry of Google's.
 
     Raises:
         RegistryError: nobody is logged in, or the environment names an endpoint that a token is not sent to.
@@ -258,7 +257,7 @@ class ArtifactRegistryDriver:
     home: Home
 
     def check(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Whether the repository is there, in its location, of the right format, with tags that can move."""
+        """Check that the repository is there, in its location, of its format, with tags that can move."""
         del images
         described = self.google.get(self.home.name)
         if described is None:
@@ -273,7 +272,7 @@ class ArtifactRegistryDriver:
         return found or (RegistryCheck(what=self.home.repository, state="ok", detail=detail),)
 
     def create(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Create the repository where it is not there."""
+        """Create the repository if it is missing."""
         del images
         if self.google.get(self.home.name) is not None:
             return ()
@@ -286,7 +285,7 @@ class ArtifactRegistryDriver:
         return (RegistryCheck(what=self.home.repository, state="created", detail=detail),) if created else ()
 
     def repositories(self, images: Collection[str]) -> Repositories:
-        """The packages in the registry's path."""
+        """Return the packages in the registry's path."""
         del images
         inside = self.client.registry.repository("")
         resources = self.google.listed(f"{self.home.name}/packages", "packages")
@@ -294,16 +293,15 @@ class ArtifactRegistryDriver:
         return Repositories(names=tuple(sorted(name for name in names if name.startswith(inside))))
 
     def images(self, repository: str) -> tuple[RegistryImage, ...]:
-        """All versions of a package, also without a tag, with the time at which they were pushed."""
+        """Return all versions of a package, also without a tag, with the time at which they were pushed."""
         return read_images(self.client, repository, self._listed(repository), self.read_labels)
 
     def tags(self, repository: str) -> Mapping[str, str]:
-        """The tags of a package, and the digest of each."""
+        """Return the tags of a package, and the digest of each."""
         resources = self.google.listed(f"{self.home.package(repository)}/tags", "tags")
         return {_last(item["name"]): _last(item.get("version", "")) for item in resources}
 
     def has(self, repository: str, digest: str) -> bool:
-        """Whether the manifest is there now."""
         return self.client.digest(repository, digest) is not None
 
     def delete(self, repository: str, digest: str) -> bool:
@@ -317,13 +315,12 @@ class ArtifactRegistryDriver:
         return self.google.delete(self.home.package(repository))
 
     def by_hand(self, repository: str, digest: str) -> str:
-        """The command of gcloud."""
+        """Return the command of gcloud."""
         host = self.client.registry.host
         name = shlex.quote(f"{host}/{repository}@{digest}")
         return f"gcloud artifacts docker images delete {name} --delete-tags"
 
     def close(self) -> None:
-        """Close the connections."""
         self.client.close()
         self.google.close()
 
@@ -350,7 +347,7 @@ class ArtifactRegistryDriver:
             )
         location = str(described.get("name", "")).split("/")[3:4]
         if location != [self.home.location]:
-            yield self._wrong(f"is in {'/'.join(location)}, not where its url says", "Mend the url.")
+            yield self._wrong(f"is in {'/'.join(location)}, not where its url says", "Fix the url.")
         if described.get("mode", _MODE) != _MODE:
             yield self._wrong(
                 f"is a {described['mode']}, into which nothing is pushed",
@@ -375,7 +372,7 @@ class ArtifactRegistryDriver:
 def open_artifact_registry(
     registry: Registry, read_labels: LabelReader, environment: Mapping[str, str]
 ) -> ArtifactRegistryDriver:
-    """The driver of a registry of Google's.
+    """Return the driver of a registry of Google's.
 
     Raises:
         RegistryError: nobody is logged in, or the url names no project and repository.
@@ -387,7 +384,7 @@ def open_artifact_registry(
 
 
 def home_of(registry: Registry, environment: Mapping[str, str]) -> Home:
-    """Where a registry is, by its url; on loopback gcloud's settings say the location.
+    """Return where a registry is, by its url; on loopback gcloud's settings have the location.
 
     Raises:
         RegistryError: the url names no location, project and repository.
@@ -410,5 +407,5 @@ def home_of(registry: Registry, environment: Mapping[str, str]) -> Home:
 
 
 def _last(resource: str) -> str:
-    """The last part of a resource's name, as it was before it was put into a path."""
+    """Return the last part of a resource's name, as it was before it was put into a path."""
     return unquote(resource.rpartition("/")[2])

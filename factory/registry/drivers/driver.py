@@ -1,4 +1,4 @@
-"""The contract of a driver, and what its checks find."""
+"""The contract of a registry's driver, and what drivers share: reading manifests as images of a registry."""
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
@@ -19,7 +19,7 @@ State = Literal["ok", "created", "would be created", "wrong", "not checked"]
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryCheck:
-    """What one look at a registry found: what was looked at, how it is, and what to do where it is wrong."""
+    """The result of one check of a registry: what was checked, its state, and what to do if it is wrong."""
 
     what: str
     state: State
@@ -29,7 +29,7 @@ class RegistryCheck:
 
 @dataclass(frozen=True, kw_only=True)
 class Repositories:
-    """The repositories of a registry, without its host; ``partial`` says what was not looked for."""
+    """The repositories of a registry, without its host; ``partial`` says what is missing from the list."""
 
     names: tuple[str, ...]
     partial: str = ""
@@ -38,46 +38,46 @@ class Repositories:
 class Driver(Protocol):
     """One kind of registry. Repositories are named without the host, digests are ``sha256:…``.
 
-    Every function raises `RegistryError` where the registry does not answer, refuses or fails.
+    Every method raises RegistryError if the registry does not answer, refuses or fails.
     """
 
     def check(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Look whether the registry serves for these images; only what reads is sent."""
+        """Check that the registry serves for these images, without changing it."""
         ...
 
     def create(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Create what the images need and is not there, and try what only a try tells.
+        """Create what the images need and is missing, and try what only a try shows.
 
         What another run creates meanwhile is fine.
         """
         ...
 
     def repositories(self, images: Collection[str]) -> Repositories:
-        """The repositories in the registry's place; where it does not tell them, those of the images."""
+        """Return the repositories in the registry's path; if it does not list them, those of the images."""
         ...
 
     def images(self, repository: str) -> tuple[RegistryImage, ...]:
-        """All that a repository holds, each manifest once with all its tags."""
+        """Return all that a repository holds, each manifest once with all its tags."""
         ...
 
     def tags(self, repository: str) -> Mapping[str, str]:
-        """The tags of a repository now, and the digest of each."""
+        """Return the tags of a repository, and the digest of each."""
         ...
 
     def has(self, repository: str, digest: str) -> bool:
-        """Whether a manifest is there now, under the registry's own host."""
+        """Return whether a manifest is there, under the registry's own host."""
         ...
 
     def delete(self, repository: str, digest: str) -> bool:
-        """Delete a manifest with all its tags; False where it was gone already."""
+        """Delete a manifest with all its tags; return False if it was not there."""
         ...
 
     def delete_repository(self, repository: str) -> bool:
-        """Delete a repository in which nothing is left, where the service can; False where it stays."""
+        """Delete an empty repository if the service can; return False if it stays."""
         ...
 
     def by_hand(self, repository: str, digest: str) -> str:
-        """The command with which a person deletes a manifest."""
+        """Return the command with which a person deletes a manifest."""
         ...
 
     def close(self) -> None:
@@ -86,13 +86,13 @@ class Driver(Protocol):
 
 
 _AT_ONCE = 16
-# Whoever builds reproducibly and knows no time writes the beginning of some count of time.
+# A reproducible build without a time writes the beginning of some count of time.
 _NO_TIME = dt.datetime(1981, 1, 1, tzinfo=dt.UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListedManifest:
-    """What a list of a registry says of one manifest; ``pushed`` is None where it does not tell."""
+    """One manifest in a list of a registry; ``pushed`` is None if the list does not say."""
 
     digest: str
     tags: tuple[str, ...]
@@ -100,11 +100,7 @@ class ListedManifest:
 
 
 def tag_digests(client: RegistryClient, repository: str) -> dict[str, str]:
-    """The tags of a repository and the digest of each; one that went meanwhile is left out.
-
-    Raises:
-        RegistryError: the registry refused, failed, or did not answer.
-    """
+    """Return the tags of a repository and the digest of each, without those deleted meanwhile."""
     found = client.digests((repository, tag) for tag in client.tags(repository))
     return {tag: digest for (_, tag), digest in found.items() if digest is not None}
 
@@ -112,12 +108,12 @@ def tag_digests(client: RegistryClient, repository: str) -> dict[str, str]:
 def read_images(
     client: RegistryClient, repository: str, listed: Iterable[ListedManifest], read_labels: LabelReader
 ) -> tuple[RegistryImage, ...]:
-    """The manifests that a list names, in its order, and those that are attached to them.
+    """Return the manifests of a list, in its order, and those that are attached to them.
 
-    One that went meanwhile is left out; one that cannot be read says why.
+    One that was deleted meanwhile is left out; one that cannot be read has a ``problem``.
 
     Raises:
-        RegistryError: the registry refused, failed, or did not answer.
+        RegistryError: The registry refused, failed, or did not answer.
     """
     own = client.registry.url.partition("/")[2]
     image = repository.removeprefix(f"{own}/") if own else repository
@@ -157,7 +153,7 @@ class _Reading:
                 return None
             return self._read(manifest, known)
         except RegistryError as error:
-            # One damaged image must not hide the others; it is kept, and this is said of it.
+            # One damaged image must not hide the others.
             return replace(known, problem=error.reason)
 
     def _read(self, manifest: Manifest, known: RegistryImage) -> RegistryImage:
@@ -180,7 +176,7 @@ class _Reading:
         )
 
     def _part(self, digest: str) -> Manifest:
-        """A part of an index; one that is not there (an index may name more than was pushed) is empty."""
+        """Return a part of an index; an empty one if it was never pushed, which an index may name."""
         part = self.client.manifest(self.repository, digest)
         return part or Manifest(media_type="", content=b'{"schemaVersion": 2}')
 
@@ -193,14 +189,14 @@ class _Reading:
 
 
 def _digests(images: Iterable[RegistryImage]) -> list[str]:
-    """The images' own digests, and those of their parts."""
+    """Return the images' own digests, and those of their parts."""
     return [digest for image in images for digest in (image.digest, *image.parts)]
 
 
 def _with_gone(
     client: RegistryClient, repository: str, images: tuple[RegistryImage, ...]
 ) -> tuple[RegistryImage, ...]:
-    """The same images, with which of their subjects are there no more; what has no tag is on no list."""
+    """Add to images which of their subjects were deleted; a subject without a tag is on no list."""
     known = set(_digests(images))
     unknown = {digest for image in images for digest in image.subjects if digest not in known}
     asked = client.digests((repository, digest) for digest in sorted(unknown))
@@ -212,9 +208,9 @@ def _with_gone(
 
 
 def _referrers(client: RegistryClient, repository: str, digests: list[str]) -> list[str]:
-    """The digests of what is attached to manifests by its ``subject`` (OCI distribution-spec 1.1).
+    """Return the digests of what is attached to manifests by ``subject`` (OCI distribution-spec 1.1).
 
-    A registry of before that version has no such list, and a tag in its place, which is on the list of tags.
+    A registry of an earlier version has a tag instead, which is in the list of tags.
     """
 
     def ask(digest: str) -> list[str] | None:
@@ -236,6 +232,6 @@ def _referrers(client: RegistryClient, repository: str, digests: list[str]) -> l
 
 
 def _created(config: ImageConfig) -> dt.datetime | None:
-    """When an image says that it was created (RFC 3339); None where it does not tell."""
+    """Return when an image was created by its configuration (RFC 3339); None if it does not say."""
     moment = parse_moment(config.get("created") or "")
     return None if moment is None or moment < _NO_TIME else moment

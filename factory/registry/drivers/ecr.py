@@ -45,14 +45,14 @@ class EcrDriver:
     region: str
 
     def check(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Whether AWS answers, and each repository is there, in the region, with tags that can move."""
+        """Check that AWS answers, and each repository is there, in the region, with tags that can move."""
         found = {name: self._described(name) for name in self._names(images)}
         answers = RegistryCheck(what="answers", state="ok", detail=f"region {self.region}")
         rows = (self._checked(name, described) for name, described in found.items())
         return (answers, *(finding for row in rows for finding in row))
 
     def create(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Create the images' repositories, and check those that are there, whoever created them."""
+        """Create the images' repositories that are missing."""
         created = []
         for name in self._names(images):
             there = self._call("describe_repositories", {"repositoryNames": [name]}) is not None
@@ -61,7 +61,7 @@ class EcrDriver:
         return tuple(created)
 
     def repositories(self, images: Collection[str]) -> Repositories:
-        """All in the registry's path."""
+        """Return all in the registry's path."""
         del images
         inside = self.client.registry.repository("")
         pages = self._pages("describe_repositories", "repositories")
@@ -69,19 +69,16 @@ class EcrDriver:
         return Repositories(names=tuple(sorted(name for name in names if name.startswith(inside))))
 
     def images(self, repository: str) -> tuple[RegistryImage, ...]:
-        """All manifests, also without a tag, with the time at which they were pushed."""
+        """Return all manifests, also without a tag, with the time at which they were pushed."""
         return read_images(self.client, repository, self._listed(repository), self.read_labels)
 
     def tags(self, repository: str) -> Mapping[str, str]:
-        """The tags of a repository, and the digest of each."""
         return {tag: listed.digest for listed in self._listed(repository) for tag in listed.tags}
 
     def has(self, repository: str, digest: str) -> bool:
-        """Whether the manifest is there now."""
         return self.client.digest(repository, digest) is not None
 
     def delete(self, repository: str, digest: str) -> bool:
-        """Delete a manifest with all its tags."""
         answer = self._call(
             "batch_delete_image", {"repositoryName": repository, "imageIds": [{"imageDigest": digest}]}
         )
@@ -97,7 +94,7 @@ class EcrDriver:
         return True
 
     def delete_repository(self, repository: str) -> bool:
-        """Delete an empty repository that the factory created; AWS refuses where something is in it."""
+        """Delete an empty repository that the factory created; AWS refuses if it is not empty."""
         described = self._described(repository)
         if described is None:
             return False
@@ -110,7 +107,7 @@ class EcrDriver:
         return self._call("delete_repository", {"repositoryName": repository}) is not None
 
     def by_hand(self, repository: str, digest: str) -> str:
-        """AWS's own command line."""
+        """Return the command of AWS's own command line."""
         account = f" --registry-id {self.account}" if self.account else ""
         return (
             f"aws ecr batch-delete-image --region {self.region}{account} "
@@ -118,7 +115,6 @@ class EcrDriver:
         )
 
     def close(self) -> None:
-        """Close the connections."""
         self.client.close()
         self.amazon.close()
 
@@ -171,7 +167,7 @@ class EcrDriver:
             )
 
     def _created(self, name: str) -> bool:
-        """Create a repository; False where another did so meanwhile."""
+        """Create a repository; return False if another run did so meanwhile."""
         arguments = {
             "repositoryName": name,
             "imageTagMutability": "MUTABLE",
@@ -211,7 +207,7 @@ class EcrDriver:
     def _call(
         self, operation: str, arguments: Mapping[str, object], *, account: bool = True
     ) -> dict[str, Any] | None:
-        """What AWS answers; None where the thing is not there or, if it is to be created, is there already.
+        """Return AWS's answer; None if the thing is missing or, if it is to be created, there already.
 
         Raises:
             RegistryError: AWS refused or did not answer. Its own text is not repeated but for its code.
@@ -240,7 +236,7 @@ class EcrDriver:
 
 
 def open_ecr(registry: Registry, read_labels: LabelReader, environment: Mapping[str, str]) -> EcrDriver:
-    """The driver of a registry of Amazon's.
+    """Return the driver of a registry of Amazon's.
 
     Raises:
         RegistryError: boto3 is not installed, the host is not Amazon's, or no region is known.

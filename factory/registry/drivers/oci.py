@@ -1,6 +1,6 @@
 """Any registry that speaks the OCI distribution specification, and no more than that.
 
-It tells no times: an image is as old as it says that it was created. A repository begins with the first
+It knows no times of pushing: an image is as old as its configuration says. A repository begins with the first
 push and stays when it is empty; a manifest is deleted by its digest, with all its tags.
 """
 
@@ -39,7 +39,7 @@ class OciDriver:
     read_labels: LabelReader = field(repr=False)
 
     def check(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Whether it answers, who is asking, and whether it gives; nothing is sent that could delete."""
+        """Check that it answers, has a login, and can be read; nothing is sent that deletes."""
         registry = self.client.registry
         self.client.check()
         scheme = "plain HTTP" if self.client.plain_http else "HTTPS"
@@ -60,7 +60,7 @@ class OciDriver:
         )
 
     def create(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Nothing has to be created; what the registry allows is tried.
+        """Create nothing, and try what the registry allows.
 
         Whether it takes something with an upload that is cancelled; whether one that may be emptied deletes
         with a digest that nothing has.
@@ -74,9 +74,9 @@ class OciDriver:
         return (takes, _tried("deletes", lambda: self._may_delete(repository)))
 
     def repositories(self, images: Collection[str]) -> Repositories:
-        """Those of the registry's catalogue in its path, and those of the images.
+        """Return those of the registry's catalogue in its path, and those of the images.
 
-        A catalogue that is empty or not there is no sign that nothing is: many registries keep it closed.
+        An empty or missing catalogue does not mean that there is nothing: many registries keep it closed.
         """
         registry = self.client.registry
         named = {registry.repository(image) for image in images}
@@ -96,7 +96,7 @@ class OciDriver:
         return Repositories(names=tuple(sorted(found)))
 
     def images(self, repository: str) -> tuple[RegistryImage, ...]:
-        """What has a tag, and what is attached to that: the specification lists nothing else."""
+        """Return what has a tag, and what is attached to that: the specification lists nothing else."""
         tags: dict[str, list[str]] = {}
         for tag, digest in tag_digests(self.client, repository).items():
             tags.setdefault(digest, []).append(tag)
@@ -104,11 +104,9 @@ class OciDriver:
         return read_images(self.client, repository, listed, self.read_labels)
 
     def tags(self, repository: str) -> Mapping[str, str]:
-        """The tags of a repository, and the digest of each."""
         return tag_digests(self.client, repository)
 
     def has(self, repository: str, digest: str) -> bool:
-        """Whether the manifest is there now."""
         return self.client.digest(repository, digest) is not None
 
     def delete(self, repository: str, digest: str) -> bool:
@@ -116,19 +114,18 @@ class OciDriver:
         return self.client.delete(repository, digest)
 
     def delete_repository(self, repository: str) -> bool:
-        """The specification has no way to: an empty repository stays."""
+        """Return False: the specification has no way to."""
         del repository
         return False
 
     def by_hand(self, repository: str, digest: str) -> str:
-        """The command of skopeo, which deletes by the digest and so with all tags."""
+        """Return the command of skopeo, which deletes by the digest and so with all tags."""
         registry = self.client.registry
         verified = registry.tls_verify and not is_loopback(registry.host)
         insecure = "" if verified else " --tls-verify=false"
         return f"skopeo delete{insecure} {quote(f'docker://{registry.host}/{repository}@{digest}')}"
 
     def close(self) -> None:
-        """Close the connections."""
         self.client.close()
 
     def _may_delete(self, repository: str) -> str:
@@ -153,7 +150,7 @@ class OciDriver:
 
 
 def _tried(what: str, attempt: Callable[[], str]) -> RegistryCheck:
-    """What came of an attempt; where the registry refuses, the others are made all the same."""
+    """Return the result of an attempt; a refusal is one, so that the other attempts follow."""
     try:
         return RegistryCheck(what=what, state="ok", detail=attempt())
     except RegistryError as error:
