@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.endless_server import MOST, STOPPED, EndlessServer, Sent, endless, endless_server, whole
+from support.locks import edit_lock
 from support.small_flavors import make_flavor, write_lock
 from support.wheels import make_wheel, sha256
 
@@ -91,7 +92,7 @@ def locked(tmp_path: Path, root: str, *, size: int | None) -> Flavor:
     flavor = make_flavor(tmp_path / "repository", index_url=f"{root}/simple/")
     lock = write_lock(flavor, [wheel], index_url=f"{root}/simple/")
     if size is not None:
-        lock.write_text(lock.read_text().replace(f"# {_NAME}", f"# {_NAME}, {size} bytes"))
+        edit_lock(lock, f"# {_NAME}", f"# {_NAME}, {size} bytes")
     return flavor
 
 
