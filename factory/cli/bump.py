@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, allow_other_build, common
+from factory.gaps.explain import explain_failure
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.sbom.write import SbomUpdater, describe_followed
@@ -66,6 +67,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     request = read_request(requirements, cap=cap, reason=reason, allow_moves=allow_moves, named=bool(flavors))
     selected = repository.select(flavors)
     options = LockOptions(
+        explain=explain_failure,
         other_builds=other_builds,
         find_links=find_links,
         public_find_links=() if find_links else folders_in_environment(os.environ),

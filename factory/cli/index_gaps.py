@@ -7,6 +7,7 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.files import write_whole
+from factory.gaps.explain import explain_failure
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.upkeep.gap_request import as_markdown, as_text, errors_in
@@ -86,6 +87,7 @@ def command(
         index_url=index_url,
         public_metadata=allow_public_metadata,
         lock=LockOptions(
+            explain=explain_failure,
             find_links=find_links,
             public_find_links=() if find_links else folders_in_environment(os.environ),
         ),

@@ -10,6 +10,7 @@ import click
 from factory.cli.options import Invocation, allow_other_build, common
 from factory.clock import now
 from factory.flavor.repository import Flavor
+from factory.gaps.explain import explain_failure
 from factory.konflux.test_output import failure_line, output_line
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions, lock_flavors
@@ -89,6 +90,7 @@ def command(  # noqa: PLR0913 - each is an option
         )
     selected = invocation.repository_of(*flavors).select(flavors)
     options = LockOptions(
+        explain=explain_failure,
         other_builds=other_builds,
         upgrade=upgrade,
         upgrade_packages=upgrade_packages,

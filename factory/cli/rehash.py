@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, common
+from factory.gaps.explain import explain_failure
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.lock.rehash import rehash_flavors
@@ -44,6 +45,7 @@ def command(
         raise click.UsageError("Name flavors, or give --all, not both.")
     selected = invocation.repository_of(*flavors).select(flavors)
     options = LockOptions(
+        explain=explain_failure,
         find_links=find_links,
         public_find_links=() if find_links else folders_in_environment(os.environ),
         dry_run=dry_run,

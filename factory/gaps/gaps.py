@@ -247,24 +247,6 @@ def _without(project: Project, freed: Mapping[str, str]) -> Project:
     )
 
 
-def explain(
-    project: Project,
-    refused: Refused | Disagreement,
-    *,
-    preferences: Mapping[str, str],
-    folders: tuple[WheelFolder, ...],
-) -> FactoryError:
-    """The error for a resolution that failed: every gap of the index, and the conflict where there is one.
-
-    Raises:
-        IndexAccessError: the index did not answer, or refused.
-    """
-    found = find_gaps(project, preferences=preferences, folders=folders, refused=refused)
-    if found.conflict is not None and not found.gaps:
-        return found.conflict
-    return gap_error(found)
-
-
 def gap_error(found: Gaps) -> FactoryError:
     """Gaps as the error of work that cannot go on without what is lacking."""
     gaps = found.gaps

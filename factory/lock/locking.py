@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from packaging.utils import canonicalize_name
 
@@ -40,14 +41,30 @@ Following = Callable[[Flavor, Project, LockSet], Sequence[Replacement]]
 """Gives the files that change together with a new lock, such as a bill of materials."""
 
 
+class Explain(Protocol):
+    """Returns the error of a resolution that failed, such as with all that the index lacks."""
+
+    def __call__(
+        self,
+        project: Project,
+        refused: Refused | Disagreement,
+        /,
+        *,
+        preferences: Mapping[str, str],
+        folders: tuple[WheelFolder, ...],
+    ) -> FactoryError: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class LockOptions:
     """How to lock. ``public_find_links`` serve flavors without an index URL, ``find_links`` all of them.
 
     ``only_told``: sizes and times that the lock before does not tell are no change, and stay untold.
-    ``other_builds``: another build may take the place of one that is locked.
+    ``other_builds``: another build may take the place of one that is locked. ``explain`` makes the error of
+    a resolution that failed.
     """
 
+    explain: Explain
     upgrade: bool = False
     upgrade_packages: tuple[str, ...] = ()
     find_links: tuple[Path, ...] = ()
@@ -325,10 +342,7 @@ def _pins(
     preferences = {name: version for name, version in known.items() if name not in upgraded}
     resolved = resolve_project(project, preferences=preferences, folders=folders)
     if isinstance(resolved, (Refused, Disagreement)):
-        # Imported where something is wrong: the index client costs as much as all the rest.
-        from factory.gaps.gaps import explain  # noqa: PLC0415
-
-        raise explain(project, resolved, preferences=preferences, folders=folders)
+        raise options.explain(project, resolved, preferences=preferences, folders=folders)
     if not any(resolved.values()):
         raise SpecError(
             "there is nothing to lock: [project] dependencies asks for no package on "

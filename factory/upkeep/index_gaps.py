@@ -1,7 +1,7 @@
 """What the indexes of flavors lack, flavor by flavor, and as one request to the indexes' owners."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from factory.dockerfile.references import check_index_url
 from factory.errors import FactoryError
@@ -25,7 +25,7 @@ class GapOptions:
 
     index_url: str | None = None
     public_metadata: bool = False
-    lock: LockOptions = field(default_factory=LockOptions)
+    lock: LockOptions
     jobs: int | None = None
 
 
