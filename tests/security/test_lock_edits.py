@@ -1,0 +1,213 @@
+"""No command that reads a lock accepts an edit of it that check, or what is at hand, can see."""
+
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.advisories import advisory, write_advisories
+from support.clean_flavor import INDEX, NAME, PROJECT, make_flavor, make_repository
+from support.index_server import IndexServer
+from support.lock_edits import FORMS, MEANINGS, Edit, lock_entry
+from support.locks import resealed
+from support.wheels import make_wheel
+
+from factory.build.build import require_buildable
+from factory.check.check import check_flavor
+from factory.check.rules import RULES
+from factory.downstream.context import write_context
+from factory.errors import FactoryError, LockFileError
+from factory.flavor.repository import Flavor
+from factory.gaps.explain import explain_failure
+from factory.lock.judgement import WARNINGS
+from factory.lock.lockfile import LOCK_FILE
+from factory.lock.locking import Failed, LockOptions, lock_flavor
+from factory.lock.rehash import rehash_flavors
+from factory.lock.verify import Verified, verify_flavors
+from factory.prefetch.plan import Fetching
+from factory.prefetch.prefetch import prefetch_flavor
+from factory.process import Stop
+from factory.sbom.collect import Sources
+from factory.sbom.make import make_bill
+from factory.upkeep.audit import audit_flavors
+
+pytestmark = pytest.mark.integration
+TODAY = dt.date(2026, 12, 1)
+_X86, _ARM = (f"cp312-cp312-manylinux_2_28_{machine}" for machine in ("x86_64", "aarch64"))
+_WHEELS = {
+    ("numpy", "2.4.1"): (_X86, _ARM),
+    ("protobuf", "6.33.0"): ("py3-none-any",),
+    ("torch", "2.11.0+cu130"): (_X86, _ARM),
+    ("training-hub", "0.9.2"): ("py3-none-any",),
+    ("urllib3", "2.6.2"): ("py3-none-any",),
+}
+# Nothing that the edit of one of these lines changes is read from the lock: it is a note for people.
+HARMLESS: dict[str, tuple[Edit, str]] = {
+    "other platforms in the head": (
+        lambda text: text.replace("# platforms: linux/amd64, linux/arm64", "# platforms: linux/amd64"),
+        "the platforms are those of the spec",
+    ),
+    "another command in the head": (
+        lambda text: text.replace("`factory lock", "`factory lock --all", 1),
+        "the first line names who wrote the lock",
+    ),
+    "a package that is said to come from a folder": (
+        lambda text: text.replace("# contents:", "# not from the index: urllib3\n# contents:"),
+        "its file has to have the same digest wherever it comes from, and check warns (FAC331)",
+    ),
+}
+# What fits its own digest and the form: the metadata of the wheels has to be at hand to see it, or the index.
+NEEDS_METADATA: dict[str, Edit] = {
+    "a package less that another one requires": lambda text: text.replace(lock_entry(text, "urllib3"), ""),
+}
+OFFLINE = frozenset({"check", "sbom", "audit", "build", "strip"})
+
+
+@dataclass(frozen=True)
+class Place:
+    """A locked and rendered flavor, its index, and where commands write."""
+
+    flavor: Flavor
+    text: str
+    scratch: Path
+    advisories: Path
+
+    def accepted_by(self, text: str, *, but: str | None = None) -> set[str]:
+        """The commands that do their work on a lock, ``but`` one that is not asked."""
+        (self.flavor.folder / LOCK_FILE).write_bytes(text.encode())
+        asked = {name: command for name, command in COMMANDS.items() if name != but}
+        return {name for name, command in asked.items() if _accepts(command, self)}
+
+
+def _accepts(command: Callable[[Place], bool], place: Place) -> bool:
+    try:
+        return command(place)
+    except FactoryError:
+        return False
+
+
+def _check(place: Place) -> bool:
+    found = check_flavor(place.flavor, root=place.flavor.folder.parents[1], today=TODAY)
+    return not [item for item in found if item.severity == "error" and item.path.endswith(LOCK_FILE)]
+
+
+def _prefetch(place: Place) -> bool:
+    fetching = Fetching(timeout_seconds=1.0)
+    return bool(prefetch_flavor(place.flavor, place.scratch / "prefetched", fetching=fetching))
+
+
+def _verify(place: Place) -> bool:
+    (found,) = verify_flavors([place.flavor], done=lambda _: None)
+    return isinstance(found, Verified) and all(finding.warning for finding in found.findings)
+
+
+def _rehash(place: Place) -> bool:
+    """Whether an edit survives: a lock that is refused, or written again as it was, is not accepted."""
+    path = place.flavor.folder / LOCK_FILE
+    edited = path.read_bytes()
+    (found,) = rehash_flavors([place.flavor], LockOptions(explain=explain_failure), done=lambda _: None)
+    after = path.read_bytes()
+    path.write_bytes(edited)
+    return not isinstance(found, Failed) and after.decode() != place.text
+
+
+def _sbom(place: Place) -> bool:
+    return bool(make_bill(place.flavor, Sources(), form="cyclonedx", environment={}))
+
+
+def _audit(place: Place) -> bool:
+    flavors, advisories = [place.flavor], place.advisories
+    return bool(audit_flavors(flavors, named=True, advisories=advisories, url=None, today=TODAY))
+
+
+def _build(place: Place) -> bool:
+    require_buildable(place.flavor)
+    return True
+
+
+def _strip(place: Place) -> bool:
+    return bool(write_context(place.flavor, place.scratch / "context"))
+
+
+COMMANDS: dict[str, Callable[[Place], bool]] = {
+    "check": _check,
+    "prefetch": _prefetch,
+    "verify": _verify,
+    "rehash": _rehash,
+    "sbom": _sbom,
+    "audit": _audit,
+    "build": _build,
+    "strip": _strip,
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    root = tmp_path_factory.mktemp("edits")
+    for (name, version), tags in _WHEELS.items():
+        requires = ["urllib3>=2", "protobuf"] if name == "training-hub" else []
+        for tag in tags:
+            make_wheel(root / "index", name, version, tag=tag, requires=requires)
+    advisories = write_advisories(root / "advisories", advisory("CVE-2026-1", "no-such", {"introduced": "0"}))
+    with pytest.MonkeyPatch.context() as patch, IndexServer(folder=root / "index") as index:
+        for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+            patch.delenv(name)
+        for name, value in {"UV_CACHE_DIR": "uv", "XDG_CACHE_HOME": "cache", "NETRC": "netrc"}.items():
+            patch.setenv(name, str(root / value))
+        flavor = make_flavor(
+            make_repository(root / "r"), project=PROJECT.replace(INDEX, index.url), locked=False
+        )
+        locked = lock_flavor(flavor, LockOptions(explain=explain_failure), stop=Stop())
+        assert locked.written
+        text = (flavor.folder / LOCK_FILE).read_text()
+        yield Place(flavor=Flavor(flavor.folder), text=text, scratch=root, advisories=advisories)
+
+
+def test_the_lock_as_it_is_written_is_accepted_by_every_command(place: Place) -> None:
+    assert place.flavor.name == NAME
+    assert place.accepted_by(place.text) == COMMANDS.keys() - {"rehash"}
+    (found,) = rehash_flavors([place.flavor], LockOptions(explain=explain_failure), done=lambda _: None)
+    assert not isinstance(found, Failed)
+    assert (found.resolved, found.written) == (False, False)
+
+
+@pytest.mark.parametrize("edit", (FORMS | MEANINGS).values(), ids=FORMS | MEANINGS)
+def test_no_command_accepts_an_edit_with_or_without_its_digest(place: Place, edit: Edit) -> None:
+    text = edit(place.text)
+    assert text != place.text
+    found = {
+        # Rehash resolves both, which takes as long as all others together.
+        "as it is": place.accepted_by(text, but="rehash"),
+        "with its digest": place.accepted_by(resealed(text)),
+    }
+    assert found == {"as it is": set(), "with its digest": set()}
+
+
+@pytest.mark.parametrize("edit", NEEDS_METADATA.values(), ids=NEEDS_METADATA)
+def test_what_has_metadata_at_hand_sees_what_no_digest_can_hide(place: Place, edit: Edit) -> None:
+    text = edit(place.text)
+    assert place.accepted_by(text) == set()
+    assert place.accepted_by(resealed(text)) == OFFLINE
+
+
+@pytest.mark.parametrize(("edit", "reason"), HARMLESS.values(), ids=HARMLESS)
+def test_a_note_for_people_may_be_edited(place: Place, edit: Edit, reason: str) -> None:
+    text = edit(place.text)
+    assert text != place.text
+    assert place.accepted_by(text) >= COMMANDS.keys() - {"rehash", "sbom"}, reason
+
+
+def test_an_older_form_is_refused_with_the_command_that_writes_the_new_one(place: Place) -> None:
+    older = resealed(place.text.replace("    --hash", "  --hash"))
+    (place.flavor.folder / LOCK_FILE).write_text(older)
+    with pytest.raises(LockFileError, match="an older one, or an edited one") as caught:
+        require_buildable(place.flavor)
+    assert f"factory lock {NAME}" in caught.value.solution
+
+
+def test_what_check_calls_a_warning_is_no_refusal() -> None:
+    assert {code for code in WARNINGS if RULES[code].severity == "warning"} == WARNINGS
+    lock_rules = {code for code in RULES if "FAC302" <= code <= "FAC335"}
+    assert {code for code in lock_rules if RULES[code].severity == "warning"} == WARNINGS
