@@ -14,7 +14,7 @@ from support.lock_edits import FORMS, MEANINGS, Edit, lock_entry
 from support.locks import resealed
 from support.wheels import make_wheel
 
-from factory.build.build import require_buildable
+from factory.build.plan import require_buildable
 from factory.check.check import check_flavor
 from factory.check.rules import RULES
 from factory.downstream.context import write_context
