@@ -14,7 +14,7 @@ from factory.gaps.explain import explain_failure
 from factory.konflux.test_output import failure_line, output_line
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions, lock_flavors
-from factory.lock.report import describe, failures, notes_on, report_of
+from factory.lock.report import failures, notes_on, report_of
 from factory.sbom.write import SbomUpdater, describe_followed
 
 
@@ -113,10 +113,10 @@ def command(  # noqa: PLR0913 - each is an option
     report = report_of(outcomes, checked=check)
     for note in notes_on(outcomes):
         invocation.console.note(note)
-    invocation.console.result(report, *describe(report))
+    exit_code = invocation.console.show(report)
     for note in describe_followed(report.flavors):
         invocation.console.note(note)
-    return report.exit_code
+    return exit_code
 
 
 def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOptions, *, form: str) -> int:

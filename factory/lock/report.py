@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from factory.console import Report
 from factory.errors import FactoryError, IndexGapError
 from factory.lock.changes import Changes, PinChange
 from factory.lock.locking import Failed, Locked
@@ -40,7 +41,7 @@ class FlavorReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LockReport:
+class LockReport(Report):
     """Every flavor of the run. ``error`` is that of the first that failed; it gives the exit code.
 
     ``checked``: nothing was to be written, and what would change is a difference.
@@ -50,12 +51,30 @@ class LockReport:
     error: ErrorBody | None
     checked: bool = False
 
-    @property
-    def exit_code(self) -> int:
-        """That of the first error; 1 where a lock that was checked differs; else 0."""
+    def failures(self) -> Iterator[ErrorBody]:
         if self.error:
-            return self.error.exit_code
-        return int(self.checked and any(flavor.state == "changed" for flavor in self.flavors))
+            yield self.error
+
+    def differs(self) -> bool:
+        return self.checked and any(flavor.state == "changed" for flavor in self.flavors)
+
+    def describe(self) -> Iterator[str]:
+        """Yield what happened to each flavor, and each pin that changed."""
+        words = _CHECKED if self.checked else _LOCKED
+        for flavor in self.flavors:
+            if flavor.error:
+                what = "could not be checked" if self.checked else "not locked, nothing was written"
+                yield f"{flavor.flavor}: {what} ({flavor.error.kind})"
+                continue
+            state = words.get(flavor.state, flavor.state)
+            yield f"{flavor.flavor}: {state}, {flavor.packages} packages, {flavor.artifacts} artifacts"
+            yield from change_lines(flavor.changes or Changes(), packages=flavor.packages)
+            if self.checked or not flavor.changes:
+                yield from (f"  {text}" for text in flavor.form)
+            yield from (f"  {name} is of an index that the spec does not name" for name in flavor.orphans)
+        failed = sum(flavor.error is not None for flavor in self.flavors)
+        if failed and len(self.flavors) > 1:
+            yield f"{failed} of {len(self.flavors)} flavors could not be locked"
 
 
 _LOCKED = {"changed": "would change", "unchanged": "locked as it was"}
@@ -84,27 +103,6 @@ def failures(outcomes: Iterable[object]) -> tuple[str, ...]:
         for item in outcomes
         if isinstance(item, Failed)
     )
-
-
-def describe(report: LockReport) -> tuple[str, ...]:
-    """The report in lines: what happened to each flavor, and each pin that changed."""
-    words = _CHECKED if report.checked else _LOCKED
-    lines: list[str] = []
-    for flavor in report.flavors:
-        if flavor.error:
-            what = "could not be checked" if report.checked else "not locked, nothing was written"
-            lines.append(f"{flavor.flavor}: {what} ({flavor.error.kind})")
-            continue
-        state = words.get(flavor.state, flavor.state)
-        lines.append(f"{flavor.flavor}: {state}, {flavor.packages} packages, {flavor.artifacts} artifacts")
-        lines += change_lines(flavor.changes or Changes(), packages=flavor.packages)
-        if report.checked or not flavor.changes:
-            lines += [f"  {text}" for text in flavor.form]
-        lines += [f"  {name} is of an index that the spec does not name" for name in flavor.orphans]
-    failed = sum(flavor.error is not None for flavor in report.flavors)
-    if failed and len(report.flavors) > 1:
-        lines.append(f"{failed} of {len(report.flavors)} flavors could not be locked")
-    return tuple(lines)
 
 
 def change_lines(changes: Changes, *, packages: int | None = None) -> Iterator[str]:
