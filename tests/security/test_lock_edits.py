@@ -29,8 +29,8 @@ from factory.lock.verify import Verified, verify_flavors
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import prefetch_flavor
 from factory.process import Stop
-from factory.sbom.collect import Sources
-from factory.sbom.make import make_bill
+from factory.sbom.collect import SbomSources
+from factory.sbom.write import make_sbom
 from factory.upkeep.audit import audit_flavors
 
 pytestmark = pytest.mark.integration
@@ -114,7 +114,7 @@ def _rehash(place: Place) -> bool:
 
 
 def _sbom(place: Place) -> bool:
-    return bool(make_bill(place.flavor, Sources(), form="cyclonedx", environment={}))
+    return bool(make_sbom(place.flavor, SbomSources(), form="cyclonedx", environment={}))
 
 
 def _audit(place: Place) -> bool:
