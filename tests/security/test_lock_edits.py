@@ -28,7 +28,7 @@ from factory.lock.rehash import rehash_flavors
 from factory.lock.verify import Verified, verify_flavors
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import prefetch_flavor
-from factory.process import Stop
+from factory.process import Cancellation
 from factory.sbom.collect import SbomSources
 from factory.sbom.write import make_sbom
 from factory.upkeep.audit import audit_flavors
@@ -159,7 +159,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         flavor = make_flavor(
             make_repository(root / "r"), project=PROJECT.replace(INDEX, index.url), locked=False
         )
-        locked = lock_flavor(flavor, LockOptions(explain=explain_failure), stop=Stop())
+        locked = lock_flavor(flavor, LockOptions(explain=explain_failure), stop=Cancellation())
         assert locked.written
         text = (flavor.folder / LOCK_FILE).read_text()
         yield Place(flavor=Flavor(flavor.folder), text=text, scratch=root, advisories=advisories)
