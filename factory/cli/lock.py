@@ -77,10 +77,7 @@ def command(  # noqa: PLR0913 - each is an option
     something, all of it is reported at once and nothing is written.
     """
     if form == "test-output":
-        invocation.console.error_form = partial(failure_line, subject=", ".join(flavors))
-        invocation.console.json_output = False  # the line is JSON as it is
-        if not verify:
-            raise click.UsageError("--format test-output is a form of --verify: give both.")
+        _answer_with_test_output(invocation, flavors, verify=verify)
     if bool(flavors) == every:
         raise click.UsageError("Name flavors, or give --all, not both.")
     if sum((check, verify, dry_run)) > 1 or ((check or verify) and (upgrade or upgrade_packages)):
@@ -110,13 +107,20 @@ def command(  # noqa: PLR0913 - each is an option
             done=lambda outcome: progress.advance(message=outcome.flavor),
             following=SbomUpdater(find_links=options.find_links, public_find_links=options.public_find_links),
         )
-    report = report_of(outcomes, checked=check)
     for note in notes_on(outcomes):
         invocation.console.note(note)
+    report = report_of(outcomes, checked=check)
     exit_code = invocation.console.show(report)
     for note in describe_followed(report.flavors):
         invocation.console.note(note)
     return exit_code
+
+
+def _answer_with_test_output(invocation: Invocation, flavors: tuple[str, ...], *, verify: bool) -> None:
+    invocation.console.error_form = partial(failure_line, subject=", ".join(flavors))
+    invocation.console.json_output = False  # the line is JSON as it is
+    if not verify:
+        raise click.UsageError("--format test-output is a form of --verify: give both.")
 
 
 def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOptions, *, form: str) -> int:
