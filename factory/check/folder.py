@@ -101,7 +101,7 @@ def _sbom(subject: Subject) -> Iterator[Problem]:
     """Yield FAC336 if the committed SBOM is not that of the lock; other rules report an unreadable lock."""
     # Imported if a flavor has an SBOM: most have none.
     from factory.sbom.committed import differences, read_committed  # noqa: PLC0415
-    from factory.sbom.wanted import LockedFlavor  # noqa: PLC0415
+    from factory.sbom.model import LockedFlavor  # noqa: PLC0415
 
     solution = f"Write it again: `factory sbom {subject.flavor.name} --write`."
     try:

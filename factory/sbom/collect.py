@@ -17,8 +17,7 @@ from factory.index.wheel import check_wheel
 from factory.lock.lockfile import Artifact
 from factory.lock.prefetched import digest_of, open_prefetched
 from factory.sbom.licences import declared_licences
-from factory.sbom.model import Sbom, SbomFile, SbomPackage
-from factory.sbom.wanted import LockedFlavor, Wanted, wanted_packages
+from factory.sbom.model import LockedFlavor, LockedPackage, Sbom, SbomFile, SbomPackage, locked_packages
 from factory.tree import Tree
 
 _SHOWN = 10
@@ -77,7 +76,7 @@ def collect_sbom(
         StorageError: the file system refused.
     """
     spec = flavor.spec
-    wanted = wanted_packages(flavor)
+    wanted = locked_packages(flavor)
     earlier = {item.name: package for item in wanted if (package := _earlier(item, known or {})) is not None}
     new = [item for item in wanted if item.name not in earlier]
     found = _find(flavor.name, spec, new, sources, progress or Silent())
@@ -100,7 +99,7 @@ def known_packages(sbom: Sbom) -> Known:
     }
 
 
-def _earlier(wanted: Wanted, known: Known) -> SbomPackage | None:
+def _earlier(wanted: LockedPackage, known: Known) -> SbomPackage | None:
     """Return what is known of exactly these files; None if the lock gives one of them another name."""
     package = known.get((wanted.name, wanted.version, wanted.sha256s))
     if package is None or not wanted.named <= {(file.name, file.sha256) for file in package.files}:
@@ -108,13 +107,13 @@ def _earlier(wanted: Wanted, known: Known) -> SbomPackage | None:
     return package
 
 
-def _of_lock(package: SbomPackage, wanted: Wanted, spec: Spec) -> SbomPackage:
+def _of_lock(package: SbomPackage, wanted: LockedPackage, spec: Spec) -> SbomPackage:
     """Return a known package from where the lock has it now."""
     return replace(package, index_url=wanted.index_url(spec), beside_index=wanted.beside_index)
 
 
 def _find(
-    flavor: str, spec: Spec, wanted: Sequence[Wanted], sources: SbomSources, progress: Progress
+    flavor: str, spec: Spec, wanted: Sequence[LockedPackage], sources: SbomSources, progress: Progress
 ) -> dict[Artifact, FoundFile]:
     """Return every file of the packages, wherever it is."""
     asked = [(item, artifact) for item in wanted for artifact in item.artifacts]
@@ -123,7 +122,7 @@ def _find(
 
     with open_prefetched(sources.prefetched) if sources.prefetched else nullcontext() as prefetched:
 
-        def look(pair: tuple[Wanted, Artifact]) -> FoundFile | None:
+        def look(pair: tuple[LockedPackage, Artifact]) -> FoundFile | None:
             found = None if prefetched is None else _find_in_prefetched(*pair, prefetched.artifacts)
             found = found or _find_in_folders(*pair, folders)
             if found is not None:
@@ -146,7 +145,7 @@ def _find(
     return found
 
 
-def _package(wanted: Wanted, spec: Spec, found: Mapping[Artifact, FoundFile]) -> SbomPackage:
+def _package(wanted: LockedPackage, spec: Spec, found: Mapping[Artifact, FoundFile]) -> SbomPackage:
     files = sorted(
         (SbomFile(name=found[artifact].file_name, sha256=artifact.sha256), found[artifact].metadata)
         for artifact in wanted.artifacts
@@ -166,7 +165,9 @@ def _package(wanted: Wanted, spec: Spec, found: Mapping[Artifact, FoundFile]) ->
     )
 
 
-def _not_there(flavor: str, missing: Sequence[tuple[Wanted, Artifact]], sources: SbomSources) -> SbomError:
+def _not_there(
+    flavor: str, missing: Sequence[tuple[LockedPackage, Artifact]], sources: SbomSources
+) -> SbomError:
     names = [artifact.file_name or f"{item.name}=={item.version}" for item, artifact in missing]
     lines = "".join(f"\n  - {name}" for name in names[:_SHOWN])
     more = f"\n  and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
@@ -184,7 +185,7 @@ def _not_there(flavor: str, missing: Sequence[tuple[Wanted, Artifact]], sources:
     )
 
 
-def _find_in_prefetched(wanted: Wanted, artifact: Artifact, artifacts: Tree) -> FoundFile | None:
+def _find_in_prefetched(wanted: LockedPackage, artifact: Artifact, artifacts: Tree) -> FoundFile | None:
     """Return a file of a package in an open prefetched folder, by its bytes; None if it has none.
 
     Raises:
@@ -199,7 +200,7 @@ def _find_in_prefetched(wanted: Wanted, artifact: Artifact, artifacts: Tree) -> 
     )
 
 
-def _find_in_folders(wanted: Wanted, artifact: Artifact, folders: Iterable[Path]) -> FoundFile | None:
+def _find_in_folders(wanted: LockedPackage, artifact: Artifact, folders: Iterable[Path]) -> FoundFile | None:
     """Return a file of a package in folders, by its bytes; None if none of them has it.
 
     Raises:
@@ -236,7 +237,7 @@ def _find_by_bytes(
     return None
 
 
-def _candidates(wanted: Wanted, artifact: Artifact, folders: Iterable[Path]) -> Iterator[Path]:
+def _candidates(wanted: LockedPackage, artifact: Artifact, folders: Iterable[Path]) -> Iterator[Path]:
     for folder in folders:
         given = folder.expanduser()
         if artifact.file_name is not None:

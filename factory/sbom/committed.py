@@ -18,11 +18,13 @@ from factory.sbom.model import (
     BESIDE_INDEX,
     CONTENTS,
     DOWNSTREAM_BASE_IMAGE,
+    LockedFlavor,
+    LockedPackage,
     Sbom,
     SbomFile,
     SbomPackage,
+    locked_packages,
 )
-from factory.sbom.wanted import LockedFlavor, Wanted, wanted_packages
 
 
 def read_committed(folder: Path) -> Sbom | None:
@@ -121,14 +123,14 @@ def differences(flavor: LockedFlavor, sbom: Sbom) -> tuple[str, ...]:
     Licences are not compared: a lock has none.
 
     Raises:
-        SbomError: as for `wanted_packages`.
+        SbomError: as for `locked_packages`.
     """
     return tuple(_differences(flavor, sbom))
 
 
 def _differences(flavor: LockedFlavor, sbom: Sbom) -> Iterator[str]:
     spec = flavor.spec
-    locked = {item.name: item for item in wanted_packages(flavor)}
+    locked = {item.name: item for item in locked_packages(flavor)}
     listed = {package.name: package for package in sbom.packages}
     if sbom.flavor != flavor.name:
         yield f"it is that of {sbom.flavor}"
@@ -145,7 +147,7 @@ def _differences(flavor: LockedFlavor, sbom: Sbom) -> Iterator[str]:
             yield text
 
 
-def _of_package(locked: Wanted, listed: SbomPackage, spec: Spec) -> str | None:
+def _of_package(locked: LockedPackage, listed: SbomPackage, spec: Spec) -> str | None:
     """Return the first difference, from which the others follow."""
     if locked.version != listed.version:
         return f"{locked.name} is locked as {locked.version} and listed as {listed.version}"

@@ -14,18 +14,18 @@ from factory.lock.clients import CONNECTIONS, open_clients
 from factory.lock.lockfile import Artifact
 from factory.lock.pages import Page, PinnedPages
 from factory.sbom.collect import FoundFile
-from factory.sbom.wanted import Wanted
+from factory.sbom.model import LockedPackage
 
 
 def find_on_indexes(
-    spec: Spec, asked: Sequence[tuple[Wanted, Artifact]], progress: Progress
+    spec: Spec, asked: Sequence[tuple[LockedPackage, Artifact]], progress: Progress
 ) -> dict[Artifact, FoundFile]:
     """Return the files that the indexes have; raises as `_find_on_page`."""
     with open_clients() as clients:
         pages = PinnedPages(clients)
         pages.read((spec, item.index, item.name, item.version) for item, _ in asked)
 
-        def ask(pair: tuple[Wanted, Artifact]) -> FoundFile | None:
+        def ask(pair: tuple[LockedPackage, Artifact]) -> FoundFile | None:
             found = _find_on_page(*pair, pages.of(spec, pair[0].index, pair[0].name))
             progress.advance(message=pair[0].name)
             return found
@@ -34,7 +34,7 @@ def find_on_indexes(
     return {pair[1]: found for pair, found in zip(asked, answers, strict=True) if found is not None}
 
 
-def _find_on_page(wanted: Wanted, artifact: Artifact, page: Page) -> FoundFile | None:
+def _find_on_page(wanted: LockedPackage, artifact: Artifact, page: Page) -> FoundFile | None:
     """Return a file of a package on its project's page, by its digest; None if the page does not have it.
 
     If the page has no digest, the file that the lock names is fetched whole, and its bytes decide.

@@ -16,8 +16,7 @@ from factory.render.drift import SBOM_FILE
 from factory.sbom.collect import Known, SbomSources, collect_sbom, known_packages
 from factory.sbom.committed import differences, parse_sbom, read_committed_bytes
 from factory.sbom.document import created_at
-from factory.sbom.model import Sbom
-from factory.sbom.wanted import LockedFlavor, read_locked
+from factory.sbom.model import LockedFlavor, Sbom, read_locked
 from factory.transaction import Replacement, open_transaction
 
 SbomFormat = Literal["cyclonedx", "spdx"]

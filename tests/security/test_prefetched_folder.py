@@ -21,7 +21,7 @@ from factory.prefetch.partial import partial_name
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import plan_prefetch, prefetch_flavor
 from factory.sbom.collect import SbomSources, collect_sbom
-from factory.sbom.wanted import read_locked
+from factory.sbom.model import read_locked
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("own_cache")]
 

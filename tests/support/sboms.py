@@ -4,8 +4,7 @@ from factory.flavor.repository import Flavor
 from factory.render.drift import SBOM_FILE
 from factory.sbom.cyclonedx import to_cyclonedx
 from factory.sbom.licences import Licence
-from factory.sbom.model import Sbom, SbomFile, SbomPackage
-from factory.sbom.wanted import read_locked, wanted_packages
+from factory.sbom.model import Sbom, SbomFile, SbomPackage, locked_packages, read_locked
 
 MIT = Licence(text="MIT", is_expression=True)
 
@@ -26,7 +25,7 @@ def sbom_of(flavor: Flavor, *, licence: Licence = MIT) -> Sbom:
                 files=tuple(sorted(SbomFile(name=name, sha256=digest) for name, digest in wanted.named)),
                 licences=(licence,),
             )
-            for wanted in wanted_packages(read_locked(flavor))
+            for wanted in locked_packages(read_locked(flavor))
         ),
     )
 
