@@ -1,10 +1,9 @@
-"""The licences that a package's core metadata declares, as what they are: an SPDX expression or a name.
+"""Read the licences that a package's core metadata declares: an SPDX expression each, or a name.
 
-License-Expression (PEP 639) is the one field that says it in SPDX's terms; it goes first, and the
-others count only where it is not there. A License field, or a Trove classifier, that happens to be an
-expression or that stands for exactly one licence is given as such. Everything else is the name by
-which the package calls its licence, which is no SPDX identifier, and nothing is guessed from it. Where
-a License field and the classifiers say different things, all of them are told.
+License-Expression (PEP 639) is the one field in SPDX's terms; the others count only without it. A License
+field, or a Trove classifier, that happens to be an expression or that means exactly one licence becomes that
+expression. Everything else is the name that the package gives its licence, which is no SPDX identifier, and
+nothing is guessed from it. If a License field and the classifiers disagree, all of them are listed.
 """
 
 import re
@@ -15,13 +14,13 @@ from packaging.licenses import InvalidLicenseExpression, canonicalize_license_ex
 from packaging.metadata import parse_email
 
 _MOST_NAME_CHARACTERS = 120
-# What build tools write where nobody said anything.
+# What build tools write if nobody said anything.
 _NOTHING = frozenset({"", "unknown", "none", "n/a"})
 _PREFIX = "License :: "
 _WORD = re.compile(r"(?:[^\W_]|\.(?=\w))+\+?")
-# Words that tell no licence from another.
+# Words that distinguish no licence from another.
 _FILLING = frozenset({"the", "license", "licence", "software", "other"})
-# What SPDX calls a family of licences, where the classifier's name does not have it.
+# What SPDX calls a family of licences, if the classifier's name does not have it.
 _FAMILIES = {"Python Software Foundation License": "PSF", "Zope Public License": "ZPL"}
 _OSI = "OSI Approved"
 # The classifiers that stand for one licence in one version. "BSD License" and "Apache Software License"
@@ -61,10 +60,10 @@ class Licence:
 
 
 def declared_licences(metadata: bytes) -> tuple[Licence, ...]:
-    """What core metadata (METADATA of a wheel) declares; empty where it declares nothing.
+    """Return what core metadata (METADATA of a wheel) declares; empty if it declares nothing.
 
-    Several say nothing about how they combine. Of a License field and a classifier one is left out only
-    where the other says all that it says.
+    Several say nothing about how they combine. Of a License field and a classifier, one is left out only if
+    the other says all that it says.
     """
     fields, _ = parse_email(metadata)
     if expression := fields.get("license_expression", "").strip():
@@ -74,7 +73,7 @@ def declared_licences(metadata: bytes) -> tuple[Licence, ...]:
     if text.lower() in _NOTHING:
         return _unique(map(_of_classifier, classifiers))
     named = _licence(text)
-    others = [name for name in classifiers if not _is_told(name, named)]
+    others = [name for name in classifiers if not _is_covered(name, named)]
     if not named.is_expression and any(_is_spelling(named.text, name) for name in others):
         return _unique(map(_of_classifier, others))
     return _unique((named, *map(_of_classifier, others)))
@@ -84,8 +83,8 @@ def _unique(licences: Iterable[Licence]) -> tuple[Licence, ...]:
     return tuple(dict.fromkeys(licences))
 
 
-def _is_told(name: str, by: Licence) -> bool:
-    """Whether a License field says what a classifier says: its one licence, or its group and perhaps more."""
+def _is_covered(name: str, by: Licence) -> bool:
+    """Return whether a License field covers a classifier: its one licence, or its group and perhaps more."""
     identifier = _CLASSIFIED.get(name)
     if identifier is not None:
         return by.is_expression and identifier in re.split(r"[\s()]+", by.text)
@@ -93,12 +92,12 @@ def _is_told(name: str, by: Licence) -> bool:
 
 
 def _is_spelling(text: str, name: str) -> bool:
-    """Whether a text is another way to write a classifier's one licence, and no word more."""
+    """Return whether a text is another way to write a classifier's one licence, and no word more."""
     return name in _CLASSIFIED and _words(text) in (*_spellings(name), _words(_CLASSIFIED[name]))
 
 
 def _spellings(name: str) -> tuple[frozenset[str], ...]:
-    """A classifier's name in words: whole, without its brackets, what stands in them, and SPDX's family."""
+    """Return a classifier's name in words: whole, without its brackets, those in them, and SPDX's family."""
     before, _, bracketed = name.partition("(")
     return tuple(filter(None, map(_words, (name, before, bracketed, _FAMILIES.get(name, "")))))
 
@@ -108,7 +107,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _licence(text: str) -> Licence:
-    """A text as an expression if it is one, else as a name: its first line that says anything."""
+    """Return a text as an expression if it is one, else as a name: its first line with a word in it."""
     try:
         return Licence(text=str(canonicalize_license_expression(text)), is_expression=True)
     except InvalidLicenseExpression:
@@ -118,7 +117,7 @@ def _licence(text: str) -> Licence:
 
 
 def _classified_name(classifier: str) -> str | None:
-    """What a Trove classifier calls a licence; None for another kind, and for one that says "approved"."""
+    """Return what a Trove classifier calls a licence; None for other kinds, and for "approved" alone."""
     name = classifier.rpartition(" :: ")[2]
     return name if classifier.startswith(_PREFIX) and name != _OSI else None
 

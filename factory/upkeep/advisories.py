@@ -1,8 +1,10 @@
-"""Reading a folder of advisories in the OSV format: what each says, and about which packages.
+"""Which vulnerabilities a pinned version has: from a folder of advisories, or from a service in the network.
 
-The format is https://ossf.github.io/osv-schema/ in JSON, one advisory a file, in any tree of folders:
-as OSV exports a whole ecosystem, as GitHub's and PyPA's advisories are kept after OSV has taken them
-over. What cannot be read is an error and never passed over: it could be the one that matters.
+The format of the folder is https://ossf.github.io/osv-schema/ in JSON, one advisory a file, in any tree of
+folders, as OSV exports a whole ecosystem. What cannot be read is an error and never skipped: it could be the
+one that matters. Advisories are evaluated by the algorithm of that page ("Evaluation"), with the versions of
+PEP 440; local versions are compared by their public part, since advisories know no others. The service is
+asked by pip-audit.
 """
 
 import datetime as dt
@@ -24,10 +26,18 @@ from factory.errors import AdvisoryError, DocumentError
 from factory.files import scratch_folder
 from factory.process import Finished, run
 
+Pinned = tuple[str, str]
 _ECOSYSTEM = "PyPI"
 _EVENTS = ("introduced", "fixed", "last_affected", "limit")
 # A range of commits says nothing about a version.
 _COMMITS = "GIT"
+_EVERYTHING_BEFORE = "0"
+_NO_LIMIT = "*"
+# The order of the ids of one vulnerability; a CVE is what a ticket names.
+_SERIES = ("CVE", "GHSA", "PYSEC")
+_TIMEOUT_SECONDS = 600.0
+_MODULE = "pip_audit"
+_OFFLINE = "give a folder of advisories with --advisories, which needs no network"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +84,33 @@ class AdvisoryDatabase:
     modified: dt.datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class Vulnerability:
+    """One vulnerability of one version of a package, however many databases describe it.
+
+    ``ids`` begins with the usual one; ``fixed`` are the versions above, in order, that are known to fix it;
+    ``rating`` and ``severity`` are a word and a CVSS vector, if they are known. ``cures`` are those of
+    ``fixed``, and the versions that fix others of that version, unless they have this one.
+    """
+
+    ids: tuple[str, ...]
+    summary: str
+    rating: str | None
+    severity: str | None
+    fixed: tuple[str, ...]
+    cures: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """The vulnerabilities of a version, and the ids of advisories that name no version to compare it with."""
+
+    vulnerabilities: tuple[Vulnerability, ...]
+    undecided: tuple[str, ...] = ()
+
+
 def read_database(folder: Path) -> AdvisoryDatabase:
-    """Read every ``.json`` file below a folder; hidden folders such as ``.git`` are passed over.
+    """Read every ``.json`` file below a folder; hidden folders such as ``.git`` are skipped.
 
     Raises:
         AdvisoryError: a file cannot be read as an OSV advisory, or none is about a package of PyPI.
@@ -103,7 +138,7 @@ def read_database(folder: Path) -> AdvisoryDatabase:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The advisories below a folder, also behind links; each folder is read once, in whatever circles.
+    """Yield the advisories below a folder, also behind links; each folder is read once, even in a circle.
 
     A folder that cannot be listed, or a link that leads nowhere, is an error, as a damaged file is.
     """
@@ -136,35 +171,37 @@ def _read(path: Path) -> Advisory:
     except (OSError, DocumentError, ValueError) as error:
         raise AdvisoryError(
             f"{path} is damaged: it is not an OSV advisory ({error})",
-            solution="Fetch the advisories again, or remove what is none: a part of them tells nothing.",
+            solution="Fetch the advisories again, or remove what is none: a part of them proves nothing.",
         ) from error
 
 
 def parse_advisory(document: object, *, source: str) -> Advisory:
-    """One advisory from its JSON document.
+    """Return one advisory from its JSON document.
 
     Raises:
         ValueError: a field that the OSV schema requires is not there, or one is of another type.
     """
-    record = typed(document, dict, "the document")
-    affected = [_affected(entry) for entry in objects(record, "affected") if _is_ours(entry)]
+    record = _typed(document, dict, "the document")
+    affected = [_affected(entry) for entry in _objects(record, "affected") if _is_ours(entry)]
     ratings = [
-        optional_text(table, "severity")
-        for entry in (record, *objects(record, "affected"))
+        _optional_text(table, "severity")
+        for entry in (record, *_objects(record, "affected"))
         if isinstance(table := entry.get("database_specific"), dict)
         and isinstance(table.get("severity", ""), str)
     ]
     vectors = [
-        text(severity, "score")
-        for entry in (record, *objects(record, "affected"))
-        for severity in sorted(objects(entry, "severity"), key=lambda one: str(one.get("type")), reverse=True)
+        _text(severity, "score")
+        for entry in (record, *_objects(record, "affected"))
+        for severity in sorted(
+            _objects(entry, "severity"), key=lambda one: str(one.get("type")), reverse=True
+        )
     ]
     return Advisory(
-        id=text(record, "id"),
-        aliases=texts(record, "aliases"),
+        id=_text(record, "id"),
+        aliases=_texts(record, "aliases"),
         modified=_time(record, "modified"),
-        withdrawn=optional_text(record, "withdrawn") is not None,
-        summary=one_line(optional_text(record, "summary") or optional_text(record, "details") or ""),
+        withdrawn=_optional_text(record, "withdrawn") is not None,
+        summary=_one_line(_optional_text(record, "summary") or _optional_text(record, "details") or ""),
         rating=next((rating for rating in ratings if rating), None),
         severity=next(iter(vectors), None),
         affected=tuple(affected),
@@ -175,21 +212,21 @@ def parse_advisory(document: object, *, source: str) -> Advisory:
 def _is_ours(entry: Mapping[str, object]) -> bool:
     if "package" not in entry:
         return False
-    package = typed(entry["package"], dict, "package")
-    return text(package, "ecosystem").partition(":")[0] == _ECOSYSTEM
+    package = _typed(entry["package"], dict, "package")
+    return _text(package, "ecosystem").partition(":")[0] == _ECOSYSTEM
 
 
 def _affected(entry: Mapping[str, object]) -> AffectedPackage:
-    package = typed(entry["package"], dict, "package")
+    package = _typed(entry["package"], dict, "package")
     return AffectedPackage(
-        package=canonicalize_name(text(package, "name")),
-        ranges=tuple(_events(one) for one in objects(entry, "ranges") if text(one, "type") != _COMMITS),
-        versions=texts(entry, "versions"),
+        package=canonicalize_name(_text(package, "name")),
+        ranges=tuple(_events(one) for one in _objects(entry, "ranges") if _text(one, "type") != _COMMITS),
+        versions=_texts(entry, "versions"),
     )
 
 
 def _events(one: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
-    events = tuple(_event(event) for event in objects(one, "events"))
+    events = tuple(_event(event) for event in _objects(one, "events"))
     if not any(kind == "introduced" for kind, _ in events):
         raise ValueError("a range has no event that introduces the vulnerability")
     return events
@@ -199,106 +236,26 @@ def _event(event: Mapping[str, object]) -> tuple[str, str]:
     kinds = [kind for kind in _EVENTS if kind in event]
     if len(kinds) != 1:
         raise ValueError(f"an event has to be one of {', '.join(_EVENTS)}: {json.dumps(event)}")
-    return kinds[0], text(event, kinds[0])
+    return kinds[0], _text(event, kinds[0])
 
 
 def _time(record: Mapping[str, object], key: str) -> dt.datetime:
-    """A timestamp of RFC 3339."""
-    time = parse_moment(text(record, key))
+    """Return a timestamp of RFC 3339."""
+    time = parse_moment(_text(record, key))
     if time is None:
         raise ValueError(f"{key} is no time of RFC 3339")
     return time
 
 
-Kind = TypeVar("Kind")
-
-
-def typed(value: object, kind: type[Kind], what: str) -> Kind:
-    """The value, if it is of that type.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not isinstance(value, kind):
-        raise ValueError(f"{what} is {type(value).__name__}, not {kind.__name__}")  # noqa: TRY004 - as json's
-    return value
-
-
-def objects(record: Mapping[str, object], key: str) -> list[dict[str, object]]:
-    """A list of objects, empty where it is not there; raises ValueError as `typed` does."""
-    return [typed(item, dict, key) for item in typed(record.get(key) or [], list, key)]
-
-
-def texts(record: Mapping[str, object], key: str) -> tuple[str, ...]:
-    """A list of strings, empty where it is not there; raises ValueError as `typed` does."""
-    return tuple(typed(item, str, key) for item in typed(record.get(key) or [], list, key))
-
-
-def optional_text(record: Mapping[str, object], key: str) -> str | None:
-    """A string, None where it is not there; raises ValueError as `typed` does."""
-    value = record.get(key)
-    return None if value is None else typed(value, str, key)
-
-
-def text(record: Mapping[str, object], key: str) -> str:
-    """A string that can be printed.
-
-    Raises:
-        ValueError: it is not there, is no string, is empty or has control characters.
-    """
-    value = typed(record.get(key), str, key)
-    if not value or not value.isprintable():
-        raise ValueError(f"{key} is empty, or has characters that nothing prints")
-    return value
-
-
-def one_line(value: str) -> str:
-    """The first line of a text that says something, without what a terminal would obey."""
-    line = next((line for line in value.splitlines() if line.strip()), "")
-    return "".join(character for character in " ".join(line.split()) if character.isprintable())
-
-
-_EVERYTHING_BEFORE = "0"
-_NO_LIMIT = "*"
-# The order in which the ids of one vulnerability are told; a CVE is what a ticket names.
-_SERIES = ("CVE", "GHSA", "PYSEC")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Vulnerability:
-    """One vulnerability of one version of a package, however many databases describe it.
-
-    ``ids`` begins with the one to call it by; ``fixed`` are the versions above, in order, that are
-    known to be rid of it; ``rating`` and ``severity`` are a word and a CVSS vector, where they are given.
-    ``cures`` are those of ``fixed`` and what other vulnerabilities of that version are fixed in, as far
-    as it does not have this one.
-    """
-
-    ids: tuple[str, ...]
-    summary: str
-    rating: str | None
-    severity: str | None
-    fixed: tuple[str, ...]
-    cures: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluated:
-    """The vulnerabilities of a version, and the ids of advisories that name no version to compare it with."""
-
-    vulnerabilities: tuple[Vulnerability, ...]
-    undecided: tuple[str, ...] = ()
-
-
 def evaluate(package: str, pinned: str, advisories: Sequence[Advisory]) -> Evaluated:
-    """What is known about a version of a package (by normalized name), from the advisories about it.
+    """Return what the advisories about a package (by normalized name) say of one version.
 
     Advisories that are aliases of each other are one vulnerability.
 
     Raises:
         AdvisoryError: a version in an advisory, or the pin, is not one of PEP 440 and has to be compared.
     """
-    version = public_version(package, pinned)
+    version = _public_version(package, pinned)
     groups = [
         (group, affecting)
         for group in _groups(advisories)
@@ -312,8 +269,8 @@ def evaluate(package: str, pinned: str, advisories: Sequence[Advisory]) -> Evalu
     )
 
 
-def public_version(package: str, pinned: str) -> Version:
-    """A version without its local part (PEP 440): ``2.11.0`` for ``2.11.0+cpu``.
+def _public_version(package: str, pinned: str) -> Version:
+    """Return a version without its local part (PEP 440): ``2.11.0`` for ``2.11.0+cpu``.
 
     Raises:
         AdvisoryError: it is not a version of PEP 440, which nothing can be compared with.
@@ -327,8 +284,8 @@ def public_version(package: str, pinned: str) -> Version:
         ) from error
 
 
-def by_name(ids: Iterable[str]) -> tuple[str, ...]:
-    """Ids in the order in which they are told, each once."""
+def _ids_in_order(ids: Iterable[str]) -> tuple[str, ...]:
+    """Return ids in their usual order, each once."""
     place = {series: number for number, series in enumerate(_SERIES)}
     return tuple(sorted(set(ids), key=lambda id_: (place.get(id_.partition("-")[0], len(_SERIES)), id_)))
 
@@ -340,7 +297,7 @@ def _vulnerability(
     affecting: Sequence[Advisory],
     candidates: Iterable[Version],
 ) -> Vulnerability:
-    """What the advisories of one group say together; a fix is one that none of them contradicts."""
+    """Return what the advisories of one group say together; a fix is one that none of them contradicts."""
     cures = [
         candidate
         for candidate in sorted(candidates)
@@ -348,7 +305,7 @@ def _vulnerability(
     ]
     named = _named(affecting, package)
     return Vulnerability(
-        ids=by_name(id_ for advisory in group for id_ in advisory.ids),
+        ids=_ids_in_order(id_ for advisory in group for id_ in advisory.ids),
         summary=next((advisory.summary for advisory in affecting if advisory.summary), ""),
         rating=next((advisory.rating for advisory in affecting if advisory.rating), None),
         severity=next((advisory.severity for advisory in affecting if advisory.severity), None),
@@ -358,7 +315,7 @@ def _vulnerability(
 
 
 def _named(advisories: Iterable[Advisory], package: str) -> frozenset[Version]:
-    """The versions that advisories name as fixed."""
+    """Return the versions that advisories name as fixed."""
     return frozenset(
         _version(text, advisory)
         for advisory in advisories
@@ -370,7 +327,7 @@ def _named(advisories: Iterable[Advisory], package: str) -> frozenset[Version]:
 
 
 def _groups(advisories: Sequence[Advisory]) -> list[list[Advisory]]:
-    """The advisories by vulnerability: those that share an id, directly or through a third."""
+    """Return the advisories by vulnerability: those that share an id, directly or through a third."""
     groups: list[tuple[set[str], list[Advisory]]] = []
     for advisory in advisories:
         ids, members = set(advisory.ids), [advisory]
@@ -402,7 +359,7 @@ def _is_affected(affected: AffectedPackage, version: Version, advisory: Advisory
     try:
         return any(_is_in_range(events, version, advisory) for events in affected.ranges)
     except AdvisoryError:
-        # The list of versions is whole where the schema's advice was followed; then it decides.
+        # The list of versions is complete if the schema's advice was followed; then it decides.
         if affected.versions:
             return False
         raise
@@ -446,7 +403,7 @@ def _version(text: str, advisory: Advisory) -> Version:
     except ValueError as error:
         raise AdvisoryError(
             f"{advisory.source} is damaged: {advisory.id} names {text!r}, which is not a version of PEP 440",
-            solution="Fetch the advisories again; where it stays, mend the file by hand.",
+            solution="Fetch the advisories again; if that does not help, fix the file by hand.",
         ) from error
 
 
@@ -454,21 +411,15 @@ def _public(text: str) -> Version:
     return Version(Version(text).public)
 
 
-_TIMEOUT_SECONDS = 600.0
-_MODULE = "pip_audit"
-_OFFLINE = "give a folder of advisories with --advisories, which needs no network"
-Pinned = tuple[str, str]
-
-
 def query_osv(pins: Iterable[Pinned], *, url: str | None) -> dict[Pinned, tuple[Vulnerability, ...]]:
     """Ask about every pair of normalized name and version: all of them leave this machine.
 
     Args:
         pins: what is asked about; local versions are asked about by their public part.
-        url: the query address of a service that speaks as OSV does; None is OSV's own.
+        url: the query address of a service that speaks as OSV does; None: OSV's own.
 
     Raises:
-        AdvisoryError: pip-audit is not installed, or could not tell.
+        AdvisoryError: pip-audit is not installed, or got no answer.
         ProgramError: it did not end in time, or was stopped.
     """
     if importlib.util.find_spec(_MODULE) is None:
@@ -476,21 +427,21 @@ def query_osv(pins: Iterable[Pinned], *, url: str | None) -> dict[Pinned, tuple[
             "without a folder of advisories the network is asked, with pip-audit, and that is not installed",
             solution=f'Install it with `pip install "universal-image-factory[audit]"`, or {_OFFLINE}.',
         )
-    public = {pin: (pin[0], str(public_version(*pin))) for pin in pins}
-    told: dict[Pinned, tuple[Vulnerability, ...]] = {}
+    public = {pin: (pin[0], str(_public_version(*pin))) for pin in pins}
+    answers: dict[Pinned, tuple[Vulnerability, ...]] = {}
     for batch in _batches(set(public.values())):
-        told |= _ask(batch, url)
-    missing = sorted(set(public.values()) - told.keys())
+        answers |= _ask(batch, url)
+    missing = sorted(set(public.values()) - answers.keys())
     if missing:
         raise AdvisoryError(
-            "pip-audit told nothing about " + ", ".join("==".join(pin) for pin in missing),
+            "pip-audit answered nothing about " + ", ".join("==".join(pin) for pin in missing),
             solution=f"Run it again, or {_OFFLINE}.",
         )
-    return {pin: told[asked] for pin, asked in public.items()}
+    return {pin: answers[asked] for pin, asked in public.items()}
 
 
 def _batches(pins: Iterable[Pinned]) -> list[dict[str, str]]:
-    """Pins in as few parts as there are versions of one package: pip-audit takes each name once."""
+    """Return pins in as few parts as there are versions of one package: pip-audit takes each name once."""
     batches: list[dict[str, str]] = []
     for name, version in sorted(pins):
         batch = next((batch for batch in batches if name not in batch), None)
@@ -528,15 +479,15 @@ def _ask(batch: Mapping[str, str], url: str | None) -> dict[Pinned, tuple[Vulner
 
 def _read_answer(answer: object) -> dict[Pinned, tuple[Vulnerability, ...]]:
     return {
-        (canonicalize_name(text(entry, "name")), text(entry, "version")): _vulnerabilities(entry)
-        for entry in objects(typed(answer, dict, "the answer"), "dependencies")
+        (canonicalize_name(_text(entry, "name")), _text(entry, "version")): _vulnerabilities(entry)
+        for entry in _objects(_typed(answer, dict, "the answer"), "dependencies")
         if "skip_reason" not in entry
     }
 
 
 def _vulnerabilities(entry: Mapping[str, object]) -> tuple[Vulnerability, ...]:
-    """What a version has; above the last fix of one, what another is fixed in is rid of both."""
-    version, found = Version(text(entry, "version")), objects(entry, "vulns")
+    """Return what a version has; above the last fix of one, what fixes another fixes both."""
+    version, found = Version(_text(entry, "version")), _objects(entry, "vulns")
     fixes = [{fix for fix in _fixes(one) if fix > version} for one in found]
     every = set[Version]().union(*fixes)
     return tuple(
@@ -546,8 +497,8 @@ def _vulnerabilities(entry: Mapping[str, object]) -> tuple[Vulnerability, ...]:
 
 
 def _fixes(found: Mapping[str, object]) -> Iterator[Version]:
-    for fix in texts(found, "fix_versions"):
-        # A local version is told by its public part, as the pins are asked about.
+    for fix in _texts(found, "fix_versions"):
+        # By its public part, as the pins are asked about.
         yield Version(Version(fix).public)
 
 
@@ -555,8 +506,8 @@ def _from_pip_audit(
     found: Mapping[str, object], fixed: Iterable[Version], cures: Iterable[Version]
 ) -> Vulnerability:
     return Vulnerability(
-        ids=by_name((text(found, "id"), *texts(found, "aliases"))),
-        summary=one_line(optional_text(found, "description") or ""),
+        ids=_ids_in_order((_text(found, "id"), *_texts(found, "aliases"))),
+        summary=_one_line(_optional_text(found, "description") or ""),
         rating=None,
         severity=None,
         fixed=tuple(str(fix) for fix in sorted(fixed)),
@@ -567,3 +518,51 @@ def _from_pip_audit(
 def _last_line(finished: Finished) -> str:
     lines = (finished.stderr.strip() or finished.stdout.strip()).splitlines()
     return lines[-1] if lines else f"it ended with status {finished.status} and wrote nothing"
+
+
+_Kind = TypeVar("_Kind")
+
+
+def _typed(value: object, kind: type[_Kind], what: str) -> _Kind:
+    """Return the value if it is of that type.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{what} is {type(value).__name__}, not {kind.__name__}")  # noqa: TRY004 - as json's
+    return value
+
+
+def _objects(record: Mapping[str, object], key: str) -> list[dict[str, object]]:
+    """Return a list of objects, empty if it is missing; raises ValueError as `_typed` does."""
+    return [_typed(item, dict, key) for item in _typed(record.get(key) or [], list, key)]
+
+
+def _texts(record: Mapping[str, object], key: str) -> tuple[str, ...]:
+    """Return a list of strings, empty if it is missing; raises ValueError as `_typed` does."""
+    return tuple(_typed(item, str, key) for item in _typed(record.get(key) or [], list, key))
+
+
+def _optional_text(record: Mapping[str, object], key: str) -> str | None:
+    """Return a string, None if it is missing; raises ValueError as `_typed` does."""
+    value = record.get(key)
+    return None if value is None else _typed(value, str, key)
+
+
+def _text(record: Mapping[str, object], key: str) -> str:
+    """Return a string that can be printed.
+
+    Raises:
+        ValueError: it is missing, is no string, is empty or has control characters.
+    """
+    value = _typed(record.get(key), str, key)
+    if not value or not value.isprintable():
+        raise ValueError(f"{key} is empty, or has characters that nothing prints")
+    return value
+
+
+def _one_line(value: str) -> str:
+    """Return the first line with words in it, without what a terminal would obey."""
+    line = next((line for line in value.splitlines() if line.strip()), "")
+    return "".join(character for character in " ".join(line.split()) if character.isprintable())

@@ -1,4 +1,4 @@
-"""A floor for a package, as a command asks for it, and the range that a requirement gets from it."""
+"""Put floors into the requirement lines of a flavor's ``pyproject.toml``, each with its reason beside it."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,9 +25,8 @@ _EXACT = frozenset({"==", "==="})
 class Floor:
     """The lowest version of a package (by its normalized name) that is acceptable, and what bounds it above.
 
-    ``bounds`` are the further clauses that were asked for by hand, such as ``<13`` and ``!=12.3.1``;
-    ``cap`` None is the default: the next minor version, or the requirement's own cap where that is
-    tighter.
+    ``bounds`` are the further clauses that were asked for, such as ``<13`` and ``!=12.3.1``; ``cap`` None is
+    the default: the next minor version, or the requirement's own cap if that is tighter.
     """
 
     package: str
@@ -68,12 +67,11 @@ def parse_floor(text: str, *, cap: Cap | None) -> Floor:
 
 
 def raised(line: Requirement, floor: Floor, *, locked: str | None) -> str | None:
-    """The specifier that a requirement's line gets from a floor; None where the floor stands in it.
+    """Return the specifier that a requirement's line gets from a floor; None if the line has it already.
 
-    What is locked is never capped away: the cap counts from the locked version where that is above
-    the floor. Exclusions (``!=``) stay where they lie in the new range. A line whose own floor is higher
-    keeps it, and gets the bounds, the exclusions and the cap that were asked for; the default cap is for
-    lines that are raised.
+    What is locked is never capped away: the cap counts from the locked version if that is above the floor.
+    Exclusions (``!=``) stay if they are in the new range. A line whose own floor is higher keeps it, and gets
+    the bounds, the exclusions and the cap that were asked for; the default cap is for lines that are raised.
 
     Raises:
         SpecError: the line's own floor is above what was asked for.
@@ -95,7 +93,7 @@ def raised(line: Requirement, floor: Floor, *, locked: str | None) -> str | None
 
 
 def _bounded(line: Requirement, floor: Floor, lowest: Version, locked: str | None) -> list[str]:
-    """The clauses, but for exclusions, of a line that keeps its own floor and gets what bounds it above."""
+    """Return the clauses, but for exclusions, of a line that keeps its own floor and gets bounds above."""
     asked = [clause for clause in floor.bounds if clause.operator in _UPPER]
     own = [clause for clause in line.specifier if clause.operator in _LOWER]
     if floor.cap is None and not asked and not any(map(_is_exact, own)):
@@ -107,7 +105,7 @@ def _bounded(line: Requirement, floor: Floor, lowest: Version, locked: str | Non
     if not SpecifierSet(",".join(upper)).contains(lowest, prereleases=True):
         raise SpecError(
             f"a line asks for {line} already, and {floor} leaves nothing of that",
-            solution="Give bounds above the floor that stands, or lower that in pyproject.toml first.",
+            solution="Give bounds above the floor that is there, or lower that in pyproject.toml first.",
         )
     return [*lower, *upper]
 
@@ -121,7 +119,7 @@ def _is_exact(clause: Specifier) -> bool:
 
 
 def _upper(line: Requirement, floor: Floor, base: Version) -> Iterator[str]:
-    """The cap: the one asked for, or the tighter of the default and the line's own."""
+    """Yield the cap: the one asked for, or the tighter of the default and the line's own."""
     own = [str(clause) for clause in floor.bounds if clause.operator in _UPPER]
     if own:
         yield from own
@@ -136,7 +134,7 @@ def _upper(line: Requirement, floor: Floor, base: Version) -> Iterator[str]:
 
 
 def next_version(version: Version, step: Literal["minor", "major"]) -> Version:
-    """The first release of the next minor or major version: 12.4 or 13 after 12.3.1."""
+    """Return the first release of the next minor or major version: 12.4 or 13 after 12.3.1."""
     major, minor, *_ = (*version.release, 0)
     release = f"{major}.{minor + 1}" if step == "minor" else f"{major + 1}"
     return Version(f"{version.epoch}!{release}")
@@ -151,12 +149,12 @@ def _lowest(clause: Specifier) -> tuple[Version, ...]:
 
 
 def _lies_in(excluded: Specifier, chosen: SpecifierSet) -> bool:
-    """Whether an exclusion still says something; one of a whole series (``!=12.3.*``) always may."""
+    """Return whether an exclusion still matters; one of a whole series (``!=12.3.*``) always may."""
     return excluded.version.endswith(".*") or chosen.contains(excluded.version, prereleases=True)
 
 
 def _version(text: str | None) -> tuple[Version, ...]:
-    """A version where the text is one: ``===`` and a lock may hold what is none."""
+    """Return a version if the text is one: ``===`` and a lock may hold what is none."""
     try:
         return () if text is None else (Version(text),)
     except ValueError:
@@ -185,9 +183,9 @@ _PARTS = re.compile(r"(\s*[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?)\s*[^;]*?
 
 @dataclass(frozen=True, kw_only=True)
 class LineEdit:
-    """A line that a floor changes: its array, and what it said (None: it is new) and says now.
+    """A line that a floor changes: its array, and its text before (None: it is new) and after.
 
-    Where both are the same, only the comment beside it is another: it tells one more reason.
+    If both are the same, only the comment beside it changes: it gets one more reason.
     """
 
     array: str
@@ -199,7 +197,7 @@ class LineEdit:
 class Floored:
     """A project's text with floors in it, and the lines that changed.
 
-    ``ranges`` is, by package, what all lines on it ask for together.
+    ``ranges`` is, by package, the range that all lines on it allow together.
     """
 
     text: str
@@ -217,17 +215,17 @@ def put_floors(
 ) -> Floored:
     """Put floors where a flavor decides about the packages, and nothing else.
 
-    That is every line in force that names the package: of [project] dependencies, of the constraints
-    and of the overrides. Where there is none, because the package only comes with others, it is a new
-    constraint. Extras, markers and exclusions stay, and so does a floor that is higher already.
+    That is every line in force that names the package: of [project] dependencies, of the constraints and of
+    the overrides. If there is none, because the package only comes with others, it is a new constraint.
+    Extras, markers and exclusions stay, and so does a floor that is higher already.
 
     Args:
         text: the ``pyproject.toml``.
         project: the same, read.
         floors: packages that the flavor has.
         locked: normalized name to locked version.
-        reason: why, for the comment at the line, also where the floor stands. It takes the place of the
-            reasons of lower floors, and stands beside those of the same floor.
+        reason: why, for the comment at the line, even if the floor is there already. It replaces the reasons
+            of lower floors, and is added to those of the same floor.
 
     Raises:
         SpecError: a line requires the package from a URL, or has a higher floor than was asked for at
@@ -260,14 +258,14 @@ def put_floors(
 
 
 def is_in(package: str, project: Project, locked: Mapping[str, str]) -> bool:
-    """Whether a flavor has a package: by its lock, or as a direct dependency that is not locked yet."""
+    """Return whether a flavor has a package, by its lock or as a direct dependency that is not locked yet."""
     if package in dropped(project):
         return False
     return package in locked or any(array == "dependencies" for array, _, _ in _lines_on(package, project))
 
 
 def _lines_on(package: str, project: Project) -> Iterator[tuple[str, int, str]]:
-    """The lines on a package whose markers hold: the array, the place in it, and the requirement."""
+    """Yield the lines on a package whose markers hold: the array, the place in it, and the requirement."""
     arrays = (project.dependencies, project.constraints, project.overrides)
     for array, lines in zip(_PLACES, arrays, strict=True):
         for position, line in enumerate(lines):
@@ -277,7 +275,7 @@ def _lines_on(package: str, project: Project) -> Iterator[tuple[str, int, str]]:
 
 
 def _with_specifier(line: str, specifier: str) -> str:
-    """A requirement with another specifier; its name, extras and marker as they were written."""
+    """Return a requirement with another specifier; its name, extras and marker as they were written."""
     parts = _PARTS.fullmatch(line)
     if parts is None or parse(line).url is not None:
         raise SpecError(
@@ -288,24 +286,24 @@ def _with_specifier(line: str, specifier: str) -> str:
 
 
 def reads_as_another(reason: str) -> bool:
-    """Whether a part of a reason, in a comment, would be taken for the reason of a floor."""
+    """Return whether a part of a reason, in a comment, would be read as the reason of a floor."""
     return _READS_AS_ANOTHER.search(reason) is not None
 
 
 def _reason_of(floor: Floor, reason: str | None) -> Callable[[str], str]:
-    """What a line's comment becomes: other words stay, and the reasons of this floor and of higher ones."""
+    """Return how a comment changes: other words stay, and the reasons of this floor and of higher ones."""
     pattern = re.compile(_REASON.format(name=re.escape(floor.package)))
 
     def renew(comment: str) -> str:
         if reason is None:
             return comment
-        told = [(_reason_version(match["floor"]), match["text"]) for match in pattern.finditer(comment)]
-        same = [text for version, text in told if version == floor.version]
+        reasons = [(_reason_version(match["floor"]), match["text"]) for match in pattern.finditer(comment)]
+        same = [text for version, text in reasons if version == floor.version]
         if any(reason == text or reason in text.split(", ") for text in same):
             return comment
         kept = [
             f"{floor.package}>={version}: {text}"
-            for version, text in told
+            for version, text in reasons
             if version is not None and version > floor.version
         ]
         written = f"{floor.package}>={floor.version}: {', '.join((*same, reason))}"
