@@ -9,6 +9,7 @@ from factory.dockerfile.instructions import Instruction
 from factory.dockerfile.shell import Command
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.spec import Spec
+from factory.masking import HIDDEN, masked, shown
 
 _EXTRA = r"(?:PIP_EXTRA_INDEX_URL|UV_EXTRA_INDEX_URL|UV_INDEX)"
 # ENV NAME=value, ENV NAME value and ARG NAME, and what a shell assigns or exports.
@@ -16,7 +17,7 @@ _DECLARED = re.compile(rf"(?:^|(?<=\s)){_EXTRA}(?==[\"']?[^\s\"']|\s|$)")
 _ASSIGNED = re.compile(rf"(?<![A-Za-z0-9_$]){_EXTRA}(?==[\"']?[^\s\"';&|])")
 _EXTRA_OPTION = "--extra-index-url"
 _EXTRA_SETTING = re.compile(r"(?:[a-z-]+\.)?extra-index-url")
-_IN_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<who>[^/\s\"']+)@(?P<host>[^/\s\"'@]*)")
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^\s\"']+)")
 _WITHOUT_SCHEME = re.compile(
     r"(?:\b(?:PIP|UV)_[A-Z_]*INDEX[A-Z_]*|--[a-z-]*index[a-z-]*|(?<!\S)-i)[=\s]+[\"']?"
     r"(?P<who>[^\s/:@\"']+:[^\s/\"']+)@(?P<host>[^/\s\"'@]*)"
@@ -41,12 +42,16 @@ def passwords(text: str) -> Iterator[tuple[str, str]]:
     """
     if "@" not in text:
         return
-    for match in _IN_URL.finditer(text):
-        if _is_secret(match["who"], scheme=match["scheme"].lower()):
-            yield match[0], f"{match['scheme']}://***@{match['host']}"
+    for match in _URL.finditer(text):
+        scheme, rest = match["scheme"], match["rest"]
+        if masked(match[0]).startswith(f"{scheme}://{HIDDEN}@"):
+            host = re.split("[/?#]", shown(match[0]).partition("://")[2], maxsplit=1)[0]
+            who = rest[: rest.rindex(f"@{host}")]
+            if _is_secret(who, scheme=scheme.lower()):
+                yield f"{scheme}://{who}@{host}", f"{scheme}://{HIDDEN}@{host}"
     for match in _WITHOUT_SCHEME.finditer(text):
         if _is_secret(match["who"], scheme=""):
-            yield match["who"], f"***@{match['host']}"
+            yield match["who"], f"{HIDDEN}@{match['host']}"
 
 
 def _extra_options(command: Command) -> Iterator[str]:

@@ -10,6 +10,7 @@ from support.clean_flavor import INDEX, NAME, PROJECT, further_lock_texts, make_
 from factory.check.check import check_flavor, check_flavors
 from factory.check.dockerfiles import check_instruction
 from factory.check.finding import Finding
+from factory.check.indexes import passwords
 from factory.dockerfile.instructions import read_instructions
 from factory.flavor.repository import Flavor, Repository
 
@@ -256,3 +257,29 @@ def test_an_unsafe_strategy_is_found_however_the_packages_are_locked(run: str) -
     (instruction,) = read_instructions([f"RUN {run}"])
     found = [each.code for each in check_instruction("Dockerfile", instruction, in_block=False)]
     assert found.count("FAC408") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "shown"),
+    [
+        ("https://u:pa@ss@a.example/x", "https://u:pa@ss@a.example", "https://***@a.example"),
+        ("https://u:pa/ss@a.example/x", "https://u:pa/ss@a.example", "https://***@a.example"),
+        ("git+https://token@a.example/x", "git+https://token@a.example", "git+https://***@a.example"),
+        ("pip install -i u:p@a.example/simple", "u:p", "***@a.example"),
+    ],
+)
+def test_a_password_is_found_whatever_is_in_it(text: str, written: str, shown: str) -> None:
+    assert list(passwords(text)) == [(written, shown)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://$U:$P@a.example/",
+        "ssh://git@a.example/x",
+        "https://a.example/@scope/x",
+        "https://u:@a.example/",
+    ],
+)
+def test_what_is_no_password_yet_is_not_found(text: str) -> None:
+    assert list(passwords(text)) == []
