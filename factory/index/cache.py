@@ -32,17 +32,17 @@ _WHOLE = "whole wheels"
 
 
 def cache_folder() -> Path:
-    """The user's cache folder of the factory, as the XDG base directory specification places it.
+    """Return the user's cache folder of the factory, by the XDG base directory specification.
 
     A user without a home has it in the temporary folder.
 
     Raises:
-        StorageError: somebody else has put something in its place there.
+        StorageError: Somebody else has put something in its place there.
     """
     base, home = Path(os.environ.get("XDG_CACHE_HOME", "")), home_folder(os.environ)
     if base.is_absolute():
         return base / _NAME
-    # What stands in the cache is believed, and others may write beside it.
+    # The cache is trusted, and others may write beside it.
     shared = Path(tempfile.gettempdir()) / f"{_NAME}-{os.geteuid()}"
     return private_folder(shared) if home is None else home / ".cache" / _NAME
 
@@ -51,13 +51,13 @@ class MetadataCache:
     """Metadata by index and digest, one file each; safe under several threads and processes.
 
     An entry counts for the index that it came from alone, so that none can speak for another's
-    files. An entry that cannot be read, or whose bytes are not those that were written, is not
-    there; a cache that cannot be written keeps nothing. Nothing here is an error.
+    files. An entry that cannot be read, or whose bytes are not those that were written, is ignored; a cache
+    that cannot be written keeps nothing. Nothing here is an error.
 
     Args:
-        folder: where; in the user's cache folder if None.
-        most_entries: how many stay when it is trimmed; those that were not used for longest go.
-        most_bytes: and how many bytes.
+        folder: Where; in the user's cache folder if None.
+        most_entries: How many stay when it is trimmed; those that were not used for longest go.
+        most_bytes: And how many bytes.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class MetadataCache:
         self._written = threading.Event()
 
     def get(self, index_url: str, file: "IndexFile", *, opened: bool = False) -> bytes | None:
-        """The metadata of a file as that index gave it; None where it is not known.
+        """Return the metadata of a file as that index served it; None if it is not in the cache.
 
         With ``opened``, only what was read in the wheel itself, whose directory was checked then.
         """
@@ -82,13 +82,13 @@ class MetadataCache:
         return None
 
     def put(self, index_url: str, file: "IndexFile", content: bytes, *, opened: bool = False) -> None:
-        """Keep the metadata of a file whose digest the index tells; ``opened`` as for `get`."""
+        """Keep the metadata of a file whose digest the index has; ``opened`` as for `get`."""
         if file.sha256 is not None:
             kind = _RULES if opened else _SERVED
             self._write(self._place(index_url, file.file_name, file.sha256, kind), content)
 
     def get_checked(self, file_name: str, sha256: str) -> bytes | None:
-        """The metadata of a wheel that was checked whole (`factory.index.wheel`), by its bytes."""
+        """Return the metadata of a wheel that was checked whole (`factory.index.wheel`), by its digest."""
         return self._read(self._place(_WHOLE, file_name, sha256, _RULES))
 
     def put_checked(self, file_name: str, sha256: str, metadata: bytes) -> None:
@@ -96,7 +96,7 @@ class MetadataCache:
         self._write(self._place(_WHOLE, file_name, sha256, _RULES), metadata)
 
     def trim(self) -> None:
-        """After writing, take away what was not used for longest, and what an interrupted write left."""
+        """After writing, remove what was not used for longest, and what an interrupted write left."""
         if not self._written.is_set():
             return
         self._written.clear()
@@ -132,7 +132,7 @@ class MetadataCache:
 
 
 def _ages(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """Seconds since each file was used, and its bytes; one that vanishes meanwhile is passed over."""
+    """Yield seconds since each file was used, its bytes and path; skip files that vanish meanwhile."""
     now = time.time()
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

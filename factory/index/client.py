@@ -50,7 +50,9 @@ _ERRORS = ServerErrors(
 class IndexClient:
     """Reads one index; a context manager, safe to use from several threads.
 
-    Every request has an end: `RetryPolicy` bounds it in time, whatever the server does.
+    Every method that sends a request raises IndexAccessError if the index refuses, fails, does not answer or
+    answers nonsense, RedirectError if it sends on to a host that is not named, and ProgramError if the work
+    is stopped.
 
     Args:
         index_url: The index, or None for the public one as this machine is configured.
@@ -111,18 +113,15 @@ class IndexClient:
     def project(
         self, name: str, *, keep: Callable[[str], bool] | None = None
     ) -> tuple[IndexFile, ...] | None:
-        """The files of a project, as its page lists them; None where the index has no such project.
+        """Return the files of a project, as its page lists them; None if the index has no such project.
 
         Args:
-            name: the project, in any spelling.
-            keep: which files, by name, are of interest. Pages of ten thousand files are not rare,
+            name: The project, in any spelling.
+            keep: Which files, by name, are of interest. Pages of ten thousand files are not rare,
                 and to read an entry costs more than to skip it.
 
         Raises:
-            IndexAccessError: the index refused, failed, did not answer, or answered nonsense.
-            IndexContentError: the page names a digest that is none, or is larger than any.
-            RedirectError: the server sends on to a host that is not named.
-            ProgramError: the work was stopped.
+            IndexContentError: The page has a digest that is none, or is larger than any.
         """
         url = f"{self.url}{canonicalize_name(name)}/"
         headers = {"Accept": _ACCEPT}
@@ -140,18 +139,13 @@ class IndexClient:
         )
 
     def fetch(self, url: str, sink: Sink, *, size: int | None = None, max_bytes: int | None = None) -> bool:
-        """Bring a file into the sink, from where the sink stands; False where it is not there.
+        """Bring a file into the sink, from where the sink ends; return False if it is not there.
 
-        A dropped connection is resumed by a range request (RFC 9110) where the server knows them.
-        With a ``size``, which the index's page told, a file of another is stopped early; one that is larger
-        than ``max_bytes``, which the lock has, as well. Without both, the most is what the environment's
-        ``FACTORY_MAX_DOWNLOAD`` and the disk allow.
+        A dropped connection is resumed (`factory.http.download`). ``size`` is the file's by the index's page,
+        ``max_bytes`` by the lock; without both, the most is what ``FACTORY_MAX_DOWNLOAD`` and the disk allow.
 
         Raises:
-            IndexAccessError: the server refused, failed, or did not answer.
-            IndexContentError: the file is larger or smaller than the page says, or larger than it may be.
-            RedirectError: the server sends on to a host that is not named.
-            ProgramError: the work was stopped.
+            IndexContentError: The file is larger or smaller than the page says, or larger than it may be.
         """
         return download(
             self._http,
@@ -164,31 +158,27 @@ class IndexClient:
         )
 
     def metadata(self, file: IndexFile) -> Metadata:
-        """The core metadata of a file: as the index serves it (PEP 658, PEP 714), else out of the wheel.
+        """Return the core metadata of a file: as the index serves it (PEP 658, PEP 714), else of the wheel.
 
         Of a wheel the directory and METADATA are read by range requests (RFC 9110); a server that
-        knows none has to send it whole. Where the page tells the file's digest, it is kept in the
+        knows none has to send it whole. If the page has the file's digest, the metadata is kept in the
         cache. What is read by ranges is not proved by that digest: that takes the whole file.
 
         Raises:
-            IndexAccessError: the index refused, failed, did not answer, or has the file no more.
-            IndexContentError: the metadata is not what its digest says, cannot be read, or is of
-                another package than the file's name says; the wheel is cut short; or the file is an
-                sdist whose metadata is not served.
-            RedirectError: the server sends on to a host that is not named.
-            ProgramError: the work was stopped.
+            IndexContentError: The metadata is not what its digest says, cannot be read, or is of another
+                package than the file's name says; the wheel is cut short; or the file is an sdist whose
+                metadata is not served.
         """
         return parse_metadata(self.core_metadata(file), of=file.file_name)
 
     def check_identity(self, file: IndexFile) -> None:
-        """See that a file is of the package and version that its name says, and a valid wheel.
+        """Check that a file is of the package and version that its name says, and a valid wheel.
 
-        Of a wheel the directory is read by range requests also where the index serves its metadata, as far
+        The directory of a wheel is read by range requests also if the index serves its metadata, as far
         as `read_directory` goes. A server that knows no ranges and serves the metadata is asked for no more.
 
         Raises:
-            IndexAccessError, IndexContentError, RedirectError, ProgramError: as for `metadata`, but
-                that a requirement in it which cannot be read is no matter here.
+            IndexContentError: As for `metadata`, but a requirement that cannot be read does not matter here.
         """
         if self.cache.get(self.url, file, opened=True) is not None:
             return
@@ -200,10 +190,10 @@ class IndexClient:
             self.cache.put(self.url, file, content, opened=True)
 
     def core_metadata(self, file: IndexFile) -> bytes:
-        """The core metadata of a file as it stands there, of the package and version of its name.
+        """Return the core metadata of a file as bytes, of the package and version of its name.
 
         Raises:
-            IndexAccessError, IndexContentError, RedirectError, ProgramError: as for `check_identity`.
+            IndexContentError: As for `check_identity`.
         """
         content = self.cache.get(self.url, file)
         if content is not None:
@@ -244,7 +234,7 @@ class IndexClient:
         return self._metadata_in_whole_wheel(file) if content is None else content
 
     def _metadata_by_ranges(self, file: IndexFile) -> bytes | None:
-        """The METADATA in a wheel of which no more is fetched; None from a server without ranges."""
+        """Return the METADATA of a wheel without fetching the rest; None from a server without ranges."""
         first = self._range(file, 0, 1)
         if first is None:
             return None
@@ -276,7 +266,7 @@ class IndexClient:
         return found[0]
 
     def _range(self, file: IndexFile, start: int, end: int) -> tuple[bytes, int] | None:
-        """The bytes from start to before end, and the file's size; None from a server without ranges."""
+        """Return the bytes from start to before end, and the file's size; None without ranges."""
         headers = {"Accept-Encoding": "identity", "Range": f"bytes={start}-{end - 1}"}
         answer = self._read(file.url, headers=headers, max_bytes=end - start)
         if answer is None:
@@ -370,7 +360,7 @@ def client_for(
     policy: RetryPolicy | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> IndexClient:
-    """A client for an index of a flavor, by its name, with the redirects that the spec allows.
+    """Return a client for an index of a flavor, by its name, with the redirects that the spec allows.
 
     Raises:
         IndexAccessError: ``.netrc`` or uv's configuration cannot be read.
@@ -398,9 +388,9 @@ _MOST_BYTES = 64 << 20
 
 
 class RangeFile:
-    """A file of ``size`` bytes, of which ``fetch(start, end)`` gives the bytes from start to before end.
+    """A file of ``size`` bytes, of which ``fetch(start, end)`` returns the bytes from start to before end.
 
-    What was read is kept. Reading begins at the end, where the directory of a zip file stands.
+    What was read is kept. Reading begins at the end, where a zip file has its directory.
 
     Raises:
         ValueError: more was asked for than the directory and the metadata of any wheel take.
@@ -414,11 +404,11 @@ class RangeFile:
         self._pieces: list[tuple[int, bytes]] = []
 
     def seekable(self) -> bool:
-        """It can be read from any place."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Where the next read begins."""
+        """Return where the next read begins."""
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -428,7 +418,7 @@ class RangeFile:
         return self._position
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, all up to the end without a size."""
+        """Return the next bytes, all up to the end without a size."""
         start = min(self._position, self._size)
         end = self._size if size < 0 else min(start + size, self._size)
         found = self._piece(start, end) if end > start else b""

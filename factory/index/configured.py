@@ -1,4 +1,4 @@
-"""Which index is the public one on this machine, as uv finds it.
+"""The settings of this machine: its public index, as uv finds it, and the user's home folder.
 
 uv's own order, observed: the environment, an ``[[index]]`` with ``default``, ``index-url`` in
 ``[pip]``, ``index-url`` outside of it; at each step the user's configuration before the system's.
@@ -31,7 +31,7 @@ _SYSTEM_FILE = Path("/etc/uv/uv.toml")
 
 
 def public_index_url(environment: Mapping[str, str]) -> str:
-    """The index that this machine's clients use where none is named.
+    """Return the index that this machine's clients use by default.
 
     uv's settings go before pip's variable; without any it is the Python Package Index.
 
@@ -48,9 +48,9 @@ def public_index_url(environment: Mapping[str, str]) -> str:
 
 
 def configured_index(environment: Mapping[str, str]) -> str | None:
-    """What this machine says of its public index, as ``UV_DEFAULT_INDEX`` takes it: URL or NAME=URL.
+    """Return this machine's setting of the public index, as ``UV_DEFAULT_INDEX`` takes it: URL or NAME=URL.
 
-    None where nothing is said. Arguments and errors are those of `public_index_url`.
+    None if there is none. Arguments and errors are those of `public_index_url`.
     """
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         if value := environment.get(name, "").strip():
@@ -61,7 +61,7 @@ def configured_index(environment: Mapping[str, str]) -> str | None:
 
 
 def transport_settings(environment: Mapping[str, str]) -> dict[str, object]:
-    """What uv's configuration says on how hosts are reached, by key, and nothing on what is chosen.
+    """Return uv's settings of how hosts are reached, by key, and none of what is chosen.
 
     Arguments and errors are those of `public_index_url`.
     """
@@ -72,7 +72,7 @@ def transport_settings(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def _files(environment: Mapping[str, str]) -> list[Path]:
-    """The files that uv reads outside of a project: one that is named, or the user's and the system's."""
+    """Return the files that uv reads outside of a project: one that is named, or the user's and system's."""
     if named := environment.get("UV_CONFIG_FILE"):
         return [Path(named)]
     if environment.get("UV_NO_CONFIG", "").lower() in _TRUE:
@@ -88,7 +88,7 @@ def _files(environment: Mapping[str, str]) -> list[Path]:
 
 
 def _indexes(path: Path) -> tuple[object, ...]:
-    """The index by each of the three settings, what counts most first; None where one is not there."""
+    """Return the index by each of the three settings, the strongest first; None if one is missing."""
     document = _document(path)
     try:
         settings = require_shape(document, _Settings, source=str(path))
@@ -123,12 +123,12 @@ def _unreadable(path: Path, error: Exception) -> IndexAccessError:
     """Not there, not TOML, or of another shape, at which uv stops too."""
     return IndexAccessError(
         f"{path}, uv's configuration, cannot be read ({type(error).__name__})",
-        solution="Mend the file, or name the public index in UV_DEFAULT_INDEX.",
+        solution="Fix the file, or name the public index in UV_DEFAULT_INDEX.",
     )
 
 
 def home_folder(environment: Mapping[str, str]) -> Path | None:
-    """What ``HOME`` names, else what the system knows of the user; None where neither says."""
+    """Return the user's home; None for a user without, as in a container that runs under any user id."""
     try:
         return Path(environment.get("HOME") or "~").expanduser()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Who a package index is told is asking: credentials from its URL, the environment and ``.netrc``."""
+"""The logins for a package index: from its URL, the environment and ``.netrc``."""
 
 import netrc
 import re
@@ -14,7 +14,7 @@ from factory.index.configured import home_folder
 
 @dataclass(frozen=True, kw_only=True)
 class Logins:
-    """Whom each server is told: the index's own login, and those of ``.netrc`` by host."""
+    """The logins of one index: its own, and those of ``.netrc`` by host."""
 
     index_url: str
     own: Login | None
@@ -50,18 +50,18 @@ class Logins:
 def read_logins(
     index_url: str, environment: Mapping[str, str], *, name: str | None = None
 ) -> tuple[str, Logins]:
-    """An index URL without its user information, and who is told to be asking.
+    """Return an index URL without its user information, and the logins for the index.
 
-    What the URL says goes before the environment, as with uv, and the environment before ``.netrc``.
+    The URL's own goes before the environment's, as with uv, and that before ``.netrc``'s.
 
     Args:
-        index_url: the index, with or without credentials.
-        environment: where ``UV_INDEX_<NAME>_USERNAME``, ``UV_INDEX_<NAME>_PASSWORD``, ``NETRC`` and
+        index_url: The index, with or without credentials.
+        environment: Where ``UV_INDEX_<NAME>_USERNAME``, ``UV_INDEX_<NAME>_PASSWORD``, ``NETRC`` and
             ``HOME`` are looked up.
-        name: what the flavor calls the index; None where it has no name.
+        name: The flavor's name of the index; None if it has none.
 
     Raises:
-        IndexAccessError: ``.netrc`` is there and cannot be read, or the index URL is none.
+        IndexAccessError: ``.netrc`` is there and cannot be read, or the index URL is not a URL.
     """
     try:
         bare, in_url = split_credentials(index_url)
@@ -76,13 +76,13 @@ def read_logins(
 
 
 def login_variables(name: str) -> tuple[str, str]:
-    """The variables that hold the user and the password for an index of that name, as uv calls them."""
+    """Return the variables that hold the user and the password for an index, as uv calls them."""
     stem = re.sub(r"[^A-Z0-9]", "_", name.upper())
     return f"UV_INDEX_{stem}_USERNAME", f"UV_INDEX_{stem}_PASSWORD"
 
 
 def split_credentials(url: str) -> tuple[str, Login | None]:
-    """A URL without its user information, and what that said."""
+    """Return a URL without its user information, and the login in it."""
     parts = urlsplit(url)
     user_information, at, host = parts.netloc.rpartition("@")
     if not at:
@@ -93,12 +93,12 @@ def split_credentials(url: str) -> tuple[str, Login | None]:
 
 
 def read_netrc(environment: Mapping[str, str]) -> dict[str, Login]:
-    """Host name to login, from the file that ``NETRC`` names or from ``~/.netrc``; empty without one.
+    """Return logins by host name, from the file that ``NETRC`` names or from ``~/.netrc``.
 
-    A ``default`` entry is passed over: it would be sent to every host that a page links to.
+    A ``default`` entry is skipped: it would be sent to every host that a page links to.
 
     Raises:
-        IndexAccessError: the file is there and cannot be read. The message does not repeat it.
+        IndexAccessError: The file is there and cannot be read. The message does not repeat it.
     """
     home = home_folder(environment)
     if not environment.get("NETRC") and home is None:

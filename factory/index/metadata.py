@@ -1,4 +1,4 @@
-"""What a package says of itself: core metadata, as METADATA in a wheel or a file beside it holds it."""
+"""Core metadata of packages, as METADATA in a wheel or a file beside it has it, and what file names say."""
 
 from dataclasses import dataclass
 
@@ -22,10 +22,10 @@ MOST_METADATA_BYTES = 16 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """The core metadata that a resolution needs: names are normalized (PEP 503), as are the extras.
+    """The core metadata that a resolution needs; names and extras are normalized (PEP 503).
 
     ``version`` is normalized too (PEP 440). ``requires_python`` is as it was written, which for some
-    old packages is no specifier that PEP 440 knows.
+    old packages is no specifier of PEP 440.
     """
 
     name: str
@@ -39,7 +39,7 @@ def parse_metadata(content: bytes, *, of: str) -> Metadata:
     """Read core metadata (PEP 566 and its successors) of the file whose name is ``of``.
 
     Raises:
-        IndexContentError: it cannot be read, or it names another package or version than the file.
+        IndexContentError: It cannot be read, or it names another package or version than the file.
     """
     check_identity(content, of=of)
     try:
@@ -57,10 +57,10 @@ def parse_metadata(content: bytes, *, of: str) -> Metadata:
 
 
 def check_identity(content: bytes, *, of: str) -> None:
-    """That core metadata is that of the file whose name is ``of``; what else it says may be as it is.
+    """Check that core metadata is that of the file whose name is ``of``; the rest of it does not matter.
 
     Raises:
-        IndexContentError: it names no package, or another package or version than the file.
+        IndexContentError: It names no package, or another package or version than the file.
     """
     try:
         given = CoreMetadata.from_raw(parse_email(content)[0], validate=False)
@@ -82,7 +82,7 @@ def _unreadable(of: str, error: Exception) -> IndexContentError:
 
 
 def project_of(file_name: str) -> tuple[NormalizedName, Version] | None:
-    """Normalized name and version in the name of a wheel or an sdist; None for any other file."""
+    """Return normalized name and version in the name of a wheel or an sdist; None for any other file."""
     try:
         if file_name.endswith(".whl"):
             name, version, _build, _tags = parse_wheel_filename(file_name)

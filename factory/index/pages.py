@@ -28,12 +28,14 @@ _MAJOR_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class IndexFile:
-    """A file of a project: SHA-256 in hex and size in bytes are None where the index does not tell.
+    """A file of a project; a value is None if the index's page does not have it.
 
-    ``uploaded`` is when it was published (PEP 700), in seconds since 1970; None likewise.
-
-    ``metadata_url`` is where its metadata is served (PEP 658, PEP 714), None where it is not, and
-    ``metadata_sha256`` is that file's digest.
+    Attributes:
+        sha256: In hex.
+        size: In bytes.
+        metadata_url: Where its metadata is served (PEP 658, PEP 714).
+        metadata_sha256: The digest of that file.
+        uploaded: When it was published (PEP 700), in seconds since 1970.
     """
 
     file_name: str
@@ -64,20 +66,20 @@ def parse_page(
 ) -> tuple[IndexFile, ...]:
     """Read the page of a project.
 
-    Files that are no wheels or sdists, or another project's by their names, are passed over: a page
-    speaks for its own project.
+    Files that are no wheels or sdists, or another project's by their names, are skipped: a page speaks for
+    its own project.
 
     Args:
-        content: the page.
-        kind: its media type, without parameters, in lower case.
-        encoding: the character set that the answer named, for HTML.
-        url: where it came from in the end; relative links start there.
-        name: the project, normalized.
-        keep: which files, by name, are of interest.
+        content: The page.
+        kind: Its media type, without parameters, in lower case.
+        encoding: The character set that the response names, for HTML.
+        url: Where it came from in the end; relative links start there.
+        name: The project, normalized.
+        keep: Which files, by name, are of interest.
 
     Raises:
-        IndexAccessError: it is no such page; one to sign in on is none.
-        IndexContentError: it names a digest that is none.
+        IndexAccessError: It is no such page, but one to sign in on, for example.
+        IndexContentError: It has a digest that is none.
     """
 
     def kept(file_name: str) -> bool:
@@ -99,7 +101,7 @@ def _no_page(url: str, reason: str) -> IndexAccessError:
 
 
 def _belongs(file_name: str, name: str) -> bool:
-    """Whether it is a wheel or an sdist of the project; most names are told by how they begin."""
+    """Return whether it is a wheel or an sdist of the project; the beginning of most names decides."""
     # A name from outside becomes a file name here: it must stay in its folder.
     if "/" in file_name or file_name.startswith(".") or len(file_name) > _MAX_NAME:
         return False
@@ -221,7 +223,7 @@ def _sha256(given: str | None, of: str, page_url: str) -> str | None:
 _CHUNK_BYTES = 8 << 10
 # Python knows others that are no encodings of text, or take a time of their own choosing.
 _ENCODINGS = frozenset({"utf-8", "ascii", "iso8859-1", "cp1252"})
-# A link of the public index has some 500 characters; styles and scripts that stand in a page have more.
+# A link of the public index has some 500 characters; styles and scripts in a page have more.
 _MOST_OPEN_CHARACTERS = 32 << 10
 # The largest page of the public index has 150,000 links and as many line breaks.
 _MOST_TAGS = 1_000_000
@@ -242,7 +244,16 @@ class _Link:
 
 
 class _HtmlPage(HTMLParser):
-    """What a page says: ``links`` are those whose text ``keep`` takes, ``lists_files`` whether any is a file.
+    """An HTML page: ``links`` are those whose text ``keep`` takes, ``lists_files`` is whether any is a file.
+
+    It is read as it comes, in time and memory that a page cannot choose. Its parts go through `html.parser`
+    a few thousand characters at a time; a tag or a comment that does not end within a few thousand more makes
+    it no page of an index, so that nothing is searched twice. Only the links that are wanted are kept.
+
+    A gateway may answer for an index with a page to sign in, and with status 200. By PEP 503 such a page is a
+    project without a file, and would be reported as a gap of the index. So a page that lists no file has to
+    look like one of an index: it has nothing to fill in, to press or to run, and it says that it is one by its
+    ``<meta>``, or names its project in its title or a heading, or shows nothing at all.
 
     Args:
         url: where the page came from; its relative links start there.
@@ -266,9 +277,9 @@ class _HtmlPage(HTMLParser):
         """Read a page, once.
 
         Raises:
-            ValueError: it is none of an index: a tag that does not end, too many of them, or a page of a
-                version to come.
-            LookupError: it is in no encoding that pages are in.
+            ValueError: It is no page of an index, since a tag does not end or there are too many, or it is of
+                a version to come (PEP 629).
+            LookupError: It is in no encoding that pages are in.
         """
         name = codecs.lookup(encoding or "utf-8").name
         if name not in _ENCODINGS:
@@ -283,7 +294,7 @@ class _HtmlPage(HTMLParser):
         self._end_link()
 
     def may_be_of_index(self, name: str) -> bool:
-        """Whether a page that lists no file may be that of a project, by its normalized name."""
+        """Return whether a page that lists no file may be that of a project, by its normalized name."""
         if self._acts:
             return False
         words = re.split(r"[^A-Za-z0-9._-]+", self._heading)

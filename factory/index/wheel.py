@@ -312,7 +312,7 @@ def _check_extra(member: zipfile.ZipInfo) -> None:
         if kind in seen and kind in {_ZIP64_EXTRA, _UNICODE_PATH_EXTRA}:
             raise _OddError(f"{member.filename} has two fields of one kind")
         seen.add(kind)
-        # One byte of version and a CRC stand before the name.
+        # One byte of version and a CRC come before the name.
         if kind == _UNICODE_PATH_EXTRA and content[5:] != member.filename.encode():
             raise _OddError(f"{member.filename} has another name too")
 
