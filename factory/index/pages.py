@@ -252,7 +252,7 @@ class _HtmlPage(HTMLParser):
 
     A gateway may answer for an index with a page to sign in, and with status 200. By PEP 503 such a page is a
     project without a file, and would be reported as a gap of the index. So a page that lists no file has to
-    look like one of an index: it has nothing to fill in, to press or to run, and it says that it is one by its
+    look like one of an index: nothing to fill in, to press or to run, and it says that it is one by a
     ``<meta>``, or names its project in its title or a heading, or shows nothing at all.
 
     Args:
