@@ -317,10 +317,42 @@ def _drawn(table: Table) -> str:
         rows=tuple(tuple(visible(cell, one_line=True) for cell in row) for row in table.rows),
         right_aligned=table.right_aligned,
     )
+    # In a pipe nothing wraps, so that rich, which takes longer than many a command, is not needed.
+    return _without_commands(_wrapped(table) if sys.stdout.isatty() else _unwrapped(table))
+
+
+def _unwrapped(table: Table) -> str:
+    widths = [max(map(_cell_width, column)) for column in zip(table.headings, *table.rows, strict=True)]
+    right = [heading in table.right_aligned for heading in table.headings]
+    lines = (
+        (" " * _GAP).join(
+            _aligned(cell, width, right=is_right)
+            for cell, width, is_right in zip(row, widths, right, strict=True)
+        )
+        for row in (table.headings, *table.rows)
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _aligned(cell: str, width: int, *, right: bool) -> str:
+    cell = cell.rstrip()
+    space = " " * (width - _cell_width(cell))
+    return space + cell if right else cell + space
+
+
+def _cell_width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _wrapped(table: Table) -> str:
     from rich.table import Table as RichTable
 
     drawn = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    widths = _widths(table, _rich(None).width if sys.stdout.isatty() else None)
+    widths = _widths(table, _rich(None).width)
     for heading, width in zip(table.headings, widths, strict=True):
         right = heading in table.right_aligned
         drawn.add_column(heading, justify="right" if right else "left", no_wrap=right, width=width)
@@ -330,28 +362,25 @@ def _drawn(table: Table) -> str:
     # rich only draws: were it to write, it would end the program itself when nobody reads any more.
     with rich.capture() as capture:
         rich.print(drawn)
-    text = "\n".join(line.rstrip() for line in capture.get().split("\n")).rstrip("\n")
-    return _without_commands(text)
+    return "\n".join(line.rstrip() for line in capture.get().split("\n")).rstrip("\n")
 
 
-def _widths(table: Table, room: int | None) -> list[int]:
-    """Return the width of each column in a terminal of ``room`` cells; None: in a pipe, where nothing wraps.
+def _widths(table: Table, room: int) -> list[int]:
+    """Return the width of each column in a terminal of ``room`` cells.
 
     Cells wrap between words alone: a name or a digest stays whole. If words do not fit, nothing wraps, and
     the terminal shows a row in several lines.
     """
-    from rich.cells import cell_len
-
     columns = list(zip(table.headings, *table.rows, strict=True))
-    widths = [max(cell_len(cell) for cell in column) for column in columns]
+    widths = [max(map(_cell_width, column)) for column in columns]
     least = [
         width
         if column[0] in table.right_aligned
-        else max(cell_len(word) for each in column for word in _words(each))
+        else max(_cell_width(word) for each in column for word in _words(each))
         for column, width in zip(columns, widths, strict=True)
     ]
     gaps = _GAP * (len(widths) - 1)
-    if room is None or sum(least) + gaps > room:
+    if sum(least) + gaps > room:
         return widths
     while sum(widths) + gaps > room:
         spare = [width - needed for width, needed in zip(widths, least, strict=True)]
