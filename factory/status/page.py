@@ -4,15 +4,14 @@ import datetime as dt
 from pathlib import Path
 
 from factory.html import render_page
-from factory.status.status import RepositoryStatus
-from factory.status.text import (
+from factory.status.status import (
+    RepositoryStatus,
     age_text,
     built_word,
     lock_word,
     pushed_words,
     rendering_word,
     size_text,
-    summary,
     tested_word,
 )
 
@@ -20,7 +19,7 @@ _TEMPLATE = "status.html.j2"
 
 
 def status_page(status: RepositoryStatus, *, now: dt.datetime) -> str:
-    """Every image on one page, each below the one that it stands on, the registries, and what is wrong."""
+    """Return a page with every image below its parent, the registries, and the problems."""
     rows = [
         {
             "image": image,
@@ -34,15 +33,13 @@ def status_page(status: RepositoryStatus, *, now: dt.datetime) -> str:
         }
         for image in status.images
     ]
-    largest = max((image.size or 0 for image in status.images), default=0) or 1
     return render_page(
         Path(__file__).parent,
         _TEMPLATE,
         {
             "status": status,
             "rows": rows,
-            "summary": summary(status),
-            "largest": largest,
+            "largest": max((image.size or 0 for image in status.images), default=0) or 1,
             "now": now.strftime("%Y-%m-%d %H:%M UTC"),
             "problems": [image for image in status.images if image.problem],
         },

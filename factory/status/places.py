@@ -1,4 +1,4 @@
-"""What the registries have of the images of a repository, each registry asked once, side by side."""
+"""Where one image is: built in the engine, tested on this machine, pushed into registries."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +10,20 @@ from factory.files import WORK_FOLDER
 from factory.http.parallel import in_parallel
 from factory.image_tests.definition import LEVELS
 from factory.image_tests.report import TESTED_FILE
-from factory.image_tests.report import Tested as Recorded
+from factory.image_tests.report import Tested as RecordedTests
 from factory.images.availability import Stores
 from factory.images.definitions import ImageDefinition, local_reference
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
 
+REPORTS = Path(WORK_FOLDER) / "reports"
+_SELECTED = "selected"
+_AT_ONCE = 8
+
 
 @dataclass(frozen=True, kw_only=True)
-class Built:
-    """An image in the engine: whether it is of the identity now, its size in bytes, when it was made."""
+class BuildStatus:
+    """An image in the engine: whether it has the current identity, its size in bytes, when it was built."""
 
     reference: str
     current: bool
@@ -27,13 +31,18 @@ class Built:
     created: str
 
 
-def find_built(
+def find_builds(
     definitions: Iterable[ImageDefinition], tags: Mapping[str, str | None], engine: str | None
-) -> dict[str, Built]:
-    """By name what the engine has: the image of the identity now, else the one with the moving tag.
+) -> dict[str, BuildStatus]:
+    """Return what the engine has, by name: the image of the current identity, else that of the moving tag.
+
+    Args:
+        definitions: The images.
+        tags: The tag of each image's current identity; None without one.
+        engine: As in `factory.engine.engine.find_engine`.
 
     Raises:
-        EngineError: the engine that is named is not there, or the engine does not work.
+        EngineError: the named engine is not installed, or the engine does not work.
     """
     wanted = {
         definition.name: [
@@ -43,12 +52,13 @@ def find_built(
         ]
         for definition in definitions
     }
-    stored = Stores(registries={}, engine=engine).in_engine(one for many in wanted.values() for one in many)
-    found: dict[str, Built] = {}
+    stores = Stores(registries={}, engine=engine)
+    stored = stores.in_engine(reference for references in wanted.values() for reference in references)
+    found: dict[str, BuildStatus] = {}
     for name, references in wanted.items():
         for reference in references:
             if name not in found and (image := stored.get(reference)) is not None:
-                found[name] = Built(
+                found[name] = BuildStatus(
                     reference=reference,
                     current=reference == local_reference(name, tags.get(name) or ""),
                     size=image.size,
@@ -57,15 +67,12 @@ def find_built(
     return found
 
 
-_AT_ONCE = 8
-
-
 @dataclass(frozen=True, kw_only=True)
-class Pushed:
-    """An image in a registry. ``current``: the tag of the identity now is there, else only the moving tag is.
+class PushStatus:
+    """An image in a registry.
 
-    ``size`` is what a pull brings: the compressed layers, in bytes; 0 where it was not asked, and so is
-    ``created`` empty.
+    current: Whether the tag of the current identity exists there; else only the moving tag does.
+    size: Bytes of the compressed layers, which a pull transfers.
     """
 
     registry: str
@@ -77,7 +84,7 @@ class Pushed:
 
 @dataclass(frozen=True, kw_only=True)
 class AskedRegistry:
-    """A registry that was asked; ``problem`` says why it gave no answer."""
+    """A registry that was asked; ``problem`` says why it did not answer."""
 
     name: str
     url: str
@@ -89,12 +96,12 @@ def ask_registries(
     registries: Mapping[str, Registry],
     definitions: Sequence[ImageDefinition],
     tags: Mapping[str, str | None],
-) -> tuple[tuple[AskedRegistry, ...], dict[str, tuple[Pushed, ...]]]:
-    """Which registries have which images; a registry that does not answer is told and does no harm."""
+) -> tuple[tuple[AskedRegistry, ...], dict[str, tuple[PushStatus, ...]]]:
+    """Return what the registries have of each image; one that does not answer has a problem instead."""
     answers = in_parallel(
         lambda registry: _ask(registry, definitions, tags), registries.values(), jobs=_AT_ONCE
     )
-    found: dict[str, list[Pushed]] = {}
+    found: dict[str, list[PushStatus]] = {}
     for _, pushed in answers:
         for name, one in pushed.items():
             found.setdefault(name, []).append(one)
@@ -103,7 +110,7 @@ def ask_registries(
 
 def _ask(
     registry: Registry, definitions: Sequence[ImageDefinition], tags: Mapping[str, str | None]
-) -> tuple[AskedRegistry, dict[str, Pushed]]:
+) -> tuple[AskedRegistry, dict[str, PushStatus]]:
     asked = {"name": registry.name, "url": registry.url, "kind": registry.kind}
     try:
         with open_registry(registry) as client:
@@ -114,22 +121,24 @@ def _ask(
 
 def _pushed(
     client: RegistryClient, definitions: Sequence[ImageDefinition], tags: Mapping[str, str | None]
-) -> dict[str, Pushed]:
+) -> dict[str, PushStatus]:
     wanted = {
-        (client.registry.repository(definition.name), tag): (definition.name, tag, rank)
+        (client.registry.repository(definition.name), tag): (definition.name, rank)
         for definition in definitions
         for rank, tag in enumerate((tags.get(definition.name), definition.moving_tag))
         if tag is not None
     }
     digests = client.digests(wanted)
-    there = sorted((wanted[place][2], place) for place in wanted if digests[place] is not None)
-    best = {wanted[place][0]: place for _, place in reversed(there)}
+    existing = sorted(
+        (place for place in wanted if digests[place] is not None), key=lambda place: (wanted[place][1], place)
+    )
+    best = {wanted[place][0]: place for place in reversed(existing)}
 
-    def describe(item: tuple[str, tuple[str, str]]) -> tuple[str, Pushed]:
+    def describe(item: tuple[str, tuple[str, str]]) -> tuple[str, PushStatus]:
         name, (repository, tag) = item
         manifest = client.image_manifest(repository, tag)
         config = client.config(repository, tag) or {}
-        return name, Pushed(
+        return name, PushStatus(
             registry=client.registry.name,
             reference=client.registry.reference(name, tag),
             current=tag == tags.get(name),
@@ -140,18 +149,15 @@ def _pushed(
     return dict(in_parallel(describe, best.items(), jobs=_AT_ONCE))
 
 
-REPORTS = Path(WORK_FOLDER) / "reports"
-_SELECTED = "selected"
-
-
 @dataclass(frozen=True, kw_only=True)
-class Tested:
-    """The tests of an image: the highest level that was run, whether all passed, when, and of which identity.
+class TestStatus:
+    """The tests of an image: the highest level that was run, whether all passed, and when.
 
-    ``level`` is "selected" if only tests chosen by name were run. ``current``: of the identity now.
+    level: "selected" if only tests chosen by name were run.
+    current: Whether the tested image had the current identity.
     """
 
-    __test__ = False  # not a test of ours, whatever pytest makes of its name
+    __test__ = False  # not a test, although pytest would collect it by its name
 
     level: str
     passed: bool
@@ -159,10 +165,10 @@ class Tested:
     current: bool
 
 
-def last_test(root: Path, name: str, tag: str | None) -> Tested | None:
-    """Return what an image's tests came to: of its identity now, else of any; None if it was not tested.
+def last_test(root: Path, name: str, tag: str | None) -> TestStatus | None:
+    """Return the tests of an image's current identity, else the newest of another; None without any.
 
-    A record that cannot be read is none: the next run of the tests writes it.
+    A record that cannot be read is skipped: the next test run writes it.
     """
     folder = root / REPORTS / name
     if tag is not None and (found := _read(folder / tag / TESTED_FILE, current=True)) is not None:
@@ -171,18 +177,18 @@ def last_test(root: Path, name: str, tag: str | None) -> Tested | None:
     return max((one for one in others if one is not None), key=lambda one: one.started, default=None)
 
 
-def _read(path: Path, *, current: bool) -> Tested | None:
+def _read(path: Path, *, current: bool) -> TestStatus | None:
     try:
-        recorded = read_json(path, Recorded)
+        recorded = read_json(path, RecordedTests)
     except (OSError, DocumentError):
         return None
     level = next((level for level in reversed(LEVELS) if level in recorded["levels"]), _SELECTED)
     statuses = {outcome["status"] for outcome in recorded["tests"].values()}
     has_failed = bool({"failed", "error"} & statuses)
     if level == _SELECTED and not has_failed:
-        # Tests that were chosen by name do not speak for a level, but for themselves where they fail.
+        # Tests chosen by name prove nothing for a level, but a failure counts.
         return None
-    return Tested(
+    return TestStatus(
         level=level,
         passed=not has_failed and "passed" in statuses,
         started=max(outcome["started"] for outcome in recorded["tests"].values()) if statuses else "",

@@ -1,23 +1,45 @@
-"""Where every image of a repository stands, as data: locked, drifted, built, tested, pushed."""
+"""The status of every image of a repository: locked, rendered, built, tested, pushed."""
 
+import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from factory.check.state import flavor_state
+from factory.clock import now, parse_moment
+from factory.console import Report, Table, human_size
 from factory.errors import FactoryError
 from factory.flavor.repository import Repository
+from factory.html import age
 from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.definitions import ImageDefinition
 from factory.images.plan import PlanRequest, Step, plan_images
-from factory.status.places import AskedRegistry, Built, Pushed, Tested, ask_registries, find_built, last_test
+from factory.status.places import (
+    AskedRegistry,
+    BuildStatus,
+    PushStatus,
+    TestStatus,
+    ask_registries,
+    find_builds,
+    last_test,
+)
+
+Tone = Literal["good", "warn", "bad", "calm"]
+NOTHING = "—"
+_HEADINGS = ("IMAGE", "KIND", "LOCK", "FOLDER", "BUILT", "TESTED", "PUSHED", "SIZE", "AGE", "PARENTS")
+# Go writes nanoseconds; Python reads microseconds.
+_FRACTION_DIGITS = 6
+# Reproducible builds write 1970 or 1980, the first years of clocks and zip archives, for no time at all.
+_NO_YEAR = 1980
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageStatus:
-    """One image. ``depth`` is how many images of the repository it stands on, one on the other.
+    """The status of one image.
 
-    ``lock`` and ``rendering`` are empty where it is no flavor; ``tag`` is that of its identity now, None
-    where it has none yet, and ``problem`` says why. Of what was built, tested or pushed ``current`` says
-    whether it is of that identity.
+    depth: How many images of the repository it is built on, one on the other.
+    lock, rendering: Empty if it is not a flavor.
+    tag: That of its current identity; None if it has none, and ``problem`` says why.
     """
 
     name: str
@@ -28,54 +50,99 @@ class ImageStatus:
     rendering: str
     identity: str | None
     tag: str | None
-    built: Built | None
-    tested: Tested | None
-    pushed: tuple[Pushed, ...]
+    built: BuildStatus | None
+    tested: TestStatus | None
+    pushed: tuple[PushStatus, ...]
     problem: str
 
     @property
     def size(self) -> int | None:
-        """Bytes: of the layers in the engine, or compressed in a registry; None where it is nowhere."""
+        """Bytes of the layers in the engine, or compressed in a registry; None if it is in neither."""
         sizes = [self.built.size] if self.built else [one.size for one in self.pushed]
         return next((size for size in sizes if size), None)
 
     @property
     def created(self) -> str | None:
-        """When the image was made, RFC 3339; None where it is nowhere or does not tell."""
+        """When the image was built, RFC 3339; None if that is not known."""
         times = [self.built.created] if self.built else [one.created for one in self.pushed]
         return next((time for time in times if time), None)
 
+    @property
+    def needs_attention(self) -> bool:
+        """Whether something has to be fixed: a lock, a drift, a failed test, a problem."""
+        return (
+            bool(self.problem)
+            or self.lock in {"stale", "broken"}
+            or self.rendering in {"drifted", "broken"}
+            or (self.tested is not None and self.tested.current and not self.tested.passed)
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
-class RepositoryStatus:
-    """All images of a repository, each below the one that it stands on, and the registries asked."""
+class RepositoryStatus(Report):
+    """All images of a repository, each below its parent, and the registries that were asked."""
 
     repository: str
     images: tuple[ImageStatus, ...]
     registries: tuple[AskedRegistry, ...]
 
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many images are in which state."""
+        images = self.images
+        return {
+            "images": len(images),
+            "built": sum(image.built is not None and image.built.current for image in images),
+            "tested": sum(
+                image.tested is not None and image.tested.current and image.tested.passed for image in images
+            ),
+            "pushed": sum(any(one.current for one in image.pushed) for image in images),
+            "to fix": sum(image.needs_attention for image in images),
+        }
+
+    def describe(self) -> Iterable[str | Table]:
+        """Return the table, the problems, and a line that counts."""
+        if not self.images:
+            yield "no images yet: make a flavor with `factory new-flavor`"
+            return
+        moment = now()
+        yield Table(
+            headings=_HEADINGS,
+            rows=tuple(_row(image, moment) for image in self.images),
+            right_aligned=frozenset({"SIZE"}),
+        )
+        yield ""
+        yield from (f"{image.name}: {image.problem}" for image in self.images if image.problem)
+        yield from (f"{one.name} ({one.url}): {one.problem}" for one in self.registries if one.problem)
+        counts = self.summary
+        noun = "image" if counts["images"] == 1 else "images"
+        yield (
+            f"{counts['images']} {noun}: {counts['built']} built, {counts['tested']} tested, "
+            f"{counts['pushed']} pushed as they are now; {counts['to fix']} to fix"
+        )
+
 
 def collect_status(
     repository: Repository, names: tuple[str, ...] = (), *, offline: bool = False, engine: str | None = None
 ) -> RepositoryStatus:
-    """Look where images stand; whatever is wrong with one, or with a registry, is told beside the others.
+    """Return the status of every image. Errors of one image or registry become part of its row.
 
     Args:
-        repository: whose.
-        names: of images, all where there is none.
-        offline: ask no registry.
-        engine: as in `factory.engine.engine.find_engine`.
+        repository: The repository.
+        names: Images to include; all if empty.
+        offline: Ask no registry.
+        engine: As in `factory.engine.engine.find_engine`.
 
     Raises:
-        SpecError: ``factory.toml`` says what is not acceptable.
-        NotFoundError: an image that is named is not there.
-        EngineError: the engine that is named is not there, or the engine does not work.
+        SpecError: ``factory.toml`` is not acceptable.
+        NotFoundError: a named image does not exist.
+        EngineError: the named engine is not installed, or the engine does not work.
     """
     catalogue = read_catalogue(repository)
     definitions = catalogue.select(names, include_broken=True)
     steps, problems = _steps(repository, definitions, engine)
     tags = {name: step.tag for name, step in steps.items()}
-    built = find_built(definitions, tags, engine)
+    built = find_builds(definitions, tags, engine)
     asked, pushed = ask_registries({} if offline else catalogue.registries, definitions, tags)
     rows = [
         replace(
@@ -93,7 +160,7 @@ def collect_status(
 def _steps(
     repository: Repository, definitions: tuple[ImageDefinition, ...], engine: str | None
 ) -> tuple[dict[str, Step], dict[str, str]]:
-    """What each image is now; where one cannot be told, why, and the others all the same."""
+    """Return the plan's step of each image, and why others have none."""
 
     def plan(*names: str) -> dict[str, Step]:
         planned = plan_images(
@@ -104,6 +171,7 @@ def _steps(
     try:
         steps = plan()
     except FactoryError:
+        # One image breaks the whole plan: plan each by itself.
         steps, problems = {}, {}
         for definition in definitions:
             try:
@@ -134,16 +202,16 @@ def _image_status(repository: Repository, definition: ImageDefinition, step: Ste
 
 
 def _depth(catalogue: Catalogue, definition: ImageDefinition) -> int:
-    own = [parent.image for parent in definition.parents if not parent.is_reference]
-    return 1 + max(_depth(catalogue, catalogue.definition(name)) for name in own) if own else 0
+    own = [catalogue.definition(parent.image) for parent in definition.own_parents]
+    return 1 + max(_depth(catalogue, parent) for parent in own) if own else 0
 
 
 def _as_tree(rows: list[ImageStatus]) -> tuple[ImageStatus, ...]:
-    """Each image below the first of its parents that is there, by name on each level."""
-    there = {row.name for row in rows}
+    """Sort images by name, each below the first of its parents that is included."""
+    included = {row.name for row in rows}
     below: dict[str, list[ImageStatus]] = {}
     for row in sorted(rows, key=lambda row: row.name):
-        above = next((parent for parent in row.parents if parent in there), "")
+        above = next((parent for parent in row.parents if parent in included), "")
         below.setdefault(above, []).append(row)
     ordered: list[ImageStatus] = []
     waiting = list(reversed(below.get("", [])))
@@ -152,3 +220,93 @@ def _as_tree(rows: list[ImageStatus]) -> tuple[ImageStatus, ...]:
         ordered.append(row)
         waiting += reversed(below.get(row.name, []))
     return tuple(ordered)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """A state in one or two words, its tone, and details."""
+
+    text: str
+    tone: Tone = "calm"
+    more: str = ""
+
+
+def lock_word(image: ImageStatus) -> Word:
+    """Return whether a flavor is locked."""
+    tones: dict[str, Tone] = {"locked": "good", "stale": "warn", "broken": "bad"}
+    return Word(text=image.lock or NOTHING, tone=tones.get(image.lock, "calm"))
+
+
+def rendering_word(image: ImageStatus) -> Word:
+    """Return whether a flavor's folder is as its templates render it."""
+    tones: dict[str, Tone] = {"rendered": "good", "drifted": "warn", "broken": "bad"}
+    return Word(text=image.rendering or NOTHING, tone=tones.get(image.rendering, "calm"))
+
+
+def built_word(image: ImageStatus) -> Word:
+    """Return whether the engine has the image as it would be built now."""
+    if image.built is None:
+        return Word(text="no")
+    if image.built.current:
+        return Word(text="current", tone="good", more=image.built.reference)
+    return Word(text="older", tone="warn", more=f"{image.built.reference} has other inputs")
+
+
+def tested_word(image: ImageStatus) -> Word:
+    """Return the result of the last tests, and whether they tested the current image."""
+    tested = image.tested
+    if tested is None:
+        return Word(text="no")
+    result = f"{tested.level} {'passed' if tested.passed else 'failed'}"
+    when = f"on {tested.started}"
+    if not tested.current:
+        return Word(text=f"{result}, older", tone="warn", more=f"{when}, an image with other inputs")
+    return Word(text=result, tone="good" if tested.passed else "bad", more=when)
+
+
+def pushed_words(image: ImageStatus) -> tuple[Word, ...]:
+    """Return the registries that have the image; one word that says no if none has."""
+    words = tuple(
+        Word(
+            text=one.registry if one.current else f"{one.registry}, older",
+            tone="good" if one.current else "warn",
+            more=one.reference,
+        )
+        for one in image.pushed
+    )
+    return words or (Word(text="no"),)
+
+
+def size_text(image: ImageStatus) -> str:
+    """Return the size for people."""
+    return NOTHING if image.size is None else human_size(image.size)
+
+
+def age_text(image: ImageStatus, moment: dt.datetime) -> str:
+    """Return how long before ``moment`` it was built; nothing for a year that means no time."""
+    created = _moment(image.created)
+    return NOTHING if created is None or created.year <= _NO_YEAR else age(created, now=moment)
+
+
+def _moment(text: str | None) -> dt.datetime | None:
+    if not text:
+        return None
+    whole, dot, rest = text.partition(".")
+    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+    zone = rest[len(digits) :]
+    return parse_moment(f"{whole}{dot}{digits[:_FRACTION_DIGITS]}{zone}")
+
+
+def _row(image: ImageStatus, moment: dt.datetime) -> tuple[str, ...]:
+    return (
+        f"{'  ' * image.depth}{image.name}",
+        image.kind,
+        lock_word(image).text,
+        rendering_word(image).text,
+        built_word(image).text,
+        tested_word(image).text,
+        ", ".join(word.text for word in pushed_words(image)),
+        size_text(image),
+        age_text(image, moment),
+        ", ".join(image.parents) or NOTHING,
+    )

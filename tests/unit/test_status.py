@@ -11,11 +11,17 @@ import pytest
 from factory.console import Table
 from factory.image_tests.definition import Level, Status
 from factory.image_tests.report import TESTED_FILE, ImageTestReport, TestOutcome, record_outcomes
-from factory.status import text as words
+from factory.status import status as words  # pytest would collect `tested_word` by its name
 from factory.status.page import status_page
-from factory.status.places import AskedRegistry, Built, Pushed, Tested, last_test
-from factory.status.status import ImageStatus, RepositoryStatus, _as_tree
-from factory.status.text import age_text, built_word, pushed_words, status_parts, summary
+from factory.status.places import AskedRegistry, BuildStatus, PushStatus, TestStatus, last_test
+from factory.status.status import (
+    ImageStatus,
+    RepositoryStatus,
+    _as_tree,
+    age_text,
+    built_word,
+    pushed_words,
+)
 
 NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
 BARE = ImageStatus(
@@ -34,16 +40,16 @@ BARE = ImageStatus(
 )
 
 
-def _built(*, current: bool, created: str = "2026-11-20T12:00:00Z") -> Built:
-    return Built(reference="localhost/base:x", current=current, size=1_500_000_000, created=created)
+def _built(*, current: bool, created: str = "2026-11-20T12:00:00Z") -> BuildStatus:
+    return BuildStatus(reference="localhost/base:x", current=current, size=1_500_000_000, created=created)
 
 
-def _pushed(*, current: bool, registry: str = "release") -> Pushed:
-    return Pushed(registry=registry, reference="r/base:x", current=current, size=500, created="")
+def _pushed(*, current: bool, registry: str = "release") -> PushStatus:
+    return PushStatus(registry=registry, reference="r/base:x", current=current, size=500, created="")
 
 
-def _tested(*, passed: bool = True, current: bool = True) -> Tested:
-    return Tested(level="standard", passed=passed, started="2026-11-21T00:00:00Z", current=current)
+def _tested(*, passed: bool = True, current: bool = True) -> TestStatus:
+    return TestStatus(level="standard", passed=passed, started="2026-11-21T00:00:00Z", current=current)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,9 @@ def test_built_says_whether_it_is_the_image_as_it_is_now(image: ImageStatus, sai
         (_tested(passed=False, current=False), "standard failed, older", "warn"),
     ],
 )
-def test_tests_of_an_older_image_never_count_as_passed(tested: Tested | None, said: str, tone: str) -> None:
+def test_tests_of_an_older_image_never_count_as_passed(
+    tested: TestStatus | None, said: str, tone: str
+) -> None:
     word = words.tested_word(replace(BARE, tested=tested))
     assert (word.text, word.tone) == (said, tone)
 
@@ -137,8 +145,8 @@ def test_table_counts_what_is_current_and_names_every_problem() -> None:
     old = replace(BARE, name="old", built=_built(current=False), pushed=(_pushed(current=False),))
     broken = replace(BARE, name="flavor", lock="stale", rendering="drifted", problem="it is not locked")
     status = _overview(done, old, broken)
-    assert summary(status) == {"images": 3, "built": 1, "tested": 1, "pushed": 1, "to mend": 1}
-    table, *rest = status_parts(status, now=NOW)
+    assert status.summary == {"images": 3, "built": 1, "tested": 1, "pushed": 1, "to fix": 1}
+    table, *rest = status.describe()
     assert isinstance(table, Table)
     assert [row[0] for row in table.rows] == ["done", "old", "flavor"]
     assert "flavor: it is not locked" in rest
@@ -148,14 +156,14 @@ def test_table_counts_what_is_current_and_names_every_problem() -> None:
 @pytest.mark.parametrize(("number", "said"), [(1, "1 image: "), (2, "2 images: ")])
 def test_the_count_of_images_is_in_plain_english(number: int, said: str) -> None:
     images = [replace(BARE, name=f"image-{index}") for index in range(number)]
-    *_, last = status_parts(_overview(*images), now=NOW)
+    *_, last = _overview(*images).describe()
     assert isinstance(last, str)
     assert last.startswith(said)
 
 
 def test_repository_without_images_says_how_to_begin() -> None:
-    parts = status_parts(RepositoryStatus(repository="repo", images=(), registries=()), now=NOW)
-    assert parts == ("no images yet: make a flavor with `factory new-flavor`",)
+    parts = [*RepositoryStatus(repository="repo", images=(), registries=()).describe()]
+    assert parts == ["no images yet: make a flavor with `factory new-flavor`"]
 
 
 def test_page_shows_every_image_escapes_and_refers_to_nothing_outside() -> None:
@@ -193,9 +201,9 @@ def test_last_test_is_that_of_the_identity_and_else_the_newest(tmp_path: Path) -
         (reports / name).mkdir()
         (reports / name / TESTED_FILE).write_text(text)
     newest = last_test(tmp_path, "image", "aaaa")
-    assert newest == Tested(level="full", passed=True, started=second, current=False)
+    assert newest == TestStatus(level="full", passed=True, started=second, current=False)
     own = last_test(tmp_path, "image", "cccc")
-    assert own == Tested(level="quick", passed=False, started=first, current=True)
+    assert own == TestStatus(level="quick", passed=False, started=first, current=True)
 
 
 RUNS = ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z")
@@ -234,5 +242,5 @@ def test_a_failed_test_stays_failed_until_it_is_run_again(
 
 def test_an_image_whose_tests_failed_is_not_counted_as_tested() -> None:
     failed = replace(BARE, tested=_tested(passed=False))
-    assert summary(_overview(failed))["tested"] == 0
-    assert summary(_overview(failed))["to mend"] == 1
+    assert _overview(failed).summary["tested"] == 0
+    assert _overview(failed).summary["to fix"] == 1
