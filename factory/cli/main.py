@@ -44,7 +44,7 @@ COMMANDS = {
     "test": ("test", "Test a built image: in containers of it, at three levels."),
     "push": ("push", "Push an image into one registry, or several at once."),
     "registry": ("registry", "Set up, look at, prune or empty container registries."),
-    "status": ("status", "Show where each image stands: locked, built, tested, pushed."),
+    "status": ("status", "Show which images are locked, built, tested, pushed."),
     "konflux": ("konflux", "Write the PipelineRuns that build flavors in Konflux."),
     "test-output": ("test_output", "Print as TEST_OUTPUT how the steps of a task ended."),
     "gate": ("gate", "Fail if one of the checks of a pipeline did not pass."),
