@@ -1,4 +1,4 @@
-"""What time it is, asked of the machine in this place only, and what times from outside say."""
+"""The time: read from the machine here alone, and parsed from documents."""
 
 import datetime as dt
 
@@ -6,19 +6,19 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def now() -> dt.datetime:
-    """This moment, in UTC: what a document tells as its time."""
+    """Return the current time in UTC, as documents record it."""
     return dt.datetime.now(tz=dt.UTC)
 
 
 def today() -> dt.date:
-    """The day, where this machine stands: what waivers are measured against."""
+    """Return the day in this machine's time zone, which waivers are compared with."""
     return now().astimezone().date()
 
 
 def parse_moment(text: str) -> dt.datetime | None:
-    """Return a time of RFC 3339 in UTC, which is also assumed if it names no zone.
+    """Return a time of RFC 3339 in UTC; one without a zone is taken for UTC.
 
-    None if it is no time, or one that no calendar of ours has in UTC.
+    None if it is not a time, or is outside of the calendar in UTC.
     """
     try:
         moment = dt.datetime.fromisoformat(text)

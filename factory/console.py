@@ -1,13 +1,12 @@
 """The only place that prints: results to standard output, everything else to standard error.
 
-Results are plain data (dataclasses, dicts, lists). With ``--json`` the data itself is printed,
-exactly one document; without, a text for people. rich is imported when something is drawn,
-not when the program starts.
+Results are plain data (dataclasses, dicts, lists). With ``--json`` the data itself is printed, exactly one
+document; without, a text for people. rich is imported when something is drawn, not at start-up.
 
-Nearly all that is printed has something in it that others wrote: names in a registry, lines of a lock, what a
-program said. So nothing of it reaches a terminal, or the log of a CI system, as a command: characters that a
-terminal obeys or that hide others are shown as their escapes (`visible`), and what a CI system would take for
-its own command is broken (`harmless`). The factory's own annotations are `Commands`.
+Nearly all output quotes what others wrote: names in a registry, lines of a lock, output of a program. So none
+of it reaches a terminal, or the log of a CI system, as a command: characters that a terminal obeys or that
+hide others are shown as their escapes (`visible`), and what a CI system would take for its own command is
+broken (`harmless`). The factory's own annotations are `Commands`.
 """
 
 import datetime as dt
@@ -47,20 +46,20 @@ _HASH_COMMAND = re.compile(r"#(?=#(?:vso|teamcity)?\[)")
 
 
 class Progress(Protocol):
-    """Something that long work reports to. Safe to call from several threads."""
+    """Receives the progress of long work. Safe to call from several threads."""
 
     def begin(self, message: str) -> None:
-        """A part that may take long begins; the message names it."""
+        """Note that a part begins that may take long; the message names it."""
 
     def advance(self, amount: int = 1, *, message: str = "") -> None:
-        """So much more is done; the message says what."""
+        """Add to what is done; the message names it."""
 
     def extend(self, amount: int) -> None:
-        """So much more is to do than was said at first."""
+        """Add to what is to do."""
 
 
 class Silent:
-    """Progress that nobody looks at."""
+    """Progress that is not shown."""
 
     def begin(self, message: str) -> None:
         """Say nothing."""
@@ -82,14 +81,14 @@ class Table:
 
 
 class Commands(str):
-    """Lines for a CI system, which obeys them: each was begun by the factory, and its data escaped."""
+    """Commands for a CI system: each line is begun by the factory, and its data escaped."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why there is no result, as data. ``kind`` is the name of an error, `UsageError` or `Interrupted`."""
+    """A command's failure as data. ``kind`` is the name of an error, `UsageError` or `Interrupted`."""
 
     kind: str
     reason: str
@@ -160,11 +159,11 @@ class Report:
 
 
 class Console:
-    """Prints for one run of the command."""
+    """Print for one run of the command."""
 
     def __init__(self, *, json_output: bool = False) -> None:
         self.json_output = json_output
-        # What a result in a form of its own, such as SARIF, has in its place where there is none.
+        # Formats a failure for an output with a format of its own, such as SARIF.
         self.error_form: Callable[[Failure], str] | None = None
 
     def result(self, data: object, *parts: str | Table) -> None:
@@ -195,29 +194,29 @@ class Console:
         sys.stdout.buffer.flush()
 
     def note(self, message: str) -> None:
-        """Say something that is not the result."""
+        """Print a message that is not the result, on standard error."""
         # In one piece: another thread's line may come between two.
         print(f"{harmless(masked(message))}\n", end="", file=sys.stderr, flush=True)
 
     def warning(self, message: str) -> None:
-        """Say something that the user should look at."""
+        """Print a message that the user should look at."""
         self.note(f"warning: {message}")
 
     def error(self, error: FactoryError) -> None:
-        """Say what happened, why, and what to do next."""
+        """Print what happened, why, and what to do next."""
         self.failed(failure_of(error))
         if not self.json_output:
             self.report(error)
 
     def failed(self, failure: Failure) -> None:
-        """Print why there is no result, in its place, where that has a form of its own or is JSON."""
+        """Print the failure in place of the result, if the result is JSON or has a format of its own."""
         if self.json_output:
             print(to_json({"error": failure}, ascii_only=not _prints_unicode()))
         elif self.error_form is not None:
             print(harmless(self.error_form(failure)))
 
     def report(self, error: FactoryError) -> None:
-        """Say so on standard error, where the error is a part of the result and not all of it."""
+        """Print an error that is part of the result on standard error."""
         self.note(f"error: {error.reason}\n  what to do: {error.solution}")
 
     def report_each(self, outcomes: Iterable[FlavorOutcome]) -> None:
@@ -229,7 +228,7 @@ class Console:
 
     @contextmanager
     def progress(self, description: str, *, total: int, unit: str = "") -> Iterator[Progress]:
-        """Show how far long work has come, on standard error; ``unit`` "bytes" shows sizes."""
+        """Show the progress of long work on standard error; ``unit`` "bytes" shows sizes."""
         if sys.stderr.isatty() and not self.json_output:
             with _bar(description, total, in_bytes=unit == "bytes") as bar:
                 yield bar
@@ -241,15 +240,15 @@ def visible(text: str, *, one_line: bool = False) -> str:
     """Return a text in which every character can be seen, and no terminal obeys one.
 
     Args:
-        text: what anybody wrote.
-        one_line: show line feeds as well, so that what is one cell or one message stays one.
+        text: from anywhere.
+        one_line: escape line feeds too, so that one cell or one message stays one.
     """
     shown = _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
     return shown.translate(_LINE_ENDS) if one_line else shown
 
 
 def harmless(text: str) -> str:
-    """Return a text as `visible` does, and in which no CI system finds a command."""
+    """Return a text as `visible` does, in which no CI system finds a command."""
     return _without_commands(visible(text))
 
 
@@ -259,7 +258,7 @@ def passed_on(line: str) -> None:
 
 
 def to_json(data: object, *, indent: int | None = 2, ascii_only: bool = False) -> str:
-    """Return data as JSON. What is not `visible` and `harmless` is escaped, and so stays what it is."""
+    """Return data as JSON, in which all that is not `visible` and `harmless` is escaped."""
     text = json.dumps(to_plain(data), indent=indent, ensure_ascii=ascii_only)
     shown = _UNSAFE.sub(lambda match: json.dumps(match[0])[1:-1], text)
     return _HASH_COMMAND.sub(r"\\u0023", shown)
@@ -270,12 +269,12 @@ def _without_commands(text: str) -> str:
 
 
 def _prints_unicode() -> bool:
-    """Whether standard output takes every character; an escape of Python's would break a JSON document."""
+    """Whether standard output encodes every character; Python's escapes would break a JSON document."""
     return (sys.stdout.encoding or "").replace("-", "").lower() == "utf8"
 
 
 def failure_of(error: FactoryError) -> Failure:
-    """An error as data."""
+    """Return an error as data."""
     return Failure(
         kind=type(error).__name__,
         reason=error.reason,
@@ -285,7 +284,7 @@ def failure_of(error: FactoryError) -> Failure:
 
 
 def to_plain(data: object) -> object:
-    """Data as JSON knows it: dataclasses and errors as objects, paths and dates as strings, sets as lists."""
+    """Convert data to JSON's types: dataclasses and errors to objects, paths and dates to strings."""
     if isinstance(data, FactoryError):
         data = failure_of(data)
     if is_dataclass(data) and not isinstance(data, type):
@@ -302,7 +301,7 @@ def to_plain(data: object) -> object:
 
 
 def human_size(size: int) -> str:
-    """A number of bytes for people, in decimal units: ``446.1 MB``."""
+    """Format a number of bytes for people, in decimal units: ``446.1 MB``."""
     value = float(size)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000:  # noqa: PLR2004

@@ -204,7 +204,7 @@ def _wrong(language: str, cause: Exception) -> str:
 
 
 class TableReader:
-    """One table of a file that a person edits. Every reading of the wrong type is a SpecError.
+    """A table of a file that a person edits, read key by key, so that unknown keys can be refused.
 
     Args:
         content: the table.
@@ -229,11 +229,14 @@ class TableReader:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What stands in the table, in its order."""
+        """The keys of the table, in its order."""
         return tuple(self._content)
 
     def text(self, key: str) -> str:
-        """A string that has to be there, and is not blank."""
+        """Return a required string.
+
+        Every method raises SpecError if the value has another type.
+        """
         value = self.optional_text(key)
         if value is None:
             raise SpecError(
@@ -243,7 +246,7 @@ class TableReader:
         return value
 
     def optional_text(self, key: str) -> str | None:
-        """A string, or None where there is none."""
+        """Return a string, or None if the key is missing."""
         self._read.add(key)
         value = self._content.get(key)
         if value is not None and not isinstance(value, str):
@@ -251,7 +254,7 @@ class TableReader:
         return value
 
     def reason(self, key: str = "reason") -> str:
-        """A text for the next reader: there, and more than white space."""
+        """Return a required text that is more than white space."""
         value = self.text(key)
         if not value.strip():
             raise self._wrong_type(key, "a text that says why")
@@ -310,7 +313,7 @@ class TableReader:
             yield self._below(key, entry)
 
     def table(self, key: str) -> "TableReader":
-        """A table in this one; an empty one where there is none."""
+        """Return a table in this one, empty if it is missing."""
         self._read.add(key)
         value = self._content.get(key, {})
         if not isinstance(value, dict):
@@ -318,15 +321,11 @@ class TableReader:
         return self._below(key, value)
 
     def refuse(self, key: str, problem: str, solution: str) -> SpecError:
-        """The error for a value that is of the right type and not acceptable."""
+        """Return the error for a value that has the right type and is not acceptable."""
         return SpecError(f"{self._place} {key}: {problem}", solution=solution)
 
     def refuse_the_rest(self) -> None:
-        """Refuse every key that was not read.
-
-        Raises:
-            SpecError: there is one.
-        """
+        """Raise SpecError if a key was not read."""
         unknown = sorted(set(self._content) - self._read)
         if unknown:
             raise SpecError(

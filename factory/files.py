@@ -38,12 +38,12 @@ DEFAULT_LIMIT = 64_000_000
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether this is a write that was interrupted, or is still going on."""
+    """Whether this belongs to a write that was interrupted or goes on."""
     return path.name.endswith((TEMPORARY_SUFFIX, STAGED_SUFFIX))
 
 
 def temporary_sibling(path: Path) -> Path:
-    """A name beside path, on the same file system, that nothing else uses."""
+    """Return an unused name beside path, on the same file system."""
     return path.with_name(f".{path.name}.{os.urandom(6).hex()}{TEMPORARY_SUFFIX}")
 
 
@@ -58,7 +58,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def read_regular(path: Path, *, limit: int = DEFAULT_LIMIT) -> bytes:
-    """Return what a regular file holds.
+    """Return the content of a regular file.
 
     Raises:
         FileNotFoundError: nothing is there.
@@ -177,7 +177,7 @@ def _sweep_scratch(parent: Path) -> None:
 
 
 def _remove_tree(folder: Path) -> None:
-    """Remove a folder with all that is in it, whatever its owner may not read or write there."""
+    """Remove a folder with its content, also what its owner may not read or write."""
     for base, names, _ in os.walk(folder):
         for name in names:
             path = Path(base, name)
@@ -291,7 +291,7 @@ def work_tree_of(path: Path) -> Path | None:
 
 @contextmanager
 def exclusive(folder: Path, *, wait_seconds: float = _LOCK_WAIT_SECONDS) -> Iterator[None]:
-    """Hold a folder against other runs, and sweep away what an interrupted run left in it.
+    """Lock a folder against other runs, and remove what an interrupted run left in it.
 
     Raises:
         BusyError: another run still holds the folder after wait_seconds.
@@ -331,7 +331,7 @@ def acquire(descriptor: int, folder: Path, wait_seconds: float = _LOCK_WAIT_SECO
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """An OSError in the words of the factory's errors."""
+    """Return an OSError as the factory's own error."""
     if error.errno == errno.ENOSPC:
         return StorageError(
             f"no space is left on the device that holds {path}",

@@ -15,18 +15,18 @@ _DAYS_AS_HOURS = 2
 
 
 def render_page(folder: Path, template: str, values: Mapping[str, object]) -> str:
-    """One self-contained HTML page: no file beside it, nothing from a network, no script.
+    """Render a self-contained HTML page: no file beside it, nothing from a network, no script.
 
     Args:
-        folder: where the template lies; it extends ``base.html.j2``.
+        folder: of the template, which extends ``base.html.j2``.
         template: its file name.
-        values: what it shows. Every text is escaped: it may come from an image.
+        values: for the template. Every text is escaped: it may come from an image.
     """
     return _environment(folder).get_template(template).render(**values)
 
 
 def duration(seconds: float) -> str:
-    """A time for people: ``0.3 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    """Format a duration for people: ``0.3 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if seconds < 10:  # noqa: PLR2004
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -38,7 +38,7 @@ def duration(seconds: float) -> str:
 
 
 def age(moment: dt.datetime, *, now: dt.datetime) -> str:
-    """How long ago that was, in one unit: ``4 minutes``, ``30 hours``, ``12 days``."""
+    """Format how long ago that was, in one unit: ``4 minutes``, ``30 hours``, ``12 days``."""
     seconds = max((now - moment).total_seconds(), 0)
     minutes, hours, days = int(seconds // _MINUTE), int(seconds // _HOUR), int(seconds // (24 * _HOUR))
     if hours < 1:

@@ -1,6 +1,6 @@
 """The text of ``factory.toml`` at a repository's root, and which tables it may hold.
 
-Who owns a table reads it: ``[konflux]`` is read in `factory.konflux.settings`, ``[registries]`` in
+The room that owns a table reads it: ``[konflux]`` is read in `factory.konflux.settings`, ``[registries]`` in
 `factory.registry.declared`, ``[flavors]`` and ``[images]`` in `factory.images.definitions`.
 """
 
@@ -19,7 +19,7 @@ TABLES = ("konflux", "registries", "flavors", "images")
 
 
 def read_text(root: Path) -> str | None:
-    """The text of ``factory.toml``, its line ends as they are; None where there is no such file.
+    """Return the text of ``factory.toml`` with its line ends as they are; None without such a file.
 
     Raises:
         SpecError: it is not UTF-8.
@@ -36,7 +36,7 @@ def read_text(root: Path) -> str | None:
 
 
 def read_document(text: str) -> dict[str, Any]:
-    """The text of a ``factory.toml`` as data, whatever it says.
+    """Parse the text of a ``factory.toml``, without a look at its keys.
 
     Raises:
         SpecError: it is not TOML, or nested too deep.
@@ -51,15 +51,15 @@ def read_document(text: str) -> dict[str, Any]:
 
 
 def unknown_tables(document: Collection[str]) -> tuple[str, ...]:
-    """What stands in a ``factory.toml`` and belongs to nobody, by name."""
+    """Return the keys of a ``factory.toml`` that no room owns, by name."""
     return tuple(sorted(set(document) - set(TABLES)))
 
 
 def read_settings(root: Path) -> dict[str, Any]:
-    """All of a repository's ``factory.toml`` as data; empty where there is none.
+    """Read a repository's ``factory.toml``; empty if there is none.
 
     Raises:
-        SpecError: it is not UTF-8, not TOML, or holds a table that belongs to nobody.
+        SpecError: it is not UTF-8, not TOML, or has an unknown table.
         StorageError: the file system refused.
     """
     document = read_document(read_text(root) or "")

@@ -1,4 +1,8 @@
-"""Edits of a flavor's ``pyproject.toml`` that keep its comments, its order and its layout (tomlkit)."""
+"""Edit a flavor's ``pyproject.toml`` and keep its comments, its order and its layout.
+
+Values are set by tomlkit. Arrays of requirements are edited as text where tomlkit finds them (`replace_item`,
+`add_item`): it attaches the comments in an array to no item, and a floor changes the comment of its line.
+"""
 
 import json
 import re
@@ -26,10 +30,10 @@ _NO_INDEX = re.compile(r"^# No index-url: [^\r\n]*", re.MULTILINE)
 
 
 def retarget(text: str, *, old: Spec, new: Spec, old_name: str, name: str) -> str:
-    """The ``pyproject.toml`` of a flavor made from another one's: only what the new spec changes.
+    """Return another flavor's ``pyproject.toml`` with only what the new spec changes.
 
-    Exact pins of torch and Training Hub follow the spec, wherever they stand; ranges stay as they are,
-    since somebody had a reason for them. Comments stay, with the old name in them replaced.
+    Exact pins of torch and Training Hub follow the spec; ranges stay, since somebody had a reason for them.
+    Comments stay, with the old name in them replaced.
     """
     document = parse_toml_for_edit(_with_place_for_index(text, new), source=PROJECT_FILE, error=SpecError)
     project = _table(document["project"])
@@ -46,7 +50,7 @@ def retarget(text: str, *, old: Spec, new: Spec, old_name: str, name: str) -> st
 
 
 def respec(text: str, spec: Spec) -> str:
-    """The ``pyproject.toml`` of a flavor with another spec, and nothing else changed."""
+    """Return a ``pyproject.toml`` with another spec, and nothing else changed."""
     document = parse_toml_for_edit(_with_place_for_index(text, spec), source=PROJECT_FILE, error=SpecError)
     _write_spec(document, spec)
     urls = {index.name: index.url for index in spec.indexes}
@@ -54,12 +58,12 @@ def respec(text: str, spec: Spec) -> str:
         if further["url"] != urls[further["name"]]:
             further["url"] = urls[further["name"]]
     written = tomlkit.dumps(document)
-    # What tomlkit adds ends as on Unix; where all lines of the text end as on Windows, so does that.
+    # tomlkit adds Unix line ends; in a text with Windows line ends alone they become those.
     return written if _UNIX_END.search(text) else _UNIX_END.sub("\r\n", written)
 
 
 def _with_place_for_index(text: str, spec: Spec) -> str:
-    """The text with an index URL where a comment says that there is none; the value is set afterwards."""
+    """Replace the comment that there is no index by an empty ``index-url``, which is set afterwards."""
     document = parse_toml_for_edit(text, source=PROJECT_FILE, error=SpecError)
     if spec.index_url is None or "index-url" in _table(_table(document["tool"])["factory"]):
         return text
@@ -122,7 +126,7 @@ def _write_spec(document: tomlkit.TOMLDocument, spec: Spec) -> None:
 
 
 def _table(item: object) -> AbstractTable | OutOfOrderTableProxy:
-    """The item as the table that reading the project has shown it to be."""
+    """Return the item as a table; reading the project has shown that it is one."""
     if not isinstance(item, AbstractTable | OutOfOrderTableProxy):
         raise TypeError(f"expected a TOML table and found {type(item).__name__}")
     return item
@@ -143,19 +147,19 @@ _TOKEN = re.compile(
 _INDENT = "    "
 
 
-# A value that no file holds; it begins with another character than an array.
+# Not in any file, and its first character is not an array's.
 _PLACEHOLDER = "the array that is looked for"
 
 
 Comment = Callable[[str], str]
-"""From the comment at the end of a line, without its ``#`` ("" for none), to what it becomes."""
+"""Maps the comment at the end of a line, without its ``#`` ("" for none), to the new one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StringArray:
-    """Where an array stands in a text: from its opening bracket to after its closing one.
+    """The place of an array in a text, from its opening bracket to after its closing one.
 
-    ``items`` are the places of its strings, with their quotes.
+    ``items`` are the places of its strings, quotes included.
     """
 
     start: int
@@ -164,7 +168,7 @@ class StringArray:
 
 
 def replace_item(text: str, path: tuple[str, ...], position: int, value: str, comment: Comment) -> str:
-    """The text with one item replaced, and the comment at the end of its line made anew.
+    """Replace one item of an array, and the comment at the end of its line.
 
     Raises:
         SpecError: the text cannot be edited without changing more than that.
@@ -179,9 +183,9 @@ def replace_item(text: str, path: tuple[str, ...], position: int, value: str, co
 
 
 def add_item(text: str, path: tuple[str, ...], value: str, comment: Comment) -> str:
-    """The text with one more item, on a line of its own unless the array stands on one line.
+    """Add an item to an array, on a line of its own unless the array is on one line.
 
-    Where the array or its table is not there, it is added.
+    A missing array or table is added.
 
     Raises:
         SpecError: the text cannot be edited without changing more than that.
@@ -199,14 +203,14 @@ def add_item(text: str, path: tuple[str, ...], value: str, comment: Comment) -> 
 
 
 def _beside(text: str, written: str, last: int, tail: list[re.Match[str]]) -> tuple[str, int]:
-    """The item on the line of the last one, and where it ends."""
+    """Put the item on the line of the last one; return the text and where the item ends."""
     comma = next((match.end() for match in tail if match[0] == ","), None)
     place, added = (last, f", {written}") if comma is None else (comma, f" {written}")
     return f"{text[:place]}{added}{text[place:]}", place + len(added)
 
 
 def _below(text: str, written: str, array: StringArray, tail: list[re.Match[str]]) -> tuple[str, int]:
-    """The item on a line of its own, the last of the array, and where it ends."""
+    """Put the item on a line of its own, the array's last; return the text and where the item ends."""
     newline = _newline(text, array.start)
     place = next((match.start() for match in reversed(tail) if match["newline"]), None)
     if place is None:
@@ -222,7 +226,7 @@ def _below(text: str, written: str, array: StringArray, tail: list[re.Match[str]
 
 
 def _find(text: str, path: tuple[str, ...]) -> StringArray:
-    """Where an array stands: there the text and one with something else in its place begin to differ."""
+    """Find an array: there the text begins to differ from one with a placeholder for the array."""
     try:
         parent: object = (document := parse_toml_for_edit(text, source="the text"))
     except DocumentError as error:
@@ -243,7 +247,7 @@ def _find(text: str, path: tuple[str, ...]) -> StringArray:
 
 
 def _with_array(text: str, path: tuple[str, ...]) -> str:
-    """The text with an empty array where there was none: first in its table, or in a table at the end."""
+    """Add an empty array if it is missing: first in its table, or in a new table at the end."""
     *tables, key = path
     content: object = parse_toml(text, dict[str, Any], source="the text", error=SpecError)
     for name in tables:
@@ -261,7 +265,7 @@ def _with_array(text: str, path: tuple[str, ...]) -> str:
 
 
 def _with_comment(text: str, place: int, comment: Comment) -> str:
-    """The text with the comment of a line made anew; ``place`` is on that line, outside of its strings."""
+    """Replace the comment of a line; ``place`` is on that line, outside of its strings."""
     end = place
     for match in _tokens(text, place):
         if match["newline"]:
@@ -284,7 +288,7 @@ def _tokens(text: str, start: int) -> Iterator[re.Match[str]]:
 
 
 def _newline(text: str, place: int) -> str:
-    """How the line at a place ends; where it is the last and has no end, the line before it."""
+    """Return the line end of the line at a place, or of the line before if that one has none."""
     end = text.find("\n", place)
     if end < 0:
         end = text.rfind("\n")
@@ -292,7 +296,7 @@ def _newline(text: str, place: int) -> str:
 
 
 def _indent(text: str, array: StringArray) -> str:
-    """The white space before the last item that begins its line."""
+    """Return the white space before the last item that begins its line."""
     for start, _ in reversed(array.items):
         before = text[:start].rpartition("\n")[2]
         if not before.strip():
@@ -301,7 +305,7 @@ def _indent(text: str, array: StringArray) -> str:
 
 
 def _proved(text: str, edited: str, path: tuple[str, ...], change: Callable[[list[str]], list[str]]) -> str:
-    """The edited text, if it says what the text said with only the array changed."""
+    """Return the edited text if it differs from the text in the array alone."""
     expected = parse_toml(text, dict[str, Any], source="the text", error=SpecError)
     parent = expected
     for name in path[:-1]:

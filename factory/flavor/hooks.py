@@ -1,4 +1,4 @@
-"""Hooks: what a flavor's Dockerfile has of its own, kept in the spec for the template to place."""
+"""Hooks: the flavor's own parts of its Dockerfile, kept in the spec and placed by the template."""
 
 import re
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from factory.errors import SpecError
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """What is the flavor's own; every part may be empty.
+    """The flavor's own parts of its Dockerfile; each may be empty.
 
-    ``environment`` holds names and values for both builds; ``system_packages`` what dnf installs
+    ``environment`` holds names and values for both builds; ``system_packages`` is what dnf installs
     midstream; ``midstream``, ``before_install`` and ``after_install`` are Dockerfile instructions, the
     first inside the MIDSTREAM ONLY block; ``files`` are the flavor's own files that those copy. Files
     that end in ``.repo`` are copied for dnf by the template.
@@ -35,19 +35,19 @@ class Hooks:
 
     @property
     def repositories(self) -> tuple[str, ...]:
-        """Those of the files that tell dnf where packages are; they are for the midstream build alone."""
+        """The files that configure dnf's repositories, for the midstream build alone."""
         return tuple(path for path in self.files if path.endswith(".repo"))
 
 
 NO_HOOKS = Hooks()
-"""What nearly every flavor has."""
+"""The hooks of nearly every flavor."""
 
 
 def read_hooks(table: TableReader) -> Hooks:
     """Read ``[tool.factory.hooks]``.
 
     Raises:
-        SpecError: a key is unknown, or of the wrong type, or a hook could not stand in a Dockerfile.
+        SpecError: a key is unknown or of the wrong type, or a hook cannot be in a Dockerfile.
     """
     hooks = table.table("hooks")
     found = Hooks(
@@ -63,12 +63,12 @@ def read_hooks(table: TableReader) -> Hooks:
 
 
 def _text(hooks: TableReader, key: str) -> str:
-    """A hook's lines, without the empty ones around them."""
+    """Return a hook's lines without the empty ones around them."""
     return (hooks.optional_text(key) or "").strip("\n")
 
 
 def check_hooks(hooks: Hooks) -> Hooks:
-    """Return hooks that can stand in a Dockerfile that Konflux builds as well.
+    """Return hooks that can be in a Dockerfile that Konflux builds too.
 
     Raises:
         SpecError: one of them cannot; the message names it.
@@ -108,7 +108,7 @@ _PACKAGE = re.compile(r"@?[A-Za-z0-9][A-Za-z0-9._+*?:~^-]*")
 _PATH_PART = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._+@-]*")
 
 
-# What other rules look after, or what would change the build from outside of the Dockerfile.
+# Files that other rules check, or that would change the build from outside of the Dockerfile.
 _NOT_OWN = re.compile(
     r"pyproject\.toml|requirements(?:-.*)?\.txt|pylock(?:\..*)?\.toml|Dockerfile.*|\.(?:docker|container)ignore"
     r"|.*\.factory-tmp",
@@ -141,18 +141,18 @@ _REFUSED = {
 }
 
 
-# What the template itself gives a value.
+# The template itself sets it.
 _TAKEN = frozenset({"BASE_IMAGE"})
 
 
 def check_variable(name: str, value: str) -> None:
-    r"""Pass a variable whose value can stand between double quotes in an ENV instruction.
+    r"""Check a variable whose value goes between double quotes in an ENV instruction.
 
     ``$NAME``, ``${NAME}``, ``${NAME:-word}`` and ``${NAME:+word}`` refer to variables of the base image
     or above; ``\$`` is a dollar that means itself.
 
     Raises:
-        SpecError: the name is none, or the value has what engines read in different ways.
+        SpecError: the name is not a variable's, or engines read the value in different ways.
     """
     if not _VARIABLE.fullmatch(name) or name in _TAKEN:
         raise SpecError(
@@ -176,7 +176,7 @@ def check_variable(name: str, value: str) -> None:
 
 
 def check_system_package(name: str) -> None:
-    """Pass what dnf takes for a package or a group: a name with an optional version, globs allowed.
+    """Check what dnf takes for a package or a group: a name with an optional version, globs allowed.
 
     Raises:
         SpecError: it is an option, a path, a URL, or has characters that a shell would read.
@@ -190,10 +190,10 @@ def check_system_package(name: str) -> None:
 
 
 def check_own_file(path: str) -> None:
-    """Pass the path of a file of the flavor's own, relative to its folder.
+    """Check the path of a file of the flavor's own, relative to its folder.
 
     Raises:
-        SpecError: it leaves the folder, or is the name of what a flavor folder has anyway.
+        SpecError: it leaves the folder, or is the name of a file that every flavor folder has.
     """
     parts = path.split("/")
     plain = all(_PATH_PART.fullmatch(part) and part not in {".", ".."} for part in parts)
@@ -206,7 +206,7 @@ def check_own_file(path: str) -> None:
 
 
 def check_instructions(text: str, *, of: str) -> None:
-    """Pass whole Dockerfile instructions that change nothing outside of the hook.
+    """Check that a hook is whole Dockerfile instructions that change nothing outside of it.
 
     Raises:
         SpecError: one is cut short or unknown, begins a stage, or is in a form that Konflux cannot

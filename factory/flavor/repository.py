@@ -1,4 +1,4 @@
-"""Where flavors are: the repository root, its ``flavors/`` folder, and one flavor in it."""
+"""The repository root, its ``flavors/`` folder, and the flavors in it."""
 
 import shlex
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ _FEW = 10
 
 @dataclass(frozen=True)
 class Flavor:
-    """A flavor folder. Its project is read on first use."""
+    """A flavor folder, whose project is read on first use."""
 
     folder: Path
 
@@ -28,24 +28,24 @@ class Flavor:
 
     @cached_property
     def project(self) -> Project:
-        """What its ``pyproject.toml`` says; raises as `read_project` does."""
+        """The content of its ``pyproject.toml``; raises as `read_project` does."""
         return read_project(self.folder)
 
 
 @dataclass(frozen=True)
 class Repository:
-    """A folder that holds ``flavors/``; ``finished`` says what was done of changes that were interrupted."""
+    """A folder that holds ``flavors/``; ``finished`` reports what was done about interrupted changes."""
 
     root: Path
     finished: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def flavors_folder(self) -> Path:
-        """The folder that the flavors stand in."""
+        """The folder of the flavors."""
         return self.root / FLAVORS_FOLDER
 
     def flavors(self) -> tuple[Flavor, ...]:
-        """Every folder under ``flavors/``, by name: one that is no flavor is for the rules to report."""
+        """Return every folder under ``flavors/``, by name; the rules report one that is not a flavor."""
         return tuple(
             Flavor(folder)
             for folder in sorted(self.flavors_folder.iterdir())
@@ -53,7 +53,7 @@ class Repository:
         )
 
     def flavor(self, name_or_path: str) -> Flavor:
-        """One flavor, by its folder name or by a path.
+        """Return a flavor by its folder name or by a path.
 
         Raises:
             NotFoundError: there is no such flavor.
@@ -68,7 +68,7 @@ class Repository:
         )
 
     def _known(self, wanted: str) -> str:
-        """The flavors that are there, or the likeliest of them where they are many."""
+        """Name the flavors, or the likeliest of them if they are many."""
         names = [flavor.name for flavor in self.flavors()]
         if len(names) <= _FEW:
             return ", ".join(names) or "none yet"
@@ -76,10 +76,10 @@ class Repository:
         return ", ".join((*likely, f"`factory list` shows all {len(names)}"))
 
     def select(self, names: tuple[str, ...]) -> tuple[Flavor, ...]:
-        """The named flavors, each once and in the order given, or every flavor where none is named.
+        """Return the named flavors, each once and in that order, or every flavor if none is named.
 
         Raises:
-            NotFoundError: one of them is not there.
+            NotFoundError: one of them does not exist.
         """
         if not names:
             return self.flavors()
@@ -87,22 +87,20 @@ class Repository:
 
 
 def _absolute(folder: Path) -> Path:
-    """An absolute path that ends as it was given: a link keeps its own name, as in `Repository.flavors`."""
+    """Return an absolute path whose last part is unchanged: a link keeps its own name."""
     if folder.name in {"", ".."}:
         return folder.resolve()
     return folder.parent.resolve() / folder.name
 
 
 def find_repository(root: Path | None, *, start: Path, flavors: tuple[str, ...] = ()) -> Repository:
-    """The repository at root or, without one, at the nearest folder upwards that holds ``flavors/``.
+    """Return the repository at root or, without one, at the nearest folder upwards that holds ``flavors/``.
 
-    Outside of a repository, flavors that are given as paths tell theirs: one that stands alone is in
-    the folder around it.
-
-    What an interrupted run left there is finished or taken back first (`factory.transaction`).
+    Outside of a repository, return that of the flavors that are given as paths; a flavor that stands alone is
+    in the folder around it. Interrupted changes are finished or reverted first (`factory.transaction`).
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is no repository.
         JournalError, BusyError, StorageError: as for `finish_interrupted`.
     """
     repository = _find(root, start=start, flavors=flavors)

@@ -1,4 +1,4 @@
-"""Create a flavor: from what was asked for to a whole folder under ``flavors/``."""
+"""Create a flavor: from a request to a whole folder under ``flavors/``."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ _PROJECT_TEMPLATE = "pyproject.toml.j2"
 
 @dataclass(frozen=True, kw_only=True)
 class FlavorRequest:
-    """What a new flavor is asked to be; None and an empty tuple mean the default."""
+    """The options of a new flavor; None and an empty tuple mean the default."""
 
     accelerator: str
     accelerator_version: str | None
@@ -39,7 +39,7 @@ class FlavorRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class CreatedFlavor:
-    """A flavor that was created, or would be: its files with their sizes, and what to look at."""
+    """A flavor that was created, or would be: its files with their sizes, and notes for a person."""
 
     name: str
     folder: Path
@@ -82,10 +82,10 @@ def create_from_text(
     """Create a flavor folder from the text of its ``pyproject.toml``, whole or not at all.
 
     Args:
-        repository: where.
-        name: the folder's.
-        text: the project's; its line endings are kept.
-        own_files: what stands in the folder beside it and the rendered files.
+        repository: where the folder goes.
+        name: of the folder.
+        text: of the project; its line endings are kept.
+        own_files: the files beside it and the rendered ones.
         dry_run: write nothing.
 
     Raises:
@@ -111,10 +111,10 @@ def create_from_text(
 
 
 def refuse_existing(folder: Path) -> None:
-    """Pass where there is nothing of that name yet.
+    """Refuse a folder that exists.
 
     Raises:
-        FlavorExistsError: there is.
+        FlavorExistsError: it does.
     """
     if folder.exists() or folder.is_symlink():
         raise FlavorExistsError(
@@ -179,12 +179,12 @@ def _spec_from(request: FlavorRequest, source: Flavor) -> Spec:
 
 
 def _given(option: str | None, default: str) -> str:
-    """The option, unless it was left out: an empty one is for the checks to refuse."""
+    """Return the option, unless it was left out; the checks refuse an empty one."""
     return default if option is None else option
 
 
 def _named(spec: Spec, request: FlavorRequest) -> Spec:
-    """The spec with an explicit name only where it is not the derived one."""
+    """Return the spec with an explicit name only if it is not the derived one."""
     check_spec(spec)
     if request.name is None or check_name(request.name) == spec.derived_name:
         return spec
@@ -192,7 +192,7 @@ def _named(spec: Spec, request: FlavorRequest) -> Spec:
 
 
 def _kept_image(image: str, key: str, old: Spec, request: FlavorRequest) -> str:
-    """The source's image, unless it was the default: then the default follows the new Python."""
+    """Return the source's image, or if it was the default, the default for the new Python."""
     template_set = load_template_set(old.template_set)
     if image != default_image(template_set, old.accelerator, old.python, key):
         return image
@@ -200,10 +200,10 @@ def _kept_image(image: str, key: str, old: Spec, request: FlavorRequest) -> str:
 
 
 def default_image(template_set: TemplateSet, accelerator: str, python: str, key: str) -> str:
-    """The image that a template set has for ``base-image`` or ``downstream-base-image``.
+    """Return the default of a template set for ``base-image`` or ``downstream-base-image``.
 
     Raises:
-        SpecError: the accelerator or the Python is none.
+        SpecError: the accelerator or the Python is unknown.
         TemplateError: the template set has no default.
     """
     data = template_set.accelerators.get(accelerator)
@@ -230,7 +230,7 @@ def _project_text(spec: Spec, name: str, source: Flavor | None) -> str:
 
 
 def notes_on(project: Project, *, source: Flavor | None) -> tuple[str, ...]:
-    """What the index is known to lack and, with a source, what still fits the source's versions only."""
+    """Return what the index lacks and, with a source, what fits only the source's versions."""
     return tuple(_notes(project, source))
 
 
@@ -262,7 +262,7 @@ def _kept(project: Project, source: Flavor) -> Iterator[str]:
 
 
 def _ranges(project: Project) -> Iterator[str]:
-    """Ranges that rule out what the spec asks for: somebody had a reason for them, so they were kept."""
+    """Yield the ranges that rule out the spec's versions; they were kept, since somebody had a reason."""
     versions = {"torch": project.spec.torch, "training-hub": project.spec.training_hub}
     for text in (*project.dependencies, *project.constraints):
         requirement = Requirement(text)

@@ -1,4 +1,4 @@
-"""Drift: how a flavor folder differs from what its templates give today, compared as whole trees."""
+"""Drift: how a flavor folder differs from what its templates render, and how that is written again."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,13 +13,12 @@ from factory.flavor.repository import Flavor
 from factory.render.render import RenderedFile, render_flavor
 from factory.transaction import Replacement, open_transaction, read_before
 
-# Not generated from templates, and at home in a flavor folder all the same. The lock's own rules
-# are in factory.check.
+# Not generated from templates, and expected in a flavor folder. The rules on locks are in factory.check.
 LOCK_FILES = frozenset({"requirements.txt"})
 
 
 SBOM_FILE = "sbom.cdx.json"
-"""The bill of materials of a flavor, where it has one (`factory sbom --write`)."""
+"""The bill of materials of a flavor that has one (`factory sbom --write`)."""
 
 
 Kind = Literal["missing", "changed", "mode", "stray", "absent"]
@@ -29,8 +28,8 @@ Kind = Literal["missing", "changed", "mode", "stray", "absent"]
 class Difference:
     """One path that is not as rendered: missing, changed, of the wrong mode, or stray.
 
-    A folder that is stray as a whole is one path, which ends with a slash. ``absent`` is a file of the
-    flavor's own that its hooks name and that is not there: no template can make it.
+    A stray folder is one path, which ends with a slash. ``absent`` is a missing file of the flavor's own that
+    its hooks name: no template makes it.
     """
 
     path: str
@@ -38,9 +37,9 @@ class Difference:
 
 
 def find_drift(flavor: Flavor, project: Project | None = None) -> tuple[Difference, ...]:
-    """Every difference between the folder and its rendering, by path; empty where there is none.
+    """Return every difference between a folder and its rendering, by path.
 
-    The rendering is that of the folder's own project if none is given.
+    Without ``project``, the folder's own project is rendered.
 
     Raises:
         SpecError, TemplateError, MarkerError: the flavor cannot be rendered.
@@ -54,7 +53,7 @@ def find_drift(flavor: Flavor, project: Project | None = None) -> tuple[Differen
     ]
     own = wanted.spec.hooks.files
     found += [Difference(path=path, kind="absent") for path in own if not is_own_file(flavor.folder, path)]
-    # As `factory.lock.lockset` names the lock of a further index, which stands later in the chain.
+    # As `factory.lock.lockset` names the lock of a further index; it is later in the chain of imports.
     further = {f"requirements-{index.name}.txt" for index in wanted.spec.indexes}
     expected = {PROJECT_FILE, SBOM_FILE, *LOCK_FILES, *further, *rendered, *own}
     found += [Difference(path=path, kind="stray") for path in _strays(flavor.folder, expected)]
@@ -73,7 +72,7 @@ def _compare(path: Path, file: RenderedFile) -> Kind | None:
 
 
 def _strays(folder: Path, expected: set[str]) -> Iterator[str]:
-    """What is below a folder and not expected, as relative POSIX paths; whole folders where they can be."""
+    """Yield the unexpected paths below a folder, relative and POSIX; a whole folder as one if possible."""
     parents = {parent.as_posix() for path in expected for parent in PurePosixPath(path).parents}
     for path in folder.iterdir():
         if is_temporary(path):
@@ -90,16 +89,16 @@ def _strays(folder: Path, expected: set[str]) -> Iterator[str]:
 
 
 def is_own_file(folder: Path, path: str) -> bool:
-    """Whether a file is in the folder itself: a build context may hold a link and nothing behind it."""
+    """Whether a file is in the folder itself; a build context may hold a link without its target."""
     ways = (folder / path, *(folder / parent for parent in PurePosixPath(path).parents[:-1]))
     return (folder / path).is_file() and not any(way.is_symlink() for way in ways)
 
 
 def read_own_files(folder: Path, paths: Iterable[str]) -> tuple[RenderedFile, ...]:
-    """Files of a flavor folder as they are, by their paths in it.
+    """Read files of a flavor folder, by their paths in it.
 
     Raises:
-        NotFoundError: one is not there, or is a link.
+        NotFoundError: one is missing, or is a link.
         StorageError: one cannot be read.
     """
     return tuple(_read(folder, path) for path in paths)
@@ -120,7 +119,7 @@ def _read(folder: Path, path: str) -> RenderedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncedFlavor:
-    """A flavor that was rendered again: what was not as rendered, or why it could not be."""
+    """A flavor that was rendered again: what had drifted, or why it could not be rendered."""
 
     flavor: str
     differences: tuple[Difference, ...] = ()
@@ -152,10 +151,10 @@ def sync_flavors(flavors: Iterable[Flavor], *, dry_run: bool = False) -> tuple[S
 
 
 def sync_flavor(flavor: Flavor, *, dry_run: bool = False) -> tuple[Difference, ...]:
-    """Bring the generated files up to date and return what was not.
+    """Bring the generated files of a flavor up to date, and return what had drifted.
 
-    Stray files are returned as well and left alone: they may be somebody's work. So are files of the
-    flavor's own that are not there, which no template makes.
+    Stray files are returned and left alone, since they may be somebody's work, and so are missing files of
+    the flavor's own, which no template makes.
 
     Raises:
         SpecError, TemplateError, MarkerError: the flavor cannot be rendered; nothing was written.
@@ -170,7 +169,7 @@ def sync_flavor(flavor: Flavor, *, dry_run: bool = False) -> tuple[Difference, .
 def rendering_changes(
     flavor: Flavor, project: Project, differences: Iterable[Difference]
 ) -> tuple[Replacement, ...]:
-    """Return the changes that bring the generated files of a flavor to what a project gives.
+    """Return the changes that make the generated files of a flavor those of a project.
 
     Raises:
         TemplateError, MarkerError: the flavor cannot be rendered.

@@ -1,4 +1,4 @@
-"""What an image folder is started from: the templates of the kinds of images that are no flavors."""
+"""The templates of images that are not flavors, by kind: what `factory new-image` starts a folder from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ _RENDERED = ".j2"
 class ImageTemplate:
     """The templates of one kind of image.
 
-    ``arguments`` are the build arguments that name the parents of such an image, that of the final stage
-    first; ``accelerators`` the data of each, by name.
+    ``arguments`` are the build arguments that name the parents of such an image, the final stage's first;
+    ``accelerators`` is the data of each, by name.
     """
 
     kind: str
@@ -41,7 +41,7 @@ def load_image_template(kind: str) -> ImageTemplate:
     """Read the templates of a kind once a run.
 
     Raises:
-        TemplateError: there are none, or their description is not whole.
+        TemplateError: there are none, or their description is incomplete.
     """
     folder, solution = templates_folder() / kind, f"Fix its {_TEMPLATE_FILE}."
     try:
@@ -61,15 +61,15 @@ def load_image_template(kind: str) -> ImageTemplate:
 
 @cache
 def image_kinds() -> tuple[str, ...]:
-    """The kinds of images that there are templates for, by name."""
+    """Return the kinds of images that have templates, by name."""
     return tuple(sorted(path.parent.name for path in templates_folder().glob(f"*/{_TEMPLATE_FILE}")))
 
 
 def render_image(template: ImageTemplate, values: Mapping[str, object]) -> tuple[RenderedFile, ...]:
-    """Every file of a new image folder, by path. Pure: the same values give the same bytes.
+    """Render every file of a new image folder, by path. The same values make the same bytes.
 
     Raises:
-        TemplateError: a template asks for a value that is not there.
+        TemplateError: a template asks for a value that is missing.
     """
     environment = template_environment(template.folder)
     files = []
@@ -86,7 +86,7 @@ def render_image(template: ImageTemplate, values: Mapping[str, object]) -> tuple
         except JinjaError as error:
             raise TemplateError(
                 f"{name} of the template {template.kind} cannot be rendered: {error}",
-                solution="Mend the template, or the value that it asks for.",
+                solution="Fix the template, or the value that it asks for.",
             ) from error
         files.append(RenderedFile(path=name.removesuffix(_RENDERED), content=content, executable=False))
     return tuple(files)

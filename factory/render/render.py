@@ -29,7 +29,7 @@ class RenderedFile:
 
 
 def render_flavor(project: Project, *, name: str) -> tuple[RenderedFile, ...]:
-    """Every generated file of a flavor, by path.
+    """Return every generated file of a flavor, by path.
 
     Raises:
         TemplateError: the template set is missing or does not fit the spec.
@@ -80,14 +80,14 @@ def _render(template_set: TemplateSet, file: TemplateFile, project: Project, nam
     except JinjaError as error:
         raise TemplateError(
             f"{file.template} of template set {template_set.name} cannot be rendered: {error}",
-            solution="Mend the template, or the data that it asks for.",
+            solution="Fix the template, or the data that it asks for.",
         ) from error
     content = text.encode("utf-8")
     return strip_blocks(content) if file.downstream else content
 
 
 def contents_of(files: Iterable[RenderedFile]) -> dict[str, tuple[bytes, bool]]:
-    """Rendered files as `factory.transaction.NewFolder` takes them."""
+    """Return rendered files as `factory.transaction.NewFolder` takes them."""
     return {file.path: (file.content, file.executable) for file in files}
 
 
@@ -95,11 +95,11 @@ _PROJECT_TEMPLATE = "pyproject.toml.j2"
 
 
 def starting_project(spec: Spec) -> Project | None:
-    """What a new flavor of this spec would ask for; None where its template set starts none.
+    """Return the project that a new flavor of this spec starts with; None if its template set has none.
 
     Raises:
         TemplateError: there is no such template set.
-        SpecError: the template gives no project that can be read.
+        SpecError: the template renders to a project that cannot be read.
     """
     template_set = load_template_set(spec.template_set)
     try:

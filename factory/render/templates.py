@@ -30,7 +30,7 @@ class TemplateFile:
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateSet:
-    """What a flavor folder is made from. ``accelerators`` holds the data of each, by name."""
+    """The templates of flavor folders. ``accelerators`` holds the data of each, by name."""
 
     name: str
     folder: Path
@@ -44,7 +44,7 @@ def load_template_set(name: str) -> TemplateSet:
     """Read a template set once a run.
 
     Raises:
-        TemplateError: there is no such set, or its description is not whole.
+        TemplateError: there is no such set, or its description is incomplete.
     """
     folder = templates_folder() / name
     try:
@@ -98,7 +98,7 @@ def _file(entry: _Entry, accelerators: frozenset[str]) -> TemplateFile:
 
 @cache
 def templates_folder() -> Path:
-    """The folder of template sets: inside the package in a wheel, beside it in the repository."""
+    """Return the folder of template sets: inside the package in a wheel, else beside it."""
     package = Path(factory.__file__).parent
     for folder in (package / "templates", package.parent / "templates"):
         if folder.is_dir():
@@ -110,7 +110,7 @@ def templates_folder() -> Path:
 
 
 def template_environment(folder: Path) -> Environment:
-    """What renders the templates of a folder: an undefined name is an error, line ends stay as they are."""
+    """Return what renders the templates of a folder; an undefined name is an error."""
     environment = Environment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
@@ -130,10 +130,10 @@ _VERSION = re.compile(r"-(?:\d+:)?\d.*|\.(?:x86_64|aarch64|noarch|i686)")
 
 
 def is_pin_of(package: str, entry: str) -> bool:
-    """Return whether a package says more of the version than an entry that installs it as well.
+    """Return whether a package pins the version of an entry that would install it too.
 
     ``libnccl-2.30.7-1+cuda13.3`` is one of ``libnccl-2*+cuda13.*``, and ``rdma-core-46.0`` of ``rdma-core``.
-    dnf refuses to install both, so that the pin has to take the place of the entry.
+    dnf refuses to install both, so the pin has to replace the entry.
     """
     if package == entry:
         return False
@@ -148,7 +148,7 @@ def is_installed_by(package: str, entry: str) -> bool:
 
 
 def unpinned(entries: Iterable[str], pins: Sequence[str]) -> list[str]:
-    """Return the entries that no pin takes the place of."""
+    """Return the entries that no pin replaces."""
     return [entry for entry in entries if not any(is_pin_of(pin, entry) for pin in pins)]
 
 

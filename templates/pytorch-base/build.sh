@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compile the wheel, without a network: build.sh cuda|rocm SOURCES MADE
-# MADE gets the wheel, source.json (what it was made of) and SHA256SUMS.
+# MADE gets the wheel, source.json (its sources) and SHA256SUMS.
 set -euo pipefail
 
 accelerator=$1 sources=$2 made=$3
@@ -38,7 +38,7 @@ if [ -z "${MAX_JOBS:-}" ]; then
     MAX_JOBS=$(nproc)
 fi
 export MAX_JOBS
-# Compiled objects are kept between builds where DEVEL_IMAGE has ccache and a folder is mounted at /ccache.
+# Compiled objects are kept between builds if DEVEL_IMAGE has ccache and a folder is mounted at /ccache.
 if command -v ccache >/dev/null && [ -d /ccache ]; then
     export CCACHE_DIR=/ccache CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
     export CMAKE_CUDA_COMPILER_LAUNCHER=ccache CMAKE_HIP_COMPILER_LAUNCHER=ccache
@@ -49,7 +49,7 @@ if [ "$accelerator" = rocm ] && [ -f tools/amd_build/build_amd.py ]; then
     python tools/amd_build/build_amd.py
 fi
 echo "compiling PyTorch $PYTORCH_VERSION for $architectures, $MAX_JOBS jobs at once" >&2
-# Checked before hours go by: what this release asks for to be built is in requirements-build.txt.
+# Checked before the hours of compiling: requirements-build.txt has what this release needs to be built.
 pip wheel --disable-pip-version-check --no-index --no-deps --no-build-isolation --check-build-dependencies \
     --wheel-dir "$made" .
 

@@ -24,7 +24,7 @@ def wanted_architectures(arch_list):
 
 
 def compiled_architectures():
-    """What torch was compiled for. get_arch_list() is empty where there is no GPU; what it asks is not."""
+    """Return what torch was compiled for; get_arch_list() itself is empty without a GPU."""
     import torch
 
     found = torch.cuda.get_arch_list() or (torch._C._cuda_getArchFlags() or "").split()

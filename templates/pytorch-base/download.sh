@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Put the locked wheels of a requirements file into a folder: download.sh PYTHON REQUIREMENTS FOLDER
-# A prefetched folder (Hermeto's layout, mounted at /cachi2) is used where it is there, the package index where not.
+# A prefetched folder (Hermeto's layout, mounted at /cachi2) is used if there is one, else the package index.
 set -euo pipefail
 
 python=$1 requirements=$2 folder=$3

@@ -21,7 +21,7 @@ def facts():
 
 
 def differences(here, there):
-    """What of the place that compiles does not fit the place that runs, in words."""
+    """Return, in words, what of the compiling image does not fit the running image."""
     for key in ("python", "machine", "libc"):
         if here[key] != there[key]:
             yield "%s is %s in DEVEL_IMAGE and %s in BASE_IMAGE" % (key, here[key], there[key])

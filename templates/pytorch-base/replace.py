@@ -16,7 +16,7 @@ PACKAGES = pathlib.Path(sysconfig.get_path("purelib"))
 
 
 def named(folder):
-    """The distributions of a folder, by their normalized names (PEP 503); what has no name is none."""
+    """Return the distributions of a folder by their normalized names (PEP 503); skip those without one."""
     found = {}
     for one in distributions(path=[str(folder)]):
         if one.metadata["Name"]:
@@ -25,7 +25,7 @@ def named(folder):
 
 
 def remove(files):
-    """Remove what a RECORD has, the byte code that came of it, its description, and the folders that are empty then."""
+    """Remove the files of a RECORD, their byte code, the .dist-info folder, and folders that are empty then."""
     for path in (path for path in files if path.is_symlink() or path.is_file()):
         path.unlink()
         if path.suffix == ".py":

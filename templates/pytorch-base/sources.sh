@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetch PyTorch's sources: sources.sh FOLDER. The tag is what is fetched, and the commit is what it has to be.
+# Fetch PyTorch's sources: sources.sh FOLDER. The tag is fetched, and has to be the commit.
 # Submodules are pinned by that commit; they come from SUBMODULE_MIRROR, which stands for https://github.com/.
 set -euo pipefail
 
@@ -10,7 +10,7 @@ if [ -z "${PYTORCH_VERSION:-}" ] || ! [[ "${PYTORCH_COMMIT:-}" =~ ^[0-9a-f]{40}$
     exit 1
 fi
 
-# A mirror may be a folder that is mounted here, which git takes no submodules from without being told.
+# A mirror may be a mounted folder, from which git takes submodules only if that is allowed.
 export GIT_CONFIG_COUNT=3 \
     GIT_CONFIG_KEY_0=url.$SUBMODULE_MIRROR.insteadOf GIT_CONFIG_VALUE_0=https://github.com/ \
     GIT_CONFIG_KEY_1=protocol.file.allow GIT_CONFIG_VALUE_1=always \

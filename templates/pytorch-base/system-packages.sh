@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what compiling PyTorch needs of the distribution, where it is missing: system-packages.sh PYTHON_VERSION
+# Install what compiling PyTorch needs of the distribution, if it is missing: system-packages.sh PYTHON_VERSION
 # An image that has all of it needs no network here.
 set -euo pipefail
 

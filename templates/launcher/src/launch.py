@@ -18,7 +18,7 @@ PORT = 29500
 
 
 def job(*, name: str, image: str, nodes: int, gpus: int, arguments: list[str]) -> dict[str, object]:
-    """The job as Kubernetes takes it (batch/v1)."""
+    """Return the job as Kubernetes takes it (batch/v1)."""
     command = [
         "--nnodes", str(nodes), "--nproc-per-node", str(max(gpus, 1)), "--rdzv-backend", "c10d",
         "--rdzv-id", name, "--rdzv-endpoint", f"{name}-0.{name}:{PORT}", *arguments,
@@ -44,7 +44,7 @@ def job(*, name: str, image: str, nodes: int, gpus: int, arguments: list[str]) -
 
 
 def submit(manifest: dict[str, object], *, server: str, namespace: str) -> str:
-    """Create the job and return the name that the cluster knows it by."""
+    """Create the job and return its name in the cluster."""
     token, authority = ACCOUNT / "token", ACCOUNT / "ca.crt"
     request = urllib.request.Request(
         f"{server}/apis/batch/v1/namespaces/{namespace}/jobs",
@@ -60,13 +60,13 @@ def submit(manifest: dict[str, object], *, server: str, namespace: str) -> str:
 
 
 def in_cluster() -> str:
-    """The address of the cluster's API, as every pod is told it."""
+    """Return the address of the cluster's API, which every pod has in its environment."""
     host = os.environ.get("KUBERNETES_SERVICE_HOST", "kubernetes.default.svc")
     return f"https://{f'[{host}]' if ':' in host else host}:{os.environ.get('KUBERNETES_SERVICE_PORT', '443')}"
 
 
 def main() -> int:
-    """Submit what the command line says; 1 where the cluster refuses."""
+    """Submit the job of the command line; return 1 if the cluster refuses it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="name of the job")
     parser.add_argument("image", help="the trainer's image, by digest")

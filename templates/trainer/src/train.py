@@ -1,4 +1,4 @@
-"""Training code to start from: fits a line on made data, with as many processes as torchrun starts."""
+"""Training code to start from: fits a line on generated data, with as many processes as torchrun starts."""
 
 import argparse
 
@@ -7,7 +7,7 @@ import torch.distributed as dist
 
 
 def device() -> torch.device:
-    """This process's GPU, or the CPU where there is none."""
+    """Return this process's GPU, or the CPU if there is none."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     local = dist.get_rank() % torch.cuda.device_count()
@@ -34,7 +34,7 @@ def train(*, steps: int, place: torch.device) -> float:
 
 
 def main() -> None:
-    """Train, and let the first process say how it went."""
+    """Train; the first process prints the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=500, help="how many; default: %(default)s")
     options = parser.parse_args()

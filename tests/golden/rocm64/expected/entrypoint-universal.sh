@@ -3,10 +3,10 @@
 #
 # One image, two uses:
 #   no command              JupyterLab, through the base image's start-notebook.sh
-#   a command               exactly that command, also where NOTEBOOK_ARGS is set
+#   a command               exactly that command, also if NOTEBOOK_ARGS is set
 #   FILE.py or -OPTION ...  torchrun with all arguments; it reads the PET_* variables itself
 #
-# Whatever is started takes the place of this shell (exec), so that signals reach it.
+# Each of them replaces this shell (exec), so that signals reach it.
 set -euo pipefail
 
 note() {
@@ -14,7 +14,7 @@ note() {
 }
 
 # OpenShift runs the image as an arbitrary UID of group 0 that has no entry in /etc/passwd.
-# Python's getpass, and so torch's caches, ask for a user name all the same.
+# Python's getpass, and so torch's caches, ask for a user name anyway.
 give_user_name() {
     if [[ -n "${USER:-}" && -n "${LOGNAME:-}" ]]; then
         return
@@ -24,8 +24,8 @@ give_user_name() {
     export USER="$user" LOGNAME="${LOGNAME:-$user}"
 }
 
-# A home directory that can be written, for kernels, caches and settings: not so with a read-only root
-# file system, or with a home that belongs to somebody else.
+# Kernels, caches and settings need a writable home directory, which a read-only root file system or a
+# home of another user is not.
 give_home() {
     if [[ -n "${HOME:-}" && -d "$HOME" && -w "$HOME" ]]; then
         return
@@ -44,9 +44,8 @@ give_home() {
 start_jupyterlab() {
     local words=()
     if [[ -n "${NOTEBOOK_ARGS:-}" ]]; then
-        # Split at white space and nothing more: not evaluated, no file name patterns (set -f). The
-        # variable stays for a start-notebook.sh that reads it and takes no arguments, as the vendor's
-        # does; what that one makes of patterns is its own.
+        # Split at white space alone: nothing is evaluated, and no file name is expanded (set -f). The
+        # variable stays set for a start-notebook.sh that reads it and takes no arguments, as the vendor's.
         set -f
         # shellcheck disable=SC2206
         words=($NOTEBOOK_ARGS)
