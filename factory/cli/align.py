@@ -42,7 +42,7 @@ def command(
     Found are contradictions with the flavor's dependencies, constraints and overrides; requirements
     that its lock does not meet and packages that it lacks; and what nothing on its index satisfies.
     Each comes with what to do. Training Hub's metadata is read on the flavor's own index and on no
-    other. Nothing is written. Exits with 1 where something was found.
+    other. Nothing is written. Exits with 1 if something was found.
     """
     if bool(flavors) == every:
         raise click.UsageError("Name flavors, or give --all, not both.")

@@ -22,7 +22,7 @@ from factory.upkeep.audit import audit_flavors
 @click.option(
     "--osv-url",
     metavar="URL",
-    help="Without --advisories: the query address of the service to ask, where it is not OSV's own.",
+    help="Without --advisories: the query address of the service to ask, if it is not OSV's own.",
 )
 @common
 def command(
@@ -33,11 +33,11 @@ def command(
     advisories: Path | None,
     osv_url: str | None,
 ) -> int:
-    """Report known vulnerabilities of the locked versions; of every flavor where none is named.
+    """Report known vulnerabilities of the locked versions; of every flavor if none is named.
 
-    A finding comes with the command that would fix it, one for all that the same version is rid of. No
-    package index is asked for anything, so whether that version is there is for the command to say. A
-    local version such as 2.11.0+cpu is compared as 2.11.0. Exits with 1 where there are findings that no
+    A finding comes with the command that would fix it, one for all that the same version fixes. No
+    package index is asked for anything, so the command itself finds out whether that version is there. A
+    local version such as 2.11.0+cpu is compared as 2.11.0. Exits with 1 if there are findings that no
     waiver covers: a [[tool.factory.waivers]] whose finding is one of the advisory's ids, with a reason
     and a last day.
 

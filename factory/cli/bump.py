@@ -23,9 +23,9 @@ from factory.upkeep.floors import Cap
     "--cap",
     type=click.Choice(("minor", "major", "none")),
     help="What bounds the range above: the next minor or major version, or nothing. Default: the next "
-    "minor, or the line's own cap where that is tighter.",
+    "minor, or the line's own cap if that is tighter.",
 )
-@click.option("--allow-moves", is_flag=True, help="Let other packages move where they have to.")
+@click.option("--allow-moves", is_flag=True, help="Let other packages move if they have to.")
 @click.option(
     "--find-links",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -54,12 +54,12 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
 
     A REQUIREMENT is a name and a floor, such as "pillow>=12.3.0". The floor goes where the flavor
     decides about the package: into every line of [project] dependencies, of the constraints and of the
-    overrides that names it; where it only comes with others, into a new constraint. An exact pin becomes
-    a range, a floor that is higher stays, and what is locked is never capped away.
+    overrides that names it; if it only comes with others, into a new constraint. An exact pin becomes
+    a range, a higher floor stays, and what is locked is never capped away.
 
-    The index is asked first: a version that it does not have is told before anything is edited, with
-    the nearest that it has. Where other packages would have to move, they are named with whose
-    requirement it is, and nothing changes without --allow-moves. All flavors are changed, or none.
+    The index is asked first: a version that it does not have is reported before anything is edited, with
+    the nearest that it has. If other packages would have to move, they are listed with the requirement
+    behind it, and nothing changes without --allow-moves. All flavors are changed, or none.
     """
     repository = invocation.repository_of(*flavors)
     if (flavors and every) or not (flavors or every or len(repository.flavors()) == 1):

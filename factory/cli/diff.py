@@ -11,7 +11,7 @@ from factory.upkeep.snapshot import plain_name, two_snapshots
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="[B]", required=False)
 @click.option("--markdown", is_flag=True, help="Print tables in Markdown, for a pull request.")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where they differ.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if they differ.")
 @common
 def command(
     invocation: Invocation, first: str, second: str | None, *, markdown: bool, exit_code: bool
@@ -19,9 +19,9 @@ def command(
     """Show what two flavors differ in, or one of them at two times.
 
     Versions, packages added and removed, hashes that changed under the same version, images, indexes,
-    the template set, and the lines of pyproject.toml. A and B are flavors as they stand in their
+    the template set, and the lines of pyproject.toml. A and B are flavors as they are in their
     folders, or FLAVOR@REVISION as git has them. With A alone: from what git has (at HEAD, or at the
-    revision given) to what stands in the folder. B may be a revision alone, such as HEAD~1: from what
+    revision given) to what is in the folder. B may be a revision alone, such as HEAD~1: from what
     git has there of A to A.
     """
     before, after = two_snapshots(invocation.repository_of(plain_name(first)), first, second)

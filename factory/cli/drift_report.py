@@ -13,11 +13,11 @@ from factory.upkeep.drift_report import drift_report
 @click.option("--markdown", is_flag=True, help="Print tables in Markdown.")
 @common
 def command(invocation: Invocation, flavors: tuple[str, ...], *, direct_only: bool, markdown: bool) -> int:
-    """Find packages that are locked at different versions in different flavors; all where none is named.
+    """Find packages that are locked at different versions in different flavors; all if none is named.
 
-    The index's own part of a version (+cpu, +cu130) does not count, nor do torch and training-hub where
+    The index's own part of a version (+cpu, +cu130) does not count, nor do torch and training-hub if
     the specs differ. A deviation that is meant is waived in the spec of its flavor, with a reason and a
-    last day: docs/rules.md shows how. Exits with 1 where something drifts that is not waived, a waiver
+    last day: docs/rules.md shows how. Exits with 1 if something drifts that is not waived, a waiver
     has expired, or a flavor cannot be read; the others are compared all the same.
     """
     repository = invocation.repository_of(*flavors)

@@ -53,8 +53,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     """Move flavors to the next release: spec, generated files and lock, in one step or not at all.
 
     Give what moves: the index, the base images, or some of them. Locked versions stay, and every hash
-    is taken from the new index. Where it lacks something, all of that is reported as `factory index-gaps`
-    does, and nothing changes in any flavor. Where it has other versions only, each is named with what it
+    is taken from the new index. If it lacks something, all of that is reported as `factory index-gaps`
+    does, and nothing changes in any flavor. If it has only other versions, each is listed with what it
     would become, and nothing changes without --allow-moves.
 
     The folder keeps its name, which comes from the versions. Another version of PyTorch, Training Hub,

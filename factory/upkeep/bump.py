@@ -9,7 +9,6 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from factory.errors import (
-    FactoryError,
     IndexGapError,
     LockFileError,
     NotFoundError,
@@ -21,7 +20,6 @@ from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.gaps.gaps import Gap
 from factory.lock.availability import Offer, has_wheel, in_order, lack_of
-from factory.lock.changes import Changes
 from factory.lock.locking import Following, LockOptions, make_lock, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, lock_file_names, read_lock_set
 from factory.lock.narrow import tag_ranks
@@ -81,42 +79,52 @@ class BumpRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BumpedFlavor:
-    """The result for one flavor.
+class BumpPlan(FlavorPlan):
+    """A flavor with the floors in its project.
 
-    ``state`` is changed, would-change (with a dry run), nothing-to-do (the floors are there, and the lock is
-    above them), left-alone (it has none of the packages, or no lock), failed, or not-changed (because another
-    failed). ``absent`` are packages that it does not have; ``notes`` what a person should know, ``warnings``
-    what a person should act on; ``gaps`` what its index lacks, if that is the error; ``followed`` the files
-    that change together with its lock.
+    ``absent`` are packages that it does not have, ``warnings`` what a person should act on.
     """
 
-    flavor: str
-    state: str
-    lines: tuple[LineEdit, ...] = ()
-    changes: Changes | None = None
-    moves: tuple[VersionMove, ...] = ()
+    floors: tuple[Floor, ...] = ()
+    floored: Floored | None = None
     absent: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    gaps: tuple[object, ...] = ()
-    followed: tuple[str, ...] = ()
-    error: FactoryError | None = None
+
+    @property
+    def lines(self) -> tuple[LineEdit, ...]:
+        """The requirement lines that change."""
+        return self.floored.edits if self.floored else ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class BumpReport(ChangeReport[BumpedFlavor]):
-    """The result of a bump."""
+class BumpReport(ChangeReport[BumpPlan]):
+    """The result of a bump. A flavor that has none of the packages, or no lock, is left-alone."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a person should act on, flavor by flavor."""
-        return tuple(warning for flavor in self.flavors for warning in flavor.warnings)
+        return tuple(warning for one in self.flavors if one.plan for warning in one.plan.warnings)
+
+    def entry(self, flavor: ChangedFlavor[BumpPlan]) -> Mapping[str, object]:
+        plan = flavor.plan
+        return {
+            "flavor": flavor.flavor,
+            "state": flavor.state,
+            "lines": plan.lines if plan else (),
+            "changes": flavor.changes,
+            "moves": flavor.moves,
+            "absent": plan.absent if plan else (),
+            "notes": flavor.notes,
+            "warnings": plan.warnings if plan else (),
+            "gaps": flavor.gaps,
+            "followed": flavor.followed,
+            "error": flavor.error,
+        }
 
     def describe(self) -> Iterator[str]:
         for flavor in self.flavors:
             yield from _describe(flavor)
-        if self.error and len(self.flavors) > 1:
+        if len(self.flavors) > 1 and self.failures():
             yield "nothing was written in any flavor"
 
 
@@ -169,61 +177,28 @@ def bump_flavors(
         NotFoundError: none of the flavors has any of the packages.
         BusyError, StorageError: as for `change_flavors`.
     """
-    results, written = change_flavors(
+    changed, written = change_flavors(
         _Bump(request, options), flavors, options, jobs=jobs, begun=begun, done=done, following=following
     )
-    return BumpReport(
-        flavors=tuple(map(_outcome, results)),
-        error=next((result.error for result in results if result.error), None),
-        written=written,
-    )
+    return BumpReport(flavors=changed, written=written)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _BumpPlan(FlavorPlan):
-    """A flavor with the floors in its project."""
-
-    floors: tuple[Floor, ...] = ()
-    floored: Floored | None = None
-    absent: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-def _outcome(result: ChangedFlavor[_BumpPlan]) -> BumpedFlavor:
-    plan, error = result.plan, result.error
-    relocked = result.relocked.notes if result.relocked else ()
-    return BumpedFlavor(
-        flavor=result.flavor,
-        state=result.state,
-        lines=plan.floored.edits if plan and plan.floored else (),
-        changes=result.changes,
-        moves=result.moves,
-        absent=plan.absent if plan else (),
-        notes=(*plan.notes, *relocked) if plan else (),
-        warnings=plan.warnings if plan else (),
-        gaps=error.gaps if isinstance(error, IndexGapError) else (),
-        followed=result.followed,
-        error=error,
-    )
-
-
-def _describe(outcome: BumpedFlavor) -> Iterator[str]:
-    kind = f" ({type(outcome.error).__name__})" if outcome.error else ""
-    yield f"{outcome.flavor}: {_STATES[outcome.state]}{kind}"
-    yield from (f"  {package} is not in it" for package in outcome.absent)
-    yield from (f"  {note}" for note in outcome.notes)
-    for line in outcome.lines:
+def _describe(flavor: ChangedFlavor[BumpPlan]) -> Iterator[str]:
+    kind = f" ({type(flavor.error).__name__})" if flavor.error else ""
+    yield f"{flavor.flavor}: {_STATES[flavor.state]}{kind}"
+    yield from (f"  {package} is not in it" for package in (flavor.plan.absent if flavor.plan else ()))
+    yield from (f"  {note}" for note in flavor.notes)
+    for line in flavor.plan.lines if flavor.plan else ():
         if line.before == line.after:
             yield f"  {_ARRAYS[line.array]}: {line.after} stays, with the reason beside it"
             continue
         was = f"  (was {line.before})" if line.before is not None else ""
         wins = ", which wins over every other" if line.array == _OVERRIDE else ""
         yield f"  {_ARRAYS[line.array]}{wins}: {line.after}{was}"
-    if not outcome.error:
-        yield from (f"  {move.package} has to move: {why}" for move in outcome.moves for why in move.why)
-    if outcome.changes is not None:
-        yield from change_lines(outcome.changes)
+    if not flavor.error:
+        yield from (f"  {move.package} has to move: {why}" for move in flavor.moves for why in move.why)
+    if flavor.changes is not None:
+        yield from change_lines(flavor.changes)
 
 
 class _Bump:
@@ -233,7 +208,7 @@ class _Bump:
         self._request = request
         self._options = options
 
-    def plan(self, flavor: Flavor) -> _BumpPlan:
+    def plan(self, flavor: Flavor) -> BumpPlan:
         """Put the floors into a flavor's project, and ask the index for them.
 
         Raises:
@@ -247,7 +222,7 @@ class _Bump:
         text = read_project_text(flavor.folder)
         project = parse_project(text, where=str(flavor.folder / PROJECT_FILE))
         lock = read_lock_set(flavor.folder, project.spec)
-        plan = _BumpPlan(
+        plan = BumpPlan(
             flavor=flavor,
             text=text,
             project=project,
@@ -293,7 +268,7 @@ class _Bump:
         )
         return plan if settled else replace(plan, notes=self._notes(plan, lock, floored))
 
-    def check(self, plans: Sequence[_BumpPlan]) -> None:
+    def check(self, plans: Sequence[BumpPlan]) -> None:
         """Raise NotFoundError for a package that no flavor has: it is misspelt, or nothing needs it."""
         locked = [plan for plan in plans if plan.lock is not None]
         for floor in self._request.floors:
@@ -303,7 +278,7 @@ class _Bump:
                     solution="Look at the name; add a package that a flavor lacks to its pyproject.toml.",
                 )
 
-    def relock(self, plan: _BumpPlan, proving: Proving) -> Relocked:
+    def relock(self, plan: BumpPlan, proving: Proving) -> Relocked:
         """Lock with everything else held, or, if that cannot be, with nothing held."""
         name, project, options = plan.flavor.name, plan.new_project, self._options
         meant = {floor.package for floor in plan.floors}
@@ -325,7 +300,7 @@ class _Bump:
                 ) from error
         return Relocked(lock=new, moves=moves, notes=from_folders(new, meant))
 
-    def _notes(self, plan: _BumpPlan, lock: LockSet, floored: Floored) -> tuple[str, ...]:
+    def _notes(self, plan: BumpPlan, lock: LockSet, floored: Floored) -> tuple[str, ...]:
         """Return what a person should know of the lock as it is, and of what the index has.
 
         Raises:
@@ -348,7 +323,7 @@ class _Bump:
         notes = tuple(note for one in found if not isinstance(one, UnmetFloor) for note in one)
         return (*(stale if is_stale(lock, plan.project) else ()), *notes)
 
-    def _instead(self, plan: _BumpPlan, unmet: Sequence["UnmetFloor"]) -> str | None:
+    def _instead(self, plan: BumpPlan, unmet: Sequence["UnmetFloor"]) -> str | None:
         """Return the command that takes what the index has; None if it has nothing above a floor."""
         instead = {item.gap.package: item.instead for item in unmet}
         if None in instead.values():
@@ -367,7 +342,7 @@ class _Bump:
         )
 
 
-def _not_locked(plan: _BumpPlan, *, named: bool) -> _BumpPlan:
+def _not_locked(plan: BumpPlan, *, named: bool) -> BumpPlan:
     name = plan.flavor.name
     if named:
         raise LockFileError(

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from factory.console import Report
-from factory.errors import DriftError, FactoryError, MovesError
+from factory.errors import DriftError, FactoryError, IndexGapError, MovesError
 from factory.flavor.project import PROJECT_FILE, Project, asked, marker_environment
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
@@ -44,7 +44,7 @@ class VersionMove:
 class FlavorPlan:
     """A flavor as it is, and its project as it is to be. ``relock``: its lock has to be resolved again.
 
-    ``state`` is that of a flavor in which nothing is to be done.
+    ``state`` is that of a flavor in which nothing is to be done; ``notes`` are what a person should know.
     """
 
     flavor: Flavor
@@ -55,6 +55,7 @@ class FlavorPlan:
     new_project: Project
     relock: bool
     state: str = "nothing-to-do"
+    notes: tuple[str, ...] = ()
 
     @property
     def is_settled(self) -> bool:
@@ -128,20 +129,34 @@ class ChangedFlavor(Generic[PlanKind]):
             return tuple(move for move in self.error.moves if isinstance(move, VersionMove))
         return self.relocked.moves if self.relocked else ()
 
+    @property
+    def gaps(self) -> tuple[object, ...]:
+        """What the index lacks, if that is the error."""
+        return self.error.gaps if isinstance(self.error, IndexGapError) else ()
 
-Outcome = TypeVar("Outcome")
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know."""
+        return (*(self.plan.notes if self.plan else ()), *(self.relocked.notes if self.relocked else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChangeReport(Report, Generic[Outcome]):
-    """Every flavor, in the order asked for. ``error`` is the first; ``written`` whether files changed."""
+class ChangeReport(Report, Generic[PlanKind]):
+    """Every flavor, in the order asked for, and whether files were written: not if one failed."""
 
-    flavors: tuple[Outcome, ...]
-    error: FactoryError | None = None
-    written: bool = False
+    flavors: tuple[ChangedFlavor[PlanKind], ...]
+    written: bool
 
-    def failures(self) -> tuple[FactoryError, ...]:
-        return (self.error,) if self.error else ()
+    def failures(self) -> list[FactoryError]:
+        return [flavor.error for flavor in self.flavors if flavor.error]
+
+    def data(self) -> object:
+        flavors = [self.entry(flavor) for flavor in self.flavors]
+        return {"flavors": flavors, "error": next(iter(self.failures()), None), "written": self.written}
+
+    def entry(self, flavor: ChangedFlavor[PlanKind]) -> Mapping[str, object]:
+        """Return what JSON has of a flavor."""
+        raise NotImplementedError
 
 
 def change_flavors(
@@ -166,7 +181,7 @@ def change_flavors(
         following: returns what changes together with the lock files.
 
     Returns:
-        The results in the order of the flavors, and whether files were written: none are if one has an error.
+        The results in the order of the flavors, and whether files were written.
 
     Raises:
         FactoryError: from `FlavorsChange.check`.

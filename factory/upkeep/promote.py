@@ -5,12 +5,11 @@ from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
 
-from factory.errors import FactoryError, IndexGapError, ResolutionError, SpecError
+from factory.errors import IndexGapError, ResolutionError, SpecError
 from factory.flavor.edit import respec
 from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import MAIN_INDEX, Spec, check_spec
-from factory.lock.changes import Changes
 from factory.lock.locking import Following, LockOptions, make_lock, wheel_folders
 from factory.lock.lockset import is_stale, read_lock_set
 from factory.lock.proving import Proving
@@ -22,7 +21,6 @@ from factory.upkeep.change import (
     ChangeReport,
     FlavorPlan,
     Relocked,
-    VersionMove,
     change_flavors,
     find_moves,
     from_folders,
@@ -59,36 +57,35 @@ class MovedKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromotedFlavor:
-    """The result for one flavor.
+class PromotePlan(FlavorPlan):
+    """A flavor at the release, and the keys of its spec that change."""
 
-    ``state`` is changed, would-change (with a dry run), nothing-to-do, failed, or not-changed (because
-    another failed). ``moved`` are the keys of the spec; ``kept`` counts the versions that stayed, and
-    ``moves`` are those that do not; ``files`` are those that are written or removed, ``followed`` those of
-    them that change together with the lock; ``gaps`` is all that the new index lacks.
-    """
-
-    flavor: str
-    state: str
-    moved: tuple[MovedKey, ...] = ()
-    kept: int = 0
-    moves: tuple[VersionMove, ...] = ()
-    changes: Changes | None = None
-    files: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    gaps: tuple[object, ...] = ()
-    followed: tuple[str, ...] = ()
-    error: FactoryError | None = None
+    moved: tuple[MovedKey, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromoteReport(ChangeReport[PromotedFlavor]):
+class PromoteReport(ChangeReport[PromotePlan]):
     """The result of a promotion."""
+
+    def entry(self, flavor: ChangedFlavor[PromotePlan]) -> Mapping[str, object]:
+        return {
+            "flavor": flavor.flavor,
+            "state": flavor.state,
+            "moved": flavor.plan.moved if flavor.plan else (),
+            "kept": _kept(flavor),
+            "moves": flavor.moves,
+            "changes": flavor.changes,
+            "files": _file_names(flavor),
+            "notes": flavor.notes,
+            "gaps": flavor.gaps,
+            "followed": flavor.followed,
+            "error": flavor.error,
+        }
 
     def describe(self) -> Iterator[str]:
         for flavor in self.flavors:
             yield from _describe(flavor)
-        if self.error:
+        if self.failures():
             yield "nothing was written"
 
 
@@ -149,7 +146,7 @@ def promote_flavors(
         SpecError: one value was given for flavors that need different ones.
         BusyError, StorageError: as for `change_flavors`.
     """
-    results, written = change_flavors(
+    changed, written = change_flavors(
         _Promotion(release, options, allow_moves=allow_moves),
         flavors,
         options,
@@ -158,67 +155,41 @@ def promote_flavors(
         done=done,
         following=following,
     )
-    return PromoteReport(
-        flavors=tuple(map(_outcome, results)),
-        error=next((result.error for result in results if result.error), None),
-        written=written,
+    return PromoteReport(flavors=changed, written=written)
+
+
+def _kept(flavor: ChangedFlavor[PromotePlan]) -> int:
+    """Return how many locked versions stay."""
+    if not flavor.plan or not flavor.relocked:
+        return 0
+    locked, pins = flavor.plan.locked, flavor.relocked.lock.pins
+    return sum(pin.version is not None and locked.get(pin.name) == pin.version for pin in pins)
+
+
+def _file_names(flavor: ChangedFlavor[PromotePlan]) -> tuple[str, ...]:
+    """Return the files that are written or removed."""
+    return tuple(
+        str(file.path.relative_to(flavor.plan.flavor.folder)) for file in flavor.files if flavor.plan
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _PromotePlan(FlavorPlan):
-    """A flavor at the release, and the keys of its spec that change."""
-
-    moved: tuple[MovedKey, ...]
-
-
-def _outcome(result: ChangedFlavor[_PromotePlan]) -> PromotedFlavor:
-    plan, relocked, error = result.plan, result.relocked, result.error
-    kept, notes = 0, _stale(plan) if plan else ()
-    if plan and relocked:
-        pins = relocked.lock.pins
-        kept = sum(pin.version is not None and plan.locked.get(pin.name) == pin.version for pin in pins)
-        notes = relocked.notes
-    return PromotedFlavor(
-        flavor=result.flavor,
-        state=result.state,
-        moved=plan.moved if plan else (),
-        kept=kept,
-        moves=result.moves,
-        changes=result.changes,
-        files=tuple(str(file.path.relative_to(plan.flavor.folder)) for file in result.files) if plan else (),
-        notes=notes,
-        gaps=error.gaps if isinstance(error, IndexGapError) else (),
-        followed=result.followed,
-        error=error,
-    )
-
-
-def _stale(plan: _PromotePlan) -> tuple[str, ...]:
-    """Return what is to be said of a lock that stays as it is."""
-    if plan.is_settled or plan.relock or plan.lock is None or not is_stale(plan.lock, plan.project):
-        return ()
-    name = plan.flavor.name
-    return (f"its lock was not made from its pyproject.toml, and stays so: `factory lock {name}`",)
-
-
-def _describe(outcome: PromotedFlavor) -> Iterator[str]:
-    kind = f" ({type(outcome.error).__name__})" if outcome.error else ""
-    yield f"{outcome.flavor}: {_STATES[outcome.state]}{kind}"
-    for moved in outcome.moved:
+def _describe(flavor: ChangedFlavor[PromotePlan]) -> Iterator[str]:
+    kind = f" ({type(flavor.error).__name__})" if flavor.error else ""
+    yield f"{flavor.flavor}: {_STATES[flavor.state]}{kind}"
+    for moved in flavor.plan.moved if flavor.plan else ():
         yield f"  {moved.key}: {moved.before or 'the public index'} -> {moved.after}"
-    if not outcome.error:
-        yield from (f"  {move.package} does not stay: {why}" for move in outcome.moves for why in move.why)
-    if (changes := outcome.changes) is not None:
+    if not flavor.error:
+        yield from (f"  {move.package} does not stay: {why}" for move in flavor.moves for why in move.why)
+    if (changes := flavor.changes) is not None:
         # Counts of what stayed: other hashes are what a new index has.
-        rehashed = f"{len(changes.rehashed)} of them with new hashes"
-        yield f"  versions: {outcome.kept} kept, {rehashed}; {len(changes.changed)} changed"
+        kept, rehashed = _kept(flavor), f"{len(changes.rehashed)} of them with new hashes"
+        yield f"  versions: {kept} kept, {rehashed}; {len(changes.changed)} changed"
         if others := replace(changes, rehashed=()):
-            new = not outcome.kept and not others.changed
+            new = not kept and not others.changed
             yield from change_lines(others, packages=len(others.added) if new else None)
-    yield from (f"  note: {note}" for note in outcome.notes)
-    if outcome.files:
-        yield f"  files: {', '.join(outcome.files)}"
+    yield from (f"  note: {note}" for note in flavor.notes)
+    if flavor.files:
+        yield f"  files: {', '.join(_file_names(flavor))}"
 
 
 class _Promotion:
@@ -229,7 +200,7 @@ class _Promotion:
         self._options = options
         self._allow_moves = allow_moves
 
-    def plan(self, flavor: Flavor) -> _PromotePlan:
+    def plan(self, flavor: Flavor) -> PromotePlan:
         """Put the release into a flavor's spec.
 
         Raises:
@@ -241,18 +212,25 @@ class _Promotion:
         new_text = respec(text, with_release(old.spec, self._release, flavor=flavor.name))
         new = parse_project(new_text, where=where)
         moved = moved_keys(old.spec, new.spec)
-        return _PromotePlan(
+        relock = any(item.is_index for item in moved)
+        lock = read_lock_set(flavor.folder, old.spec) if moved else None
+        notes: tuple[str, ...] = ()
+        if lock and not relock and is_stale(lock, old):
+            lock_again = f"`factory lock {flavor.name}`"
+            notes = (f"its lock was not made from its pyproject.toml, and stays so: {lock_again}",)
+        return PromotePlan(
             flavor=flavor,
             text=text,
             project=old,
-            lock=read_lock_set(flavor.folder, old.spec) if moved else None,
+            lock=lock,
             new_text=new_text if moved else text,
             new_project=new if moved else old,
-            relock=any(item.is_index for item in moved),
+            relock=relock,
+            notes=notes,
             moved=moved,
         )
 
-    def check(self, plans: Sequence[_PromotePlan]) -> None:
+    def check(self, plans: Sequence[PromotePlan]) -> None:
         """Raise SpecError for one value for different accelerators or Pythons that have different ones now.
 
         A CPU flavor with the index of CUDA locks, and does not run.
@@ -277,7 +255,7 @@ class _Promotion:
                     solution="Promote them one by one, each with what is made for it.",
                 )
 
-    def relock(self, plan: _PromotePlan, proving: Proving) -> Relocked:
+    def relock(self, plan: PromotePlan, proving: Proving) -> Relocked:
         """Lock at the new indexes with the versions of before.
 
         Raises:
@@ -310,7 +288,7 @@ class _Promotion:
         return Relocked(lock=lock, moves=moves, notes=_found_again(new, options) + from_folders(lock))
 
 
-def _refuse_silent_indexes(plan: _PromotePlan, options: LockOptions) -> None:
+def _refuse_silent_indexes(plan: PromotePlan, options: LockOptions) -> None:
     """Ask each new index for one project: uv would follow wherever it sends.
 
     Raises:
