@@ -21,7 +21,7 @@ from pathlib import Path
 
 from factory.build.layer_container import (
     BuildContainer,
-    Changes,
+    ContainerChanges,
     Overlay,
     changes_since,
     engine_states,
@@ -30,7 +30,7 @@ from factory.build.layer_container import (
 from factory.build.layer_tar import folders_above, write_layer
 from factory.build.package_layers import LayerInstall
 from factory.engine.engine import Engine, find_engine
-from factory.engine.leftovers import Owner, repository_mark
+from factory.engine.leftovers import ContainerOwner, repository_mark
 from factory.flavor.repository import Repository
 from factory.lock.find_links import folders_in_environment
 from factory.prefetch.plan import Fetching
@@ -146,7 +146,7 @@ def baseline(setting: Setting) -> Baseline:
             prefetched=setting.prefetched,
             locks=locks_tree,
             blobs=blobs_tree,
-            owner=Owner(repository=repository_mark(REPOSITORY), notes=setting.scratch),
+            owner=ContainerOwner(repository=repository_mark(REPOSITORY), notes=setting.scratch),
         )
         before = engine_states(site)
         start = time.monotonic()
@@ -158,7 +158,7 @@ def baseline(setting: Setting) -> Baseline:
     return Baseline(install=install, gnu=gnu, own=own)
 
 
-def gnu_pass(setting: Setting, overlay: Overlay, changes: Changes) -> float:
+def gnu_pass(setting: Setting, overlay: Overlay, changes: ContainerChanges) -> float:
     """Seconds of GNU tar, which also writes the archive, and sha256sum over the same stream."""
     names, archive = setting.scratch / "names", setting.scratch / "archive.tar"
     wanted = sorted({above for path in changes.made for above in (path, *folders_above(path))})
@@ -181,7 +181,7 @@ def gnu_pass(setting: Setting, overlay: Overlay, changes: Changes) -> float:
     return seconds
 
 
-def own_pass(site: BuildContainer, overlay: Overlay, changes: Changes) -> float:
+def own_pass(site: BuildContainer, overlay: Overlay, changes: ContainerChanges) -> float:
     """Seconds of our own writer."""
     start = time.monotonic()
     write_layer(overlay.merged, changes.made, site.blobs, epoch=0)

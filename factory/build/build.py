@@ -20,9 +20,9 @@ from factory.build.report import (
     DryBuild,
     DryLayout,
     LayoutImage,
-    built_image,
     dry_build,
     dry_layout,
+    existing_image,
 )
 from factory.console import Progress
 from factory.engine.images import find_image, find_images, tag_image
@@ -204,4 +204,4 @@ def _existing(session: BuildSession, target: Target) -> BuiltImage:
     here, moving, base = (known[name] for name in names)
     if here is not None and (moving is None or moving.id != here.id):
         tag_image(engine, here.id, target.moving)
-    return built_image(target, here, base, action="nothing", seconds=0.0)
+    return existing_image(target, here, base)

@@ -3,40 +3,29 @@
 import hashlib
 import tarfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, TypedDict
+from typing import IO, BinaryIO, Literal
 
-from factory.documents import read_json
+from factory.build.oci_layout import OciLayout
 from factory.engine.engine import Engine, Operand, call_engine
 from factory.engine.images import EngineImage
 from factory.errors import EngineError
-from factory.files import open_regular, scratch_folder
-from factory.registry.oci import Descriptor, ManifestDocument
+from factory.files import scratch_folder
 
-Kind = Literal["only in one", "type", "content", "mode", "owner", "time", "link", "attributes", "order"]
 _BUFFER_BYTES = 1 << 20
+DifferenceKind = Literal[
+    "only in one", "type", "content", "link", "mode", "owner", "time", "attributes", "order"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One path of a layer. ``mtime`` is in seconds; ``content`` is a SHA-256, empty if it is no file."""
-
-    type: bytes
-    content: str
-    mode: int
-    owner: tuple[int, int]
-    mtime: float
-    link: str
-    attributes: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileDifference:
+class PathDifference:
     """The first path that differs, absolute, how it differs, and what it is in the two layers."""
 
     path: str
-    kind: Kind
+    kind: DifferenceKind
     first: str
     second: str
 
@@ -49,7 +38,7 @@ class LayerDifference:
     """
 
     layer: int | None
-    file: FileDifference | None
+    file: PathDifference | None
 
 
 def compare_images(engine: Engine, one: EngineImage, other: EngineImage) -> LayerDifference | None:
@@ -57,6 +46,7 @@ def compare_images(engine: Engine, one: EngineImage, other: EngineImage) -> Laye
 
     Raises:
         EngineError: the engine cannot export them.
+        ImageError: what it exports is no OCI layout.
     """
     if one.id == other.id:
         return None
@@ -66,13 +56,28 @@ def compare_images(engine: Engine, one: EngineImage, other: EngineImage) -> Laye
         if len(one.layers) != len(other.layers):
             return LayerDifference(layer=min(len(one.layers), len(other.layers)), file=None)
         return LayerDifference(layer=None, file=None)
-    with scratch_folder() as folder:
-        blobs = [_exported(engine, image, layer, folder / str(n)) for n, image in enumerate((one, other))]
-        with open_regular(blobs[0]) as left, open_regular(blobs[1]) as right:
-            return LayerDifference(layer=layer, file=compare_layers(left, right))
+    with scratch_folder() as folder, ExitStack() as stack:
+        left, right = (
+            stack.enter_context(_open_layer(engine, image, layer, folder / str(number)))
+            for number, image in enumerate((one, other))
+        )
+        return LayerDifference(layer=layer, file=compare_layers(left, right))
 
 
-def compare_layers(one: BinaryIO, other: BinaryIO) -> FileDifference | None:
+def _open_layer(engine: Engine, image: EngineImage, layer: int, folder: Path) -> BinaryIO:
+    form = ("--format", "oci-dir", "--output", folder)
+    saved = call_engine(engine, "save", "--quiet", *form, operands=[Operand.image(image.id)])
+    if saved.status != 0:
+        raise EngineError(
+            f"{engine.kind} cannot export an image to compare it: {saved.stderr.strip()}",
+            solution="Make room in the temporary folder (TMPDIR), or compare the two images by hand.",
+        )
+    with OciLayout.opened(folder) as layout:
+        manifest = layout.named(layout.read(layout.index()["manifests"][0]))
+        return layout.open_blob((manifest.get("layers") or [])[layer]["digest"])
+
+
+def compare_layers(one: BinaryIO, other: BinaryIO) -> PathDifference | None:
     """Return the first path at which two layers (tar archives, compressed or not) differ.
 
     None if they have the same files, byte for byte or not.
@@ -83,84 +88,48 @@ def compare_layers(one: BinaryIO, other: BinaryIO) -> FileDifference | None:
             return difference
     if list(left) != list(right):
         path = next(path for path, twin in zip(left, right, strict=True) if path != twin)
-        return FileDifference(path=path, kind="order", first="", second="")
+        return PathDifference(path=path, kind="order", first="", second="")
     return None
 
 
-class _Exported(TypedDict):
-    manifests: list[Descriptor]
+# What may differ of a path, in the order in which it is reported.
+_Entry = dict[DifferenceKind, str]
 
 
-def _exported(engine: Engine, image: EngineImage, layer: int, folder: Path) -> Path:
-    """Return the blob of one layer of an image."""
-    form = ("--format", "oci-dir", "--output", folder)
-    saved = call_engine(engine, "save", "--quiet", *form, operands=[Operand.image(image.id)])
-    if saved.status != 0:
-        raise EngineError(
-            f"{engine.kind} cannot export an image to look into it: {saved.stderr.strip()}",
-            solution="Make room in the temporary folder (TMPDIR), or compare the two images by hand.",
-        )
-    blobs = folder / "blobs" / "sha256"
-    (named, *_) = read_json(folder / "index.json", _Exported, error=EngineError)["manifests"]
-    manifest = read_json(blobs / _hex(named["digest"]), ManifestDocument, error=EngineError)
-    return blobs / _hex((manifest.get("layers") or [])[layer]["digest"])
-
-
-def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")
-
-
-def _entries(file: BinaryIO) -> Iterator[tuple[str, Entry]]:
+def _entries(file: BinaryIO) -> Iterator[tuple[str, _Entry]]:
     with tarfile.open(fileobj=file, mode="r|*") as archive:
         for member in archive:
             content = archive.extractfile(member) if member.isreg() else None
+            # All else in a pax header is in other fields.
+            attributes = sorted(
+                item for item in member.pax_headers.items() if item[0].startswith("SCHILY.xattr.")
+            )
             yield (
                 "/" + member.name.strip("/"),
-                Entry(
-                    type=member.type,
-                    content="" if content is None else _digest(content),
-                    mode=member.mode,
-                    owner=(member.uid, member.gid),
-                    mtime=member.mtime,
-                    link=member.linkname,
-                    attributes=_attributes(member),
-                ),
+                {
+                    "type": member.type.decode(),
+                    "content": "" if content is None else _digest(content),
+                    "link": member.linkname,
+                    "mode": f"{member.mode:o}",
+                    "owner": f"{member.uid}:{member.gid}",
+                    "time": str(member.mtime),
+                    "attributes": repr(tuple(attributes)),
+                },
             )
 
 
-def _digest(content: "tarfile.ExFileObject | BinaryIO | object") -> str:
+def _digest(content: IO[bytes]) -> str:
     digest = hashlib.sha256()
-    while chunk := content.read(_BUFFER_BYTES):  # type: ignore[union-attr]
+    while chunk := content.read(_BUFFER_BYTES):
         digest.update(chunk)
     return digest.hexdigest()
 
 
-def _attributes(member: tarfile.TarInfo) -> tuple[tuple[str, str], ...]:
-    """Return extended attributes; all else in a pax header is in other fields."""
-    return tuple(
-        sorted((key, value) for key, value in member.pax_headers.items() if key.startswith("SCHILY.xattr."))
-    )
-
-
-def _difference(path: str, left: Entry | None, right: Entry | None) -> FileDifference | None:
+def _difference(path: str, left: _Entry | None, right: _Entry | None) -> PathDifference | None:
     if left is None or right is None:
-        there, gone = "there", "not there"
-        first, second = (gone, there) if left is None else (there, gone)
-        return FileDifference(path=path, kind="only in one", first=first, second=second)
-    compared: tuple[tuple[Kind, str, str], ...] = (
-        ("type", left.type.decode(), right.type.decode()),
-        ("content", left.content, right.content),
-        ("link", left.link, right.link),
-        ("mode", f"{left.mode:o}", f"{right.mode:o}"),
-        ("owner", "{}:{}".format(*left.owner), "{}:{}".format(*right.owner)),
-        ("time", str(left.mtime), str(right.mtime)),
-        ("attributes", repr(left.attributes), repr(right.attributes)),
-    )
-    return next(
-        (
-            FileDifference(path=path, kind=kind, first=one, second=other)
-            for kind, one, other in compared
-            if one != other
-        ),
-        None,
+        first, second = ("not there", "there") if left is None else ("there", "not there")
+        return PathDifference(path=path, kind="only in one", first=first, second=second)
+    kind = next((kind for kind in left if left[kind] != right[kind]), None)
+    return (
+        None if kind is None else PathDifference(path=path, kind=kind, first=left[kind], second=right[kind])
     )

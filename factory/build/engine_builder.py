@@ -9,7 +9,7 @@ from factory.build.compare import compare_images
 from factory.build.parts import BuiltPart, PartBuilder
 from factory.build.plan import build_options
 from factory.build.prepare import Prepared
-from factory.build.report import BuiltImage, built_image
+from factory.build.report import BuiltImage, existing_image
 from factory.dockerfile.model import mount_in_every_run, read_dockerfile
 from factory.engine.engine import (
     Engine,
@@ -26,7 +26,7 @@ from factory.engine.images import (
     remove_image,
     tag_image,
 )
-from factory.engine.leftovers import Owner
+from factory.engine.leftovers import ContainerOwner
 from factory.errors import EngineError
 from factory.files import scratch_folder, storage_error, temporary_sibling
 from factory.prefetch.layout import MOUNT_POINT
@@ -69,17 +69,16 @@ class EngineBuilder:
                 solution="Look at its output above, and at its storage settings.",
             )
         parent = target.step.parents[0]
-        report = built_image(
-            target,
-            image,
-            find_image(engine, parent.pinned or parent.reference),
+        base = find_image(engine, parent.pinned or parent.reference)
+        return replace(
+            existing_image(target, image, base),
             action="built" if difference is None else "differs",
-            seconds=seconds,
             prefetched=prepared.prefetched,
+            seconds=round(seconds, 1),
             parts=tuple(part.title for part in parts if not part.kept),
             difference=difference,
+            artifacts=_keep_artifacts(prepared, parts),
         )
-        return replace(report, artifacts=_keep_artifacts(prepared, parts))
 
     def publish_names(self, prepared: Prepared, image: BuiltImage) -> None:
         """Give an image its names, the moving one last; none if two builds of it differ.
@@ -164,7 +163,7 @@ def _keep_artifacts(prepared: Prepared, parts: list[BuiltPart]) -> Path | None:
     return keep_artifacts(prepared.engine, stage.image, folder, owner=prepared.owner)
 
 
-def keep_artifacts(engine: Engine, image: str, folder: Path, *, owner: Owner) -> Path:
+def keep_artifacts(engine: Engine, image: str, folder: Path, *, owner: ContainerOwner) -> Path:
     """Copy all files of a stage's image into a folder, which replaces an earlier one.
 
     Args:

@@ -24,7 +24,7 @@ from factory.build.layer_tar import LayerBlob, Ownership, folders_above, write_l
 from factory.build.package_layers import LayerInstall
 from factory.documents import parse_json
 from factory.engine.engine import Engine, Operand, call_engine, remove_container
-from factory.engine.leftovers import Owner
+from factory.engine.leftovers import ContainerOwner
 from factory.errors import EngineError
 from factory.prefetch.layout import MOUNT_POINT
 from factory.process import Cancellation
@@ -49,7 +49,7 @@ class Overlay:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Changes:
+class ContainerChanges:
     """What was made or changed, and which paths of the image below were removed; relative, in no order."""
 
     made: tuple[str, ...]
@@ -71,7 +71,7 @@ class BuildContainer:
     prefetched: Path
     locks: Tree
     blobs: Tree
-    owner: Owner
+    owner: ContainerOwner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +255,7 @@ def states(upper: Tree) -> dict[str, State]:
     return {entry.path: _state(upper, entry.path, entry.status) for entry in upper.walk()}
 
 
-def changes_since(overlay: Overlay, before: Mapping[str, State]) -> Changes:
+def changes_since(overlay: Overlay, before: Mapping[str, State]) -> ContainerChanges:
     """Return what a container changed.
 
     A folder that is the same below is left out: something was in it for a while, or it holds what is made.
@@ -278,7 +278,7 @@ def changes_since(overlay: Overlay, before: Mapping[str, State]) -> Changes:
             elif _mode_and_owner(hidden) == _mode_and_owner(status):
                 continue
         made.append(path)
-    return Changes(made=tuple(made), removed=tuple(removed))
+    return ContainerChanges(made=tuple(made), removed=tuple(removed))
 
 
 def is_whiteout(status: stat_result) -> bool:

@@ -43,7 +43,7 @@ _BUFFER_BYTES = 1 << 20
 _SOLUTION = "Write it again: `factory build --layout`, or `skopeo copy … oci:FOLDER`."
 
 
-class Descriptor(TypedDict):
+class LayoutDescriptor(TypedDict):
     """The name of a blob in a layout (OCI image-spec, descriptor.md); it may have more members."""
 
     digest: Sha256
@@ -55,14 +55,14 @@ class Descriptor(TypedDict):
 class Named(TypedDict):
     """What a manifest or an index names."""
 
-    config: NotRequired[Descriptor | None]
-    layers: NotRequired[list[Descriptor] | None]
-    manifests: NotRequired[list[Descriptor] | None]
+    config: NotRequired[LayoutDescriptor | None]
+    layers: NotRequired[list[LayoutDescriptor] | None]
+    manifests: NotRequired[list[LayoutDescriptor] | None]
 
 
 class _Manifest(TypedDict):
-    config: Descriptor
-    layers: list[Descriptor]
+    config: LayoutDescriptor
+    layers: list[LayoutDescriptor]
 
 
 class _RootFs(TypedDict):
@@ -151,7 +151,7 @@ class OciLayout:
         """
         return read_index(self.tree)
 
-    def read(self, descriptor: Descriptor) -> bytes:
+    def read(self, descriptor: LayoutDescriptor) -> bytes:
         """Return a manifest, an index or a configuration: a blob that is what its descriptor says.
 
         Raises:
@@ -162,7 +162,7 @@ class OciLayout:
         self._require(descriptor, hashlib.sha256(content).hexdigest(), len(content))
         return content
 
-    def verify(self, descriptor: Descriptor) -> None:
+    def verify(self, descriptor: LayoutDescriptor) -> None:
         """Check that a blob of any size is what its descriptor says.
 
         Raises:
@@ -251,7 +251,7 @@ class OciLayout:
             StorageError: the file system refused.
         """
         used = set(keep)
-        pending: list[Descriptor] = list(self.index()["manifests"])
+        pending: list[LayoutDescriptor] = list(self.index()["manifests"])
         while pending:
             descriptor = pending.pop()
             used.add(descriptor["digest"])
@@ -277,7 +277,7 @@ class OciLayout:
             content, Named, source=f"a manifest in {self.folder}", error=ImageError, solution=_SOLUTION
         )
 
-    def _document(self, descriptor: Descriptor, shape: type[object]) -> dict[str, Any]:
+    def _document(self, descriptor: LayoutDescriptor, shape: type[object]) -> dict[str, Any]:
         """Return all of a document, to be written again, if it has a shape."""
         return _whole(
             self.read(descriptor), shape, source=f"the blob {descriptor['digest']} of {self.folder}"
@@ -292,7 +292,7 @@ class OciLayout:
             raise _damaged(self.folder, f"the blob {digest} is missing")
         return name
 
-    def _require(self, descriptor: Descriptor, hexadecimal: str, size: int) -> None:
+    def _require(self, descriptor: LayoutDescriptor, hexadecimal: str, size: int) -> None:
         said = descriptor["digest"]
         if f"sha256:{hexadecimal}" != said or size != descriptor["size"]:
             raise _damaged(
@@ -365,7 +365,7 @@ def _whole(content: bytes, shape: type[object], *, source: str) -> dict[str, Any
     return document
 
 
-def name_of(descriptor: Descriptor) -> str | None:
+def name_of(descriptor: LayoutDescriptor) -> str | None:
     """Return an image's name in its layout; None if it has none."""
     return (descriptor.get("annotations") or {}).get(REFERENCE_NAME)
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from factory.build.epoch import STAGE_EPOCH, VARIABLE
 from factory.build.plan import prefetched_volume
-from factory.build.prepare import Prepared
+from factory.build.prepare import STAGE_EPOCH, VARIABLE, Prepared
 from factory.console import Report
 from factory.dockerfile.instructions import Instruction, declared_arguments
 from factory.dockerfile.model import SCRATCH, Stage, context_sources, read_dockerfile
@@ -38,7 +37,7 @@ from factory.engine.images import (
     remove_image,
     tag_image,
 )
-from factory.engine.leftovers import Owner, remove_leftovers
+from factory.engine.leftovers import ContainerOwner, remove_leftovers
 from factory.errors import ProgramError, StorageError
 from factory.files import read_text, scratch_folder, write_whole
 from factory.tree import Entry, Tree
@@ -365,7 +364,9 @@ def _write_record(notes: Path, keys: Iterable[str]) -> None:
     write_whole(notes / _RECORD, "".join(f"{key}\n" for key in keys).encode("ascii"))
 
 
-def _content_digests(engine: Engine, image: str, paths: Iterable[str], *, owner: Owner) -> dict[str, str]:
+def _content_digests(
+    engine: Engine, image: str, paths: Iterable[str], *, owner: ContainerOwner
+) -> dict[str, str]:
     """Return the SHA-256 over names, modes and contents below each path of an image.
 
     A path that does not exist, or cannot be read here, gets the image's ID instead. ``owner`` is that of the

@@ -46,22 +46,12 @@ class BuiltImage:
     artifacts: Path | None = None
 
 
-def built_image(
-    target: Target,
-    image: EngineImage | None,
-    base: EngineImage | None,
-    *,
-    action: Action,
-    seconds: float,
-    prefetched: Prefetched | None = None,
-    parts: tuple[str, ...] = (),
-    difference: str | None = None,
-) -> BuiltImage:
-    """Return the report of an image, given what the engine has of it and of its base image."""
+def existing_image(target: Target, image: EngineImage | None, base: EngineImage | None) -> BuiltImage:
+    """Return the report of an image that exists, given what the engine has of it and of its base image."""
     step = target.step
     return BuiltImage(
         image=target.name,
-        action=action,
+        action="nothing",
         reasons=step.reasons,
         identity=step.identity or "",
         identity_tag=step.local or "",
@@ -69,12 +59,10 @@ def built_image(
         remote=step.remote if step.in_registry else None,
         id=None if image is None else image.id,
         base_image=step.parents[0].reference,
-        prefetched=prefetched,
+        prefetched=None,
         size=None if image is None else image.size,
         added=None if image is None or base is None else image.size - base.size,
-        seconds=round(seconds, 1),
-        parts=parts,
-        difference=difference,
+        seconds=0.0,
     )
 
 
@@ -203,7 +191,7 @@ def _layout_table(image: LayoutImage) -> Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedImage:
+class DryImage:
     """What would be done about one image; ``command`` builds it by hand, in one step."""
 
     image: str
@@ -220,7 +208,7 @@ class DryBuild(Report):
     """What would be built in the engine; ``command`` is that of the one image that was asked for."""
 
     command: str | None
-    images: tuple[PlannedImage, ...]
+    images: tuple[DryImage, ...]
 
     def describe(self) -> Iterator[str | Table]:
         """Return the images, then the command of each that would be built."""
@@ -264,13 +252,13 @@ def dry_build(plan: BuildPlan) -> DryBuild:
     return DryBuild(command=commands[0] if len(commands) == 1 else None, images=images)
 
 
-def _planned_image(plan: BuildPlan, target: Target) -> PlannedImage:
+def _planned_image(plan: BuildPlan, target: Target) -> DryImage:
     parts: tuple[str, ...] = ()
     if target.step.action == "build" and plan.engine.kind == "podman":
         found = parse_steps(read_text(target.dockerfile))
         steps = (f"layer {step.layer}" if step.layer else "its own instructions" for step in found.steps)
         parts = (*(f"stage {stage.names[-1]}" for stage in found.stages), *steps)
-    return PlannedImage(
+    return DryImage(
         image=target.name,
         action=target.step.action,
         reasons=target.step.reasons,

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from factory.build.build import build_images, dry_run
-from factory.build.epoch import image_epoch
 from factory.build.parts import prune_parts
 from factory.build.plan import BuildRequest, plan_build
+from factory.build.prepare import image_epoch
 from factory.cli.options import Invocation, common
 from factory.engine.engine import ENGINE_VARIABLE, ENGINES, find_engine
 from factory.engine.leftovers import repository_mark

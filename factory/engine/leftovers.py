@@ -32,7 +32,7 @@ _OFFERED = re.compile(rf"id=factory-(?P<mark>[^,]+),src={os.devnull}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Owner:
+class ContainerOwner:
     """The owner of containers: an image's folder of notes (``.work/images/NAME``) in one repository.
 
     ``repository`` is the repository's mark. The folder is locked while its image is built, so that the holder
@@ -73,7 +73,7 @@ def repository_mark(root: Path) -> str:
 
 
 @contextmanager
-def cleaned_up(engine: Engine, owner: Owner) -> Iterator[None]:
+def cleaned_up(engine: Engine, owner: ContainerOwner) -> Iterator[None]:
     """Remove what the block leaves on the engine, however it ends. Hold the lock of the notes.
 
     Raises:
@@ -115,7 +115,7 @@ def remove_leftovers(
         left |= {name for found, _, name in marks if found == repository}
     removed = []
     for name in sorted(left):
-        owner = Owner(repository=repository, notes=folders / name)
+        owner = ContainerOwner(repository=repository, notes=folders / name)
         try:
             with exclusive(owner.notes, wait_seconds=0) if owner.notes.is_dir() else nullcontext():
                 if not dry_run:
@@ -126,7 +126,7 @@ def remove_leftovers(
     return tuple(removed)
 
 
-def _remove_owned(engine: Engine, owner: Owner) -> None:
+def _remove_owned(engine: Engine, owner: ContainerOwner) -> None:
     if engine.kind == "podman":
         with Cancellation().active():
             _end_processes(engine, owner)
@@ -136,7 +136,7 @@ def _remove_owned(engine: Engine, owner: Owner) -> None:
     shutil.rmtree(owner.temporary, ignore_errors=True)
 
 
-def _end_processes(engine: Engine, owner: Owner) -> None:
+def _end_processes(engine: Engine, owner: ContainerOwner) -> None:
     """End the processes of RUN instructions that outlived podman."""
     bundles = sorted(path.name for path in owner.temporary.glob(f"{_BUILDAH}*"))
     if not bundles:

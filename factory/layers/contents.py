@@ -16,7 +16,7 @@ from factory.lock.prefetched import open_artifact, open_prefetched
 from factory.tree import Tree
 
 
-def assign(pins: Iterable[Pin], layers: Iterable[PackageLayer]) -> dict[str, tuple[Pin, ...]]:
+def pins_by_layer(pins: Iterable[Pin], layers: Iterable[PackageLayer]) -> dict[str, tuple[Pin, ...]]:
     """Return the pins by the name of their layer, in the order of the layers, ``rest`` included.
 
     The Dockerfile of the template set splits a lock in the same way.
@@ -33,7 +33,7 @@ def layer_epochs(locks: LockSet, layers: Iterable[PackageLayer]) -> dict[str, in
 
     None if a layer is empty, or the lock records no upload time of its artifacts.
     """
-    return {name: _newest(pins) for name, pins in assign(locks.pins, layers).items()}
+    return {name: _newest(pins) for name, pins in pins_by_layer(locks.pins, layers).items()}
 
 
 def newest_upload(locks: LockSet) -> int | None:

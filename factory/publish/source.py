@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from factory.build.oci_layout import Descriptor, OciLayout, name_of
+from factory.build.oci_layout import LayoutDescriptor, OciLayout, name_of
 from factory.dockerfile.references import PATH_COMPONENT, find_reference
 from factory.documents import parse_json
 from factory.engine.engine import (
@@ -78,7 +78,7 @@ class LayoutImage:
         Raises:
             ImageError, StorageError: one differs, is missing, a link, or not a file.
         """
-        blobs = [Descriptor(digest=digest, size=size) for digest, size in self.blobs.items()]
+        blobs = [LayoutDescriptor(digest=digest, size=size) for digest, size in self.blobs.items()]
         with OciLayout.opened(self.folder) as layout:
             in_parallel(layout.verify, blobs, jobs=os.cpu_count() or 1)
 
@@ -219,8 +219,8 @@ def read_layout(folder: Path, name: str | None) -> LayoutImage:
     return LayoutImage(folder=folder, name=name, manifest=manifest, manifests=tuple(images), labels=labels)
 
 
-def _chosen(layout: OciLayout, name: str | None) -> Descriptor:
-    entries: list[Descriptor] = layout.index()["manifests"]
+def _chosen(layout: OciLayout, name: str | None) -> LayoutDescriptor:
+    entries: list[LayoutDescriptor] = layout.index()["manifests"]
     chosen = [entry for entry in entries if name_of(entry) == name] if name else entries
     if len(chosen) != 1:
         names = sorted(filter(None, map(name_of, entries)))
@@ -282,7 +282,7 @@ def _staging(source: PushSource, folder: Path) -> tuple[Word, ...]:
     return skopeo_words("copy", "--all", "--quiet", operands=[origin, target])
 
 
-def _manifest(layout: OciLayout, descriptor: Descriptor) -> Manifest:
+def _manifest(layout: OciLayout, descriptor: LayoutDescriptor) -> Manifest:
     content = layout.read(descriptor)
     try:
         read_manifest(content, name=f"{layout.folder}: {descriptor['digest']}")

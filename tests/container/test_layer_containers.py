@@ -23,7 +23,7 @@ from factory.build.oci_layout import OciLayout
 from factory.build.package_layers import LayerInstall
 from factory.build.parts import part_tag
 from factory.engine.engine import find_engine
-from factory.engine.leftovers import Owner, repository_mark
+from factory.engine.leftovers import ContainerOwner, repository_mark
 from factory.errors import StorageError
 from factory.flavor.repository import Flavor
 from factory.render.drift import sync_flavor
@@ -185,7 +185,7 @@ def build_container(tmp_path: Path, base_image: str) -> Iterator[BuildContainer]
             prefetched=tmp_path / "prefetched",
             locks=locks,
             blobs=layout.blobs,
-            owner=Owner(repository="test", notes=tmp_path / f"notes-{os.getpid()}"),
+            owner=ContainerOwner(repository="test", notes=tmp_path / f"notes-{os.getpid()}"),
         )
 
 

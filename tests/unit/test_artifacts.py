@@ -6,10 +6,10 @@ import pytest
 
 from factory.build.engine_builder import keep_artifacts
 from factory.engine.engine import Engine
-from factory.engine.leftovers import Owner
+from factory.engine.leftovers import ContainerOwner
 from factory.errors import EngineError, StorageError
 
-OWNER = Owner(repository="r", notes=Path("image"))
+OWNER = ContainerOwner(repository="r", notes=Path("image"))
 
 
 def _engine(folder: Path, copy: str) -> Engine:

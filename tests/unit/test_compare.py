@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from factory.build.compare import Kind, compare_layers
+from factory.build.compare import DifferenceKind, compare_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ SAME = Member(name="opt/same", content=b"same")
     ],
 )
 def test_what_differs_of_a_file_is_told(
-    one: Member, other: Member, kind: Kind, told: tuple[str, str] | None
+    one: Member, other: Member, kind: DifferenceKind, told: tuple[str, str] | None
 ) -> None:
     found = compare_layers(layer(SAME, one), layer(SAME, other))
     assert found is not None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.build.epoch import VARIABLE, choose_epoch, commit_epoch
+from factory.build.prepare import VARIABLE, choose_epoch, commit_epoch
 from factory.errors import ImageError
 from factory.process import run
 

@@ -13,7 +13,7 @@ from factory.build.plan import BuildPlan, BuildRequest, Target, build_options, p
 from factory.build.prepare import Prepared
 from factory.dockerfile.model import mount_in_every_run
 from factory.engine.engine import ENGINE_VARIABLE, Engine, find_engine
-from factory.engine.leftovers import Owner
+from factory.engine.leftovers import ContainerOwner
 from factory.errors import DriftError, EngineError, FactoryError, LockFileError, SpecError
 from factory.flavor.repository import Flavor, Repository
 
@@ -261,7 +261,7 @@ def test_every_part_of_a_build_has_its_time_and_the_network_of_the_whole(
     prepared = Prepared(
         target=replace(target, step=replace(target.step, definition=definition)),
         engine=engine,
-        owner=Owner(repository="r", notes=Path("image")),
+        owner=ContainerOwner(repository="r", notes=Path("image")),
         dockerfile="",
         bases={},
         context=Path("context"),

@@ -14,7 +14,7 @@ from factory.errors import LockFileError, SpecError
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import PackageLayer, default_layers, layer_of, read_layers
 from factory.layers.choose import SHARE, SizedPackage, choose_layers
-from factory.layers.contents import assign, layer_epochs, newest_upload, wheel_sizes
+from factory.layers.contents import layer_epochs, newest_upload, pins_by_layer, wheel_sizes
 from factory.layers.record import report_layers, with_layers
 from factory.lock.lockfile import Artifact, Pin, format_lock, parse_lock
 from factory.lock.lockset import LockSet
@@ -215,7 +215,7 @@ def test_a_layer_has_the_time_of_its_newest_pin_and_no_other() -> None:
 
 def test_every_pin_is_in_one_layer() -> None:
     locks = _locks(_pin("torch", 1), _pin("nvidia-nccl", 1), _pin("b", 1))
-    found = assign(locks.pins, (STACK,))
+    found = pins_by_layer(locks.pins, (STACK,))
     assert {name: [pin.name for pin in pins] for name, pins in found.items()} == {
         "accelerator": ["nvidia-nccl", "torch"],
         "rest": ["b"],

@@ -14,7 +14,14 @@ from typing import Any
 
 import pytest
 
-from factory.build.layer_container import Changes, InstalledLayer, Overlay, State, changes_since, states
+from factory.build.layer_container import (
+    ContainerChanges,
+    InstalledLayer,
+    Overlay,
+    State,
+    changes_since,
+    states,
+)
 from factory.build.layer_tar import LayerBlob, write_layer, write_removals
 from factory.build.oci_builder import LayerCache
 from factory.build.oci_layout import InsertedLayer, OciImage, OciLayout
@@ -293,7 +300,7 @@ class Folders:
             self.before = states(upper)
 
     @property
-    def changes(self) -> Changes:
+    def changes(self) -> ContainerChanges:
         """What a container changed that had these."""
         with ExitStack() as stack:
             upper, *lowers = (
