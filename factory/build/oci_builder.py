@@ -30,7 +30,7 @@ from factory.build.oci_layout import (
     record_layout,
 )
 from factory.build.package_layers import LayerInstall, split_layers
-from factory.build.parts import PartBuilder
+from factory.build.parts import PARTS_REPOSITORY, PartBuilder
 from factory.build.plan import BuildRequest, Target
 from factory.build.prepare import Prepared
 from factory.build.report import LayoutImage, layout_name
@@ -269,6 +269,7 @@ class _Assembly:
             inserted,
             after=_layer_count(self.prepared.engine, base),
             created=dt.datetime.fromtimestamp(epoch, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            local=PARTS_REPOSITORY,
         )
 
     def _key(self, layer: LayerInstall, base: str, locks: Tree) -> str:

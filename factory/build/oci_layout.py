@@ -32,6 +32,8 @@ from factory.tree import Tree
 
 INDEX = "index.json"
 REFERENCE_NAME = "org.opencontainers.image.ref.name"
+_BASE_NAME = "org.opencontainers.image.base.name"
+_BASE_DIGEST = "org.opencontainers.image.base.digest"
 _MARKER = "oci-layout"
 _RECORD = "layout"
 _BLOBS = "blobs/sha256"
@@ -63,6 +65,7 @@ class Named(TypedDict):
 class _Manifest(TypedDict):
     config: LayoutDescriptor
     layers: list[LayoutDescriptor]
+    annotations: NotRequired[dict[str, str] | None]
 
 
 class _RootFs(TypedDict):
@@ -192,7 +195,14 @@ class OciLayout:
         return status is not None and S_ISREG(status.st_mode) and status.st_size == blob.size
 
     def insert(
-        self, name: str, source: Path, inserted: Sequence[InsertedLayer], *, after: int, created: str
+        self,
+        name: str,
+        source: Path,
+        inserted: Sequence[InsertedLayer],
+        *,
+        after: int,
+        created: str,
+        local: str,
     ) -> OciImage:
         """Add the image ``name``: that of ``source``, with layers inserted above its first ``after`` ones.
 
@@ -204,6 +214,8 @@ class OciLayout:
             inserted: the layers, the lowest first; their blobs are in the layout already.
             after: how many layers of the image stay below them.
             created: the time of their history entries, RFC 3339.
+            local: the repository of images that only this machine has. Their names are left out: an image
+                would otherwise have another digest on each machine.
 
         Raises:
             ImageError: ``source`` or the layout is none.
@@ -223,6 +235,7 @@ class OciLayout:
         config["history"] = config.get("history") or []
         at = _history_position(config["history"], after)
         config["history"][at:at] = history
+        _forget_local(manifest, config, local)
         manifest["config"] |= self._add(config)
         entry |= self._add(manifest)
         entry["annotations"] = {REFERENCE_NAME: name}
@@ -394,3 +407,15 @@ def _history_position(history: Sequence[Mapping[str, Any]], layers: int) -> int:
             return position
         seen += not entry.get("empty_layer", False)
     return len(history)
+
+
+def _forget_local(manifest: dict[str, Any], config: dict[str, Any], local: str) -> None:
+    """Remove the names of a repository's images, which builders note as base images."""
+    annotations = manifest.get("annotations") or {}
+    if annotations.get(_BASE_NAME, "").startswith(f"{local}/"):
+        manifest["annotations"] = {
+            name: value for name, value in annotations.items() if name not in {_BASE_NAME, _BASE_DIGEST}
+        }
+    for entry in config["history"]:
+        if entry.get("comment", "").startswith(f"FROM {local}/"):
+            del entry["comment"]

@@ -30,6 +30,8 @@ from factory.dockerfile.steps import parse_steps
 from factory.errors import ImageError
 from factory.tree import Tree
 
+LOCAL = "localhost/parts"
+BASE = "org.opencontainers.image.base"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 DOCKERFILE = """\
@@ -149,7 +151,11 @@ def source(layout: OciLayout) -> Path:
     """
     source = layout.folder.parent / "source"
     layers = [_blob(layout, b"base"), _blob(layout, b"top")]
-    history = [{"created_by": "base"}, {"created_by": "ENV", "empty_layer": True}, {"created_by": "top"}]
+    history = [
+        {"created_by": "base", "comment": "FROM quay.io/base:1"},
+        {"created_by": "ENV", "empty_layer": True, "comment": f"FROM {LOCAL}/0123:4567"},
+        {"created_by": "top"},
+    ]
     diff_ids = [layer.digest for layer in layers]
     config = _json_blob(layout, {"rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": history})
     manifest = _json_blob(
@@ -158,6 +164,7 @@ def source(layout: OciLayout) -> Path:
             "schemaVersion": 2,
             "config": {"mediaType": "x", "digest": config.digest, "size": config.size},
             "layers": [{"mediaType": "y", "digest": one.digest, "size": one.size} for one in layers],
+            "annotations": {f"{BASE}.name": f"{LOCAL}/0123:4567", f"{BASE}.digest": "x", "kept": "y"},
         },
     )
     source.mkdir()
@@ -172,7 +179,7 @@ def _json_blob(layout: OciLayout, document: object) -> LayerBlob:
 
 def _insert(layout: OciLayout, source: Path, name: str, content: bytes) -> OciImage:
     inserted = InsertedLayer(blob=_blob(layout, content), created_by="RUN middle")
-    return layout.insert(name, source, [inserted], after=1, created="T")
+    return layout.insert(name, source, [inserted], after=1, created="T", local=LOCAL)
 
 
 def _document(layout: OciLayout, digest: str) -> Any:  # noqa: ANN401 - JSON
@@ -191,6 +198,15 @@ def test_inserted_layer_stands_at_its_place_in_manifest_config_and_history(
     assert config["rootfs"]["diff_ids"][1] == f"sha256:{hashlib.sha256(b'middle').hexdigest()}"
     made = [one["created_by"] for one in config["history"] if not one.get("empty_layer")]
     assert made == ["base", "RUN middle", "top"]
+
+
+def test_names_that_only_this_machine_has_are_left_out_of_an_image(layout: OciLayout, source: Path) -> None:
+    """The parts of two repositories have different names, and their images are the same."""
+    done = _insert(layout, source, "1", b"middle")
+    manifest, config = _document(layout, done.digest), _document(layout, done.config)
+    assert manifest["annotations"] == {"kept": "y"}
+    comments = [entry.get("comment") for entry in config["history"]]
+    assert comments == ["FROM quay.io/base:1", None, None, None]
 
 
 def test_an_image_takes_the_place_of_the_one_that_had_its_name_and_of_no_other(
