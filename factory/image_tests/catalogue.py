@@ -81,7 +81,7 @@ _COMPILED = (
     ),
 )
 _GPU = (
-    _full("gpu", "PyTorch sees each GPU and reckons on it", training.device, tags=(GPU_TAG,)),
+    _full("gpu", "PyTorch sees each GPU and computes on it", training.device, tags=(GPU_TAG,)),
     _full("collectives", "NCCL or RCCL adds up over every GPU", training.collectives, tags=(GPU_TAG,)),
 )
 _FLAVOR = (
@@ -94,7 +94,7 @@ _FLAVOR = (
     _standard("notebook", "JupyterLab runs a cell, saves, ends on SIGTERM", starting.notebook),
     _standard("ipv6-only", "torchrun and JupyterLab work with IPv6 alone", starting.ipv6),
     _full("model", "A small model learns, is saved and loaded the same", training.model),
-    _full("training-hub", "A training-hub run on made data saves a checkpoint", training.training_hub),
+    _full("training-hub", "A training-hub run on generated data saves a checkpoint", training.training_hub),
 )
 
 TESTS: Mapping[str, tuple[ImageTest, ...]] = {

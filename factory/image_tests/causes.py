@@ -1,4 +1,4 @@
-"""Why a module does not import, or a library is not found, and what would mend it: told from the message."""
+"""Why a module does not import or a library is not found, what fixes it, and which failures are known."""
 
 import re
 import signal
@@ -12,7 +12,7 @@ from typing import Any
 from factory.documents import parse_toml
 from factory.errors import ImageTestError
 
-# Modules whose package has another name.
+# Modules whose package has another name than they have.
 PACKAGE_OF_MODULE = {
     "attr": "attrs",
     "bs4": "beautifulsoup4",
@@ -71,29 +71,29 @@ _PACKAGED = {
 _SIGNALS = {
     signal.SIGSEGV: "native code reads what is not its own (segmentation fault)",
     signal.SIGILL: "native code uses an instruction that this processor lacks",
-    signal.SIGABRT: "native code gave up (abort)",
+    signal.SIGABRT: "native code aborted",
     signal.SIGBUS: "native code reads a file that is cut short, or /dev/shm is too small",
-    signal.SIGKILL: "it was killed, as the kernel does where memory is out",
+    signal.SIGKILL: "it was killed, as the kernel does if memory is out",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Why something fails, and what would mend it."""
+    """Why something fails, and what fixes it."""
 
     cause: str
     fix: str
 
 
 def why_no_import(failure: Mapping[str, str | None], package: str) -> Cause:
-    """The cause of a failed import, of which ``inside/imports.py`` tells ``kind`` and ``message``."""
+    """Return the cause of a failed import from the ``kind`` and ``message`` of ``inside/imports.py``."""
     kind, message = failure.get("kind") or "", failure.get("message") or ""
     if kind == "signal":
         return _by_signal(message, package)
     if kind == "timeout":
         return Cause(
             cause="its import does not end",
-            fix=f"Look at what {package} waits for, such as a network or a device; see to another version.",
+            fix=f"Look at what {package} waits for, such as a network or a device; or try another version.",
         )
     if kind in ("exit", "SystemExit"):
         return Cause(
@@ -110,7 +110,7 @@ def why_no_import(failure: Mapping[str, str | None], package: str) -> Cause:
 
 
 def why_no_library(library: str, package: str) -> Cause:
-    """Why a library is not found, and which package has it."""
+    """Return why a library is not found, and which package has it."""
     if library.startswith(DRIVER_LIBRARIES):
         return Cause(
             cause=f"{library} is part of NVIDIA's driver, which the host brings with the GPU",
@@ -137,10 +137,10 @@ def why_no_library(library: str, package: str) -> Cause:
 
 def _by_signal(number: str, package: str) -> Cause:
     name = signal.Signals(int(number)) if number.isdigit() else None
-    told = _SIGNALS.get(name, "native code crashed") if name else "native code crashed"
+    meaning = _SIGNALS.get(name, "native code crashed") if name else "native code crashed"
     shown = name.name if name else f"signal {number}"
     return Cause(
-        cause=f"{shown}: {told}",
+        cause=f"{shown}: {meaning}",
         fix=f"Look for a build of {package} for this Python, torch and processor; try another version.",
     )
 
@@ -228,15 +228,15 @@ _MESSAGES: tuple[tuple[str, Callable[[re.Match[str], str], Cause]], ...] = (
         _NETWORK,
         _said(
             "its import uses the network",
-            "Set {package} to work offline, or fetch what it wants when the image is built.",
+            "Set {package} to work offline, or fetch what it needs when the image is built.",
         ),
     ),
     (
         r"Read-only file system|Permission denied",
         _said(
-            "its import writes where it may not",
-            "Give {package} a folder for what it writes by its environment variable (see its notes): the "
-            "root is read-only and the user any.",
+            "its import writes where it is not allowed to",
+            "Set {package}'s environment variable for the folder that it writes to (see its notes): the "
+            "root is read-only, and the user is arbitrary.",
         ),
     ),
 )
@@ -244,7 +244,7 @@ _MESSAGES: tuple[tuple[str, Callable[[re.Match[str], str], Cause]], ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class KnownModule:
-    """A module (a pattern) that may fail to import with a message that has ``what`` in it."""
+    """A module (a pattern) that may fail to import with a message that contains ``what``."""
 
     module: str
     what: str
@@ -253,7 +253,7 @@ class KnownModule:
 
 @dataclass(frozen=True, kw_only=True)
 class KnownLibrary:
-    """A library that a file may not find; both are patterns."""
+    """A library that a file may lack; both are patterns."""
 
     file: str
     library: str
@@ -262,13 +262,13 @@ class KnownLibrary:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """The two lists."""
+    """The failures of ``known.toml`` that are accepted."""
 
     modules: tuple[KnownModule, ...]
     libraries: tuple[KnownLibrary, ...]
 
     def module(self, name: str, message: str) -> str | None:
-        """Why it is well that a module fails so; None where it is not."""
+        """Return why this failure of a module is accepted; None if it is not."""
         return next(
             (
                 known.reason
@@ -279,7 +279,7 @@ class Known:
         )
 
     def library(self, file: str, library: str) -> str | None:
-        """Why it is well that a file does not find a library; None where it is not."""
+        """Return why it is accepted that a file lacks a library; None if it is not."""
         return next(
             (
                 known.reason
@@ -292,15 +292,15 @@ class Known:
 
 @cache
 def known() -> Known:
-    """The lists that come with the factory."""
+    """Return the known failures that the factory ships."""
     return parse_known((files(__package__) / "known.toml").read_text(encoding="utf-8"))
 
 
 def parse_known(text: str) -> Known:
-    """The lists from TOML.
+    """Read known failures from TOML.
 
     Raises:
-        ImageTestError: an entry lacks a key, has an unknown one, or gives no reason.
+        ImageTestError: an entry lacks a key, has an unknown one, or has no reason.
     """
     table = parse_toml(text, dict[str, Any], source="known.toml", error=ImageTestError)
     return Known(
@@ -318,6 +318,6 @@ def _strings(entry: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, str]:
     if set(entry) != set(keys) or not all(isinstance(value, str) and value for value in entry.values()):
         raise ImageTestError(
             f"known.toml: {dict(entry)} has to have {', '.join(keys)} as texts, and nothing else",
-            solution="Mend the entry; the reason is what a reader of the report is told.",
+            solution="Fix the entry; readers of the report see its reason.",
         )
     return dict(entry)

@@ -1,8 +1,7 @@
 """Containers that a test starts: short commands, one in the background, and none that stays behind.
 
-Through the engine's command line and not through testcontainers, which talks to a service: with podman a
-daemon that somebody has to start, and the factory starts none. What testcontainers gives beyond that
-(waiting, removing) are the few lines here.
+The engine's command line runs them, not testcontainers, which needs a service: with podman a daemon that
+somebody has to start. What testcontainers does beyond that (waiting, removing) are the few lines here.
 """
 
 import os
@@ -21,10 +20,10 @@ from factory.errors import EngineError, ImageTestError, ProgramError
 # OpenShift runs images as some UID of group 0 without an entry in /etc/passwd. Below 65536: a rootless
 # podman has no more of them.
 ARBITRARY_USER = "54321:0"
-# Its value is the process ID of the run, so that people see whether a container is still somebody's.
+# Its value is the process ID of the run, which shows whether a container is still in use.
 CONTAINER_LABEL = "io.universal-image-factory.test"
 _ENGINE_SECONDS = 60.0
-# The engine's own statuses of `run`: it failed itself, the command cannot be run, there is no such command.
+# The engine's own statuses of `run`: it failed itself, the command cannot be run.
 _ENGINE_FAILED = 125
 _NO_CONTAINER = (_ENGINE_FAILED, 126)
 _ENGINE_SAID = re.compile(r"^(?:Error: |docker: )", re.MULTILINE)
@@ -33,18 +32,18 @@ _NO_PROGRAM = "/the-factory-asks-for-a-program-that-is-not-there"
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What a container is run with. The defaults are the hardest that an image has to bear."""
+    """How a container is run. The defaults are the strictest that an image has to work under."""
 
     user: str | None = ARBITRARY_USER
     read_only: bool = True
-    # Docker's default forbids to run files in it, podman's does not.
+    # Docker's default forbids running files in it, podman's does not.
     tmpfs: tuple[str, ...] = ("/tmp:rw,exec,nosuid,nodev,mode=1777",)  # noqa: S108 - in the container
     network: str = "none"
     environment: tuple[tuple[str, str], ...] = ()
     options: tuple[str, ...] = ()
 
     def arguments(self) -> tuple[str, ...]:
-        """The engine's options."""
+        """Return the engine's options."""
         words = ["--network", self.network, *(() if self.user is None else ("--user", self.user))]
         words += ["--read-only"] if self.read_only else []
         words += [word for place in self.tmpfs for word in ("--tmpfs", place)]
@@ -53,6 +52,15 @@ class Conditions:
 
 
 STRICT = Conditions()
+# As the entry point leaves them: a home to write in, and a name for the user. Bytecode goes where every
+# process of the container finds it: an image without it would compile torch once for each.
+WORKING = Conditions(
+    environment=(
+        ("HOME", "/tmp"),  # noqa: S108 - in the container
+        ("USER", "user"),
+        ("PYTHONPYCACHEPREFIX", "/tmp/bytecode"),  # noqa: S108 - in the container
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,15 +96,15 @@ class Background:
         )
 
     def logs(self) -> str:
-        """What it has printed so far, both outputs."""
+        """Return what it has printed so far, both outputs."""
         return self.containers.engine_run("logs", operands=[Operand.container(self.name)]).output
 
     def running(self) -> bool:
-        """Whether its first process has not ended."""
+        """Return whether its first process still runs."""
         return self._state("{{.State.Running}}") == "true"
 
     def exit_code(self) -> int:
-        """The exit status of its first process, which has ended."""
+        """Return the exit status of its first process, which has ended."""
         return int(self._state("{{.State.ExitCode}}"))
 
     def signal(self, name: str) -> None:
@@ -108,7 +116,7 @@ class Background:
         asked = self.containers.engine_run("inspect", "--format", form, operands=operands)
         if asked.status != 0:
             raise ImageTestError(
-                f"{self.containers.engine.kind} does not tell of {self.name}: {asked.output.strip()}",
+                f"{self.containers.engine.kind} cannot inspect {self.name}: {asked.output.strip()}",
                 solution="Look at whether something else removed the container, then run the test again.",
             )
         return asked.stdout.strip()
@@ -116,7 +124,7 @@ class Background:
 
 @dataclass
 class Containers:
-    """The containers of one image under test. At the end of the block none of them is left."""
+    """The containers of one image under test; the end of the block removes those that are left."""
 
     engine: Engine
     image: str
@@ -132,7 +140,7 @@ class Containers:
             self.remove(name)
 
     def of(self, image: str) -> "Containers":
-        """The same for another image; what it leaves behind is removed with the rest."""
+        """Return the same for another image; what it leaves is removed with the rest."""
         return replace(self, image=image)
 
     def run(
@@ -146,7 +154,7 @@ class Containers:
     ) -> Ran:
         """Run a command in a container of its own, to its end.
 
-        ``entrypoint`` takes the place of the image's; ``given`` is what the command reads.
+        ``entrypoint`` replaces the image's; ``given`` is what the command reads.
 
         Raises:
             ImageTestError: it took longer than ``seconds``, or the engine could not start it.
@@ -157,16 +165,16 @@ class Containers:
             "run", "--rm", *interactive, *self._options(name, conditions, entrypoint),
             operands=[Operand.image(self.image)], arguments=command, given=given, seconds=seconds, name=name,
         )  # fmt: skip
-        # A command may end with that status too, and then the engine has said nothing.
+        # A command may end with that status too, but then the engine prints nothing.
         if ran.status == _ENGINE_FAILED and _ENGINE_SAID.search(ran.stderr):
             raise ImageTestError(
                 f"{self.engine.kind} could not run {self.image}: {ran.stderr.strip()}",
-                solution=f"See to it that `{self.engine.kind} run --rm {self.image} true` works.",
+                solution=f"Make `{self.engine.kind} run --rm {self.image} true` work.",
             )
         return ran
 
     def require_start(self) -> None:
-        """See whether the engine starts containers here, before every test blames the image for it.
+        """Check that the engine starts containers here, before every test blames the image.
 
         Raises:
             EngineError: it does not.
@@ -176,12 +184,12 @@ class Containers:
             "run", "--rm", "--name", name, "--pull", "never", "--network", "none",
             "--entrypoint", _NO_PROGRAM, operands=[Operand.image(self.image)], name=name,
         )  # fmt: skip
-        # That there is no such program (127) is found out in a container which could be made.
+        # A missing program (127) is found only in a container that could be made.
         if ran.status in _NO_CONTAINER:
             raise EngineError(
                 f"{self.engine.kind} starts no container here: {ran.stderr.strip()}",
-                solution=f"See to it that `{self.engine.kind} run --rm {self.image} true` works. Where "
-                "podman needs settings of this machine's own, CONTAINERS_CONF names their file.",
+                solution=f"Make `{self.engine.kind} run --rm {self.image} true` work. If podman needs "
+                "settings of this machine's own, CONTAINERS_CONF names their file.",
             )
 
     @contextmanager
@@ -192,7 +200,7 @@ class Containers:
         conditions: Conditions = STRICT,
         entrypoint: str | None = None,
     ) -> Iterator[Background]:
-        """A container that runs while the block does.
+        """Run a container while the block runs, and remove it at its end.
 
         Raises:
             ImageTestError: the engine could not start it.
@@ -207,7 +215,7 @@ class Containers:
             if ran.status != 0:
                 raise ImageTestError(
                     f"{self.engine.kind} could not start {self.image}: {ran.output.strip()}",
-                    solution=f"See to it that `{self.engine.kind} run --rm {self.image} true` works.",
+                    solution=f"Make `{self.engine.kind} run --rm {self.image} true` work.",
                 )
             self._left.add(name)
             yield Background(name=name, containers=self)
@@ -266,12 +274,12 @@ class Containers:
         )
 
     def remove(self, name: str) -> None:
-        """Remove one of these containers, whatever it does; one that is gone is no error."""
+        """Remove one of these containers, whatever it does; a missing one is no error."""
         start = time.monotonic()
         try:
             remove_container(self.engine, name, seconds=_ENGINE_SECONDS)
         except ProgramError:
-            # An engine that hangs must not keep the report back; the container's label says whose it was.
+            # An engine that hangs must not delay the report; the container's label says whose it was.
             if time.monotonic() - start < _ENGINE_SECONDS:
                 raise
         finally:
@@ -286,13 +294,13 @@ class Containers:
         return f"factory-test-{os.urandom(6).hex()}"
 
 
-# What a driver makes, by the accelerator.
+# The devices of a driver, by accelerator.
 _DEVICES = {"cuda": Path("/dev/nvidiactl"), "rocm": Path("/dev/kfd")}
 _MAKERS = {"cuda": "NVIDIA", "rocm": "AMD"}
 
 
 def missing_gpu(accelerator: str | None) -> str | None:
-    """Why a test that needs a GPU cannot be run here for an image of this accelerator; None where it can."""
+    """Return why no GPU test can run here for an image of this accelerator; None if one can."""
     if accelerator == "cpu":
         return "the image is for the CPU"
     wanted = [accelerator] if accelerator in _DEVICES else list(_DEVICES)
@@ -303,7 +311,7 @@ def missing_gpu(accelerator: str | None) -> str | None:
 
 
 def gpu_options(engine: Engine, accelerator: str) -> tuple[str, ...]:
-    """The engine's options that give a container every GPU of the machine.
+    """Return the engine's options that give a container every GPU of the machine.
 
     podman takes NVIDIA's from the Container Device Interface (``nvidia-ctk cdi generate``).
     """

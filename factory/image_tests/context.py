@@ -1,17 +1,25 @@
-"""What the function of a test is given: the image, its containers, and what other tests found out already."""
+"""What the function of a test gets: the image, its containers, and what other tests found out already."""
 
 import math
 import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import Any
 
 from factory.documents import parse_json
 from factory.errors import DocumentError, ImageTestError
-from factory.image_tests.container import STRICT, Background, Conditions, Containers, Ran
+from factory.image_tests.container import (
+    STRICT,
+    WORKING,
+    Background,
+    Conditions,
+    Containers,
+    Ran,
+    gpu_options,
+)
 from factory.image_tests.subject import BaseImage, ImageUnderTest
 
 _INSIDE = "inside"
@@ -23,8 +31,8 @@ _LONGEST_SECONDS = 3600.0
 class Context:
     """One run of the tests of an image.
 
-    ``deadline`` is when the present test has to be done (`time.monotonic`); whatever it starts in a
-    container ends by then.
+    ``deadline`` is when the current test must be done (`time.monotonic`); whatever it starts in a container
+    ends by then.
     """
 
     subject: ImageUnderTest
@@ -43,7 +51,7 @@ class Context:
     ) -> Ran:
         """Run a program of the image in a fresh container, to its end, past the image's entry point.
 
-        An entry point may submit jobs, or train. Only what tests it itself goes through it (`start`).
+        An entry point may submit jobs, or train; only a test of the entry point uses it (`start`).
         ``given`` is what the program reads; ``seconds`` may shorten the time.
 
         Raises:
@@ -65,9 +73,9 @@ class Context:
     def background(
         self, *command: str, conditions: Conditions = STRICT, entrypoint: str | None = None
     ) -> Iterator[Background]:
-        """A container of the image that runs while the block does; removed at its end.
+        """Run a container of the image while the block runs, and remove it at its end.
 
-        It is started through the image's entry point, or through ``entrypoint`` instead.
+        It starts through the image's entry point, or through ``entrypoint`` instead.
 
         Raises:
             ImageTestError: the engine could not start it.
@@ -83,10 +91,10 @@ class Context:
         base: bool = False,
         seconds: float | None = None,
     ) -> dict[str, Any]:
-        """What ``inside/SCRIPT`` tells when the image's Python runs it, without the image's entry point.
+        """Run ``inside/SCRIPT`` with the image's Python, past its entry point, and return its answer.
 
-        Asked once: a second test that asks the same under the same conditions gets the same answer.
-        ``base``: in the base image, which is at hand (`Context.base`).
+        It runs once: a second test that asks the same under the same conditions gets the same answer.
+        ``base``: run it in the base image, which the engine has (`Context.base`).
 
         Raises:
             ImageTestError: it did not end in time, failed, or printed no JSON object.
@@ -117,11 +125,17 @@ class Context:
         )
         return document(ran, what=script)
 
+    def gpu_conditions(self) -> Conditions:
+        """Return `WORKING` with every GPU of the machine."""
+        # NCCL's processes meet in shared memory, of which engines give 64 MB.
+        options = gpu_options(self.containers.engine, self.subject.accelerator or "cuda")
+        return replace(WORKING, options=(*options, "--shm-size", "1g"))
+
     def time_left(self, seconds: float | None = None) -> float:
-        """The seconds that the present test has, at most so many.
+        """Return the seconds that the current test has left, at most ``seconds``.
 
         Raises:
-            ImageTestError: it has none.
+            ImageTestError: it has none left.
         """
         left = min(self.deadline - time.monotonic(), _LONGEST_SECONDS if seconds is None else seconds)
         if left <= 0:
@@ -131,20 +145,20 @@ class Context:
         return left
 
     def wait(self, seconds: float = 0.2) -> None:
-        """Pause, to look again afterwards; raises as `time_left` does."""
+        """Pause before looking again; raises as `time_left` does."""
         time.sleep(min(seconds, self.time_left()))
 
 
 def inside_script(name: str) -> str:
-    """The text of a script that runs in an image (``image_tests/inside/NAME``)."""
+    """Return the text of a script that runs in an image (``image_tests/inside/NAME``)."""
     return (files(__package__) / _INSIDE / name).read_text(encoding="utf-8")
 
 
 def document(ran: Ran, *, what: str) -> dict[str, Any]:
-    """The JSON object that a command printed as the last line of its output.
+    """Return the JSON object in the last line of a command's output.
 
     Raises:
-        ImageTestError: it failed, or printed none.
+        ImageTestError: the command failed, or printed none.
     """
     problem = f"{what} ended with status {ran.status} in the image"
     if ran.status == 0:
@@ -159,20 +173,20 @@ def document(ran: Ran, *, what: str) -> dict[str, Any]:
 
 
 def documents(output: str, *, key: str) -> list[dict[str, Any]]:
-    """The JSON objects among what several processes printed; ``key`` is what each of them begins with.
+    """Return the JSON objects in the output of several processes; each begins with ``key``.
 
     Raises:
-        ImageTestError: one is not whole, such as where two processes printed into each other's line.
+        ImageTestError: one is not whole, as when two processes printed into each other's line.
     """
     found = []
     for text in re.findall(rf'{{"{key}".*?}}', output):
-        told = _object(text)
-        if told is None:
+        answer = _object(text)
+        if answer is None:
             raise ImageTestError(
-                f"a process printed what is no JSON object: {text[:_SHOWN_CHARACTERS]}",
+                f"a process printed what is not a JSON object: {text[:_SHOWN_CHARACTERS]}",
                 solution="Run it again: two processes may have printed into the same line.",
             )
-        found.append(told)
+        found.append(answer)
     return found
 
 

@@ -23,18 +23,17 @@ from factory.image_tests.definition import (
     passed,
     skipped,
 )
-from factory.image_tests.importing import with_gpu
 
 SUFFIXES = (".py", ".sh")
 _HEADER = re.compile(r"#\s*(level|tags|title|seconds):\s*(.*?)\s*", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _SKIPPED = 77
-# The script is read whole before the shell begins with it, so that no command in it reads on in it.
+# The script is read whole before the shell starts it, so that no command in it reads the rest of it.
 _SHELL = 'script=$(cat) && exec </dev/null && eval "$script"'
 
 
 def drop_in_tests(folders: Iterable[Path], *, taken: Iterable[str]) -> tuple[ImageTest, ...]:
-    """The tests in folders, the nearest first; one takes the place of another of its name further away.
+    """Return the tests in folders, the nearest first; one replaces another of its name further away.
 
     Raises:
         ImageTestError: a header is not acceptable, or a name is that of another test (``taken``).
@@ -58,7 +57,7 @@ def drop_in_tests(folders: Iterable[Path], *, taken: Iterable[str]) -> tuple[Ima
 
 
 def read_test(path: Path) -> ImageTest:
-    """A test from a file: its comments before the first other line may give title, level, tags and seconds.
+    """Read a test from a file; its first comments may set title, level, tags and seconds.
 
     Raises:
         ImageTestError: one of them is not acceptable.
@@ -85,7 +84,7 @@ def read_test(path: Path) -> ImageTest:
     elif path.suffix == ".py" and only_defines_tests(text):
         problem = "it only defines tests, and nothing calls them: pytest is not run in the image"
     if problem:
-        raise ImageTestError(f"{path}: {problem}", solution="Mend it; docs/testing-images.md has an example.")
+        raise ImageTestError(f"{path}: {problem}", solution="Fix it; docs/testing-images.md has an example.")
     return ImageTest(
         name=path.stem,
         title=header.get("title") or f"{path.parent.name}/{path.name} ends well",
@@ -98,7 +97,7 @@ def read_test(path: Path) -> ImageTest:
 
 
 def read_header(text: str) -> dict[str, str]:
-    """The headers of a test: ``# level: standard`` and the like, in the comments that it begins with."""
+    """Return the headers of a test, such as ``# level: standard``, from its first comments."""
     header: dict[str, str] = {}
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
@@ -109,16 +108,16 @@ def read_header(text: str) -> dict[str, str]:
 
 
 def header_tags(text: str) -> tuple[str, ...]:
-    """The tags that a test's header has."""
+    """Return the tags in a test's header."""
     return tuple(re.findall(r"[^\s,]+", read_header(text).get("tags", "")))
 
 
 def only_defines_tests(text: str) -> bool:
-    """Whether a Python file has functions for pytest and nothing that runs them: it would test nothing."""
+    """Return whether a Python file defines functions for pytest, and nothing runs them."""
     try:
         body = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError):
-        return False  # the image's Python says so itself, and may be another than this one
+        return False  # the image's Python reports it, and may be a newer one
     quiet = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
     named = [node.name for node in body if isinstance(node, quiet[:3])]
     ran = [
@@ -132,8 +131,8 @@ def _text(node: ast.stmt) -> bool:
 
 
 def _run(context: Context, path: Path, text: str) -> Result:
-    # As the factory's own: a container sees a GPU only where it is given one.
-    conditions = with_gpu(context) if GPU_TAG in header_tags(text) else STRICT
+    # As for the factory's own tests: a container sees a GPU only if it is given one.
+    conditions = context.gpu_conditions() if GPU_TAG in header_tags(text) else STRICT
     if path.suffix == ".py":
         ran = context.run("python3", "-", conditions=conditions, given=text)
     else:
@@ -143,8 +142,8 @@ def _run(context: Context, path: Path, text: str) -> Result:
 
 
 def verdict(ran: Ran, path: Path) -> Result:
-    """Passed with status 0, skipped with 77 (automake's) for the last line as the reason, else failed."""
-    last = (ran.output.strip().rpartition("\n")[2]) or "it said nothing"
+    """Return passed for status 0, skipped for 77 (automake's) with the last line as reason, else failed."""
+    last = (ran.output.strip().rpartition("\n")[2]) or "it printed nothing"
     if ran.status == 0:
         return passed(ran.output)
     if ran.status == _SKIPPED:

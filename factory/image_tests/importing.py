@@ -1,67 +1,73 @@
-"""The standard tests of the packages of an image: each can be imported, without a network."""
+"""The standard tests of packages: modules import without a network, native code finds its libraries."""
 
 import re
 from collections import defaultdict
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from factory.errors import ImageTestError
 from factory.image_tests.causes import Cause, known, why_no_import, why_no_library
-from factory.image_tests.container import Conditions, gpu_options
+from factory.image_tests.container import WORKING
 from factory.image_tests.context import Context
 from factory.image_tests.definition import ImageFinding, Result, judged
 from factory.image_tests.inventory import LOOKING, locks_of
 
-# As the entry point leaves them: a home to write in, and a name for the user. Bytecode goes where every
-# process of the container finds it: an image without it would compile torch once for each.
-WORKING = Conditions(
-    environment=(
-        ("HOME", "/tmp"),  # noqa: S108 - in the container
-        ("USER", "user"),
-        ("PYTHONPYCACHEPREFIX", "/tmp/bytecode"),  # noqa: S108 - in the container
-    )
-)
 IMPORT_SECONDS = 900.0
-
-
-def with_gpu(context: Context) -> Conditions:
-    """The same with every GPU of the machine."""
-    # NCCL's processes meet in shared memory, of which engines give 64 MB.
-    options = gpu_options(context.containers.engine, context.subject.accelerator or "cuda")
-    return replace(WORKING, options=(*options, "--shm-size", "1g"))
+# Interfaces that the kernel adds to every new network namespace if modules are loaded; none leads anywhere.
+_UNUSED_INTERFACES = (
+    "tunl",
+    "gre",
+    "erspan",
+    "ip_vti",
+    "ip6_vti",
+    "sit",
+    "ip6tnl",
+    "ip6gre",
+    "dummy",
+    "teql",
+)
+_SYSTEM_FOLDERS = ("/usr/lib/", "/lib/", "/lib64/", "/usr/lib64/")
+_PACKAGES = re.compile("/(?:site|dist)-packages/")
+_MD5_FIX = "Pass usedforsecurity=False to hashlib if it is not for security, or ask {package} to."
+_WHAT = {
+    "broken": "is not a whole ELF file: {0}",
+    "machine": "is for {0}",
+    "interpreter": "wants the dynamic linker {0}, which is missing",
+    "missing": "does not find {0}",
+    "version": "wants {0}",
+}
 
 
 def imported(context: Context) -> dict[str, Any]:
-    """What ``inside/imports.py`` tells of the modules of the locked packages; without a lock, of all.
+    """Return what ``inside/imports.py`` finds in the modules of the locked packages; without a lock, in all.
 
     Raises:
-        ImageTestError: it found no module at all, which no image for training is without.
+        ImageTestError: it found no module at all, and every image for training has some.
     """
     locks = locks_of(context)
     wanted = sorted(locks.versions()) if locks else []
     found: dict[str, Any] = context.probe("imports.py", *wanted, conditions=WORKING)
     if not found["modules"]:
         raise ImageTestError(
-            "no module of a package was found, and so none was tried",
+            "no module of a package was found, so none was tried",
             solution="See whether the image's python3 is the one that its packages are installed for.",
         )
     return found
 
 
 def imports(context: Context) -> Result:
-    """Every top-level module of every locked package can be imported, but for what is known."""
-    told = imported(context)
+    """Test that every top-level module of every locked package imports, except known failures."""
+    answer = imported(context)
     findings = [
         ImageFinding(
             subject=package,
             problem="is locked, and not installed",
             fix="Build the image again: `factory build`.",
         )
-        for package in told["missing"]
+        for package in answer["missing"]
     ]
     optional = []
-    for module in told["modules"]:
+    for module in answer["modules"]:
         if module["ok"]:
             continue
         message = f"{module.get('message', '')}\n{module.get('said', '')}"
@@ -78,41 +84,41 @@ def imports(context: Context) -> Result:
         else:
             optional.append(ImageFinding(subject=module["module"], problem=cause.cause, cause=reason))
     output = (
-        f"{len(told['modules'])} modules of the locked packages in {told['seconds']:.0f} s without a "
+        f"{len(answer['modules'])} modules of the locked packages in {answer['seconds']:.0f} s without a "
         f"network; {len(findings)} failed, {len(optional)} are known to"
     )
     lines = [
-        f"{module['package']}: {module['module']}, {module['seconds']:.2f} s" for module in _slowest(told)
+        f"{module['package']}: {module['module']}, {module['seconds']:.2f} s" for module in _slowest(answer)
     ]
     return judged(
         tuple(findings),
-        f"{len(findings)} of {len(told['modules']) + len(told['missing'])} modules cannot be imported",
+        f"{len(findings)} of {len(answer['modules']) + len(answer['missing'])} modules cannot be imported",
         output="\n".join([output, "the slowest:", *lines]),
         advice=tuple(optional),
     )
 
 
 def no_network(context: Context) -> Result:
-    """Nothing in the image needs a network to be imported: the container has none but the loopback."""
+    """Test that nothing needs a network to be imported: the container has the loopback alone."""
     listed = context.run("ls", "/sys/class/net")
     if listed.status != 0:
         raise ImageTestError(
             f"the container's network cannot be looked at: {listed.output}",
-            solution="See to it that the image has ls, and starts it.",
+            solution="Make sure that the image has ls, and starts it.",
         )
     interfaces = listed.stdout.split()
     findings = [
         ImageFinding(
             subject=name,
             problem=f"the container has the network interface {name}",
-            cause="The engine gave it one in spite of --network none.",
+            cause="The engine added one in spite of --network none.",
             fix="Look at the engine's settings (containers.conf).",
         )
         for name in interfaces
         if name != "lo" and not name.startswith(_UNUSED_INTERFACES)
     ]
-    told = imported(context)
-    for module in told["modules"]:
+    answer = imported(context)
+    for module in answer["modules"]:
         cause = None if module["ok"] else why_no_import(module, module["package"])
         if cause and ("network" in cause.cause or "does not end" in cause.cause):
             findings.append(
@@ -123,23 +129,8 @@ def no_network(context: Context) -> Result:
                     fix=cause.fix,
                 )
             )
-    output = f"interfaces: {' '.join(interfaces)}; {len(told['modules'])} modules imported"
+    output = f"interfaces: {' '.join(interfaces)}; {len(answer['modules'])} modules imported"
     return judged(tuple(findings), "it needs a network", output=output)
-
-
-# What the kernel puts into every new network namespace where its modules are loaded; nothing leads anywhere.
-_UNUSED_INTERFACES = (
-    "tunl",
-    "gre",
-    "erspan",
-    "ip_vti",
-    "ip6_vti",
-    "sit",
-    "ip6tnl",
-    "ip6gre",
-    "dummy",
-    "teql",
-)
 
 
 def _problem(module: dict[str, Any]) -> str:
@@ -151,30 +142,25 @@ def _problem(module: dict[str, Any]) -> str:
     return f"{module['kind']}: {said}{where}"
 
 
-def _slowest(told: dict[str, Any]) -> list[dict[str, Any]]:
-    return sorted(told["modules"], key=lambda module: -float(module["seconds"]))[:5]
-
-
-_SYSTEM_FOLDERS = ("/usr/lib/", "/lib/", "/lib64/", "/usr/lib64/")
-_PACKAGES = re.compile("/(?:site|dist)-packages/")
-_MD5_FIX = "Say usedforsecurity=False where it is no security (hashlib), or ask {package} for it."
+def _slowest(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    return sorted(answer["modules"], key=lambda module: -float(module["seconds"]))[:5]
 
 
 def shared_libraries(context: Context) -> Result:
-    """Every ELF file below Python's prefix finds its libraries where the dynamic linker looks (ld.so)."""
-    told = context.probe("elf.py", conditions=LOOKING)
+    """Test that every ELF file below Python's prefix finds its libraries, as ld.so looks for them."""
+    answer = context.probe("elf.py", conditions=LOOKING)
     findings, advice = [], []
-    for problem in told["problems"]:
-        file, package = _below(problem["path"], told["root"]), _package(problem["path"])
+    for problem in answer["problems"]:
+        file, package = _below(problem["path"], answer["root"]), _package(problem["path"])
         reason = known().library(problem["path"], problem["what"])
         if reason is not None:
             advice.append(ImageFinding(subject=file, problem=f"{problem['what']} is missing", cause=reason))
         elif problem["kind"] == "preloaded":
-            where = _below(problem["where"], told["root"])
+            where = _below(problem["where"], answer["root"])
             cause = f"{problem['what']} is found only where {where} was loaded before, as {package} has to do"
             advice.append(ImageFinding(subject=file, problem="has no path to a library", cause=cause))
         else:
-            cause_and_fix = _why(problem, package, told["machine"])
+            cause_and_fix = _why(problem, package, answer["machine"])
             findings.append(
                 ImageFinding(
                     subject=file,
@@ -186,18 +172,9 @@ def shared_libraries(context: Context) -> Result:
     return judged(
         tuple(findings),
         f"{len(findings)} libraries are not found, or do not fit",
-        output=f"{told['files']} ELF files below {told['root']} for {told['machine']}",
+        output=f"{answer['files']} ELF files below {answer['root']} for {answer['machine']}",
         advice=tuple(advice),
     )
-
-
-_WHAT = {
-    "broken": "is no whole ELF file: {0}",
-    "machine": "is for {0}",
-    "interpreter": "wants the dynamic linker {0}, which is missing",
-    "missing": "does not find {0}",
-    "version": "wants {0}",
-}
 
 
 def _why(problem: dict[str, str], package: str, machine: str) -> Cause:
@@ -220,8 +197,8 @@ def _why(problem: dict[str, str], package: str, machine: str) -> Cause:
 
 
 def openssl(context: Context) -> Result:
-    """Python uses the system's OpenSSL; what a host in FIPS mode would object to is listed as advice."""
-    told = context.probe("openssl.py", conditions=LOOKING)
+    """Test that Python uses the system's OpenSSL; what a host in FIPS mode would refuse is advice."""
+    answer = context.probe("openssl.py", conditions=LOOKING)
     findings = [
         ImageFinding(
             subject=path,
@@ -229,39 +206,39 @@ def openssl(context: Context) -> Result:
             cause="A package or LD_LIBRARY_PATH brings its own OpenSSL, which no FIPS validation covers.",
             fix="Leave it out, so that the system's libcrypto is found.",
         )
-        for path in told["loaded"]
-        if not _of_the_system(path, told["prefix"])
+        for path in answer["loaded"]
+        if not _of_the_system(path, answer["prefix"])
     ]
-    if not told["loaded"]:
+    if not answer["loaded"]:
         findings.append(
             ImageFinding(
                 subject="ssl",
-                problem=f"Python's ssl has {told['version']} linked into it",
+                problem=f"Python's ssl has {answer['version']} linked into it",
                 cause="This Python was built with an OpenSSL of its own.",
                 fix="Take the operating system's Python, as the base image has it.",
             )
         )
-    fips = told["fips"]
+    fips = answer["fips"]
     modes = f"FIPS mode: kernel {_shown(fips['kernel'])}, OpenSSL {_shown(fips['openssl'])}"
     return judged(
         tuple(findings),
         "Python's OpenSSL is not the system's",
-        output="\n".join([told["version"], *told["loaded"], modes]),
-        advice=(*_copies(told), *_md5_users(imported(context))),
+        output="\n".join([answer["version"], *answer["loaded"], modes]),
+        advice=(*_copies(answer), *_md5_users(imported(context))),
     )
 
 
 def _of_the_system(path: str, prefix: str) -> bool:
-    """Whether a library is the operating system's; its own Python has it below its prefix, /usr."""
+    """Return whether a library is the operating system's; that of its own Python is below /usr."""
     if not path.startswith(_SYSTEM_FOLDERS) or _PACKAGES.search(path):
         return False
     return prefix == "/usr" or not path.startswith(f"{prefix}/")
 
 
-def _copies(told: dict[str, Any]) -> tuple[ImageFinding, ...]:
+def _copies(answer: dict[str, Any]) -> tuple[ImageFinding, ...]:
     return tuple(
         ImageFinding(
-            subject=_below(copy["path"], told["prefix"]),
+            subject=_below(copy["path"], answer["prefix"]),
             problem=(
                 "is a copy of OpenSSL"
                 if copy["what"] == "library"
@@ -269,16 +246,16 @@ def _copies(told: dict[str, Any]) -> tuple[ImageFinding, ...]:
             )
             + (f" ({copy['version']})" if copy["version"] else ""),
             cause="On a host in FIPS mode it is not covered by the system's validated module.",
-            fix=f"Use {_package(copy['path'])} for no security there, or a build on the system's OpenSSL.",
+            fix=f"Do not use {_package(copy['path'])} for security, or take a build on the system's OpenSSL.",
         )
-        for copy in told["bundled"]
+        for copy in answer["bundled"]
     )
 
 
-def _md5_users(told: dict[str, Any]) -> tuple[ImageFinding, ...]:
-    """One for each place in the code that asks for MD5 while it is imported."""
+def _md5_users(answer: dict[str, Any]) -> tuple[ImageFinding, ...]:
+    """Return one finding for each place in the code that uses MD5 while it is imported."""
     users: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for module in told["modules"]:
+    for module in answer["modules"]:
         for user in module.get("md5", ()):
             users[(user["file"], user["line"])].append(module["module"])
     return tuple(
@@ -297,7 +274,7 @@ def _below(path: str, root: str) -> str:
 
 
 def _package(path: str) -> str:
-    """The package that a file is of, as well as its path tells."""
+    """Return the package of a file, as far as its path shows it."""
     parts = PurePosixPath(path).parts
     places = [number for number, part in enumerate(parts) if part in ("site-packages", "dist-packages")]
     name = parts[places[-1] + 1] if places and len(parts) > places[-1] + 1 else parts[-1]

@@ -1,4 +1,4 @@
-"""What is in an image: its Python packages and its layers."""
+"""What is in an image: its Python packages, its locks and its layers."""
 
 from typing import Any
 
@@ -11,22 +11,22 @@ from factory.image_tests.report import ImageLayer, ImagePackage
 from factory.image_tests.subject import HistoryStep
 from factory.lock.lockset import LockSet, parse_lock_set, read_lock_set
 
-# As root and without a temporary file system over what is there: it only looks, and sees everything.
+# As root and without a temporary file system over the image's files: it only reads, and sees everything.
 LOOKING = Conditions(user="0:0", tmpfs=())
 _LOCK_SUFFIX = ".txt"
-# An image is judged by what it tells itself, which may lack or be anything: that is its test's outcome, and
-# no end of the whole run without a report.
-NOT_AS_TOLD = (LookupError, TypeError, ValueError, AttributeError)
+# An image's answer may lack or contain anything: these errors are the outcome of a test, and must not end the
+# run without a report.
+MALFORMED_ANSWER = (LookupError, TypeError, ValueError, AttributeError)
 
 
 def contents(context: Context, *, base: bool = False) -> dict[str, Any]:
-    """What ``inside/contents.py`` tells of the image, or of its base image."""
+    """Return what ``inside/contents.py`` finds in the image, or in its base image."""
     found: dict[str, Any] = context.probe("contents.py", conditions=LOOKING, base=base)
     return found
 
 
 def base_contents(context: Context) -> dict[str, Any] | None:
-    """The same of the base image; None where that is not at hand, or has no Python to ask."""
+    """Return the same for the base image; None if the engine lacks it, or it has no Python."""
     if context.base is None:
         return None
     try:
@@ -38,7 +38,7 @@ def base_contents(context: Context) -> dict[str, Any] | None:
 
 
 def locks_of(context: Context) -> LockSet | None:
-    """The lock files that lie in the image, else those of its flavor's folder; None where there are none.
+    """Return the lock files in the image, else those of its flavor's folder; None if there are none.
 
     Raises:
         LockFileError: one of them is not UTF-8.
@@ -51,11 +51,11 @@ def locks_of(context: Context) -> LockSet | None:
 
 
 def packages_of(context: Context) -> tuple[ImagePackage, ...]:
-    """The Python packages of the image by name; none where its Python cannot be asked."""
+    """Return the Python packages of the image by name; none if its Python does not answer."""
     context.deadline = float("inf")
     try:
         return _packages(contents(context)["packages"], locks_of(context))
-    except (FactoryError, *NOT_AS_TOLD):
+    except (FactoryError, *MALFORMED_ANSWER):
         return ()
 
 
@@ -73,16 +73,16 @@ def _packages(found: list[dict[str, Any]], locks: LockSet | None) -> tuple[Image
 
 
 def match_layers(digests: tuple[str, ...], steps: tuple[HistoryStep, ...]) -> tuple[ImageLayer, ...]:
-    """The layers from the bottom up, each with its size and its instruction as the engine's history tells.
+    """Return the layers from the bottom up, each with the size and instruction of its history step.
 
-    History also has steps without a layer (OCI image-spec, empty_layer), which are those of no size;
-    where the two do not agree, the layers stand there without.
+    History also has steps without a layer (OCI image-spec, empty_layer), which are those of size 0. If the
+    numbers do not match, the layers have no size and no instruction.
     """
     made = [step for step in steps if step.size]
-    # A layer may be empty and still be one: then only as many steps as layers can be told apart.
-    told = made if len(made) == len(digests) else steps if len(steps) == len(digests) else ()
-    told = told or [HistoryStep(size=0, text="")] * len(digests)
+    # A layer may be empty, too: then the steps match only if they are as many as the layers.
+    matched = made if len(made) == len(digests) else steps if len(steps) == len(digests) else ()
+    matched = matched or [HistoryStep(size=0, text="")] * len(digests)
     return tuple(
         ImageLayer(digest=digest, size=step.size, created_by=step.text)
-        for digest, step in zip(digests, told, strict=True)
+        for digest, step in zip(digests, matched, strict=True)
     )

@@ -1,4 +1,4 @@
-"""The quick tests of an image against what is written of it: its spec, its labels, its lock."""
+"""The tests of an image against what describes it: spec, labels, lock, and the arguments of its base."""
 
 import re
 from collections import defaultdict
@@ -16,85 +16,33 @@ from factory.dockerfile.model import read_dockerfile
 from factory.dockerfile.references import parse_requirement
 from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL
 from factory.files import read_text
+from factory.image_tests.container import WORKING
 from factory.image_tests.context import Context
 from factory.image_tests.definition import ImageFinding, Result, judged, skipped
-from factory.image_tests.importing import WORKING
 from factory.image_tests.inventory import base_contents, contents, locks_of
 from factory.image_tests.subject import TITLE_LABEL
 
-
-@dataclass(frozen=True, kw_only=True)
-class Conflict:
-    """A requirement that does not hold: of which package, and what is installed, None where nothing is."""
-
-    package: str
-    requirement: str
-    wanted: str
-    installed: str | None
-
-    @property
-    def problem(self) -> str:
-        """What does not hold, in words."""
-        there = "it is not installed" if self.installed is None else f"{self.installed} is installed"
-        return f"requires {self.requirement}, and {there}"
-
-
-def conflicts(packages: Sequence[Mapping[str, Any]], environment: Mapping[str, str]) -> tuple[Conflict, ...]:
-    """The requirements that do not hold (core metadata: Requires-Dist, Requires-Python), by package.
-
-    ``environment`` are the variables of environment markers (PEP 508) in the image. Extras count for
-    nothing, since an installation does not record them; what cannot be read is passed over, as pip does.
-    """
-    installed = {canonicalize_name(package["name"]): package["version"] for package in packages}
-    found: list[Conflict] = []
-    for package in sorted(packages, key=lambda package: str(package["name"]).lower()):
-        if (python := _python_conflict(package, environment)) is not None:
-            found.append(python)
-        for text in package["requires"]:
-            try:
-                requirement = parse_requirement(text)
-            except InvalidRequirement:
-                continue
-            if requirement.marker and not requirement.marker.evaluate({**environment, "extra": ""}):
-                continue
-            wanted = canonicalize_name(requirement.name)
-            version = installed.get(wanted)
-            if version is None or not requirement.specifier.contains(version, prereleases=True):
-                told = f"{requirement.name}{requirement.specifier}"
-                found.append(
-                    Conflict(package=package["name"], requirement=told, wanted=wanted, installed=version)
-                )
-    return tuple(found)
-
-
-def _python_conflict(package: Mapping[str, Any], environment: Mapping[str, str]) -> Conflict | None:
-    python = environment["python_full_version"]
-    try:
-        wanted = SpecifierSet(package["python"] or "")
-    except ValueError:
-        return None
-    if wanted.contains(python, prereleases=True):
-        return None
-    return Conflict(
-        package=package["name"], requirement=f"Python {wanted}", wanted="python", installed=python
-    )
-
-
 _NAME_LABELS = ("name", TITLE_LABEL)
 _REBUILD = "Build the image again: `factory build`."
+# As templates/pytorch-base labels its images.
+_VERSION_LABEL = "io.universal-image-factory.pytorch.version"
+_ARCHITECTURES_LABEL = "io.universal-image-factory.pytorch.arch-list"
+_VERSION_ARGUMENT = "PYTORCH_VERSION"
+_ARCHITECTURES_ARGUMENTS = ("TORCH_CUDA_ARCH_LIST", "PYTORCH_ROCM_ARCH")
+_REBUILD_BASE = "Build the base image again, and the images on it: `factory build`."
 
 
 def versions(context: Context) -> Result:
-    """Python, torch and training-hub have the versions of the spec."""
+    """Test that Python, torch and training-hub have the versions of the spec."""
     spec = context.subject.spec
     if spec is None:
         return skipped("it is not known which flavor this image is")
-    told = contents(context)
+    answer = contents(context)
     installed: dict[str, str] = {
-        canonicalize_name(package["name"]): package["version"] for package in told["packages"]
+        canonicalize_name(package["name"]): package["version"] for package in answer["packages"]
     }
     pairs = (
-        ("Python", spec.python, told["environment"]["python_version"]),
+        ("Python", spec.python, answer["environment"]["python_version"]),
         ("torch", spec.torch, installed.get("torch")),
         ("training-hub", spec.training_hub, installed.get("training-hub")),
     )
@@ -102,7 +50,7 @@ def versions(context: Context) -> Result:
         ImageFinding(
             subject=name,
             problem=f"the spec says {wanted}, and the image has {found or 'none'}",
-            fix=f"Lock again where the spec was changed. {_REBUILD}",
+            fix=f"Lock again if the spec was changed. {_REBUILD}",
         )
         for name, wanted, found in pairs
         if found is None or not same_version(found, wanted)
@@ -112,7 +60,7 @@ def versions(context: Context) -> Result:
 
 
 def labels(context: Context) -> Result:
-    """The labels are those of the Dockerfile, and say which image this is."""
+    """Test that the labels are those of the Dockerfile, and name this image."""
     subject = context.subject
     found = subject.configuration.labels
     findings: list[ImageFinding] = []
@@ -143,17 +91,17 @@ def labels(context: Context) -> Result:
 
 
 def dependencies(context: Context) -> Result:
-    """Every installed package has what it requires, as ``pip check`` says it."""
-    told, base = contents(context), base_contents(context)
+    """Test that every installed package has what it requires, as ``pip check`` does."""
+    answer, base = contents(context), base_contents(context)
     flavor = context.subject.flavor
     overridden = _names(flavor.project.overrides) if flavor else frozenset[str]()
     before = set(conflicts(base["packages"], base["environment"])) if base else set()
     findings: list[ImageFinding] = []
     advice: list[ImageFinding] = []
-    for conflict in conflicts(told["packages"], told["environment"]):
+    for conflict in conflicts(answer["packages"], answer["environment"]):
         deliberate = conflict.wanted in overridden
         cause = "The spec overrides this requirement." if deliberate else ""
-        cause = cause or ("It is so in the base image." if conflict in before else "")
+        cause = cause or ("The base image has the same conflict." if conflict in before else "")
         finding = ImageFinding(
             subject=conflict.package,
             problem=conflict.problem,
@@ -163,12 +111,69 @@ def dependencies(context: Context) -> Result:
             else f"Add what fits of {conflict.wanted} to the dependencies, and lock again.",
         )
         (advice if cause else findings).append(finding)
-    shown = f"{len(told['packages'])} packages"
+    shown = f"{len(answer['packages'])} packages"
     return judged(tuple(findings), "packages do not fit together", output=shown, advice=tuple(advice))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """A requirement that is not satisfied; ``installed`` is None if the wanted package is missing."""
+
+    package: str
+    requirement: str
+    wanted: str
+    installed: str | None
+
+    @property
+    def problem(self) -> str:
+        """What is not satisfied, in words."""
+        there = "it is not installed" if self.installed is None else f"{self.installed} is installed"
+        return f"requires {self.requirement}, and {there}"
+
+
+def conflicts(packages: Sequence[Mapping[str, Any]], environment: Mapping[str, str]) -> tuple[Conflict, ...]:
+    """Return the unsatisfied requirements (core metadata: Requires-Dist, Requires-Python), by package.
+
+    ``environment`` are the variables of environment markers (PEP 508) in the image. Extras do not count,
+    since an installation does not record them. Skips what cannot be read, as pip does.
+    """
+    installed = {canonicalize_name(package["name"]): package["version"] for package in packages}
+    found: list[Conflict] = []
+    for package in sorted(packages, key=lambda package: str(package["name"]).lower()):
+        if (python := _python_conflict(package, environment)) is not None:
+            found.append(python)
+        for text in package["requires"]:
+            try:
+                requirement = parse_requirement(text)
+            except InvalidRequirement:
+                continue
+            if requirement.marker and not requirement.marker.evaluate({**environment, "extra": ""}):
+                continue
+            wanted = canonicalize_name(requirement.name)
+            version = installed.get(wanted)
+            if version is None or not requirement.specifier.contains(version, prereleases=True):
+                unmet = f"{requirement.name}{requirement.specifier}"
+                found.append(
+                    Conflict(package=package["name"], requirement=unmet, wanted=wanted, installed=version)
+                )
+    return tuple(found)
+
+
+def _python_conflict(package: Mapping[str, Any], environment: Mapping[str, str]) -> Conflict | None:
+    python = environment["python_full_version"]
+    try:
+        wanted = SpecifierSet(package["python"] or "")
+    except ValueError:
+        return None
+    if wanted.contains(python, prereleases=True):
+        return None
+    return Conflict(
+        package=package["name"], requirement=f"Python {wanted}", wanted="python", installed=python
+    )
+
+
 def locked_packages(context: Context) -> Result:
-    """Each locked package is installed once, in its locked version."""
+    """Test that each locked package is installed once, in its locked version."""
     locks = locks_of(context)
     if locks is None:
         return skipped("the image has no lock file in it, and it is not known which flavor it is")
@@ -196,7 +201,7 @@ def locked_packages(context: Context) -> Result:
 
 
 def same_version(found: str, wanted: str) -> bool:
-    """Whether a version is the one that is wanted, whatever its local part where none is wanted (PEP 440).
+    """Return whether a version is the wanted one; its local part counts only if one is wanted (PEP 440).
 
     ``3.11`` is Python's 3.11; ``2.13.0`` is torch's ``2.13.0+cpu``.
     """
@@ -208,9 +213,9 @@ def same_version(found: str, wanted: str) -> bool:
 
 
 def labels_of(dockerfile: Path) -> dict[str, str | None]:
-    """The labels that a Dockerfile's last stage sets; None for a value that a build argument decides.
+    """Return the labels that a Dockerfile's last stage sets; None for a value that a build argument decides.
 
-    Empty where there is no such file.
+    A missing file has none.
     """
     try:
         text = read_text(dockerfile, errors="replace")
@@ -248,16 +253,8 @@ def _names(requirements: tuple[str, ...]) -> frozenset[str]:
     return frozenset(found)
 
 
-# As templates/pytorch-base labels its images.
-_VERSION_LABEL = "io.universal-image-factory.pytorch.version"
-_ARCHITECTURES_LABEL = "io.universal-image-factory.pytorch.arch-list"
-_VERSION_ARGUMENT = "PYTORCH_VERSION"
-_ARCHITECTURES_ARGUMENTS = ("TORCH_CUDA_ARCH_LIST", "PYTORCH_ROCM_ARCH")
-_REBUILD_BASE = "Build the base image again, and what stands on it: `factory build`."
-
-
 def torch_version(context: Context) -> Result:
-    """The installed torch is the one that the PyTorch base was to compile."""
+    """Test that the installed torch is the one that the PyTorch base was to compile."""
     wanted = _asked(context, (_VERSION_ARGUMENT,), _VERSION_LABEL)
     if wanted is None:
         return skipped(f"neither {_VERSION_ARGUMENT} of a base nor a label says which PyTorch is wanted")
@@ -272,12 +269,12 @@ def torch_version(context: Context) -> Result:
 
 
 def torch_architectures(context: Context) -> Result:
-    """Torch was compiled for every GPU that the base's build arguments name; no GPU is needed to tell."""
+    """Test that torch was compiled for every GPU that the base's arguments name; needs no GPU."""
     wanted = _asked(context, _ARCHITECTURES_ARGUMENTS, _ARCHITECTURES_LABEL)
     if wanted is None:
         return skipped(f"neither {' or '.join(_ARCHITECTURES_ARGUMENTS)} of a base nor a label names any GPU")
-    told = context.probe("built_for.py", conditions=WORKING)
-    found = told["architectures"]
+    answer = context.probe("built_for.py", conditions=WORKING)
+    found = answer["architectures"]
     findings = tuple(
         ImageFinding(
             subject=name, problem=f"torch was compiled for {', '.join(found) or 'no GPU'}", fix=_REBUILD_BASE
@@ -285,12 +282,12 @@ def torch_architectures(context: Context) -> Result:
         for name in named(wanted)
         if name not in found
     )
-    output = f"torch {told['version']}: {', '.join(found)}"
+    output = f"torch {answer['version']}: {', '.join(found)}"
     return judged(findings, "torch was not compiled for every GPU that was asked for", output=output)
 
 
 def named(architectures: str) -> tuple[str, ...]:
-    """The entries of TORCH_CUDA_ARCH_LIST or PYTORCH_ROCM_ARCH as torch names them.
+    """Return the entries of TORCH_CUDA_ARCH_LIST or PYTORCH_ROCM_ARCH as torch names them.
 
     ``9.0+PTX`` is ``sm_90`` and ``compute_90``, ``gfx90a:xnack-`` is ``gfx90a``.
     """
@@ -306,7 +303,7 @@ def named(architectures: str) -> tuple[str, ...]:
 
 
 def _asked(context: Context, arguments: tuple[str, ...], label: str) -> str | None:
-    """What the build arguments of the PyTorch base in the image's line say, else its label."""
+    """Return what the build arguments of the image's PyTorch base say, else its label."""
     for definition in context.subject.lineage.definitions:
         said = dict(definition.build_args) if definition.kind == "pytorch-base" else {}
         if value := next((said[name] for name in arguments if said.get(name)), None):

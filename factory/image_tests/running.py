@@ -24,9 +24,9 @@ from factory.image_tests.definition import (
     skipped,
 )
 from factory.image_tests.dropin import drop_in_tests
-from factory.image_tests.inventory import NOT_AS_TOLD, match_layers, packages_of
+from factory.image_tests.inventory import MALFORMED_ANSWER, match_layers, packages_of
 from factory.image_tests.report import ImageTestReport, TestOutcome
-from factory.image_tests.subject import ImageUnderTest, Lineage, base_at_hand
+from factory.image_tests.subject import ImageUnderTest, Lineage, find_base
 
 
 def tests_of(lineage: Lineage) -> tuple[ImageTest, ...]:
@@ -61,7 +61,7 @@ def run_tests(
     started, start = now(), time.monotonic()
     with Containers(engine=engine, image=subject.image_id) as containers:
         containers.require_start()
-        context = Context(subject=subject, containers=containers, base=base_at_hand(engine, subject))
+        context = Context(subject=subject, containers=containers, base=find_base(engine, subject))
         outcomes = []
         for test in tests:
             outcomes.append(run_test(test, context))
@@ -117,7 +117,7 @@ def _result(test: ImageTest, context: Context) -> Result:
             )
         finding = ImageFinding(subject=test.name, problem="could not be run", fix=error.solution)
         return replace(failed(error.reason, finding), status="error")
-    except NOT_AS_TOLD as error:
+    except MALFORMED_ANSWER as error:
         reason = f"the image's answer makes no sense: {type(error).__name__}: {error}"
         fix = f"See whether the image's python3 is whole; `--skip {test.name}` goes on without this test."
         finding = ImageFinding(subject=test.name, problem="could not be run", fix=fix)

@@ -1,4 +1,4 @@
-"""The quick tests of how an image starts: its user, its entry point with a command and without one."""
+"""The tests of a started image: user, entry point, JupyterLab, torchrun, SIGTERM, IPv6 alone."""
 
 import json
 import re
@@ -7,23 +7,39 @@ import time
 from dataclasses import replace
 
 from factory.errors import ImageTestError
-from factory.image_tests.container import ARBITRARY_USER, Background, Conditions
+from factory.image_tests.container import ARBITRARY_USER, WORKING, Background, Conditions
 from factory.image_tests.context import Context, document, documents, inside_script
 from factory.image_tests.definition import ImageFinding, Result, failed, judged, passed, shortened, skipped
-from factory.image_tests.importing import WORKING
 from factory.image_tests.inventory import contents
 
-# Words that a shell in between would change, and a status that nothing gives by chance.
+# Words that a shell in between would change, and a status that nothing returns by chance.
 _WORDS = ("two words", "$HOME", "*", "", "`id`")
 _STATUS = 23
-_TELL = f'printf "%s|" "$0" "$@"; exit {_STATUS}'
-# A command is to be run also where the workbench's arguments are set, as they are in many a deployment.
+_PRINT_WORDS = f'printf "%s|" "$0" "$@"; exit {_STATUS}'
+# A command must also run if the workbench's arguments are set, as many deployments do.
 _COMMAND_CONDITIONS = Conditions(environment=(("NOTEBOOK_ARGS", "--ServerApp.port=1"),))
 _START_SECONDS = 90.0
+# The bytecode that the first of several processes writes serves the others.
+_COMMAND = replace(WORKING, environment=WORKING.environment[-1:])
+# How long Kubernetes lets a pod end (terminationGracePeriodSeconds), and a status that nothing returns by
+# chance.
+GRACE_SECONDS = 30.0
+_STOPPED = 42
+_PORT = 8888
+_PROCESSES = 2
+# As root of its own network until the addresses are removed (inside/ipv6.py). Not with a read-only root:
+# podman would mount /etc/hosts read-only, too.
+_IPV6 = Conditions(
+    user="0:0",
+    read_only=False,
+    environment=_COMMAND.environment,
+    options=("--cap-add", "NET_ADMIN", "--hostname", "ipv6-only"),
+)
+_CANNOT = 77
 
 
 def arbitrary_user(context: Context) -> Result:
-    """The image's Python starts as OpenShift runs it, and has a place for temporary files."""
+    """Test that the image's Python starts as OpenShift runs it, and can write temporary files."""
     try:
         user = context.probe("user.py")
     except ImageTestError as error:
@@ -42,7 +58,7 @@ def arbitrary_user(context: Context) -> Result:
                 subject=as_root["python"],
                 problem=f"cannot be read: Python is that of {user['python']}",
                 cause="Group 0 may not read or search it.",
-                fix="Set umask 002 where it is made, or run fix-permissions on it in the same RUN.",
+                fix="Set umask 002 in the RUN that makes it, or run fix-permissions there.",
             )
         )
     if f"{user['uid']}:{user['gid']}" != ARBITRARY_USER:
@@ -58,17 +74,17 @@ def arbitrary_user(context: Context) -> Result:
             ImageFinding(
                 subject="TMPDIR",
                 problem="no temporary file can be written",
-                fix="Leave TMPDIR alone, or let it name a folder that is mounted to be written.",
+                fix="Leave TMPDIR alone, or set it to a folder that is mounted writable.",
             )
         )
     return judged(tuple(findings), "it does not run as OpenShift runs images")
 
 
 def own_entrypoint(context: Context) -> str | None:
-    """Return why nothing is started through the image's entry point; None if it is that of a workbench.
+    """Return why no test uses the image's entry point; None if it is that of a workbench.
 
-    A trainer's trains and a launcher's may submit jobs; unless it is known to be the parent's, which tests of
-    the parent's kind are about.
+    A trainer's entry point trains and a launcher's may submit jobs, unless it is the parent's, which the
+    parent's tests are about.
     """
     own, kind = context.subject.configuration.entrypoint, context.subject.kind
     if not own or kind not in {"trainer", "launcher"}:
@@ -79,10 +95,10 @@ def own_entrypoint(context: Context) -> str | None:
 
 
 def entrypoint_command(context: Context) -> Result:
-    """A command is run exactly as given, and its exit status comes back."""
+    """Test that a command is run exactly as given, and its exit status comes back."""
     if (entry := own_entrypoint(context)) is not None:
         return skipped(entry)
-    ran = context.start("sh", "-c", _TELL, *_WORDS, conditions=_COMMAND_CONDITIONS)
+    ran = context.start("sh", "-c", _PRINT_WORDS, *_WORDS, conditions=_COMMAND_CONDITIONS)
     wanted = "".join(f"{word}|" for word in _WORDS)
     findings = []
     if ran.status != _STATUS:
@@ -99,16 +115,15 @@ def entrypoint_command(context: Context) -> Result:
             ImageFinding(
                 subject="words",
                 problem=f"the command printed {shortened(ran.stdout, 200)!r}, and not {wanted!r}",
-                cause="The entry point prints by itself, or a shell reads the words once more.",
-                fix='Let the entry point end with `exec "$@"`, quoted so, and tell what it tells on '
-                "standard error.",
+                cause="The entry point prints something, or a shell parses the words again.",
+                fix='Let the entry point end with `exec "$@"`, quoted so, and print to standard error only.',
             )
         )
     return judged(tuple(findings), "a command is not run as it is given", output=ran.output)
 
 
 def entrypoint_notebook(context: Context) -> Result:
-    """Without a command JupyterLab starts, and listens."""
+    """Test that JupyterLab starts and listens if no command is given."""
     if (entry := own_entrypoint(context)) is not None:
         return skipped(entry)
     seconds = context.time_left(_START_SECONDS)
@@ -125,17 +140,17 @@ def entrypoint_notebook(context: Context) -> Result:
             cause=_last_line(logs),
             fix="Read its output; run the image without a command, as an arbitrary user with --read-only.",
         )
-        return failed("nothing starts where no command is given", finding, output=logs)
-    told = document(ran, what="listening.py")
-    if told["ports"] and told["jupyter"]:
-        ports = ", ".join(map(str, told["ports"]))
-        return passed(f"JupyterLab listens on port {ports} after {told['seconds']:.1f} s\n{logs}")
-    what = "JupyterLab runs and listens on no port" if told["jupyter"] else "no JupyterLab runs"
+        return failed("nothing starts if no command is given", finding, output=logs)
+    answer = document(ran, what="listening.py")
+    if answer["ports"] and answer["jupyter"]:
+        ports = ", ".join(map(str, answer["ports"]))
+        return passed(f"JupyterLab listens on port {ports} after {answer['seconds']:.1f} s\n{logs}")
+    what = "JupyterLab runs and listens on no port" if answer["jupyter"] else "no JupyterLab runs"
     finding = ImageFinding(
         subject="entry point",
-        problem=f"{what} after {told['seconds']:.0f} s",
-        cause=f"What runs: {shortened('; '.join(told['commands']), 400)}",
-        fix="Let the entry point start the base image's start-notebook.sh where there is no command.",
+        problem=f"{what} after {answer['seconds']:.0f} s",
+        cause=f"What runs: {shortened('; '.join(answer['commands']), 400)}",
+        fix="Let the entry point start the base image's start-notebook.sh if there is no command.",
     )
     return failed("JupyterLab does not start", finding, output=logs)
 
@@ -144,27 +159,8 @@ def _last_line(text: str) -> str:
     return text.strip().rpartition("\n")[2]
 
 
-# The bytecode that the first of several processes makes serves the others.
-_COMMAND = replace(WORKING, environment=WORKING.environment[-1:])
-# What Kubernetes gives a pod to end (terminationGracePeriodSeconds), and a status that nothing gives by
-# chance.
-GRACE_SECONDS = 30.0
-_STOPPED = 42
-_PORT = 8888
-_PROCESSES = 2
-# As root of its own network, for as long as it takes to take the addresses away (inside/ipv6.py). Not with a
-# read-only root: podman then mounts /etc/hosts so, too.
-_IPV6 = Conditions(
-    user="0:0",
-    read_only=False,
-    environment=_COMMAND.environment,
-    options=("--cap-add", "NET_ADMIN", "--hostname", "ipv6-only"),
-)
-_CANNOT = 77
-
-
 def notebook(context: Context) -> Result:
-    """JupyterLab answers, runs a cell of a notebook, saves it, and ends when SIGTERM comes."""
+    """Test that JupyterLab answers, runs a cell of a notebook, saves it, and ends on SIGTERM."""
     if (entry := own_entrypoint(context)) is not None:
         return skipped(entry)
     token = secrets.token_hex(16)
@@ -176,30 +172,30 @@ def notebook(context: Context) -> Result:
             given=inside_script("notebook.py"),
             seconds=seconds,
         )
-        told = document(ran, what="notebook.py")
-        ended = None if told["problem"] else _ended(workbench, _stop(context, workbench), status=0)
+        answer = document(ran, what="notebook.py")
+        ended = None if answer["problem"] else _ended(workbench, _stop(context, workbench), status=0)
         logs = workbench.logs().replace(token, "TOKEN")
-    if told["problem"]:
+    if answer["problem"]:
         finding = ImageFinding(
-            subject=f"JupyterLab: {told['step']}",
-            problem=told["problem"],
-            fix="Read its output; start the image without a command, and try the same in a browser.",
+            subject=f"JupyterLab: {answer['step']}",
+            problem=answer["problem"],
+            fix="Read its output; start the image without a command, and try it in a browser.",
         )
-        return failed(f"it went wrong where {told['step']}", finding, output=logs)
+        return failed(f"it failed where {answer['step']}", finding, output=logs)
     findings = []
-    if not told["lab"]:
+    if not answer["lab"]:
         findings.append(
             ImageFinding(
                 subject="/lab", problem="is not JupyterLab's page", fix="Install jupyterlab in the image."
             )
         )
-    printed = [output.get("text") for output in told["outputs"]]
+    printed = [output.get("text") for output in answer["outputs"]]
     if "42\n" not in printed:
-        problem = f"the cell that prints 42 gave {json.dumps(told['outputs'])[:300]}"
+        problem = f"the cell that prints 42 returned {json.dumps(answer['outputs'])[:300]}"
         findings.append(
             ImageFinding(subject="kernel", problem=problem, fix="Look at ipykernel in the image.")
         )
-    if not told["saved"]:
+    if not answer["saved"]:
         findings.append(
             ImageFinding(
                 subject="notebook",
@@ -208,15 +204,15 @@ def notebook(context: Context) -> Result:
             )
         )
     findings += ended.findings if ended else ()
-    summary = f"jupyter_server {told['server']}, kernel {told['kernel']}, {told['seconds']:.1f} s"
+    summary = f"jupyter_server {answer['server']}, kernel {answer['kernel']}, {answer['seconds']:.1f} s"
     summary += f"; {ended.output}" if ended else ""
-    return judged(tuple(findings), "a notebook cannot be used as it has to be", output=f"{summary}\n{logs}")
+    return judged(tuple(findings), "a notebook does not work as it must", output=f"{summary}\n{logs}")
 
 
 def torchrun(context: Context) -> Result:
-    """With torchrun two processes on gloo add up what both have, and end when SIGTERM comes."""
+    """Test that two processes of torchrun reduce on gloo, and end on SIGTERM."""
     program, *words = _torchrun("--standalone", waiting=True)
-    # An entry point that takes arguments, such as a trainer's torchrun, would be given a second one.
+    # An entry point that takes arguments, such as a trainer's, would be given a second torchrun.
     entry = program if own_entrypoint(context) else None
     command = words if entry else (program, *words)
     with context.background(*command, conditions=_COMMAND, entrypoint=entry) as training:
@@ -227,7 +223,7 @@ def torchrun(context: Context) -> Result:
 
 
 def stops_command(context: Context) -> Result:
-    """SIGTERM reaches the command of a training container, which is its first process."""
+    """Test that SIGTERM reaches the command of a training container, its first process."""
     if (entry := own_entrypoint(context)) is not None:
         return skipped(entry)
     command = ("python3", "-c", inside_script("stop.py"))
@@ -239,7 +235,7 @@ def stops_command(context: Context) -> Result:
 
 
 def ipv6(context: Context) -> Result:
-    """Processes of torchrun meet, and JupyterLab answers, where there is no IPv4 address at all."""
+    """Test that torchrun's processes meet, and JupyterLab answers, without any IPv4 address."""
     entry = () if own_entrypoint(context) else context.subject.configuration.entrypoint
     through = ("-c", inside_script("ipv6.py"), *ARBITRARY_USER.split(":"))
     command = _torchrun("--rdzv_backend=c10d", "--rdzv_endpoint=[::1]:29400")
@@ -257,7 +253,7 @@ def ipv6(context: Context) -> Result:
             subject="JupyterLab",
             problem=f"does not answer at [::1]:{_PORT}",
             cause="It listens on an IPv4 address.",
-            fix="Give --ServerApp.ip the empty text, which is every address of both kinds.",
+            fix="Set --ServerApp.ip to the empty text, which is every address of both kinds.",
         )
         return failed("JupyterLab needs IPv4", finding, output=logs)
     return passed(f"{reduced.output}\nJupyterLab at [::1]:{_PORT} answered with {answer}\n{logs}")
@@ -270,8 +266,8 @@ def _torchrun(*options: str, waiting: bool = False) -> tuple[str, ...]:
 
 def _reduced(logs: str) -> Result:
     wanted = float(sum(range(1, _PROCESSES + 1)))
-    told = documents(logs, key="rank")
-    ranks = sorted(one["rank"] for one in told if one["sum"][0] == wanted)
+    answer = documents(logs, key="rank")
+    ranks = sorted(one["rank"] for one in answer if one["sum"][0] == wanted)
     if ranks == list(range(_PROCESSES)):
         return passed(logs)
     return _not_reduced(logs, f"the ranks {ranks} of {_PROCESSES} had the sum")
@@ -286,15 +282,15 @@ def _not_reduced(logs: str, problem: str) -> Result:
         fix="Read its output; the processes find each other at the address that torchrun was given, "
         "and gloo at that of the host's name (GLOO_SOCKET_IFNAME chooses another).",
     )
-    return failed("the processes did not add up", finding, output=logs)
+    return failed("the processes did not reduce", finding, output=logs)
 
 
 def _ready(context: Context, training: Background, processes: int) -> bool:
-    """Wait until so many processes wait for a signal; False where the container ended instead."""
+    """Wait until so many processes wait for a signal; return False if the container ends instead."""
     while len(re.findall(r"^ready \d+$", training.logs(), re.MULTILINE)) < processes:
         if not training.running():
             return False
-        # Asking starts the engine each time, which the processes that are waited for pay for.
+        # Each question starts the engine, which slows the processes that this waits for.
         context.wait(1.0)
     return True
 
@@ -307,7 +303,7 @@ def _stops(context: Context, training: Background, processes: int, *, status: in
         finding = ImageFinding(
             subject="SIGTERM",
             problem=f"{got} of {processes} processes got it",
-            cause="Something that is the first process does not pass it on.",
+            cause="The first process does not forward it.",
             fix='Let the entry point end with `exec "$@"`, so that the command takes its place.',
         )
         return failed("SIGTERM does not reach the training", finding, output=logs)
@@ -315,7 +311,7 @@ def _stops(context: Context, training: Background, processes: int, *, status: in
 
 
 def _stop(context: Context, container: Background) -> float | None:
-    """The seconds that a container takes to end after SIGTERM; None where the grace period is not enough."""
+    """Return the seconds until a container ends after SIGTERM; None if the grace period is too short."""
     start = time.monotonic()
     container.signal("SIGTERM")
     while container.running():
@@ -330,7 +326,7 @@ def _ended(container: Background, seconds: float | None, *, status: int | None, 
         finding = ImageFinding(
             subject="SIGTERM",
             problem=f"it still runs {GRACE_SECONDS:.0f} s after SIGTERM",
-            cause="The first process takes no notice: a shell that waits, or a program without a handler.",
+            cause="The first process ignores it: a shell that waits, or a program without a handler.",
             fix='Let the entry point end with `exec "$@"`, so that the signal reaches the program.',
         )
         return failed("SIGTERM does not end it", finding, output=output)
@@ -341,7 +337,7 @@ def _ended(container: Background, seconds: float | None, *, status: int | None, 
             problem=f"it ended with status {found} after SIGTERM, and not with {status}",
             fix="Read its output; the status of the program has to be the container's.",
         )
-        return failed("it ended, but not well", finding, output=output)
+        return failed("it ended with the wrong status", finding, output=output)
     return passed(f"ended {seconds:.1f} s after SIGTERM with status {found}\n{output}")
 
 

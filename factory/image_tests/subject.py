@@ -1,4 +1,4 @@
-"""The image under test: what the engine has of it, and what the repository knows of it."""
+"""The image under test: its configuration and history in the engine, its lineage in the repository."""
 
 import re
 from collections.abc import Mapping
@@ -19,78 +19,22 @@ from factory.images.definitions import ImageDefinition, Kind
 from factory.masking import HIDDEN, masked
 from factory.registry.tags import identity_tag
 
-# A flavor is the whole of it: it brings its own PyTorch, and runs a user's training.
+TITLE_LABEL = "org.opencontainers.image.title"
+BASE_LABEL = "org.opencontainers.image.base.name"
+_ID_LENGTH = 12
+_IDENTITY = re.compile("[0-9a-f]{64}")
+# A flavor has it all: its own PyTorch, and it runs a user's training.
 _KINDS_OF_A_FLAVOR: tuple[Kind, ...] = ("flavor", "pytorch-base", "stack", "trainer")
 TESTS_FOLDER = "tests"
 SHARED_TESTS_FOLDER = Path("tests", "images")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lineage:
-    """An image's line: ``definitions`` and ``kinds`` of itself first, then of its parents, upwards.
-
-    ``folders`` hold drop-in tests, the nearest first and what the repository has for every image last.
-    """
-
-    definitions: tuple[ImageDefinition, ...]
-    kinds: tuple[Kind, ...]
-    folders: tuple[Path, ...]
-
-    @property
-    def flavor(self) -> Flavor | None:
-        """The flavor that the image is; None where it is none, or nobody knows which."""
-        return self.definitions[0].flavor if self.definitions else None
-
-    @property
-    def accelerator(self) -> str | None:
-        """cpu, cuda or rocm; None where that is not known. Raises as `read_project` does."""
-        return None if self.flavor is None else self.flavor.project.spec.accelerator
-
-
-def lineage_of(repository: Repository, name: str) -> Lineage | None:
-    """The line of an image of the repository, by its name or a flavor's path; None where it has no such.
-
-    Raises:
-        SpecError: ``factory.toml`` or a flavor says what is not acceptable.
-    """
-    catalogue = read_catalogue(repository)
-    if name not in catalogue.names and not (Path(name) / PROJECT_FILE).is_file():
-        return None
-    line = line_of(catalogue, name)
-    kinds = tuple(kind for one in line for kind in _kinds(one))
-    return Lineage(
-        definitions=line,
-        kinds=tuple(dict.fromkeys(kinds)),
-        folders=(*(one.folder / TESTS_FOLDER for one in line), repository.root / SHARED_TESTS_FOLDER),
-    )
-
-
-def foreign_lineage(repository: Repository | None = None) -> Lineage:
-    """That of an image that nobody has defined: it is tested as a universal training image."""
-    folders = () if repository is None else (repository.root / SHARED_TESTS_FOLDER,)
-    return Lineage(definitions=(), kinds=_KINDS_OF_A_FLAVOR, folders=folders)
-
-
-def line_of(catalogue: Catalogue, name: str) -> tuple[ImageDefinition, ...]:
-    """An image and, upwards, the parents of its final stage that the repository defines."""
-    line = [catalogue.definition(name)]
-    while (parent := line[-1].parents[0].image) in catalogue.names:
-        line.append(catalogue.definition(parent))
-    return tuple(line)
-
-
-def _kinds(definition: ImageDefinition) -> tuple[Kind, ...]:
-    return _KINDS_OF_A_FLAVOR if definition.kind == "flavor" else (definition.kind,)
-
-
 LOGIN_IN_URL = re.compile(r"(?<=://)[^/\s:@\"']+:(?!\$)[^/\s@\"'$]+(?=@)")
-# A value, and not the name of a variable or of a file that a secret is mounted at.
+# A value, not the name of a variable or of a file at which a secret is mounted.
 _VALUE = re.compile(
     r"\b(\w*(?:TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_KEY)\w*)=(?![\"']?[$/]|[\"']{2}|\s|$)"
     r"(\"[^\"]*\"|'[^']*'|\S+)",
     re.IGNORECASE,
 )
-# Whole words at the end: MAX_TOKENS and TOKENIZERS_PARALLELISM name no credential.
+# Whole words at the end: MAX_TOKENS and TOKENIZERS_PARALLELISM are not credentials.
 _SECRET_NAME = re.compile(
     r"\w*(?:PASSWORD|PASSWD)|(?:\w+_)?(?:TOKEN|SECRET|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|CREDENTIALS?)",
     re.IGNORECASE,
@@ -100,10 +44,32 @@ _SOURCE = "the history of an image"
 
 
 @dataclass(frozen=True, kw_only=True)
-class HistoryStep:
-    """A step of a build: the bytes that it added, its instruction, and the credentials that stand in that.
+class Lineage:
+    """An image with its parents: ``definitions`` and ``kinds``, its own first.
 
-    In the text there are stars in the place of each credential; ``credentials`` say what each is.
+    ``folders`` hold drop-in tests, the nearest first, and the repository's for every image last.
+    """
+
+    definitions: tuple[ImageDefinition, ...]
+    kinds: tuple[Kind, ...]
+    folders: tuple[Path, ...]
+
+    @property
+    def flavor(self) -> Flavor | None:
+        """The flavor that the image is; None if it is none, or not known which."""
+        return self.definitions[0].flavor if self.definitions else None
+
+    @property
+    def accelerator(self) -> str | None:
+        """cpu, cuda or rocm; None if that is not known. Raises as `read_project` does."""
+        return None if self.flavor is None else self.flavor.project.spec.accelerator
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryStep:
+    """A step of a build: the bytes that it added, its instruction, and the credentials in that.
+
+    The text has stars in place of each credential; ``credentials`` says what each is.
     """
 
     size: int
@@ -111,83 +77,9 @@ class HistoryStep:
     credentials: tuple[str, ...] = ()
 
 
-def history_of(engine: Engine, image: str) -> tuple[HistoryStep, ...]:
-    """The steps from the first on; none where the engine does not tell."""
-    form = ("--format", "json") if engine.kind == "podman" else ("--no-trunc", "--format", "{{json .}}")
-    said = call_engine(engine, "history", *form, operands=[Operand.image(image)])
-    return parse_history(said.stdout) if said.status == 0 else ()
-
-
-def parse_history(text: str) -> tuple[HistoryStep, ...]:
-    """The steps of podman's JSON array, or of docker's lines of JSON; both have the last step first."""
-    if text.startswith("["):
-        listed = parse_json(text, list[_PodmanStep], source=_SOURCE, error=ImageTestError)
-        steps = [step_of(step.get("size") or 0, step.get("CreatedBy") or "") for step in listed]
-    else:
-        lines = [
-            parse_json(line, _DockerStep, source=_SOURCE, error=ImageTestError)
-            for line in text.split("\n")
-            if line.strip()
-        ]
-        steps = [step_of(_bytes(step.get("Size", "0B")), step.get("CreatedBy", "")) for step in lines]
-    return tuple(reversed(steps))
-
-
-class _PodmanStep(TypedDict):
-    size: NotRequired[Size | None]
-    CreatedBy: NotRequired[str | None]
-
-
-class _DockerStep(TypedDict):
-    Size: NotRequired[str]
-    CreatedBy: NotRequired[str]
-
-
-def step_of(size: int, text: str) -> HistoryStep:
-    """A step, with what looks like a credential taken out of its instruction."""
-    found = [f"the value of {match[1]}" for match in _VALUE.finditer(text) if is_credential(*match.groups())]
-    found += ["the login of a URL"] if LOGIN_IN_URL.search(text) else []
-    hidden = masked(_VALUE.sub(_shown, text))
-    return HistoryStep(size=size, text=hidden, credentials=tuple(dict.fromkeys(found)))
-
-
-def inherited_steps(steps: tuple[HistoryStep, ...], base: tuple[HistoryStep, ...]) -> int:
-    """How many of the steps are those of the base image: all of its own, as the first ones, or none."""
-    return len(base) if [step.text for step in steps[: len(base)]] == [step.text for step in base] else 0
-
-
-def is_credential(name: str, value: str) -> bool:
-    """Whether a variable holds a credential, by its name and a value that is no number or switch.
-
-    The login of a URL counts, whatever the name.
-    """
-    bare = value.strip("\"'")
-    if LOGIN_IN_URL.search(bare):
-        return True
-    return bool(_SECRET_NAME.fullmatch(name)) and not _PLAIN.fullmatch(bare)
-
-
-def _shown(match: re.Match[str]) -> str:
-    # More is hidden than is called a credential: a report is for everybody.
-    return match[0] if _PLAIN.fullmatch(match[2].strip("\"'")) else f"{match[1]}={HIDDEN}"
-
-
-def _bytes(shown: str) -> int:
-    """Docker shows sizes for people (``1.46GB``), in decimal units."""
-    units = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1}
-    unit = next((unit for unit in units if shown.endswith(unit)), None)
-    return round(float(shown.removesuffix(unit)) * units[unit]) if unit else 0
-
-
-TITLE_LABEL = "org.opencontainers.image.title"
-BASE_LABEL = "org.opencontainers.image.base.name"
-_ID_LENGTH = 12
-_IDENTITY = re.compile("[0-9a-f]{64}")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """What an image is started with (OCI image-spec, config)."""
+    """How an image starts (OCI image-spec, config)."""
 
     environment: Mapping[str, str]
     entrypoint: tuple[str, ...]
@@ -199,10 +91,10 @@ class Configuration:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageUnderTest:
-    """An image that is to be tested.
+    """An image to test.
 
-    ``reference`` is what the engine knows it by, ``name`` what people call it; ``layers`` are the digests
-    of the uncompressed layers. ``lineage`` has what it inherits its tests from.
+    ``reference`` is its name in the engine, ``name`` that for people; ``layers`` are the digests of the
+    uncompressed layers. It inherits its tests from its ``lineage``.
     """
 
     reference: str
@@ -216,7 +108,7 @@ class ImageUnderTest:
 
     @property
     def identity(self) -> str | None:
-        """The identity that it was built with (64 hex digits), None where its labels do not tell."""
+        """The identity that it was built with (64 hex digits); None if no label has it."""
         # Anybody may label an image with anything, and the identity names a folder.
         found = self.configuration.labels.get(IDENTITY_LABEL) or ""
         return found if _IDENTITY.fullmatch(found) else None
@@ -228,7 +120,7 @@ class ImageUnderTest:
 
     @property
     def flavor(self) -> Flavor | None:
-        """The flavor that it is; None where it is none, or nobody knows which."""
+        """The flavor that it is; None if it is none, or not known which."""
         return self.lineage.flavor
 
     @property
@@ -243,19 +135,19 @@ class ImageUnderTest:
 
     @property
     def accelerator(self) -> str | None:
-        """cpu, cuda or rocm; None where that is not known."""
+        """cpu, cuda or rocm; None if that is not known."""
         return self.lineage.accelerator
 
     @property
     def report_folder(self) -> Path:
-        """Where its reports belong, below a folder for reports: its name and its identity's tag."""
+        """The path of its reports below a folder for reports: its name and its identity's tag."""
         tag = self.image_id[:_ID_LENGTH] if self.identity is None else identity_tag(self.identity)
         return Path(self.name, tag)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaseImage:
-    """The parent of the image under test: its ID, what it is started with, and how it was made."""
+    """The parent of the image under test: its ID, how it starts, and how it was built."""
 
     image_id: str
     environment: Mapping[str, str]
@@ -264,10 +156,10 @@ class BaseImage:
 
 
 def repository_here(root: Path | None, start: Path, image: str) -> Repository | None:
-    """The repository that an image is tested for; None where there is none, which a reference does not need.
+    """Return the repository of an image; None if there is none, which a reference does not need.
 
     Raises:
-        NotFoundError: ``root`` is none.
+        NotFoundError: ``root`` was given, and is not a repository.
     """
     try:
         return find_repository(root, start=start, flavors=(image,))
@@ -278,10 +170,10 @@ def repository_here(root: Path | None, start: Path, image: str) -> Repository | 
 
 
 def find_lineage(repository: Repository | None, name: str | None) -> Lineage | None:
-    """What an image of the repository inherits its tests from; None where it has none of this name.
+    """Return the lineage of an image; None without a repository or a name, or if there is no such image.
 
     Raises:
-        SpecError: ``factory.toml`` says what is not acceptable.
+        SpecError: ``factory.toml`` is not acceptable.
     """
     return None if repository is None or name is None else lineage_of(repository, name)
 
@@ -289,12 +181,12 @@ def find_lineage(repository: Repository | None, name: str | None) -> Lineage | N
 def find_subject(
     engine: Engine, image: str, *, repository: Repository | None, flavor: str | None
 ) -> ImageUnderTest:
-    """The image that is meant: the name of one of the repository's, or any reference.
+    """Find the image to test, by the name of one of the repository's or any reference.
 
     Raises:
         ImageTestError: the engine does not have it, or it is another image of the repository than ``flavor``.
-        NotFoundError: there is no flavor of the name that was given.
-        SpecError: ``factory.toml`` says what is not acceptable.
+        NotFoundError: there is no flavor of the given name.
+        SpecError: ``factory.toml`` is not acceptable.
     """
     lineage = None if repository is None else lineage_of(repository, image)
     references = (image,) if lineage is None else lineage.definitions[0].built_names
@@ -326,15 +218,15 @@ def find_subject(
     )
 
 
-def base_at_hand(engine: Engine, subject: ImageUnderTest) -> BaseImage | None:
-    """The image that this one stands on, where the engine has it: its layers are the lowest of this one's."""
+def find_base(engine: Engine, subject: ImageUnderTest) -> BaseImage | None:
+    """Return the image below this one, if the engine has it: its layers are this one's lowest."""
     candidates = [subject.configuration.labels.get(BASE_LABEL, "")]
     for definition in subject.lineage.definitions[1:2]:
         candidates += definition.built_names
     if subject.definition is not None:
         candidates.append(subject.definition.parents[0].image)
     for reference in dict.fromkeys(candidates):
-        # A label is anybody's: what it names is looked up only if it can be an image.
+        # Anybody may set a label: what it names is looked up only if it can be an image.
         found = find_image(engine, reference) if find_reference(reference) else None
         if found and found.layers and found.layers == subject.layers[: len(found.layers)]:
             configuration = _configuration(found)
@@ -372,13 +264,117 @@ def _configuration(image: EngineImage) -> Configuration:
 
 
 def _labelled(repository: Repository, name: str) -> Lineage | None:
-    # A label is no path: what it says must not be looked up as one.
+    # A label is not a path, and must not be looked up as one.
     return lineage_of(repository, name) if re.fullmatch(PATH_COMPONENT, name) else None
 
 
 def _name(lineage: Lineage, reference: str) -> str:
-    """The name of the definition, else the last part of the reference without tag and digest."""
+    """Return the name of the definition, else the last part of the reference without tag and digest."""
     if lineage.definitions:
         return lineage.definitions[0].name
     found = find_reference(reference)
     return "image" if found is None else found.name
+
+
+def lineage_of(repository: Repository, name: str) -> Lineage | None:
+    """Return the lineage of an image, by its name or a flavor's path; None if the repository lacks it.
+
+    Raises:
+        SpecError: ``factory.toml`` or a flavor is not acceptable.
+    """
+    catalogue = read_catalogue(repository)
+    if name not in catalogue.names and not (Path(name) / PROJECT_FILE).is_file():
+        return None
+    line = line_of(catalogue, name)
+    kinds = tuple(kind for one in line for kind in _kinds(one))
+    return Lineage(
+        definitions=line,
+        kinds=tuple(dict.fromkeys(kinds)),
+        folders=(*(one.folder / TESTS_FOLDER for one in line), repository.root / SHARED_TESTS_FOLDER),
+    )
+
+
+def foreign_lineage(repository: Repository | None = None) -> Lineage:
+    """Return the lineage of an undefined image: it is tested as a universal training image."""
+    folders = () if repository is None else (repository.root / SHARED_TESTS_FOLDER,)
+    return Lineage(definitions=(), kinds=_KINDS_OF_A_FLAVOR, folders=folders)
+
+
+def line_of(catalogue: Catalogue, name: str) -> tuple[ImageDefinition, ...]:
+    """Return an image and those parents of its final stage that the repository defines."""
+    line = [catalogue.definition(name)]
+    while (parent := line[-1].parents[0].image) in catalogue.names:
+        line.append(catalogue.definition(parent))
+    return tuple(line)
+
+
+def _kinds(definition: ImageDefinition) -> tuple[Kind, ...]:
+    return _KINDS_OF_A_FLAVOR if definition.kind == "flavor" else (definition.kind,)
+
+
+def history_of(engine: Engine, image: str) -> tuple[HistoryStep, ...]:
+    """Return the steps from the first on; none if the engine does not answer."""
+    form = ("--format", "json") if engine.kind == "podman" else ("--no-trunc", "--format", "{{json .}}")
+    said = call_engine(engine, "history", *form, operands=[Operand.image(image)])
+    return parse_history(said.stdout) if said.status == 0 else ()
+
+
+def parse_history(text: str) -> tuple[HistoryStep, ...]:
+    """Read podman's JSON array, or docker's lines of JSON; both have the last step first."""
+    if text.startswith("["):
+        listed = parse_json(text, list[_PodmanStep], source=_SOURCE, error=ImageTestError)
+        steps = [step_of(step.get("size") or 0, step.get("CreatedBy") or "") for step in listed]
+    else:
+        lines = [
+            parse_json(line, _DockerStep, source=_SOURCE, error=ImageTestError)
+            for line in text.split("\n")
+            if line.strip()
+        ]
+        steps = [step_of(_bytes(step.get("Size", "0B")), step.get("CreatedBy", "")) for step in lines]
+    return tuple(reversed(steps))
+
+
+class _PodmanStep(TypedDict):
+    size: NotRequired[Size | None]
+    CreatedBy: NotRequired[str | None]
+
+
+class _DockerStep(TypedDict):
+    Size: NotRequired[str]
+    CreatedBy: NotRequired[str]
+
+
+def step_of(size: int, text: str) -> HistoryStep:
+    """Return a step with what looks like a credential masked in its instruction."""
+    found = [f"the value of {match[1]}" for match in _VALUE.finditer(text) if is_credential(*match.groups())]
+    found += ["the login of a URL"] if LOGIN_IN_URL.search(text) else []
+    hidden = masked(_VALUE.sub(_shown, text))
+    return HistoryStep(size=size, text=hidden, credentials=tuple(dict.fromkeys(found)))
+
+
+def inherited_steps(steps: tuple[HistoryStep, ...], base: tuple[HistoryStep, ...]) -> int:
+    """Return how many of the steps are the base image's: all of its own if they come first, else 0."""
+    return len(base) if [step.text for step in steps[: len(base)]] == [step.text for step in base] else 0
+
+
+def is_credential(name: str, value: str) -> bool:
+    """Return whether a variable is a credential, by its name and a value that is no number or switch.
+
+    The login of a URL counts, whatever the name.
+    """
+    bare = value.strip("\"'")
+    if LOGIN_IN_URL.search(bare):
+        return True
+    return bool(_SECRET_NAME.fullmatch(name)) and not _PLAIN.fullmatch(bare)
+
+
+def _shown(match: re.Match[str]) -> str:
+    # More is masked than is called a credential: a report is for everybody.
+    return match[0] if _PLAIN.fullmatch(match[2].strip("\"'")) else f"{match[1]}={HIDDEN}"
+
+
+def _bytes(shown: str) -> int:
+    """Return the bytes of a size as docker shows it (``1.46GB``), in decimal units."""
+    units = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "B": 1}
+    unit = next((unit for unit in units if shown.endswith(unit)), None)
+    return round(float(shown.removesuffix(unit)) * units[unit]) if unit else 0

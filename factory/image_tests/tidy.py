@@ -1,4 +1,4 @@
-"""The quick tests of what should not be in an image: compilers, caches, credentials, what a build left."""
+"""The quick tests of what must not be in an image: compilers, caches, credentials, build leftovers."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +17,7 @@ _FIXES = {
 
 
 def compilers(context: Context) -> Result:
-    """No compiler or build tool is on PATH, but for what a locked package or the base image brings."""
+    """Test that no build tool is on PATH, except what a locked package or the base image brings."""
     in_base = {found["path"] for found in (base_contents(context) or {}).get("compilers", ())}
     findings, advice = [], []
     for found in contents(context)["compilers"]:
@@ -28,7 +28,7 @@ def compilers(context: Context) -> Result:
                 ImageFinding(
                     subject=path,
                     problem=f"a build tool that {brings} brings",
-                    fix="Do without it where nothing needs it at run time.",
+                    fix="Leave it out if nothing needs it at run time.",
                 )
             )
         else:
@@ -37,24 +37,24 @@ def compilers(context: Context) -> Result:
                     subject=path,
                     problem="a compiler or build tool is in the final image",
                     cause="It was installed in the final stage.",
-                    fix="Install it in the builder stage, and copy from there what it makes.",
+                    fix="Install it in the builder stage, and copy its output from there.",
                 )
             )
     return judged(tuple(findings), "there are compilers in the image", advice=tuple(advice))
 
 
 def caches(context: Context) -> Result:
-    """No cache of a package installer is left."""
+    """Test that no cache of a package installer is left."""
     return _without(context, "cache", "a cache was left in the image")
 
 
 def stray_files(context: Context) -> Result:
-    """Nothing is left of the build."""
+    """Test that the build left no files."""
     return _without(context, "stray", "files of the build were left in the image")
 
 
 def credentials(context: Context) -> Result:
-    """No login, token or private key is in the image's files, environment or history; none is shown."""
+    """Test that no login, token or private key is in the image's files, environment or history."""
     findings, advice = _leftovers(context, "credential")
     subject, base = context.subject, context.base
     in_base = base.environment if base else {}
@@ -63,8 +63,8 @@ def credentials(context: Context) -> Result:
             found = _credential(f"environment variable {name}", "looks like a credential")
             (advice if in_base.get(name) == value else findings).append(found)
     steps = inherited_steps(subject.history, base.history if base else ())
-    for inherited, told in ((True, subject.history[:steps]), (False, subject.history[steps:])):
-        for what in dict.fromkeys(what for step in told for what in step.credentials):
+    for inherited, part in ((True, subject.history[:steps]), (False, subject.history[steps:])):
+        for what in dict.fromkeys(what for step in part for what in step.credentials):
             found = _credential(f"history: {what}", "a build argument or a command of the build shows it")
             (advice if inherited else findings).append(found)
     return judged(tuple(findings), "there are credentials in the image", advice=tuple(advice))
@@ -76,13 +76,13 @@ def _without(context: Context, kind: str, reason: str) -> Result:
 
 
 def _leftovers(context: Context, kind: str) -> tuple[list[ImageFinding], list[ImageFinding]]:
-    """What of a kind the image has over its base image, and what the base image has already."""
+    """Return what of a kind the image adds to its base image, and what the base image has already."""
     in_base = {found["path"] for found in _of_kind((base_contents(context) or {}).get("leftovers", ()), kind)}
     findings: list[ImageFinding] = []
     advice: list[ImageFinding] = []
     for found in _of_kind(contents(context)["leftovers"], kind):
-        told = ImageFinding(subject=found["path"], problem=found["what"], fix=_FIXES[kind])
-        (advice if found["path"] in in_base else findings).append(told)
+        finding = ImageFinding(subject=found["path"], problem=found["what"], fix=_FIXES[kind])
+        (advice if found["path"] in in_base else findings).append(finding)
     return findings, advice
 
 

@@ -4,89 +4,89 @@ import json
 import re
 from typing import Any
 
-from factory.image_tests.container import missing_gpu
+from factory.image_tests.container import WORKING, missing_gpu
 from factory.image_tests.context import Context, documents, inside_script
 from factory.image_tests.definition import ImageFinding, Result, failed, judged, passed, skipped
-from factory.image_tests.importing import WORKING, with_gpu
 
 MODEL_SECONDS = 600.0
 _RUN_SECONDS = 580.0
-# What PyTorch says where there is no device.
+# What PyTorch prints if there is no device.
 _NO_GPU = re.compile(
     r"[^\n]*(?:not compiled with CUDA|No CUDA GPUs|No HIP GPUs|no NVIDIA driver|accelerator support: None"
     r"|has no attribute '_cuda_setDevice'|invalid device ordinal)[^\n]*"
 )
-# Single precision over 256 products of numbers around 1: what the order of adding up makes of it.
+# The order of adding 256 products of numbers around 1 in single precision makes such a difference.
 _DIFFERENCE = 1e-2
 
 
 def model(context: Context) -> Result:
-    """A small model is made from a configuration, trained a little, saved, loaded, and is the same."""
+    """Test that a small model trains, and is the same after it is saved and loaded."""
     return _judged_model(context.probe("model.py", "cpu", conditions=WORKING))
 
 
 def training_hub(context: Context) -> Result:
-    """A training-hub run on made data ends with a checkpoint; without a GPU as far as that goes."""
+    """Test that a training-hub run on generated data saves a checkpoint, as far as the hardware allows."""
     accelerator = context.subject.accelerator
-    conditions = WORKING if missing_gpu(accelerator) else with_gpu(context)
-    told = context.probe("training.py", conditions=conditions, seconds=_RUN_SECONDS)
-    output = f"training-hub {told['version']}, {told['rows']} rows, {told['seconds']:.0f} s\n{told['said']}"
-    if not told["problem"] and told["checkpoints"]:
-        return passed(f"{', '.join(told['checkpoints'])}\n{output}")
-    lacking = _NO_GPU.search(f"{told['problem']}\n{told['said']}")
-    if not told["gpu"] and lacking and told["rows"]:
+    conditions = WORKING if missing_gpu(accelerator) else context.gpu_conditions()
+    answer = context.probe("training.py", conditions=conditions, seconds=_RUN_SECONDS)
+    output = f"training-hub {answer['version']}, {answer['rows']} rows, {answer['seconds']:.0f} s\n"
+    output += answer["said"]
+    if not answer["problem"] and answer["checkpoints"]:
+        return passed(f"{', '.join(answer['checkpoints'])}\n{output}")
+    lacking = _NO_GPU.search(f"{answer['problem']}\n{answer['said']}")
+    if not answer["gpu"] and lacking and answer["rows"]:
         return skipped(
-            f"training-hub {told['version']} trains on a GPU alone, and there is none: it took the made "
-            f"model and data and made {told['rows']} rows of tokens; its training process then said "
-            f"{lacking[0].strip()!r}"
+            f"training-hub {answer['version']} trains on a GPU alone, and there is none: it took the "
+            f"generated model and data and made {answer['rows']} rows of tokens; its training process then "
+            f"said {lacking[0].strip()!r}"
         )
     finding = ImageFinding(
-        subject=f"training-hub {told['version']}: {told['step'] or 'checkpoint'}",
-        problem=told["problem"] or "the run ended well and saved no checkpoint",
-        cause=_last_error(told["said"]),
+        subject=f"training-hub {answer['version']}: {answer['step'] or 'checkpoint'}",
+        problem=answer["problem"] or "the run succeeded and saved no checkpoint",
+        cause=_last_error(answer["said"]),
         fix="Read its output; lock versions of training-hub, its backend, transformers that fit.",
     )
-    return failed("a training-hub run on made data does not end well", finding, output=output)
+    return failed("a training-hub run on generated data fails", finding, output=output)
 
 
 def device(context: Context) -> Result:
-    """PyTorch sees each GPU, was built for it, and reckons on it as on the CPU; a model learns there."""
-    conditions = with_gpu(context)
-    told = context.probe("device.py", conditions=conditions)
-    if not told["available"]:
+    """Test that PyTorch sees each GPU, was built for it, and computes on it as on the CPU."""
+    conditions = context.gpu_conditions()
+    answer = context.probe("device.py", conditions=conditions)
+    if not answer["available"]:
         finding = ImageFinding(
             subject="torch.cuda",
             problem="sees no GPU, though the machine has one",
-            cause=f"PyTorch is built for CUDA {told['cuda']}, ROCm {told['hip']}.",
+            cause=f"PyTorch is built for CUDA {answer['cuda']}, ROCm {answer['hip']}.",
             fix="Give the engine access to it (nvidia-ctk cdi generate), or a driver that is new enough.",
         )
         return failed("PyTorch sees no GPU", finding)
-    findings = [finding for one in told["devices"] for finding in _of_device(one, told["built_for"])]
+    findings = [finding for one in answer["devices"] for finding in _of_device(one, answer["built_for"])]
     learned = _judged_model(context.probe("model.py", "cuda", conditions=conditions))
     return judged(
         (*findings, *learned.findings),
-        "a GPU cannot be used as it has to be",
-        output=f"{json.dumps(told)}\n{learned.output}",
+        "a GPU does not work as it must",
+        output=f"{json.dumps(answer)}\n{learned.output}",
     )
 
 
 def collectives(context: Context) -> Result:
-    """NCCL, or RCCL, adds up over every GPU that is there."""
+    """Test that NCCL, or RCCL, sums over every GPU."""
     script = inside_script("collective.py")
     command = ("torchrun", "--standalone", "--nproc_per_node=gpu", "--no-python", "python3", "-c", script)
-    ran = context.run(*command, conditions=with_gpu(context))
-    told = documents(ran.output, key="rank")
-    size = told[0]["size"] if told else 0
+    ran = context.run(*command, conditions=context.gpu_conditions())
+    answer = documents(ran.output, key="rank")
+    size = answer[0]["size"] if answer else 0
     wanted = float(sum(range(1, size + 1)))
-    if told and ran.status == 0 and size == len(told) and all(one["sum"] == [wanted] for one in told):
-        return passed(f"{size} GPU(s), NCCL {told[0]['version']}\n{ran.output}")
+    if answer and ran.status == 0 and size == len(answer) and all(one["sum"] == [wanted] for one in answer):
+        return passed(f"{size} GPU(s), NCCL {answer[0]['version']}\n{ran.output}")
     finding = ImageFinding(
         subject="NCCL",
-        problem=f"ended with status {ran.status}; {len(told)} of {size or 'unknown'} processes had a sum",
+        problem=f"ended with status {ran.status}; {len(answer)} of {size or 'unknown'} processes had a sum",
         cause=_last_error(ran.output),
         fix="Run it with NCCL_DEBUG=INFO; look at /dev/shm (--shm-size) and at the driver's version.",
     )
-    return failed("the GPUs did not add up", finding, output=ran.output)
+    return failed("the GPUs did not sum up", finding, output=ran.output)
 
 
 def _of_device(one: dict[str, Any], built_for: list[str]) -> list[ImageFinding]:
@@ -111,7 +111,7 @@ def _of_device(one: dict[str, Any], built_for: list[str]) -> list[ImageFinding]:
 
 
 def covers(built_for: list[str], architecture: str) -> bool:
-    """Whether code for one of ``built_for`` runs on a device of ``architecture``.
+    """Return whether code for one of ``built_for`` runs on a device of ``architecture``.
 
     Machine code (``sm_86``) runs on a device of the same major version that is not older, code for the
     driver to translate (``compute_90``) on every newer one (CUDA's compute capabilities); ROCm's (``gfx942``)
@@ -130,37 +130,37 @@ def covers(built_for: list[str], architecture: str) -> bool:
     return False
 
 
-def _judged_model(told: dict[str, Any]) -> Result:
-    if told["problem"]:
+def _judged_model(answer: dict[str, Any]) -> Result:
+    if answer["problem"]:
         finding = ImageFinding(
-            subject=told["step"],
-            problem=told["problem"],
+            subject=answer["step"],
+            problem=answer["problem"],
             fix="Look for versions of torch, transformers and safetensors that go together, and lock them.",
         )
-        return failed(f"it went wrong where {told['step']}", finding)
+        return failed(f"it failed where {answer['step']}", finding)
     findings = []
-    if told["without_gradient"] or told["loss"][1] >= told["loss"][0]:
+    if answer["without_gradient"] or answer["loss"][1] >= answer["loss"][0]:
         findings.append(
             ImageFinding(
                 subject="training",
-                problem=f"the loss went from {told['loss'][0]} to {told['loss'][1]}; without a gradient: "
-                f"{', '.join(told['without_gradient']) or 'none'}",
+                problem=f"the loss went from {answer['loss'][0]} to {answer['loss'][1]}; without a gradient: "
+                f"{', '.join(answer['without_gradient']) or 'none'}",
                 fix="Look at torch: it does not learn what is easy to learn.",
             )
         )
-    if told["different"] or not told["same"]:
+    if answer["different"] or not answer["same"]:
         findings.append(
             ImageFinding(
                 subject="checkpoint",
-                problem=f"what was loaded is not what was saved: {', '.join(told['different']) or 'logits'}",
+                problem=f"loaded other than what was saved: {', '.join(answer['different']) or 'logits'}",
                 fix="Look at safetensors and transformers: lock versions that go together.",
             )
         )
     output = (
-        f"{told['parameters']} parameters, loss {told['loss'][0]} to {told['loss'][1]}, "
-        f"{told['tensors']} tensors saved and loaded, {told['seconds']:.1f} s"
+        f"{answer['parameters']} parameters, loss {answer['loss'][0]} to {answer['loss'][1]}, "
+        f"{answer['tensors']} tensors saved and loaded, {answer['seconds']:.1f} s"
     )
-    return judged(tuple(findings), "the model does not do as it has to", output=output)
+    return judged(tuple(findings), "the model does not learn, or is not saved as it is", output=output)
 
 
 def _last_error(text: str) -> str:

@@ -53,7 +53,7 @@ PLANTED = (
     ),
     (
         f"cd {PACKAGES} && mkdir einops.libs && cp /usr/lib/*/libcrypto.so.3 {COPY}",
-        ("openssl", COPY, "not covered", "Use einops for no security"),
+        ("openssl", COPY, "not covered", "Do not use einops for security"),
     ),
     (
         f"echo 'import hashlib; hashlib.md5()' >>{PACKAGES}/sentencepiece/__init__.py",

@@ -18,7 +18,7 @@ from factory.engine.engine import Engine, Operand, call_engine, engine_words, fi
 from factory.engine.images import find_image, find_images
 from factory.errors import ImageError, SpecError
 from factory.flavor.project import parse_project
-from factory.image_tests.subject import base_at_hand, find_subject
+from factory.image_tests.subject import find_base, find_subject
 from factory.publish.source import find_source
 
 PACKAGE = Path(engine_module.__file__).parents[1]
@@ -64,7 +64,7 @@ def test_label_that_is_an_option_names_no_base_image(labelled: str) -> None:
     engine = find_engine("podman")
     subject = find_subject(engine, labelled, repository=None, flavor=None)
     assert subject.configuration.labels["org.opencontainers.image.base.name"] == "--help"
-    assert base_at_hand(engine, subject) is None
+    assert find_base(engine, subject) is None
 
 
 @pytest.mark.container

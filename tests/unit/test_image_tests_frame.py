@@ -233,7 +233,7 @@ def test_two_tests_of_one_name_are_refused(tmp_path: Path, names: list[str]) -> 
         (0, "fine\n", "", "passed", ""),
         (77, "trying\nno data here\n", "", "skipped", "no data here"),
         (1, "trying\n", "it broke\n", "failed", "it ended with status 1: it broke"),
-        (3, "", "", "failed", "it ended with status 3: it said nothing"),
+        (3, "", "", "failed", "it ended with status 3: it printed nothing"),
     ],
 )
 def test_the_exit_status_of_a_drop_in_test(
@@ -313,7 +313,7 @@ def test_what_several_processes_print_is_told_apart() -> None:
 
 
 def test_lines_that_processes_printed_into_each_other_are_an_error() -> None:
-    with pytest.raises(ImageTestError, match="no JSON object"):
+    with pytest.raises(ImageTestError, match="not a JSON object"):
         documents('{"rank": 0, "si{"rank": 1}\nze": 2}', key="rank")
 
 

@@ -64,7 +64,7 @@ def made_elf(needed: str, *, machine: int = 62, runpath: str = "") -> bytes:
         ("AttributeError", "module 'a' has no attribute 'f'", "a of this version has no f", "constrain"),
         ("ValueError", "numpy.dtype size changed", "another NumPy", "newer pkg"),
         ("gaierror", "[Errno -3] Temporary failure in name resolution", "uses the network", "offline"),
-        ("OSError", "[Errno 30] Read-only file system: '/x'", "writes where it may not", "folder"),
+        ("OSError", "[Errno 30] Read-only file system: '/x'", "writes where it is not allowed to", "folder"),
         ("signal", "11", "SIGSEGV", "build of pkg"),
         ("signal", "4", "instruction that this processor lacks", "processor"),
         ("SystemExit", "2", "ends the program (status 2)", "not meant to be imported"),

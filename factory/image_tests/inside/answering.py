@@ -1,4 +1,4 @@
-"""Runs in a container beside its JupyterLab: waits until that answers.
+"""Run in a container beside its JupyterLab: wait until it answers.
 
 Arguments: the address, and the seconds.
 """
@@ -13,7 +13,7 @@ import urllib.request
 
 
 def status(address: str, seconds: float) -> int:
-    """The status of a GET, as soon as there is an answer; 0 where there is none in time."""
+    """Return the status of a GET as soon as there is an answer; 0 if there is none in time."""
     deadline = time.monotonic() + seconds
     found = 0
     while not found and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Runs in an image: which architectures torch was compiled for. Needs no GPU."""
+"""Run in an image: print the architectures that torch was compiled for. Needs no GPU."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import json
 
 import torch
 
-# get_arch_list() is empty where there is no GPU; what it asks is not.
+# get_arch_list() is empty without a GPU; what it calls is not.
 found = torch.cuda.get_arch_list() or (torch._C._cuda_getArchFlags() or "").split()  # noqa: SLF001
 print(json.dumps({"version": torch.__version__, "architectures": [one.partition(":")[0] for one in found]}))

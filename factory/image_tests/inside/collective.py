@@ -1,4 +1,4 @@
-"""Runs in an image, in each process of torchrun, one for each GPU: an all-reduce on NCCL (or RCCL)."""
+"""Run in an image, in each process of torchrun, one for each GPU: an all-reduce on NCCL (or RCCL)."""
 
 import json
 import os
@@ -11,6 +11,6 @@ torch.cuda.set_device(device)
 dist.init_process_group("nccl", device_id=device)
 total = torch.tensor([float(dist.get_rank() + 1)], device=device)
 dist.all_reduce(total)
-told = {"rank": dist.get_rank(), "size": dist.get_world_size(), "sum": total.tolist()}
-print(json.dumps({**told, "version": ".".join(map(str, torch.cuda.nccl.version()))}), flush=True)
+answer = {"rank": dist.get_rank(), "size": dist.get_world_size(), "sum": total.tolist()}
+print(json.dumps({**answer, "version": ".".join(map(str, torch.cuda.nccl.version()))}), flush=True)
 dist.destroy_process_group()

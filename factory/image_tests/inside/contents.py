@@ -1,4 +1,4 @@
-"""Runs in an image, as root: its packages, its lock files, and what should not be in an image."""
+"""Run in an image, as root: print its packages, its lock files, and what must not be in an image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMPILER = re.compile(
     r"|make|gmake|cmake|ninja|cc1|cc1plus|cudafe\+\+)"
     r"(?:-?[\d.]+)?"
 )
-# Where compilers lie that are on nobody's PATH: toolsets to be enabled, CUDA's, and what gcc itself calls.
+# Compilers that are on no PATH: toolsets to be enabled, CUDA's, and what gcc itself calls.
 COMPILER_FOLDERS = (
     "/opt/rh/*/*/usr/bin",
     "/opt/rh/*/*/usr/libexec/gcc/*/*",
@@ -31,11 +31,11 @@ COMPILER_FOLDERS = (
     "/usr/libexec/gcc/*/*",
     "/usr/lib/gcc/*/*",
 )
-# Filled while it runs, or not files at all.
+# Filled while the image runs, or not files at all.
 NOT_LOOKED_INTO = ("/proc", "/sys", "/dev", "/run/.containerenv")
 STRAY_FOLDERS = ("/tmp", "/var/tmp", "/cachi2", "/layers", "/prepared", "/build", "/builder")
 PACKAGE_CACHES = ("/var/cache/dnf", "/var/cache/yum", "/var/cache/apt/archives", "/var/lib/apt/lists")
-# Where an operating system keeps the wheels of its own Python.
+# The wheels of the operating system's own Python.
 BUNDLED = re.compile(r"/ensurepip/_bundled/|/usr/share/python\S*-wheels/")
 INSTALLED = re.compile(r"/(?:site|dist)-packages/|/lib(?:64)?/python3[\d.]*/|^/usr/(?:share|lib|lib64)/")
 SECRET_NAMES = frozenset({".netrc", "_netrc", ".git-credentials", ".pypirc"})
@@ -84,16 +84,16 @@ def size_of(path: str) -> int:
 
 
 def records(distribution: importlib.metadata.Distribution) -> Iterator[tuple[str, int]]:
-    """Path and size of each file, as the RECORD tells; the size of one that it does not tell is looked up."""
+    """Yield the path and size of each file in RECORD; a size that it lacks is looked up."""
     text = distribution.read_text("RECORD") or ""
     for row in csv.reader(text.splitlines()):
         if len(row) == COLUMNS:
-            path, _, told = row
-            yield path, int(told) if told.isdigit() else size_of(str(distribution.locate_file(path)))
+            path, _, size = row
+            yield path, int(size) if size.isdigit() else size_of(str(distribution.locate_file(path)))
 
 
 def packages() -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Every distribution that Python finds, and which of them bring a compiler's program."""
+    """Return every distribution that Python finds, and which of them bring a compiler."""
     found: list[dict[str, Any]] = []
     owners: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
@@ -120,7 +120,7 @@ def packages() -> tuple[list[dict[str, Any]], dict[str, str]]:
 
 
 def environment() -> dict[str, str]:
-    """The variables of environment markers (PEP 508)."""
+    """Return the variables of environment markers (PEP 508)."""
     version = sys.implementation.version
     kind = "" if version.releaselevel == "final" else version.releaselevel[0] + str(version.serial)
     return {
@@ -139,7 +139,7 @@ def environment() -> dict[str, str]:
 
 
 def compilers(owners: dict[str, str], root: str = "") -> list[dict[str, str]]:
-    """Compilers and build tools on PATH and off it, each once, with the package that brings it."""
+    """Return build tools on PATH and off it, each once, with the package that brings it."""
     found: list[dict[str, str]] = []
     seen: set[str] = set()
     hidden = [folder for pattern in COMPILER_FOLDERS for folder in sorted(glob.glob(root + pattern))]
@@ -158,7 +158,7 @@ def compilers(owners: dict[str, str], root: str = "") -> list[dict[str, str]]:
 
 
 def cache_kind(folder: str, names: list[str]) -> str | None:
-    """Whether a folder is the cache of a package installer, by what is in it."""
+    """Return whether a folder is the cache of a package installer, by its contents."""
     if "CACHEDIR.TAG" in names and any(
         re.fullmatch(r"(?:archive|wheels|simple|sdists)-v\d+", name) for name in names
     ):
@@ -171,7 +171,7 @@ def cache_kind(folder: str, names: list[str]) -> str | None:
 
 
 def secret_kind(path: str, name: str) -> str | None:
-    """What of a file is a credential; None where nothing is."""
+    """Return what in a file is a credential; None if nothing is."""
     if name in SECRET_NAMES or SECRET_PLACES.search(path):
         return None if NO_LOGINS.fullmatch(text_of(path).strip()) else "holds logins"
     if SETTINGS.search(path) and LOGIN_IN_URL.search(text_of(path)):
@@ -192,7 +192,7 @@ def secret_kind(path: str, name: str) -> str | None:
 
 
 def stray_kind(path: str, name: str) -> str | None:
-    """Why a file looks as if a build had left it; None where it does not."""
+    """Return why a file looks left by a build; None if it does not."""
     for folder in STRAY_FOLDERS:
         if path.startswith(folder + "/"):
             return "lies in " + folder
@@ -207,7 +207,7 @@ def stray_kind(path: str, name: str) -> str | None:
 
 
 def leftovers() -> list[dict[str, str]]:
-    """What should not be in an image: its kind (cache, credential, stray), its path, and what it is."""
+    """Yield what must not be in an image: its kind (cache, credential, stray), its path, and what it is."""
     found = []
     for folder, folders, names in os.walk("/"):
         whole = "" if folder == "/" else folder
@@ -235,7 +235,7 @@ def locks() -> dict[str, str]:
 
 def main() -> None:
     found, owners = packages()
-    told = {
+    answer = {
         "packages": found,
         "python": sys.prefix,
         "environment": environment(),
@@ -243,7 +243,7 @@ def main() -> None:
         "compilers": compilers(owners),
         "leftovers": leftovers(),
     }
-    print(json.dumps(told))
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs in an image on a GPU: what torch was built for, what is there, and whether both reckon alike."""
+"""Run in an image on a GPU: print what torch was built for, the GPUs, and how they compute."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def described(number: int) -> dict[str, Any]:
 
 
 def largest_difference(number: int) -> float:
-    """Between a product of two matrices on the device and on the CPU, in single precision."""
+    """Compare a product of two matrices on the device and on the CPU, in single precision."""
     torch.manual_seed(number)
     first, second = torch.randn(256, 256), torch.randn(256, 256)
     there = (first.to(f"cuda:{number}") @ second.to(f"cuda:{number}")).cpu()

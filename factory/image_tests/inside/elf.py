@@ -1,4 +1,4 @@
-"""Runs in an image: reads every ELF file under Python's prefix, and tells which libraries they do not find.
+"""Run in an image: read every ELF file below Python's prefix, and print the libraries it does not find.
 
 The reader knows as much of the format (System V ABI, chapters 4 and 5; gABI symbol versions) as the dynamic
 linker looks at to find libraries: sections are not read, since a stripped file has none.
@@ -35,11 +35,11 @@ DEFAULT_FOLDERS = ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
 
 
 class NotElfError(Exception):
-    """The file is cut short or says what no linker takes."""
+    """The file is cut short, or no linker accepts it."""
 
 
 class Elf:
-    """What the dynamic linker wants to know of a file."""
+    """What the dynamic linker reads of a file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -64,11 +64,11 @@ class Elf:
         self.strings = self._offset(self._value(DT_STRTAB)) if self._value(DT_STRTAB) else 0
 
     def texts(self, tag: int) -> list[str]:
-        """The strings of a tag of the dynamic section."""
+        """Return the strings of a tag of the dynamic section."""
         return [self._text(value) for found, value in self.dynamic if found == tag]
 
     def versions_needed(self) -> list[tuple[str, str]]:
-        """Library and version of each set of symbols that it needs (Elf_Verneed)."""
+        """Return the library and version of each set of symbols that it needs (Elf_Verneed)."""
         found: list[tuple[str, str]] = []
         if not self._value(DT_VERNEED):
             return found
@@ -85,7 +85,7 @@ class Elf:
         return found
 
     def versions_defined(self) -> set[str]:
-        """The versions of symbols that it has (Elf_Verdef)."""
+        """Return the versions of symbols that it defines (Elf_Verdef)."""
         found: set[str] = set()
         if not self._value(DT_VERDEF):
             return found
@@ -144,7 +144,7 @@ class Elf:
 
 
 def describe(path: str) -> dict[str, Any] | None:
-    """What matters of a file; None where it is no ELF for a processor, ``broken`` where it broke."""
+    """Return what matters of a file; None if it is no ELF for a processor, ``broken`` if it is damaged."""
     try:
         with open(path, "rb") as file:
             if file.read(4) != MAGIC:
@@ -179,7 +179,7 @@ def versions_of(path: str, known: dict[str, set[str]]) -> set[str]:
 
 
 def configured_folders(path: str = "/etc/ld.so.conf") -> list[str]:
-    """The folders of the dynamic linker's settings (ld.so.conf), with those it includes."""
+    """Return the folders of the dynamic linker's settings (ld.so.conf), with included ones."""
     found: list[str] = []
     try:
         with open(path, encoding="utf-8") as file:
@@ -197,7 +197,7 @@ def configured_folders(path: str = "/etc/ld.so.conf") -> list[str]:
 
 
 def folders_of(path: str, elf: dict[str, Any]) -> list[str]:
-    """Where the linker looks for what a file needs, in its order (ld.so(8))."""
+    """Return where the linker looks for what a file needs, in its order (ld.so(8))."""
     own = elf["runpath"] or elf["rpath"]
     here = os.path.dirname(os.path.realpath(path))
     asked = [part for text in own for part in text.split(":")]
@@ -215,7 +215,7 @@ def look(name: str, folders: list[str]) -> str | None:
 
 
 def all_elfs(root: str) -> dict[str, dict[str, Any]]:
-    """Every ELF file below a folder by its path; a file that has two names counts once."""
+    """Return every ELF file below a folder by its path; a file with two names counts once."""
     found: dict[str, dict[str, Any]] = {}
     for folder, folders, names in os.walk(root):
         folders.sort()
@@ -236,7 +236,7 @@ def version_key(version: str) -> tuple[str, tuple[int, ...]]:
 def problems_of(
     path: str, elf: dict[str, Any], inside: dict[str, str], known: dict[str, set[str]]
 ) -> list[dict[str, str]]:
-    """What a file does not find, each with its kind.
+    """Return what a file does not find, each with its kind.
 
     broken, machine, interpreter, missing, preloaded or version.
     """
@@ -251,7 +251,7 @@ def problems_of(
     for name in elf["needed"]:
         library = look(name, folders)
         if library is None and name in inside and not elf["interpreter"]:
-            # The package loads it first, or the file beside it does: its import shows whether that works.
+            # The package, or the file beside it, loads it first: its import shows whether that works.
             found.append({"kind": "preloaded", "what": name, "where": inside[name]})
         elif library is None:
             found.append({"kind": "missing", "what": name})

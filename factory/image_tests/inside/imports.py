@@ -1,8 +1,8 @@
-"""Runs in an image: imports every top-level module of packages, and tells what fails and who uses MD5.
+"""Run in an image: import every top-level module of packages, and print what fails and who uses MD5.
 
 Modules share a process, so that torch is loaded once and not a hundred times. One that fails is tried again
-in a process of its own, with nothing changed, and only that counts; one that ends or blocks its process is
-found by what the process had begun.
+in a process of its own, with nothing changed, and only that result counts. If a module ends or blocks its
+process, the last import that the process had begun shows which.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import time
 import traceback
 from typing import Any
 
-# Ten times what torch takes on a quiet machine: a busy one is no fault of the module's.
+# Ten times what torch takes on a quiet machine: a busy machine must not fail a module.
 SECONDS_EACH = 180.0
 KEPT_CHARACTERS = 1500
 DEEPEST = 2
@@ -31,7 +31,7 @@ TESTS = re.compile(r"(?:.*\.)?(?:tests?|test_\w+|examples?|docs?|benchmarks?|con
 
 
 def module_name(file: str) -> str | None:
-    """The module that a file is by its name; None where it is none."""
+    """Return the module that a file is by its name; None if it is none."""
     for suffix in SUFFIXES:
         if file.endswith(suffix):
             stem = file[: -len(suffix)]
@@ -41,7 +41,7 @@ def module_name(file: str) -> str | None:
 
 
 def top_modules(paths: list[str]) -> list[str]:
-    """The modules that a package brings at its top: below a namespace, what stands first in it."""
+    """Return the top-level modules of a package; below a namespace, the first level in it."""
     parts = [path.split("/") for path in paths if not path.startswith(("../", "/"))]
     packages = {
         "/".join(part[:-1]) for part in parts if len(part) > 1 and module_name(part[-1]) == "__init__"
@@ -53,14 +53,14 @@ def top_modules(paths: list[str]) -> list[str]:
             continue
         above = next((part[:n] for n in range(1, len(part)) if "/".join(part[:n]) in packages), None)
         words = above or [*part[:-1], name]
-        # Without any __init__.py a folder is only a namespace where modules lie right in it.
+        # Without an __init__.py, a folder is a package only if it has modules itself.
         if above or len(words) <= DEEPEST:
             found.add(".".join(words))
     return sorted(word for word in found if not TESTS.fullmatch(word))
 
 
 def modules_of(distribution: importlib.metadata.Distribution) -> list[str]:
-    """By what the package records of its files, else by its top_level.txt."""
+    """Return modules from the package's RECORD, else from its top_level.txt."""
     files = [str(file) for file in distribution.files or []]
     if files:
         return top_modules(files)
@@ -68,7 +68,7 @@ def modules_of(distribution: importlib.metadata.Distribution) -> list[str]:
 
 
 def watch_md5(users: list[dict[str, str]]) -> None:
-    """Note who asks for MD5 without saying that it is not for security (hashlib, ``usedforsecurity``)."""
+    """Record who uses MD5 without ``usedforsecurity=False`` (hashlib)."""
     real_new, real_md5 = hashlib.new, hashlib.md5
 
     def note() -> None:
@@ -90,7 +90,7 @@ def watch_md5(users: list[dict[str, str]]) -> None:
 
 
 def try_import(module: str) -> dict[str, Any]:
-    """Import a module; what goes wrong, whatever it is, is the result."""
+    """Import a module; whatever fails is the result."""
     start = time.monotonic()
     result: dict[str, Any] = {"module": module, "ok": True}
     try:
@@ -110,7 +110,7 @@ def try_import(module: str) -> dict[str, Any]:
 
 
 class Worker:
-    """A process that imports one module after the other; names go in, results come out."""
+    """A process that imports modules one by one; names go in, results come out."""
 
     def __init__(self, *, watching: bool) -> None:
         self.output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
@@ -135,7 +135,7 @@ class Worker:
         os.write(self.give, module.encode() + b"\n")
 
     def answer(self) -> dict[str, Any]:
-        """What came of the module; the process may have ended over it."""
+        """Return the result of the module, which may have ended the process."""
         text = b""
         while not text.endswith(b"\n"):
             part = os.read(self.result, 65536)
@@ -182,7 +182,7 @@ def serve(take: int, tell: int, *, watching: bool) -> None:
 
 
 def import_all(modules: list[str], workers: int) -> list[dict[str, Any]]:
-    """Import the modules in so many processes; what comes of each.
+    """Import the modules in several processes; return the result of each.
 
     One process takes them from the front, where those are that load torch, and the others from the back.
     """
@@ -234,7 +234,7 @@ def package_key(name: str) -> str:
 
 
 def needing(requirements: dict[str, set[str]], wanted: str) -> set[str]:
-    """The packages that require one, directly or through others, and itself."""
+    """Return the packages that require one, directly or through others, and itself."""
     found, size = {wanted}, 0
     while size != len(found):
         size = len(found)

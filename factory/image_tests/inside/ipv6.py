@@ -1,7 +1,7 @@
-"""Runs in a container as root of its own network: takes every IPv4 address away, then runs a command.
+"""Run in a container as root of its own network: remove every IPv4 address, then run a command.
 
-Arguments: UID and GID to run it as, and the command. What is left is ``::1``, which ``localhost`` is then.
-Needs CAP_NET_ADMIN, which the command does not get. Ends with status 77 where the machine cannot.
+Arguments: UID and GID to run it as, and the command. ``localhost`` is then ``::1``, which is left.
+Needs CAP_NET_ADMIN, which the command does not get. Ends with status 77 if the machine cannot do it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ CANNOT = 77
 SIOCSIFADDR = 0x8916
 
 
-def take_ipv4_away() -> str | None:
-    """Take the addresses of every interface away (netdevice(7)); why that cannot be."""
+def remove_ipv4() -> str | None:
+    """Remove the addresses of every interface (netdevice(7)); return why that failed."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         for _, name in socket.if_nameindex():
             none = struct.pack("16sHH4s8x", name.encode(), socket.AF_INET, 0, b"\0" * 4)
             try:
                 fcntl.ioctl(asked, SIOCSIFADDR, none)
             except OSError as error:
-                return f"the address of {name} cannot be taken away: {error.strerror}"
+                return f"the address of {name} cannot be removed: {error.strerror}"
     return None
 
 
@@ -44,11 +44,11 @@ def name_it(hosts: str) -> None:
 
 
 def main(uid: int, gid: int, command: list[str]) -> None:
-    problem = take_ipv4_away()
+    problem = remove_ipv4()
     if not problem and not can_bind(socket.AF_INET6, "::1"):
-        problem = "this machine gives a container no ::1"
+        problem = "this machine has no ::1 for a container"
     if not problem and can_bind(socket.AF_INET, "127.0.0.1"):
-        problem = "127.0.0.1 is there all the same"
+        problem = "127.0.0.1 is still there"
     if problem:
         print(problem)
         raise SystemExit(CANNOT)
@@ -56,7 +56,7 @@ def main(uid: int, gid: int, command: list[str]) -> None:
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
-    # Nothing gets its capabilities back (prctl(2), PR_SET_NO_NEW_PRIVS).
+    # The command cannot get capabilities back (prctl(2), PR_SET_NO_NEW_PRIVS).
     ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
     os.execvp(command[0], command)
 

@@ -1,4 +1,4 @@
-"""Runs beside a workbench that starts: waits until JupyterLab listens on a port."""
+"""Run beside a starting workbench: wait until JupyterLab listens on a port."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ports() -> list[int]:
 
 
 def command(number: str) -> str:
-    """The words of a process; none where it has ended, or is no process."""
+    """Return the words of a process; none if it has ended, or is no process."""
     try:
         with open(f"/proc/{number}/cmdline", "rb") as file:
             return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
@@ -46,13 +46,13 @@ def main() -> None:
         if (open_ports and jupyter) or time.monotonic() - start > seconds:
             break
         time.sleep(PAUSE_SECONDS)
-    told = {
+    answer = {
         "ports": open_ports,
         "jupyter": jupyter,
         "commands": commands(),
         "seconds": round(time.monotonic() - start, 1),
     }
-    print(json.dumps(told))
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":

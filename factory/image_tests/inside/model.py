@@ -1,4 +1,4 @@
-"""Runs in an image: a small model from a configuration, one step of training, a checkpoint, and back.
+"""Run in an image: make a small model, train it one step, save a checkpoint and load it.
 
 Nothing is downloaded. Argument: the device, "cpu" or "cuda" (which is ROCm's name too).
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def try_model(device: str, done: dict[str, Any]) -> None:
-    """Each step is noted in ``done`` before it is taken."""
+    """Do each step after its name is recorded in ``done``."""
     done["step"] = "imports"
     import safetensors.torch
     import torch
@@ -49,7 +49,7 @@ def try_model(device: str, done: dict[str, Any]) -> None:
         again = AutoModelForCausalLM.from_pretrained(folder).to(device)
         own, loaded = model.state_dict(), again.state_dict()
         done["different"] = [name for name in own if not torch.equal(own[name], loaded[name])]
-        done["step"] = "the loaded model gives the same"
+        done["step"] = "the loaded model computes the same"
         model.eval(), again.eval()
         with torch.no_grad():
             done["same"] = bool(torch.equal(model(input_ids=words).logits, again(input_ids=words).logits))
@@ -61,7 +61,7 @@ def main(device: str) -> None:
     start = time.monotonic()
     try:
         try_model(device, done)
-    except Exception as error:  # whatever goes wrong is what is to be told
+    except Exception as error:  # whatever fails is the answer
         done["problem"] = f"{type(error).__name__}: {error}"[:1500]
     done["seconds"] = round(time.monotonic() - start, 2)
     print(json.dumps(done))

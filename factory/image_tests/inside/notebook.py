@@ -1,6 +1,6 @@
-"""Runs in a container of an image beside its JupyterLab: a notebook is made, run and saved.
+"""Run in a container beside its JupyterLab: make, run and save a notebook.
 
-Through the server's own HTTP API and the kernel's WebSocket, as the browser does. Arguments: the server's
+It uses the server's own HTTP API and the kernel's WebSocket, as a browser does. Arguments: the server's
 address, its token, and the seconds that all of it may take.
 """
 
@@ -21,7 +21,7 @@ STARTING = (502, 503)
 
 
 def ask(address: str, token: str, method: str, path: str, body: Any = None) -> Any:
-    """One request of the server's API; its answer."""
+    """Send one request to the server's API, and return its answer."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
     asked = urllib.request.Request(address + path, data=data, headers=headers, method=method)
@@ -31,7 +31,7 @@ def ask(address: str, token: str, method: str, path: str, body: Any = None) -> A
 
 
 def wait_for_server(address: str, token: str, deadline: float) -> str:
-    """The server's version, as soon as it answers."""
+    """Return the server's version as soon as it answers."""
     while True:
         try:
             return str(ask(address, token, "GET", "/api")["version"])
@@ -61,7 +61,7 @@ def notebook(outputs: list[dict[str, Any]], count: int | None) -> dict[str, Any]
 
 
 def message(session: str, kind: str, content: dict[str, Any]) -> str:
-    """A message of Jupyter's protocol 5.3 as JSON."""
+    """Return a message of Jupyter's protocol 5.3 as JSON."""
     header = {
         "msg_id": f"{session}-{kind}",
         "msg_type": kind,
@@ -85,7 +85,7 @@ def message(session: str, kind: str, content: dict[str, Any]) -> str:
 async def execute(
     address: str, token: str, kernel: str, seconds: float
 ) -> tuple[list[dict[str, Any]], int | None]:
-    """Run the cell; its outputs as a notebook keeps them, and its number."""
+    """Run the cell; return its outputs as a notebook keeps them, and its number."""
     from tornado.httpclient import HTTPRequest
     from tornado.websocket import websocket_connect
 
@@ -103,30 +103,30 @@ async def execute(
     outputs: list[dict[str, Any]] = []
     count, replied, idle = None, False, False
     while not (replied and idle):
-        said = await asyncio.wait_for(connection.read_message(), seconds)
-        if said is None:
+        text = await asyncio.wait_for(connection.read_message(), seconds)
+        if text is None:
             raise ConnectionError("the server closed the kernel's channel")
-        found = json.loads(said)
-        kind, told = found["header"]["msg_type"], found["content"]
+        found = json.loads(text)
+        kind, body = found["header"]["msg_type"], found["content"]
         if found.get("parent_header", {}).get("msg_id") != "factory-execute_request":
             continue
         if kind == "stream":
-            outputs.append({"output_type": "stream", "name": told["name"], "text": told["text"]})
+            outputs.append({"output_type": "stream", "name": body["name"], "text": body["text"]})
         elif kind == "execute_result":
-            kept = {key: told[key] for key in ("data", "metadata", "execution_count")}
+            kept = {key: body[key] for key in ("data", "metadata", "execution_count")}
             outputs.append({"output_type": "execute_result", **kept})
         elif kind == "error":
-            raise RuntimeError("{ename}: {evalue}".format(**told))
+            raise RuntimeError("{ename}: {evalue}".format(**body))
         elif kind == "execute_reply":
-            replied, count = True, told.get("execution_count")
-        elif kind == "status" and told["execution_state"] == "idle":
+            replied, count = True, body.get("execution_count")
+        elif kind == "status" and body["execution_state"] == "idle":
             idle = True
     connection.close()
     return outputs, count
 
 
 def try_all(address: str, token: str, seconds: float, done: dict[str, Any]) -> None:
-    """Each step is noted in ``done`` before it is taken, so that it is known where it went wrong."""
+    """Do each step after its name is recorded in ``done``, which shows where it failed."""
     deadline = time.monotonic() + seconds
     done["step"] = "the server answers"
     done["server"] = wait_for_server(address, token, deadline)
@@ -159,7 +159,7 @@ def main(address: str, token: str, seconds: float) -> None:
         try_all(address, token, seconds, done)
     except urllib.error.HTTPError as error:
         done["problem"] = f"{error.code} {error.reason}: {error.read()[:500].decode('utf-8', 'replace')}"
-    except Exception as error:  # whatever goes wrong is what is to be told
+    except Exception as error:  # whatever fails is the answer
         done["problem"] = f"{type(error).__name__}: {error}"
     done["seconds"] = round(time.monotonic() - start, 2)
     print(json.dumps(done))

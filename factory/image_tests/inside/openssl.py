@@ -1,4 +1,4 @@
-"""Runs in an image: whose OpenSSL Python uses, and which copies of it packages bring along."""
+"""Run in an image: print whose OpenSSL Python uses, and which copies of it packages bring."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import sysconfig
 from typing import Any
 
 LIBRARY = re.compile(r"lib(?:crypto|ssl)(?:[-.].*)?\.so[\d.]*|lib(?:crypto|ssl)-[0-9a-f]{8}.*\.so.*")
-# What a file has that was linked with one of them: their own words. Sought as they are, which is much faster
-# in a gigabyte than a pattern; the pattern then reads the version.
+# Texts in a file that was linked with one of them. Searching for them as they are is much faster in a
+# gigabyte than a pattern; the pattern then reads the version.
 NEEDLES = (b"OpenSSL ", b"BoringSSL", b"AWS-LC", b"LibreSSL ")
 WORDS = re.compile(rb"(?:OpenSSL|LibreSSL) [0-4]\.\d+\.\d+[a-z]?(?= )|BoringSSL|AWS-LC")
 
 
 def loaded() -> list[str]:
-    """The libcrypto and libssl that this process has in its memory."""
+    """Return the libcrypto and libssl that this process has loaded."""
     with open("/proc/self/maps", encoding="utf-8") as file:
         paths = {line.split(maxsplit=5)[5].strip() for line in file if line.count("/")}
     return sorted(path for path in paths if LIBRARY.fullmatch(os.path.basename(path)))
 
 
 def linked(path: str) -> str:
-    """The cryptographic library that is linked into a file, as it names itself; empty where none is."""
+    """Return the cryptographic library that is linked into a file, by its own name; empty if none is."""
     with open(path, "rb") as file:
         if file.read(4) != b"\x7fELF":
             return ""
@@ -60,14 +60,14 @@ def bundled(root: str) -> list[dict[str, str]]:
 
 
 def places() -> list[str]:
-    """Where packages lie: all of a virtual environment; of another Python not what the system has there."""
+    """Return the folders of packages: a whole virtual environment, or the site-packages of another Python."""
     if sys.prefix != sys.base_prefix:
         return [sys.prefix]
     return sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 
 
 def fips() -> dict[str, Any]:
-    """Whether the kernel asks for FIPS mode, and whether Python's OpenSSL is in it."""
+    """Return whether the kernel is in FIPS mode, and whether Python's OpenSSL is."""
     try:
         with open("/proc/sys/crypto/fips_enabled", encoding="ascii") as file:
             kernel = file.read().strip() == "1"

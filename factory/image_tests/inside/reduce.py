@@ -1,4 +1,4 @@
-"""Runs in an image, in each process of torchrun: an all-reduce on gloo. Prints what came of it."""
+"""Run in an image, in each process of torchrun: print the result of an all-reduce on gloo."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Runs in an image until SIGTERM comes, and says that it came."""
+"""Run in an image until SIGTERM comes, and print that it came."""
 
 import os
 import signal

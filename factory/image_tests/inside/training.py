@@ -1,4 +1,4 @@
-"""Runs in an image: a training-hub run (supervised fine-tuning) of a tiny model on made data.
+"""Run in an image: fine-tune a tiny model on generated data with training-hub.
 
 The model, its tokenizer (one token per byte) and the conversations are made here.
 """
@@ -21,7 +21,7 @@ KEPT_CHARACTERS = 6000
 
 
 def make_model(folder: str) -> None:
-    """A Llama of a few thousand numbers and a tokenizer for it, saved."""
+    """Save a Llama of a few thousand parameters and a tokenizer for it."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
@@ -43,16 +43,16 @@ def make_model(folder: str) -> None:
 
 
 def make_data(path: str) -> None:
-    """Conversations as training-hub reads them, one a line."""
+    """Write conversations as training-hub reads them, one a line."""
     with open(path, "w", encoding="utf-8") as file:
         for number in range(ROWS):
             asked = {"role": "user", "content": f"What is {number} plus {number}?"}
-            told = {"role": "assistant", "content": f"It is {2 * number}."}
-            file.write(json.dumps({"messages": [asked, told]}) + "\n")
+            answered = {"role": "assistant", "content": f"It is {2 * number}."}
+            file.write(json.dumps({"messages": [asked, answered]}) + "\n")
 
 
 def train(folder: str, done: dict[str, Any]) -> None:
-    """Each step is noted in ``done`` before it is taken."""
+    """Do each step after its name is recorded in ``done``."""
     done["step"] = "training-hub is imported"
     from importlib.metadata import version
 
@@ -92,7 +92,7 @@ def train(folder: str, done: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def kept_output(path: str) -> Any:
-    """What this process and those that it starts print goes into a file."""
+    """Redirect the output of this process and its children into a file."""
     sys.stdout.flush()
     kept = os.dup(1), os.dup(2)
     with open(path, "wb") as file:

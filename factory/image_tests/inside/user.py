@@ -1,4 +1,4 @@
-"""Runs in an image: who it runs as, and where that user can write."""
+"""Run in an image: print its user, its Python, and whether it can write temporary files."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def can_write(folder: str) -> bool:
 
 
 def main() -> None:
-    told = {
+    answer = {
         "uid": os.getuid(),
         "gid": os.getgid(),
         "python": sys.prefix,
         "temporary": can_write(tempfile.gettempdir()),
         "name": user_name(),
     }
-    print(json.dumps(told))
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":
