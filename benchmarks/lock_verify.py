@@ -15,8 +15,8 @@ from pathlib import Path
 
 from factory.flavor.project import read_project
 from factory.index.client import IndexClient
-from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import LOCK_FILE, Artifact, Pin, format_lock
+from factory.lock.lockset import inputs_digest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.page_index import VERSIONS, project_name, served, wheels

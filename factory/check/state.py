@@ -11,8 +11,7 @@ from factory.errors import FactoryError
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
-from factory.lock.inputs import inputs_digest
-from factory.lock.lockset import LockSet, lock_file_names, read_lock_set
+from factory.lock.lockset import LockSet, inputs_digest, lock_file_names, read_lock_set
 from factory.masking import masked
 from factory.render.drift import find_drift
 from factory.render.render import render_flavor

@@ -12,9 +12,11 @@ from factory.clock import now
 from factory.flavor.repository import Flavor
 from factory.gaps.explain import explain_failure
 from factory.konflux.test_output import failure_line, output_line
+from factory.konflux.verified import outcome_of_verified
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions, lock_flavors
 from factory.lock.report import failures, notes_on, report_of
+from factory.lock.verify import verify_flavors, verify_report
 from factory.sbom.write import SbomUpdater, describe_followed
 
 
@@ -124,11 +126,6 @@ def _answer_with_test_output(invocation: Invocation, flavors: tuple[str, ...], *
 
 
 def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOptions, *, form: str) -> int:
-    # Imported when asked for: the index client costs as much as all the rest.
-    from factory.konflux.verified import outcome_of_verified  # noqa: PLC0415
-    from factory.lock.verify import verify_flavors  # noqa: PLC0415
-    from factory.lock.verify_report import describe_verified, verify_report  # noqa: PLC0415
-
     with invocation.console.progress("verifying", total=len(selected)) as progress:
         outcomes = verify_flavors(
             selected,
@@ -140,9 +137,9 @@ def _verify(invocation: Invocation, selected: Sequence[Flavor], options: LockOpt
     for note in failures(outcomes):
         invocation.console.note(note)
     if form == "test-output":
-        for said in describe_verified(report):
+        for said in report.describe():
             invocation.console.note(said)
         invocation.console.result(None, output_line(outcome_of_verified(report), now=now()))
     else:
-        invocation.console.result(report, *describe_verified(report))
+        invocation.console.show(report)
     return report.exit_code

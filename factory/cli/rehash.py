@@ -9,8 +9,7 @@ from factory.cli.options import Invocation, common
 from factory.gaps.explain import explain_failure
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
-from factory.lock.rehash import rehash_flavors
-from factory.lock.rehash_report import describe_rehashed, rehash_report
+from factory.lock.rehash import rehash_flavors, rehash_report
 from factory.lock.report import failures
 from factory.sbom.write import SbomUpdater, describe_followed
 
@@ -60,7 +59,7 @@ def command(
     report = rehash_report(outcomes)
     for note in failures(outcomes):
         invocation.console.note(note)
-    invocation.console.result(report, *describe_rehashed(report))
+    exit_code = invocation.console.show(report)
     for note in describe_followed(report.flavors):
         invocation.console.note(note)
-    return report.exit_code
+    return exit_code

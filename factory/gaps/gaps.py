@@ -25,10 +25,9 @@ from factory.gaps.owners import Owner, owners_of, plain
 from factory.gaps.stand_ins import Assumed, StandIns
 from factory.gaps.wanting import owner_name, wanted_in_all, who_wants
 from factory.index.metadata import Metadata
-from factory.lock.availability import in_order, lack_of
 from factory.lock.find_links import WheelFolder
+from factory.lock.package_finder import Shelf, in_order, lack_of, open_shelf
 from factory.lock.resolution import Disagreement, Refused, package_of, request_for, resolve_project
-from factory.lock.shelf import Shelf, open_shelf
 from factory.lock.uv import NoSolution, Package
 
 _VERSIONS = re.compile(r"[<>=!~].*")
@@ -39,7 +38,7 @@ _Answer = dict[str, tuple[Package, ...]] | Refused | Disagreement
 class Gap:
     """Something that an index lacks: for which platforms, what it has instead, and who needs it.
 
-    ``kind`` is one of `factory.lock.availability.KINDS`; ``would_do`` says which versions would.
+    ``kind`` is one of `factory.lock.package_finder.KINDS`; ``would_do`` says which versions would.
     ``needed_by`` are requirements' owners, each with its requirement where it is known, and
     ``paths`` the ways to owners from what the project requires itself, where they are known.
     """

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from factory.flavor.project import marker_environment
 from factory.gaps.blame import PROJECT
 from factory.index.metadata import Metadata
-from factory.lock.availability import in_order
+from factory.lock.package_finder import in_order
 from factory.lock.uv import NoSolution, Request, Required, requirers
 
 # What a package says of itself, by name and version; a version of None is that of a stand-in.

@@ -22,9 +22,8 @@ from factory.flavor.project import Project
 from factory.flavor.spec import MAIN_INDEX, Spec
 from factory.index.client import IndexClient, client_for
 from factory.index.metadata import Metadata
-from factory.lock.availability import Offer, nearest_version
+from factory.lock.package_finder import Offer, Shelf, metadata_of, nearest_version, versions_with_wheels
 from factory.lock.resolution import package_of
-from factory.lock.shelf import Shelf, metadata_of, versions_with_wheels
 
 _VERSION = "0+missing"
 THE_INDEX = "the index"

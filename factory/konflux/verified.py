@@ -1,7 +1,7 @@
 """What ``factory lock --verify`` found, as the outcome that a task tells in its ``TEST_OUTPUT``."""
 
 from factory.konflux.test_output import TaskOutcome, TaskResult
-from factory.lock.verify_report import VerifyReport, headline
+from factory.lock.verify import VerifyReport, headline
 
 
 def outcome_of_verified(report: VerifyReport) -> TaskOutcome:

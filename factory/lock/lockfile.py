@@ -100,7 +100,7 @@ class Option:
 class LockFile:
     """A lock as it stands in the folder.
 
-    ``inputs`` is the digest of what it was made from (`factory.lock.inputs`), None where the file
+    ``inputs`` is the digest of what it was made from (`factory.lock.lockset`), None where the file
     does not tell; ``as_locked`` is whether it is byte for byte what the factory writes for these pins, and
     ``line_endings`` whether its lines end in line feeds alone;
     ``digest_holds`` is whether the digest that it carries is that of its contents;

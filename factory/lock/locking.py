@@ -16,23 +16,23 @@ from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.index.cache import cache_folder
-from factory.lock.builds import refuse_other_builds
-from factory.lock.changes import Changes, compare, compare_form
 from factory.lock.find_links import WheelFolder, open_wheel_folder, size_and_time
-from factory.lock.inputs import inputs_digest
+from factory.lock.judgement import refuse_other_builds
 from factory.lock.lockfile import Artifact, Pin
 from factory.lock.lockset import (
     LockSet,
     format_lock_set,
+    inputs_digest,
     keep_told,
     orphans,
     parse_lock_set,
     read_lock_set,
 )
 from factory.lock.narrow import best_wheel, tag_ranks
-from factory.lock.proving import Proving, open_proving
+from factory.lock.report import FailedFlavor, Locked, compare, compare_form
 from factory.lock.resolution import Disagreement, Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
+from factory.lock.verify import IndexVerifier, open_index_verifier
 from factory.process import Cancellation
 from factory.transaction import Replacement, open_transaction, read_before
 
@@ -92,49 +92,15 @@ class NewLock:
         return parse_lock_set({name: content.decode() for name, content in self.files.items()})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Locked:
-    """A flavor that was locked, or would be with ``dry_run``.
-
-    ``followed`` are the files that changed together with the lock.
-
-    ``differs`` is whether a file changes, ``written`` whether it was; ``form`` says what changes
-    beside the pins. ``orphans`` are lock files of indexes that the spec has no more, which go.
-    ``from_folders`` maps packages that came from a folder of wheels to it: the index alone cannot
-    give them. ``idle`` are further indexes from which nothing is pinned.
-    """
-
-    flavor: str
-    packages: int
-    artifacts: int
-    changes: Changes
-    differs: bool
-    written: bool
-    from_folders: dict[str, str]
-    not_locked_before: tuple[str, ...] = ()
-    form: tuple[str, ...] = ()
-    orphans: tuple[str, ...] = ()
-    followed: tuple[str, ...] = ()
-    idle: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failed:
-    """A flavor that could not be locked and was left as it was."""
-
-    flavor: str
-    error: FactoryError
-
-
 def lock_flavors(
     flavors: Sequence[Flavor],
     options: LockOptions,
     *,
     jobs: int | None,
     begun: Callable[[str], None],
-    done: Callable[[Locked | Failed], None],
+    done: Callable[[Locked | FailedFlavor], None],
     following: Following | None = None,
-) -> tuple[Locked | Failed, ...]:
+) -> tuple[Locked | FailedFlavor, ...]:
     """Lock several flavors, ``jobs`` at a time; one that fails does not stop the others.
 
     An interruption stops all of them: uv is ended, nothing more is started, nothing more is written.
@@ -151,12 +117,12 @@ def lock_flavors(
     Returns:
         The outcomes in the order of the flavors.
     """
-    outcomes: dict[str, Locked | Failed] = {}
+    outcomes: dict[str, Locked | FailedFlavor] = {}
     workers = jobs or min(max(len(flavors), 1), max(os.cpu_count() or 1, _LEAST_JOBS))
     stop = Cancellation()
-    with open_proving() as proving, ThreadPoolExecutor(workers, thread_name_prefix="lock") as pool:
+    with open_index_verifier() as verifier, ThreadPoolExecutor(workers, thread_name_prefix="lock") as pool:
         waiting = {
-            pool.submit(_outcome, flavor, options, stop, begun, proving, following): flavor
+            pool.submit(_outcome, flavor, options, stop, begun, verifier, following): flavor
             for flavor in flavors
         }
         try:
@@ -175,7 +141,7 @@ def lock_flavor(
     options: LockOptions,
     *,
     stop: Cancellation,
-    proving: Proving | None = None,
+    verifier: IndexVerifier | None = None,
     following: Following | None = None,
 ) -> Locked:
     """Resolve a flavor and replace its lock files; nothing is written unless everything succeeded.
@@ -184,7 +150,7 @@ def lock_flavor(
         flavor: what to lock.
         options: how.
         stop: ends the work from another thread, up to the moment of writing.
-        proving: as for `make_lock`.
+        verifier: as for `make_lock`.
         following: gives what changes together with the lock files.
 
     Raises:
@@ -200,7 +166,7 @@ def lock_flavor(
     with stop.active(), open_transaction([flavor.folder]) as transaction:
         project = read_project(flavor.folder)
         before = read_lock_set(flavor.folder, project.spec)
-        new = make_lock(flavor.name, project, before, options, proving=proving)
+        new = make_lock(flavor.name, project, before, options, verifier=verifier)
         left_behind = orphans(flavor.folder, project.spec)
         changes = lock_changes(flavor.folder, project.spec, new)
         followed = () if options.dry_run or following is None else following(flavor, project, new.lock_set)
@@ -254,7 +220,7 @@ def make_lock(
     options: LockOptions,
     *,
     held: Mapping[str, str] | None = None,
-    proving: Proving | None = None,
+    verifier: IndexVerifier | None = None,
 ) -> NewLock:
     """Resolve a project and give its lock; nothing is read from its folder and nothing is written.
 
@@ -264,7 +230,7 @@ def make_lock(
         before: the lock whose versions are kept where they are valid.
         options: how; ``dry_run`` means nothing here.
         held: versions (by normalized name) that may not change: where one has to, there is no lock.
-        proving: shared by the flavors of a run, so that each page is read once; of its own where None.
+        verifier: shared by the flavors of a run, so that each page is read once; of its own where None.
 
     Raises:
         SpecError, IndexGapError, ResolutionError, OtherBuildError: as for `lock_flavor`.
@@ -273,14 +239,13 @@ def make_lock(
     """
     exact = tuple(f"{package}=={version}" for package, version in (held or {}).items())
     asked = replace(project, constraints=(*project.constraints, *exact))
-    with nullcontext(proving) if proving else open_proving() as shared:
-        shared.expect(project.spec)
+    with nullcontext(verifier) if verifier else open_index_verifier() as shared:
         pins, from_folders = _pins(asked, before, options)
         if before is not None and not (options.other_builds or options.only_told):
             upgraded = _rebuilt(project.spec, before, options)
             refuse_other_builds(project.spec, before.pins, pins, upgraded=upgraded)
         pins = keep_told(pins, before, only_told=options.only_told)
-        shared.prove(project.spec, pins, from_folders=from_folders)
+        shared.verify(project.spec, pins, from_folders=from_folders)
     files = format_lock_set(
         name, project.spec, pins, inputs=inputs_digest(project), beside_index=from_folders
     )
@@ -321,15 +286,15 @@ def _outcome(
     options: LockOptions,
     stop: Cancellation,
     begun: Callable[[str], None],
-    proving: Proving,
+    verifier: IndexVerifier,
     following: Following | None,
-) -> Locked | Failed:
+) -> Locked | FailedFlavor:
     try:
         stop.check()
         begun(flavor.name)
-        return lock_flavor(flavor, options, stop=stop, proving=proving, following=following)
+        return lock_flavor(flavor, options, stop=stop, verifier=verifier, following=following)
     except FactoryError as error:
-        return Failed(flavor=flavor.name, error=error)
+        return FailedFlavor(flavor=flavor.name, error=error)
 
 
 def _pins(

@@ -5,23 +5,24 @@ platform best is taken, as for a new lock; of what changed, the metadata is read
 name may be another package.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from factory.console import Report
 from factory.errors import FactoryError, IndexGapError, LockFileError, ResolutionError
 from factory.files import read_regular
 from factory.flavor.project import Project, read_project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.http.parallel import in_parallel
+from factory.index.client import IndexClient
+from factory.index.pages import IndexFile
 from factory.index.wheel import check_wheel_at
-from factory.lock.clients import CONNECTIONS, open_clients
 from factory.lock.find_links import file_sha256, find_wheel, size_and_time
-from factory.lock.fresh_pins import Lacking, NewFile, fresh_pin
 from factory.lock.judgement import judge_lock, judge_requirements, refusals, refuse
 from factory.lock.lockfile import LOCKED_BY, Artifact, Pin
-from factory.lock.locking import Failed, Following, LockOptions, NewLock, lock_changes, make_lock
+from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, make_lock
 from factory.lock.lockset import (
     LockSet,
     format_lock_set,
@@ -31,8 +32,107 @@ from factory.lock.lockset import (
     misplaced,
     require_lock_set,
 )
-from factory.lock.pages import PinnedPages, requires_on_index
+from factory.lock.narrow import best_wheel, platforms_of, tag_ranks
+from factory.lock.package_finder import Offer
+from factory.lock.report import ErrorBody, FailedFlavor, error_body
+from factory.lock.verify import CONNECTIONS, Page, PinnedPages, open_clients, requires_on_index
 from factory.transaction import Replacement, open_transaction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lacking:
+    """A pinned version that an index cannot give as it was locked: for which platforms, and why."""
+
+    package: str
+    version: str
+    platforms: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewFile:
+    """A file that was not locked before, and what reads its index."""
+
+    client: IndexClient
+    file: IndexFile
+
+    def prove(self) -> None:
+        """See that it is a valid wheel of the package and version that its name says.
+
+        Raises:
+            IndexContentError: it is not, or its metadata cannot be read.
+            IndexAccessError: the index refused, failed or did not answer.
+        """
+        self.client.check_identity(self.file)
+        self.client.metadata(self.file)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreshPin:
+    """A pin as it would be locked now, and the files of it that were not locked before."""
+
+    pin: Pin
+    new: tuple[NewFile, ...] = ()
+
+
+def fresh_pin(spec: Spec, pin: Pin, page: Page) -> FreshPin | Lacking:
+    """The wheel that fits each platform best, of the version that is pinned.
+
+    A file that is yanked is taken where the version has no other (PEP 592), as for any exact pin.
+    """
+    version = pin.version or ""
+    files = page.of_version(pin.name, version)
+    if not files:
+        what = f"no project {pin.name}" if page.files is None else f"no file of {pin.name} {version}"
+        return _lacking(pin, spec.platforms, f"{page.index} has {what} any more")
+    usable = [file for file in files if not file.yanked] or list(files)
+    by_name = {
+        file.file_name: file
+        for file in usable
+        if Offer(file_name=file.file_name, requires_python=file.requires_python).runs_on(spec.python)
+    }
+    chosen: dict[str, IndexFile] = {}
+    without = []
+    for platform in spec.platforms:
+        ranks = tag_ranks(python=spec.python, platform=platform, glibc=spec.glibc)
+        name = best_wheel(by_name, ranks)
+        if name is None:
+            without.append(platform)
+        else:
+            chosen[name] = by_name[name]
+    if without:
+        return _lacking(pin, tuple(without), f"{page.index} has {_wheels_in_words(files)}")
+    silent = sorted(name for name, file in chosen.items() if file.sha256 is None)
+    if silent:
+        return _lacking(pin, spec.platforms, f"{page.index} tells no digest of {', '.join(silent)}")
+    return _fresh(pin, chosen, page)
+
+
+def _fresh(pin: Pin, chosen: dict[str, IndexFile], page: Page) -> FreshPin:
+    known = {artifact.sha256 for artifact in pin.artifacts}
+    artifacts = tuple(
+        Artifact(sha256=file.sha256 or "", file_name=name, size=file.size, uploaded=file.uploaded)
+        for name, file in chosen.items()
+    )
+    return FreshPin(
+        pin=replace(pin, artifacts=artifacts),
+        new=tuple(
+            NewFile(client=page.client, file=file) for file in chosen.values() if file.sha256 not in known
+        ),
+    )
+
+
+def _lacking(pin: Pin, platforms: tuple[str, ...], reason: str) -> Lacking:
+    return Lacking(package=pin.name, version=pin.version or "", platforms=platforms, reason=reason)
+
+
+def _wheels_in_words(files: Sequence[IndexFile]) -> str:
+    wheels = [file.file_name for file in files if file.file_name.endswith(".whl")]
+    if not wheels:
+        return "only an sdist of it"
+    platforms = platforms_of(wheels)
+    return f"wheels of it for {', '.join(platforms) or 'other platforms'} ({', '.join(sorted(wheels)[:3])})"
+
 
 _NAMELESS = "a file whose name is not locked"
 
@@ -85,9 +185,9 @@ def rehash_flavors(
     flavors: Sequence[Flavor],
     options: LockOptions,
     *,
-    done: Callable[[Rehashed | Failed], None],
+    done: Callable[[Rehashed | FailedFlavor], None],
     following: Following | None = None,
-) -> tuple[Rehashed | Failed, ...]:
+) -> tuple[Rehashed | FailedFlavor, ...]:
     """Take the hashes of flavors anew: one that fails stops no other, and the others change together.
 
     Args:
@@ -102,7 +202,7 @@ def rehash_flavors(
     Raises:
         BusyError, JournalError, StorageError: as for `Transaction.commit`; nothing was written.
     """
-    outcomes: dict[str, Rehashed | Failed] = {}
+    outcomes: dict[str, Rehashed | FailedFlavor] = {}
     changes: list[Replacement] = []
     with open_transaction() as transaction, open_clients() as clients:
         subjects: dict[str, _Subject] = {}
@@ -111,7 +211,7 @@ def rehash_flavors(
                 transaction.take(flavor.folder)
                 subjects[flavor.name] = _subject(flavor)
             except FactoryError as error:
-                outcomes[flavor.name] = Failed(flavor=flavor.name, error=error)
+                outcomes[flavor.name] = FailedFlavor(flavor=flavor.name, error=error)
         pages = PinnedPages(clients)
         pages.read(pin for subject in subjects.values() for pin in _on_indexes(subject))
         for flavor in flavors:
@@ -170,7 +270,7 @@ def _on_indexes(subject: _Subject) -> Iterator[tuple[Spec, str, str, str]]:
 
 def _outcome(
     subject: _Subject, pages: PinnedPages, options: LockOptions, *, following: Following | None
-) -> tuple[Rehashed | Failed, tuple[Replacement, ...]]:
+) -> tuple[Rehashed | FailedFlavor, tuple[Replacement, ...]]:
     flavor = subject.flavor
     followed: Sequence[Replacement] = ()
     try:
@@ -182,7 +282,7 @@ def _outcome(
         if following is not None and not options.dry_run:
             followed = following(flavor, subject.project, new.lock_set)
     except FactoryError as error:
-        return Failed(flavor=flavor.name, error=error), ()
+        return FailedFlavor(flavor=flavor.name, error=error), ()
     done = Rehashed(
         flavor=flavor.name,
         packages=len(new.pins),
@@ -311,3 +411,60 @@ def _changes(spec: Spec, locks: LockSet, new: NewLock) -> Iterator[FileChange]:
                 before=gone.get(name),
                 after=come.get(name),
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RehashReport(Report):
+    """Every flavor of the run; ``errors`` by the flavors that were left as they were."""
+
+    flavors: tuple[Rehashed, ...]
+    errors: dict[str, ErrorBody]
+
+    def failures(self) -> Iterable[ErrorBody]:
+        return self.errors.values()
+
+    def describe(self) -> Iterator[str]:
+        """Yield each flavor, and below it each file that has another hash."""
+        for flavor in self.flavors:
+            count = len({change.file_name for change in flavor.changes})
+            files = f"{count} file{'' if count == 1 else 's'}"
+            state = f"new hashes of {files}" if flavor.written else f"would take new hashes of {files}"
+            if not count:
+                state = (
+                    "written anew, with the same hashes" if flavor.written else "every hash is what it was"
+                )
+            yield f"{flavor.flavor}: {state}, {flavor.packages} packages at the versions that they had"
+            yield from (f"  {line}" for change in flavor.changes for line in _lines(change))
+            yield from (f"  {note}" for note in _notes(flavor))
+        for name, error in self.errors.items():
+            yield f"{name}: not rehashed, nothing was written ({error.kind})"
+
+
+def rehash_report(outcomes: Sequence[Rehashed | FailedFlavor]) -> RehashReport:
+    """The outcomes of a run as data."""
+    return RehashReport(
+        flavors=tuple(item for item in outcomes if isinstance(item, Rehashed)),
+        errors={item.flavor: error_body(item.error) for item in outcomes if isinstance(item, FailedFlavor)},
+    )
+
+
+def _lines(change: FileChange) -> Iterator[str]:
+    yield f"{change.file_name}"
+    yield f"  was sha256:{change.before}" if change.before else "  was not locked"
+    yield f"  is  sha256:{change.after}" if change.after else "  is  locked no more"
+
+
+def _notes(flavor: Rehashed) -> Iterator[str]:
+    if flavor.kept:
+        changed = {change.package for change in flavor.changes}
+        if names := ", ".join(name for name in flavor.kept if name not in changed):
+            yield f"kept, since they came from a folder of wheels and not from the index: {names}"
+    if flavor.resolved:
+        yield "the lock had been edited: a resolution gave the same versions"
+    if flavor.stale:
+        yield f"the lock is older than pyproject.toml, as it was: `factory lock {flavor.flavor}`"
+    if flavor.changes:
+        yield (
+            "what is in the new files may require other versions: "
+            f"`factory lock {flavor.flavor} --check` tells whether the requirements still agree"
+        )

@@ -5,8 +5,70 @@ from dataclasses import dataclass
 
 from factory.console import Report
 from factory.errors import FactoryError, IndexGapError
-from factory.lock.changes import Changes, PinChange
-from factory.lock.locking import Failed, Locked
+from factory.lock.lockfile import LockFile, Pin
+from factory.lock.lockset import LockSet
+from factory.masking import masked
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinChange:
+    """A package whose pin differs. ``before`` and ``after`` are versions, None where there is no pin.
+
+    ``files`` are the artifacts that are new under a version that stayed.
+    """
+
+    name: str
+    before: str | None
+    after: str | None
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """Every difference between two locks, by name; ``rehashed`` kept its version and not its hashes."""
+
+    added: tuple[PinChange, ...] = ()
+    removed: tuple[PinChange, ...] = ()
+    changed: tuple[PinChange, ...] = ()
+    rehashed: tuple[PinChange, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.added or self.removed or self.changed or self.rehashed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Locked:
+    """A flavor that was locked, or would be with ``dry_run``.
+
+    ``followed`` are the files that changed together with the lock.
+
+    ``differs`` is whether a file changes, ``written`` whether it was; ``form`` says what changes
+    beside the pins. ``orphans`` are lock files of indexes that the spec has no more, which go.
+    ``from_folders`` maps packages that came from a folder of wheels to it: the index alone cannot
+    give them. ``idle`` are further indexes from which nothing is pinned.
+    """
+
+    flavor: str
+    packages: int
+    artifacts: int
+    changes: Changes
+    differs: bool
+    written: bool
+    from_folders: dict[str, str]
+    not_locked_before: tuple[str, ...] = ()
+    form: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
+    followed: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedFlavor:
+    """A flavor that could not be locked and was left as it was."""
+
+    flavor: str
+    error: FactoryError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,14 +146,14 @@ _CHECKED = {
 }
 
 
-def report_of(outcomes: Sequence[Locked | Failed], *, checked: bool = False) -> LockReport:
+def report_of(outcomes: Sequence[Locked | FailedFlavor], *, checked: bool = False) -> LockReport:
     """The outcomes of a run as data."""
     flavors = tuple(_flavor(outcome) for outcome in outcomes)
     error = next((flavor.error for flavor in flavors if flavor.error), None)
     return LockReport(flavors=flavors, error=error, checked=checked)
 
 
-def notes_on(outcomes: Sequence[Locked | Failed]) -> tuple[str, ...]:
+def notes_on(outcomes: Sequence[Locked | FailedFlavor]) -> tuple[str, ...]:
     """What is to be said beside the result: errors in full, and pins that the index alone cannot give."""
     return tuple(note for outcome in outcomes for note in _notes(outcome))
 
@@ -101,7 +163,7 @@ def failures(outcomes: Iterable[object]) -> tuple[str, ...]:
     return tuple(
         f"error: {item.flavor}: {item.error.reason}\n  what to do: {item.error.solution}"
         for item in outcomes
-        if isinstance(item, Failed)
+        if isinstance(item, FailedFlavor)
     )
 
 
@@ -122,8 +184,8 @@ def _files(change: PinChange) -> str:
     return f"new hash of {', '.join(change.files)}" if change.files else "fewer hashes"
 
 
-def _flavor(outcome: Locked | Failed) -> FlavorReport:
-    if isinstance(outcome, Failed):
+def _flavor(outcome: Locked | FailedFlavor) -> FlavorReport:
+    if isinstance(outcome, FailedFlavor):
         return FlavorReport(flavor=outcome.flavor, state="failed", error=error_body(outcome.error))
     state = "locked" if outcome.written else "changed" if outcome.differs else "unchanged"
     return FlavorReport(
@@ -150,8 +212,8 @@ def error_body(error: FactoryError) -> ErrorBody:
     )
 
 
-def _notes(outcome: Locked | Failed) -> Iterator[str]:
-    if isinstance(outcome, Failed):
+def _notes(outcome: Locked | FailedFlavor) -> Iterator[str]:
+    if isinstance(outcome, FailedFlavor):
         yield from failures((outcome,))
         return
     for name, folder in outcome.from_folders.items():
@@ -160,3 +222,68 @@ def _notes(outcome: Locked | Failed) -> Iterator[str]:
         yield f"{outcome.flavor}: nothing that is required comes from the index {name!r}"
     for name in outcome.not_locked_before:
         yield f"warning: {outcome.flavor}: --upgrade-package {name}: it was not in the lock"
+
+
+def compare(before: Iterable[Pin], after: Iterable[Pin]) -> Changes:
+    """The differences between the pins of a lock and those of a new one."""
+    old = {pin.name: pin for pin in before}
+    new = {pin.name: pin for pin in after}
+    added = [_pin_change(None, new[name]) for name in sorted(new.keys() - old.keys())]
+    removed = [_pin_change(old[name], None) for name in sorted(old.keys() - new.keys())]
+    both = [(old[name], new[name]) for name in sorted(old.keys() & new.keys())]
+    return Changes(
+        added=tuple(added),
+        removed=tuple(removed),
+        changed=tuple(_pin_change(a, b) for a, b in both if a.version != b.version),
+        rehashed=tuple(
+            _pin_change(a, b) for a, b in both if a.version == b.version and _digests(a) != _digests(b)
+        ),
+    )
+
+
+def compare_form(before: LockSet | None, after: LockSet) -> tuple[str, ...]:
+    """What differs between two locks beside their pins, in words."""
+    if before is None:
+        return ()
+    found = [f"{name} is not there" for name in after.files if name not in before.files]
+    for name, lock in after.files.items():
+        if (old := before.files.get(name)) is not None:
+            found += [f"{name} {text}" for text in _form(old, lock)]
+    if not found and len(after.files) > 1 and not before.belongs_together:
+        found.append("the files are not those of one run")
+    return tuple(found)
+
+
+def _form(before: LockFile, after: LockFile) -> Iterator[str]:
+    if before.inputs is None:
+        yield "does not tell what it was made from: it was not made by `factory lock`, or was edited"
+    elif before.inputs != after.inputs:
+        yield "was made from another pyproject.toml"
+    if before.index_urls != after.index_urls:
+        old, new = (
+            " and ".join(map(masked, urls)) or "no index" for urls in (before.index_urls, after.index_urls)
+        )
+        yield f"names {old}, and should name {new}"
+    if before.inputs is not None and not before.as_locked:
+        yield "was edited"
+
+
+def _pin_change(before: Pin | None, after: Pin | None) -> PinChange:
+    kept = before or after
+    known = _digests(before) if before else frozenset()
+    same_version = before is not None and after is not None and before.version == after.version
+    files = [
+        artifact.file_name or f"sha256:{artifact.sha256}"
+        for artifact in (after.artifacts if after and same_version else ())
+        if artifact.sha256 not in known
+    ]
+    return PinChange(
+        name=kept.name if kept else "",
+        before=before.version if before else None,
+        after=after.version if after else None,
+        files=tuple(files),
+    )
+
+
+def _digests(pin: Pin) -> frozenset[str]:
+    return frozenset(artifact.sha256 for artifact in pin.artifacts)

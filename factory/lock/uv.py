@@ -20,14 +20,12 @@ from uv import find_uv_bin
 from factory.clock import seconds_since_1970
 from factory.dockerfile.references import PLATFORMS
 from factory.documents import Size, read_toml
-from factory.errors import IndexAccessError, ProgramError, ResolutionError
+from factory.errors import IndexAccessError, IndexContentError, ProgramError, ResolutionError
 from factory.files import scratch_folder
 from factory.flavor.spec import MAIN_INDEX, FurtherIndex
 from factory.http.origins import origin_or_none
 from factory.index.configured import NAMED, configured_index, transport_settings
 from factory.index.credentials import split_credentials
-from factory.lock.damage import damage
-from factory.lock.sources import in_the_projects_name, write_sources
 from factory.masking import masked
 from factory.process import Finished, run
 
@@ -410,3 +408,60 @@ def _explanation(finished: Finished) -> str:
     start = text.find("error:")
     text = text[start:].removeprefix("error:").strip() if start >= 0 else text
     return in_the_projects_name(text)
+
+
+_PROJECT = "universal-image-factory-sources"
+_DEPENDS = re.compile(rf"{_PROJECT}(?:==0)? depends on")
+
+
+def write_sources(folder: Path, sources: Mapping[str, FurtherIndex]) -> Path:
+    """Write the project that names the sources of packages, and give its path."""
+    indexes = {index.name: index.url for index in sources.values()}
+    lines = [
+        *("[project]", f'name = "{_PROJECT}"', 'version = "0"'),
+        f"dependencies = {json.dumps(sorted(sources))}",
+        "[tool.uv.sources]",
+        *(
+            f"{package} = {{ index = {json.dumps(index.name)} }}"
+            for package, index in sorted(sources.items())
+        ),
+    ]
+    for name, url in sorted(indexes.items()):
+        # explicit: nothing is looked for there but what has it as its source.
+        lines += [
+            "[[tool.uv.index]]",
+            f"name = {json.dumps(name)}",
+            f"url = {json.dumps(url)}",
+            "explicit = true",
+        ]
+    path = folder / "pyproject.toml"
+    path.write_text("\n".join((*lines, "")), encoding="utf-8")
+    return path
+
+
+def in_the_projects_name(explanation: str) -> str:
+    """An explanation of uv's in which the project that names the sources is the flavor's own."""
+    return _DEPENDS.sub("you require", explanation)
+
+
+_FOREIGN = re.compile(
+    r"Package metadata (?:name|version) .* does not match|does not start with the normalized package name"
+)
+_CUT = re.compile(
+    r"Failed to (?:unzip wheel|read from zip)|invalid package format|The structure of `.*was invalid"
+)
+
+
+def damage(explanation: str) -> IndexContentError | None:
+    """The error that uv's explanation of a failure amounts to; None where it is about requirements."""
+    if _FOREIGN.search(explanation):
+        return IndexContentError(
+            f"a wheel holds the metadata of another package than its name says:\n{explanation}",
+            solution="Do not use that file until the owners of the index have said what it is.",
+        )
+    if _CUT.search(explanation):
+        return IndexContentError(
+            f"a wheel of the index is not a valid wheel:\n{explanation}",
+            solution="Ask the owners of the index to push the file again; it may have been cut short.",
+        )
+    return None

@@ -10,9 +10,8 @@ from factory.http.parallel import in_parallel
 from factory.index.client import DISTRUST, IndexClient
 from factory.index.pages import IndexFile
 from factory.index.wheel import check_wheel
-from factory.lock.clients import CONNECTIONS, open_clients
 from factory.lock.lockfile import Artifact
-from factory.lock.pages import Page, PinnedPages
+from factory.lock.verify import CONNECTIONS, Page, PinnedPages, open_clients
 from factory.sbom.collect import FoundFile
 from factory.sbom.model import LockedPackage
 

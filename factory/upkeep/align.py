@@ -17,10 +17,16 @@ from factory.flavor.spec import Spec
 from factory.gaps.contradiction import disjoint
 from factory.http.parallel import attempt_in_parallel
 from factory.index.metadata import Metadata
-from factory.lock.availability import in_order, lack_of, nearest_version
 from factory.lock.locking import LockOptions, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, read_lock_set
-from factory.lock.shelf import Shelf, open_shelf, versions_with_wheels
+from factory.lock.package_finder import (
+    Shelf,
+    in_order,
+    lack_of,
+    nearest_version,
+    open_shelf,
+    versions_with_wheels,
+)
 from factory.markdown import code, table
 from factory.render.render import starting_project
 from factory.upkeep.training_hub import (

@@ -19,13 +19,12 @@ from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_pr
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.gaps.gaps import Gap
-from factory.lock.availability import Offer, has_wheel, in_order, lack_of
 from factory.lock.locking import Following, LockOptions, make_lock, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, lock_file_names, read_lock_set
 from factory.lock.narrow import tag_ranks
-from factory.lock.proving import Proving
+from factory.lock.package_finder import Offer, Shelf, has_wheel, in_order, lack_of, open_shelf
 from factory.lock.report import change_lines
-from factory.lock.shelf import Shelf, open_shelf
+from factory.lock.verify import IndexVerifier
 from factory.upkeep.change import (
     ChangedFlavor,
     ChangeReport,
@@ -278,17 +277,17 @@ class _Bump:
                     solution="Look at the name; add a package that a flavor lacks to its pyproject.toml.",
                 )
 
-    def relock(self, plan: BumpPlan, proving: Proving) -> Relocked:
+    def relock(self, plan: BumpPlan, verifier: IndexVerifier) -> Relocked:
         """Lock with everything else held, or, if that cannot be, with nothing held."""
         name, project, options = plan.flavor.name, plan.new_project, self._options
         meant = {floor.package for floor in plan.floors}
         held = {package: version for package, version in plan.locked.items() if package not in meant}
         moves: tuple[VersionMove, ...] = ()
         try:
-            new = make_lock(name, project, plan.lock, options, held=held, proving=proving)
+            new = make_lock(name, project, plan.lock, options, held=held, verifier=verifier)
         except (ResolutionError, IndexGapError) as error:
             # If it fails without holding anything as well, that is the error which says why.
-            new = make_lock(name, project, plan.lock, options, proving=proving)
+            new = make_lock(name, project, plan.lock, options, verifier=verifier)
             moves = find_moves(plan, new, meant=meant, options=options)
             if moves and not self._request.allow_moves:
                 wanted = " and ".join(map(str, plan.floors))

@@ -17,12 +17,11 @@ from factory.flavor.project import PROJECT_FILE, Project, asked, marker_environm
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.http.parallel import attempt_in_parallel
-from factory.lock.availability import in_order
-from factory.lock.changes import Changes, compare
 from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, wheel_folders
 from factory.lock.lockset import LockSet
-from factory.lock.proving import Proving, open_proving
-from factory.lock.shelf import Shelf, open_shelf
+from factory.lock.package_finder import Shelf, in_order, open_shelf
+from factory.lock.report import Changes, compare
+from factory.lock.verify import IndexVerifier, open_index_verifier
 from factory.render.render import render_flavor
 from factory.transaction import Replacement, open_transaction, read_before
 
@@ -89,7 +88,7 @@ class FlavorsChange(Protocol[PlanKind]):
     def check(self, plans: Sequence[PlanKind]) -> None:
         """Raise FactoryError if the plans of all flavors together make no sense."""
 
-    def relock(self, plan: PlanKind, proving: Proving) -> Relocked:
+    def relock(self, plan: PlanKind, verifier: IndexVerifier) -> Relocked:
         """Resolve the new lock of a flavor.
 
         Raises:
@@ -195,11 +194,11 @@ def change_flavors(
             if plan.is_settled:
                 return ChangedFlavor(flavor=name, state=plan.state, plan=plan)
             begun(name)
-            return _apply(change, plan, options, proving, following)
+            return _apply(change, plan, options, verifier, following)
         finally:
             done(name)
 
-    with open_transaction(one.folder for one in flavors) as transaction, open_proving() as proving:
+    with open_transaction(one.folder for one in flavors) as transaction, open_index_verifier() as verifier:
         planned = attempt_in_parallel(change.plan, flavors, jobs=jobs)
         plans = [item for item in planned if not isinstance(item, FactoryError)]
         if len(plans) < len(flavors):
@@ -219,7 +218,7 @@ def _apply(
     change: FlavorsChange[PlanKind],
     plan: PlanKind,
     options: LockOptions,
-    proving: Proving,
+    verifier: IndexVerifier,
     following: Following | None,
 ) -> ChangedFlavor[PlanKind]:
     """Return a flavor as it is to be, with the files that are to hold it.
@@ -230,7 +229,7 @@ def _apply(
     """
     flavor, new = plan.flavor, plan.new_project
     files = [] if new == plan.project else list(_rendered(flavor, old=plan.project, new=new))
-    relocked = change.relock(plan, proving) if plan.relock else None
+    relocked = change.relock(plan, verifier) if plan.relock else None
     if relocked:
         files += lock_changes(flavor.folder, new.spec, relocked.lock)
     locks = relocked.lock.lock_set if relocked else plan.lock

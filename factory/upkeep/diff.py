@@ -10,9 +10,9 @@ from packaging.version import Version
 from factory.console import Table
 from factory.flavor.project import Project, parse
 from factory.flavor.spec import Spec
-from factory.lock.changes import Changes, PinChange, compare
 from factory.lock.lockfile import Artifact, Pin
 from factory.lock.lockset import LockSet, index_names
+from factory.lock.report import Changes, PinChange, compare
 from factory.markdown import code, folded, plain, table
 from factory.masking import masked
 from factory.upkeep.snapshot import Snapshot

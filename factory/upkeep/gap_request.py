@@ -6,7 +6,7 @@ from factory.gaps.blame import PROJECT
 from factory.gaps.gaps import Gap
 from factory.gaps.recorded import Recorded
 from factory.gaps.stand_ins import in_words
-from factory.lock.availability import KINDS
+from factory.lock.package_finder import KINDS
 from factory.markdown import code, plain, table
 from factory.upkeep.index_gaps import FlavorGaps, GapReport, Wanted
 

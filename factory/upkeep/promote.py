@@ -12,9 +12,9 @@ from factory.flavor.repository import Flavor
 from factory.flavor.spec import MAIN_INDEX, Spec, check_spec
 from factory.lock.locking import Following, LockOptions, make_lock, wheel_folders
 from factory.lock.lockset import is_stale, read_lock_set
-from factory.lock.proving import Proving
+from factory.lock.package_finder import open_shelf
 from factory.lock.report import change_lines
-from factory.lock.shelf import open_shelf
+from factory.lock.verify import IndexVerifier
 from factory.masking import shown
 from factory.upkeep.change import (
     ChangedFlavor,
@@ -255,7 +255,7 @@ class _Promotion:
                     solution="Promote them one by one, each with what is made for it.",
                 )
 
-    def relock(self, plan: PromotePlan, proving: Proving) -> Relocked:
+    def relock(self, plan: PromotePlan, verifier: IndexVerifier) -> Relocked:
         """Lock at the new indexes with the versions of before.
 
         Raises:
@@ -267,7 +267,7 @@ class _Promotion:
         name, new, options = plan.flavor.name, plan.new_project, self._options
         _refuse_silent_indexes(plan, options)
         try:
-            lock = make_lock(name, new, plan.lock, options, proving=proving)
+            lock = make_lock(name, new, plan.lock, options, verifier=verifier)
         except (IndexGapError, ResolutionError):
             # Once more, for all of it: what the present index has of a package tells what is behind a gap.
             from factory.gaps.gaps import find_gaps, gap_error  # noqa: PLC0415

@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 from factory.flavor.project import Project, asked, marker_environment
 from factory.flavor.spec import Spec
 from factory.index.metadata import Metadata
-from factory.lock.availability import in_order
+from factory.lock.package_finder import in_order
 
 TRAINING_HUB = "training-hub"
 _CAPS = frozenset({"<", "<=", "==", "===", "~="})

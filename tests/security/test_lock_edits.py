@@ -23,8 +23,9 @@ from factory.flavor.repository import Flavor
 from factory.gaps.explain import explain_failure
 from factory.lock.judgement import WARNINGS
 from factory.lock.lockfile import LOCK_FILE
-from factory.lock.locking import Failed, LockOptions, lock_flavor
+from factory.lock.locking import LockOptions, lock_flavor
 from factory.lock.rehash import rehash_flavors
+from factory.lock.report import FailedFlavor
 from factory.lock.verify import Verified, verify_flavors
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import prefetch_flavor
@@ -110,7 +111,7 @@ def _rehash(place: Place) -> bool:
     (found,) = rehash_flavors([place.flavor], LockOptions(explain=explain_failure), done=lambda _: None)
     after = path.read_bytes()
     path.write_bytes(edited)
-    return not isinstance(found, Failed) and after.decode() != place.text
+    return not isinstance(found, FailedFlavor) and after.decode() != place.text
 
 
 def _sbom(place: Place) -> bool:
@@ -169,7 +170,7 @@ def test_the_lock_as_it_is_written_is_accepted_by_every_command(place: Place) ->
     assert place.flavor.name == NAME
     assert place.accepted_by(place.text) == COMMANDS.keys() - {"rehash"}
     (found,) = rehash_flavors([place.flavor], LockOptions(explain=explain_failure), done=lambda _: None)
-    assert not isinstance(found, Failed)
+    assert not isinstance(found, FailedFlavor)
     assert (found.resolved, found.written) == (False, False)
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from factory.flavor.project import parse_project
 from factory.flavor.repository import Flavor, Repository
-from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import LOCK_FILE, Artifact, Pin, format_lock
-from factory.lock.lockset import format_lock_set
+from factory.lock.lockset import format_lock_set, inputs_digest
 from factory.render.drift import sync_flavor
 
 NAME = "th09-cuda130-torch2110-py312"

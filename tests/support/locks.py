@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from factory.flavor.repository import Flavor
-from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import LOCK_FILE, Pin, format_lock
+from factory.lock.lockset import inputs_digest
 
 CONTENTS = "# contents: "
 

@@ -10,8 +10,8 @@ from support.wheels import sha256
 
 from factory.flavor.project import read_project
 from factory.flavor.repository import Flavor
-from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import Artifact, Pin, format_lock
+from factory.lock.lockset import inputs_digest
 
 _PROJECT = """\
 [project]

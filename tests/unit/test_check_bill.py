@@ -13,8 +13,8 @@ from support.sboms import put_sbom, sbom_of
 
 from factory.check.check import check_flavor
 from factory.flavor.repository import Flavor
-from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import LOCK_FILE, format_lock, parse_lock
+from factory.lock.lockset import inputs_digest
 from factory.render.drift import SBOM_FILE
 from factory.sbom.cyclonedx import to_cyclonedx
 from factory.sbom.model import Sbom, SbomFile, SbomPackage

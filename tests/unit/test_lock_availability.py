@@ -4,8 +4,8 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from factory.lock.availability import Offer, describe_lack, has_wheel, in_order, lack_of, nearest_version
 from factory.lock.narrow import tag_ranks
+from factory.lock.package_finder import Offer, describe_lack, has_wheel, in_order, lack_of, nearest_version
 
 RANKS = tag_ranks(python="3.12", platform="linux/amd64", glibc="2.34")
 

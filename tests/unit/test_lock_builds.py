@@ -7,7 +7,7 @@ from support.adopted import SPEC
 
 from factory.errors import OtherBuildError
 from factory.flavor.spec import Spec
-from factory.lock.builds import built_for, refuse_other_builds
+from factory.lock.judgement import built_for, refuse_other_builds
 from factory.lock.lockfile import Pin
 
 CPU = replace(SPEC, accelerator="cpu", accelerator_version=None)

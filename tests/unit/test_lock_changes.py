@@ -2,8 +2,8 @@
 
 from support.clean_flavor import make_pin
 
-from factory.lock.changes import PinChange, compare
 from factory.lock.lockfile import Artifact, Pin
+from factory.lock.report import PinChange, compare
 
 
 def pin(name: str, version: str, *artifacts: tuple[str, str]) -> Pin:

@@ -6,7 +6,7 @@ import pytest
 from support.clean_flavor import PROJECT
 
 from factory.flavor.project import Project, parse_project
-from factory.lock.inputs import inputs_digest
+from factory.lock.lockset import inputs_digest
 
 BASE = parse_project(PROJECT, where="pyproject.toml")
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from factory.flavor.spec import FurtherIndex
 from factory.lock.resolution import NEVER, is_taken_out
-from factory.lock.sources import in_the_projects_name, write_sources
-from factory.lock.uv import Request
+from factory.lock.uv import Request, in_the_projects_name, write_sources
 
 _EXTRA = FurtherIndex(name="extra", url="https://extra.example.com/simple/", packages=("flash", "mamba-ssm"))
 _OTHER = FurtherIndex(name="other-one", url="https://other.example.com/simple/", packages=("grouped",))

@@ -9,12 +9,11 @@ from support.clean_flavor import PROJECT
 from factory.errors import LockFileError
 from factory.flavor.project import Project, parse_project
 from factory.flavor.spec import FurtherIndex, Spec
-from factory.lock.changes import compare_form
-from factory.lock.inputs import inputs_digest
 from factory.lock.lockfile import Artifact, Pin
 from factory.lock.lockset import (
     LockSet,
     format_lock_set,
+    inputs_digest,
     is_stale,
     keep_told,
     lock_file_names,
@@ -24,6 +23,7 @@ from factory.lock.lockset import (
     read_lock_set,
     require_lock_set,
 )
+from factory.lock.report import compare_form
 
 _MAIN, _EXTRA = "requirements.txt", "requirements-extra.txt"
 

@@ -23,9 +23,7 @@ from factory.konflux.test_output import (
 )
 from factory.konflux.verified import outcome_of_verified
 from factory.lock.report import ErrorBody
-from factory.lock.verify import Finding as LockFinding
-from factory.lock.verify import Verified
-from factory.lock.verify_report import VerifyReport
+from factory.lock.verify import Verified, VerifyFinding, VerifyReport
 
 NOW = dt.datetime(2026, 8, 20, 14, 5, 9, 120_000, tzinfo=dt.timezone(dt.timedelta(hours=2)))
 FLAVOR = "th09-cuda130-torch2110-py312"
@@ -204,7 +202,7 @@ def test_a_check_tells_its_errors_before_its_warnings(
 
 def _verified(*kinds: str, unverified: tuple[str, ...] = ()) -> Verified:
     findings = tuple(
-        LockFinding(
+        VerifyFinding(
             kind=kind,  # type: ignore[arg-type]
             lock_file="requirements.txt", package="numpy", version="2.4.1", index="the index",
             file_name="numpy.whl", locked="0" * 64, warning=kind == "yanked",
