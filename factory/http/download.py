@@ -153,10 +153,10 @@ class _Allowance:
     _received: int = field(default=0, init=False)
 
     def announced(self, total: int) -> None:
-        """See that a file may have so many bytes.
+        """Check that a file may have so many bytes.
 
         Raises:
-            IndexContentError: it may not.
+            IndexContentError: It may not.
         """
         if self.size is not None and total < self.size:
             raise IndexContentError(
@@ -166,10 +166,10 @@ class _Allowance:
         self.reached(total)
 
     def reached(self, total: int) -> None:
-        """See that there may be so many bytes of a file.
+        """Check that there may be so many bytes of a file.
 
         Raises:
-            IndexContentError: there are more than the index, or the lock, says or the machine allows.
+            IndexContentError: There are more than the index, or the lock, says or the machine allows.
         """
         if self.size is not None and total > self.size:
             raise self._larger("the index says", total, self.size)
@@ -180,7 +180,7 @@ class _Allowance:
         """Count bytes that came, in all tries together.
 
         Raises:
-            IndexContentError: a server sends a file again and again.
+            IndexContentError: A server sends a file again and again.
         """
         self._received += count
         most = self.max_bytes if self.size is None else self.size

@@ -10,15 +10,11 @@ import time
 from collections.abc import Iterator
 from itertools import accumulate, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from factory.errors import StorageError
 from factory.files import is_temporary, private_folder, read_regular, write_whole
 from factory.index.configured import home_folder
-
-if TYPE_CHECKING:
-    # The page parser takes a third of a second to import, and who asks for the folder needs none.
-    from factory.index.pages import IndexFile
+from factory.index.pages import IndexFile
 
 # A METADATA has 10 KB on average, so that the number is what counts; one may have 16 MB.
 _MOST_ENTRIES = 8192
@@ -68,7 +64,7 @@ class MetadataCache:
         self._most_bytes = most_bytes
         self._written = threading.Event()
 
-    def get(self, index_url: str, file: "IndexFile", *, opened: bool = False) -> bytes | None:
+    def get(self, index_url: str, file: IndexFile, *, opened: bool = False) -> bytes | None:
         """Return the metadata of a file as that index served it; None if it is not in the cache.
 
         With ``opened``, only what was read in the wheel itself, whose directory was checked then.
@@ -81,7 +77,7 @@ class MetadataCache:
                 return content
         return None
 
-    def put(self, index_url: str, file: "IndexFile", content: bytes, *, opened: bool = False) -> None:
+    def put(self, index_url: str, file: IndexFile, content: bytes, *, opened: bool = False) -> None:
         """Keep the metadata of a file whose digest the index has; ``opened`` as for `get`."""
         if file.sha256 is not None:
             kind = _RULES if opened else _SERVED

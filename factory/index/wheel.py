@@ -195,7 +195,7 @@ class _Directory:
 
     @classmethod
     def read(cls, file: ReadableFile) -> "_Directory":
-        """Read the end record, which has to be the last thing in the file, and see that all fits together."""
+        """Read the end record, the last thing in the file, and check that all fits together."""
         place, record = _read_end(file)
         _, disk, first_disk, here, members, size, start, _ = _END.unpack(record)
         if _FULL16 in {disk, first_disk, here, members} or _FULL32 in {size, start}:
@@ -284,7 +284,7 @@ def _checked(archive: zipfile.ZipFile, directory: _Directory, of: str) -> Wheel:
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
-    """See that a member is something to install, as all installers read it."""
+    """Check that a member is something to install, as all installers read it."""
     name, mode = member.orig_filename, member.external_attr >> 16
     if name != member.filename or _is_unsafe(name.removesuffix("/")):
         raise _OddError(f"it has the path {name!r}")
@@ -328,7 +328,7 @@ def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _check_paths(members: Iterable[zipfile.ZipInfo]) -> None:
-    """See that no path is there twice, nor is one both a file and a folder."""
+    """Check that no path is there twice, nor is one both a file and a folder."""
     files: set[str] = set()
     folders: set[str] = set()
     for member in members:
@@ -349,7 +349,7 @@ def _check_paths(members: Iterable[zipfile.ZipInfo]) -> None:
 
 
 def _check_places(members: Iterable[zipfile.ZipInfo], directory: _Directory) -> None:
-    """See that members follow one another from the first byte on; gaps are seen in the whole file only."""
+    """Check that members follow one another from the first byte on; gaps are seen in the whole file only."""
     end = 0
     for member in sorted(members, key=lambda member: member.header_offset):
         if member.header_offset < end or (end == 0 and member.header_offset):
@@ -360,7 +360,7 @@ def _check_places(members: Iterable[zipfile.ZipInfo], directory: _Directory) -> 
 
 
 def _check_sizes(members: Iterable[zipfile.ZipInfo], directory: _Directory) -> int:
-    """See that declared sizes can be true and are bearable; return their sum."""
+    """Check that declared sizes can be true and are bearable; return their sum."""
     total = 0
     for member in members:
         size, packed = member.file_size, member.compress_size
@@ -427,7 +427,7 @@ def _is_unsafe(path: str) -> bool:
 def _check_local_headers(
     file: ReadableFile, archive: zipfile.ZipFile, directory: _Directory
 ) -> dict[str, int]:
-    """See that local headers agree with the directory, and leave no gap; return where contents begin."""
+    """Check that local headers agree with the directory, and leave no gap; return where contents begin."""
     members = sorted(archive.filelist, key=lambda member: member.header_offset)
     ends = [*(member.header_offset for member in members[1:]), directory.start]
     starts = {}
@@ -470,7 +470,7 @@ def _check_local_sizes(member: zipfile.ZipInfo, local: tuple[int, int, int], ext
 
 
 def _check_descriptor(file: ReadableFile, member: zipfile.ZipInfo, start: int, end: int) -> None:
-    """See that what lies behind a member's content is its data descriptor, and nothing else."""
+    """Check that what lies behind a member's content is its data descriptor, and nothing else."""
     file.seek(start)
     numbers = member.CRC, member.compress_size, member.file_size
     forms = [struct.pack("<LQQ", *numbers)]
@@ -483,7 +483,7 @@ def _check_descriptor(file: ReadableFile, member: zipfile.ZipInfo, start: int, e
 
 
 def _check_record(archive: zipfile.ZipFile, info: str) -> dict[str, str]:
-    """See that RECORD lists every member, and nothing outside; return the digests by path, as it has them."""
+    """Check that RECORD lists every member, and nothing outside; return its digests by path."""
     files = {name for name in archive.NameToInfo if not name.endswith("/")}
     member = archive.NameToInfo[f"{info}/RECORD"]
     if member.file_size > _MAX_RECORD_BYTES:
@@ -505,7 +505,7 @@ def _check_record(archive: zipfile.ZipFile, info: str) -> dict[str, str]:
 
 
 def _check_content(file: ReadableFile, member: zipfile.ZipInfo, start: int, recorded: str | None) -> None:
-    """See that a member inflates to what it declares."""
+    """Check that a member inflates to what it declares."""
     algorithm, _, digest = (recorded or "").partition("=")
     hashed = hashlib.new(algorithm) if algorithm in _DIGESTS else None
     crc = size = 0
