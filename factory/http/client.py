@@ -180,9 +180,8 @@ class HttpClient:
             finally:
                 response.close()
             self._check_redirect(request.url, target)
-            if urlsplit(target).scheme not in {"http", "https"} or (
-                target.startswith("http:") and current.url.startswith("https:")
-            ):
+            schemes = urlsplit(current.url).scheme, urlsplit(target).scheme
+            if schemes not in {("http", "http"), ("http", "https"), ("https", "https")}:
                 raise self.failure(current.url, "is sent on without encryption")
             kept = current.authorization if same_origin(target, current.url) else None
             current = replace(current, url=target, authorization=kept)
@@ -217,10 +216,12 @@ class HttpClient:
     def _send(self, request: HttpRequest, deadline: Deadline) -> httpx.Response:
         deadline.check()
         try:
-            origin_of(request.url)
+            origin = origin_of(request.url)
         except ValueError as error:
             raise self.failure(request.url, f"cannot be followed ({error})") from error
-        client = self._client(request.url)
+        # To a plain http URL TLS is spoken at most by a proxy.
+        verified = self._verify(request.url) if origin.scheme == "https" else self._proxied
+        client = self._client(verified=verified)
         authorization = {} if request.authorization is None else {"Authorization": request.authorization}
         body = request.body
         built = client.build_request(
@@ -240,10 +241,8 @@ class HttpClient:
             lambda: client.send(built, stream=True, auth=httpx.Auth()), seconds=deadline.left, stop=self.stop
         )
 
-    def _client(self, url: str) -> httpx.Client:
-        """Return the connections that a URL is asked by; certificates are read if they are needed."""
-        # To a plain http URL TLS is spoken at most by a proxy.
-        verified = self._verify(url) if url.startswith("https:") else self._proxied
+    def _client(self, *, verified: bool) -> httpx.Client:
+        """Return the connections, opened at the first use: to read certificates takes a while."""
         with self._opening:
             if verified not in self._opened:
                 self._opened[verified] = open_connections(

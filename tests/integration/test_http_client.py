@@ -106,6 +106,37 @@ def test_redirects_without_an_end_are_an_error(server: IndexServer) -> None:
     assert len(server.requests) == 11
 
 
+@pytest.mark.parametrize("url", ["https://127.0.0.1:1/", "HTTPS://127.0.0.1:1/"])
+def test_a_server_is_asked_for_its_certificate_however_the_scheme_is_written(url: str) -> None:
+    asked: list[str] = []
+
+    def verify(url: str) -> bool:
+        asked.append(url)
+        return True
+
+    client = HttpClient(
+        policy=RetryPolicy(attempts=1),
+        connections=1,
+        stop=Cancellation(),
+        errors=_ERRORS,
+        proxied=False,
+        verify=verify,
+    )
+    with pytest.raises(IndexAccessError, match="cannot be reached"):
+        client.send(HttpRequest(url=url))
+    client.close()
+    assert asked == [url]
+
+
+@pytest.mark.parametrize("target", ["ftp://a.example/x", "file:///etc/passwd"])
+def test_a_redirect_to_what_is_not_http_is_refused(server: IndexServer, target: str) -> None:
+    server.fault("/simple/lib/", Fault(status=302, location=target))
+    client = _client()
+    with pytest.raises(IndexAccessError, match="is sent on without encryption"):
+        client.send(HttpRequest(url=f"{server.url}lib/"))
+    client.close()
+
+
 def test_httpx_is_imported_without_its_command_line() -> None:
     code = "import sys, factory.http.client; print(*sorted({'click', 'rich', 'pygments'} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
