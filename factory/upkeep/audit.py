@@ -12,7 +12,7 @@ from packaging.version import Version
 from factory.console import Report
 from factory.errors import LockFileError
 from factory.flavor.repository import Flavor
-from factory.flavor.spec import Spec, Waiver, waiver_for
+from factory.flavor.spec import Spec, waiver_for
 from factory.lock.judgement import require_sound_lock
 from factory.lock.lockset import LockSet, read_lock_set
 from factory.masking import masked_address
@@ -257,13 +257,21 @@ def _found(
             held = (waiver_for(waivers, id_, package=package, today=today) for id_ in ids)
             waiver = next((one for one in held if one), None)
             if waiver is None:
-                lapsed = [one for one in waivers if any(one.covers(id_, package=package) for id_ in ids)]
                 yield _Single(
                     flavor=flavor.name,
                     package=package,
                     version=version,
                     vulnerability=vulnerability,
-                    lapsed=tuple(_lapsed(flavor.name, one) for one in lapsed),
+                    lapsed=tuple(
+                        ExpiredWaiver(
+                            flavor=flavor.name,
+                            finding=one.finding,
+                            reason=one.reason,
+                            expires=one.expires.isoformat(),
+                        )
+                        for one in waivers
+                        if any(one.covers(id_, package=package) for id_ in ids)
+                    ),
                 )
             else:
                 yield WaivedVulnerability(
@@ -274,15 +282,6 @@ def _found(
                     reason=waiver.reason,
                     expires=waiver.expires.isoformat(),
                 )
-
-
-def _lapsed(flavor: str, waiver: Waiver) -> ExpiredWaiver:
-    return ExpiredWaiver(
-        flavor=flavor,
-        finding=waiver.finding,
-        reason=waiver.reason,
-        expires=waiver.expires.isoformat(),
-    )
 
 
 def _unused(
@@ -312,21 +311,13 @@ def _together(singles: Sequence[_Single], specs: Mapping[str, Spec]) -> tuple[Kn
     groups: dict[tuple[str, tuple[str, ...]], list[_Single]] = {}
     for single in singles:
         groups.setdefault((single.package, single.vulnerability.ids), []).append(single)
-    ways = {package: _remedies(package, singles, specs) for package, _ in groups}
-    return tuple(_finding(groups[key], ways[key[0]]) for key in sorted(groups))
-
-
-def _remedies(package: str, singles: Sequence[_Single], specs: Mapping[str, Spec]) -> tuple[Remedy, ...]:
-    needs = (
-        OpenVulnerability(
-            flavor=single.flavor,
-            vulnerability=single.vulnerability.ids[0],
-            cures=single.vulnerability.cures,
+    ways = {
+        package: remedies(
+            package, ((one.flavor, one.vulnerability) for one in singles if one.package == package), specs
         )
-        for single in singles
-        if single.package == package
-    )
-    return remedies(package, needs, specs)
+        for package, _ in groups
+    }
+    return tuple(_finding(groups[key], ways[key[0]]) for key in sorted(groups))
 
 
 def _finding(group: Sequence[_Single], ways: Sequence[Remedy]) -> KnownVulnerability:
@@ -356,21 +347,11 @@ def _finding(group: Sequence[_Single], ways: Sequence[Remedy]) -> KnownVulnerabi
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class OpenVulnerability:
-    """A vulnerability of a flavor, by its usual id.
-
-    ``cures`` are versions above the flavor's pin that do not have it.
-    """
-
-    flavor: str
-    vulnerability: str
-    cures: tuple[str, ...]
+_Need = tuple[str, Vulnerability]
+"""A flavor by name, and a vulnerability that it has."""
 
 
-def remedies(
-    package: str, needs: Iterable[OpenVulnerability], specs: Mapping[str, Spec]
-) -> tuple[Remedy, ...]:
+def remedies(package: str, needs: Iterable[_Need], specs: Mapping[str, Spec]) -> tuple[Remedy, ...]:
     """Return the commands that fix all that is known of a package; flavors of the same remedy share it.
 
     A flavor's version is the lowest that fixes everything, a pre-release only if there is nothing else: it is
@@ -382,11 +363,12 @@ def remedies(
         needs: the vulnerabilities of each flavor.
         specs: the specs of those flavors, by name.
     """
-    by_flavor: dict[str, list[OpenVulnerability]] = {}
+    by_flavor: dict[str, list[_Need]] = {}
     for need in needs:
-        if need.cures:
-            by_flavor.setdefault(need.flavor, []).append(need)
-    by_version: dict[Version, list[OpenVulnerability]] = {}
+        flavor, vulnerability = need
+        if vulnerability.cures:
+            by_flavor.setdefault(flavor, []).append(need)
+    by_version: dict[Version, list[_Need]] = {}
     for of_one in by_flavor.values():
         whole = _lowest(of_one)
         for need in of_one:
@@ -396,17 +378,17 @@ def remedies(
     return tuple(_remedy(package, version, by_version[version], specs) for version in sorted(by_version))
 
 
-def _lowest(needs: Sequence[OpenVulnerability]) -> Version | None:
+def _lowest(needs: Sequence[_Need]) -> Version | None:
     """Return the lowest version that is among the cures of each."""
-    common = set.intersection(*({Version(cure) for cure in need.cures} for need in needs))
+    common = set.intersection(
+        *({Version(cure) for cure in vulnerability.cures} for _, vulnerability in needs)
+    )
     return min(common, key=lambda version: (version.is_prerelease, version), default=None)
 
 
-def _remedy(
-    package: str, version: Version, needs: Sequence[OpenVulnerability], specs: Mapping[str, Spec]
-) -> Remedy:
-    flavors = tuple(dict.fromkeys(need.flavor for need in needs))
-    vulnerabilities = tuple(sorted({need.vulnerability for need in needs}))
+def _remedy(package: str, version: Version, needs: Sequence[_Need], specs: Mapping[str, Spec]) -> Remedy:
+    flavors = tuple(dict.fromkeys(flavor for flavor, _ in needs))
+    vulnerabilities = tuple(sorted({vulnerability.ids[0] for _, vulnerability in needs}))
     if package in _IN_THE_SPEC:
         commands = tuple(_in_the_spec(name, specs[name], package, str(version)) for name in flavors)
     else:

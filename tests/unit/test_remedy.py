@@ -7,17 +7,24 @@ import pytest
 from support.clean_flavor import PROJECT
 
 from factory.flavor.project import parse_project
-from factory.upkeep.audit import OpenVulnerability, remedies
+from factory.upkeep.advisories import Vulnerability
+from factory.upkeep.audit import remedies
 
 _SPEC = parse_project(PROJECT, where="pyproject.toml").spec
 
 
-def _need(flavor: str, vulnerability: str, *cures: str) -> OpenVulnerability:
-    return OpenVulnerability(flavor=flavor, vulnerability=vulnerability, cures=cures)
+Need = tuple[str, Vulnerability]
 
 
-def _commands(package: str, *needs: OpenVulnerability) -> list[str]:
-    specs = {need.flavor: _SPEC for need in needs}
+def _need(flavor: str, vulnerability: str, *cures: str) -> Need:
+    found = Vulnerability(
+        ids=(vulnerability,), summary="", rating=None, severity=None, fixed=cures, cures=cures
+    )
+    return flavor, found
+
+
+def _commands(package: str, *needs: Need) -> list[str]:
+    specs = {need[0]: _SPEC for need in needs}
     return [command for remedy in remedies(package, needs, specs) for command in remedy.commands]
 
 
@@ -64,7 +71,7 @@ def test_the_floor_is_the_lowest_fixed_version_that_is_final(cures: tuple[str, .
     ids=["one for both", "by series", "none is rid of both", "one cannot be cured", "two flavors"],
 )
 def test_one_command_is_rid_of_what_one_version_is_rid_of(
-    needs: Sequence[OpenVulnerability], bumps: list[list[str]]
+    needs: Sequence[Need], bumps: list[list[str]]
 ) -> None:
     assert [shlex.split(command) for command in _commands("pillow", *needs)] == bumps
 
