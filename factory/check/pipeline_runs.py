@@ -1,4 +1,4 @@
-"""Rules about what `factory konflux` writes: there, current, and nothing left of flavors that are gone."""
+"""Rules about the files of `factory konflux`: complete, current, and none left of removed flavors."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ _ALL = "Run `factory konflux --all`"
 
 
 def read_konflux(root: Path) -> tuple[Settings | None, tuple[Problem, ...]]:
-    """The settings of a repository, None where it does not use Konflux; and FAC504 where they are no good.
+    """Return the settings of a repository, None if it does not use Konflux; and FAC504 if they are invalid.
 
     Raises:
         StorageError: the file system refused.
@@ -38,10 +38,10 @@ def read_konflux(root: Path) -> tuple[Settings | None, tuple[Problem, ...]]:
 
 
 def check_pipeline_runs(subject: Subject) -> Iterator[Problem]:
-    """FAC501, FAC502 and FAC504 for the files of one flavor, if the repository uses Konflux.
+    """Yield FAC501, FAC502 and FAC504 for the files of one flavor, if the repository uses Konflux.
 
-    Files are missing of a flavor that Konflux builds (`flavors_built`): a new one asks for none before
-    `factory konflux` has written them. A flavor outside of ``flavors/`` is built by nobody from there.
+    Files can be missing only for a flavor that Konflux builds (`flavors_built`): a new one needs none before
+    `factory konflux` has written them. Konflux builds no flavor outside of ``flavors/``.
     """
     folder = subject.flavor.folder
     if subject.konflux is None or subject.project is None or folder.parent.name != FLAVORS_FOLDER:
@@ -65,7 +65,7 @@ def check_pipeline_runs(subject: Subject) -> Iterator[Problem]:
 
 
 def check_shared_runs(repository: Repository, settings: Settings) -> tuple[Problem, ...]:
-    """FAC501 to FAC504 for the files that belong to no single flavor.
+    """Return FAC501 to FAC504 for the files that belong to no single flavor.
 
     Raises:
         StorageError: the file system refused.
@@ -87,9 +87,9 @@ def check_shared_runs(repository: Repository, settings: Settings) -> tuple[Probl
     wanted = wanted_paths(repository, settings, files)
     # Pipelines as Code reads .tekton, whatever the settings say.
     for path in strays(repository.root, (settings.out, DEFAULTS["out"]), wanted):
-        message = "made by `factory konflux`, and nothing makes it any more: its flavor is gone"
+        message = "written by `factory konflux` for a flavor that no longer exists"
         if not path.startswith(f"{settings.out}/"):
-            message = f"made by `factory konflux`, which writes to {settings.out} now"
+            message = f"written by `factory konflux`, which writes to {settings.out} now"
         found.append(
             Problem(code="FAC503", path=path, message=message, solution=f"{_ALL}: it removes the file.")
         )
@@ -107,14 +107,14 @@ def _differing(item: ComparedFile, path: str, command: str) -> Iterator[Problem]
         solution = f"Run {command}. If the change was meant, make it in {SETTINGS_FILE}, for every flavor."
         yield Problem(code="FAC502", path=path, message=message, solution=solution)
     elif item.kind == "foreign":
-        message = "stands in the place of what `factory konflux` writes, and was not written by it"
+        message = "is in the place of what `factory konflux` writes, and was not written by it"
         yield Problem(
             code="FAC502", path=path, message=message, solution=f"Move or remove it. Then run {command}."
         )
 
 
 def _blocked(path: str, settings: Settings) -> Problem:
-    message = f"is no folder, and {settings.out} is that of the PipelineRuns"
+    message = f"is not a folder, and {settings.out} is that of the PipelineRuns"
     return Problem(
         code="FAC502",
         path=path,

@@ -37,17 +37,17 @@ RULES = {
         "changed-file", "What is edited here is lost at the next sync, and flavors drift apart."
     ),
     "FAC103": _error("wrong-mode", "A program that is not executable fails when the image starts."),
-    "FAC104": _error("stray-file", "Nothing makes it and nothing keeps it current, yet builds may use it."),
+    "FAC104": _error("stray-file", "Nothing generates it or keeps it current, yet builds may use it."),
     "FAC105": _error("not-renderable", "What cannot be rendered cannot be compared with its templates."),
     "FAC106": _error("symbolic-link", "A copy or a build context may hold the link and nothing behind it."),
-    "FAC107": _error("unreadable-file", "What nobody can read, no rule has looked at.", waivable=False),
+    "FAC107": _error("unreadable-file", "What cannot be read, no rule has checked.", waivable=False),
     # The spec and the rest of pyproject.toml
     "FAC201": _error("unreadable-spec", "Everything in the folder is made from the spec.", waivable=False),
-    "FAC202": _error("folder-name", "People choose a flavor by its name; it must be what it says."),
+    "FAC202": _error("folder-name", "People choose a flavor by its name, so the name must be right."),
     "FAC203": _error("version-against-spec", "A flavor named after one version would install another."),
     "FAC204": _error("python-against-spec", "The lock would be resolved for a Python that the image lacks."),
     "FAC205": _error(
-        "second-index", "Packages come from the spec's indexes alone, whatever uv is told here."
+        "second-index", "Packages come from the spec's indexes alone, whatever is set for uv here."
     ),
     "FAC206": _error(
         "unsafe-index-strategy", "A public package of the same name could win over the private one."
@@ -102,7 +102,7 @@ RULES = {
     ),
     "FAC330": _error("platform-without-artifact", "The build on that platform fails, in Konflux and late."),
     "FAC331": _warning(
-        "beside-the-index", "Whoever has only the index cannot prefetch or build this flavor."
+        "beside-the-index", "Without the folder of wheels, nobody can prefetch or build this flavor."
     ),
     "FAC332": _warning("gpu-package-for-cpu", "Gigabytes for a GPU would go into an image that has none."),
     "FAC333": _error("lock-file-missing", "What comes from that index would not be fetched or installed."),
@@ -127,7 +127,7 @@ RULES = {
         "unsafe-index-option", "A public package of the same name could win over the private one."
     ),
     "FAC409": _error("extra-index-option", "Another index could serve a package of the same name."),
-    "FAC410": _error("password", "Whoever has the repository or the image can read it.", waivable=False),
+    "FAC410": _error("password", "Everybody with the repository or the image can read it.", waivable=False),
     "FAC411": _error("unverified-install", "A file with other bytes than those locked would be installed."),
     "FAC412": _error(
         "resolving-install", "What is installed would not be what the lock says, and flavors differ."
@@ -136,7 +136,7 @@ RULES = {
         "site-packages-copied", "The base image's packages keep a .dist-info beside the new one."
     ),
     "FAC414": _error("label-missing", "The product's pipelines and the catalog read it, and refuse without."),
-    "FAC415": _error("label-white-space", "Whoever compares the label finds another word."),
+    "FAC415": _error("label-white-space", "Tools that compare the label find another word."),
     "FAC416": _error(
         "licence-of-another-vendor", "The image would be shipped under terms that are not its own."
     ),
@@ -151,6 +151,6 @@ RULES = {
     # The PipelineRuns, in a repository that uses Konflux
     "FAC501": _error("pipeline-run-missing", "Konflux builds what has a PipelineRun, and nothing else."),
     "FAC502": _error("pipeline-run-changed", "Konflux would fetch or build what the spec does not say."),
-    "FAC503": _error("pipeline-run-stray", "Konflux would go on building what is not there any more."),
-    "FAC504": _error("pipeline-run-refused", "What cannot be made again cannot be kept current."),
+    "FAC503": _error("pipeline-run-stray", "Konflux would go on building a flavor that was removed."),
+    "FAC504": _error("pipeline-run-refused", "What cannot be rendered cannot be kept current."),
 }

@@ -114,7 +114,7 @@ def why_no_library(library: str, package: str) -> Cause:
     if library.startswith(DRIVER_LIBRARIES):
         return Cause(
             cause=f"{library} is part of NVIDIA's driver, which the host brings with the GPU",
-            fix="Run the test where there is a GPU, with the engine's option for it.",
+            fix="Run the test on a machine with a GPU, with the engine's option for it.",
         )
     if name := next((name for start, name in _PACKAGED.items() if library.startswith(start)), None):
         return Cause(

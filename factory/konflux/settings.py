@@ -292,7 +292,7 @@ _PREFIX = re.compile(r"[a-z0-9](?:[a-z0-9-]*)")
 _BRANCH = re.compile(r"[A-Za-z0-9._/+@#=,%-]+")
 _IMAGE_FOLDER = re.compile(r"[a-z0-9][a-z0-9.-]*(?::[0-9]+)?/(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?/)*")
 _FOLDER = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*(?:/[A-Za-z0-9._][A-Za-z0-9._-]*)*")
-# Of the Repository's own: what Pipelines as Code brings, such as source_branch, is of whoever asks to merge.
+# A parameter of the Repository itself: others, such as source_branch, come from the author of a pull request.
 _PARAMETER = re.compile(r"\{\{ ?[a-z0-9_]+_image ?\}\}")
 _OTHER_FOLDERS = frozenset({".git", "flavors", "templates"})
 _EXPIRY = re.compile(r"[1-9][0-9]{0,3}[hdw]")

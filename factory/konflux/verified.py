@@ -1,13 +1,13 @@
-"""What ``factory lock --verify`` found, as the outcome that a task tells in its ``TEST_OUTPUT``."""
+"""The outcome of ``factory lock --verify`` for a task's ``TEST_OUTPUT``."""
 
 from factory.konflux.test_output import TaskOutcome, TaskResult
 from factory.lock.verify import VerifyReport, headline
 
 
 def outcome_of_verified(report: VerifyReport) -> TaskOutcome:
-    """The outcome of a verification; its successes are the artifacts that are as they were locked.
+    """Return the outcome of a verification; its successes are the artifacts that are as locked.
 
-    A flavor without a lock is nothing to verify: `factory check` warns of it, and what builds it fails.
+    A flavor without a lock is skipped: `factory check` warns of it, and its build fails.
     """
     findings = [(flavor.flavor, item) for flavor in report.flavors for item in flavor.findings]
     wrong = [headline(item) for _, item in findings if not item.warning]

@@ -41,7 +41,7 @@ _SHOWN_DIGITS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileChange:
+class RunFileChange:
     """A file, by its path from the repository's root, and what a run does with it."""
 
     path: str
@@ -78,7 +78,7 @@ class KonfluxReport(Report):
     flavors: tuple[str, ...]
     out: str
     settings: tuple[ChangedKey, ...]
-    files: tuple[FileChange, ...]
+    files: tuple[RunFileChange, ...]
     kept: tuple[OtherBundles, ...]
     replaced: tuple[OtherBundles, ...]
     left_out: Mapping[str, str]
@@ -135,8 +135,8 @@ def write_runs(
         out=settings.out,
         settings=proposal.changes,
         files=(
-            *(FileChange(path=item.file.path, change=_CHANGES[item.kind]) for item in compared),
-            *(FileChange(path=path, change="removed") for path in removed),
+            *(RunFileChange(path=item.file.path, change=_CHANGES[item.kind]) for item in compared),
+            *(RunFileChange(path=path, change="removed") for path in removed),
         ),
         kept=tuple(OtherBundles(path=item.file.path, bundles=item.kept) for item in compared if item.kept),
         replaced=tuple(
