@@ -1,4 +1,4 @@
-"""What the files of a hand-made folder say about its spec, each with the place that says it."""
+"""Read a hand-made folder, and what its files say about a spec, each with the place that says it."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -117,9 +117,9 @@ def read_sources(root: Path, wanted: AdoptOptions = NO_OPTIONS) -> FolderContent
         base_image=wanted.base_image,
     )
     first = _chosen(known, wanted, downstream=False)
-    midstream = _dockerfile(folder, first)
+    midstream = _read_chosen(folder, first)
     second = _chosen(replace(known, dockerfile=midstream), wanted, downstream=True)
-    downstream = _dockerfile(folder, second)
+    downstream = _read_chosen(folder, second)
     if midstream is not None:
         folder = replace(folder, entrypoint=_entrypoint(midstream, folder))
     folder = replace(folder, renamed=copied_names(midstream or downstream, folder))
@@ -196,7 +196,7 @@ def _chosen(known: FolderContent, wanted: AdoptOptions, *, downstream: bool) -> 
     )
 
 
-def _dockerfile(folder: Folder, chosen: Chosen) -> OldDockerfile | None:
+def _read_chosen(folder: Folder, chosen: Chosen) -> OldDockerfile | None:
     return None if chosen.path is None else read_old_dockerfile(chosen.path, folder.content(chosen.path))
 
 
@@ -215,13 +215,10 @@ def accelerators(sources: FolderContent) -> Iterator[Evidence]:
         if path.endswith(".repo") and (match := re.search(r"cuda|rocm|amdgpu", path)):
             yield Evidence(value={"amdgpu": "rocm"}.get(match[0], match[0]), where=path)
     yield from torch_builds(sources)
-    pin = (
-        next((pin for pin in sources.lock.pins if pin.name.startswith("nvidia-")), None)
-        if sources.lock
-        else None
-    )
-    if pin is not None and sources.lock is not None:
-        yield Evidence(value="cuda", where=sources.lock.where(pin))
+    for pin in sources.lock.pins if sources.lock else ():
+        if sources.lock is not None and pin.name.startswith("nvidia-"):
+            yield Evidence(value="cuda", where=sources.lock.where(pin))
+            break
     for url in (*_further_urls(sources), *index_urls(sources)):
         yield from _words(url.value, f"the index of {url.where}")
     yield from _words(sources.folder.root.name, "the folder's name")
@@ -255,18 +252,21 @@ def accelerator_versions(sources: FolderContent, accelerator: str) -> Iterator[E
 
 
 def package_versions(sources: FolderContent, package: str) -> Iterator[Evidence]:
-    """Yield the versions of a package: of the lock, the Dockerfile, then pyproject.toml."""
-    for lock in (sources.lock, *(each.lock for each in sources.further)):
-        pin = lock.pin(package) if lock else None
-        if pin is not None and lock is not None:
-            yield Evidence(value=_public(str(pin.version)), where=lock.where(pin))
+    """Yield the public versions of a package: of the lock, the Dockerfile, then pyproject.toml."""
+    for pinned in _pinned(sources, package):
+        yield replace(pinned, value=_public(pinned.value))
+
+
+def _pinned(sources: FolderContent, package: str) -> Iterator[Evidence]:
+    for lock in filter(None, (sources.lock, *(each.lock for each in sources.further))):
+        if (pin := lock.pin(package)) is not None:
+            yield Evidence(value=str(pin.version), where=lock.where(pin))
     for install in sources.installs:
         if (version := install.exact(package)) is not None:
-            yield Evidence(value=_public(version), where=install.where)
+            yield Evidence(value=version, where=install.where)
     for key, text in sources.project.requirements if sources.project else ():
-        exact = _exact(text, package)
-        if exact is not None:
-            yield Evidence(value=_public(exact), where=f"pyproject.toml, {key}")
+        if (version := _exact(text, package)) is not None:
+            yield Evidence(value=version, where=f"pyproject.toml, {key}")
 
 
 def pythons(sources: FolderContent) -> Iterator[Evidence]:
@@ -293,8 +293,9 @@ def index_urls(sources: FolderContent) -> Iterator[Evidence]:
         yield from variable_urls(dockerfile)
         for step in dockerfile.steps if dockerfile else ():
             urls = _OPTION_IN_TEXT.findall(expand(step.text, step.variables)) if step.name == "RUN" else ()
-            where = step.where
-            yield from (Evidence(value=url, where=where) for url in urls if index_key(url) not in further)
+            for url in urls:
+                if index_key(url) not in further:
+                    yield Evidence(value=url, where=step.where)
 
 
 def platforms(sources: FolderContent) -> tuple[str, ...]:
@@ -331,21 +332,9 @@ def _words(text: str, where: str) -> Iterator[Evidence]:
 
 
 def _torch_locals(sources: FolderContent) -> Iterator[tuple[re.Match[str], str]]:
-    for lock in (sources.lock, *(each.lock for each in sources.further)):
-        pin = lock.pin("torch") if lock else None
-        if pin is not None and lock is not None and (match := _LOCAL.search(_local(str(pin.version)))):
-            yield match, lock.where(pin)
-    for install in sources.installs:
-        if match := _LOCAL.search(_local(install.exact("torch") or "")):
-            yield match, install.where
-    for key, text in sources.project.requirements if sources.project else ():
-        exact = _exact(text, "torch")
-        if exact is not None and (match := _LOCAL.search(_local(exact))):
-            yield match, f"pyproject.toml, {key}"
-
-
-def _local(version: str) -> str:
-    return version.partition("+")[2]
+    for pinned in _pinned(sources, "torch"):
+        if match := _LOCAL.search(pinned.value.partition("+")[2]):
+            yield match, pinned.where
 
 
 def _in_dockerfile(dockerfile: OldDockerfile) -> Iterator[tuple[str, Evidence]]:
