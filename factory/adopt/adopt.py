@@ -17,10 +17,10 @@ from factory.adopt.requirements import (
 )
 from factory.adopt.template import (
     Added,
-    Given,
+    TemplateContent,
     installs_weak_dependencies,
-    what_is_added,
-    what_the_template_gives,
+    list_additions,
+    read_template,
 )
 from factory.console import Report, Table
 from factory.errors import FlavorExistsError
@@ -89,8 +89,8 @@ def adopt_folder(repository: Repository, source: Path, wanted: AdoptOptions, *, 
     asked = read_sources(source, wanted)
     sources = only_what_applies(asked, python=wanted.python, asked=wanted.platforms)
     decision = decide_spec(sources, wanted)
-    given = what_the_template_gives(decision.spec)
-    placements, draft = _placements(sources, given)
+    template = read_template(decision.spec)
+    placements, draft = _placements(sources, template)
     project, notes = new_project(sources, decision, draft)
     created = _create(repository, sources, decision, draft, project, write=write)
     problems = [each.problem for each in (sources.dockerfile, sources.downstream) if each and each.problem]
@@ -100,7 +100,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: AdoptOptions, *, 
         folder=created.folder,
         origins=decision.origins,
         placements=placements,
-        added=tuple(what_is_added(given, sources.dockerfile)),
+        added=tuple(list_additions(template, sources.dockerfile)),
         notes=tuple(
             printable(note)
             for note in (
@@ -111,7 +111,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: AdoptOptions, *, 
                 ),
                 *notes,
                 *_of_the_folder(sources),
-                *_done_otherwise(sources, given),
+                *_done_otherwise(sources, template),
                 *(sources.lock.problems if sources.lock else ()),
                 *(problem for each in sources.further for problem in each.lock.problems),
             )
@@ -136,7 +136,7 @@ def _of_the_folder(sources: FolderContent) -> Iterator[str]:
         )
 
 
-def _done_otherwise(sources: FolderContent, given: Given) -> Iterator[str]:
+def _done_otherwise(sources: FolderContent, template: TemplateContent) -> Iterator[str]:
     """Yield notes on what the template does with another effect than the folder."""
     steps = (
         [step for step in sources.dockerfile.steps if sources.dockerfile.in_image(step)]
@@ -156,7 +156,7 @@ def _done_otherwise(sources: FolderContent, given: Given) -> Iterator[str]:
         for step in shipped
         if step.name == "ENV" and not step.in_block
         for name, value in step.instruction.pairs or ()
-        if given.has_variable(name, value)
+        if template.has_variable(name, value)
     )
     if names:
         yield (
@@ -166,19 +166,19 @@ def _done_otherwise(sources: FolderContent, given: Given) -> Iterator[str]:
         )
 
 
-def _placements(sources: FolderContent, given: Given) -> tuple[tuple[Placement, ...], Draft]:
+def _placements(sources: FolderContent, template: TemplateContent) -> tuple[tuple[Placement, ...], Draft]:
     draft = Draft()
     found: tuple[Placement, ...] = ()
     if sources.dockerfile is not None:
-        found, draft = place_dockerfile(sources.dockerfile, sources.folder, given)
+        found, draft = place_dockerfile(sources.dockerfile, sources.folder, template)
     if sources.downstream is not None:
         steps = sources.dockerfile.steps if sources.dockerfile else ()
         midstream = tuple(zip(steps, found, strict=True))
-        found += place_downstream(sources.downstream, midstream, draft, sources.folder, given)
+        found += place_downstream(sources.downstream, midstream, draft, sources.folder, template)
     left = tuple(unreadable_dependencies(sources.project)) if sources.project else ()
     left += sources.asked.left if sources.asked else ()
     left += sources.limits.left
-    return (*place_files(sources, draft, given), *left, *found), draft
+    return (*place_files(sources, draft, template), *left, *found), draft
 
 
 def _create(

@@ -7,7 +7,7 @@ from typing import Literal
 
 from factory.adopt.dockerfile import OldInstruction
 from factory.adopt.folder import Folder
-from factory.adopt.template import Given
+from factory.adopt.template import TemplateContent
 from factory.dockerfile.instructions import pair_text, references
 from factory.flavor.hooks import Hooks
 
@@ -28,7 +28,7 @@ class Around:
     """
 
     folder: Folder
-    given: Given
+    template: TemplateContent
     draft: "Draft"
     copied: frozenset[int] = frozenset()
     hook: HookName = "after-install"

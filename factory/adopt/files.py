@@ -9,16 +9,16 @@ from factory.adopt.evidence import FolderContent
 from factory.adopt.folder import base_urls, repository_problem
 from factory.adopt.placement import Placement, file_placed
 from factory.adopt.requirements import REQUIREMENTS_IN
-from factory.adopt.template import Given
+from factory.adopt.template import TemplateContent
 from factory.flavor.project import PROJECT_FILE
 
 _LOCKS = re.compile(r"requirements[^/]*\.txt|pylock[^/]*\.toml|uv\.lock")
 
 
-def place_files(sources: FolderContent, draft: Draft, given: Given) -> Iterator[Placement]:
+def place_files(sources: FolderContent, draft: Draft, template: TemplateContent) -> Iterator[Placement]:
     """Place every file and link of the folder."""
     for path in sources.folder.paths:
-        yield _place(path, sources, draft, given)
+        yield _place(path, sources, draft, template)
     for path in sources.folder.links:
         yield file_placed(
             path,
@@ -35,11 +35,11 @@ def place_files(sources: FolderContent, draft: Draft, given: Given) -> Iterator[
         )
 
 
-def _place(path: str, sources: FolderContent, draft: Draft, given: Given) -> Placement:
+def _place(path: str, sources: FolderContent, draft: Draft, template: TemplateContent) -> Placement:
     if path in draft.files:
         return file_placed(path, "hook", "hooks.files")
-    if path in given.files and not path.startswith("Dockerfile"):
-        return _given(path, sources, given)
+    if path in template.files and not path.startswith("Dockerfile"):
+        return _given(path, sources, template)
     return _read(path, sources) or _left(path, sources)
 
 
@@ -105,8 +105,8 @@ def _other_build(chosen: str | None, variant: Variant) -> Placement:
 _READ_IT = "the folder's own text differs: read what it does beside starting JupyterLab or the command"
 
 
-def _given(path: str, sources: FolderContent, given: Given) -> Placement:
-    own, templates = sources.folder.content(path), given.files[path]
+def _given(path: str, sources: FolderContent, template: TemplateContent) -> Placement:
+    own, templates = sources.folder.content(path), template.files[path]
     if path.endswith(".repo"):
         strange = base_urls(own) - base_urls(templates)
         if strange:

@@ -12,7 +12,7 @@ from factory.adopt.folder import Folder, repository_problem
 from factory.adopt.installs import INDEX_VARIABLES, NamedInstall, index_key, not_taken_over, read_calls
 from factory.adopt.placement import Placement, has_credentials, not_kept, placed, printable
 from factory.adopt.run import only_installs, place_builder_run, place_run
-from factory.adopt.template import Given
+from factory.adopt.template import TemplateContent
 from factory.check.dockerfiles import check_instruction
 from factory.check.indexes import second_indexes
 from factory.check.installs import is_remote
@@ -55,13 +55,13 @@ _START = frozenset({"", "[]", '[""]', "start-notebook.sh", '["start-notebook.sh"
 
 
 def place_dockerfile(
-    dockerfile: OldDockerfile, folder: Folder, given: Given
+    dockerfile: OldDockerfile, folder: Folder, template: TemplateContent
 ) -> tuple[tuple[Placement, ...], Draft]:
     """Place every instruction of the midstream Dockerfile; the draft holds the hooks."""
     draft = Draft()
     for step in (each for each in dockerfile.steps if each.stage < 0):
         _declare(step, draft)
-    base = Around(folder=folder, given=given, draft=draft, copied=_copied_stages(dockerfile))
+    base = Around(folder=folder, template=template, draft=draft, copied=_copied_stages(dockerfile))
     inside = dockerfile.in_image
     install = next((step for step in dockerfile.steps if inside(step) and _installs(step)), None)
     found: dict[int, Placement] = {}
@@ -70,7 +70,7 @@ def place_dockerfile(
             if step.name != "ARG":
                 found[number] = _outer(step, dockerfile, base)
             continue
-        if step.name in {"RUN", "COPY"} and step.normal in given.instructions:
+        if step.name in {"RUN", "COPY"} and step.normal in template.instructions:
             found[number] = placed(step, "template", "its own text")
             continue
         if step.name in {"USER", "WORKDIR", "ARG"} and step.first_word != "ONBUILD":
@@ -90,7 +90,7 @@ def place_downstream(
     midstream: tuple[tuple[OldInstruction, Placement], ...],
     draft: Draft,
     folder: Folder,
-    given: Given,
+    template: TemplateContent,
 ) -> tuple[Placement, ...]:
     """Place every instruction of a hand-copied downstream Dockerfile: one text serves both builds.
 
@@ -99,7 +99,7 @@ def place_downstream(
     the draft, since both builds install one lock.
     """
     known = {step.normal: placement for step, placement in midstream if not step.in_block}
-    placements, own = place_dockerfile(downstream, folder, given)
+    placements, own = place_dockerfile(downstream, folder, template)
     for name, step in own.requirements.items():
         if step.normal not in known:
             draft.requirements.setdefault(name, step)
@@ -294,12 +294,12 @@ def _outer(step: OldInstruction, dockerfile: OldDockerfile, around: Around) -> P
         return _from(step, dockerfile)
     if has_credentials(f"{step.text}\n{step.instruction.heredoc or ''}"):
         return not_kept(step, "it holds credentials, which are not copied (FAC410)", "Change the password.")
-    if step.name == "RUN" and step.normal not in around.given.instructions:
+    if step.name == "RUN" and step.normal not in around.template.instructions:
         lost = not_taken_over(step, around.folder) or _from_another_index(step, around.folder)
         if lost is not None:
             return not_kept(step, *lost)
         return place_builder_run(step, around)
-    if _is_of_the_builder(step, around.given):
+    if _is_of_the_builder(step, around.template):
         return placed(step, "template", "its builder stage", "packages are installed in the final stage")
     return not_kept(
         step,
@@ -308,10 +308,10 @@ def _outer(step: OldInstruction, dockerfile: OldDockerfile, around: Around) -> P
     )
 
 
-def _is_of_the_builder(step: OldInstruction, given: Given) -> bool:
+def _is_of_the_builder(step: OldInstruction, template: TemplateContent) -> bool:
     """Return whether an instruction of a builder stage only serves to install packages there."""
     return (
-        step.normal in given.instructions
+        step.normal in template.instructions
         or step.name in {"USER", "WORKDIR", "SHELL"}
         or (step.name == "COPY" and all("/" not in each.strip("./") for each in step.instruction.sources))
         or (step.name == "ENV" and all(name.startswith(("PIP_", "UV_", "PATH")) for name in _names(step)))
@@ -433,7 +433,7 @@ def _from_stage(step: OldInstruction) -> Placement:
 def _is_given(path: str, around: Around) -> bool:
     """Return whether the template brings such a file, or the lock needs it."""
     known = path == around.folder.entrypoint or path in (around.folder.locks or ())
-    return path in around.given.files or _INPUTS.fullmatch(path) is not None or known
+    return path in around.template.files or _INPUTS.fullmatch(path) is not None or known
 
 
 def _own_copy(
@@ -536,14 +536,16 @@ def _place_pairs(
     pairs: Sequence[Pair],
     around: Around,
 ) -> Placement:
-    own = [pair for pair in kept if pair[0] not in INDEX_VARIABLES and not around.given.has_variable(*pair)]
+    own = [
+        pair for pair in kept if pair[0] not in INDEX_VARIABLES and not around.template.has_variable(*pair)
+    ]
     if not own:
         index = all(name in INDEX_VARIABLES for name, _ in kept)
         return placed(step, "spec", "index-url") if index else placed(step, "template", "its environment")
     notes = [
-        f"{name}: the template has {around.given.environment[name]}"
+        f"{name}: the template has {around.template.environment[name]}"
         for name, _ in own
-        if name in around.given.environment
+        if name in around.template.environment
     ]
     why = "; ".join((", ".join(name for name, _ in own), *notes))
     if step.in_block or _needs_its_place(own, around.draft):
@@ -585,7 +587,7 @@ def _place_label(step: OldInstruction, around: Around) -> Placement:
     pairs = step.instruction.pairs
     if pairs is None or not all(_KEY.fullmatch(name) for name, _ in pairs):
         return not_kept(step, "its words cannot be read", "Write LABEL name=value.")
-    own = [pair for pair in pairs if pair[0] not in around.given.labels]
+    own = [pair for pair in pairs if pair[0] not in around.template.labels]
     if not own:
         return placed(step, "template", "its labels", "their values follow from the spec")
     stripped = [(name, value.strip()) for name, value in own]

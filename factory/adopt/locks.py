@@ -28,11 +28,10 @@ _INDEX_OPTIONS = ("--index-url", "-i", "--default-index")
 class OldLock:
     """What a lock says.
 
-    ``asked`` are the packages (normalized names) that somebody asked for, None where the file does not
-    tell; ``platforms`` are uv's names of platforms in the header, ``extras`` those that it was compiled
-    with; ``hashed`` is whether every pin has a hash. ``includes`` are lines that name another file, with
-    that name; ``included`` the files whose pins are here as well, ``places`` where pins of several stand.
-    ``extra_urls`` are the indexes that it names beside its own.
+    ``asked`` are the packages (normalized names) that were asked for, None if the file does not say it;
+    ``platforms`` are uv's names of platforms in the header, ``extras`` those that it was compiled with.
+    ``includes`` are the numbers of lines that name another file, with that name; ``included`` the files whose
+    pins are here as well, and ``places`` where these pins are. ``extra_urls`` are indexes beside its own.
     """
 
     path: str
@@ -47,11 +46,6 @@ class OldLock:
     included: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
     extra_urls: tuple[Evidence, ...] = ()
-
-    @property
-    def hashed(self) -> bool:
-        """Whether every pin has a hash."""
-        return all(pin.artifacts for pin in self.pins)
 
     def pin(self, name: str) -> Pin | None:
         """Return the pin of a package that has a version."""

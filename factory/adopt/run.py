@@ -66,7 +66,7 @@ def _known(parts: Iterable[Part], step: OldInstruction, around: Around) -> Itera
             # Beside other commands, which stay, it is left out alone.
             is_left_out = found.kind == "refused" and bool(earlier)
             yield replace(found, kind="rights") if is_left_out else found
-        elif part.kind == "own" and part.text in around.given.parts:
+        elif part.kind == "own" and part.text in around.template.parts:
             yield replace(part, kind="template")
         else:
             yield part
@@ -159,9 +159,9 @@ def _packages(step: OldInstruction, parts: tuple[Part, ...], around: Around) -> 
 
 def _system_packages(names: Iterable[str], around: Around) -> tuple[list[str], str]:
     """Put what the template lacks into the hook; return it with a note."""
-    own = [name for name in names if not around.given.has_package(name)]
+    own = [name for name in names if not around.template.has_package(name)]
     around.draft.system_packages |= dict.fromkeys(own)
-    entries = {name: around.given.pinned_by(name) for name in own}
+    entries = {name: around.template.pinned_by(name) for name in own}
     said = [
         f"{name} in place of the template's {entry}" if entry else name for name, entry in entries.items()
     ]
@@ -176,7 +176,7 @@ def _midstream(step: OldInstruction, parts: tuple[Part, ...], around: Around, *,
         words = (word for call in step.instruction.commands if call[0] in SYSTEM for word in call[1:])
         named = [expand(word, step.variables) for word in words]
         requirements = tuple(word for call in step.pip_calls for word in call.packages)
-    repeated = [name for name in named if around.given.has_package(name)]
+    repeated = [name for name in named if around.template.has_package(name)]
     if not plain and (repeated or requirements):
         return not_kept(
             step,
@@ -220,10 +220,10 @@ def _taken_apart(
         if part.kind in {"install", "requirements", "tools", "rights"}:
             continue
         if part.kind == "packages" and not is_late:
-            early += [name for name in part.names if not around.given.has_package(name)]
+            early += [name for name in part.names if not around.template.has_package(name)]
             continue
         if part.kind in {"packages", "midstream"} and part.names:
-            own = [name for name in part.names if not around.given.has_package(name)]
+            own = [name for name in part.names if not around.template.has_package(name)]
             if own:
                 kept.append(replace(part, text=_without_given(part.text, step, around)))
             continue
@@ -238,7 +238,7 @@ def _without_given(text: str, step: OldInstruction, around: Around) -> str:
     """Return a call of dnf without the packages that the template installs."""
     words = text.split()
     names = {word: expand(word.strip("\"'"), step.variables) for word in words}
-    return " ".join(word for word in words if not around.given.has_package(names[word]))
+    return " ".join(word for word in words if not around.template.has_package(names[word]))
 
 
 def _prepares_dnf(kept: Kept) -> bool:

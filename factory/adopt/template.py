@@ -1,10 +1,10 @@
-"""What the template gives a flavor anyway: variables, system packages, labels and files."""
+"""What a flavor has from its template: variables, system packages, labels and files."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from factory.adopt.commands import read_part, split_chain
+from factory.adopt.commands import read_part, read_run, split_chain
 from factory.adopt.dockerfile import OldDockerfile, OldInstruction, read_old_dockerfile
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec
@@ -15,8 +15,8 @@ _KEPT_PATH = re.compile(r"\$\{(\w+):\+:\$\{\1\}\}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
-    """What a rendered flavor without hooks has.
+class TemplateContent:
+    """The content of a rendered flavor without hooks.
 
     ``environment`` and ``labels`` are those of its instructions, ``packages`` what dnf installs,
     ``repositories`` the files that say where it finds them, ``links`` the symbolic links that it makes,
@@ -46,7 +46,7 @@ class Given:
         return name in self.environment and _plain(self.environment[name]) == _plain(value)
 
 
-def what_the_template_gives(spec: Spec) -> Given:
+def read_template(spec: Spec) -> TemplateContent:
     """Render a flavor without hooks, and read its Dockerfile like a hand-made one.
 
     Raises:
@@ -70,7 +70,7 @@ def what_the_template_gives(spec: Spec) -> Given:
             known |= {part.text for part in parts}
             packages += [name for part in parts if part.kind == "packages" for name in part.names]
             links += [part.text for part in parts if part.text.startswith("ln -s")]
-    return Given(
+    return TemplateContent(
         environment=environment,
         packages=tuple(packages),
         repositories=tuple(path for path in files if path.endswith(".repo")),
@@ -90,7 +90,7 @@ class Added:
     items: tuple[str, ...]
 
 
-def what_is_added(given: Given, dockerfile: OldDockerfile | None) -> Iterator[Added]:
+def list_additions(template: TemplateContent, dockerfile: OldDockerfile | None) -> Iterator[Added]:
     """Yield what the template adds beside the folder's own instructions."""
     steps = [step for step in dockerfile.steps if dockerfile.in_image(step)] if dockerfile else []
     variables, labels = (
@@ -103,33 +103,33 @@ def what_is_added(given: Given, dockerfile: OldDockerfile | None) -> Iterator[Ad
     missing = {
         "system packages": [
             entry
-            for entry in given.packages
+            for entry in template.packages
             if not any(is_installed_by(name, entry) or is_pin_of(name, entry) for name in installed)
         ],
         "environment": [
-            f"{name}={value}" for name, value in given.environment.items() if name not in variables
+            f"{name}={value}" for name, value in template.environment.items() if name not in variables
         ],
         "package repositories": [
-            path for path in given.repositories if not re.search(rf"(?<![\w.-]){re.escape(path)}\b", copied)
+            path
+            for path in template.repositories
+            if not re.search(rf"(?<![\w.-]){re.escape(path)}\b", copied)
         ],
-        "links": [link for link in given.links if not any(link in text for text in texts)],
-        "labels": sorted(given.labels - labels),
+        "links": [link for link in template.links if not any(link in text for text in texts)],
+        "labels": sorted(template.labels - labels),
     }
     yield from (Added(what=what, items=tuple(items)) for what, items in missing.items() if items)
 
 
 def installs_weak_dependencies(step: OldInstruction) -> bool:
-    """Return whether a RUN instruction installs system packages with those that they only recommend."""
-    return any(True for _ in _installed(step)) and "install_weak_deps" not in step.text
+    """Return whether a RUN installs system packages with those they only recommend."""
+    return bool(list(_installed(step))) and "install_weak_deps" not in step.text
 
 
 def _installed(step: OldInstruction) -> Iterator[str]:
-    """Yield the system packages that a RUN instruction installs, in whichever way."""
-    text = step.instruction.shell_text
-    for part in split_chain(text) or (text,):
-        found = read_part(part, step.variables, in_block=True) if part else None
-        if found is not None and found.kind in {"packages", "midstream"}:
-            yield from found.names
+    """Yield the system packages that a RUN installs."""
+    for part in read_run(step)[0]:
+        if part.kind in {"packages", "midstream"}:
+            yield from part.names
 
 
 def _plain(value: str) -> str:

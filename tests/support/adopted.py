@@ -9,7 +9,7 @@ from factory.adopt.evidence import AdoptOptions
 from factory.adopt.folder import Folder
 from factory.adopt.instructions import place_dockerfile
 from factory.adopt.placement import Placement
-from factory.adopt.template import what_the_template_gives
+from factory.adopt.template import read_template
 from factory.flavor.hooks import Hooks, check_hooks
 from factory.flavor.repository import Repository
 from factory.flavor.spec import Spec
@@ -24,7 +24,7 @@ SPEC = Spec(
     base_image="quay.io/example/base:1",
     downstream_base_image="quay.io/example/product:1",
 )
-GIVEN = what_the_template_gives(SPEC)
+GIVEN = read_template(SPEC)
 EMPTY = Folder(root=Path("folder"), paths=(), links=())
 URL = "https://packages.example.com/cuda13.0/simple/"
 BASE = "quay.io/example/workbench-cuda-py312:1"

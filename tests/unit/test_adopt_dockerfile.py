@@ -12,7 +12,7 @@ from factory.adopt.dockerfile import read_old_dockerfile
 from factory.adopt.folder import Folder, read_folder
 from factory.adopt.instructions import place_dockerfile, place_downstream
 from factory.adopt.placement import Placement
-from factory.adopt.template import Given
+from factory.adopt.template import TemplateContent
 from factory.check.dockerfiles import check_instruction
 from factory.flavor.hooks import Hooks, check_hooks
 from factory.flavor.project import Project
@@ -307,8 +307,8 @@ def _everything_kept_is_there(placements: tuple[Placement, ...], hooks: Hooks) -
         assert (key in named) == bool(value), (key, value, named)
 
 
-def test_what_the_template_gives_is_read_from_what_it_renders() -> None:
-    assert isinstance(GIVEN, Given)
+def test_read_template_is_read_from_what_it_renders() -> None:
+    assert isinstance(GIVEN, TemplateContent)
     assert GIVEN.has_package("rdma-core")
     assert GIVEN.has_package("libnccl")
     assert not GIVEN.has_package("libnccl-2.27.3-1+cuda13.0")

@@ -6,7 +6,7 @@ import pytest
 from support.adopted import GIVEN, INSTALL, SPEC, place
 
 from factory.adopt.dockerfile import read_old_dockerfile
-from factory.adopt.template import what_is_added, what_the_template_gives
+from factory.adopt.template import list_additions, read_template
 from factory.flavor.hooks import Hooks
 from factory.flavor.project import Project
 from factory.flavor.spec import Spec
@@ -112,7 +112,7 @@ def test_an_install_that_cannot_be_taken_apart_is_not_repeated() -> None:
 
 def _added(text: str, spec: Spec = SPEC) -> dict[str, tuple[str, ...]]:
     dockerfile = read_old_dockerfile("Dockerfile", text.encode())
-    return {each.what: each.items for each in what_is_added(what_the_template_gives(spec), dockerfile)}
+    return {each.what: each.items for each in list_additions(read_template(spec), dockerfile)}
 
 
 def test_packages_and_variables_that_the_template_adds_are_listed() -> None:
