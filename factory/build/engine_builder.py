@@ -48,7 +48,7 @@ class EngineBuilder:
 
         Raises:
             EngineError: the engine failed.
-            ProgramError: the engine is gone, or the run was interrupted.
+            ProgramError: the engine is missing, or the run was interrupted.
         """
         target, engine = prepared.target, prepared.engine
         start = time.monotonic()

@@ -341,7 +341,7 @@ def record_layout(notes: Path, layout: Path, name: str) -> None:
 
 
 def find_layout(folders: Path, image: str) -> str | None:
-    """Return ``FOLDER:NAME`` of the layout in which an image was built last; None if it is gone.
+    """Return ``FOLDER:NAME`` of the layout that an image was last built in; None if it does not exist.
 
     ``folders`` is the folder with each image's notes.
     """

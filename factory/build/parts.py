@@ -82,7 +82,7 @@ class PartBuilder:
 
         Raises:
             EngineError: the engine failed.
-            ProgramError: the engine is gone, or the run was interrupted.
+            ProgramError: the engine is missing, or the run was interrupted.
         """
         self.build_stages()
         image = self.base(self.steps.final)

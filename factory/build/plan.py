@@ -11,9 +11,9 @@ from factory.engine.images import EngineImage, find_image
 from factory.errors import DriftError, EngineError, SpecError
 from factory.flavor.repository import Flavor, Repository
 from factory.images.catalogue import Catalogue, read_catalogue
-from factory.images.definitions import ImageDefinition, changed
+from factory.images.definitions import ImageDefinition, changed, local_reference
 from factory.images.inputs import InputFile
-from factory.images.plan import ParentReference, PlanRequest, Step, plan_images
+from factory.images.plan import PlanRequest, Step, plan_images
 from factory.lock.judgement import require_sound_lock
 from factory.prefetch.layout import MOUNT_POINT
 from factory.registry.declared import Registry
@@ -65,20 +65,24 @@ class BuildRequest:
 class Target:
     """One image of a build: its step in the plan, and the moving name that it gets last.
 
-    ``hermetic``: without a network, from the folder ``prefetched``. ``asked``: it was asked for, and is not
-    only a parent of what was.
+    ``prefetched`` is the folder to build from without a network, None for a build with one. ``asked``: it was
+    asked for, and is not only a parent of what was.
     """
 
     step: Step
     moving: str
     asked: bool
-    hermetic: bool
     prefetched: Path | None
 
     @property
     def name(self) -> str:
         """The image's name."""
         return self.step.name
+
+    @property
+    def hermetic(self) -> bool:
+        """Whether it is built without a network."""
+        return self.prefetched is not None
 
     @property
     def dockerfile(self) -> Path:
@@ -135,7 +139,8 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
         _require_flavors_alone(catalogue)
     named = catalogue.select(request.names) if request.names else ()
     for image in named:
-        _require_rendered(image)
+        if image.flavor is not None:
+            require_buildable(image.flavor)
     rebased = _rebased(named, request)
     plan = plan_images(
         repository,
@@ -152,8 +157,8 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
     targets = tuple(_target(step, request, asked=not names or step.name in names) for step in steps)
     for target in targets:
         if target.step.action == "build":
-            if target.name not in names:
-                _require_rendered(target.step.definition)
+            if target.name not in names and target.step.definition.flavor is not None:
+                require_buildable(target.step.definition.flavor)
             _require_possible(engine, target)
     return BuildPlan(
         root=repository.root,
@@ -265,21 +270,15 @@ def _changed(image: ImageDefinition, request: BuildRequest, *, rebased: bool) ->
     )
 
 
-def _require_rendered(image: ImageDefinition) -> None:
-    if image.flavor is not None:
-        require_buildable(image.flavor)
-
-
 def _target(step: Step, request: BuildRequest, *, asked: bool) -> Target:
     definition = step.definition
     hermetic = asked and request.is_hermetic and definition.flavor is not None
     folder = request.prefetched or request.work / "prefetched" / step.name
-    moving = f"localhost/{step.name}:{definition.moving_tag}"
+    moving = local_reference(step.name, definition.moving_tag)
     return Target(
         step=step,
         moving=request.tag if request.tag is not None and asked else moving,
         asked=asked,
-        hermetic=hermetic,
         prefetched=folder.absolute() if hermetic else None,
     )
 
@@ -291,14 +290,10 @@ def _require_possible(engine: Engine, target: Target) -> None:
             solution="Prefetch into a folder without a colon in its path, and name it with --prefetched.",
         )
     for parent in target.step.parents if target.hermetic else ():
-        _require_here(engine, parent)
-
-
-def _require_here(engine: Engine, parent: ParentReference) -> None:
-    reference = parent.pinned or parent.reference
-    if parent.image is None and find_image(engine, reference) is None:
-        raise EngineError(
-            f"{engine.kind} does not have the base image {reference}, and a build without a "
-            "network pulls nothing",
-            solution=f"Run `{engine.kind} pull {reference}` first, or name another with --base-image.",
-        )
+        reference = parent.pinned or parent.reference
+        if parent.image is None and find_image(engine, reference) is None:
+            raise EngineError(
+                f"{engine.kind} does not have the base image {reference}, and a build without a network "
+                "pulls nothing",
+                solution=f"Run `{engine.kind} pull {reference}` first, or name another with --base-image.",
+            )

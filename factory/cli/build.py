@@ -29,13 +29,13 @@ from factory.prefetch.plan import Fetching
 @click.option(
     "--base-image",
     metavar="REF",
-    help="Another base image, with tag or digest. Of several images it is for those that stand on none of "
-    "the repository's.",
+    help="Another base image, with tag or digest. Of several images it is for those whose base is not an "
+    "image of the repository.",
 )
 @click.option(
     "--tag",
     metavar="TAG",
-    help="In place of the moving tag, which is localhost/IMAGE:latest, or :downstream.",
+    help="Instead of the moving tag, which is localhost/IMAGE:latest, or :downstream.",
 )
 @click.option(
     "--prefetched",
@@ -55,7 +55,9 @@ from factory.prefetch.plan import Fetching
     show_default=True,
     help="Images built at a time, at most.",
 )
-@click.option("--force", is_flag=True, help="Build what is named whatever is there, and from nothing.")
+@click.option(
+    "--force", is_flag=True, help="Build what is named even if it exists, and use nothing of earlier builds."
+)
 @click.option(
     "--pull",
     is_flag=True,
@@ -65,8 +67,7 @@ from factory.prefetch.plan import Fetching
     "--verify-reproducible",
     "verify",
     is_flag=True,
-    help="Build twice from nothing and compare layer by layer. Exit with 1, and move no tag, where "
-    "they differ.",
+    help="Build twice from nothing and compare layer by layer. Exit with 1, and move no tag, if they differ.",
 )
 @click.option(
     "--prune-cache",
@@ -78,8 +79,8 @@ from factory.prefetch.plan import Fetching
     "--epoch",
     "only_epoch",
     is_flag=True,
-    help="Build nothing: print the time that the files of one image get, in seconds since 1970. Given to "
-    "another builder (`buildah build --timestamp`), it builds the same twice as well.",
+    help="Build nothing: print the time that the files of one image get, in seconds since 1970. With it, "
+    "another builder (`buildah build --timestamp`) builds the same twice as well.",
 )
 @click.option(
     "--layout",
@@ -115,10 +116,10 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
 ) -> int:
     """Build the images that have to be built, parents first.
 
-    An IMAGE is a flavor, or is defined in factory.toml; every image where none is named. `factory plan` says
+    An IMAGE is a flavor, or is defined in factory.toml; every image if none is named. `factory plan` says
     which have to be built: those whose identity neither their registry nor the engine has. Each gets the
-    tag of its identity and then its moving tag. Interrupted, the next run goes on behind the last layer that
-    was finished.
+    tag of its identity and then its moving tag. After an interruption, the next run resumes from the last
+    layer that was finished.
     """
     if prune_cache:
         return _prune(invocation, engine, dry=dry)
