@@ -1,8 +1,9 @@
-"""Measure `factory plan` for 50 images of which nothing changed against the bound of 1 second.
+"""Measure `factory plan` for 50 unchanged images against the bound of 0.3 seconds.
 
 The images are of all tiers: bases, stacks, trainers, launchers and rendered, locked flavors. All are in a
-real registry on loopback. The reference asks the same registry for the same 50 tags, one after the other
-over one connection, with the standard library: what a shell loop would do at least. The two take turns.
+real registry on loopback. There are two references: `import click`, which measures the machine, and a program
+that asks the same registry for the same 50 tags, one after the other over one connection, with the standard
+library. The three take turns.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from support.registry import registry
 from support.tiers import make_image, publish_all, table
 
 ROOT = Path(__file__).parents[1]
-BOUND_SECONDS = 1.0
+BOUND_SECONDS = 0.3
 FLAVORS, BASES, STACKS, TRAINERS, LAUNCHERS = 15, 2, 10, 20, 3
 MODULES = 20
 REFERENCE = """
@@ -54,17 +55,21 @@ def main() -> None:
         compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(folder) / "compiled")}
         environment = {**os.environ, **compiled, "PYTHONPATH": str(ROOT)}
         timed(planned, environment)
-        taken = [(timed(planned, environment), timed(asked, environment)) for _ in range(options.rounds)]
+        imported = (sys.executable, "-c", "import click")
+        commands = (planned, asked, imported)
+        taken = [tuple(timed(each, environment) for each in commands) for _ in range(options.rounds)]
         before = cpu_seconds()
         timed(planned, environment)
         worked = cpu_seconds() - before
     # The fastest of each: what else the machine does only ever adds to the time.
-    seconds, reference = (min(times) for times in zip(*taken, strict=True))
+    seconds, reference, click = (min(times) for times in zip(*taken, strict=True))
     print(f"{len(paths)} images, all in the registry; fastest of {options.rounds} runs that took turns")
     print(f"factory plan:        {seconds:.2f} s, of which the processor works {worked:.2f} s")
     print(f"{len(paths)} plain HEADs:      {reference:.2f} s")
-    print(f"ratio to the bound:  {BOUND_SECONDS / seconds:.1f} times faster than {BOUND_SECONDS:.0f} s")
+    print(f"import click:        {click:.2f} s")
+    print(f"ratio to the bound:  {seconds / BOUND_SECONDS:.2f} of {BOUND_SECONDS} s")
     print(f"ratio to the HEADs:  {seconds / reference:.1f} times their time")
+    print(f"ratio to the import: {seconds / click:.1f} times its time")
     sys.exit(seconds > BOUND_SECONDS)
 
 

@@ -47,7 +47,7 @@ def temporary_sibling(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.urandom(6).hex()}{TEMPORARY_SUFFIX}")
 
 
-def open_regular(path: Path) -> BufferedReader:
+def open_regular(path: Path | str) -> BufferedReader:
     """Open a regular file to read; a FIFO or a device is refused at once instead of waited for.
 
     Raises:
@@ -85,7 +85,7 @@ def read_text(path: Path, *, errors: str = "strict", limit: int = DEFAULT_LIMIT)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def require_regular(descriptor: int, path: Path) -> BufferedReader:
+def require_regular(descriptor: int, path: Path | str) -> BufferedReader:
     """Return the file of a descriptor, which is closed if it is no regular file.
 
     Raises:

@@ -258,26 +258,22 @@ def _put_back(definition: ImageDefinition, path: str) -> str:
 
 
 def _read(definition: ImageDefinition, path: str, links: dict[str, bool]) -> InputFile:
-    """Read a file; ``links`` caches which paths are links."""
+    """Read a file; ``links`` caches which folders are links or below one."""
     place = f"{definition.folder}/{path}"
     try:
         if _goes_through_link(f"{definition.folder}/", path, links):
             return _read_link(definition, path)
-        with open_regular(Path(place)) as file:
-            executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
-            return InputFile(sha256=_update(hashlib.sha256(), file), executable=executable)
+        with open_regular(place) as file:
+            return _input_file(file, hashlib.sha256())
     except OSError as error:
         raise storage_error(Path(place), error) from error
 
 
 def _goes_through_link(root: str, path: str, links: dict[str, bool]) -> bool:
-    ends = (index for index, letter in enumerate(f"{path}/") if letter == "/")
-    for part in (path[:end] for end in ends):
-        if part not in links:
-            links[part] = stat.S_ISLNK(os.lstat(root + part).st_mode)
-        if links[part]:
-            return True
-    return False
+    folder = path.rpartition("/")[0]
+    if folder and folder not in links:
+        links[folder] = _goes_through_link(root, folder, links)
+    return links.get(folder, False) or stat.S_ISLNK(os.lstat(root + path).st_mode)
 
 
 def _read_link(definition: ImageDefinition, path: str) -> InputFile:
@@ -300,15 +296,18 @@ def _read_link(definition: ImageDefinition, path: str) -> InputFile:
     if not place.is_file():
         return InputFile(sha256=digest.hexdigest(), executable=False)
     with open_regular(place) as file:
-        executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
-        return InputFile(sha256=_update(digest, file), executable=executable)
+        return _input_file(file, digest)
 
 
-def _update(digest: "hashlib._Hash", file: BufferedReader) -> str:
-    # `hashlib.file_digest` allocates 256 KiB for each file, which costs more than reading most inputs.
-    while chunk := file.read(_CHUNK_BYTES):
-        digest.update(chunk)
-    return digest.hexdigest()
+def _input_file(file: BufferedReader, digest: "hashlib._Hash") -> InputFile:
+    status = os.fstat(file.fileno())
+    if status.st_size <= _CHUNK_BYTES:
+        # `read` with a size, and `hashlib.file_digest`, allocate a whole chunk for each of many small files.
+        digest.update(file.read())
+    else:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return InputFile(sha256=digest.hexdigest(), executable=bool(status.st_mode & stat.S_IXUSR))
 
 
 def _few(paths: list[str]) -> str:

@@ -381,7 +381,7 @@ def _parent_reference(state: _PlanState, parent: Parent, to_build: frozenset[str
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedImage:
+class PlannedStep:
     """One step of a plan as others read it.
 
     ``registry`` is the registry's name, ``where`` says in words where the image is.
@@ -409,7 +409,7 @@ class PlanReport(Report):
     ``recorded`` says whether the digests of external parents were written down and have changed.
     """
 
-    images: tuple[PlannedImage, ...]
+    images: tuple[PlannedStep, ...]
     to_build: tuple[str, ...]
     digests: dict[str, str]
     recorded: bool
@@ -450,11 +450,11 @@ def report_plan(plan: Plan, *, recorded: bool = False) -> PlanReport:
     )
 
 
-def _planned(step: Step) -> PlannedImage:
+def _planned(step: Step) -> PlannedStep:
     definition = step.definition
     registry = (definition.registry or "",) if step.in_registry else ()
     engine = ("engine",) if step.in_engine else ()
-    return PlannedImage(
+    return PlannedStep(
         image=step.name,
         kind=definition.kind,
         identity=step.identity,

@@ -31,7 +31,7 @@ from factory.images.definitions import DOWNSTREAM_DOCKERFILE, DOWNSTREAM_TAG, Im
 from factory.images.identity import BuildInputs, parse_build_inputs
 from factory.masking import masked_address
 from factory.process import Cancellation, run
-from factory.publish.source import LAYOUT_PREFIX, LayoutImage, PushSource, find_source, staged
+from factory.publish.source import LAYOUT_PREFIX, PushSource, SourceLayout, find_source, staged
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import TABLE, Registry, parse_registries
 from factory.registry.oci import Manifest
@@ -529,7 +529,7 @@ def _send(place: _Destination, source: PushSource, progress: Progress) -> tuple[
     return arrived, size + len(arrived.content) if size else 0
 
 
-def _missing_blobs(place: _Destination, layout: LayoutImage) -> dict[str, int]:
+def _missing_blobs(place: _Destination, layout: SourceLayout) -> dict[str, int]:
     """Return the blobs that a destination does not have, with their sizes in bytes."""
     blobs = layout.blobs
     present = in_parallel(
@@ -538,7 +538,7 @@ def _missing_blobs(place: _Destination, layout: LayoutImage) -> dict[str, int]:
     return {item: size for (item, size), has in zip(blobs.items(), present, strict=True) if not has}
 
 
-def _send_blobs(place: _Destination, layout: LayoutImage, blobs: Mapping[str, int]) -> None:
+def _send_blobs(place: _Destination, layout: SourceLayout, blobs: Mapping[str, int]) -> None:
     """Send blobs, then the manifests under their digests, an index after those that it names.
 
     Raises:

@@ -41,7 +41,7 @@ _PLAIN_LAYERS = (".tar", ".rootfs.diff")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayoutImage:
+class SourceLayout:
     """An image in an OCI layout: its manifest or index, and the manifests of its images.
 
     ``labels`` are those of the first image. `verify` checks the blobs, which are not read before.
@@ -103,7 +103,7 @@ class PushSource:
     name: str
     size: int
     engine: Engine | None = None
-    layout: LayoutImage | None = None
+    layout: SourceLayout | None = None
     config: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -112,7 +112,7 @@ class PushSource:
 class Staged:
     """A layout to send from; ``own`` is its folder if it was made for this push."""
 
-    layout: LayoutImage
+    layout: SourceLayout
     own: Path | None
 
     def discard(self) -> None:
@@ -187,12 +187,12 @@ def staged(source: PushSource, work: Path) -> Iterator[Staged]:
         yield Staged(layout=staged_layout, own=layout)
 
 
-def _configs(layout: LayoutImage) -> list[str | None]:
+def _configs(layout: SourceLayout) -> list[str | None]:
     """Return the digests of the images' configurations, which name the uncompressed layers."""
     return [one.config_digest for one in layout.manifests]
 
 
-def read_layout(folder: Path, name: str | None) -> LayoutImage:
+def read_layout(folder: Path, name: str | None) -> SourceLayout:
     """Read the named image of a layout, or its only one.
 
     Raises:
@@ -216,7 +216,7 @@ def read_layout(folder: Path, name: str | None) -> LayoutImage:
         if config is not None:
             source = f"the configuration {config['digest']} of {folder}"
             labels = labels_of(parse_json(layout.read(config), ImageConfig, source=source, error=ImageError))
-    return LayoutImage(folder=folder, name=name, manifest=manifest, manifests=tuple(images), labels=labels)
+    return SourceLayout(folder=folder, name=name, manifest=manifest, manifests=tuple(images), labels=labels)
 
 
 def _chosen(layout: OciLayout, name: str | None) -> LayoutDescriptor:

@@ -85,7 +85,7 @@ def test_without_a_name_all_disposable_registries_are_meant_and_the_help_says_so
     assert going >= old
     with pytest.raises(SystemExit):
         main(["registry", chore, "--help"])
-    assert "Without a name ALL disposable registries" in " ".join(site.capsys.readouterr().out.split())
+    assert "Without a name, ALL disposable registries" in " ".join(site.capsys.readouterr().out.split())
 
 
 def test_a_second_name_of_a_persistent_registry_is_seen_before_anything_is_deleted(site: KeptSite) -> None:
