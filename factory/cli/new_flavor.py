@@ -1,14 +1,11 @@
 """``factory new-flavor``: make a flavor folder."""
 
-from pathlib import Path
-
 import click
 
 from factory.cli.options import Invocation, common
-from factory.console import Table, human_size
 from factory.dockerfile.references import PLATFORMS
 from factory.flavor.spec import ACCELERATORS
-from factory.render.create import CreatedFlavor, FlavorRequest, create_flavor
+from factory.render.create import FlavorRequest, create_flavor
 
 
 @click.command(short_help="Make a flavor folder from templates, or from another flavor.")
@@ -80,18 +77,4 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     )
     for note in created.notes:
         invocation.console.note(f"note: {note}")
-    invocation.console.result(created, *_text(created))
-
-
-def _text(created: CreatedFlavor) -> tuple[str | Table, ...]:
-    rows = tuple((path, human_size(size)) for path, size in created.files)
-    place = _short(created.folder)
-    table = Table(headings=("FILE", "SIZE"), rows=rows, right_aligned=frozenset({"SIZE"}))
-    if not created.written:
-        return (f"Would make {place}:", table)
-    return (f"Made {place}:", table, f"Next: factory lock {created.name}")
-
-
-def _short(folder: Path) -> Path:
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+    invocation.console.show(created)

@@ -7,6 +7,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from factory.console import Report, Table, human_size
 from factory.dockerfile.references import check_python
 from factory.errors import FlavorExistsError, SpecError, TemplateError
 from factory.flavor.edit import retarget
@@ -38,7 +39,7 @@ class FlavorRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CreatedFlavor:
+class CreatedFlavor(Report):
     """A flavor that was created, or would be: its files with their sizes, and notes for a person."""
 
     name: str
@@ -47,6 +48,15 @@ class CreatedFlavor:
     files: tuple[tuple[str, int], ...]
     notes: tuple[str, ...]
     written: bool
+
+    def describe(self) -> tuple[str | Table, ...]:
+        rows = tuple((path, human_size(size)) for path, size in self.files)
+        here = Path.cwd()
+        place = self.folder.relative_to(here) if self.folder.is_relative_to(here) else self.folder
+        table = Table(headings=("FILE", "SIZE"), rows=rows, right_aligned=frozenset({"SIZE"}))
+        if not self.written:
+            return (f"Would make {place}:", table)
+        return (f"Made {place}:", table, f"Next: factory lock {self.name}")
 
 
 def create_flavor(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from factory.console import Report
 from factory.errors import FactoryError, NotFoundError
 from factory.files import is_temporary, read_regular, storage_error
 from factory.flavor.project import PROJECT_FILE, Project
@@ -126,7 +127,36 @@ class SyncedFlavor:
     error: FactoryError | None = None
 
 
-def sync_flavors(flavors: Iterable[Flavor], *, dry_run: bool = False) -> tuple[SyncedFlavor, ...]:
+@dataclass(frozen=True, kw_only=True)
+class SyncReport(Report):
+    """The flavors that were rendered again, or would be."""
+
+    flavors: tuple[SyncedFlavor, ...]
+    dry_run: bool
+
+    def data(self) -> dict[str, object]:
+        return {"flavors": self.flavors}
+
+    def failures(self) -> list[FactoryError]:
+        return [outcome.error for outcome in self.flavors if outcome.error is not None]
+
+    def describe(self) -> list[str]:
+        verbs = _WOULD if self.dry_run else _DID
+        lines = [
+            f"{outcome.flavor}/{difference.path}: {verbs[difference.kind]}"
+            for outcome in self.flavors
+            for difference in outcome.differences
+        ]
+        count = "1 flavor" if len(self.flavors) == 1 else f"{len(self.flavors)} flavors"
+        return lines or ([] if self.failures() else [f"{count}: nothing has drifted"])
+
+
+_LEFT = {"stray": "is stray, left alone", "absent": "is not there, and the hooks name it: put it there"}
+_DID = _LEFT | {"missing": "written", "changed": "written", "mode": "mode set"}
+_WOULD = _LEFT | {"missing": "would be written", "changed": "would be written", "mode": "mode would be set"}
+
+
+def sync_flavors(flavors: Iterable[Flavor], *, dry_run: bool = False) -> SyncReport:
     """Bring flavors up to date together; one that cannot be rendered does not stop the others.
 
     Raises:
@@ -147,7 +177,7 @@ def sync_flavors(flavors: Iterable[Flavor], *, dry_run: bool = False) -> tuple[S
                 outcomes[flavor] = SyncedFlavor(flavor=flavor.name, error=error)
         if not dry_run:
             transaction.commit(changes)
-    return tuple(outcomes[flavor] for flavor in chosen)
+    return SyncReport(flavors=tuple(outcomes[flavor] for flavor in chosen), dry_run=dry_run)
 
 
 def sync_flavor(flavor: Flavor, *, dry_run: bool = False) -> tuple[Difference, ...]:
@@ -160,7 +190,7 @@ def sync_flavor(flavor: Flavor, *, dry_run: bool = False) -> tuple[Difference, .
         SpecError, TemplateError, MarkerError: the flavor cannot be rendered; nothing was written.
         BusyError, JournalError, StorageError: as for `sync_flavors`.
     """
-    (outcome,) = sync_flavors((flavor,), dry_run=dry_run)
+    (outcome,) = sync_flavors((flavor,), dry_run=dry_run).flavors
     if outcome.error is not None:
         raise outcome.error
     return outcome.differences

@@ -66,6 +66,7 @@ def test_nothing_else_is_left_in_the_image(cpu_flavor: BuiltFlavor) -> None:
         "/licenses/universal-cpu-license.md",
         "/usr/local/bin/entrypoint-universal.sh",
         "/usr/share/factory",
+        "/usr/share/factory/package-layers.sh",
         "/usr/share/factory/requirements.txt",
         "/usr/share/factory/sbom.cdx.json",
     }
