@@ -7,11 +7,11 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.files import write_whole
-from factory.gaps.explain import explain_failure
+from factory.gaps.gaps import explain_failure
+from factory.gaps.index_gaps import GapOptions, index_gaps
+from factory.gaps.request import as_markdown, as_text, errors_in
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
-from factory.upkeep.gap_request import as_markdown, as_text, errors_in
-from factory.upkeep.index_gaps import GapOptions, index_gaps
 
 _TO_STDOUT = "-"
 

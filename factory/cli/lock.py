@@ -10,7 +10,7 @@ import click
 from factory.cli.options import Invocation, allow_other_build, common
 from factory.clock import now
 from factory.flavor.repository import Flavor
-from factory.gaps.explain import explain_failure
+from factory.gaps.gaps import explain_failure
 from factory.konflux.test_output import failure_line, output_line
 from factory.konflux.verified import outcome_of_verified
 from factory.lock.find_links import folders_in_environment

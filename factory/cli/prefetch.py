@@ -9,7 +9,7 @@ from factory.cli.options import Invocation, common
 from factory.console import Table, human_size
 from factory.lock.find_links import folders_in_environment
 from factory.prefetch.plan import Fetching
-from factory.prefetch.prefetch import Planned, Prefetched, plan_prefetch, prefetch_flavor
+from factory.prefetch.prefetch import PlannedArtifact, Prefetched, plan_prefetch, prefetch_flavor
 
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -92,7 +92,7 @@ def _lines(done: Prefetched, output: Path) -> list[str]:
     ]
 
 
-def _table(planned: tuple[Planned, ...]) -> Table:
+def _table(planned: tuple[PlannedArtifact, ...]) -> Table:
     return Table(
         headings=("artifact", "size", "from"),
         rows=tuple(

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, allow_other_build, common
-from factory.gaps.explain import explain_failure
+from factory.gaps.gaps import explain_failure
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.sbom.write import SbomUpdater, describe_followed

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, common
-from factory.gaps.explain import explain_failure
+from factory.gaps.gaps import explain_failure
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.lock.rehash import rehash_flavors, rehash_report

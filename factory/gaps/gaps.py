@@ -1,13 +1,13 @@
 """Every requirement that an index lacks, found in one run.
 
-uv stops at the first. So what is found to be lacking is replaced by a stand-in, and the resolution
-goes on until it ends well, or fails for a reason that is no gap. A stand-in requires what the package
-would, as far as that can be read somewhere (`factory.gaps.stand_ins`), so that the gaps behind a gap
+uv stops at the first. So what is found to be lacking is replaced by a stub wheel, and the resolution
+goes on until it ends well, or fails for a reason that is no gap. A stub wheel requires what the package
+would, as far as that can be read somewhere (`factory.gaps.stub_wheels`), so that the gaps behind a gap
 are found as well.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
@@ -17,16 +17,24 @@ from factory.errors import FactoryError, IndexContentError, IndexGapError, Resol
 from factory.files import scratch_folder
 from factory.flavor.project import Project, asked
 from factory.flavor.spec import Spec
-from factory.gaps.blame import PROJECT, Need, read_blame
-from factory.gaps.conflict import apart_error, at_odds, conflict_error, one_error
-from factory.gaps.contradiction import contradicted, disjoint
-from factory.gaps.needs import needs_of
-from factory.gaps.owners import Owner, owners_of, plain
-from factory.gaps.stand_ins import Assumed, StandIns
-from factory.gaps.wanting import owner_name, wanted_in_all, who_wants
+from factory.gaps.needs import (
+    PROJECT,
+    Need,
+    Requirer,
+    contradicted,
+    disjoint,
+    needs_of,
+    owner_name,
+    plain,
+    read_blame,
+    requirers_of,
+    wanted_in_all,
+    who_wants,
+)
+from factory.gaps.stub_wheels import Assumed, StubWheels
 from factory.index.metadata import Metadata
 from factory.lock.find_links import WheelFolder
-from factory.lock.package_finder import Shelf, in_order, lack_of, open_shelf
+from factory.lock.package_finder import PackageFinder, in_order, lack_of, open_package_finder
 from factory.lock.resolution import Disagreement, Refused, package_of, request_for, resolve_project
 from factory.lock.uv import NoSolution, Package
 
@@ -99,15 +107,15 @@ def find_gaps(
     answer: _Answer = refused or resolve_project(project, preferences=preferences, folders=folders)
     if isinstance(answer, dict):
         return Gaps()
-    with open_shelf(project.spec, folders) as shelf, scratch_folder() as folder:
-        stand_ins = StandIns(
+    with open_package_finder(project.spec, folders) as shelf, scratch_folder() as folder:
+        stub_wheels = StubWheels(
             folder=folder,
             spec=project.spec,
             shelf=shelf,
             present=present or project.spec,
             public=public_metadata,
         )
-        search = _Search(project=project, preferences=preferences, folders=folders, stand_ins=stand_ins)
+        search = _Search(project=project, preferences=preferences, folders=folders, stub_wheels=stub_wheels)
         return search.go_on(answer)
 
 
@@ -122,7 +130,7 @@ class _Search:
     project: Project
     preferences: Mapping[str, str]
     folders: tuple[WheelFolder, ...]
-    stand_ins: StandIns
+    stub_wheels: StubWheels
     freed: dict[str, str] = field(default_factory=dict)
     conflicts: list[ResolutionError] = field(default_factory=list)
 
@@ -141,14 +149,14 @@ class _Search:
     @property
     def _asked(self) -> Project:
         """The project as uv is given it: without what contradicts, and with what stands in."""
-        return self.stand_ins.instead_of(_without(self.project, self.freed))
+        return self.stub_wheels.instead_of(_without(self.project, self.freed))
 
     def _resolve(self) -> _Answer:
         return resolve_project(
             self._asked,
             preferences=self.preferences,
             folders=self.folders,
-            stand_ins=self.stand_ins.overrides,
+            stub_wheels=self.stub_wheels.overrides,
         )
 
     def _free(self, answer: Refused | Disagreement) -> bool:
@@ -168,19 +176,19 @@ class _Search:
         return bool(new)
 
     def _set_aside(self, answer: Refused | Disagreement, found: dict[str, Gap]) -> bool:
-        """Put stand-ins in the place of what an answer shows to be lacking; whether anything changed."""
+        """Put stub wheels in the place of what an answer shows to be lacking; whether anything changed."""
         if isinstance(answer, Disagreement):
             return False
         project = _without(self.project, self.freed)
-        new = [gap for gap in _lacking(project, answer, self.stand_ins.shelf) if gap.package not in found]
+        new = [gap for gap in _lacking(project, answer, self.stub_wheels.shelf) if gap.package not in found]
         for gap in new:
-            self.stand_ins.put(Requirement(gap.requirement), gap.extras)
+            self.stub_wheels.put(Requirement(gap.requirement), gap.extras)
         found |= {gap.package: gap for gap in new}
         if new:
             return True
-        # What a stand-in requires is another version's word: it must not contradict what is really there.
+        # What a stub wheel requires is another version's word: it must not contradict what is really there.
         blame = read_blame(answer.explanation)
-        return self.stand_ins.loosen(owner_name(need.by) for need in blame.needs if need.by)
+        return self.stub_wheels.loosen(owner_name(need.by) for need in blame.needs if need.by)
 
     def _with_owners(self, found: Mapping[str, Gap]) -> tuple[Gap, ...] | None:
         """The gaps that the resolution runs into, with all who need them; None where it has to run again.
@@ -193,20 +201,20 @@ class _Search:
             self._asked,
             preferences=self.preferences,
             folders=self.folders,
-            stand_ins=self.stand_ins.overrides,
+            stub_wheels=self.stub_wheels.overrides,
         )
-        owners = owners_of(found, request, self.project.spec.platforms, self._told)
+        owners = requirers_of(found, request, self.project.spec.platforms, self._told)
         if isinstance(owners, NoSolution):
             return tuple(found.values())
         widened = [
-            self.stand_ins.widen(package, [extra for item in owner.requirements for extra in item.extras])
+            self.stub_wheels.widen(package, [extra for item in owner.requirements for extra in item.extras])
             for package, of_package in owners.items()
             for owner in of_package
         ]
         if any(widened):
             return None
         needed = [gap for gap in found.values() if gap.package in owners]
-        shelf, owned = self.stand_ins.shelf, []
+        shelf, owned = self.stub_wheels.shelf, []
         for item in needed:
             # What contradicts and was set aside is told already.
             conflicts = [] if item.package in self.freed else self.conflicts
@@ -216,9 +224,9 @@ class _Search:
 
     def _told(self, name: str, version: str | None) -> Metadata | None:
         if version is None:
-            return self.stand_ins.metadata(name)
+            return self.stub_wheels.metadata(name)
         try:
-            return self.stand_ins.shelf.metadata(name, version)
+            return self.stub_wheels.shelf.metadata(name, version)
         except IndexContentError:
             return None  # whose requirement it is stays known, and not how it is worded
 
@@ -227,8 +235,8 @@ class _Search:
         return Gaps(
             gaps=tuple(sorted(found, key=lambda gap: gap.package)),
             conflict=one_error(self.conflicts),
-            assumed=tuple(item for item in self.stand_ins.assumed if item.package in packages),
-            nothing_there=bool(found) and self.stand_ins.shelf.is_empty,
+            assumed=tuple(item for item in self.stub_wheels.assumed if item.package in packages),
+            nothing_there=bool(found) and self.stub_wheels.shelf.is_empty,
         )
 
 
@@ -266,12 +274,12 @@ def gap_error(found: Gaps) -> FactoryError:
     )
 
 
-def _lacking(project: Project, refused: Refused, shelf: Shelf) -> list[Gap]:
+def _lacking(project: Project, refused: Refused, shelf: PackageFinder) -> list[Gap]:
     """What is lacking among the direct requirements and those that uv's explanation goes through."""
     blame = read_blame(refused.explanation)
     by_package: dict[str, list[Need]] = {}
     for need in needs_of(project, refused, blame):
-        if need.requirements[0].url is None:  # else it is a stand-in
+        if need.requirements[0].url is None:  # else it is a stub wheel
             by_package.setdefault(need.package, []).append(need)
     shelf.look_up(by_package)
     for requirement, python in blame.pythons:
@@ -280,7 +288,7 @@ def _lacking(project: Project, refused: Refused, shelf: Shelf) -> list[Gap]:
     return [gap for gap in gaps if gap is not None]
 
 
-def _gap(spec: Spec, name: str, needs: list[Need], shelf: Shelf) -> Gap | None:
+def _gap(spec: Spec, name: str, needs: list[Need], shelf: PackageFinder) -> Gap | None:
     lacking: dict[Need, tuple[str, ...]] = {}
     for need in needs:
         if contradicted(need, needs):
@@ -309,7 +317,7 @@ def _gap(spec: Spec, name: str, needs: list[Need], shelf: Shelf) -> Gap | None:
     return _with_lack(gap, _tightest(lacking), spec, shelf)
 
 
-def _with_lack(gap: Gap, specifier: SpecifierSet, spec: Spec, shelf: Shelf) -> Gap:
+def _with_lack(gap: Gap, specifier: SpecifierSet, spec: Spec, shelf: PackageFinder) -> Gap:
     """A gap with what there is instead of the versions that are wanted."""
     lack = lack_of(
         shelf.offers(gap.package), specifier, python=spec.python, glibc=spec.glibc, platforms=gap.platforms
@@ -333,7 +341,11 @@ def _tightest(lacking: Mapping[Need, object]) -> SpecifierSet:
 
 
 def _owned(
-    gap: Gap, owners: tuple[Owner, ...], project: Project, shelf: Shelf, conflicts: list[ResolutionError]
+    gap: Gap,
+    owners: tuple[Requirer, ...],
+    project: Project,
+    shelf: PackageFinder,
+    conflicts: list[ResolutionError],
 ) -> Gap | None:
     """A gap with everybody who needs it: those whom uv's explanation tells, the others, the project itself.
 
@@ -357,3 +369,89 @@ def _who(need: Need) -> str:
     # Without the versions that uv went through: a dozen of one package would say the same.
     by = PROJECT if need.by is None else _VERSIONS.sub("", need.by)
     return f"{by} ({' or '.join(plain(requirement) for requirement in need.requirements)})"
+
+
+SOLUTION = f"Change what contradicts in {PROJECT}."
+
+
+def conflict_error(project: Project, conflict: Refused | Disagreement) -> ResolutionError:
+    """A conflict in uv's words, with what is at odds where it is known."""
+    if isinstance(conflict, Disagreement):
+        return _disagreement(conflict)
+    lines = [f"the requirements have no solution for {conflict.request.platform}:", conflict.explanation]
+    wanted = dict.fromkeys(_wanted(need) for need in at_odds(project, conflict))
+    if wanted:
+        lines += ["no version could meet all of these:", *wanted]
+    return ResolutionError("\n".join(lines), solution=SOLUTION)
+
+
+def at_odds(project: Project, conflict: Refused) -> tuple[Need, ...]:
+    """The needs of a failed resolution that no version of their package could meet together."""
+    needs = needs_of(project, conflict, read_blame(conflict.explanation))
+    found: dict[Need, None] = {}
+    for need in needs:
+        if others := contradicted(need, needs):
+            found |= dict.fromkeys((need, *others))
+    return tuple(found)
+
+
+def apart_error(package: str, wanted: Iterable[str]) -> ResolutionError:
+    """A conflict about a package that the index lacks as well; ``wanted`` says who wants what."""
+    lines = (f"no version of {package} could meet all of these:", *(f"  {who}" for who in wanted))
+    return ResolutionError("\n".join(lines), solution=SOLUTION)
+
+
+def one_error(errors: Sequence[ResolutionError]) -> ResolutionError | None:
+    """Several conflicts as one error, None for none."""
+    reasons = dict.fromkeys(error.reason for error in errors)
+    solutions = dict.fromkeys(error.solution for error in errors)
+    if not errors:
+        return None
+    return ResolutionError("\nand\n".join(reasons), solution=" ".join(solutions))
+
+
+def _wanted(need: Need) -> str:
+    requirements = " or ".join(str(requirement) for requirement in need.requirements)
+    return f"  {requirements}: wanted by {PROJECT if need.by is None else need.by}"
+
+
+def _disagreement(conflict: Disagreement) -> ResolutionError:
+    """What a platform needs and another cannot have: without markers a lock installs it on both."""
+    blame = read_blame(conflict.explanation)
+    blamed = blame.absent | {need.package for need in blame.needs}
+    differing = conflict.differing()
+    shown = {name: found for name, found in differing.items() if name in blamed} or differing
+    lines = ["the platforms need what cannot stand in one lock, since a lock has no markers:"]
+    for name, found in shown.items():
+        versions = ", ".join(f"{version} on {platform}" for platform, version in found.items())
+        if without := [platform for platform in conflict.versions if platform not in found]:
+            only = " and ".join(f"{platform} needs it ({version})" for platform, version in found.items())
+            lines.append(f"  {name}: only {only}, and it is not to be had on {', '.join(without)}")
+        else:
+            lines.append(f"  {name}: {versions}, and no version that serves them all was found")
+    lines += [f"uv's words for {conflict.platform}:", conflict.explanation]
+    return ResolutionError(
+        "\n".join(lines),
+        solution="Ask the owners of the index to build it for the other platform, constrain the versions, "
+        "or make a flavor for each platform.",
+    )
+
+
+def explain_failure(
+    project: Project,
+    refused: Refused | Disagreement,
+    *,
+    preferences: Mapping[str, str],
+    folders: tuple[WheelFolder, ...],
+) -> FactoryError:
+    """Return the error for a resolution that failed: the gaps, and the conflict if there is one.
+
+    Raises:
+        IndexAccessError: the index did not answer, or refused.
+    """
+    # Imported when a resolution has failed: the index client takes as long to import as all the rest.
+
+    found = find_gaps(project, preferences=preferences, folders=folders, refused=refused)
+    if found.conflict is not None and not found.gaps:
+        return found.conflict
+    return gap_error(found)

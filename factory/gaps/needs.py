@@ -1,11 +1,96 @@
-"""What a failed resolution asked for: of the project's own words, and of uv's explanation."""
+"""Who requires what, and what is not there, read from uv's explanation of a failed resolution.
 
-from packaging.requirements import Requirement
+uv has no machine-readable form of it. What is read here points at names, and whether the index lacks
+one of them is then looked up: a wording that changes costs completeness, never truth.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
-from factory.flavor.project import Project, marker_environment
-from factory.gaps.blame import PROJECT, Blame, Need
+from factory.dockerfile.references import parse_requirement
+from factory.flavor.project import Asked, Project, marker_environment
+from factory.index.metadata import Metadata
+from factory.lock.package_finder import in_order
 from factory.lock.resolution import Refused, package_of
+from factory.lock.uv import NoSolution, Request, Required, requirers
+
+# How the project is called among the owners of requirements.
+PROJECT = "pyproject.toml"
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+_CLAUSE = r"(?:===|==|~=|!=|<=|>=|<|>)[A-Za-z0-9.*+!_-]*[A-Za-z0-9*]"
+_REQUIREMENT = rf"{_NAME}(?:\[[A-Za-z0-9,._-]+\])?(?:{_CLAUSE}(?:,{_CLAUSE})*)?"
+_DEPENDS = re.compile(
+    rf"(?:(?P<by>{_REQUIREMENT}) depends?|(?<!conclude that\s)you require|"
+    rf"all versions of (?P<every>{_REQUIREMENT}) depend)"
+    rf"(?: on)?(?: one of:\n(?P<choice>(?:[ \t]+{_REQUIREMENT}[ \t]*(?:\n|$))+)| (?P<one>{_REQUIREMENT}))"
+)
+_ABSENT = re.compile(
+    rf"(?P<subject>{_REQUIREMENT}) (?:has no |was not found|was yanked|requires Python)"
+    rf"|only (?P<only>{_REQUIREMENT}) is available"
+    rf"|no versions? of (?P<version>{_REQUIREMENT})"
+    rf"|versions of (?P<listed>{_NAME}) are available"
+)
+_NEEDS_PYTHON = re.compile(rf"(?P<subject>{_REQUIREMENT}) requires Python (?P<python>[<>=!~0-9.,*]*[0-9*])")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """A requirement and who has it: None is the project. Several requirements are a choice."""
+
+    by: str | None
+    requirements: tuple[Requirement, ...]
+
+    @property
+    def package(self) -> str:
+        """The normalized name of what is required."""
+        return canonicalize_name(self.requirements[0].name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blame:
+    """The names that an explanation calls absent, and the requirements that it goes through.
+
+    ``pythons`` are versions that want another Python, and which: not every index's pages tell.
+    """
+
+    absent: frozenset[str]
+    needs: tuple[Need, ...]
+    pythons: tuple[tuple[Requirement, str], ...] = ()
+
+
+def read_blame(explanation: str) -> Blame:
+    """Read uv's explanation (the text under "No solution found when resolving dependencies")."""
+    needs = []
+    for match in _DEPENDS.finditer(explanation):
+        found = _requirements((match["choice"] or match["one"]).split())
+        if found:
+            needs.append(Need(by=match["by"] or match["every"], requirements=found))
+    absent = [word for match in _ABSENT.finditer(explanation) for word in match.groupdict().values() if word]
+    names = frozenset(canonicalize_name(requirement.name) for requirement in _requirements(absent))
+    pythons = tuple(
+        (requirement, match["python"])
+        for match in _NEEDS_PYTHON.finditer(explanation)
+        for requirement in _requirements([match["subject"]])
+    )
+    return Blame(absent=names, needs=tuple(dict.fromkeys(needs)), pythons=pythons)
+
+
+def _requirements(words: list[str]) -> tuple[Requirement, ...]:
+    found = []
+    for word in words:
+        try:
+            found.append(parse_requirement(word))
+        except InvalidRequirement:
+            continue
+    return tuple(found)
+
 
 CONSTRAINTS = f"the constraints in {PROJECT}"
 
@@ -65,3 +150,216 @@ def _includes(need: Need, constraint: Need) -> bool:
     return need.package == constraint.package and all(
         clauses <= set(item.specifier) for item in need.requirements
     )
+
+
+# What a package says of itself, by name and version; a version of None is that of a stub wheel.
+Told = Callable[[str, str | None], Metadata | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirer:
+    """Who requires a package: its requirements on it, none where nobody tells, and the way to it.
+
+    ``path`` begins with what the project requires itself and ends with the owner; it is empty for the
+    project.
+    """
+
+    name: str
+    requirements: tuple[Requirement, ...]
+    path: tuple[str, ...]
+
+
+def requirers_of(
+    packages: Iterable[str], request: Request, platforms: Iterable[str], told: Told
+) -> dict[str, tuple[Requirer, ...]] | NoSolution:
+    """Who requires packages in a resolution that ends well, on any of the platforms.
+
+    Returns:
+        The owners of each package that something requires. Or why there is no resolution.
+
+    Raises:
+        IndexAccessError: the index did not answer, or refused.
+    """
+    wanted = set(packages)
+    found: dict[str, dict[str, Requirer]] = {}
+    for platform in platforms:
+        graph = requirers(replace(request, platform=platform))
+        if isinstance(graph, NoSolution):
+            return graph
+        environment = marker_environment(request.python, platform)
+        for package in sorted(wanted & graph.keys()):
+            for name in graph[package].by:
+                metadata = told(name, graph[name].version) if name in graph else None
+                owner = Requirer(
+                    name=name,
+                    requirements=() if metadata is None else _on(package, metadata, environment),
+                    path=path_to(name, graph),
+                )
+                known = found.setdefault(package, {})
+                if not (name in known and known[name].requirements):
+                    known[name] = owner
+    return {package: tuple(owners.values()) for package, owners in found.items()}
+
+
+def path_to(name: str, graph: Mapping[str, Required]) -> tuple[str, ...]:
+    """The shortest way to a package from what the project requires, which comes first."""
+    waiting: deque[tuple[str, ...]] = deque([(name,)] if name in graph else [])
+    seen = {name}
+    while waiting:
+        path = waiting.popleft()
+        by = graph[path[0]].by
+        if PROJECT in by:
+            return path
+        for owner in by:
+            if owner in graph and owner not in seen:
+                seen.add(owner)
+                waiting.append((owner, *path))
+    return ()
+
+
+def in_words(owner: Requirer) -> str:
+    """An owner with its requirements, without markers."""
+    if not owner.requirements:
+        return owner.name
+    return f"{owner.name} ({' and '.join(dict.fromkeys(plain(item) for item in owner.requirements))})"
+
+
+def plain(requirement: Requirement) -> str:
+    """A requirement without its marker."""
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{requirement.name}{extras}{in_order(requirement.specifier)}"
+
+
+def _on(package: str, metadata: Metadata, environment: Mapping[str, str]) -> tuple[Requirement, ...]:
+    """A package's requirements on another, which may be those of any of its extras: nobody tells which."""
+    return tuple(
+        item
+        for item in metadata.requires
+        if canonicalize_name(item.name) == package
+        and (
+            item.marker is None
+            or any(item.marker.evaluate({**environment, "extra": extra}) for extra in ("", *metadata.extras))
+        )
+    )
+
+
+_PACKAGE_IN_WORDS = re.compile(r"[^A-Za-z0-9._-]")
+# Greater than any component that a range is likely to name.
+_MUCH = 999_999
+
+
+def contradicted(need: Need, needs: Sequence[Need]) -> tuple[Need, ...]:
+    """The needs that hold in any case, of the project or of somebody else, and that this one excludes.
+
+    Of an owner with several needs on a package nobody knows which holds: they are its versions'.
+    """
+    return tuple(
+        other
+        for other in needs
+        if other.package == need.package and _holds(other, need, needs) and _exclude_each_other(need, other)
+    )
+
+
+def disjoint(first: SpecifierSet, second: SpecifierSet) -> bool:
+    """Whether no version is in both ranges (PEP 440), judged by the versions at and beside their bounds."""
+    both = first & second
+    if not both or any(clause.operator == "===" for clause in both):
+        return False
+    return not any(both.contains(version, prereleases=True) for version in _beside_bounds(both))
+
+
+def _holds(other: Need, need: Need, needs: Iterable[Need]) -> bool:
+    if other.by is None or PROJECT in other.by:
+        return True
+    return _owner(other) != _owner(need) and _is_only_one(other, needs)
+
+
+def _is_only_one(need: Need, needs: Iterable[Need]) -> bool:
+    return sum(other.package == need.package and _owner(other) == _owner(need) for other in needs) == 1
+
+
+def _owner(need: Need) -> str | None:
+    return None if need.by is None else canonicalize_name(_PACKAGE_IN_WORDS.split(need.by, maxsplit=1)[0])
+
+
+def _exclude_each_other(first: Need, second: Need) -> bool:
+    return all(
+        disjoint(one.specifier, other.specifier)
+        for one in first.requirements
+        for other in second.requirements
+    )
+
+
+def _beside_bounds(specifier: SpecifierSet) -> Iterator[Version]:
+    for clause in specifier:
+        try:
+            bound = Version(clause.version.removesuffix(".*"))
+        except ValueError:
+            continue
+        yield bound
+        release = bound.release
+        yield _version(bound.epoch, (*release, 0, 1))
+        yield _version(bound.epoch, (*release[:-1], release[-1] + 1))
+        last = max((place for place, part in enumerate(release) if part), default=None)
+        if last is not None:
+            yield _version(bound.epoch, (*release[:last], release[last] - 1, _MUCH))
+
+
+def _version(epoch: int, release: tuple[int, ...]) -> Version:
+    return Version(f"{epoch}!{'.'.join(map(str, release))}")
+
+
+_OWNER_NAME = re.compile(r"[^A-Za-z0-9._-]")
+_OVERRIDES = "override-dependencies"
+# Where the project sets the range of what others require, by the key of the line.
+_PLACES = {"constraint-dependencies": CONSTRAINTS, _OVERRIDES: f"the overrides in {PROJECT}"}
+
+
+def who_wants(told: Sequence[str], owners: Sequence[Requirer], own: Sequence[Asked]) -> tuple[str, ...]:
+    """Everybody who wants a package, each with the requirement where it is known.
+
+    Args:
+        told: those whom uv's explanation tells, in its words.
+        owners: those who require it in a resolution.
+        own: the project's lines on it; constraints and overrides set the range of what others require.
+    """
+    known: dict[str, Requirer] = {canonicalize_name(owner.name): owner for owner in owners}
+    by_name = {owner_name(text): text for text in told}
+    words = [
+        in_words(known[name]) if name in known and known[name].requirements else text
+        for name, text in by_name.items()
+    ]
+    words += [in_words(owner) for name, owner in known.items() if name not in by_name]
+    for item in own:
+        line = plain(item.requirement)
+        if item.key in _PLACES and f"{PROJECT} ({line})" not in words:
+            words.append(f"{_PLACES[item.key]} ({line})")
+    return tuple(dict.fromkeys(words))
+
+
+def wanted_in_all(
+    requirement: Requirement, told: Collection[str], owners: Sequence[Requirer], own: Sequence[Asked]
+) -> SpecifierSet:
+    """The range that meets everybody; an override takes the place of what others require.
+
+    ``requirement`` is what uv's explanation says is wanted; the others are as for `who_wants`.
+    """
+    specifier = SpecifierSet()
+    for line in own:
+        specifier &= line.requirement.specifier
+    if any(line.key == _OVERRIDES for line in own):
+        return specifier
+    # uv names of a range only what is there of it, so its words count where nobody has better ones.
+    exact = {canonicalize_name(owner.name) for owner in owners if owner.requirements}
+    project = {owner_name(PROJECT), owner_name(CONSTRAINTS)}
+    if not {owner_name(text) for text in told} <= exact | project:
+        specifier &= requirement.specifier
+    for owner in owners:
+        for item in owner.requirements:
+            specifier &= item.specifier
+    return specifier
+
+
+def owner_name(text: str) -> str:
+    """The normalized name at the beginning of what names an owner."""
+    return canonicalize_name(_OWNER_NAME.split(text, maxsplit=1)[0])

@@ -225,7 +225,7 @@ def _versions(offers: Iterable[Offer]) -> str:
 _CONNECTIONS = 8
 
 
-class Shelf:
+class PackageFinder:
     """What can be had. Nothing is asked of an index about a package that the spec gives to another.
 
     Args:
@@ -319,14 +319,14 @@ class Shelf:
 
 
 @contextmanager
-def open_shelf(spec: Spec, folders: tuple[WheelFolder, ...]) -> Iterator[Shelf]:
+def open_package_finder(spec: Spec, folders: tuple[WheelFolder, ...]) -> Iterator[PackageFinder]:
     """The shelf of a flavor; nothing is connected before the first look."""
     with ExitStack() as stack:
         clients = {
             name: stack.enter_context(client_for(spec, name, connections=_CONNECTIONS))
             for name in spec.index_names
         }
-        yield Shelf(spec, folders, clients)
+        yield PackageFinder(spec, folders, clients)
 
 
 def metadata_of(client: IndexClient, files: Iterable[IndexFile], version: str, spec: Spec) -> Metadata | None:

@@ -74,7 +74,7 @@ def resolve_project(
     *,
     preferences: Mapping[str, str],
     folders: tuple[WheelFolder, ...],
-    stand_ins: tuple[str, ...] = (),
+    stub_wheels: tuple[str, ...] = (),
 ) -> dict[str, tuple[Package, ...]] | Refused | Disagreement:
     """Resolve for each platform of the spec; every platform gets the same packages and versions.
 
@@ -90,7 +90,7 @@ def resolve_project(
         SpecError: as for `request_for`.
         IndexAccessError, ResolutionError, ProgramError: as for `factory.lock.uv.resolve`.
     """
-    base = request_for(project, preferences=preferences, folders=folders, stand_ins=stand_ins)
+    base = request_for(project, preferences=preferences, folders=folders, stub_wheels=stub_wheels)
     answer = _agreed(base, project.spec.platforms)
     if not isinstance(answer, Disagreement):
         return answer
@@ -166,7 +166,7 @@ def _can_be_had(request: Request) -> bool:
 def _with_pins(request: Request, pins: Mapping[str, str]) -> Request:
     """What is asked for, and packages at these versions, whether anything here requires them or not."""
     exact = {name: f"{name}=={version}" for name, version in pins.items()}
-    # A stand-in, which is an override onto a URL, is the same on all platforms.
+    # A stub wheel, which is an override onto a URL, is the same on all platforms.
     overridden = {package_of(line) for line in request.overrides if Requirement(line).url is None}
     return replace(
         request,
@@ -233,11 +233,11 @@ def request_for(
     *,
     preferences: Mapping[str, str],
     folders: tuple[WheelFolder, ...],
-    stand_ins: tuple[str, ...] = (),
+    stub_wheels: tuple[str, ...] = (),
 ) -> Request:
     """What uv is asked for the first platform; what the spec records as missing is taken out.
 
-    ``stand_ins`` are overrides onto wheels that take the place of packages (`factory.gaps.stand_ins`):
+    ``stub_wheels`` are overrides onto wheels that take the place of packages (`factory.gaps.stub_wheels`):
     URLs, so that no index is asked about those packages.
 
     Raises:
@@ -265,7 +265,7 @@ def request_for(
         overrides=(
             *(line for line in project.overrides if package_of(line) not in missing),
             *(f"{name} ; {NEVER}" for name in sorted(missing)),
-            *stand_ins,
+            *stub_wheels,
         ),
         preferences=preferences,
         python=spec.python,

@@ -372,7 +372,7 @@ def _wheel(entry: _PylockWheel) -> Wheel:
         file_name=location.name,
         sha256=entry.get("hashes", {}).get("sha256"),
         local=local,
-        # Of a wheel of a folder uv sees a stand-in (`factory.lock.find_links`).
+        # Of a wheel of a folder uv sees a stub wheel (`factory.lock.find_links`).
         size=entry.get("size") if local is None else None,
         uploaded=None if uploaded is None or local is not None else seconds_since_1970(uploaded),
     )

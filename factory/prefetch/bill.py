@@ -13,12 +13,12 @@ from packageurl import PackageURL
 from factory import __version__
 from factory.documents import parse_json
 from factory.errors import DocumentError
-from factory.prefetch.wanted import Wanted
+from factory.prefetch.artifacts import LockedArtifact
 from factory.sbom.document import TOOL, cyclonedx_document, to_bytes
 
 
 def bill_of_materials(
-    artifacts: Iterable[tuple[Wanted, str]], *, index_urls: Mapping[str, str | None]
+    artifacts: Iterable[tuple[LockedArtifact, str]], *, index_urls: Mapping[str, str | None]
 ) -> bytes:
     """Return the SBOM of artifacts and their file names.
 
@@ -65,7 +65,7 @@ def read_bill(content: bytes | None) -> dict[str, str]:
         return {}
 
 
-def _purl(wanted: Wanted, file_name: str, index_url: str | None) -> PackageURL:
+def _purl(wanted: LockedArtifact, file_name: str, index_url: str | None) -> PackageURL:
     qualifiers = {"checksum": f"sha256:{wanted.sha256}", "file_name": file_name}
     if index_url is not None:
         qualifiers["repository_url"] = index_url

@@ -1,26 +1,207 @@
 """Artifacts from the index into the folder, each renamed into place only when its bytes are right."""
 
+import errno
+import hashlib
+import os
+import stat
 import zipfile
 from collections.abc import Iterable
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from factory.console import Progress
-from factory.errors import IndexAccessError, IndexContentError
+from factory.errors import IndexAccessError, IndexContentError, PrefetchError, StorageError
+from factory.files import TEMPORARY_SUFFIX, room_beside, storage_error
 from factory.http.download import MAX_DOWNLOAD_VARIABLE
 from factory.http.parallel import in_parallel
 from factory.index.client import IndexClient
-from factory.prefetch.identity import wrong_identity
-from factory.prefetch.locate import Located
-from factory.prefetch.partial import Partial, partial_name
-from factory.prefetch.problem import Kind, Problem
+from factory.prefetch.artifacts import Kind, PrefetchProblem, wrong_identity
+from factory.prefetch.layout import FILE_MODE
+from factory.prefetch.plan import LocatedArtifact
+from factory.process import Cancellation
 from factory.tree import Tree
+
+_BLOCK = 1 << 20
+# O_NONBLOCK: a FIFO is opened at once, and then found to be one.
+_RESUMED = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+
+
+def partial_name(file_name: str, sha256: str) -> str:
+    """Return what a file is called while it is not whole. The digest in it keeps a re-pushed file apart."""
+    return f".{file_name}.{sha256[:16]}{TEMPORARY_SUFFIX}"
+
+
+class Partial:
+    """A sink for `factory.index.client.IndexClient.fetch`; a context manager that opens and closes it.
+
+    Args:
+        artifacts: the folder that it is in.
+        name: from `partial_name`; what is there already is kept and hashed, if nobody else could write it.
+        size: the whole file's bytes where they are known, and told to progress already.
+        max_bytes: its most bytes; a file that has more is not a part of it, and not read.
+        progress: told of bytes as they come, and of the size where it was not known.
+        stop: once it is stopped, the next write ends the download.
+    """
+
+    def __init__(
+        self,
+        artifacts: Tree,
+        name: str,
+        *,
+        size: int | None,
+        max_bytes: int,
+        progress: Progress,
+        stop: Cancellation,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._artifacts = artifacts
+        self._name = name
+        self._path = artifacts.root / name
+        self._announced = size or 0
+        self._progress = progress
+        self._stop = stop
+        self._received = 0
+        self._hash = hashlib.sha256()
+
+    def __enter__(self) -> Self:
+        """Open the file and hash what is there.
+
+        Raises:
+            StorageError: the file system refused.
+        """
+        try:
+            self._file = os.fdopen(self._open_own(), "r+b", buffering=0)
+            while block := self._file.read(_BLOCK):
+                self._hash.update(block)
+                self._received += len(block)
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+        self._progress.advance(self._received)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file; what was received stays for the next run, nothing does not."""
+        self._file.close()
+        if kind is not None and not self._received:
+            self._artifacts.remove(self._name)
+
+    @property
+    def received(self) -> int:
+        """Bytes that are there, from the start of the file."""
+        return self._received
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what is there, in hex."""
+        return self._hash.hexdigest()
+
+    def room(self) -> int:
+        """How many more bytes fit."""
+        return room_beside(self._file.fileno())
+
+    def reopened(self) -> BinaryIO:
+        """Return the same file for reading from its beginning, whatever its name leads to."""
+        file = os.fdopen(os.dup(self._file.fileno()), "rb")
+        file.seek(0)
+        return file
+
+    def keep_as(self, file_name: str) -> None:
+        """Give the whole file its name.
+
+        Raises:
+            StorageError: another file was put into its place, it is not what was received, or the file
+                system refused.
+        """
+        written = os.fstat(self._file.fileno())
+        self._artifacts.rename(self._name, file_name)
+        named = self._artifacts.status(file_name)
+        if named is None or not os.path.samestat(named, written) or written.st_size != self._received:
+            self._artifacts.remove(file_name)
+            raise StorageError(
+                f"somebody else wrote to {self._path} while it was received",
+                solution="See who may write to that folder, then run the same command again.",
+            )
+
+    def drop(self) -> None:
+        """Remove what was received."""
+        self._artifacts.remove(self._name)
+
+    def expect(self, total: int) -> None:
+        """The whole file has so many bytes, as the server says."""
+        if total > self._announced:
+            self._progress.extend(total - self._announced)
+            self._announced = total
+
+    def restart(self) -> None:
+        """Forget what was received."""
+        self._progress.advance(-self._received)
+        self._received = 0
+        self._hash = hashlib.sha256()
+        self._file.seek(0)
+        self._file.truncate()
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            StorageError: the file system refused; on a full disk, for instance.
+            PrefetchError: the run was stopped.
+        """
+        if self._stop.stopped:
+            raise PrefetchError("the run was stopped", solution="Run the same command to go on from here.")
+        try:
+            view = memoryview(chunk)
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+        self._hash.update(chunk)
+        self._received += len(chunk)
+        self._progress.advance(len(chunk), message=self._path.name.removeprefix(".").split(".whl")[0])
+
+    def _open_own(self) -> int:
+        """Open the file for writing, or a new one where what has its name is not ours alone.
+
+        A link, a FIFO, another user's file, one with a second name or that others may write: what is written
+        would change something else, and what is read be changed by somebody else.
+        """
+        with self._artifacts.folder() as folder:
+            try:
+                descriptor = os.open(self._name, _RESUMED, FILE_MODE, dir_fd=folder)
+            except OSError as error:
+                if error.errno not in {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EACCES}:
+                    raise
+            else:
+                found = os.fstat(descriptor)
+                if _is_ours(found) and found.st_size <= self._max_bytes:
+                    os.fchmod(descriptor, FILE_MODE)
+                    return descriptor
+                os.close(descriptor)
+            os.unlink(self._name, dir_fd=folder)
+            descriptor = os.open(self._name, _RESUMED | os.O_EXCL, FILE_MODE, dir_fd=folder)
+            os.fchmod(descriptor, FILE_MODE)
+            return descriptor
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    return (
+        stat.S_ISREG(found.st_mode)
+        and found.st_nlink == 1
+        and found.st_uid == os.geteuid()
+        and not found.st_mode & _WRITABLE_BY_OTHERS
+    )
+
 
 # After so many downloads that failed for good, the index is taken to be down.
 _MOST_ACCESS_FAILURES = 3
 
 
 def download(
-    client: IndexClient, located: Iterable[Located], artifacts: Tree, *, jobs: int, progress: Progress
-) -> list[Problem]:
+    client: IndexClient, located: Iterable[LocatedArtifact], artifacts: Tree, *, jobs: int, progress: Progress
+) -> list[PrefetchProblem]:
     """Fetch files, the largest first, and return what could not be.
 
     What was received of a file that failed stays as a partial, unless its bytes were wrong.
@@ -31,21 +212,23 @@ def download(
     """
     order = sorted(located, key=lambda one: one.size or 0, reverse=True)
     progress.extend(sum(one.size or 0 for one in order))
-    failures: list[Problem] = []
+    failures: list[PrefetchProblem] = []
 
-    def fetch(one: Located) -> list[Problem]:
+    def fetch(one: LocatedArtifact) -> list[PrefetchProblem]:
         if len(failures) >= _MOST_ACCESS_FAILURES:
-            return [Problem(kind="access", text="the rest was not tried: the index failed too often")]
+            return [PrefetchProblem(kind="access", text="the rest was not tried: the index failed too often")]
         try:
             return _fetch(client, one, artifacts, progress)
         except IndexAccessError as error:
-            failures.append(Problem(kind="access", text=f"{one.file_name}: {error.reason}"))
+            failures.append(PrefetchProblem(kind="access", text=f"{one.file_name}: {error.reason}"))
             return failures[-1:]
 
     return [problem for found in in_parallel(fetch, order, jobs=jobs, stop=client.stop) for problem in found]
 
 
-def _fetch(client: IndexClient, one: Located, artifacts: Tree, progress: Progress) -> list[Problem]:
+def _fetch(
+    client: IndexClient, one: LocatedArtifact, artifacts: Tree, progress: Progress
+) -> list[PrefetchProblem]:
     name = partial_name(one.file_name, one.wanted.sha256)
     most = one.wanted.size or one.size or client.max_download
     with Partial(
@@ -56,7 +239,7 @@ def _fetch(client: IndexClient, one: Located, artifacts: Tree, progress: Progres
             problem = _judge(client, one, partial) if there else _gone(one)
         except IndexContentError as error:
             kind: Kind = "large" if MAX_DOWNLOAD_VARIABLE in error.reason else "bytes"
-            problem = Problem(kind=kind, text=f"{one.file_name}: {error.reason}")
+            problem = PrefetchProblem(kind=kind, text=f"{one.file_name}: {error.reason}")
         if problem is None:
             partial.keep_as(one.file_name)
             return []
@@ -64,7 +247,7 @@ def _fetch(client: IndexClient, one: Located, artifacts: Tree, progress: Progres
     return [problem]
 
 
-def _receive(client: IndexClient, one: Located, partial: Partial) -> bool:
+def _receive(client: IndexClient, one: LocatedArtifact, partial: Partial) -> bool:
     resumed = partial.received > 0
     there = client.fetch(one.url, partial, size=one.size, max_bytes=one.wanted.size)
     if there and resumed and partial.sha256 != one.wanted.sha256:
@@ -74,7 +257,7 @@ def _receive(client: IndexClient, one: Located, partial: Partial) -> bool:
     return there
 
 
-def _judge(client: IndexClient, one: Located, partial: Partial) -> Problem | None:
+def _judge(client: IndexClient, one: LocatedArtifact, partial: Partial) -> PrefetchProblem | None:
     with partial.reopened() as file:
         if partial.sha256 == one.wanted.sha256:
             return wrong_identity(file, file_name=one.file_name, sha256=partial.sha256, cache=client.cache)
@@ -84,9 +267,9 @@ def _judge(client: IndexClient, one: Located, partial: Partial) -> Problem | Non
         )
         if one.file_name.endswith(".whl") and not zipfile.is_zipfile(file):
             text += "; what it sent is no whole wheel"
-    return Problem(kind="bytes", text=text)
+    return PrefetchProblem(kind="bytes", text=text)
 
 
-def _gone(one: Located) -> Problem:
+def _gone(one: LocatedArtifact) -> PrefetchProblem:
     text = f"{one.file_name} is on its project's page, and not at the URL that the page gives"
-    return Problem(kind="gone", text=text)
+    return PrefetchProblem(kind="gone", text=text)

@@ -65,7 +65,7 @@ class Layout:
         return self.root / ENVIRONMENT
 
 
-def reopen(whole: Tree) -> None:
+def mark_incomplete(whole: Tree) -> None:
     """Remove the environment, since the folder is not complete, or about to be no longer.
 
     Raises:
@@ -74,7 +74,7 @@ def reopen(whole: Tree) -> None:
     whole.remove(ENVIRONMENT)
 
 
-def complete(whole: Tree, bill: bytes) -> None:
+def mark_complete(whole: Tree, bill: bytes) -> None:
     """Write the bill and then the environment, each only where it says something new.
 
     Raises:
@@ -85,7 +85,7 @@ def complete(whole: Tree, bill: bytes) -> None:
             whole.write(path, content, mode=FILE_MODE)
 
 
-def earlier_bill(whole: Tree) -> bytes | None:
+def earlier_sbom(whole: Tree) -> bytes | None:
     """Return the bill that is there; None without one that is a regular file.
 
     Raises:

@@ -10,19 +10,33 @@ from factory.files import is_temporary
 from factory.flavor.repository import Flavor
 from factory.http.parallel import in_parallel
 from factory.index.cache import MetadataCache
+from factory.index.client import RetryPolicy, client_for
+from factory.index.wheel import check_wheel
 from factory.lock.judgement import judge_requirements, refusals, requires_of
 from factory.lock.lockset import LockSet, is_stale
 from factory.lock.prefetched import ARTIFACTS, OUTPUT, PrefetchedFolder, make_prefetched, open_prefetched
 from factory.masking import shown
+from factory.prefetch.artifacts import (
+    LockedArtifact,
+    PrefetchProblem,
+    locked_artifacts,
+    prefetch_error,
+    wrong_identity,
+)
 from factory.prefetch.bill import bill_of_materials, read_bill
-from factory.prefetch.identity import wrong_identity
-from factory.prefetch.layout import Layout, complete, earlier_bill, foreign_environment, reopen
-from factory.prefetch.local import take
-from factory.prefetch.partial import partial_name
-from factory.prefetch.plan import Fetching, Plan, by_index, make_plan
-from factory.prefetch.problem import Problem, prefetch_error
-from factory.prefetch.standing import Standing, is_unchanged, leftovers, look
-from factory.prefetch.wanted import Wanted, locked_artifacts
+from factory.prefetch.download import download, partial_name
+from factory.prefetch.layout import Layout, earlier_sbom, foreign_environment, mark_complete, mark_incomplete
+from factory.prefetch.plan import (
+    Fetching,
+    FolderStatus,
+    PrefetchPlan,
+    by_index,
+    is_unchanged,
+    leftovers,
+    make_plan,
+    read_status,
+    take,
+)
 from factory.tree import Entry, Tree
 
 THERE = "there"
@@ -51,7 +65,7 @@ class Prefetched:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class PlannedArtifact:
     """What a prefetch would do with one artifact: ``source`` is "there", a local path, or a URL.
 
     ``size`` is in bytes, None where the index does not tell it.
@@ -106,27 +120,29 @@ def prefetch_flavor(
 
 def plan_prefetch(
     flavor: Flavor, output: Path, *, fetching: Fetching | None = None, progress: Progress | None = None
-) -> tuple[Planned, ...]:
+) -> tuple[PlannedArtifact, ...]:
     """What `prefetch_flavor` would do, with nothing changed; raises as it does."""
     layout = Layout(output.absolute())
     locks, wanted = locked_artifacts(flavor)
-    standing = Standing(right={})
+    status = FolderStatus(right={})
     if layout.artifacts.is_dir():
         with open_prefetched(layout.root) as folder:
             run = _Run(flavor=flavor, locks=locks, layout=layout, folder=folder, cache=MetadataCache(None))
-            standing = run.look(wanted, progress or Silent())
-            if problems := run.wrong_there(standing):
+            status = run.read_status(wanted, progress or Silent())
+            if problems := run.wrong_there(status):
                 raise prefetch_error(flavor.name, problems)
-    plan = make_plan(flavor, wanted, standing, fetching or Fetching(), folder=layout.artifacts)
+    plan = make_plan(flavor, wanted, status, fetching or Fetching(), folder=layout.artifacts)
     there = [
-        Planned(artifact=entry.path, source=THERE, size=entry.status.st_size)
-        for entry in plan.standing.right.values()
+        PlannedArtifact(artifact=entry.path, source=THERE, size=entry.status.st_size)
+        for entry in plan.status.right.values()
     ]
     local = [
-        Planned(artifact=path.name, source=str(path), size=path.stat().st_size)
+        PlannedArtifact(artifact=path.name, source=str(path), size=path.stat().st_size)
         for path in plan.local.values()
     ]
-    remote = [Planned(artifact=one.file_name, source=shown(one.url), size=one.size) for one in plan.located]
+    remote = [
+        PlannedArtifact(artifact=one.file_name, source=shown(one.url), size=one.size) for one in plan.located
+    ]
     return tuple(sorted((*there, *local, *remote), key=lambda planned: planned.artifact))
 
 
@@ -140,17 +156,19 @@ class _Run:
     folder: PrefetchedFolder
     cache: MetadataCache
 
-    def bring(self, wanted: tuple[Wanted, ...], fetching: Fetching, progress: Progress) -> Plan:
+    def bring(
+        self, wanted: tuple[LockedArtifact, ...], fetching: Fetching, progress: Progress
+    ) -> PrefetchPlan:
         """Bring the folder to what the lock says; raises as `prefetch_flavor`."""
         whole, artifacts = self.folder.whole, self.folder.artifacts
-        standing = self.look(wanted, progress)
-        if not standing.is_complete(wanted):
+        status = self.read_status(wanted, progress)
+        if not status.is_complete(wanted):
             # Before anything is asked: whatever the index does, a folder that is not complete says so.
-            reopen(whole)
-            for name in standing.wrong:
+            mark_incomplete(whole)
+            for name in status.wrong:
                 artifacts.remove(name)
-        plan = make_plan(self.flavor, wanted, standing, fetching, folder=self.layout.artifacts)
-        problems = self.wrong_there(standing)
+        plan = make_plan(self.flavor, wanted, status, fetching, folder=self.layout.artifacts)
+        problems = self.wrong_there(status)
         if not problems:
             self._clear(plan)
             problems = self._take_local(plan)
@@ -159,37 +177,37 @@ class _Run:
         if not problems:
             problems = self._unmet(plan)
         if problems:
-            reopen(whole)
+            mark_incomplete(whole)
             raise prefetch_error(self.flavor.name, problems)
         spec = self.flavor.project.spec
         urls = {name: spec.url_of(name) for name in spec.index_names}
-        complete(whole, bill_of_materials(plan.file_names.items(), index_urls=urls))
+        mark_complete(whole, bill_of_materials(plan.file_names.items(), index_urls=urls))
         self.cache.trim()
         return plan
 
-    def look(self, wanted: tuple[Wanted, ...], progress: Progress) -> Standing:
+    def read_status(self, wanted: tuple[LockedArtifact, ...], progress: Progress) -> FolderStatus:
         """Hash what is there."""
-        earlier = read_bill(earlier_bill(self.folder.whole))
-        return look(self.folder.artifacts, wanted, earlier=earlier, progress=progress)
+        earlier = read_bill(earlier_sbom(self.folder.whole))
+        return read_status(self.folder.artifacts, wanted, earlier=earlier, progress=progress)
 
-    def wrong_there(self, standing: Standing) -> list[Problem]:
+    def wrong_there(self, status: FolderStatus) -> list[PrefetchProblem]:
         """Return what is wrong with files that have the right bytes, whoever put them there."""
 
-        def check(item: tuple[Wanted, Entry]) -> Problem | None:
+        def check(item: tuple[LockedArtifact, Entry]) -> PrefetchProblem | None:
             wanted, entry = item
             with self.folder.artifacts.open(entry.path) as file:
                 if not is_unchanged(entry, os.fstat(file.fileno())):
-                    return Problem(kind="bytes", text=f"{entry.path} changed while it was read")
+                    return PrefetchProblem(kind="bytes", text=f"{entry.path} changed while it was read")
                 return wrong_identity(file, file_name=entry.path, sha256=wanted.sha256, cache=self.cache)
 
-        found = in_parallel(check, standing.right.items(), jobs=os.cpu_count() or 1)
+        found = in_parallel(check, status.right.items(), jobs=os.cpu_count() or 1)
         problems = [problem for problem in found if problem is not None]
         if (path := foreign_environment(self.folder.whole)) is not None:
             text = f"{path} is what a build sources, and no prefetch of ours put it there"
-            problems.append(Problem(kind="extra", text=text))
+            problems.append(PrefetchProblem(kind="extra", text=text))
         return problems
 
-    def summary(self, plan: Plan) -> Prefetched:
+    def summary(self, plan: PrefetchPlan) -> Prefetched:
         """Return what was done."""
         names = set(plan.file_names.values())
         entries = [entry for entry in self.folder.artifacts.entries() if entry.path in names]
@@ -198,48 +216,47 @@ class _Run:
             folder=self.layout.root,
             artifacts=len(names),
             size=sum(entry.status.st_size for entry in entries),
-            verified=len(plan.standing.right),
+            verified=len(plan.status.right),
             linked=len(plan.local),
             fetched=len(plan.located),
-            replaced=plan.standing.wrong,
-            removed=plan.standing.superseded,
+            replaced=plan.status.wrong,
+            removed=plan.status.superseded,
             # Only if the flavor's spec waives it; it is refused otherwise.
             stale_lock=is_stale(self.locks, self.flavor.project),
         )
 
-    def _unmet(self, plan: Plan) -> list[Problem]:
+    def _unmet(self, plan: PrefetchPlan) -> list[PrefetchProblem]:
         """What the wheels that are there require, and the lock lacks or contradicts."""
         names = {wanted.sha256: name for wanted, name in plan.file_names.items()}
         requires = requires_of(self.flavor.project.spec, names, self._metadata)
         found = judge_requirements(self.flavor.name, self.flavor.project, self.locks, requires)
-        return [Problem(kind="lock", text=str(item)) for item in refusals(self.flavor.project, found)]
+        return [PrefetchProblem(kind="lock", text=str(item)) for item in refusals(self.flavor.project, found)]
 
     def _metadata(self, file_name: str, sha256: str) -> bytes | None:
         """Return the METADATA of a wheel in the folder, kept when it was checked a moment ago."""
         known = self.cache.get_checked(file_name, sha256)
         if known is not None:
             return known
-        from factory.index.wheel import check_wheel  # noqa: PLC0415 - as in `wrong_identity`
 
         with self.folder.artifacts.open(file_name) as file:
             return check_wheel(file, of=file_name).metadata
 
-    def _clear(self, plan: Plan) -> None:
+    def _clear(self, plan: PrefetchPlan) -> None:
         """Remove what must not stay: an earlier lock's files, and partials that nothing goes on with."""
         artifacts = self.folder.artifacts
         partials = {partial_name(one.file_name, one.wanted.sha256) for one in plan.located}
-        for name in (*plan.standing.superseded, *leftovers(artifacts)):
+        for name in (*plan.status.superseded, *leftovers(artifacts)):
             if name not in partials:
                 artifacts.remove(name)
 
-    def _take_local(self, plan: Plan) -> list[Problem]:
+    def _take_local(self, plan: PrefetchPlan) -> list[PrefetchProblem]:
         taken = [
             take(source, self.folder.artifacts, wanted, cache=self.cache)
             for wanted, source in plan.local.items()
         ]
         return [problem for problem in taken if problem is not None]
 
-    def _prove(self, plan: Plan, known: list[Problem]) -> list[Problem]:
+    def _prove(self, plan: PrefetchPlan, known: list[PrefetchProblem]) -> list[PrefetchProblem]:
         """See that the folder holds every locked file and nothing else, whatever happened meanwhile."""
         found = {
             entry.path: entry
@@ -249,39 +266,37 @@ class _Run:
         wanted = set(plan.file_names.values())
         place = self.layout.artifacts
         problems = [
-            Problem(kind="extra", text=f"{place / name} came while it was fetched")
+            PrefetchProblem(kind="extra", text=f"{place / name} came while it was fetched")
             for name in found.keys() - wanted
         ]
         if known:
             return problems
         problems += [
-            Problem(kind="gone", text=f"{place / name} is not there any more")
+            PrefetchProblem(kind="gone", text=f"{place / name} is not there any more")
             for name in wanted - found.keys()
         ]
-        verified = {entry.path: entry for entry in plan.standing.right.values()}
+        verified = {entry.path: entry for entry in plan.status.right.values()}
         problems += [
-            Problem(kind="bytes", text=f"{place / name} changed while the rest was fetched")
+            PrefetchProblem(kind="bytes", text=f"{place / name} changed while the rest was fetched")
             for name, entry in found.items()
             if not entry.is_file or (name in verified and not is_unchanged(verified[name], entry.status))
         ]
         here = self.folder.whole.status(ARTIFACTS)
         with self.folder.artifacts.folder() as opened:
             if here is None or not os.path.samestat(here, os.fstat(opened)):
-                problems.append(Problem(kind="gone", text=f"{place} is another folder now"))
+                problems.append(PrefetchProblem(kind="gone", text=f"{place} is another folder now"))
         return problems
 
 
 def _download(
-    flavor: Flavor, artifacts: Tree, plan: Plan, fetching: Fetching, progress: Progress
-) -> list[Problem]:
+    flavor: Flavor, artifacts: Tree, plan: PrefetchPlan, fetching: Fetching, progress: Progress
+) -> list[PrefetchProblem]:
     if not plan.located:
         return []
-    from factory.index.client import RetryPolicy, client_for  # noqa: PLC0415
-    from factory.prefetch.download import download  # noqa: PLC0415 - as in `make_plan`
 
     policy = RetryPolicy.with_timeout(fetching.timeout_seconds)
     spec = flavor.project.spec
-    problems: list[Problem] = []
+    problems: list[PrefetchProblem] = []
     for index in by_index(one.wanted for one in plan.located):
         of_index = [one for one in plan.located if one.wanted.index == index]
         with client_for(spec, index, connections=fetching.jobs, policy=policy) as client:

@@ -14,17 +14,17 @@ from factory.errors import FactoryError
 from factory.flavor.project import Asked, Project, admits, asked, dropped
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
-from factory.gaps.contradiction import disjoint
+from factory.gaps.needs import disjoint
 from factory.http.parallel import attempt_in_parallel
 from factory.index.metadata import Metadata
 from factory.lock.locking import LockOptions, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, read_lock_set
 from factory.lock.package_finder import (
-    Shelf,
+    PackageFinder,
     in_order,
     lack_of,
     nearest_version,
-    open_shelf,
+    open_package_finder,
     versions_with_wheels,
 )
 from factory.markdown import code, table
@@ -185,7 +185,7 @@ def _align(flavor: Flavor, options: LockOptions, training_hub: str | None) -> Al
     project = flavor.project
     version = training_hub or project.spec.training_hub
     lock = read_lock_set(flavor.folder, project.spec)
-    with open_shelf(project.spec, wheel_folders(project.spec, options)) as shelf:
+    with open_package_finder(project.spec, wheel_folders(project.spec, options)) as shelf:
         shelf.look_up([TRAINING_HUB])
         index = shelf.url(TRAINING_HUB)
         metadata = _metadata(shelf, version)
@@ -212,7 +212,7 @@ class _Sides:
     flavor: str
     project: Project
     versions: Mapping[str, str] | None
-    shelf: Shelf
+    shelf: PackageFinder
     training_hub: str | None
 
     @cached_property
@@ -230,7 +230,13 @@ class _Sides:
 
 
 def _compared(
-    name: str, project: Project, metadata: Metadata, lock: LockSet | None, shelf: Shelf, *, current: bool
+    name: str,
+    project: Project,
+    metadata: Metadata,
+    lock: LockSet | None,
+    shelf: PackageFinder,
+    *,
+    current: bool,
 ) -> Alignment:
     spec = project.spec
     extras = used_extras(project) or frozenset()
@@ -266,7 +272,7 @@ def _compared(
 
 
 def _by_their_extras(
-    wanted: Sequence[HubRequirement], project: Project, versions: Mapping[str, str], shelf: Shelf
+    wanted: Sequence[HubRequirement], project: Project, versions: Mapping[str, str], shelf: PackageFinder
 ) -> tuple[HubRequirement, ...]:
     """Return what the extras bring that Training Hub asks of other packages, and look that up as well.
 
@@ -302,7 +308,7 @@ def _own_ranges(project: Project) -> dict[str, SpecifierSet]:
     return found
 
 
-def _metadata(shelf: Shelf, version: str) -> Metadata | None:
+def _metadata(shelf: PackageFinder, version: str) -> Metadata | None:
     """Return the metadata of a version of Training Hub, which may have a local label on the index."""
     offers = shelf.offers(TRAINING_HUB) or ()
     wanted = SpecifierSet(f"=={version}")
@@ -310,7 +316,7 @@ def _metadata(shelf: Shelf, version: str) -> Metadata | None:
     return shelf.metadata(TRAINING_HUB, str(max(there))) if there else None
 
 
-def _not_there(flavor: str, spec: Spec, version: str, shelf: Shelf) -> AlignFinding:
+def _not_there(flavor: str, spec: Spec, version: str, shelf: PackageFinder) -> AlignFinding:
     offers = shelf.offers(TRAINING_HUB)
     wanted = SpecifierSet(f"=={version}")
     lack = lack_of(offers, wanted, python=spec.python, glibc=spec.glibc, platforms=spec.platforms)

@@ -22,7 +22,14 @@ from factory.gaps.gaps import Gap
 from factory.lock.locking import Following, LockOptions, make_lock, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, lock_file_names, read_lock_set
 from factory.lock.narrow import tag_ranks
-from factory.lock.package_finder import Offer, Shelf, has_wheel, in_order, lack_of, open_shelf
+from factory.lock.package_finder import (
+    Offer,
+    PackageFinder,
+    has_wheel,
+    in_order,
+    lack_of,
+    open_package_finder,
+)
 from factory.lock.report import change_lines
 from factory.lock.verify import IndexVerifier
 from factory.upkeep.change import (
@@ -309,7 +316,7 @@ class _Bump:
             "its lock was not made from its pyproject.toml: what else changed there is locked now as well",
         )
         spec = plan.project.spec
-        with open_shelf(spec, wheel_folders(spec, self._options)) as shelf:
+        with open_package_finder(spec, wheel_folders(spec, self._options)) as shelf:
             found = [
                 _look_for(
                     floor, floored.ranges[floor.package], spec, shelf, locked=plan.locked.get(floor.package)
@@ -433,7 +440,7 @@ def _usable_versions(offers: Iterable[Offer], spec: Spec) -> tuple[Version, ...]
 
 
 def _look_for(
-    floor: Floor, wanted: SpecifierSet, spec: Spec, shelf: Shelf, *, locked: str | None
+    floor: Floor, wanted: SpecifierSet, spec: Spec, shelf: PackageFinder, *, locked: str | None
 ) -> UnmetFloor | tuple[str, ...]:
     """Return what the index lacks for a floor, or, if it lacks nothing, what a person should know.
 
@@ -479,7 +486,7 @@ def _unmet_error(unmet: Sequence[UnmetFloor], *, instead: str | None) -> IndexGa
 
 
 def _unmet(
-    floor: Floor, wanted: SpecifierSet, spec: Spec, shelf: Shelf, usable: tuple[Version, ...]
+    floor: Floor, wanted: SpecifierSet, spec: Spec, shelf: PackageFinder, usable: tuple[Version, ...]
 ) -> UnmetFloor:
     requirement = f"{floor.package}{in_order(wanted)}"
     # Where each platform could have a version of its own, no version serves them all.

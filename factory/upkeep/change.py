@@ -19,7 +19,7 @@ from factory.flavor.spec import Spec
 from factory.http.parallel import attempt_in_parallel
 from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, wheel_folders
 from factory.lock.lockset import LockSet
-from factory.lock.package_finder import Shelf, in_order, open_shelf
+from factory.lock.package_finder import PackageFinder, in_order, open_package_finder
 from factory.lock.report import Changes, compare
 from factory.lock.verify import IndexVerifier, open_index_verifier
 from factory.render.render import render_flavor
@@ -306,7 +306,7 @@ def find_moves(
     if not moved:
         return ()
     spec = plan.new_project.spec
-    with open_shelf(spec, wheel_folders(spec, options)) as shelf:
+    with open_package_finder(spec, wheel_folders(spec, options)) as shelf:
         return tuple(
             VersionMove(
                 package=name,
@@ -341,7 +341,7 @@ def from_folders(new: NewLock, meant: Collection[str] | None = None) -> tuple[st
 
 
 def _reasons(
-    name: str, old: str, changed: Mapping[str, str], project: Project, shelf: Shelf
+    name: str, old: str, changed: Mapping[str, str], project: Project, shelf: PackageFinder
 ) -> tuple[str, ...]:
     """Return what rules the old version out: the project, an index without it, or requirements.
 
@@ -363,7 +363,7 @@ def _reasons(
 
 
 def _conflicts(
-    name: str, old: str, changed: Mapping[str, str], spec: Spec, shelf: Shelf, *, with_extras: bool
+    name: str, old: str, changed: Mapping[str, str], spec: Spec, shelf: PackageFinder, *, with_extras: bool
 ) -> Iterator[str]:
     """Yield what the changed packages require of it, and what it requires itself of those."""
     for other, version in sorted(changed.items()):
@@ -378,7 +378,7 @@ def _conflicts(
 
 
 def _required(
-    name: str, version: str, spec: Spec, shelf: Shelf, *, with_extras: bool
+    name: str, version: str, spec: Spec, shelf: PackageFinder, *, with_extras: bool
 ) -> Iterator[Requirement]:
     """Yield what a version requires on the flavor's platforms, with none of its extras or with all."""
     metadata = shelf.metadata(name, version)

@@ -12,7 +12,7 @@ from factory.flavor.repository import Flavor
 from factory.flavor.spec import MAIN_INDEX, Spec, check_spec
 from factory.lock.locking import Following, LockOptions, make_lock, wheel_folders
 from factory.lock.lockset import is_stale, read_lock_set
-from factory.lock.package_finder import open_shelf
+from factory.lock.package_finder import open_package_finder
 from factory.lock.report import change_lines
 from factory.lock.verify import IndexVerifier
 from factory.masking import shown
@@ -302,14 +302,14 @@ def _refuse_silent_indexes(plan: PromotePlan, options: LockOptions) -> None:
         index = new.index_of(name)
         if new.url_of(index) != old.url_of(index):
             asked.setdefault(index, name)
-    with open_shelf(new, wheel_folders(new, options)) as shelf:
+    with open_package_finder(new, wheel_folders(new, options)) as shelf:
         shelf.look_up(asked.values())
 
 
 def _found_again(new: Project, options: LockOptions) -> tuple[str, ...]:
     """Return a note for each package that is recorded as missing and that the new indexes have."""
     requirements = [Requirement(missing.requirement) for missing in new.spec.missing]
-    with open_shelf(new.spec, wheel_folders(new.spec, options)) as shelf:
+    with open_package_finder(new.spec, wheel_folders(new.spec, options)) as shelf:
         shelf.look_up(missing.package for missing in new.spec.missing)
         return tuple(
             f"{requirement} is recorded as missing, and {shelf.url(missing.package)} has it"

@@ -16,7 +16,7 @@ from support.wheels import make_wheel, sha256
 from factory.errors import PrefetchError
 from factory.files import is_temporary
 from factory.flavor.repository import Flavor
-from factory.prefetch.partial import partial_name
+from factory.prefetch.download import partial_name
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import plan_prefetch, prefetch_flavor
 

@@ -274,8 +274,8 @@ def test_a_full_disk_is_an_error_that_says_so(site: Site, monkeypatch: pytest.Mo
         return real(os.open("/dev/full", os.O_RDWR), mode, buffering=buffering)
 
     # A file system that is full cannot be had without root; /dev/full refuses writes as one does.
-    monkeypatch.setattr("factory.prefetch.partial.os.fdopen", full)
-    monkeypatch.setattr("factory.prefetch.partial._BLOCK", 0)
+    monkeypatch.setattr("factory.prefetch.download.os.fdopen", full)
+    monkeypatch.setattr("factory.prefetch.download._BLOCK", 0)
     error = site.fails()
     assert isinstance(error, StorageError)
     assert isinstance(error.__cause__, OSError)

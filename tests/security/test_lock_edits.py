@@ -20,7 +20,7 @@ from factory.check.rules import RULES
 from factory.downstream.context import write_context
 from factory.errors import FactoryError, LockFileError
 from factory.flavor.repository import Flavor
-from factory.gaps.explain import explain_failure
+from factory.gaps.gaps import explain_failure
 from factory.lock.judgement import WARNINGS
 from factory.lock.lockfile import LOCK_FILE
 from factory.lock.locking import LockOptions, lock_flavor

@@ -17,7 +17,7 @@ from factory.errors import FactoryError, NotFoundError, PrefetchError, StorageEr
 from factory.layers.contents import installed_sizes
 from factory.lock.lockset import require_lock_set
 from factory.lock.prefetched import open_artifact, open_prefetched
-from factory.prefetch.partial import partial_name
+from factory.prefetch.download import partial_name
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import plan_prefetch, prefetch_flavor
 from factory.sbom.collect import SbomSources, collect_sbom

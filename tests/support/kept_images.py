@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.registry import registry
-from support.stored_images import Shelf
+from support.stored_images import PackageFinder
 
 from factory.cli.main import main
 from factory.http.retry import RetryPolicy
@@ -35,7 +35,7 @@ class KeptSite:
     """A repository of three images, with a persistent and a disposable registry on one host."""
 
     root: Path
-    shelf: Shelf
+    shelf: PackageFinder
     capsys: pytest.CaptureFixture[str]
     err: str = ""
 
@@ -96,6 +96,6 @@ def kept_site(
         (root / "images" / name).mkdir(parents=True)
         (root / "images" / name / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n")
     with registry(folder / "registry", **options) as server:
-        site = KeptSite(root=root, shelf=Shelf(host=server.host), capsys=capsys)
+        site = KeptSite(root=root, shelf=PackageFinder(host=server.host), capsys=capsys)
         site.declare_two(server.host)
         yield site

@@ -36,7 +36,7 @@ def labels(name: str, word: str, *, parents: Iterable[str] = ()) -> dict[str, st
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shelf:
+class PackageFinder:
     """Puts manifests into the repositories of a registry on loopback, and looks which are there."""
 
     host: str

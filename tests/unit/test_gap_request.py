@@ -6,9 +6,8 @@ import pytest
 
 from factory.errors import IndexAccessError
 from factory.gaps.gaps import Gap
-from factory.gaps.recorded import Recorded
-from factory.upkeep.gap_request import as_markdown, as_text
-from factory.upkeep.index_gaps import FlavorGaps, GapReport, merge
+from factory.gaps.index_gaps import FlavorGaps, GapReport, RecordedMissing, merge
+from factory.gaps.request import as_markdown, as_text
 
 INDEX = "https://index.example.com/simple/"
 GAP = Gap(
@@ -24,7 +23,7 @@ GAP = Gap(
 )
 
 
-def flavor(name: str, *gaps: Gap, recorded: tuple[Recorded, ...] = ()) -> FlavorGaps:
+def flavor(name: str, *gaps: Gap, recorded: tuple[RecordedMissing, ...] = ()) -> FlavorGaps:
     state = "gaps" if gaps else "complete"
     return FlavorGaps(flavor=name, index=INDEX, state=state, gaps=gaps, recorded=recorded)
 
@@ -58,8 +57,10 @@ def test_what_differs_stays_apart(change: dict[str, str]) -> None:
 
 
 def test_a_recorded_gap_is_asked_for_with_the_reason() -> None:
-    recorded = Recorded(requirement="flash-attn>=2.8", package="flash-attn", reason="no build", gap=GAP)
-    there = Recorded(requirement="apex", package="apex", reason="no build", gap=None)
+    recorded = RecordedMissing(
+        requirement="flash-attn>=2.8", package="flash-attn", reason="no build", gap=GAP
+    )
+    there = RecordedMissing(requirement="apex", package="apex", reason="no build", gap=None)
     told = report(flavor("one", recorded=(recorded, there)))
     assert [(row.package, row.reasons) for row in told.wanted] == [("flash-attn", ("no build",))]
     assert told.exit_code == 0
@@ -74,7 +75,7 @@ def test_the_exit_code_is_that_of_errors_before_gaps() -> None:
 
 
 def test_a_cell_is_one_line_whatever_stands_in_it() -> None:
-    recorded = Recorded(requirement="x", package="flash-attn", reason="a | b\nand more", gap=GAP)
+    recorded = RecordedMissing(requirement="x", package="flash-attn", reason="a | b\nand more", gap=GAP)
     rows = [
         line
         for line in as_markdown(report(flavor("one", recorded=(recorded,)))).splitlines()

@@ -70,7 +70,7 @@ OPENERS = frozenset(
         "files.py",
         "tree.py",
         "cli/main.py",
-        "prefetch/partial.py",
+        "prefetch/download.py",
         "image_tests/context.py",
         "image_tests/causes.py",
         "konflux/flavors_check.py",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from factory.gaps.blame import read_blame
+from factory.gaps.needs import read_blame
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from factory.gaps.blame import Need
-from factory.gaps.contradiction import contradicted, disjoint
+from factory.gaps.needs import Need, contradicted, disjoint
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,17 @@
 
 from collections.abc import Iterable, Iterator
 
-from factory.gaps.blame import PROJECT
 from factory.gaps.gaps import Gap
-from factory.gaps.recorded import Recorded
-from factory.gaps.stand_ins import in_words
+from factory.gaps.index_gaps import FlavorGaps, GapReport, RecordedMissing, RequestedPackage
+from factory.gaps.needs import PROJECT
+from factory.gaps.stub_wheels import in_words
 from factory.lock.package_finder import KINDS
 from factory.markdown import code, plain, table
-from factory.upkeep.index_gaps import FlavorGaps, GapReport, Wanted
 
 _HEADINGS = (
     "Requirement",
     "What is missing",
-    "Wanted for",
+    "RequestedPackage for",
     "What the index has",
     "What would do",
     "Needed by",
@@ -112,7 +111,7 @@ def _gap(gap: Gap, main: str) -> Iterator[str]:
         yield f"    needed by {who}{way}"
 
 
-def _recorded(recorded: Iterable[Recorded]) -> Iterator[str]:
+def _recorded(recorded: Iterable[RecordedMissing]) -> Iterator[str]:
     for item in recorded:
         if item.gap is not None:
             yield f"  {item.requirement}: recorded as missing ({item.reason}): {item.gap.found}"
@@ -131,11 +130,11 @@ def _count(number: int) -> str:
     return f"{number} requirement{'' if number == 1 else 's'}"
 
 
-def _still(recorded: Iterable[Recorded]) -> bool:
+def _still(recorded: Iterable[RecordedMissing]) -> bool:
     return any(item.gap is not None for item in recorded)
 
 
-def _cells(row: Wanted) -> tuple[str, ...]:
+def _cells(row: RequestedPackage) -> tuple[str, ...]:
     return (
         code(row.requirement),
         KINDS[row.kind] + (f" (known: {'; '.join(row.reasons)})" if row.reasons else ""),

@@ -1,18 +1,107 @@
 """What the indexes of flavors lack, flavor by flavor, and as one request to the indexes' owners."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from factory.dockerfile.references import check_index_url
 from factory.errors import FactoryError
+from factory.flavor.project import Project
 from factory.flavor.repository import Flavor
-from factory.gaps.gaps import Gap
-from factory.gaps.recorded import Recorded, survey
-from factory.gaps.stand_ins import Assumed
+from factory.flavor.spec import Spec
+from factory.gaps.gaps import Gap, Gaps, find_gaps
+from factory.gaps.stub_wheels import Assumed
 from factory.http.parallel import attempt_in_parallel
+from factory.lock.find_links import WheelFolder
 from factory.lock.locking import LockOptions, wheel_folders
 from factory.lock.lockset import read_lock_set
+from factory.lock.resolution import package_of
 from factory.masking import shown
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordedMissing:
+    """An entry of ``[[tool.factory.missing]]``; ``gap`` is None where the index has it now.
+
+    ``hindrance`` is why it cannot be taken off the list though it is there: with all that is recorded
+    the requirements contradict each other.
+    """
+
+    requirement: str
+    package: str
+    reason: str
+    gap: Gap | None
+    hindrance: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """All that is to be said of a flavor and its indexes.
+
+    ``gaps`` are what keeps it from being locked, ``behind`` what is lacking as well for the sake of
+    what is recorded, and of nothing else. ``assumed`` is about all of them.
+    """
+
+    gaps: Gaps
+    recorded: tuple[RecordedMissing, ...] = ()
+    behind: tuple[Gap, ...] = ()
+    assumed: tuple[Assumed, ...] = ()
+
+
+def survey(
+    project: Project,
+    *,
+    preferences: Mapping[str, str],
+    folders: tuple[WheelFolder, ...],
+    present: Spec | None = None,
+    public_metadata: bool = False,
+) -> Survey:
+    """The gaps of a project, and what has become of those that its spec records.
+
+    Arguments and errors are those of `factory.gaps.gaps.find_gaps`.
+    """
+    gaps = find_gaps(
+        project, preferences=preferences, folders=folders, present=present, public_metadata=public_metadata
+    )
+    if not project.spec.missing:
+        return Survey(gaps=gaps, assumed=gaps.assumed)
+    whole = find_gaps(
+        _with_recorded(project),
+        preferences=preferences,
+        folders=folders,
+        present=present,
+        public_metadata=public_metadata,
+    )
+    by_package = {gap.package: gap for gap in whole.gaps}
+    hindrance = whole.conflict.reason if whole.conflict and not gaps.conflict else None
+    recorded = tuple(
+        RecordedMissing(
+            requirement=missing.requirement,
+            package=missing.package,
+            reason=missing.reason,
+            gap=by_package.get(missing.package),
+            hindrance=None if missing.package in by_package else hindrance,
+        )
+        for missing in project.spec.missing
+    )
+    known = {gap.package for gap in gaps.gaps} | {item.package for item in recorded}
+    assumed = {item.package: item for item in (*whole.assumed, *gaps.assumed)}
+    return Survey(
+        gaps=gaps,
+        recorded=recorded,
+        behind=tuple(gap for gap in whole.gaps if gap.package not in known),
+        assumed=tuple(assumed[name] for name in sorted(assumed)),
+    )
+
+
+def _with_recorded(project: Project) -> Project:
+    """The project that requires what its spec records as missing."""
+    missing = {item.package for item in project.spec.missing}
+    return replace(
+        project,
+        spec=replace(project.spec, missing=()),
+        dependencies=(*project.dependencies, *(item.requirement for item in project.spec.missing)),
+        overrides=tuple(line for line in project.overrides if package_of(line) not in missing),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +131,7 @@ class FlavorGaps:
     index: str
     state: str
     gaps: tuple[Gap, ...] = ()
-    recorded: tuple[Recorded, ...] = ()
+    recorded: tuple[RecordedMissing, ...] = ()
     behind: tuple[Gap, ...] = ()
     assumed: tuple[Assumed, ...] = ()
     conflict: str | None = None
@@ -51,7 +140,7 @@ class FlavorGaps:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class RequestedPackage:
     """A requirement that an index lacks, once for all flavors that lack it.
 
     ``targets`` are pairs of a Python and a platform; ``reasons`` are those of flavors that record it as
@@ -75,7 +164,7 @@ class GapReport:
     """Every flavor, what their indexes lack as one request, and the error of the first that failed."""
 
     flavors: tuple[FlavorGaps, ...]
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[RequestedPackage, ...]
     error: FactoryError | None = None
 
     @property
@@ -149,9 +238,9 @@ def _look(flavor: Flavor, options: GapOptions) -> FlavorGaps:
     )
 
 
-def merge(flavors: Sequence[FlavorGaps]) -> tuple[Wanted, ...]:
+def merge(flavors: Sequence[FlavorGaps]) -> tuple[RequestedPackage, ...]:
     """What is lacking, by index and package; what is the same in several flavors is one."""
-    rows: dict[tuple[str, ...], Wanted] = {}
+    rows: dict[tuple[str, ...], RequestedPackage] = {}
     for flavor in flavors:
         reasons = {item.package: item.reason for item in flavor.recorded}
         recorded = [item.gap for item in flavor.recorded if item.gap is not None]
@@ -162,8 +251,8 @@ def merge(flavors: Sequence[FlavorGaps]) -> tuple[Wanted, ...]:
     return tuple(rows[key] for key in sorted(rows))
 
 
-def _row(gap: Gap, flavor: str, reason: str | None) -> Wanted:
-    return Wanted(
+def _row(gap: Gap, flavor: str, reason: str | None) -> RequestedPackage:
+    return RequestedPackage(
         index=gap.index,
         package=gap.package,
         requirement=gap.requirement,
@@ -177,7 +266,7 @@ def _row(gap: Gap, flavor: str, reason: str | None) -> Wanted:
     )
 
 
-def _together(first: Wanted, second: Wanted) -> Wanted:
+def _together(first: RequestedPackage, second: RequestedPackage) -> RequestedPackage:
     return replace(
         first,
         targets=tuple(dict.fromkeys((*first.targets, *second.targets))),

@@ -1,4 +1,4 @@
-"""Stand-ins for packages that an index lacks: empty wheels that require what the packages would.
+"""Stub wheels for packages that an index lacks: empty wheels that require what the packages would.
 
 What they would require is read, in this order, from the nearest version on the package's own index,
 from the index that the flavor has at present, where another one is asked about, and from the public
@@ -22,7 +22,13 @@ from factory.flavor.project import Project
 from factory.flavor.spec import MAIN_INDEX, Spec
 from factory.index.client import IndexClient, client_for
 from factory.index.metadata import Metadata
-from factory.lock.package_finder import Offer, Shelf, metadata_of, nearest_version, versions_with_wheels
+from factory.lock.package_finder import (
+    Offer,
+    PackageFinder,
+    metadata_of,
+    nearest_version,
+    versions_with_wheels,
+)
 from factory.lock.resolution import package_of
 
 _VERSION = "0+missing"
@@ -51,8 +57,8 @@ class _StandIn:
 
 
 @dataclass
-class StandIns:
-    """The stand-ins of one search, in a folder of their own.
+class StubWheels:
+    """The stub wheels of one search, in a folder of their own.
 
     ``present`` is the spec as the flavor has it, where ``spec`` names another index;
     ``public`` is whether the public index's metadata may be read.
@@ -60,7 +66,7 @@ class StandIns:
 
     folder: Path
     spec: Spec
-    shelf: Shelf
+    shelf: PackageFinder
     present: Spec
     public: bool = False
     _made: dict[str, _StandIn] = field(default_factory=dict)
@@ -95,7 +101,7 @@ class StandIns:
         return bool(new)
 
     def loosen(self, names: Iterable[str]) -> bool:
-        """Let stand-ins require nothing any more; whether one of the names is one that did."""
+        """Let stub wheels require nothing any more; whether one of the names is one that did."""
         blamed = sorted({name for name in names if self.metadata(name) is not None})
         for name in blamed:
             made = self._made[name]
@@ -104,7 +110,7 @@ class StandIns:
         return bool(blamed)
 
     def metadata(self, name: str) -> Metadata | None:
-        """What a stand-in says of the package that it stands in for; None where it knows nothing."""
+        """What a stub wheel says of the package that it replaces; None where it knows nothing."""
         return self._made[name].metadata if name in self._made else None
 
     def instead_of(self, project: Project) -> Project:
