@@ -40,10 +40,10 @@ def check_project(subject: Subject) -> Iterator[Problem]:
         return
     requirements = tuple(asked(subject.project))
     yield from _folder_name(subject, subject.project)
-    yield from _project_name(subject)
+    yield from _project_name(subject, subject.project)
     yield from _versions(subject, subject.project, requirements)
     yield from _python(subject, subject.project)
-    yield from _uv_keys(subject)
+    yield from _uv_keys(subject, subject.project)
     yield from _missing(subject, subject.project)
     yield from _ranges(subject, requirements)
     yield from _layers(subject, subject.project.spec)
@@ -82,8 +82,8 @@ def _folder_name(subject: Subject, project: Project) -> Iterator[Problem]:
     )
 
 
-def _project_name(subject: Subject) -> Iterator[Problem]:
-    table = subject.document.get("project")
+def _project_name(subject: Subject, project: Project) -> Iterator[Problem]:
+    table = project.document.get("project")
     name = table.get("name") if isinstance(table, Mapping) else None
     folder = subject.flavor.name
     if isinstance(name, str) and canonicalize_name(name) != canonicalize_name(folder):
@@ -113,7 +113,7 @@ def _versions(subject: Subject, project: Project, requirements: Iterable[Asked])
 
 
 def _python(subject: Subject, project: Project) -> Iterator[Problem]:
-    table = subject.document.get("project", {})
+    table = project.document.get("project", {})
     wanted = table.get("requires-python") if isinstance(table, Mapping) else None
     if wanted is None:
         return
@@ -162,8 +162,8 @@ def _line_in_layers(subject: Subject, pattern: str) -> int | None:
     return next((number for number, line in numbered if any(text in line for text in quoted)), None)
 
 
-def _uv_keys(subject: Subject) -> Iterator[Problem]:
-    for key, value in _uv_table(subject.document):
+def _uv_keys(subject: Subject, project: Project) -> Iterator[Problem]:
+    for key, value in _uv_table(project.document):
         last = key.rpartition(".")[2]
         if last in _INDEX_KEYS:
             yield Problem(

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from factory.documents import parse_toml
-from factory.errors import DocumentError, FactoryError, LockFileError
+from factory.errors import FactoryError, LockFileError
 from factory.files import read_regular, read_text, storage_error
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
@@ -61,7 +60,6 @@ class Subject:
     flavor: Flavor
     project: Project | None
     project_error: FactoryError | None
-    document: Mapping[str, object]
     project_lines: tuple[str, ...]
     lock_names: tuple[str, ...]
     locks: Mapping[str, LockFile]
@@ -104,13 +102,11 @@ def read_subject(
     project, project_error = _project(flavor)
     lock_names = (LOCK_FILE,) if project is None else lock_file_names(project.spec)
     locks, lock_errors = _locks(flavor.folder, lock_names)
-    text = _text(flavor.folder / PROJECT_FILE)
     return Subject(
         flavor=flavor,
         project=project,
         project_error=project_error,
-        document=_document(text),
-        project_lines=tuple(text.splitlines()),
+        project_lines=_lines(flavor.folder / PROJECT_FILE),
         lock_names=lock_names,
         locks=locks,
         lock_errors=lock_errors,
@@ -146,18 +142,11 @@ def _locks(folder: Path, names: Iterable[str]) -> tuple[dict[str, LockFile], dic
     return locks, errors
 
 
-def _text(path: Path) -> str:
+def _lines(path: Path) -> tuple[str, ...]:
     try:
-        return read_text(path, errors="replace")
+        return tuple(read_text(path, errors="replace").splitlines())
     except OSError:  # an error that `_project` met as well
-        return ""
-
-
-def _document(text: str) -> Mapping[str, object]:
-    try:
-        return parse_toml(text, dict[str, object], source=PROJECT_FILE)
-    except DocumentError:  # an error that `_project` met as well
-        return {}
+        return ()
 
 
 def _own_files(folder: Path, paths: Iterable[str]) -> dict[str, bytes]:

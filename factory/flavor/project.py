@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,16 @@ PROJECT_FILE = "pyproject.toml"
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """The spec and what is resolved: PEP 508 requirements, constraints and overrides, as written."""
+    """The spec and what is resolved: PEP 508 requirements, constraints and overrides, as written.
+
+    ``document`` is the whole file as data.
+    """
 
     spec: Spec
     dependencies: tuple[str, ...]
     constraints: tuple[str, ...]
     overrides: tuple[str, ...]
+    document: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
 
 def read_project(folder: Path) -> Project:
@@ -96,6 +100,7 @@ def parse_project(text: str, *, where: str) -> Project:
         dependencies=_requirements(project, "dependencies", where),
         constraints=_requirements(uv, "constraint-dependencies", where),
         overrides=_requirements(uv, "override-dependencies", where),
+        document=document,
     )
 
 

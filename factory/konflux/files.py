@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -101,19 +102,22 @@ def flavors_built(root: Path, names: Iterable[str], folders: Iterable[str]) -> f
     """
     runs = [root / folder for folder in dict.fromkeys(folders)]
     checks = [folder / file_name(FLAVORS_CHECK, event) for folder in runs for event in EVENTS]
-    listed = {name for run in checks for name in _listed(run)}
+    listed = [_listed(run) for run in checks]
     return frozenset(
         name
         for name in names
-        if name in listed
+        if any(name in each for each in listed)
         or any(os.path.lexists(folder / file_name(name, event)) for folder in runs for event in EVENTS)
     )
 
 
-def _listed(run: Path) -> Iterator[str]:
-    if _is_ours(run):
-        for match in _LISTED.finditer(_content(run) or b""):
-            yield match["name"].decode(errors="replace")
+def _listed(run: Path) -> frozenset[str]:
+    return _listed_names(_content(run) or b"") if _is_ours(run) else frozenset()
+
+
+@lru_cache(maxsize=8)  # asked again for every flavor
+def _listed_names(run: bytes) -> frozenset[str]:
+    return frozenset(match["name"].decode(errors="replace") for match in _LISTED.finditer(run))
 
 
 def left_out(repository: Repository, settings: Settings) -> dict[str, str]:
