@@ -95,6 +95,14 @@ def test_same_files_give_the_same_bytes_whenever_and_in_whatever_order_they_were
     assert _layer((upper, paths), blobs, epoch=1001) != first
 
 
+@pytest.mark.skipif((os.geteuid(), os.getegid()) != (0, 0), reason="owners are part of a layer")
+def test_layer_has_the_digest_that_it_always_had(tmp_path: Path, blobs: Path) -> None:
+    """Every published layer would be stored and sent again if its bytes changed."""
+    assert _layer(_upper(tmp_path / "one"), blobs, epoch=1000).digest == (
+        "sha256:758be4b77dfddf1e913118a01924d6409e992de84304aaa9582bf3c07149c264"
+    )
+
+
 def test_blob_is_what_its_digest_and_size_say(tmp_path: Path, blobs: Path) -> None:
     blob = _layer(_upper(tmp_path / "one"), blobs, epoch=0)
     content = (blobs / blob.digest.removeprefix("sha256:")).read_bytes()
