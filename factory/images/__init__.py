@@ -1,1 +1,1 @@
-"""Which images there are, their identities, and the plan of what must be built."""
+"""Which images a repository has, their identities, and the plan of what to build."""

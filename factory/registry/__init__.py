@@ -1,1 +1,1 @@
-"""Container registries: which there are, what they hold, and the chores of keeping them."""
+"""Container registries: declarations, client and drivers, inventory, retention and maintenance."""

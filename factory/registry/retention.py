@@ -169,7 +169,7 @@ def _reasons_of_image(
     if references.is_bound(_key(inventory, image)):
         yield from (f"it has a tag of its own: {tag}" for tag in image.own_tags)
     elif image.labels is None:
-        yield "it has no label of the factory's: somebody else made it"
+        yield "it has no label of the factory, which did not build it"
     elif image.labels.image != image.image:
         # The label was written by the person who pushed it, and may hold anything.
         yield f"its label says that it is {image.labels.image!r}"

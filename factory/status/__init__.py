@@ -1,1 +1,1 @@
-"""Where each flavor and image stands: locked, built, tested, pushed."""
+"""The status of every image: locked, rendered, built, tested, pushed."""

@@ -70,6 +70,6 @@ def test_what_another_image_has_is_told_before_anything_is_compressed(site: Site
     other = site.image("other", content="other")
     site.push(other.reference, "--to", "near")
     report = site.push(_NAME, "--to", "near", status=REGISTRY_ERROR)
-    assert f"{TAG} is there already" in report["outcomes"][0]["error"]["reason"]
+    assert f"{TAG} exists already" in report["outcomes"][0]["error"]["reason"]
     assert site.tags() == {TAG: other.digest, "latest": other.digest}
     assert not list((site.root / ".work").rglob("layout"))

@@ -238,7 +238,7 @@ ATTEMPTS = (
     _attempt(f"layers {CUDA} --write", says="torch"),
     _attempt(f"plan {CUDA} --offline", says=CUDA),
     _attempt(f"status {CUDA} --offline", says=CUDA),
-    _attempt("push oci:{elsewhere}/no-layout --to 127.0.0.1:1/team", says="is not there", status=13),
+    _attempt("push oci:{elsewhere}/no-layout --to 127.0.0.1:1/team", says="does not exist", status=13),
     _attempt("registry status", says="declares no registry", status=11),
     Attempt(
         words=("build", CUDA, "--hermetic", "--dry-run"),

@@ -104,7 +104,7 @@ OFFLINE = [
     (f"plan {CUDA} --offline", 0, CUDA),
     ("status --offline", 0, f"{ROCM}: not locked"),
     (f"plan {ROCM} --offline", 16, f"factory lock {ROCM}"),
-    ("push oci:{elsewhere}/no-layout --to 127.0.0.1:1/team", 13, "no-layout is not there"),
+    ("push oci:{elsewhere}/no-layout --to 127.0.0.1:1/team", 13, "no-layout does not exist"),
     ("registry teardown", 11, "declares no registry"),
     ("konflux --all", 0, "14 files: 14 unchanged"),
     (f"konflux {CPU} --target-branch next --dry-run", 0, f"{CPU}-push.yaml: would be written again"),

@@ -75,7 +75,7 @@ def test_an_old_image_that_nothing_protects_goes() -> None:
         (_image("x", days=-3), "it is 0 days old, and all younger than 30 stay"),
         (_image("x", days=None), "its age is not known"),
         (_image("x", name="retired"), "no image of this repository is called retired"),
-        (replace(_image("x"), labels=None), "it has no label of the factory's: somebody else made it"),
+        (replace(_image("x"), labels=None), "it has no label of the factory, which did not build it"),
         (replace(_image("x"), problem="HTTP 500"), "it cannot be read: HTTP 500"),
         (
             replace(_image("x"), labels=FactoryLabels(image="base", identity="x", parents=())),
