@@ -17,7 +17,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from factory.flavor.project import read_project
 from factory.flavor.repository import Repository
+from factory.lock.lockfile import format_lock, require_lock
+from factory.lock.lockset import inputs_digest
 from factory.prefetch.layout import Layout
 from factory.process import run
 
@@ -114,8 +117,15 @@ def flavor_on(url: str, source: Path, root: Path) -> Path:
     project, lock = flavor / "pyproject.toml", flavor / "requirements.txt"
     text = project.read_text(encoding="utf-8")
     project.write_text(text.replace("[tool.factory]\n", f'[tool.factory]\nindex-url = "{url}"\n'), "utf-8")
-    kept = [line for line in lock.read_text(encoding="utf-8").splitlines() if not line.startswith("# inputs")]
-    lock.write_text("\n".join([f"--index-url {url}", *kept]) + "\n", encoding="utf-8")
+    locked = read_project(flavor)
+    text = format_lock(
+        require_lock(flavor).pins,
+        index_url=url,
+        inputs=inputs_digest(locked),
+        command=f"factory lock {flavor.name}",
+        platforms=locked.spec.platforms,
+    )
+    lock.write_text(text, encoding="utf-8")
     return flavor
 
 

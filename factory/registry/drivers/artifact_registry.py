@@ -21,11 +21,16 @@ from factory.http.client import HttpClient, HttpRequest, ServerErrors
 from factory.http.origins import is_loopback, origin_or_none
 from factory.http.retry import RetryPolicy
 from factory.process import current_cancellation
-from factory.registry.client import RegistryClient, open_registry
+from factory.registry.client import open_registry
 from factory.registry.credentials import login_of_google
 from factory.registry.declared import Registry
-from factory.registry.drivers.driver import ListedManifest, RegistryCheck, Repositories, read_images
-from factory.registry.inventory import LabelReader, RegistryImage
+from factory.registry.drivers.driver import (
+    ListedManifest,
+    OciInterface,
+    RegistryCheck,
+    Repositories,
+)
+from factory.registry.inventory import LabelReader
 
 # gcloud's own name for it.
 ENDPOINT_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY"
@@ -248,11 +253,9 @@ class Home:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactRegistryDriver:
+class ArtifactRegistryDriver(OciInterface):
     """One repository of Artifact Registry (`Driver`)."""
 
-    client: RegistryClient
-    read_labels: LabelReader = field(repr=False)
     google: GoogleApi
     home: Home
 
@@ -292,17 +295,10 @@ class ArtifactRegistryDriver:
         names = (self.home.path + _last(item["name"]) for item in resources)
         return Repositories(names=tuple(sorted(name for name in names if name.startswith(inside))))
 
-    def images(self, repository: str) -> tuple[RegistryImage, ...]:
-        """Return all versions of a package, also without a tag, with the time at which they were pushed."""
-        return read_images(self.client, repository, self._listed(repository), self.read_labels)
-
     def tags(self, repository: str) -> Mapping[str, str]:
         """Return the tags of a package, and the digest of each."""
         resources = self.google.listed(f"{self.home.package(repository)}/tags", "tags")
         return {_last(item["name"]): _last(item.get("version", "")) for item in resources}
-
-    def has(self, repository: str, digest: str) -> bool:
-        return self.client.digest(repository, digest) is not None
 
     def delete(self, repository: str, digest: str) -> bool:
         """Delete a version with all its tags."""
@@ -310,7 +306,7 @@ class ArtifactRegistryDriver:
 
     def delete_repository(self, repository: str) -> bool:
         """Delete the package of which no version is left; the repository, which holds them all, stays."""
-        if self._listed(repository):
+        if self.list_manifests(repository):
             return False
         return self.google.delete(self.home.package(repository))
 
@@ -321,10 +317,10 @@ class ArtifactRegistryDriver:
         return f"gcloud artifacts docker images delete {name} --delete-tags"
 
     def close(self) -> None:
-        self.client.close()
+        super().close()
         self.google.close()
 
-    def _listed(self, repository: str) -> list[ListedManifest]:
+    def list_manifests(self, repository: str) -> list[ListedManifest]:
         tags: dict[str, list[str]] = {}
         for tag, digest in self.tags(repository).items():
             tags.setdefault(digest, []).append(tag)
@@ -366,7 +362,7 @@ class ArtifactRegistryDriver:
             )
 
     def _wrong(self, detail: str, solution: str) -> RegistryCheck:
-        return RegistryCheck(what=self.home.repository, state="wrong", detail=detail, solution=solution)
+        return RegistryCheck.wrong(self.home.repository, detail, solution)
 
 
 def open_artifact_registry(

@@ -1,10 +1,11 @@
 """The contract of a registry's driver, and what drivers share: reading manifests as images of a registry."""
 
 import datetime as dt
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 from factory.clock import parse_moment
 from factory.documents import parse_json
@@ -25,6 +26,11 @@ class RegistryCheck:
     state: State
     detail: str = ""
     solution: str = ""
+
+    @classmethod
+    def wrong(cls, what: str, detail: str, solution: str) -> Self:
+        """Return what has to be put right."""
+        return cls(what=what, state="wrong", detail=detail, solution=solution)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +103,34 @@ class ListedManifest:
     digest: str
     tags: tuple[str, ...]
     pushed: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OciInterface(ABC):
+    """The part of a `Driver` that reads through the registry's own OCI interface."""
+
+    client: RegistryClient
+    read_labels: LabelReader = field(repr=False)
+
+    @abstractmethod
+    def list_manifests(self, repository: str) -> Collection[ListedManifest]:
+        """Return what the registry lists of a repository."""
+
+    def images(self, repository: str) -> tuple[RegistryImage, ...]:
+        """Read what is listed, and what is attached to that."""
+        return read_images(self.client, repository, self.list_manifests(repository), self.read_labels)
+
+    def tags(self, repository: str) -> Mapping[str, str]:
+        """Return the tags of a repository, and the digest of each."""
+        return {tag: listed.digest for listed in self.list_manifests(repository) for tag in listed.tags}
+
+    def has(self, repository: str, digest: str) -> bool:
+        """Return whether a manifest is there."""
+        return self.client.digest(repository, digest) is not None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
 
 
 def tag_digests(client: RegistryClient, repository: str) -> dict[str, str]:

@@ -11,11 +11,16 @@ from typing import Any
 
 from factory.errors import RegistryError
 from factory.http.bounded import Listing
-from factory.registry.client import RegistryClient, open_registry
+from factory.registry.client import open_registry
 from factory.registry.credentials import amazon_client
 from factory.registry.declared import Registry
-from factory.registry.drivers.driver import ListedManifest, RegistryCheck, Repositories, read_images
-from factory.registry.inventory import LabelReader, RegistryImage
+from factory.registry.drivers.driver import (
+    ListedManifest,
+    OciInterface,
+    RegistryCheck,
+    Repositories,
+)
+from factory.registry.inventory import LabelReader
 
 _OWNER_TAG = "universal-image-factory"
 """A resource tag of the repositories that the factory created: no other is ever deleted."""
@@ -31,15 +36,13 @@ _NOT_SO = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class EcrDriver:
+class EcrDriver(OciInterface):
     """The repositories of an account and region (`Driver`).
 
     ``account`` is named in every request, so that a login for another account is refused and does no harm
     in that one; it is empty where something on loopback stands in for AWS.
     """
 
-    client: RegistryClient
-    read_labels: LabelReader = field(repr=False)
     amazon: Any = field(repr=False)
     account: str
     region: str
@@ -68,16 +71,6 @@ class EcrDriver:
         names = (item["repositoryName"] for item in pages)
         return Repositories(names=tuple(sorted(name for name in names if name.startswith(inside))))
 
-    def images(self, repository: str) -> tuple[RegistryImage, ...]:
-        """Return all manifests, also without a tag, with the time at which they were pushed."""
-        return read_images(self.client, repository, self._listed(repository), self.read_labels)
-
-    def tags(self, repository: str) -> Mapping[str, str]:
-        return {tag: listed.digest for listed in self._listed(repository) for tag in listed.tags}
-
-    def has(self, repository: str, digest: str) -> bool:
-        return self.client.digest(repository, digest) is not None
-
     def delete(self, repository: str, digest: str) -> bool:
         answer = self._call(
             "batch_delete_image", {"repositoryName": repository, "imageIds": [{"imageDigest": digest}]}
@@ -102,7 +95,7 @@ class EcrDriver:
             "list_tags_for_resource", {"resourceArn": described["repositoryArn"]}, account=False
         )
         tags = {item["Key"] for item in (answer or {}).get("tags") or ()}
-        if _OWNER_TAG not in tags or self._listed(repository):
+        if _OWNER_TAG not in tags or self.list_manifests(repository):
             return False
         return self._call("delete_repository", {"repositoryName": repository}) is not None
 
@@ -115,7 +108,7 @@ class EcrDriver:
         )
 
     def close(self) -> None:
-        self.client.close()
+        super().close()
         self.amazon.close()
 
     def _names(self, images: Collection[str]) -> list[str]:
@@ -128,27 +121,24 @@ class EcrDriver:
 
     def _checked(self, name: str, described: Mapping[str, Any] | None) -> Iterator[RegistryCheck]:
         if described is None:
-            yield RegistryCheck(
-                what=name,
-                state="wrong",
-                detail=f"is not there in {self.region}",
-                solution=f"Create it: factory registry setup {self.client.registry.name}",
+            yield RegistryCheck.wrong(
+                name,
+                f"is not there in {self.region}",
+                f"Create it: factory registry setup {self.client.registry.name}",
             )
             return
         region = described["repositoryArn"].split(":")[3]
         if region != self.region or (self.account and described["registryId"] != self.account):
-            yield RegistryCheck(
-                what=name,
-                state="wrong",
-                detail=f"is in {region} of {described['registryId']}, not where its url says",
-                solution="Look at AWS's own settings: the region, the profile.",
+            yield RegistryCheck.wrong(
+                name,
+                f"is in {region} of {described['registryId']}, not where its url says",
+                "Look at AWS's own settings: the region, the profile.",
             )
         elif described.get("imageTagMutability", "MUTABLE") != "MUTABLE":
-            yield RegistryCheck(
-                what=name,
-                state="wrong",
-                detail=f"its tags are {described['imageTagMutability']}: the moving tag could not move",
-                solution="Set the repository's tag mutability to MUTABLE; the factory never moves a tag that "
+            yield RegistryCheck.wrong(
+                name,
+                f"its tags are {described['imageTagMutability']}: the moving tag could not move",
+                "Set the repository's tag mutability to MUTABLE; the factory never moves a tag that "
                 "is not moving.",
             )
         else:
@@ -159,11 +149,10 @@ class EcrDriver:
         if self.client.registry.kind != "persistent":
             return
         if self._call("get_lifecycle_policy", {"repositoryName": name}) is not None:
-            yield RegistryCheck(
-                what=name,
-                state="wrong",
-                detail="AWS deletes from it by a lifecycle policy, and the registry is persistent",
-                solution="Take the policy away, or call the registry disposable.",
+            yield RegistryCheck.wrong(
+                name,
+                "AWS deletes from it by a lifecycle policy, and the registry is persistent",
+                "Take the policy away, or call the registry disposable.",
             )
 
     def _created(self, name: str) -> bool:
@@ -176,7 +165,7 @@ class EcrDriver:
         answer = self._call("create_repository", arguments)
         return answer is not None
 
-    def _listed(self, repository: str) -> list[ListedManifest]:
+    def list_manifests(self, repository: str) -> list[ListedManifest]:
         found = self._pages("describe_images", "imageDetails", {"repositoryName": repository})
         tags: dict[str, set[str]] = defaultdict(set)
         pushed = {}

@@ -5,22 +5,20 @@ push and stays when it is empty; a manifest is deleted by its digest, with all i
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from shlex import quote
 from urllib.parse import urljoin
 
 from factory.errors import RegistryError
 from factory.http.origins import is_loopback, origin_or_none, same_origin
-from factory.registry.client import RegistryClient
 from factory.registry.drivers.driver import (
     ListedManifest,
+    OciInterface,
     RegistryCheck,
     Repositories,
-    read_images,
     tag_digests,
 )
-from factory.registry.inventory import LabelReader, RegistryImage
 
 # On a large public registry the catalogue is everybody's.
 _MOST_PAGES = 20
@@ -32,11 +30,8 @@ _NOT_ALLOWED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class OciDriver:
+class OciDriver(OciInterface):
     """A registry of the specification (`Driver`)."""
-
-    client: RegistryClient
-    read_labels: LabelReader = field(repr=False)
 
     def check(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
         """Check that it answers, has a login, and can be read; nothing is sent that deletes."""
@@ -95,19 +90,15 @@ class OciDriver:
         found |= {name for name in named - found if self.client.tags(name)}
         return Repositories(names=tuple(sorted(found)))
 
-    def images(self, repository: str) -> tuple[RegistryImage, ...]:
-        """Return what has a tag, and what is attached to that: the specification lists nothing else."""
+    def list_manifests(self, repository: str) -> list[ListedManifest]:
+        """Return what has a tag: the specification lists nothing else."""
         tags: dict[str, list[str]] = {}
         for tag, digest in tag_digests(self.client, repository).items():
             tags.setdefault(digest, []).append(tag)
-        listed = [ListedManifest(digest=digest, tags=tuple(sorted(names))) for digest, names in tags.items()]
-        return read_images(self.client, repository, listed, self.read_labels)
+        return [ListedManifest(digest=digest, tags=tuple(sorted(names))) for digest, names in tags.items()]
 
     def tags(self, repository: str) -> Mapping[str, str]:
         return tag_digests(self.client, repository)
-
-    def has(self, repository: str, digest: str) -> bool:
-        return self.client.digest(repository, digest) is not None
 
     def delete(self, repository: str, digest: str) -> bool:
         """Delete a manifest; the space is free when the registry collects its garbage."""
@@ -124,9 +115,6 @@ class OciDriver:
         verified = registry.tls_verify and not is_loopback(registry.host)
         insecure = "" if verified else " --tls-verify=false"
         return f"skopeo delete{insecure} {quote(f'docker://{registry.host}/{repository}@{digest}')}"
-
-    def close(self) -> None:
-        self.client.close()
 
     def _may_delete(self, repository: str) -> str:
         self.client.delete(repository, _NOWHERE)
@@ -155,4 +143,4 @@ def _tried(what: str, attempt: Callable[[], str]) -> RegistryCheck:
         return RegistryCheck(what=what, state="ok", detail=attempt())
     except RegistryError as error:
         solution = _NOT_ALLOWED if what == "deletes" else error.solution
-        return RegistryCheck(what=what, state="wrong", detail=error.reason, solution=solution)
+        return RegistryCheck.wrong(what, error.reason, solution)
