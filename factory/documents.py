@@ -261,7 +261,7 @@ class TableReader:
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
-        """A TOML boolean."""
+        """Return a boolean."""
         self._read.add(key)
         value = self._content.get(key, default)
         if not isinstance(value, bool):
@@ -269,7 +269,7 @@ class TableReader:
         return value
 
     def number(self, key: str, *, default: int) -> int:
-        """A TOML integer."""
+        """Return an integer."""
         self._read.add(key)
         value = self._content.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool):
@@ -277,7 +277,7 @@ class TableReader:
         return value
 
     def date(self, key: str) -> dt.date:
-        """A TOML local date, such as ``2027-01-31`` without quotes."""
+        """Return a local date, such as ``2027-01-31`` without quotes."""
         self._read.add(key)
         value = self._content.get(key)
         if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
@@ -285,7 +285,7 @@ class TableReader:
         return value
 
     def texts(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """A list of strings."""
+        """Return a list of strings."""
         self._read.add(key)
         value = self._content.get(key, list(default))
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
@@ -293,7 +293,7 @@ class TableReader:
         return tuple(value)
 
     def named_texts(self, key: str) -> tuple[tuple[str, str], ...]:
-        """A table of strings, as pairs in their order."""
+        """Return a table of strings, as pairs in their order."""
         self._read.add(key)
         value = self._content.get(key, {})
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
@@ -301,7 +301,7 @@ class TableReader:
         return tuple(value.items())
 
     def tables(self, key: str, *, keys: Collection[str]) -> "Iterator[TableReader]":
-        """An array of tables, none with a key that is not in ``keys``."""
+        """Yield the tables of an array; a key that is not in ``keys`` is refused."""
         self._read.add(key)
         value = self._content.get(key, [])
         shape = f"a list of tables with {', '.join(keys)}"

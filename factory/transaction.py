@@ -269,7 +269,7 @@ def _note_finished(entries: Sequence[_Entry]) -> None:
 
 
 def _named(entries: Iterable[_Entry]) -> tuple[str, ...]:
-    """The folders of files, and files and folders of the root, in a repository."""
+    """Name the changed folders, and the changed files of the root."""
     parents = {entry: PurePosixPath(entry.path).parent.as_posix() for entry in entries}
     return tuple(
         dict.fromkeys(
@@ -374,7 +374,7 @@ def _refuse_changed(change: Change) -> None:
 
 
 def _recover_all(root: Path) -> tuple[str, ...]:
-    """Finish or take back every journal. The caller holds the folder of journals."""
+    """Finish or revert every journal; the caller holds the folder of journals."""
     notes = []
     for path in sorted((root / JOURNAL_FOLDER).iterdir()):
         if is_temporary(path):
@@ -526,7 +526,7 @@ def _remove_if_unused(folder: Path) -> None:
 
 
 def _mark(folder: Path) -> tuple[int, int]:
-    """What shows that a journal was written here: nobody can choose an inode's number and change time."""
+    """Return the inode and change time of a file, which show that a journal was written here."""
     try:
         status = (folder / IGNORE_FILE).lstat()
     except FileNotFoundError:
@@ -551,7 +551,7 @@ def _remove_journal(root: Path, journal: Path, entries: Iterable[_Entry]) -> Non
 
 
 def _state(path: Path) -> str | None:
-    """What lies at a path, as a word that changes with anything of it; None for nothing. Follows no link."""
+    """Return a word for what is at a path, which changes with it; None for nothing. Follows no link."""
     try:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -569,7 +569,7 @@ def _state(path: Path) -> str | None:
 
 
 def _keep(path: Path, old: Path) -> None:
-    """Keep what lies at a path under a second name: without taking space where the file system can."""
+    """Keep what is at a path under a second name, as a hard link if the file system can."""
     if not os.path.lexists(path) or (path.is_dir() and not path.is_symlink()):
         return
     try:
@@ -583,7 +583,7 @@ def _places(staged: Path, number: int) -> tuple[Path, Path]:
 
 
 def _real(path: Path) -> Path:
-    """The path with no link on the way to it; the last part may be one, and is what is replaced."""
+    """Resolve the links of a path except for the last part, which is what is replaced."""
     return path.parent.resolve() / path.name
 
 

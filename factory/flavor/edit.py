@@ -1,7 +1,7 @@
 """Edit a flavor's ``pyproject.toml`` and keep its comments, its order and its layout.
 
 Values are set by tomlkit. Arrays of requirements are edited as text where tomlkit finds them (`replace_item`,
-`add_item`): it attaches the comments in an array to no item, and a floor changes the comment of its line.
+`add_item`): its interface reaches no comment in an array, and a floor changes the comment of its line.
 """
 
 import json

@@ -52,6 +52,20 @@ def test_the_help_lists_every_command_in_the_order_of_the_job(tmp_path: Path) ->
     assert [line.split()[0] for line in listed if line[:2] == "  " and line[2:3].strip()] == list(COMMANDS)
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_what_needs_no_command_imports_none(tmp_path: Path, option: str) -> None:
+    program = (
+        "import sys\n"
+        "from factory.cli.main import main\n"
+        "try: main([sys.argv[1]])\n"
+        "finally: print(*(name for name in sys.modules if name.startswith('factory')), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, option], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.split() == ["factory", "factory.cli", "factory.cli.main"]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself_without_a_repository(tmp_path: Path, name: str) -> None:
     done = _factory(name, "-h", cwd=tmp_path)
