@@ -10,7 +10,8 @@ from factory.gaps.gaps import explain_failure
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.sbom.write import SbomUpdater, describe_followed
-from factory.upkeep.bump import bump_flavors, read_request
+from factory.upkeep.bump import read_bump
+from factory.upkeep.change import change_flavors
 from factory.upkeep.floors import Cap
 
 
@@ -64,8 +65,6 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     repository = invocation.repository_of(*flavors)
     if (flavors and every) or not (flavors or every or len(repository.flavors()) == 1):
         raise click.UsageError("Name one flavor or several with --flavor, or give --all, not both.")
-    request = read_request(requirements, cap=cap, reason=reason, allow_moves=allow_moves, named=bool(flavors))
-    selected = repository.select(flavors)
     options = LockOptions(
         explain=explain_failure,
         other_builds=other_builds,
@@ -73,11 +72,19 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         public_find_links=() if find_links else folders_in_environment(os.environ),
         dry_run=dry_run,
     )
+    bump = read_bump(
+        requirements,
+        cap=cap,
+        reason=reason,
+        allow_moves=allow_moves,
+        named=bool(flavors),
+        options=options,
+    )
+    selected = repository.select(flavors)
     with invocation.console.progress("locking", total=len(selected)) as progress:
-        report = bump_flavors(
+        report = change_flavors(
+            bump,
             selected,
-            request,
-            options,
             jobs=jobs,
             begun=progress.begin,
             done=lambda name: progress.advance(message=name),

@@ -10,7 +10,8 @@ from factory.gaps.gaps import explain_failure
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 from factory.sbom.write import SbomUpdater, describe_followed
-from factory.upkeep.promote import promote_flavors, read_release
+from factory.upkeep.change import change_flavors
+from factory.upkeep.promote import Promotion, read_release
 
 
 @click.command(short_help="Move flavors to the next release in one step.")
@@ -75,11 +76,9 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         dry_run=dry_run,
     )
     with invocation.console.progress("promoting", total=len(selected)) as progress:
-        report = promote_flavors(
+        report = change_flavors(
+            Promotion(release=release, options=options, allow_moves=allow_moves),
             selected,
-            release,
-            options,
-            allow_moves=allow_moves,
             jobs=jobs,
             begun=progress.begin,
             done=lambda name: progress.advance(message=name),

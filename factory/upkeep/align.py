@@ -185,12 +185,12 @@ def _align(flavor: Flavor, options: LockOptions, training_hub: str | None) -> Al
     project = flavor.project
     version = training_hub or project.spec.training_hub
     lock = read_lock_set(flavor.folder, project.spec)
-    with open_package_finder(project.spec, wheel_folders(project.spec, options)) as shelf:
-        shelf.look_up([TRAINING_HUB])
-        index = shelf.url(TRAINING_HUB)
-        metadata = _metadata(shelf, version)
+    with open_package_finder(project.spec, wheel_folders(project.spec, options)) as finder:
+        finder.look_up([TRAINING_HUB])
+        index = finder.url(TRAINING_HUB)
+        metadata = _metadata(finder, version)
         if metadata is None:
-            finding = _not_there(flavor.name, project.spec, version, shelf)
+            finding = _not_there(flavor.name, project.spec, version, finder)
             return Alignment(
                 flavor=flavor.name,
                 index=index,
@@ -198,21 +198,21 @@ def _align(flavor: Flavor, options: LockOptions, training_hub: str | None) -> Al
                 locked=lock is not None,
                 findings=(finding,),
             )
-        return _compared(flavor.name, project, metadata, lock, shelf, current=training_hub is None)
+        return _compared(flavor.name, project, metadata, lock, finder, current=training_hub is None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Sides:
     """What requirements are compared with.
 
-    ``versions`` are those of the lock, None if there is none. Everything was looked up on the ``shelf``.
+    ``versions`` are those of the lock, None if there is none. Everything was looked up on the ``finder``.
     ``training_hub`` is a version to come, None for the flavor's own.
     """
 
     flavor: str
     project: Project
     versions: Mapping[str, str] | None
-    shelf: PackageFinder
+    finder: PackageFinder
     training_hub: str | None
 
     @cached_property
@@ -234,7 +234,7 @@ def _compared(
     project: Project,
     metadata: Metadata,
     lock: LockSet | None,
-    shelf: PackageFinder,
+    finder: PackageFinder,
     *,
     current: bool,
 ) -> Alignment:
@@ -242,13 +242,13 @@ def _compared(
     extras = used_extras(project) or frozenset()
     wanted = hub_requirements(metadata, extras, spec)
     versions = None if lock is None else lock.versions()
-    shelf.look_up({item.package for item in wanted})
-    wanted = (*wanted, *_by_their_extras(wanted, project, versions or {}, shelf))
+    finder.look_up({item.package for item in wanted})
+    wanted = (*wanted, *_by_their_extras(wanted, project, versions or {}, finder))
     sides = _Sides(
         flavor=name,
         project=project,
         versions=versions,
-        shelf=shelf,
+        finder=finder,
         training_hub=None if current else metadata.version,
     )
     findings, missing = _against_flavor(wanted, sides)
@@ -259,7 +259,7 @@ def _compared(
     )
     return Alignment(
         flavor=name,
-        index=shelf.url(TRAINING_HUB),
+        index=finder.url(TRAINING_HUB),
         training_hub=metadata.version,
         extras=tuple(sorted(all_extras(metadata, extras, spec))),
         locked=lock is not None,
@@ -272,7 +272,7 @@ def _compared(
 
 
 def _by_their_extras(
-    wanted: Sequence[HubRequirement], project: Project, versions: Mapping[str, str], shelf: PackageFinder
+    wanted: Sequence[HubRequirement], project: Project, versions: Mapping[str, str], finder: PackageFinder
 ) -> tuple[HubRequirement, ...]:
     """Return what the extras bring that Training Hub asks of other packages, and look that up as well.
 
@@ -287,14 +287,14 @@ def _by_their_extras(
             continue
         version = versions.get(item.package)
         if version is None or not admits(item.specifier, version):
-            offers = versions_with_wheels(shelf.offers(item.package) or ())
+            offers = versions_with_wheels(finder.offers(item.package) or ())
             version = str(nearest_version(offers, item.specifier) or "") or None
-        metadata = shelf.metadata(item.package, version) if version else None
+        metadata = finder.metadata(item.package, version) if version else None
         for one in () if metadata is None else hub_requirements(metadata, item.extras, project.spec):
             key = (one.package, str(one.specifier))
             if one.extra is not None and key not in known:
                 found[key] = replace(one, extra=f"{one.extra} of {item.package}")
-    shelf.look_up({item.package for item in found.values()})
+    finder.look_up({item.package for item in found.values()})
     return tuple(found.values())
 
 
@@ -308,16 +308,16 @@ def _own_ranges(project: Project) -> dict[str, SpecifierSet]:
     return found
 
 
-def _metadata(shelf: PackageFinder, version: str) -> Metadata | None:
+def _metadata(finder: PackageFinder, version: str) -> Metadata | None:
     """Return the metadata of a version of Training Hub, which may have a local label on the index."""
-    offers = shelf.offers(TRAINING_HUB) or ()
+    offers = finder.offers(TRAINING_HUB) or ()
     wanted = SpecifierSet(f"=={version}")
     there = [item for item in versions_with_wheels(offers) if wanted.contains(item, prereleases=True)]
-    return shelf.metadata(TRAINING_HUB, str(max(there))) if there else None
+    return finder.metadata(TRAINING_HUB, str(max(there))) if there else None
 
 
-def _not_there(flavor: str, spec: Spec, version: str, shelf: PackageFinder) -> AlignFinding:
-    offers = shelf.offers(TRAINING_HUB)
+def _not_there(flavor: str, spec: Spec, version: str, finder: PackageFinder) -> AlignFinding:
+    offers = finder.offers(TRAINING_HUB)
     wanted = SpecifierSet(f"=={version}")
     lack = lack_of(offers, wanted, python=spec.python, glibc=spec.glibc, platforms=spec.platforms)
     others = [
@@ -398,7 +398,7 @@ def _against_flavor(
                     package=item.package,
                     recorded=recorded.requirement,
                     reason=recorded.reason,
-                    there_now=not sides.shelf.platforms_without(Requirement(recorded.requirement)),
+                    there_now=not sides.finder.platforms_without(Requirement(recorded.requirement)),
                 )
             )
         else:
@@ -493,11 +493,11 @@ def _index_gap(item: HubRequirement, own: Sequence[Asked], sides: _Sides) -> Ali
     for one in own:
         specifier &= one.requirement.specifier
     wanted = Requirement(f"{item.package}{specifier}")
-    platforms = sides.shelf.platforms_without(wanted)
+    platforms = sides.finder.platforms_without(wanted)
     if not platforms:
         return None
     spec = sides.project.spec
-    offers = sides.shelf.offers(canonicalize_name(item.package))
+    offers = sides.finder.offers(canonicalize_name(item.package))
     lack = lack_of(offers, specifier, python=spec.python, glibc=spec.glibc, platforms=platforms)
     asked_for = f", and {in_order(specifier)} is wanted in all" if own and specifier else ""
     return _finding(

@@ -1,7 +1,7 @@
 """Bump: put floors under packages in several flavors and lock again with everything else held still."""
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from packaging.requirements import Requirement
@@ -19,7 +19,7 @@ from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_pr
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.gaps.gaps import Gap
-from factory.lock.locking import Following, LockOptions, make_lock, wheel_folders
+from factory.lock.locking import LockOptions, make_lock, wheel_folders
 from factory.lock.lockset import LockSet, is_stale, lock_file_names, read_lock_set
 from factory.lock.narrow import tag_ranks
 from factory.lock.package_finder import (
@@ -38,7 +38,6 @@ from factory.upkeep.change import (
     FlavorPlan,
     Relocked,
     VersionMove,
-    change_flavors,
     find_moves,
     from_folders,
     moves_error,
@@ -71,30 +70,15 @@ _STATES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class BumpRequest:
-    """What is asked for. ``cap`` is that of every floor, as it was given.
-
-    ``named``: the flavors were named, so that each has to have each package.
-    """
-
-    floors: tuple[Floor, ...]
-    cap: Cap | None = None
-    reason: str | None = None
-    allow_moves: bool = False
-    named: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class BumpPlan(FlavorPlan):
     """A flavor with the floors in its project.
 
-    ``absent`` are packages that it does not have, ``warnings`` what a person should act on.
+    ``absent`` are packages that it does not have.
     """
 
     floors: tuple[Floor, ...] = ()
     floored: Floored | None = None
     absent: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
     @property
     def lines(self) -> tuple[LineEdit, ...]:
@@ -105,11 +89,6 @@ class BumpPlan(FlavorPlan):
 @dataclass(frozen=True, kw_only=True)
 class BumpReport(ChangeReport[BumpPlan]):
     """The result of a bump. A flavor that has none of the packages, or no lock, is left-alone."""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a person should act on, flavor by flavor."""
-        return tuple(warning for one in self.flavors if one.plan for warning in one.plan.warnings)
 
     def entry(self, flavor: ChangedFlavor[BumpPlan]) -> Mapping[str, object]:
         plan = flavor.plan
@@ -134,85 +113,19 @@ class BumpReport(ChangeReport[BumpPlan]):
             yield "nothing was written in any flavor"
 
 
-def read_request(
-    requirements: Sequence[str],
-    *,
-    cap: Cap | None,
-    reason: str | None,
-    allow_moves: bool,
-    named: bool,
-) -> BumpRequest:
-    """Return the request that the words of a command make.
+@dataclass(frozen=True, kw_only=True)
+class Bump:
+    """Floors for packages, as `change_flavors` puts them into flavors. ``cap`` is that of every floor.
 
-    Raises:
-        SpecError: a requirement is no floor, a package is given twice, or the reason cannot be a comment.
+    ``named``: the flavors were named, so that each has to have each package.
     """
-    floors = tuple(parse_floor(text, cap=cap) for text in requirements)
-    packages = [floor.package for floor in floors]
-    if twice := sorted({package for package in packages if packages.count(package) > 1}):
-        raise SpecError(f"{twice[0]} is given twice", solution="Give each package one floor.")
-    if reason is not None and (
-        not reason.strip() or not reason.isprintable() or reads_as_another(reason.strip())
-    ):
-        raise SpecError(
-            f"the reason {reason!r} cannot be a comment",
-            solution="Write one line, such as the id of the advisory, and no `name>=version:` in it.",
-        )
-    return BumpRequest(
-        floors=floors,
-        cap=cap,
-        reason=None if reason is None else reason.strip(),
-        allow_moves=allow_moves,
-        named=named,
-    )
 
-
-def bump_flavors(
-    flavors: Sequence[Flavor],
-    request: BumpRequest,
-    options: LockOptions,
-    *,
-    jobs: int | None,
-    begun: Callable[[str], None],
-    done: Callable[[str], None],
-    following: Following | None = None,
-) -> BumpReport:
-    """Put floors into flavors and lock them again: all of them, or none. Arguments as for `change_flavors`.
-
-    Raises:
-        NotFoundError: none of the flavors has any of the packages.
-        BusyError, StorageError: as for `change_flavors`.
-    """
-    changed, written = change_flavors(
-        _Bump(request, options), flavors, options, jobs=jobs, begun=begun, done=done, following=following
-    )
-    return BumpReport(flavors=changed, written=written)
-
-
-def _describe(flavor: ChangedFlavor[BumpPlan]) -> Iterator[str]:
-    kind = f" ({type(flavor.error).__name__})" if flavor.error else ""
-    yield f"{flavor.flavor}: {_STATES[flavor.state]}{kind}"
-    yield from (f"  {package} is not in it" for package in (flavor.plan.absent if flavor.plan else ()))
-    yield from (f"  {note}" for note in flavor.notes)
-    for line in flavor.plan.lines if flavor.plan else ():
-        if line.before == line.after:
-            yield f"  {_ARRAYS[line.array]}: {line.after} stays, with the reason beside it"
-            continue
-        was = f"  (was {line.before})" if line.before is not None else ""
-        wins = ", which wins over every other" if line.array == _OVERRIDE else ""
-        yield f"  {_ARRAYS[line.array]}{wins}: {line.after}{was}"
-    if not flavor.error:
-        yield from (f"  {move.package} has to move: {why}" for move in flavor.moves for why in move.why)
-    if flavor.changes is not None:
-        yield from change_lines(flavor.changes)
-
-
-class _Bump:
-    """A bump as `change_flavors` carries it out."""
-
-    def __init__(self, request: BumpRequest, options: LockOptions) -> None:
-        self._request = request
-        self._options = options
+    floors: tuple[Floor, ...]
+    options: LockOptions
+    cap: Cap | None = None
+    reason: str | None = None
+    allow_moves: bool = False
+    named: bool = False
 
     def plan(self, flavor: Flavor) -> BumpPlan:
         """Put the floors into a flavor's project, and ask the index for them.
@@ -224,7 +137,6 @@ class _Bump:
             IndexGapError: the index has nothing in the range of a floor.
             IndexAccessError: the index did not answer, or refused.
         """
-        request = self._request
         text = read_project_text(flavor.folder)
         project = parse_project(text, where=str(flavor.folder / PROJECT_FILE))
         lock = read_lock_set(flavor.folder, project.spec)
@@ -239,24 +151,24 @@ class _Bump:
             state="left-alone",
         )
         if lock is None:
-            return _not_locked(plan, named=request.named)
+            return _not_locked(plan, named=self.named)
         _refuse_unsound(flavor, project, lock)
         locked = lock.versions()
-        absent = tuple(floor.package for floor in request.floors if not is_in(floor.package, project, locked))
-        if absent and request.named:
+        absent = tuple(floor.package for floor in self.floors if not is_in(floor.package, project, locked))
+        if absent and self.named:
             raise NotFoundError(
                 f"it does not have {' or '.join(absent)}: its lock has no such package, "
                 "or its pyproject.toml leaves it out",
                 solution="Look at the name, or leave that flavor out.",
             )
-        if len(absent) == len(request.floors):
+        if len(absent) == len(self.floors):
             return replace(plan, absent=absent)
         floors = tuple(
             floor
-            for floor in request.floors
+            for floor in self.floors
             if floor.package not in absent and not _is_held_by_spec(floor, project, flavor)
         )
-        floored = put_floors(text, project, floors, locked=locked, reason=request.reason)
+        floored = put_floors(text, project, floors, locked=locked, reason=self.reason)
         settled = (
             all(edit.before == edit.after for edit in floored.edits)
             and not is_stale(lock, project)
@@ -277,7 +189,7 @@ class _Bump:
     def check(self, plans: Sequence[BumpPlan]) -> None:
         """Raise NotFoundError for a package that no flavor has: it is misspelt, or nothing needs it."""
         locked = [plan for plan in plans if plan.lock is not None]
-        for floor in self._request.floors:
+        for floor in self.floors:
             if all(floor.package in plan.absent for plan in locked):
                 raise NotFoundError(
                     f"no locked flavor has {floor.package}",
@@ -286,7 +198,7 @@ class _Bump:
 
     def relock(self, plan: BumpPlan, verifier: IndexVerifier) -> Relocked:
         """Lock with everything else held, or, if that cannot be, with nothing held."""
-        name, project, options = plan.flavor.name, plan.new_project, self._options
+        name, project, options = plan.flavor.name, plan.new_project, self.options
         meant = {floor.package for floor in plan.floors}
         held = {package: version for package, version in plan.locked.items() if package not in meant}
         moves: tuple[VersionMove, ...] = ()
@@ -296,7 +208,7 @@ class _Bump:
             # If it fails without holding anything as well, that is the error which says why.
             new = make_lock(name, project, plan.lock, options, verifier=verifier)
             moves = find_moves(plan, new, meant=meant, options=options)
-            if moves and not self._request.allow_moves:
+            if moves and not self.allow_moves:
                 wanted = " and ".join(map(str, plan.floors))
                 raise moves_error(
                     f"{wanted} can be had only if other packages move as well:",
@@ -316,10 +228,10 @@ class _Bump:
             "its lock was not made from its pyproject.toml: what else changed there is locked now as well",
         )
         spec = plan.project.spec
-        with open_package_finder(spec, wheel_folders(spec, self._options)) as shelf:
+        with open_package_finder(spec, wheel_folders(spec, self.options)) as finder:
             found = [
                 _look_for(
-                    floor, floored.ranges[floor.package], spec, shelf, locked=plan.locked.get(floor.package)
+                    floor, floored.ranges[floor.package], spec, finder, locked=plan.locked.get(floor.package)
                 )
                 for floor in plan.floors
             ]
@@ -334,18 +246,74 @@ class _Bump:
         instead = {item.gap.package: item.instead for item in unmet}
         if None in instead.values():
             return None
-        request = self._request
         return shlex.join(
             (
                 *("factory", "bump"),
                 *(instead.get(floor.package) or str(floor) for floor in plan.floors),
                 *("--flavor", plan.flavor.name),
-                *(("--reason", request.reason) if request.reason else ()),
-                *(("--cap", request.cap) if request.cap else ()),
-                *(("--allow-moves",) if request.allow_moves else ()),
-                *(word for folder in self._options.find_links for word in ("--find-links", str(folder))),
+                *(("--reason", self.reason) if self.reason else ()),
+                *(("--cap", self.cap) if self.cap else ()),
+                *(("--allow-moves",) if self.allow_moves else ()),
+                *(word for folder in self.options.find_links for word in ("--find-links", str(folder))),
             )
         )
+
+    def report(self, flavors: tuple[ChangedFlavor[BumpPlan], ...], *, written: bool) -> BumpReport:
+        """Return the report of what was done."""
+        return BumpReport(flavors=flavors, written=written)
+
+
+def read_bump(
+    requirements: Sequence[str],
+    *,
+    cap: Cap | None,
+    reason: str | None,
+    allow_moves: bool,
+    named: bool,
+    options: LockOptions,
+) -> Bump:
+    """Return the bump that the words of a command ask for.
+
+    Raises:
+        SpecError: a requirement is no floor, a package is given twice, or the reason cannot be a comment.
+    """
+    floors = tuple(parse_floor(text, cap=cap) for text in requirements)
+    packages = [floor.package for floor in floors]
+    if twice := sorted({package for package in packages if packages.count(package) > 1}):
+        raise SpecError(f"{twice[0]} is given twice", solution="Give each package one floor.")
+    if reason is not None and (
+        not reason.strip() or not reason.isprintable() or reads_as_another(reason.strip())
+    ):
+        raise SpecError(
+            f"the reason {reason!r} cannot be a comment",
+            solution="Write one line, such as the id of the advisory, and no `name>=version:` in it.",
+        )
+    return Bump(
+        floors=floors,
+        options=options,
+        cap=cap,
+        reason=None if reason is None else reason.strip(),
+        allow_moves=allow_moves,
+        named=named,
+    )
+
+
+def _describe(flavor: ChangedFlavor[BumpPlan]) -> Iterator[str]:
+    kind = f" ({type(flavor.error).__name__})" if flavor.error else ""
+    yield f"{flavor.flavor}: {_STATES[flavor.state]}{kind}"
+    yield from (f"  {package} is not in it" for package in (flavor.plan.absent if flavor.plan else ()))
+    yield from (f"  {note}" for note in flavor.notes)
+    for line in flavor.plan.lines if flavor.plan else ():
+        if line.before == line.after:
+            yield f"  {_ARRAYS[line.array]}: {line.after} stays, with the reason beside it"
+            continue
+        was = f"  (was {line.before})" if line.before is not None else ""
+        wins = ", which wins over every other" if line.array == _OVERRIDE else ""
+        yield f"  {_ARRAYS[line.array]}{wins}: {line.after}{was}"
+    if not flavor.error:
+        yield from (f"  {move.package} has to move: {why}" for move in flavor.moves for why in move.why)
+    if flavor.changes is not None:
+        yield from change_lines(flavor.changes)
 
 
 def _not_locked(plan: BumpPlan, *, named: bool) -> BumpPlan:
@@ -440,7 +408,7 @@ def _usable_versions(offers: Iterable[Offer], spec: Spec) -> tuple[Version, ...]
 
 
 def _look_for(
-    floor: Floor, wanted: SpecifierSet, spec: Spec, shelf: PackageFinder, *, locked: str | None
+    floor: Floor, wanted: SpecifierSet, spec: Spec, finder: PackageFinder, *, locked: str | None
 ) -> UnmetFloor | tuple[str, ...]:
     """Return what the index lacks for a floor, or, if it lacks nothing, what a person should know.
 
@@ -448,25 +416,25 @@ def _look_for(
         floor: the package.
         wanted: all that the flavor's lines then ask of its version.
         spec: the flavor's.
-        shelf: what the flavor's index offers.
+        finder: what the flavor's index offers.
         locked: the version that the flavor has.
 
     Raises:
         IndexAccessError: the index did not answer, or refused.
     """
-    shelf.look_up([floor.package])
-    offers = shelf.offers(floor.package)
+    finder.look_up([floor.package])
+    offers = finder.offers(floor.package)
     usable = _usable_versions(offers or (), spec)
     if locked is not None and wanted.contains(locked, prereleases=True):
         # Also if it was yanked since: that is for new choices, and this one was made.
         return ()
     found = _in(wanted, usable)
     if not found:
-        return _unmet(floor, wanted, spec, shelf, usable)
+        return _unmet(floor, wanted, spec, finder, usable)
     if floor.version in found or floor.version in usable:
         return ()
     there = f"the lowest above it that serves this flavor is {found[0]}"
-    return (f"{shelf.url(floor.package)} does not have {floor.package} {floor.version} itself: {there}",)
+    return (f"{finder.url(floor.package)} does not have {floor.package} {floor.version} itself: {there}",)
 
 
 def _unmet_error(unmet: Sequence[UnmetFloor], *, instead: str | None) -> IndexGapError:
@@ -486,13 +454,13 @@ def _unmet_error(unmet: Sequence[UnmetFloor], *, instead: str | None) -> IndexGa
 
 
 def _unmet(
-    floor: Floor, wanted: SpecifierSet, spec: Spec, shelf: PackageFinder, usable: tuple[Version, ...]
+    floor: Floor, wanted: SpecifierSet, spec: Spec, finder: PackageFinder, usable: tuple[Version, ...]
 ) -> UnmetFloor:
     requirement = f"{floor.package}{in_order(wanted)}"
     # Where each platform could have a version of its own, no version serves them all.
-    platforms = shelf.platforms_without(Requirement(requirement)) or spec.platforms
+    platforms = finder.platforms_without(Requirement(requirement)) or spec.platforms
     lack = lack_of(
-        shelf.offers(floor.package),
+        finder.offers(floor.package),
         wanted,
         python=spec.python,
         glibc=spec.glibc,
@@ -508,7 +476,7 @@ def _unmet(
             package=floor.package,
             requirement=requirement,
             kind=lack.kind,
-            index=shelf.url(floor.package),
+            index=finder.url(floor.package),
             python=spec.python,
             platforms=platforms,
             found=lack.found,

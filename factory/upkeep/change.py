@@ -43,7 +43,8 @@ class VersionMove:
 class FlavorPlan:
     """A flavor as it is, and its project as it is to be. ``relock``: its lock has to be resolved again.
 
-    ``state`` is that of a flavor in which nothing is to be done; ``notes`` are what a person should know.
+    ``state`` is that of a flavor in which nothing is to be done; ``notes`` are what a person should know,
+    ``warnings`` what a person should act on.
     """
 
     flavor: Flavor
@@ -55,6 +56,7 @@ class FlavorPlan:
     relock: bool
     state: str = "nothing-to-do"
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_settled(self) -> bool:
@@ -82,6 +84,10 @@ class Relocked:
 class FlavorsChange(Protocol[PlanKind]):
     """What is to change in every flavor. Its methods run for several flavors at a time."""
 
+    @property
+    def options(self) -> LockOptions:
+        """How to lock, and whether to write (``dry_run``); upgrades mean nothing here."""
+
     def plan(self, flavor: Flavor) -> PlanKind:
         """Return the project that the flavor is to have; raises FactoryError if it cannot have it."""
 
@@ -95,6 +101,11 @@ class FlavorsChange(Protocol[PlanKind]):
             MovesError: other versions would have to move, and that was not allowed.
             FactoryError: it cannot be locked.
         """
+
+    def report(
+        self, flavors: tuple["ChangedFlavor[PlanKind]", ...], *, written: bool
+    ) -> "ChangeReport[PlanKind]":
+        """Return the report of what was done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +157,11 @@ class ChangeReport(Report, Generic[PlanKind]):
     flavors: tuple[ChangedFlavor[PlanKind], ...]
     written: bool
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should act on, flavor by flavor."""
+        return tuple(warning for one in self.flavors if one.plan for warning in one.plan.warnings)
+
     def failures(self) -> list[FactoryError]:
         return [flavor.error for flavor in self.flavors if flavor.error]
 
@@ -161,26 +177,21 @@ class ChangeReport(Report, Generic[PlanKind]):
 def change_flavors(
     change: FlavorsChange[PlanKind],
     flavors: Sequence[Flavor],
-    options: LockOptions,
     *,
     jobs: int | None,
     begun: Callable[[str], None],
     done: Callable[[str], None],
     following: Following | None,
-) -> tuple[tuple[ChangedFlavor[PlanKind], ...], bool]:
+) -> ChangeReport[PlanKind]:
     """Change flavors and lock them again: all of them, or none.
 
     Args:
         change: what changes.
         flavors: where.
-        options: whether to write (``dry_run``).
         jobs: how many at a time; None: as many as there are CPUs.
         begun: called with the name of each flavor whose work begins, on a thread of its own.
         done: called with the name of each flavor whose work ended, on a thread of its own.
         following: returns what changes together with the lock files.
-
-    Returns:
-        The results in the order of the flavors, and whether files were written.
 
     Raises:
         FactoryError: from `FlavorsChange.check`.
@@ -194,7 +205,7 @@ def change_flavors(
             if plan.is_settled:
                 return ChangedFlavor(flavor=name, state=plan.state, plan=plan)
             begun(name)
-            return _apply(change, plan, options, verifier, following)
+            return _apply(change, plan, verifier, following)
         finally:
             done(name)
 
@@ -202,22 +213,21 @@ def change_flavors(
         planned = attempt_in_parallel(change.plan, flavors, jobs=jobs)
         plans = [item for item in planned if not isinstance(item, FactoryError)]
         if len(plans) < len(flavors):
-            return _refused(flavors, [_unapplied(item) for item in planned]), False
+            return change.report(_refused(flavors, [_unapplied(item) for item in planned]), written=False)
         change.check(plans)
         applied = attempt_in_parallel(apply, plans, jobs=jobs)
         results = tuple(item for item in applied if not isinstance(item, FactoryError))
         if len(results) < len(flavors):
-            return _refused(flavors, applied), False
+            return change.report(_refused(flavors, applied), written=False)
         files = [file for result in results for file in result.files]
-        if not options.dry_run:
+        if not change.options.dry_run:
             transaction.commit(files)
-    return results, bool(files) and not options.dry_run
+    return change.report(results, written=bool(files) and not change.options.dry_run)
 
 
 def _apply(
     change: FlavorsChange[PlanKind],
     plan: PlanKind,
-    options: LockOptions,
     verifier: IndexVerifier,
     following: Following | None,
 ) -> ChangedFlavor[PlanKind]:
@@ -234,7 +244,7 @@ def _apply(
         files += lock_changes(flavor.folder, new.spec, relocked.lock)
     locks = relocked.lock.lock_set if relocked else plan.lock
     followed: Sequence[Replacement] = ()
-    if following and locks and not options.dry_run and (relocked or new != plan.project):
+    if following and locks and not change.options.dry_run and (relocked or new != plan.project):
         followed = following(flavor, new, locks)
     files += followed
     if plan.new_text != plan.text:
@@ -242,7 +252,7 @@ def _apply(
         files.append(Replacement(path=path, before=before, content=plan.new_text.encode()))
     return ChangedFlavor(
         flavor=flavor.name,
-        state="would-change" if options.dry_run else "changed",
+        state="would-change" if change.options.dry_run else "changed",
         plan=plan,
         relocked=relocked,
         files=tuple(files),
@@ -306,13 +316,13 @@ def find_moves(
     if not moved:
         return ()
     spec = plan.new_project.spec
-    with open_package_finder(spec, wheel_folders(spec, options)) as shelf:
+    with open_package_finder(spec, wheel_folders(spec, options)) as finder:
         return tuple(
             VersionMove(
                 package=name,
                 before=before[name],
                 after=after[name],
-                why=_reasons(name, before[name], changed, plan.new_project, shelf),
+                why=_reasons(name, before[name], changed, plan.new_project, finder),
             )
             for name in moved
         )
@@ -341,7 +351,7 @@ def from_folders(new: NewLock, meant: Collection[str] | None = None) -> tuple[st
 
 
 def _reasons(
-    name: str, old: str, changed: Mapping[str, str], project: Project, shelf: PackageFinder
+    name: str, old: str, changed: Mapping[str, str], project: Project, finder: PackageFinder
 ) -> tuple[str, ...]:
     """Return what rules the old version out: the project, an index without it, or requirements.
 
@@ -353,35 +363,35 @@ def _reasons(
         for line in asked(project)
         if line.name == name and not _admits(line.requirement, old)
     }
-    shelf.look_up([name])
-    if without := shelf.platforms_without(Requirement(f"{name}=={old}")):
-        found[f"{shelf.url(name)} has no {name} {old} for {' and '.join(without)}"] = None
+    finder.look_up([name])
+    if without := finder.platforms_without(Requirement(f"{name}=={old}")):
+        found[f"{finder.url(name)} has no {name} {old} for {' and '.join(without)}"] = None
     for with_extras in (False, True):
         if not found:
-            found = dict.fromkeys(_conflicts(name, old, changed, spec, shelf, with_extras=with_extras))
+            found = dict.fromkeys(_conflicts(name, old, changed, spec, finder, with_extras=with_extras))
     return tuple(found)
 
 
 def _conflicts(
-    name: str, old: str, changed: Mapping[str, str], spec: Spec, shelf: PackageFinder, *, with_extras: bool
+    name: str, old: str, changed: Mapping[str, str], spec: Spec, finder: PackageFinder, *, with_extras: bool
 ) -> Iterator[str]:
     """Yield what the changed packages require of it, and what it requires itself of those."""
     for other, version in sorted(changed.items()):
         if other != name:
-            for requirement in _required(other, version, spec, shelf, with_extras=with_extras):
+            for requirement in _required(other, version, spec, finder, with_extras=with_extras):
                 if canonicalize_name(requirement.name) == name and not _admits(requirement, old):
                     yield f"{other} {version} requires {_plain(requirement)}"
-    for requirement in _required(name, old, spec, shelf, with_extras=with_extras):
+    for requirement in _required(name, old, spec, finder, with_extras=with_extras):
         version = changed.get(canonicalize_name(requirement.name), "")
         if version and not _admits(requirement, version):
             yield f"{name} {old} requires {_plain(requirement)}"
 
 
 def _required(
-    name: str, version: str, spec: Spec, shelf: PackageFinder, *, with_extras: bool
+    name: str, version: str, spec: Spec, finder: PackageFinder, *, with_extras: bool
 ) -> Iterator[Requirement]:
     """Yield what a version requires on the flavor's platforms, with none of its extras or with all."""
-    metadata = shelf.metadata(name, version)
+    metadata = finder.metadata(name, version)
     if metadata is None:
         return
     environments = [

@@ -1,6 +1,6 @@
 """Promote: move flavors to the indexes and base images of the next release."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
@@ -10,7 +10,7 @@ from factory.flavor.edit import respec
 from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import MAIN_INDEX, Spec, check_spec
-from factory.lock.locking import Following, LockOptions, make_lock, wheel_folders
+from factory.lock.locking import LockOptions, make_lock, wheel_folders
 from factory.lock.lockset import is_stale, read_lock_set
 from factory.lock.package_finder import open_package_finder
 from factory.lock.report import change_lines
@@ -21,7 +21,6 @@ from factory.upkeep.change import (
     ChangeReport,
     FlavorPlan,
     Relocked,
-    change_flavors,
     find_moves,
     from_folders,
     moves_error,
@@ -125,39 +124,6 @@ def read_release(
     return release
 
 
-def promote_flavors(
-    flavors: Sequence[Flavor],
-    release: Release,
-    options: LockOptions,
-    *,
-    allow_moves: bool,
-    jobs: int | None,
-    begun: Callable[[str], None],
-    done: Callable[[str], None],
-    following: Following | None = None,
-) -> PromoteReport:
-    """Move flavors to a release: spec, generated files and lock; all flavors, or none.
-
-    Locked versions stay, and every hash is taken from the new indexes. If no index changes, the lock stays as
-    it is. ``allow_moves``: versions may change that the new indexes do not have. The other arguments are as
-    for `change_flavors`.
-
-    Raises:
-        SpecError: one value was given for flavors that need different ones.
-        BusyError, StorageError: as for `change_flavors`.
-    """
-    changed, written = change_flavors(
-        _Promotion(release, options, allow_moves=allow_moves),
-        flavors,
-        options,
-        jobs=jobs,
-        begun=begun,
-        done=done,
-        following=following,
-    )
-    return PromoteReport(flavors=changed, written=written)
-
-
 def _kept(flavor: ChangedFlavor[PromotePlan]) -> int:
     """Return how many locked versions stay."""
     if not flavor.plan or not flavor.relocked:
@@ -192,13 +158,17 @@ def _describe(flavor: ChangedFlavor[PromotePlan]) -> Iterator[str]:
         yield f"  files: {', '.join(_file_names(flavor))}"
 
 
-class _Promotion:
-    """A promotion as `change_flavors` carries it out."""
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """A move to a release, as `change_flavors` carries it out: spec, generated files and lock.
 
-    def __init__(self, release: Release, options: LockOptions, *, allow_moves: bool) -> None:
-        self._release = release
-        self._options = options
-        self._allow_moves = allow_moves
+    Locked versions stay, and every hash is taken from the new indexes. If no index changes, the lock stays as
+    it is. ``allow_moves``: versions may change that the new indexes do not have.
+    """
+
+    release: Release
+    options: LockOptions
+    allow_moves: bool = False
 
     def plan(self, flavor: Flavor) -> PromotePlan:
         """Put the release into a flavor's spec.
@@ -209,7 +179,7 @@ class _Promotion:
         where = str(flavor.folder / PROJECT_FILE)
         text = read_project_text(flavor.folder)
         old = parse_project(text, where=where)
-        new_text = respec(text, with_release(old.spec, self._release, flavor=flavor.name))
+        new_text = respec(text, with_release(old.spec, self.release, flavor=flavor.name))
         new = parse_project(new_text, where=where)
         moved = moved_keys(old.spec, new.spec)
         relock = any(item.is_index for item in moved)
@@ -235,7 +205,7 @@ class _Promotion:
 
         A CPU flavor with the index of CUDA locks, and does not run.
         """
-        release, specs = self._release, [plan.project.spec for plan in plans]
+        release, specs = self.release, [plan.project.spec for plan in plans]
         if len({(spec.accelerator, spec.accelerator_version, spec.python) for spec in specs}) == 1:
             return
         given = (
@@ -264,7 +234,7 @@ class _Promotion:
             IndexAccessError, RedirectError: a new index did not answer, refused, or sends elsewhere.
             ResolutionError: the requirements contradict each other.
         """
-        name, new, options = plan.flavor.name, plan.new_project, self._options
+        name, new, options = plan.flavor.name, plan.new_project, self.options
         _refuse_silent_indexes(plan, options)
         try:
             lock = make_lock(name, new, plan.lock, options, verifier=verifier)
@@ -278,7 +248,7 @@ class _Promotion:
                 raise gap_error(gaps) from None
             raise
         moves = find_moves(plan, lock, meant=(), options=options)
-        if moves and not self._allow_moves:
+        if moves and not self.allow_moves:
             raise moves_error(
                 f"{len(moves)} locked version{'s' if len(moves) > 1 else ''} would not stay:",
                 moves,
@@ -286,6 +256,10 @@ class _Promotion:
                 f"has; nothing was changed. `factory index-gaps {name}` lists what it lacks altogether.",
             )
         return Relocked(lock=lock, moves=moves, notes=_found_again(new, options) + from_folders(lock))
+
+    def report(self, flavors: tuple[ChangedFlavor[PromotePlan], ...], *, written: bool) -> PromoteReport:
+        """Return the report of what was done."""
+        return PromoteReport(flavors=flavors, written=written)
 
 
 def _refuse_silent_indexes(plan: PromotePlan, options: LockOptions) -> None:
@@ -302,19 +276,19 @@ def _refuse_silent_indexes(plan: PromotePlan, options: LockOptions) -> None:
         index = new.index_of(name)
         if new.url_of(index) != old.url_of(index):
             asked.setdefault(index, name)
-    with open_package_finder(new, wheel_folders(new, options)) as shelf:
-        shelf.look_up(asked.values())
+    with open_package_finder(new, wheel_folders(new, options)) as finder:
+        finder.look_up(asked.values())
 
 
 def _found_again(new: Project, options: LockOptions) -> tuple[str, ...]:
     """Return a note for each package that is recorded as missing and that the new indexes have."""
     requirements = [Requirement(missing.requirement) for missing in new.spec.missing]
-    with open_package_finder(new.spec, wheel_folders(new.spec, options)) as shelf:
-        shelf.look_up(missing.package for missing in new.spec.missing)
+    with open_package_finder(new.spec, wheel_folders(new.spec, options)) as finder:
+        finder.look_up(missing.package for missing in new.spec.missing)
         return tuple(
-            f"{requirement} is recorded as missing, and {shelf.url(missing.package)} has it"
+            f"{requirement} is recorded as missing, and {finder.url(missing.package)} has it"
             for requirement, missing in zip(requirements, new.spec.missing, strict=True)
-            if not shelf.platforms_without(requirement)
+            if not finder.platforms_without(requirement)
         )
 
 
