@@ -1,1 +1,1 @@
-"""Taking over a folder that was maintained by hand: what becomes of everything in it."""
+"""Make a flavor of a folder that was maintained by hand."""

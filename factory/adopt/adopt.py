@@ -1,4 +1,4 @@
-"""Adopt a hand-made folder: read it, decide, and make the flavor, or say what would come of it."""
+"""Adopt a hand-made folder: read it, decide the spec, and make the flavor, or preview it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What one part of a RUN instruction does: what the template does as well, or what is the folder's own."""
+"""Classify the parts of a RUN instruction: the template does them too, or they are the folder's own."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -98,11 +98,13 @@ _OTHERWISE = ("it installs beside the lock", "Name the package in [project] depe
 class Part:
     """A part of a RUN instruction, and its kind.
 
-    ``template`` and ``install`` are done by the template, ``tools`` are of no use there, ``rights`` are
-    those that it gives what it installs; ``packages`` are for dnf; ``midstream`` is dnf
-    in a way that names alone do not tell; ``requirements`` belong into the lock, as do the ``names`` of
-    an ``install`` that come beside its files; ``own`` is kept;
-    ``refused`` cannot be, with the reason and what to do.
+    - ``template``, ``install``: the template does it
+    - ``tools``: installs tools that only an install needs
+    - ``rights``: gives rights that installed packages have anyway
+    - ``packages``: dnf with plain ``names``; ``midstream``: dnf in another way
+    - ``requirements``: ``names`` that belong in the lock, as do those of an ``install``
+    - ``own``: kept as it is
+    - ``refused``: cannot be kept, with ``why`` and ``solution``
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""The spec of a hand-made folder: what is asked for, else the surest of what its files say."""
+"""Decide the spec of a hand-made folder: the options, else the surest that its files say."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The hooks as they come together: what is kept, in its order, with what it needs around it."""
+"""The hooks while they are filled: what is kept, in order, with what it needs around it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""The files of a hand-made folder, each placed once."""
+"""Place each file of a hand-made folder once."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A hand-made folder: its files, read once."""
+"""Read the files of a hand-made folder, repository files of dnf among them."""
 
 import configparser
 import os

@@ -1,4 +1,4 @@
-"""The instructions of a hand-made Dockerfile, each placed once, and the hooks that come of them."""
+"""Place each instruction of a hand-made Dockerfile once, and fill the hooks."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence

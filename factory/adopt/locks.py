@@ -1,4 +1,4 @@
-"""The lock of a hand-made folder, whichever form it has: its pins, its index, and what made it."""
+"""Read the locks of a hand-made folder in any form: their pins, indexes, and the command in the header."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What becomes of one thing of a hand-made folder, in words that may be printed and committed."""
+"""The place of one thing of a hand-made folder, in words that may be printed and committed."""
 
 import re
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What the lines of a ``requirements.in`` ask for, and those that ask for nothing a flavor can have."""
+"""Read what a hand-made folder asks for: its ``pyproject.toml`` and its ``requirements.in``."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -107,7 +107,9 @@ def _strings(value: object) -> tuple[str, ...]:
 REQUIREMENTS_IN = "requirements.in"
 _COMMENT = re.compile(r"(?:^|\s+)#(.*)$")
 _OPTION = re.compile(r"(--?[A-Za-z][A-Za-z-]*)(?:\s*=\s*|\s*)(.*)")
-_MENDED = "Write it as PEP 508 has it, such as name[extra]>=1; marker, and name it in [project] dependencies."
+_AS_PEP_508 = (
+    "Write it as PEP 508 has it, such as name[extra]>=1; marker, and name it in [project] dependencies."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +151,7 @@ def read_asked(folder: Folder, path: str = REQUIREMENTS_IN) -> AskedRequirements
                 if problem is None:
                     asked.append(AskedRequirement(requirement=text, why=comment or f"from {current}"))
                 else:
-                    left.append(line_not_kept(current, number, text, problem, _MENDED))
+                    left.append(line_not_kept(current, number, text, problem, _AS_PEP_508))
                 continue
             target = included(folder, current, option[2]) if option[1] in {"-r", "--requirement"} else None
             if target is None:
@@ -165,7 +167,7 @@ def unreadable_dependencies(project: OldProject) -> Iterator[Placement]:
         if (problem := pep508_problem(text)) is not None:
             lines = project.text.splitlines()
             number = next((place for place, line in enumerate(lines, start=1) if text in line), 1)
-            yield line_not_kept(PROJECT_FILE, number, f"{key}: {text}", problem, _MENDED)
+            yield line_not_kept(PROJECT_FILE, number, f"{key}: {text}", problem, _AS_PEP_508)
 
 
 def pep508_problem(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""A RUN instruction of the final stage or of a builder, placed."""
+"""Place a RUN instruction of the final stage or of a builder."""
 
 import re
 import shlex

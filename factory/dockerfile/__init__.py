@@ -1,1 +1,1 @@
-"""Reading Dockerfiles and the shell text in them, for everybody who looks into one."""
+"""One model of a Dockerfile: instructions, stages, arguments, references, shell text."""
