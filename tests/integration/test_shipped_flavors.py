@@ -100,7 +100,7 @@ OFFLINE = [
     (f"konflux --prefetch-input {CUDA}", 0, '"py_version":312'),
     (f"new-image stack --kind stack --parent {CUDA} --dry-run", 0, "Would make"),
     (f"layers {CPU}", 0, "accelerator"),
-    (f"layers {CUDA} --write", 0, "as they were"),
+    (f"layers {CUDA} --write", 0, "unchanged"),
     (f"plan {CUDA} --offline", 0, CUDA),
     ("status --offline", 0, f"{ROCM}: not locked"),
     (f"plan {ROCM} --offline", 16, f"factory lock {ROCM}"),

@@ -23,7 +23,7 @@ ELSEWHERE = {"FAC101", "FAC103", "FAC104", "FAC105", "FAC106", "FAC107", "FAC208
 KONFLUX = {"FAC501", "FAC502", "FAC503", "FAC504"}
 # What two files or two flavors give: tests/unit/test_check_indexes.py.
 BETWEEN_FILES = {"FAC216", "FAC333", "FAC335"}
-# What the bill of materials beside the lock gives: tests/unit/test_check_bill.py.
+# What the SBOM beside the lock adds: tests/unit/test_check_sbom.py.
 BILL = {"FAC336"}
 TODAY = dt.date(2026, 11, 22)
 
