@@ -23,7 +23,7 @@ _PLAIN = frozenset({"", "identity", "aws-chunked"})
 
 
 def accepted(headers: Mapping[str, str]) -> dict[str, str]:
-    """Add what encodings a body may come in: gzip, but none for a part of a file."""
+    """Add the encodings that a body may come in: gzip, but none for a part of a file."""
     return {"Accept-Encoding": "identity" if "Range" in headers else _ASKED, **headers}
 
 
@@ -41,16 +41,16 @@ def read_body(
     could make a thousand bytes of one.
 
     Args:
-        response: its body is still to be read.
-        name: what it is, for the error.
-        max_bytes: the limit.
-        error: the family of the error.
-        check: called with each piece; raises when it takes too long.
+        response: Its body is still to be read.
+        name: What it is, for the error.
+        max_bytes: The limit.
+        error: The family of the error.
+        check: Called with each piece; raises if it takes too long.
 
     Raises:
-        error: it is larger, or encoded in a way that was not asked for.
-        httpx.DecodingError: it cannot be unpacked.
-        httpx.HTTPError: as the client raises it.
+        error: It is larger, or encoded in a way that was not asked for.
+        httpx.DecodingError: It cannot be unpacked.
+        httpx.HTTPError: As the client raises it.
     """
     if response.request.method == "HEAD":
         return b""

@@ -1,4 +1,4 @@
-"""An index that is slow without end, or is not waited for any more: every request has its end."""
+"""An index that is slow without end, or is not waited for any more: every request ends."""
 
 import threading
 from collections.abc import Callable, Iterator
