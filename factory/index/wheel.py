@@ -90,8 +90,8 @@ class ReadableFile(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wheel:
-    """What a wheel says of itself.
+class CheckedWheel:
+    """What a wheel that was checked says of itself.
 
     ``dist_info`` is the name of its folder of that kind, ``installed_bytes`` is what its members have in
     all, ``newest`` the time of the newest as the archive has it: year, month, day, hour, minute, second,
@@ -104,7 +104,7 @@ class Wheel:
     newest: tuple[int, int, int, int, int, int]
 
 
-def read_directory(file: ReadableFile, *, of: str) -> Wheel:
+def read_directory(file: ReadableFile, *, of: str) -> CheckedWheel:
     """Check what the directory of a wheel and its METADATA say, and return it.
 
     Args:
@@ -120,7 +120,7 @@ def read_directory(file: ReadableFile, *, of: str) -> Wheel:
             return _checked(archive, directory, of)
 
 
-def check_wheel(file: ReadableFile, *, of: str) -> Wheel:
+def check_wheel(file: ReadableFile, *, of: str) -> CheckedWheel:
     """Check a whole wheel, and return what it says of itself.
 
     Args:
@@ -143,7 +143,7 @@ def check_wheel(file: ReadableFile, *, of: str) -> Wheel:
             return wheel
 
 
-def check_wheel_at(path: Path) -> Wheel:
+def check_wheel_at(path: Path) -> CheckedWheel:
     """Check a wheel in a folder under the name that it has there, and return what it says of itself.
 
     Raises:
@@ -255,7 +255,7 @@ def _read_at(file: ReadableFile, place: int, size: int) -> bytes:
     return content
 
 
-def _checked(archive: zipfile.ZipFile, directory: _Directory, of: str) -> Wheel:
+def _checked(archive: zipfile.ZipFile, directory: _Directory, of: str) -> CheckedWheel:
     members = archive.filelist
     listed = sum(
         _CENTRAL_BYTES + len(_raw_name(member)) + len(member.extra) + len(member.comment)
@@ -280,7 +280,7 @@ def _checked(archive: zipfile.ZipFile, directory: _Directory, of: str) -> Wheel:
     if not _is_named(info.rpartition(".")[0], *project):
         raise _OddError(f"{info} is the folder of another package or version")
     newest = max(member.date_time for member in members)
-    return Wheel(dist_info=info, metadata=content, installed_bytes=installed, newest=newest)
+    return CheckedWheel(dist_info=info, metadata=content, installed_bytes=installed, newest=newest)
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
