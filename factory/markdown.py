@@ -1,6 +1,6 @@
 """Tables and code in GitHub-flavoured Markdown, for what is read in a pull request.
 
-What is shown is nearly always somebody else's: a cell is text, whatever is in it, and becomes no link, image,
+Nearly all that is shown was written by others: a cell is text, whatever is in it, and becomes no link, image,
 HTML, mention or reference (`plain`), unless it was made by `code`.
 """
 
@@ -23,7 +23,7 @@ class Code(str):
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """The lines of a table; a cell is plain text, or what `code` made, and a bar in it does not end it."""
+    """Yield the lines of a table; a cell is plain text or made by `code`, and a bar in it does not end it."""
     yield f"| {' | '.join(headings)} |"
     yield f"|{'---|' * len(headings)}"
     for row in rows:
@@ -31,19 +31,19 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[st
 
 
 def plain(text: str) -> str:
-    """A text on one line that stays a text."""
+    """Return a text on one line that stays a text."""
     shown = visible(" ".join(text.split()), one_line=True)
     marked = _MARKS.sub(lambda match: f"\\{match[0]}", shown)
     return _CALLS.sub(lambda match: f"{match[0]}<!-- -->", marked)
 
 
 def code(*texts: str) -> Code:
-    """Texts in a monospaced font with commas between them, whatever is in them; nothing for an empty one."""
+    """Return texts in a monospaced font with commas between them; nothing for an empty one."""
     return Code(", ".join(filter(None, map(_code, texts))))
 
 
 def folded(title: str, lines: Sequence[str], *, rows: int) -> Iterator[str]:
-    """Lines under a heading; behind a click where their table is long."""
+    """Yield lines under a heading; behind a click if their table is long."""
     if rows <= _LONG:
         yield from (f"**{title}**", "", *lines, "")
     else:

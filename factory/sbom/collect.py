@@ -174,10 +174,10 @@ def _not_there(
     if sources.offline:
         where, solution = "in the prefetched folder", f"Prefetch again: `factory prefetch {flavor}`."
     else:
-        where = "on the index that the spec gives it, nor in a folder of wheels"
+        where = "on the index of the spec, nor in a folder of wheels"
         solution = (
             "Name the folder that has it with --find-links, or all of the lock's wheels with --prefetched; "
-            f"where the index has other files now, lock again: `factory lock {flavor}`."
+            f"if the index has other files now, lock again: `factory lock {flavor}`."
         )
     return SbomError(
         f"the lock of {flavor} names files that are not {where}, by their digests:{lines}{more}",

@@ -23,8 +23,8 @@ _FILLING = frozenset({"the", "license", "licence", "software", "other"})
 # What SPDX calls a family of licences, if the classifier's name does not have it.
 _FAMILIES = {"Python Software Foundation License": "PSF", "Zope Public License": "ZPL"}
 _OSI = "OSI Approved"
-# The classifiers that stand for one licence in one version. "BSD License" and "Apache Software License"
-# stand for several each, and are names.
+# The classifiers that mean one licence in one version. "BSD License" and "Apache Software License" mean
+# several each, and are names.
 _CLASSIFIED = {
     "Boost Software License 1.0 (BSL-1.0)": "BSL-1.0",
     "CMU License (MIT-CMU)": "MIT-CMU",

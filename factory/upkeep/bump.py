@@ -62,7 +62,7 @@ _OVERRIDE = "override-dependencies"
 _STATES = {
     "changed": "changed",
     "would-change": "would change",
-    "nothing-to-do": "nothing to do: the floor stands, and the lock is above it",
+    "nothing-to-do": "nothing to do: the floor is there, and the lock is above it",
     "left-alone": "left alone",
     "failed": "cannot be changed",
     "not-changed": "not changed, since another flavor cannot be",

@@ -10,6 +10,7 @@ from factory.flavor.edit import respec
 from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import MAIN_INDEX, Spec, check_spec
+from factory.gaps.gaps import find_gaps, gap_error
 from factory.lock.locking import LockOptions, make_lock, wheel_folders
 from factory.lock.lockset import is_stale, read_lock_set
 from factory.lock.package_finder import open_package_finder
@@ -239,9 +240,7 @@ class Promotion:
         try:
             lock = make_lock(name, new, plan.lock, options, verifier=verifier)
         except (IndexGapError, ResolutionError):
-            # Once more, for all of it: what the present index has of a package tells what is behind a gap.
-            from factory.gaps.gaps import find_gaps, gap_error  # noqa: PLC0415
-
+            # Once more, for all of it: what the present index has shows what is behind a gap.
             folders = wheel_folders(new.spec, options)
             gaps = find_gaps(new, preferences=plan.locked, folders=folders, present=plan.project.spec)
             if gaps.gaps:
