@@ -135,6 +135,7 @@ def test_stages_are_named_by_their_images() -> None:
         "FROM base:1 AS Builder\nRUN a\nFROM base:1 AS unused\nRUN b\nFROM builder\nFROM base:1\n"
         "COPY --from=BUILDER /a /a\nCOPY --from=2 /b /b\nCOPY --from=other:1 /c /c\n"
         "RUN --mount=type=bind,from=builder,target=/x \\\n    ls --from=there\n"
+        'COPY --from="builder" /d /d\n'
     )
     found = parse_steps(text)
     assert [stage.names for stage in found.stages] == [("0", "builder"), ("2",)]
@@ -144,6 +145,7 @@ def test_stages_are_named_by_their_images() -> None:
         "COPY --from=other:1 /c /c",
         "RUN --mount=type=bind,from=B,target=/x \\",
         "    ls --from=there",
+        'COPY --from="B" /d /d',
     ]
 
 
@@ -171,6 +173,8 @@ def test_a_from_is_what_its_arguments_make_of_it(
         ("COPY a b /x/", ("a", "b"), ()),
         ('COPY --chown=1:0 ["a b", "c", "/x/"]', ("a b", "c"), ()),
         ("COPY --chmod=0644 --from=builder /a /b", ("/a",), ("builder",)),
+        ('COPY --from="builder" "/a" /b', ("/a",), ("builder",)),
+        ('RUN --mount="type=bind,from=one,target=/x" true', (), ("one",)),
         ("ADD a.tar /x", ("a.tar",), ()),
         ("RUN --mount=from=one,target=/x --mount=type=bind,from=two,target=/y true", (), ("one", "two")),
         ("RUN tool --from=one a b", (), ()),

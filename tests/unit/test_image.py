@@ -346,6 +346,7 @@ def test_another_base_image_for_children_alone_is_refused(engines: Path, tmp_pat
         ('COPY a b\nENTRYPOINT ["RUN"]\n', 'COPY a b\nENTRYPOINT ["RUN"]\n'),
         ("RUNNER x\nENV A=b \\\n    RUN=c\n", "RUNNER x\nENV A=b \\\n    RUN=c\n"),
         ("RUN a\r\n", f"RUN --mount={MOUNT} a\r\n"),
+        ("RUN <<END\nRUN a\nEND\n", f"RUN{FLAG} <<END\nRUN a\nEND\n"),
     ],
 )  # fmt: skip
 def test_docker_s_mount_goes_into_every_run_and_nowhere_else(before: str, after: str) -> None:
