@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from email.parser import BytesHeaderParser
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.tags import Tag
@@ -59,6 +58,9 @@ _WAIVABLE = frozenset({"FAC321", "FAC322", "FAC323", "FAC324", "FAC329", "FAC330
 _ACCEPTED = frozenset({"--index-url", "-i", "--require-hashes", "--trusted-host"})
 _IGNORED = frozenset({"--requirement", "-r", "--constraint", "-c"})
 _SHA256_DIGITS = 64
+_END_OF_HEADERS = re.compile(r"\r?\n\r?\n")
+# With the lines that it goes on in, which begin with a space; the email parser takes ten times as long.
+_REQUIRES_DIST = re.compile(r"^requires-dist:(.*(?:\r?\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
 _CREDENTIALS = re.compile(r"://[^/\s]*@")
 
 Requires = Callable[[Pin, str], Iterable[str]]
@@ -529,7 +531,9 @@ def _is_same(pinned: str, wanted: str) -> bool:
 
 
 def _requires_dist(metadata: bytes) -> tuple[str, ...]:
-    return tuple(map(str, BytesHeaderParser().parsebytes(metadata).get_all("Requires-Dist") or ()))
+    """Return the requirements in a METADATA, whose headers end at the first empty line (RFC 822)."""
+    headers = _END_OF_HEADERS.split(metadata.decode("utf-8", "replace"), maxsplit=1)[0]
+    return tuple(" ".join(match[1].split()) for match in _REQUIRES_DIST.finditer(headers))
 
 
 def _parsed(texts: Iterable[str]) -> Iterator[Requirement]:

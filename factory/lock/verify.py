@@ -517,7 +517,7 @@ def requires_on_index(spec: Spec, locks: LockSet, pages: PinnedPages) -> Require
             continue
         page = pages.of(spec, spec.index_of(pin.name), pin.name)
         locked = {artifact.sha256 for artifact in pin.artifacts}
-        for file in page.of_version(pin.name, pin.version):
+        for file in page.files or ():
             if file.sha256 is not None and file.sha256 in locked:
                 files[file.file_name, file.sha256] = (page.client, file)
     contents = in_parallel(lambda key: _metadata(*files[key]), list(files), jobs=CONNECTIONS)
