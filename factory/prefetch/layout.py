@@ -10,7 +10,7 @@ from factory.tree import Tree
 
 MOUNT_POINT = "/cachi2"
 ARTIFACTS_IN_BUILD = f"{MOUNT_POINT}/{ARTIFACTS}"
-BILL = f"{OUTPUT}/bom.json"
+SBOM = f"{OUTPUT}/bom.json"
 ENVIRONMENT = "cachi2.env"
 # What newer Konflux mounts, and a build sources beside the other.
 _OTHER_ENVIRONMENT = "prefetch.env"
@@ -32,7 +32,7 @@ _HARMLESS = re.compile(
 )
 # A build reads the files as another user, whatever the umask is here.
 FILE_MODE = 0o644
-_MAX_BILL_BYTES = 64_000_000
+_MAX_SBOM_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Layout:
 
     @property
     def output(self) -> Path:
-        """What was fetched, and the bill of it."""
+        """What was fetched, and its SBOM."""
         return self.root / OUTPUT
 
     @property
@@ -55,9 +55,9 @@ class Layout:
         return self.root / ARTIFACTS
 
     @property
-    def bill(self) -> Path:
-        """The bill of materials, in CycloneDX JSON."""
-        return self.root / BILL
+    def sbom(self) -> Path:
+        """The SBOM, in CycloneDX JSON."""
+        return self.root / SBOM
 
     @property
     def environment(self) -> Path:
@@ -74,24 +74,24 @@ def mark_incomplete(whole: Tree) -> None:
     whole.remove(ENVIRONMENT)
 
 
-def mark_complete(whole: Tree, bill: bytes) -> None:
-    """Write the bill and then the environment, each only where it says something new.
+def mark_complete(whole: Tree, sbom: bytes) -> None:
+    """Write the SBOM and then the environment, each only where it says something new.
 
     Raises:
         StorageError: the file system refused.
     """
-    for path, content in ((BILL, bill), (ENVIRONMENT, environment_file())):
-        if not _is_own_file(whole, path) or whole.read(path, limit=_MAX_BILL_BYTES) != content:
+    for path, content in ((SBOM, sbom), (ENVIRONMENT, environment_file())):
+        if not _is_own_file(whole, path) or whole.read(path, limit=_MAX_SBOM_BYTES) != content:
             whole.write(path, content, mode=FILE_MODE)
 
 
 def earlier_sbom(whole: Tree) -> bytes | None:
-    """Return the bill that is there; None without one that is a regular file.
+    """Return the SBOM that is there; None without one that is a regular file.
 
     Raises:
         StorageError: it cannot be read, or is larger than any.
     """
-    return whole.read(BILL, limit=_MAX_BILL_BYTES) if _is_own_file(whole, BILL) else None
+    return whole.read(SBOM, limit=_MAX_SBOM_BYTES) if _is_own_file(whole, SBOM) else None
 
 
 def foreign_environment(whole: Tree) -> Path | None:

@@ -53,7 +53,7 @@ def read_status(
     Args:
         artifacts: the artifact folder.
         wanted: what the lock names.
-        earlier: file name to SHA-256 of what an earlier prefetch put there, by its bill.
+        earlier: file name to SHA-256 of what an earlier prefetch put there, by its SBOM.
         progress: told of the bytes to read and read.
 
     Raises:

@@ -23,7 +23,6 @@ from factory.prefetch.artifacts import (
     prefetch_error,
     wrong_identity,
 )
-from factory.prefetch.bill import bill_of_materials, read_bill
 from factory.prefetch.download import download, partial_name
 from factory.prefetch.layout import Layout, earlier_sbom, foreign_environment, mark_complete, mark_incomplete
 from factory.prefetch.plan import (
@@ -37,6 +36,7 @@ from factory.prefetch.plan import (
     read_status,
     take,
 )
+from factory.prefetch.sbom import listed_files, prefetch_sbom
 from factory.tree import Entry, Tree
 
 THERE = "there"
@@ -181,13 +181,13 @@ class _Run:
             raise prefetch_error(self.flavor.name, problems)
         spec = self.flavor.project.spec
         urls = {name: spec.url_of(name) for name in spec.index_names}
-        mark_complete(whole, bill_of_materials(plan.file_names.items(), index_urls=urls))
+        mark_complete(whole, prefetch_sbom(plan.file_names.items(), index_urls=urls))
         self.cache.trim()
         return plan
 
     def read_status(self, wanted: tuple[LockedArtifact, ...], progress: Progress) -> FolderStatus:
         """Hash what is there."""
-        earlier = read_bill(earlier_sbom(self.folder.whole))
+        earlier = listed_files(earlier_sbom(self.folder.whole))
         return read_status(self.folder.artifacts, wanted, earlier=earlier, progress=progress)
 
     def wrong_there(self, status: FolderStatus) -> list[PrefetchProblem]:

@@ -70,7 +70,7 @@ def test_each_artifact_comes_from_its_own_index(place: Place) -> None:
     }
     assert _names(place.workshop.index) == {"app"}
     assert _names(place.extra) == {"flash"}
-    bill = json.loads(Layout(place.output).bill.read_text())
+    bill = json.loads(Layout(place.output).sbom.read_text())
     urls = {component["name"]: component["purl"] for component in bill["components"]}
     for name, index in (("app", place.workshop.index), ("flash", place.extra)):
         port = index.root.rpartition(":")[2]

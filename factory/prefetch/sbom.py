@@ -17,7 +17,7 @@ from factory.prefetch.artifacts import LockedArtifact
 from factory.sbom.document import TOOL, cyclonedx_document, to_bytes
 
 
-def bill_of_materials(
+def prefetch_sbom(
     artifacts: Iterable[tuple[LockedArtifact, str]], *, index_urls: Mapping[str, str | None]
 ) -> bytes:
     """Return the SBOM of artifacts and their file names.
@@ -55,7 +55,7 @@ def bill_of_materials(
     return to_bytes({"components": [], **document})
 
 
-def read_bill(content: bytes | None) -> dict[str, str]:
+def listed_files(content: bytes | None) -> dict[str, str]:
     """Return file name to SHA-256 of what an SBOM of ours lists; empty for any other document, or none."""
     try:
         components = parse_json(content or b"", _Bom, source="the SBOM")["components"]
