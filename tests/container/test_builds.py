@@ -215,7 +215,7 @@ def test_bytes_that_are_not_the_lock_s_are_refused_by_the_build_itself(small: Sm
 def test_a_base_image_of_another_python_is_refused_with_a_word(small: Small, tag: str) -> None:
     project = small.flavor.folder / "pyproject.toml"
     project.write_text(project.read_text().replace('"3.11"', '"3.12"').replace("3.11.*", "3.12.*"))
-    sync_flavor(Flavor(small.flavor.folder))
+    small.lock_again("")
     said = by_hand(small, small.flavor.folder / "Dockerfile.konflux", tag, status=None)
     assert "the base image has Python 3.11, and this flavor is for 3.12" in said
 
