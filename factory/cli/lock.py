@@ -96,7 +96,7 @@ def command(  # noqa: PLR0913 - each is an option
         find_links=find_links,
         public_find_links=() if find_links else folders_in_environment(os.environ),
         dry_run=dry_run or check,
-        only_told=check,
+        only_recorded=check,
     )
     if verify:
         return _verify(invocation, selected, options, form=form)

@@ -66,7 +66,7 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True)
 class Gaps:
-    """All that is lacking; empty where the project can be resolved.
+    """All that is lacking; empty if the project can be resolved.
 
     ``conflict`` is what contradicts once the gaps are set aside. ``assumed`` says what each package
     that is lacking was taken to require. ``nothing_there`` is whether the indexes had nothing of all
@@ -88,7 +88,7 @@ def find_gaps(
     public_metadata: bool = False,
     refused: Refused | Disagreement | None = None,
 ) -> Gaps:
-    """All that the project's indexes lack, gap behind gap.
+    """Return all that the project's indexes lack, gap behind gap.
 
     Args:
         project: what is to be resolved; its spec names the indexes.
@@ -191,7 +191,7 @@ class _Search:
         return self.stub_wheels.loosen(owner_name(need.by) for need in blame.needs if need.by)
 
     def _with_owners(self, found: Mapping[str, Gap]) -> tuple[Gap, ...] | None:
-        """The gaps that the resolution runs into, with all who need them; None where it has to run again.
+        """The gaps that the resolution runs into, with all who need them; None if it has to run again.
 
         Gaps that uv only considered on its way are left out.
         """
@@ -241,7 +241,7 @@ class _Search:
 
 
 def _without(project: Project, freed: Mapping[str, str]) -> Project:
-    """The project with overrides in the place of all that is wanted of some packages."""
+    """Return the project with overrides in the place of all that is wanted of some packages."""
     if not freed:
         return project
     return replace(
@@ -275,7 +275,7 @@ def gap_error(found: Gaps) -> FactoryError:
 
 
 def _lacking(project: Project, refused: Refused, shelf: PackageFinder) -> list[Gap]:
-    """What is lacking among the direct requirements and those that uv's explanation goes through."""
+    """Return what is lacking among the direct requirements and those that uv's explanation goes through."""
     blame = read_blame(refused.explanation)
     by_package: dict[str, list[Need]] = {}
     for need in needs_of(project, refused, blame):
@@ -318,7 +318,7 @@ def _gap(spec: Spec, name: str, needs: list[Need], shelf: PackageFinder) -> Gap 
 
 
 def _with_lack(gap: Gap, specifier: SpecifierSet, spec: Spec, shelf: PackageFinder) -> Gap:
-    """A gap with what there is instead of the versions that are wanted."""
+    """Return a gap with what there is instead of the versions that are wanted."""
     lack = lack_of(
         shelf.offers(gap.package), specifier, python=spec.python, glibc=spec.glibc, platforms=gap.platforms
     )
@@ -332,7 +332,7 @@ def _with_lack(gap: Gap, specifier: SpecifierSet, spec: Spec, shelf: PackageFind
 
 
 def _tightest(lacking: Mapping[Need, object]) -> SpecifierSet:
-    """What would satisfy every need at once, where none of them is a choice."""
+    """Return what would satisfy every need at once, where none of them is a choice."""
     specifier = SpecifierSet()
     for need in lacking:
         if len(need.requirements) == 1:
@@ -375,7 +375,7 @@ SOLUTION = f"Change what contradicts in {PROJECT}."
 
 
 def conflict_error(project: Project, conflict: Refused | Disagreement) -> ResolutionError:
-    """A conflict in uv's words, with what is at odds where it is known."""
+    """Return a conflict in uv's words, with what is at odds where it is known."""
     if isinstance(conflict, Disagreement):
         return _disagreement(conflict)
     lines = [f"the requirements have no solution for {conflict.request.platform}:", conflict.explanation]
@@ -386,7 +386,7 @@ def conflict_error(project: Project, conflict: Refused | Disagreement) -> Resolu
 
 
 def at_odds(project: Project, conflict: Refused) -> tuple[Need, ...]:
-    """The needs of a failed resolution that no version of their package could meet together."""
+    """Return the needs of a failed resolution that no version of their package could meet together."""
     needs = needs_of(project, conflict, read_blame(conflict.explanation))
     found: dict[Need, None] = {}
     for need in needs:
@@ -396,7 +396,7 @@ def at_odds(project: Project, conflict: Refused) -> tuple[Need, ...]:
 
 
 def apart_error(package: str, wanted: Iterable[str]) -> ResolutionError:
-    """A conflict about a package that the index lacks as well; ``wanted`` says who wants what."""
+    """Return a conflict about a package that the index lacks as well; ``wanted`` says who wants what."""
     lines = (f"no version of {package} could meet all of these:", *(f"  {who}" for who in wanted))
     return ResolutionError("\n".join(lines), solution=SOLUTION)
 
@@ -416,7 +416,7 @@ def _wanted(need: Need) -> str:
 
 
 def _disagreement(conflict: Disagreement) -> ResolutionError:
-    """What a platform needs and another cannot have: without markers a lock installs it on both."""
+    """Return what a platform needs and another cannot have: without markers a lock installs it on both."""
     blame = read_blame(conflict.explanation)
     blamed = blame.absent | {need.package for need in blame.needs}
     differing = conflict.differing()

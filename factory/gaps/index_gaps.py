@@ -20,7 +20,7 @@ from factory.masking import shown
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedMissing:
-    """An entry of ``[[tool.factory.missing]]``; ``gap`` is None where the index has it now.
+    """An entry of ``[[tool.factory.missing]]``; ``gap`` is None if the index has it now.
 
     ``hindrance`` is why it cannot be taken off the list though it is there: with all that is recorded
     the requirements contradict each other.
@@ -55,7 +55,7 @@ def survey(
     present: Spec | None = None,
     public_metadata: bool = False,
 ) -> Survey:
-    """The gaps of a project, and what has become of those that its spec records.
+    """Return the gaps of a project, and what has become of those that its spec records.
 
     Arguments and errors are those of `factory.gaps.gaps.find_gaps`.
     """
@@ -94,7 +94,7 @@ def survey(
 
 
 def _with_recorded(project: Project) -> Project:
-    """The project that requires what its spec records as missing."""
+    """Return the project that requires what its spec records as missing."""
     missing = {item.package for item in project.spec.missing}
     return replace(
         project,
@@ -182,7 +182,7 @@ def index_gaps(
     begun: Callable[[str], None],
     done: Callable[[str], None],
 ) -> GapReport:
-    """All that the indexes of flavors lack; a flavor that fails does not hide the others.
+    """Return all that the indexes of flavors lack; a flavor that fails does not hide the others.
 
     ``begun`` and ``done`` are told the name of each flavor, on a thread of its own.
 
@@ -239,7 +239,7 @@ def _look(flavor: Flavor, options: GapOptions) -> FlavorGaps:
 
 
 def merge(flavors: Sequence[FlavorGaps]) -> tuple[RequestedPackage, ...]:
-    """What is lacking, by index and package; what is the same in several flavors is one."""
+    """Return what is lacking, by index and package; what is the same in several flavors is one."""
     rows: dict[tuple[str, ...], RequestedPackage] = {}
     for flavor in flavors:
         reasons = {item.package: item.reason for item in flavor.recorded}

@@ -96,7 +96,7 @@ CONSTRAINTS = f"the constraints in {PROJECT}"
 
 
 def needs_of(project: Project, refused: Refused, blame: Blame) -> list[Need]:
-    """Every requirement that may be the cause: direct ones, constraints on them, and uv's explanation.
+    """Return every requirement that may be the cause: direct ones, constraints on them, and uv's explanation.
 
     A name that the explanation only calls absent comes as a bare requirement of nobody (``by`` is "").
     """
@@ -117,7 +117,7 @@ def needs_of(project: Project, refused: Refused, blame: Blame) -> list[Need]:
 
 
 def _direct_needs(refused: Refused) -> list[Need]:
-    """The requirements given to uv, as its overrides change them and where their markers hold."""
+    """Return the requirements given to uv, as its overrides change them and where their markers hold."""
     environment = marker_environment(refused.request.python, refused.request.platform)
     overrides = [Requirement(line) for line in refused.request.overrides]
     overridden = {canonicalize_name(requirement.name) for requirement in overrides}
@@ -172,7 +172,7 @@ class Requirer:
 def requirers_of(
     packages: Iterable[str], request: Request, platforms: Iterable[str], told: Told
 ) -> dict[str, tuple[Requirer, ...]] | NoSolution:
-    """Who requires packages in a resolution that ends well, on any of the platforms.
+    """Return who requires packages in a resolution that ends well, on any of the platforms.
 
     Returns:
         The owners of each package that something requires. Or why there is no resolution.
@@ -202,7 +202,7 @@ def requirers_of(
 
 
 def path_to(name: str, graph: Mapping[str, Required]) -> tuple[str, ...]:
-    """The shortest way to a package from what the project requires, which comes first."""
+    """Return the shortest way to a package from what the project requires, which comes first."""
     waiting: deque[tuple[str, ...]] = deque([(name,)] if name in graph else [])
     seen = {name}
     while waiting:
@@ -218,14 +218,14 @@ def path_to(name: str, graph: Mapping[str, Required]) -> tuple[str, ...]:
 
 
 def in_words(owner: Requirer) -> str:
-    """An owner with its requirements, without markers."""
+    """Return an owner with its requirements, without markers."""
     if not owner.requirements:
         return owner.name
     return f"{owner.name} ({' and '.join(dict.fromkeys(plain(item) for item in owner.requirements))})"
 
 
 def plain(requirement: Requirement) -> str:
-    """A requirement without its marker."""
+    """Return a requirement without its marker."""
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     return f"{requirement.name}{extras}{in_order(requirement.specifier)}"
 
@@ -249,7 +249,7 @@ _MUCH = 999_999
 
 
 def contradicted(need: Need, needs: Sequence[Need]) -> tuple[Need, ...]:
-    """The needs that hold in any case, of the project or of somebody else, and that this one excludes.
+    """Return the needs that hold in any case, of the project or of somebody else, and that this one excludes.
 
     Of an owner with several needs on a package nobody knows which holds: they are its versions'.
     """
@@ -340,7 +340,7 @@ def who_wants(told: Sequence[str], owners: Sequence[Requirer], own: Sequence[Ask
 def wanted_in_all(
     requirement: Requirement, told: Collection[str], owners: Sequence[Requirer], own: Sequence[Asked]
 ) -> SpecifierSet:
-    """The range that meets everybody; an override takes the place of what others require.
+    """Return the range that meets everybody; an override takes the place of what others require.
 
     ``requirement`` is what uv's explanation says is wanted; the others are as for `who_wants`.
     """
@@ -361,5 +361,5 @@ def wanted_in_all(
 
 
 def owner_name(text: str) -> str:
-    """The normalized name at the beginning of what names an owner."""
+    """Return the normalized name at the beginning of what names an owner."""
     return canonicalize_name(_OWNER_NAME.split(text, maxsplit=1)[0])

@@ -26,7 +26,7 @@ _REQUEST = (
 
 
 def as_text(report: GapReport) -> tuple[str, ...]:
-    """The report in lines: each flavor with what is lacking, who asks for it, and what would do."""
+    """Return the report in lines: each flavor with what is lacking, who asks for it, and what would do."""
     lines = [line for flavor in report.flavors for line in _flavor(flavor)]
     missing = {wanted.package for wanted in report.wanted if not wanted.reasons}
     if len(report.flavors) > 1:
@@ -36,7 +36,7 @@ def as_text(report: GapReport) -> tuple[str, ...]:
 
 
 def errors_in(report: GapReport) -> tuple[str, ...]:
-    """Why flavors could not be looked at, each with what to do."""
+    """Return why flavors could not be looked at, each with what to do."""
     return tuple(
         f"error: {flavor.flavor}: {flavor.error.reason}\n  what to do: {flavor.error.solution}"
         for flavor in report.flavors
@@ -45,7 +45,7 @@ def errors_in(report: GapReport) -> tuple[str, ...]:
 
 
 def as_markdown(report: GapReport) -> str:
-    """A request that can be sent as it is: a table for each index, one line for each requirement."""
+    """Return a request that can be sent as it is: a table for each index, one line for each requirement."""
     untold = [flavor.flavor for flavor in report.flavors if flavor.error is not None or flavor.conflict]
     doubt = f"What else is missing could not be told of these images: {plain(', '.join(untold))}."
     if not report.wanted and untold:

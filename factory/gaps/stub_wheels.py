@@ -41,7 +41,7 @@ PUBLIC_INDEX = "the public index"
 class Assumed:
     """What a package that is lacking is taken to require: as ``version`` on ``source`` does.
 
-    ``version`` is None where that is not known, or where it led into a contradiction.
+    ``version`` is None if that is not known, or where it led into a contradiction.
     """
 
     package: str
@@ -110,11 +110,11 @@ class StubWheels:
         return bool(blamed)
 
     def metadata(self, name: str) -> Metadata | None:
-        """What a stub wheel says of the package that it replaces; None where it knows nothing."""
+        """Return what a stub wheel says of the package that it replaces; None if it knows nothing."""
         return self._made[name].metadata if name in self._made else None
 
     def instead_of(self, project: Project) -> Project:
-        """The project without what it says itself about packages that have one."""
+        """Return the project without what it says itself about packages that have one."""
         return replace(
             project,
             overrides=tuple(line for line in project.overrides if package_of(line) not in self._made),
@@ -163,7 +163,7 @@ class StubWheels:
         return metadata, _assumed(name, metadata, PUBLIC_INDEX)
 
     def _is_given_away(self, name: str) -> bool:
-        """Whether the spec gives a package to a further index: no other one is asked about it."""
+        """Return whether the spec gives a package to a further index: no other one is asked about it."""
         return any(spec.index_of(name) != MAIN_INDEX for spec in (self.spec, self.present))
 
     def _is_own(self, name: str) -> bool:
@@ -181,7 +181,7 @@ class StubWheels:
             return any(client.project(name) is not None for client in clients)
 
     def _read(self, client: IndexClient, name: str, wanted: SpecifierSet) -> Metadata | None:
-        """What the version that comes nearest says of itself on an index; None where it has none."""
+        """Return what the version that comes nearest says of itself on an index; None if it has none."""
         with client:
             files = client.project(name) or ()
             offers = [Offer(file_name=file.file_name, yanked=file.yanked) for file in files]
@@ -200,7 +200,7 @@ def in_words(assumed: Iterable[Assumed]) -> Mapping[str, str]:
 
 
 def _write_wheel(folder: Path, package: str, *, requires: Iterable[str], extras: Iterable[str]) -> Path:
-    """An empty wheel (PEP 427) that requires something, under a version that no index has."""
+    """Return an empty wheel (PEP 427) that requires something, under a version that no index has."""
     stem = f"{package.replace('-', '_')}-{_VERSION}"
     metadata = [
         *("Metadata-Version: 2.1", f"Name: {package}", f"Version: {_VERSION}"),

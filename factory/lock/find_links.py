@@ -31,7 +31,7 @@ class WheelFolder:
     shown: Path
 
     def sha256(self, file_name: str) -> str:
-        """The SHA-256 of a real wheel in hex, computed once for each state of the folder.
+        """Return the SHA-256 of a real wheel in hex, computed once for each state of the folder.
 
         Raises:
             StorageError: the wheel cannot be read.
@@ -47,9 +47,9 @@ class WheelFolder:
 
 
 def size_and_time(path: Path) -> tuple[int, int | None]:
-    """The size of a wheel in bytes, and the time of its newest member in seconds since 1970.
+    """Return the size of a wheel in bytes, and the time of its newest member in seconds since 1970.
 
-    The time is part of the wheel, so that it is the same wherever the wheel lies; it is None where
+    The time is part of the wheel, so that it is the same wherever the wheel lies; it is None if
     a member has none that is one.
 
     Raises:
@@ -69,7 +69,7 @@ def size_and_time(path: Path) -> tuple[int, int | None]:
 
 
 def folders_in_environment(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """The folders that ``UV_FIND_LINKS`` names, or ``PIP_FIND_LINKS`` where it does not.
+    """Return the folders that ``UV_FIND_LINKS`` names, or ``PIP_FIND_LINKS`` where it does not.
 
     Pages on the network that they name are passed over: a lock looks at one index.
     """
@@ -112,7 +112,7 @@ def open_wheel_folder(
 
 
 def find_wheel(file_name: str | None, folders: Iterable[Path]) -> Path | None:
-    """A wheel by its name in folders, the first that has it; None where none does, or there is no name."""
+    """A wheel by its name in folders, the first that has it; None if none does, or there is no name."""
     if file_name is None:
         return None
     paths = (folder.expanduser() / file_name for folder in folders)
@@ -120,7 +120,7 @@ def find_wheel(file_name: str | None, folders: Iterable[Path]) -> Path | None:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hex.
+    """Return the SHA-256 of a file, in hex.
 
     Raises:
         StorageError: it cannot be read.
@@ -142,7 +142,7 @@ def _state_of(source: Path, wheels: Iterable[Path]) -> str:
 
 
 def _metadata_only(wheel: Path) -> bytes:
-    """A wheel with the METADATA and WHEEL of another, and the RECORD (PEP 427) that uv asks for."""
+    """Return a wheel with the METADATA and WHEEL of another, and the RECORD (PEP 427) that uv asks for."""
     found = check_wheel_at(wheel)
     names = f"{found.dist_info}/METADATA", f"{found.dist_info}/WHEEL"
     with zipfile.ZipFile(wheel) as original:

@@ -217,7 +217,7 @@ def refuse(name: str, problems: Iterable[LockProblem], *, error: type[FactoryErr
 
 
 def is_file_of(file_name: str, name: str, version: str) -> bool:
-    """Whether a file name is one of a package's version, and no path."""
+    """Return whether a file name is one of a package's version, and no path."""
     try:
         return "/" not in file_name and project_of(file_name) == (name, Version(version))
     except ValueError:
@@ -494,7 +494,7 @@ class _Judge:
 
 
 def _platforms_of(pin: Pin, artifact: Artifact, ranks: Mapping[str, Mapping[Tag, int]]) -> set[str]:
-    """The flavor's platforms that can install an artifact as what is pinned."""
+    """Return the flavor's platforms that can install an artifact as what is pinned."""
     file_name = artifact.file_name or ""
     if not _is_of(file_name, pin):
         return set()
@@ -502,7 +502,7 @@ def _platforms_of(pin: Pin, artifact: Artifact, ranks: Mapping[str, Mapping[Tag,
 
 
 def _is_of(file_name: str, pin: Pin) -> bool:
-    """Whether a wheel's file name (PEP 427) names the pinned package and version."""
+    """Return whether a wheel's file name (PEP 427) names the pinned package and version."""
     if "/" in file_name:
         return False
     name, version = (*file_name.split("-"), "", "")[:2]
@@ -523,7 +523,7 @@ def _is_version(text: str | None) -> bool:
 
 
 def _is_same(pinned: str, wanted: str) -> bool:
-    """Whether a pin is the spec's version; a local part such as +cpu is the index's business."""
+    """Return whether a pin is the spec's version; a local part such as +cpu is the index's business."""
     found = Version(pinned)
     return found == Version(wanted) or (
         Version(wanted).local is None and Version(found.public) == Version(wanted)
@@ -548,7 +548,7 @@ def _applies(requirement: Requirement, environment: Mapping[str, str], extra: st
 
 
 def _unmet(name: str, path: str, owner: Pin, wanted: Requirement, pin: Pin | None) -> LockProblem | None:
-    """What the lock has wrong about a requirement of a locked package; None if nothing."""
+    """Return what the lock has wrong about a requirement of a locked package; None if nothing."""
     if pin is None:
         target = canonicalize_name(wanted.name)
         return LockProblem(
@@ -639,7 +639,7 @@ def _changed(
 
 
 def _is_build_of(spec: Spec, build: tuple[str, str] | None) -> bool:
-    """Whether a build is for the accelerator of a spec, as far as it tells the version."""
+    """Return whether a build is for the accelerator of a spec, as far as it tells the version."""
     if build is None or build[0] != spec.accelerator:
         return False
     wanted = (spec.accelerator_version or "").replace(".", "")

@@ -66,7 +66,7 @@ class Artifact:
     """One file of a package: its SHA-256 in hex, and its name where the lock tells it.
 
     ``size`` is in bytes and ``uploaded`` in seconds since 1970, of a wheel of a folder the time of its newest
-    member; None where the lock does not tell. Neither makes it another artifact.
+    member; None if the lock does not tell. Neither makes it another artifact.
     """
 
     sha256: str
@@ -77,7 +77,7 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """One package of a lock. ``version`` is None where the entry is not ``name==version``."""
+    """One package of a lock. ``version`` is None if the entry is not ``name==version``."""
 
     line: int
     text: str
@@ -100,7 +100,7 @@ class Option:
 class LockFile:
     """A lock as it stands in the folder.
 
-    ``inputs`` is the digest of what it was made from (`factory.lock.lockset`), None where the file
+    ``inputs`` is the digest of what it was made from (`factory.lock.lockset`), None if the file
     does not tell; ``as_locked`` is whether it is byte for byte what the factory writes for these pins, and
     ``line_endings`` whether its lines end in line feeds alone;
     ``digest_holds`` is whether the digest that it carries is that of its contents;
@@ -131,7 +131,7 @@ class LockFile:
 
 
 def read_lock(folder: Path) -> LockFile | None:
-    """The lock of a flavor folder; None where it is not locked.
+    """Return the lock of a flavor folder; None if it is not locked.
 
     Raises:
         LockFileError: the file is there and is not UTF-8.
@@ -159,7 +159,7 @@ def read_lock_text(path: Path) -> str:
 
 
 def require_lock(folder: Path) -> LockFile:
-    """The lock of a flavor folder.
+    """Return the lock of a flavor folder.
 
     Raises:
         LockFileError: there is none, or it is not UTF-8.
@@ -215,7 +215,7 @@ def format_lock(
     index: str | None = None,
     together: str | None = None,
 ) -> str:
-    """The text of a lock: pins by name, artifacts by digest, so that equal locks have equal bytes.
+    """Return the text of a lock: pins by name, artifacts by digest, so that equal locks have equal bytes.
 
     ``index`` and ``together`` are for a lock of several files, as in `LockFile`.
     """
@@ -264,7 +264,7 @@ def named_beside_index(text: str) -> tuple[str, ...]:
 
 
 def _is_as_locked(text: str, pins: Sequence[Pin], options: Sequence[Option]) -> bool:
-    """Whether a text is what the factory writes for the pins and options that were read from it.
+    """Return whether a text is what the factory writes for the pins and options that were read from it.
 
     The digest of the contents shows an edit by a person. Writing the contents again shows a form that pip, uv
     and Hermeto might read in another way than the factory, such as a hash in a comment.
@@ -277,7 +277,7 @@ def _is_as_locked(text: str, pins: Sequence[Pin], options: Sequence[Option]) -> 
 
 
 def _contents(text: str) -> str | None:
-    """The contents below their digest; None if there is no digest, or that of other contents."""
+    """Return the contents below their digest; None if there is no digest, or that of other contents."""
     match = _CONTENTS.search(text)
     if match is None or not _HEAD.fullmatch(text[: match.start()]):
         return None
@@ -348,7 +348,7 @@ def _pin(number: int, entry: str, comments: list[str]) -> Pin | None:
 
 
 def _file(match: re.Match[str]) -> dict[str, Any]:
-    """What a comment says of an artifact, as fields of `Artifact`."""
+    """Return what a comment says of an artifact, as fields of `Artifact`."""
     return {
         "file_name": match["name"],
         "size": None if match["size"] is None else int(match["size"]),
@@ -365,7 +365,7 @@ def _seconds(time: str) -> int | None:
 
 
 def _read_requirement(text: str) -> tuple[str, str | None, str | None] | None:
-    """Name, pinned version and marker of a requirement; None where the text is none (PEP 508)."""
+    """Name, pinned version and marker of a requirement; None if the text is none (PEP 508)."""
     plain = _PLAIN_PIN.fullmatch(text)
     if plain is not None:
         return canonicalize_name(plain["name"]), plain["version"], None

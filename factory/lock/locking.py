@@ -23,7 +23,7 @@ from factory.lock.lockset import (
     LockSet,
     format_lock_set,
     inputs_digest,
-    keep_told,
+    keep_recorded,
     orphans,
     parse_lock_set,
     read_lock_set,
@@ -59,7 +59,7 @@ class Explain(Protocol):
 class LockOptions:
     """How to lock. ``public_find_links`` serve flavors without an index URL, ``find_links`` all of them.
 
-    ``only_told``: sizes and times that the lock before does not tell are no change, and stay untold.
+    ``only_recorded``: sizes and times missing from the previous lock do not count as changes.
     ``other_builds``: another build may take the place of one that is locked. ``explain`` makes the error of
     a resolution that failed.
     """
@@ -70,7 +70,7 @@ class LockOptions:
     find_links: tuple[Path, ...] = ()
     public_find_links: tuple[Path, ...] = ()
     dry_run: bool = False
-    only_told: bool = False
+    only_recorded: bool = False
     other_builds: bool = False
     cache: Path = field(default_factory=cache_folder)
 
@@ -241,10 +241,10 @@ def make_lock(
     asked = replace(project, constraints=(*project.constraints, *exact))
     with nullcontext(verifier) if verifier else open_index_verifier() as shared:
         pins, from_folders = _pins(asked, before, options)
-        if before is not None and not (options.other_builds or options.only_told):
+        if before is not None and not (options.other_builds or options.only_recorded):
             upgraded = _rebuilt(project.spec, before, options)
             refuse_other_builds(project.spec, before.pins, pins, upgraded=upgraded)
-        pins = keep_told(pins, before, only_told=options.only_told)
+        pins = keep_recorded(pins, before, only_recorded=options.only_recorded)
         shared.verify(project.spec, pins, from_folders=from_folders)
     files = format_lock_set(
         name, project.spec, pins, inputs=inputs_digest(project), beside_index=from_folders
@@ -262,7 +262,7 @@ def _rebuilt(spec: Spec, before: LockSet, options: LockOptions) -> frozenset[str
 
 
 def wheel_folders(spec: Spec, options: LockOptions) -> tuple[WheelFolder, ...]:
-    """The folders of wheels that serve a flavor beside its indexes.
+    """Return the folders of wheels that serve a flavor beside its indexes.
 
     Raises:
         NotFoundError, StorageError: as for `open_wheel_folder`.
@@ -300,7 +300,7 @@ def _outcome(
 def _pins(
     project: Project, before: LockSet | None, options: LockOptions
 ) -> tuple[tuple[Pin, ...], dict[str, str]]:
-    """The pins of the new lock, and which packages came from which folder of wheels."""
+    """Return the pins of the new lock, and which packages came from which folder of wheels."""
     folders = wheel_folders(project.spec, options)
     upgraded = {canonicalize_name(name) for name in options.upgrade_packages}
     known = {} if options.upgrade or before is None else before.versions()

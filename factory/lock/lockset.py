@@ -51,7 +51,7 @@ class LockSet:
 
     @property
     def inputs(self) -> str | None:
-        """The digest of what it was made from; None where a file does not tell, or two differ."""
+        """The digest of what it was made from; None if a file does not tell, or two differ."""
         told = {lock.inputs for lock in self.files.values()}
         return told.pop() if len(told) == 1 else None
 
@@ -82,12 +82,12 @@ class LockSet:
 
 
 def lock_file_name(index: str) -> str:
-    """The file that holds what comes from an index, by the index's name."""
+    """Return the file that holds what comes from an index, by the index's name."""
     return LOCK_FILE if index == MAIN_INDEX else f"requirements-{index}.txt"
 
 
 def lock_file_names(spec: Spec) -> tuple[str, ...]:
-    """The names of the lock files that a flavor with this spec has, the main index's first.
+    """Return the names of the lock files that a flavor with this spec has, the main index's first.
 
     Every index has its file, also one from which nothing is pinned: what installs, copies and fetches
     the files follows from the spec alone. This is the list for ``requirements_files`` in a
@@ -126,27 +126,29 @@ def misplaced(locks: LockSet, spec: Spec) -> tuple[Misplaced, ...]:
 
 
 def is_stale(locks: LockSet, project: Project) -> bool:
-    """Whether a lock says that it was made from something else than the project says now."""
+    """Return whether a lock says that it was made from something else than the project says now."""
     now = inputs_digest(project)
     return any(lock.inputs is not None and lock.inputs != now for lock in locks.files.values())
 
 
-def keep_told(pins: Iterable[Pin], before: LockSet | None, *, only_told: bool = False) -> tuple[Pin, ...]:
-    """The pins of a new lock with the sizes and times that the lock before tells of the same artifacts.
+def keep_recorded(
+    pins: Iterable[Pin], before: LockSet | None, *, only_recorded: bool = False
+) -> tuple[Pin, ...]:
+    """Return new pins with the sizes and times that the previous lock records for the same artifacts.
 
-    They say something about bytes that are the same, so that an index, or a mirror of it, that tells another
-    time or none changes nothing. A lock that somebody edited tells nothing. With ``only_told``, what the lock
-    before does not tell of an artifact that it has stays untold.
+    The bytes are the same, so an index or a mirror that gives another time, or none, changes nothing. An
+    edited lock counts for nothing. With ``only_recorded``, what the previous lock does not record of an
+    artifact stays missing.
     """
     if before is None or not before.as_locked:
         return tuple(pins)
     known = {artifact.sha256: artifact for pin in before.pins for artifact in pin.artifacts}
 
-    def told(artifact: Artifact) -> Artifact:
+    def with_record(artifact: Artifact) -> Artifact:
         old = known.get(artifact.sha256)
         if old is None:
             return artifact
-        if only_told:
+        if only_recorded:
             return replace(artifact, size=old.size, uploaded=old.uploaded)
         return replace(
             artifact,
@@ -154,7 +156,7 @@ def keep_told(pins: Iterable[Pin], before: LockSet | None, *, only_told: bool = 
             uploaded=artifact.uploaded if old.uploaded is None else old.uploaded,
         )
 
-    return tuple(replace(pin, artifacts=tuple(map(told, pin.artifacts))) for pin in pins)
+    return tuple(replace(pin, artifacts=tuple(map(with_record, pin.artifacts))) for pin in pins)
 
 
 def together_digest(pins: Mapping[str, Iterable[Pin]]) -> str:
@@ -172,7 +174,7 @@ def together_digest(pins: Mapping[str, Iterable[Pin]]) -> str:
 def format_lock_set(
     name: str, spec: Spec, pins: Iterable[Pin], *, inputs: str, beside_index: Collection[str] = ()
 ) -> dict[str, bytes]:
-    """The content of each lock file of a flavor, by file name; equal pins give equal bytes.
+    """Return the content of each lock file of a flavor, by file name; equal pins give equal bytes.
 
     Args:
         name: the flavor's.
@@ -202,7 +204,7 @@ def format_lock_set(
 
 
 def read_lock_set(folder: Path, spec: Spec) -> LockSet | None:
-    """The lock files of a flavor folder that are there; None where it is not locked.
+    """Return the lock files of a flavor folder that are there; None if it is not locked.
 
     Raises:
         LockFileError: one of them is not UTF-8.
@@ -224,7 +226,7 @@ def read_lock_set(folder: Path, spec: Spec) -> LockSet | None:
 
 
 def require_lock_set(folder: Path, spec: Spec) -> LockSet:
-    """The lock files of a flavor folder, all of those that its spec asks for.
+    """Return the lock files of a flavor folder, all of those that its spec asks for.
 
     Raises:
         LockFileError: one is not there, is not UTF-8, or they are not of one run.
@@ -258,7 +260,7 @@ def _is_ours(path: Path) -> bool:
 def inputs_digest(project: Project) -> str:
     """``sha256:…`` over everything in a flavor's ``pyproject.toml`` that decides what is locked.
 
-    The digest does not depend on the order in which requirements stand, nor on what the lock
+    The digest does not depend on the order of requirements, nor on what the lock
     cannot depend on: base images, the name, the reasons for what is missing.
     """
     spec = project.spec

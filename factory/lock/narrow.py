@@ -33,13 +33,13 @@ def best_wheel(file_names: Iterable[str], ranks: Mapping[Tag, int]) -> str | Non
 
 
 def fits(file_name: str, ranks: Mapping[Tag, int]) -> bool:
-    """Whether a file is a wheel that the platform can install."""
+    """Return whether a file is a wheel that the platform can install."""
     return _preference(file_name, ranks) is not None
 
 
 @cache
 def tag_ranks(*, python: str, platform: str, glibc: str) -> Mapping[Tag, int]:
-    """The tags that CPython on a platform installs, with their places in the order of preference.
+    """Return the tags that CPython on a platform installs, with their places in the order of preference.
 
     Args:
         python: the minor version, such as ``3.12``.
@@ -79,7 +79,7 @@ def _platform_tags(machine: str, glibc: str) -> Iterable[str]:
 
 
 def _preference(name: str, ranks: Mapping[Tag, int]) -> tuple[int, tuple[()] | tuple[int, str]] | None:
-    """A key whose greatest is the best. No build number sorts below any (PEP 427)."""
+    """Return a key whose greatest is the best. No build number sorts below any (PEP 427)."""
     read = _build_and_tags(name)
     if read is None:
         return None

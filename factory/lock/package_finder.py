@@ -58,7 +58,7 @@ class Offer:
 
     @property
     def version(self) -> Version | None:
-        """The version in its name; None where the name is that of no distribution."""
+        """The version in its name; None if the name is that of no distribution."""
         try:
             if self.is_wheel:
                 return parse_wheel_filename(self.file_name)[1]
@@ -67,7 +67,7 @@ class Offer:
             return None
 
     def satisfies(self, specifier: SpecifierSet) -> bool:
-        """Whether its version is in a range; pre-releases count as any other."""
+        """Return whether its version is in a range; pre-releases count as any other."""
         version = self.version
         return version is not None and specifier.contains(version, prereleases=True)
 
@@ -82,7 +82,7 @@ class Offer:
 def has_wheel(
     offers: Sequence[Offer], specifier: SpecifierSet, *, python: str, ranks: Mapping[Tag, int]
 ) -> bool:
-    """Whether one of the offers is a wheel that satisfies and that the platform can install.
+    """Return whether one of the offers is a wheel that satisfies and that the platform can install.
 
     Pre-releases count where the specifier names one, or where there is nothing else (PEP 440);
     yanked files where the specifier is an exact pin (PEP 592).
@@ -110,7 +110,7 @@ def lack_of(
     glibc: str,
     platforms: Sequence[str],
 ) -> Lack:
-    """What there is instead of a wheel that satisfies; None stands for a project that is not there.
+    """Return what there is instead of a wheel that satisfies; None stands for a project that is not there.
 
     Args:
         offers: the project's files, which have been found not to do.
@@ -152,7 +152,7 @@ def lack_of(
 
 
 def describe_lack(offers: Sequence[Offer] | None, specifier: SpecifierSet, *, python: str) -> str:
-    """What there is instead of a wheel that satisfies, in words; None as for `lack_of`."""
+    """Return what there is instead of a wheel that satisfies, in words; None as for `lack_of`."""
     if not offers:
         return "the index has no such project" if offers is None else "the index has no file of this project"
     matching = _matching(offers, specifier)
@@ -257,11 +257,11 @@ class PackageFinder:
             self._known[name] = None if files is None and not local else (*_offers(files or ()), *local)
 
     def offers(self, name: str) -> tuple[Offer, ...] | None:
-        """The files of a project that was looked up; None where there is no such project."""
+        """Return the files of a project that was looked up; None if there is no such project."""
         return self._known[name]
 
     def platforms_without(self, requirement: Requirement) -> tuple[str, ...]:
-        """The platforms of the spec that nothing on offer satisfies the requirement for."""
+        """Return the platforms of the spec that nothing on offer satisfies the requirement for."""
         offers = self._known[canonicalize_name(requirement.name)] or ()
         spec = self._spec
         return tuple(
@@ -281,7 +281,7 @@ class PackageFinder:
         return not any(self._files.values())
 
     def url(self, name: str) -> str:
-        """The index that a package comes from, as messages show it."""
+        """Return the index that a package comes from, as messages show it."""
         url = self._spec.url_of(self._spec.index_of(name))
         return "the public index" if url is None else shown(url)
 
@@ -297,7 +297,7 @@ class PackageFinder:
             )
 
     def metadata(self, name: str, version: str) -> Metadata | None:
-        """What a version says of itself; None where it has no wheel here.
+        """Return what a version says of itself; None if it has no wheel here.
 
         Raises:
             IndexAccessError: the index did not answer, or refused.
@@ -330,7 +330,7 @@ def open_package_finder(spec: Spec, folders: tuple[WheelFolder, ...]) -> Iterato
 
 
 def metadata_of(client: IndexClient, files: Iterable[IndexFile], version: str, spec: Spec) -> Metadata | None:
-    """The metadata of a version, of a wheel that fits the flavor where one does; None without a wheel.
+    """Return the metadata of a version, of a wheel that fits the flavor where one does; None without a wheel.
 
     Raises:
         IndexAccessError: the index did not answer, or refused.
@@ -345,7 +345,7 @@ def metadata_of(client: IndexClient, files: Iterable[IndexFile], version: str, s
 
 
 def versions_with_wheels(offers: Iterable[Offer]) -> tuple[Version, ...]:
-    """The versions that have a wheel of any kind, without those that are yanked."""
+    """Return the versions that have a wheel of any kind, without those that are yanked."""
     return tuple(
         version
         for offer in offers

@@ -1,4 +1,4 @@
-"""Rehashing: the versions of a lock with the hashes that its indexes give now, after they pushed again.
+"""Rehashing: keep the versions of a lock and take the hashes that its indexes have now.
 
 Nothing is resolved where the lock stands as it was written. Of each version the wheel that fits each
 platform best is taken, as for a new lock; of what changed, the metadata is read: a file under an old
@@ -27,7 +27,7 @@ from factory.lock.lockset import (
     LockSet,
     format_lock_set,
     is_stale,
-    keep_told,
+    keep_recorded,
     lock_file_name,
     misplaced,
     require_lock_set,
@@ -76,7 +76,7 @@ class FreshPin:
 
 
 def fresh_pin(spec: Spec, pin: Pin, page: Page) -> FreshPin | Lacking:
-    """The wheel that fits each platform best, of the version that is pinned.
+    """Return the wheel that fits each platform best, of the version that is pinned.
 
     A file that is yanked is taken where the version has no other (PEP 592), as for any exact pin.
     """
@@ -141,7 +141,7 @@ _NAMELESS = "a file whose name is not locked"
 class FileChange:
     """A file of a package whose version stayed; ``before`` and ``after`` are SHA-256 in hex.
 
-    ``before`` is None for a file that was not locked, ``after`` for one that is locked no more.
+    ``before`` is None for a file that was not locked, ``after`` for one that is locked no longer.
     """
 
     lock_file: str
@@ -227,7 +227,7 @@ def rehash_flavors(
 
 
 def _subject(flavor: Flavor) -> _Subject:
-    """What is there to rehash.
+    """Return what is there to rehash.
 
     Raises:
         LockFileError: there is no lock, or it is none that ``factory lock`` made.
@@ -254,7 +254,7 @@ def _refused(flavor: Flavor, reason: str) -> LockFileError:
 
 
 def _is_sound(subject: _Subject) -> bool:
-    """Whether check has no error about the lock; one that has is resolved, with its own versions."""
+    """Return whether check has no error about the lock; one that has is resolved, with its own versions."""
     found = judge_lock(subject.flavor.name, subject.project, subject.locks.files)
     return not refusals(subject.project, found)
 
@@ -277,7 +277,7 @@ def _outcome(
         sound = _is_sound(subject)
         public = options.public_find_links if subject.project.spec.index_url is None else ()
         folders = options.find_links + public
-        new = _anew(subject, pages, folders) if sound else _proved(subject, options)
+        new = _with_new_hashes(subject, pages, folders) if sound else _proved(subject, options)
         files = lock_changes(flavor.folder, subject.project.spec, new)
         if following is not None and not options.dry_run:
             followed = following(flavor, subject.project, new.lock_set)
@@ -297,8 +297,8 @@ def _outcome(
     return done, (*files, *followed)
 
 
-def _anew(subject: _Subject, pages: PinnedPages, folders: Sequence[Path]) -> NewLock:
-    """The lock with the hashes of now; its versions, and what it says it was made from, stay.
+def _with_new_hashes(subject: _Subject, pages: PinnedPages, folders: Sequence[Path]) -> NewLock:
+    """Return the lock with the hashes of now; its versions, and what it says it was made from, stay.
 
     What came from a folder of wheels is hashed where one of the ``folders`` has it, and kept where not.
 
@@ -334,9 +334,9 @@ def _anew(subject: _Subject, pages: PinnedPages, folders: Sequence[Path]) -> New
         ),
     )
     beside = dict.fromkeys(sorted(locks.beside_index), "a folder of wheels")
-    told = keep_told(pins, locks)
-    files = format_lock_set(subject.flavor.name, spec, told, inputs=locks.inputs or "", beside_index=beside)
-    return NewLock(pins=told, files=files, from_folders=beside)
+    kept = keep_recorded(pins, locks)
+    files = format_lock_set(subject.flavor.name, spec, kept, inputs=locks.inputs or "", beside_index=beside)
+    return NewLock(pins=kept, files=files, from_folders=beside)
 
 
 def _from_folders(pin: Pin, folders: Sequence[Path]) -> Pin:
@@ -352,7 +352,7 @@ def _hashed(artifact: Artifact, path: Path) -> Artifact:
 
 
 def _proved(subject: _Subject, options: LockOptions) -> NewLock:
-    """The lock that a resolution gives, where it gives the very versions that are there.
+    """Return the lock that a resolution gives, where it gives the very versions that are there.
 
     Raises:
         LockFileError: it does not, or they contradict pyproject.toml, or come from other indexes now.
@@ -441,7 +441,7 @@ class RehashReport(Report):
 
 
 def rehash_report(outcomes: Sequence[Rehashed | FailedFlavor]) -> RehashReport:
-    """The outcomes of a run as data."""
+    """Return the outcomes of a run as data."""
     return RehashReport(
         flavors=tuple(item for item in outcomes if isinstance(item, Rehashed)),
         errors={item.flavor: error_body(item.error) for item in outcomes if isinstance(item, FailedFlavor)},

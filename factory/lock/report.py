@@ -12,7 +12,7 @@ from factory.masking import masked
 
 @dataclass(frozen=True, kw_only=True)
 class PinChange:
-    """A package whose pin differs. ``before`` and ``after`` are versions, None where there is no pin.
+    """A package whose pin differs. ``before`` and ``after`` are versions, None if there is no pin.
 
     ``files`` are the artifacts that are new under a version that stayed.
     """
@@ -33,7 +33,7 @@ class Changes:
     rehashed: tuple[PinChange, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether anything differs."""
+        """Return whether anything differs."""
         return bool(self.added or self.removed or self.changed or self.rehashed)
 
 
@@ -44,7 +44,7 @@ class Locked:
     ``followed`` are the files that changed together with the lock.
 
     ``differs`` is whether a file changes, ``written`` whether it was; ``form`` says what changes
-    beside the pins. ``orphans`` are lock files of indexes that the spec has no more, which go.
+    beside the pins. ``orphans`` are lock files of indexes that the spec has no longer, which go.
     ``from_folders`` maps packages that came from a folder of wheels to it: the index alone cannot
     give them. ``idle`` are further indexes from which nothing is pinned.
     """
@@ -86,7 +86,7 @@ class ErrorBody:
 class FlavorReport:
     """One flavor: ``state`` is locked, unchanged, changed (with --dry-run or --check) or failed.
 
-    ``form`` is what changes beside the pins; ``orphans`` are lock files of indexes that are no more;
+    ``form`` is what changes beside the pins; ``orphans`` are lock files of indexes that are no longer;
     ``followed`` are the files that changed together with the lock.
     """
 
@@ -147,7 +147,7 @@ _CHECKED = {
 
 
 def report_of(outcomes: Sequence[Locked | FailedFlavor], *, checked: bool = False) -> LockReport:
-    """The outcomes of a run as data."""
+    """Return the outcomes of a run as data."""
     flavors = tuple(_flavor(outcome) for outcome in outcomes)
     error = next((flavor.error for flavor in flavors if flavor.error), None)
     return LockReport(flavors=flavors, error=error, checked=checked)
@@ -159,7 +159,7 @@ def notes_on(outcomes: Sequence[Locked | FailedFlavor]) -> tuple[str, ...]:
 
 
 def failures(outcomes: Iterable[object]) -> tuple[str, ...]:
-    """The errors of a run in full, of any kind of outcomes."""
+    """Return the errors of a run in full, of any kind of outcomes."""
     return tuple(
         f"error: {item.flavor}: {item.error.reason}\n  what to do: {item.error.solution}"
         for item in outcomes
@@ -168,7 +168,7 @@ def failures(outcomes: Iterable[object]) -> tuple[str, ...]:
 
 
 def change_lines(changes: Changes, *, packages: int | None = None) -> Iterator[str]:
-    """A line for each pin that changed; a lock whose ``packages`` are all new is told in one."""
+    """Yield a line for each pin that changed; a lock whose ``packages`` are all new is told in one."""
     if not changes:
         yield "  no pin has changed"
     elif len(changes.added) == packages and not changes.removed:
@@ -202,7 +202,7 @@ def _flavor(outcome: Locked | FailedFlavor) -> FlavorReport:
 
 
 def error_body(error: FactoryError) -> ErrorBody:
-    """An error as data."""
+    """Return an error as data."""
     return ErrorBody(
         kind=type(error).__name__,
         reason=error.reason,
@@ -225,7 +225,7 @@ def _notes(outcome: Locked | FailedFlavor) -> Iterator[str]:
 
 
 def compare(before: Iterable[Pin], after: Iterable[Pin]) -> Changes:
-    """The differences between the pins of a lock and those of a new one."""
+    """Return the differences between the pins of a lock and those of a new one."""
     old = {pin.name: pin for pin in before}
     new = {pin.name: pin for pin in after}
     added = [_pin_change(None, new[name]) for name in sorted(new.keys() - old.keys())]
@@ -242,7 +242,7 @@ def compare(before: Iterable[Pin], after: Iterable[Pin]) -> Changes:
 
 
 def compare_form(before: LockSet | None, after: LockSet) -> tuple[str, ...]:
-    """What differs between two locks beside their pins, in words."""
+    """Return what differs between two locks beside their pins, in words."""
     if before is None:
         return ()
     found = [f"{name} is not there" for name in after.files if name not in before.files]

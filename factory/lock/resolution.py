@@ -100,7 +100,7 @@ def resolve_project(
 def _agreed(
     base: Request, platforms: tuple[str, ...]
 ) -> dict[str, tuple[Package, ...]] | Refused | Disagreement:
-    """The packages of each platform, sought with the preferences of each."""
+    """Return the packages of each platform, sought with the preferences of each."""
     tried = [base.preferences]
     while True:
         answer = _resolve_together(base, platforms)
@@ -119,7 +119,7 @@ def _agreed(
 def _without_the_unfit(
     base: Request, platforms: tuple[str, ...], disagreement: Disagreement
 ) -> dict[str, tuple[Package, ...]] | None:
-    """Resolve without the versions that a platform cannot have; None where that finds nothing.
+    """Resolve without the versions that a platform cannot have; None if that finds nothing.
 
     The newest of each platform may hide an older version that serves them all.
     """
@@ -200,7 +200,7 @@ def _resolve_together(
 
 
 def _possible(base: Request, stuck: _Stuck) -> dict[str, str] | Refused:
-    """The versions that the platform can have, of what it needs itself and of what the others need."""
+    """Return the versions that the platform can have, of what it needs itself and of what the others need."""
     alone = replace(base, platform=stuck.request.platform)
     packages = resolve(alone)
     if isinstance(packages, NoSolution):
@@ -235,7 +235,7 @@ def request_for(
     folders: tuple[WheelFolder, ...],
     stub_wheels: tuple[str, ...] = (),
 ) -> Request:
-    """What uv is asked for the first platform; what the spec records as missing is taken out.
+    """Return what uv is asked for the first platform; what the spec records as missing is taken out.
 
     ``stub_wheels`` are overrides onto wheels that take the place of packages (`factory.gaps.stub_wheels`):
     URLs, so that no index is asked about those packages.
@@ -292,16 +292,16 @@ def _refuse_overridden(project: Project) -> None:
 
 
 def is_taken_out(override: str) -> bool:
-    """Whether an override takes its package out of the resolution: uv then looks for it nowhere."""
+    """Return whether an override takes its package out of the resolution: uv then looks for it nowhere."""
     marker = Requirement(override).marker
     return marker is not None and str(marker) == str(Marker(NEVER))
 
 
 def package_of(requirement: str) -> str:
-    """The normalized name (PEP 503) in a PEP 508 requirement."""
+    """Return the normalized name (PEP 503) in a PEP 508 requirement."""
     return canonicalize_name(Requirement(requirement).name)
 
 
 def folder_of(local: Path, folders: tuple[WheelFolder, ...]) -> WheelFolder:
-    """The folder that a wheel was shown from."""
+    """Return the folder that a wheel was shown from."""
     return next(folder for folder in folders if folder.shown == local.parent)

@@ -288,7 +288,7 @@ def environment(
 
 
 def _is_read_along(index: str) -> bool:
-    """Whether others could read along what an index, ``URL`` or ``NAME=URL``, is told."""
+    """Return whether others could read along what an index, ``URL`` or ``NAME=URL``, is told."""
     origin = origin_or_none(NAMED.sub("", index))
     return origin is not None and not origin.keeps_secrets
 
@@ -310,7 +310,7 @@ def _listed(path: Path, lines: tuple[str, ...]) -> Path:
 
 
 def _preferences(request: Request) -> str:
-    """A pylock (PEP 751) of names and versions: uv keeps the versions, and has no hash to take over.
+    """Return a pylock (PEP 751) of names and versions: uv keeps the versions, and has no hash to take over.
 
     Of a package with a source it keeps the version only where the index is told, letter by letter.
     """
@@ -345,7 +345,7 @@ class _Pylock(TypedDict):
 
 
 def _packages(path: Path) -> tuple[Package, ...]:
-    """The packages of a pylock.toml (PEP 751). Markers are dropped: the platform is one and known."""
+    """Return the packages of a pylock.toml (PEP 751). Markers are dropped: the platform is one and known."""
     pylock = read_toml(path, _Pylock, error=ProgramError, solution="Use a current uv.")
     return tuple(_package(entry) for entry in pylock.get("packages", []))
 
@@ -403,7 +403,7 @@ def _failure(request: Request, finished: Finished) -> Exception:
 
 
 def _explanation(finished: Finished) -> str:
-    """What uv says, in full, without credentials and without notes on what it did well."""
+    """Return what uv says, in full, without credentials and without notes on what it did well."""
     text = masked(finished.stderr.strip())
     start = text.find("error:")
     text = text[start:].removeprefix("error:").strip() if start >= 0 else text
@@ -440,7 +440,7 @@ def write_sources(folder: Path, sources: Mapping[str, FurtherIndex]) -> Path:
 
 
 def in_the_projects_name(explanation: str) -> str:
-    """An explanation of uv's in which the project that names the sources is the flavor's own."""
+    """Return an explanation of uv's in which the project that names the sources is the flavor's own."""
     return _DEPENDS.sub("you require", explanation)
 
 
@@ -453,7 +453,7 @@ _CUT = re.compile(
 
 
 def damage(explanation: str) -> IndexContentError | None:
-    """The error that uv's explanation of a failure amounts to; None where it is about requirements."""
+    """Return the error that uv's explanation of a failure amounts to; None if it is about requirements."""
     if _FOREIGN.search(explanation):
         return IndexContentError(
             f"a wheel holds the metadata of another package than its name says:\n{explanation}",

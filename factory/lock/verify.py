@@ -70,7 +70,7 @@ _JUDGED: dict[str, Kind] = {
 class VerifyFinding:
     """Something about a locked file that is not as it was locked. Digests are SHA-256 in hex.
 
-    ``file_name`` is None where it is about the package or the lock file as a whole; ``found`` is what
+    ``file_name`` is None if it is about the package or the lock file as a whole; ``found`` is what
     there is instead: digests, the index that the file names, or the file where the pin belongs. A
     ``warning`` says nothing against the lock.
     """
@@ -112,7 +112,7 @@ class Clients:
     _made: dict[tuple[object, ...], IndexClient] = field(default_factory=dict)
 
     def of(self, spec: Spec, index: str) -> IndexClient:
-        """The client for an index of a spec, by its name.
+        """Return the client for an index of a spec, by its name.
 
         Raises:
             IndexAccessError: the credentials for it cannot be read.
@@ -144,7 +144,7 @@ class Page:
     files: tuple[IndexFile, ...] | None
 
     def of_version(self, package: str, version: str) -> tuple[IndexFile, ...]:
-        """The files of one version."""
+        """Return the files of one version."""
         return tuple(
             file for file in self.files or () if _pinned(file.file_name) == (package, normal(version))
         )
@@ -182,7 +182,7 @@ class PinnedPages:
             self._known |= dict(zip(order, pages, strict=True))
 
     def of(self, spec: Spec, index: str, package: str) -> Page:
-        """A page that was read.
+        """Return a page that was read.
 
         Raises:
             FactoryError: what its index refused, failed to give, or answered too late.
@@ -299,7 +299,7 @@ def _verify(item: _Locked, pages: PinnedPages, folders: tuple[Path, ...]) -> Ver
 
 
 def _judged(item: _Locked) -> Iterator[VerifyFinding]:
-    """What is wrong with the lock by itself, as check finds it; of an index once in each file."""
+    """Yield what is wrong with the lock by itself, as check finds it; of an index once in each file."""
     indexes: set[str] = set()
     for problem in refusals_of(item.flavor, item.locks):
         lock, path = item.locks.files[problem.path], problem.path
@@ -332,7 +332,7 @@ def _judged(item: _Locked) -> Iterator[VerifyFinding]:
 
 
 def _unmet(item: _Locked, pages: PinnedPages) -> Iterator[VerifyFinding]:
-    """What the locked wheels require, as their index tells it, and the lock lacks or contradicts."""
+    """Yield what the locked wheels require, as their index tells it, and the lock lacks or contradicts."""
     requires = requires_on_index(item.spec, item.locks, pages)
     found = judge_requirements(item.flavor.name, item.flavor.project, item.locks, requires)
     for problem in refusals(item.flavor.project, found):
@@ -372,7 +372,7 @@ def _of_pin(lock_file: str, pin: Pin, page: Page) -> Iterator[VerifyFinding]:
 def _of_artifact(
     artifact: Artifact, pin: Pin, files: Sequence[IndexFile]
 ) -> tuple[Kind, tuple[str, ...]] | None:
-    """What is wrong with a locked file, and the digests that are there instead; None where nothing is."""
+    """What is wrong with a locked file, and the digests that are there instead; None if nothing is."""
     if artifact.file_name is not None:
         files = [file for file in files if file.file_name == artifact.file_name]
         if not files:
@@ -390,7 +390,7 @@ def _of_artifact(
 
 
 def _in_folders(lock_file: str, pin: Pin, folders: Sequence[Path]) -> list[VerifyFinding] | None:
-    """What is wrong with a package of a folder; None where none of the folders has it."""
+    """Return what is wrong with a package of a folder; None if none of the folders has it."""
     found: list[VerifyFinding] = []
     for artifact in pin.artifacts:
         path = find_wheel(artifact.file_name, folders)
@@ -461,7 +461,7 @@ class IndexVerifier:
         return wrong
 
     def _once(self, known: dict[_Key, Future[_Result]], key: _Key, read: Callable[[], _Result]) -> _Result:
-        """What was read before, is being read by another thread, or is read now."""
+        """Return what was read before, is being read by another thread, or is read now."""
         with self._guard:
             waiting = known.get(key)
             future = known.setdefault(key, Future())
@@ -532,7 +532,7 @@ def _metadata(client: IndexClient, file: IndexFile) -> bytes | None:
 
 
 def read_page(client: IndexClient, package: str, version: str) -> Page:
-    """What an index has of one version of a project.
+    """Return what an index has of one version of a project.
 
     Raises:
         IndexAccessError, IndexContentError, RedirectError: as for `IndexClient.project`.
@@ -547,7 +547,7 @@ def _page(client: IndexClient, package: str, pinned: Collection[tuple[str, str]]
 
 @lru_cache(maxsize=4096)
 def normal(version: str) -> str:
-    """A version as PEP 440 writes it, so that one in a lock is one in a file name."""
+    """Return a version as PEP 440 writes it, so that one in a lock is one in a file name."""
     try:
         return str(Version(version))
     except ValueError:
@@ -621,7 +621,7 @@ def verify_report(outcomes: Sequence[Verified | FailedFlavor]) -> VerifyReport:
 
 
 def headline(finding: VerifyFinding) -> str:
-    """A finding in one line."""
+    """Return a finding in one line."""
     return next(_lines(finding))
 
 

@@ -1,4 +1,4 @@
-"""What a lock asks for, file by file, read as strictly as a build with no network needs it."""
+"""The artifacts that a lock names, and the one error for everything that is wrong with a prefetch."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class PrefetchProblem:
 
 
 def prefetch_error(flavor: str, problems: Iterable[PrefetchProblem]) -> FactoryError:
-    """All problems of a run as one error, each once and in a stable order.
+    """Return all problems of a run as one error, each once and in a stable order.
 
     It is an IndexAccessError where the index could not be read and nothing else was wrong.
     """
@@ -60,7 +60,7 @@ def prefetch_error(flavor: str, problems: Iterable[PrefetchProblem]) -> FactoryE
 class LockedArtifact:
     """One locked artifact, and the name of the one index that it comes from.
 
-    ``file_name`` and ``size``, its bytes, are None where the lock does not tell them.
+    ``file_name`` and ``size``, its bytes, are None if the lock does not tell them.
     """
 
     name: str

@@ -99,7 +99,7 @@ class Partial:
         return self._hash.hexdigest()
 
     def room(self) -> int:
-        """How many more bytes fit."""
+        """Return how many more bytes fit."""
         return room_beside(self._file.fileno())
 
     def reopened(self) -> BinaryIO:

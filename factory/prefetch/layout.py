@@ -128,6 +128,6 @@ def environment_file() -> bytes:
 
 
 def _is_own_file(whole: Tree, path: str) -> bool:
-    """Whether a path is a regular file with one name: through another it may be changed later."""
+    """Return whether a path is a regular file with one name: through another it may be changed later."""
     status = whole.status(path)
     return status is not None and stat.S_ISREG(status.st_mode) and status.st_nlink == 1

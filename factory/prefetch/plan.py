@@ -1,4 +1,4 @@
-"""What is to be done so that a folder holds what a lock names, found out without changing anything."""
+"""What a prefetch has to do: what the folder has, what local folders have, and what the index has."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ class FolderStatus:
 
     right: the wanted artifacts that are there, and the files that they are, as they were when they were read.
     wrong: files that have a wanted artifact's name, and other bytes.
-    superseded: files of an earlier prefetch into this folder that the lock names no more.
+    superseded: files of an earlier prefetch into this folder that the lock names no longer.
     extra: everything else: links, folders and devices, whatever their names.
     not_files: what each of ``extra`` is that is no regular file, in words.
     """
@@ -41,7 +41,7 @@ class FolderStatus:
     not_files: Mapping[str, str] = field(default_factory=dict)
 
     def is_complete(self, wanted: Iterable[LockedArtifact]) -> bool:
-        """Whether the folder is what the lock says: every wanted artifact, and nothing else."""
+        """Return whether the folder is what the lock says: every wanted artifact, and nothing else."""
         return set(wanted) == set(self.right) and not (self.wrong or self.superseded or self.extra)
 
 
@@ -256,7 +256,7 @@ _READABLE_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 def find_locally(wanted: LockedArtifact, folders: Sequence[Path]) -> Path | None:
-    """The first file in the folders that may be the artifact by its name and is it by its bytes.
+    """Return the first file in the folders that may be the artifact by its name and is it by its bytes.
 
     Raises:
         StorageError: a file cannot be read.

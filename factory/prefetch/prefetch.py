@@ -68,7 +68,7 @@ class Prefetched:
 class PlannedArtifact:
     """What a prefetch would do with one artifact: ``source`` is "there", a local path, or a URL.
 
-    ``size`` is in bytes, None where the index does not tell it.
+    ``size`` is in bytes, None if the index does not tell it.
     """
 
     artifact: str
@@ -121,7 +121,7 @@ def prefetch_flavor(
 def plan_prefetch(
     flavor: Flavor, output: Path, *, fetching: Fetching | None = None, progress: Progress | None = None
 ) -> tuple[PlannedArtifact, ...]:
-    """What `prefetch_flavor` would do, with nothing changed; raises as it does."""
+    """Return what `prefetch_flavor` would do, with nothing changed; raises as it does."""
     layout = Layout(output.absolute())
     locks, wanted = locked_artifacts(flavor)
     status = FolderStatus(right={})
@@ -226,7 +226,7 @@ class _Run:
         )
 
     def _unmet(self, plan: PrefetchPlan) -> list[PrefetchProblem]:
-        """What the wheels that are there require, and the lock lacks or contradicts."""
+        """Return what the wheels that are there require, and the lock lacks or contradicts."""
         names = {wanted.sha256: name for wanted, name in plan.file_names.items()}
         requires = requires_of(self.flavor.project.spec, names, self._metadata)
         found = judge_requirements(self.flavor.name, self.flavor.project, self.locks, requires)

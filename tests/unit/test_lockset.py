@@ -15,7 +15,7 @@ from factory.lock.lockset import (
     format_lock_set,
     inputs_digest,
     is_stale,
-    keep_told,
+    keep_recorded,
     lock_file_names,
     misplaced,
     orphans,
@@ -83,7 +83,7 @@ def _telling(pin: Pin, size: int | None, uploaded: int | None) -> Pin:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "only_told", "kept"),
+    ("before", "now", "only_recorded", "kept"),
     [
         ((10, 100), (10, 200), False, (10, 100)),
         ((10, 100), (None, None), False, (10, 100)),
@@ -97,19 +97,19 @@ def test_what_a_lock_tells_of_an_artifact_stays(
     before: tuple[int | None, int | None],
     now: tuple[int | None, int | None],
     *,
-    only_told: bool,
+    only_recorded: bool,
     kept: tuple[int | None, int | None],
 ) -> None:
     locks = _read(_made(project, _telling(_pin("numpy"), *before)))
     new, other = _telling(_pin("numpy"), *now), _telling(_pin("flash", digest="b"), *now)
-    told = [pin.artifacts[0] for pin in keep_told((new, other), locks, only_told=only_told)]
+    told = [pin.artifacts[0] for pin in keep_recorded((new, other), locks, only_recorded=only_recorded)]
     assert [(one.size, one.uploaded) for one in told] == [kept, now]
 
 
 def test_an_edited_lock_tells_nothing_of_an_artifact(project: Project) -> None:
     files = _made(project, _telling(_pin("numpy"), 10, 100))
     edited = _read({name: content.replace(b", 10 bytes", b", 99 bytes") for name, content in files.items()})
-    (pin,) = keep_told([_telling(_pin("numpy"), 10, 200)], edited)
+    (pin,) = keep_recorded([_telling(_pin("numpy"), 10, 200)], edited)
     assert (pin.artifacts[0].size, pin.artifacts[0].uploaded) == (10, 200)
 
 
