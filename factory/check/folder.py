@@ -100,12 +100,12 @@ def _not_renderable(error: FactoryError) -> Problem:
 def _sbom(subject: Subject) -> Iterator[Problem]:
     """Yield FAC336 if the committed SBOM is not that of the lock; other rules report an unreadable lock."""
     # Imported if a flavor has an SBOM: most have none.
-    from factory.sbom.committed import differences, read_committed  # noqa: PLC0415
+    from factory.sbom.committed import read_committed, sbom_differences  # noqa: PLC0415
     from factory.sbom.model import LockedFlavor  # noqa: PLC0415
 
     solution = f"Write it again: `factory sbom {subject.flavor.name} --write`."
     try:
-        inventory = read_committed(subject.flavor.folder)
+        sbom = read_committed(subject.flavor.folder)
     except SbomError as error:
         yield Problem(code="FAC336", path=SBOM_FILE, message=error.reason, solution=solution)
         return
@@ -115,7 +115,7 @@ def _sbom(subject: Subject) -> Iterator[Problem]:
         return
     locks = LockSet(files=subject.locks)
     locked = LockedFlavor(name=subject.flavor.name, spec=subject.project.spec, locks=locks)
-    found = () if inventory is None else differences(locked, inventory)
+    found = () if sbom is None else sbom_differences(locked, sbom)
     if found:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         message = f"it is not the bill of materials of this lock: {found[0]}{more}"

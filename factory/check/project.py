@@ -12,7 +12,7 @@ from factory.check.subject import Subject
 from factory.errors import NotFoundError
 from factory.flavor.project import PROJECT_FILE, Asked, Project, admits, asked, parse
 from factory.flavor.spec import Spec, default_layers
-from factory.upkeep.floors import next_version
+from factory.upkeep.floors import version_after
 
 _HONOURED = frozenset({"constraint-dependencies", "override-dependencies"})
 _INDEX_KEYS = frozenset(
@@ -278,7 +278,7 @@ def _such_as(item: Asked, locked: Mapping[str, str | None]) -> str:
     floor = max(floors)
     extras = f"[{','.join(sorted(item.requirement.extras))}]" if item.requirement.extras else ""
     tried = max((floor, *_version(locked.get(item.name) or "")))
-    cap = next_version(tried, "major" if tried.major else "minor")
+    cap = version_after(tried, "major" if tried.major else "minor")
     return f", such as {item.name}{extras}>={floor.public},<{cap}"
 
 

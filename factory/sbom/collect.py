@@ -17,7 +17,7 @@ from factory.index.wheel import check_wheel
 from factory.lock.lockfile import Artifact
 from factory.lock.prefetched import digest_of, open_prefetched
 from factory.sbom.licences import declared_licences
-from factory.sbom.model import LockedFlavor, LockedPackage, Sbom, SbomFile, SbomPackage, locked_packages
+from factory.sbom.model import LockedFlavor, LockedPackage, Sbom, SbomFile, SbomPackage, packages_of
 from factory.tree import Tree
 
 _SHOWN = 10
@@ -76,7 +76,7 @@ def collect_sbom(
         StorageError: the file system refused.
     """
     spec = flavor.spec
-    wanted = locked_packages(flavor)
+    wanted = packages_of(flavor)
     earlier = {item.name: package for item in wanted if (package := _earlier(item, known or {})) is not None}
     new = [item for item in wanted if item.name not in earlier]
     found = _find(flavor.name, spec, new, sources, progress or Silent())

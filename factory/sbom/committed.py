@@ -11,7 +11,7 @@ from factory.errors import DocumentError, SbomError
 from factory.files import read_regular, storage_error
 from factory.flavor.spec import Spec
 from factory.render.drift import SBOM_FILE
-from factory.sbom.document import digest_of, identifier
+from factory.sbom.document import document_digest, identifier
 from factory.sbom.licences import Licence
 from factory.sbom.model import (
     BASE_IMAGE,
@@ -23,7 +23,7 @@ from factory.sbom.model import (
     Sbom,
     SbomFile,
     SbomPackage,
-    locked_packages,
+    packages_of,
 )
 
 
@@ -66,7 +66,7 @@ def parse_sbom(content: bytes) -> Sbom:
         document = parse_json(content, dict[str, Any], source=SBOM_FILE)
         (contents,) = document["metadata"].pop("properties")
         serial = document.pop("serialNumber")
-        found = digest_of(document)
+        found = document_digest(document)
         if contents != {"name": CONTENTS, "value": found} or serial != identifier(found).urn:
             raise _unlike("was edited after it was written")
         return _sbom(document)
@@ -117,20 +117,20 @@ def _properties(of: dict[str, Any]) -> dict[str, str]:
     return {item["name"]: item["value"] for item in of.get("properties", [])}
 
 
-def differences(flavor: LockedFlavor, sbom: Sbom) -> tuple[str, ...]:
+def sbom_differences(flavor: LockedFlavor, sbom: Sbom) -> tuple[str, ...]:
     """Return what an SBOM says differently than the flavor's lock and spec, in words; empty if they agree.
 
     Licences are not compared: a lock has none.
 
     Raises:
-        SbomError: as for `locked_packages`.
+        SbomError: as for `packages_of`.
     """
     return tuple(_differences(flavor, sbom))
 
 
 def _differences(flavor: LockedFlavor, sbom: Sbom) -> Iterator[str]:
     spec = flavor.spec
-    locked = {item.name: item for item in locked_packages(flavor)}
+    locked = {item.name: item for item in packages_of(flavor)}
     listed = {package.name: package for package in sbom.packages}
     if sbom.flavor != flavor.name:
         yield f"it is that of {sbom.flavor}"

@@ -14,7 +14,7 @@ from cyclonedx.model.license import DisjunctiveLicense, LicenseAcknowledgement, 
 from cyclonedx.model.tool import ToolRepository
 from cyclonedx.spdx import is_supported_id
 
-from factory.sbom.document import TOOL, cyclonedx_document, digest_of, identifier, to_bytes
+from factory.sbom.document import TOOL, cyclonedx_document, document_digest, identifier, to_bytes
 from factory.sbom.licences import Licence
 from factory.sbom.model import (
     BASE_IMAGE,
@@ -38,7 +38,7 @@ def to_cyclonedx(sbom: Sbom) -> bytes:
     bom.metadata.component = root = _root(sbom)
     bom.register_dependency(root, bom.components)
     document = cyclonedx_document(bom)
-    contents = digest_of(document)
+    contents = document_digest(document)
     document["serialNumber"] = identifier(contents).urn
     document["metadata"]["properties"] = [{"name": CONTENTS, "value": contents}]
     return to_bytes(document)

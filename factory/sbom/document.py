@@ -30,7 +30,7 @@ def cyclonedx_document(bom: "Bom") -> dict[str, Any]:
     return document
 
 
-def digest_of(document: object) -> str:
+def document_digest(document: object) -> str:
     """Return ``sha256:…`` over a document, whatever its order and spacing."""
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"

@@ -122,7 +122,7 @@ def read_locked(flavor: Flavor) -> LockedFlavor:
     return LockedFlavor(name=flavor.name, spec=flavor.project.spec, locks=locks)
 
 
-def locked_packages(flavor: LockedFlavor) -> tuple[LockedPackage, ...]:
+def packages_of(flavor: LockedFlavor) -> tuple[LockedPackage, ...]:
     """Return every package that a lock pins, in all of its files, by name."""
     spec, locks = flavor.spec, flavor.locks
     return tuple(

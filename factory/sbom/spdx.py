@@ -31,7 +31,7 @@ from spdx_tools.spdx.model import (
 )
 from spdx_tools.spdx.model import Package as SpdxPackage
 
-from factory.sbom.document import TOOL, digest_of, identifier, to_bytes
+from factory.sbom.document import TOOL, document_digest, identifier, to_bytes
 from factory.sbom.licences import Licence
 from factory.sbom.model import BESIDE_INDEX, Sbom, SbomFile, SbomPackage
 
@@ -45,7 +45,7 @@ def to_spdx(sbom: Sbom, *, created: dt.datetime) -> bytes:
     converter = DocumentConverter()  # type: ignore[no-untyped-call]
     document: dict[str, Any] = converter.convert(_document(sbom, created))
     namespace = document["documentNamespace"]
-    document["documentNamespace"] = f"{namespace}-{identifier(digest_of(document))}"
+    document["documentNamespace"] = f"{namespace}-{identifier(document_digest(document))}"
     return to_bytes(document)
 
 

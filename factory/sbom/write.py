@@ -14,7 +14,7 @@ from factory.flavor.repository import Flavor
 from factory.lock.lockset import LockSet
 from factory.render.drift import SBOM_FILE
 from factory.sbom.collect import Known, SbomSources, collect_sbom, known_packages
-from factory.sbom.committed import differences, parse_sbom, read_committed_bytes
+from factory.sbom.committed import parse_sbom, read_committed_bytes, sbom_differences
 from factory.sbom.document import created_at
 from factory.sbom.model import LockedFlavor, Sbom, read_locked
 from factory.transaction import Replacement, open_transaction
@@ -63,7 +63,7 @@ def committed_sbom(flavor: Flavor) -> bytes | None:
     content = read_committed_bytes(flavor.folder)
     if content is None:
         return None
-    found = differences(read_locked(flavor), parse_sbom(content))
+    found = sbom_differences(read_locked(flavor), parse_sbom(content))
     if found:
         raise SbomError(
             f"the bill of materials of {flavor.name} is not that of its lock: {found[0]}",
@@ -177,7 +177,7 @@ def _updated(folder: Path, flavor: LockedFlavor, sources: SbomSources) -> tuple[
     except SbomError:
         pass
     else:
-        if not differences(flavor, before):
+        if not sbom_differences(flavor, before):
             return ()
         known = known_packages(before)
     return _change(folder, collect_sbom(flavor, sources, known=known))

@@ -66,7 +66,7 @@ class AlignFinding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordedMissing:
+class MissingRequirement:
     """A requirement that the spec records as missing; ``there_now``: the index has it by now."""
 
     requirement: str
@@ -93,7 +93,7 @@ class Alignment:
     stale: bool = False
     requirements: int = 0
     findings: tuple[AlignFinding, ...] = ()
-    excused: tuple[RecordedMissing, ...] = ()
+    excused: tuple[MissingRequirement, ...] = ()
     floating: tuple[str, ...] = ()
     error: FactoryError | None = None
 
@@ -380,11 +380,11 @@ def _runs_on(requires_python: str | None, python: str) -> bool:
 
 def _against_flavor(
     wanted: Iterable[HubRequirement], sides: _Sides
-) -> tuple[tuple[AlignFinding, ...], tuple[RecordedMissing, ...]]:
+) -> tuple[tuple[AlignFinding, ...], tuple[MissingRequirement, ...]]:
     """Compare requirements with what a flavor asks for, what its lock has, and what its index has."""
     missing = {item.package: item for item in sides.project.spec.missing}
     findings: list[AlignFinding] = []
-    known: list[RecordedMissing] = []
+    known: list[MissingRequirement] = []
     for item in wanted:
         if item.package in missing:
             recorded = missing[item.package]
@@ -393,7 +393,7 @@ def _against_flavor(
                 place = "[[tool.factory.missing]]"
                 findings.append(_contradiction(item, place, recorded.requirement, sides))
             known.append(
-                RecordedMissing(
+                MissingRequirement(
                     requirement=item.text,
                     package=item.package,
                     recorded=recorded.requirement,

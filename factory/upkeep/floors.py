@@ -124,7 +124,7 @@ def _upper(line: Requirement, floor: Floor, base: Version) -> Iterator[str]:
     if own:
         yield from own
         return
-    cap = None if floor.cap == "none" else next_version(base, floor.cap or "minor")
+    cap = None if floor.cap == "none" else version_after(base, floor.cap or "minor")
     kept = [clause for clause in line.specifier if clause.operator in _UPPER and _admits(clause, base)]
     tighter = min(kept, key=lambda clause: Version(clause.version), default=None)
     if floor.cap is None and tighter is not None and cap is not None and Version(tighter.version) < cap:
@@ -133,7 +133,7 @@ def _upper(line: Requirement, floor: Floor, base: Version) -> Iterator[str]:
         yield f"<{cap}"
 
 
-def next_version(version: Version, step: Literal["minor", "major"]) -> Version:
+def version_after(version: Version, step: Literal["minor", "major"]) -> Version:
     """Return the first release of the next minor or major version: 12.4 or 13 after 12.3.1."""
     major, minor, *_ = (*version.release, 0)
     release = f"{major}.{minor + 1}" if step == "minor" else f"{major + 1}"

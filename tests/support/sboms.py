@@ -4,7 +4,7 @@ from factory.flavor.repository import Flavor
 from factory.render.drift import SBOM_FILE
 from factory.sbom.cyclonedx import to_cyclonedx
 from factory.sbom.licences import Licence
-from factory.sbom.model import Sbom, SbomFile, SbomPackage, locked_packages, read_locked
+from factory.sbom.model import Sbom, SbomFile, SbomPackage, packages_of, read_locked
 
 MIT = Licence(text="MIT", is_expression=True)
 
@@ -25,7 +25,7 @@ def sbom_of(flavor: Flavor, *, licence: Licence = MIT) -> Sbom:
                 files=tuple(sorted(SbomFile(name=name, sha256=digest) for name, digest in wanted.named)),
                 licences=(licence,),
             )
-            for wanted in locked_packages(read_locked(flavor))
+            for wanted in packages_of(read_locked(flavor))
         ),
     )
 

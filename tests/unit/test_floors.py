@@ -6,7 +6,7 @@ from packaging.version import Version
 
 from factory.errors import SpecError
 from factory.flavor.project import parse_project
-from factory.upkeep.floors import Cap, LineEdit, is_in, next_version, parse_floor, put_floors, raised
+from factory.upkeep.floors import Cap, LineEdit, is_in, parse_floor, put_floors, raised, version_after
 
 FACTORY = """\
 [tool.factory]
@@ -70,8 +70,8 @@ def test_a_floor_has_the_normalized_name_and_its_clauses() -> None:
     ],
 )
 def test_the_next_minor_and_the_next_major(version: str, minor: str, major: str) -> None:
-    assert next_version(Version(version), "minor") == Version(minor)
-    assert next_version(Version(version), "major") == Version(major)
+    assert version_after(Version(version), "minor") == Version(minor)
+    assert version_after(Version(version), "major") == Version(major)
 
 
 @pytest.mark.parametrize(
