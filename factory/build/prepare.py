@@ -120,7 +120,7 @@ def prepare(session: BuildSession, target: Target, notes: Path) -> Iterator[Prep
         )
     bases = {} if session.plan.engine.kind == "docker" else _pull_bases(session, target, notes)
     with build_context(definition.folder, target.files, notes) as context:
-        epoch, layer_epochs = build_epochs(definition, target.files, os.environ)
+        epoch, layer_epochs = build_epochs(definition, os.environ, inputs=target.files)
         yield Prepared(
             target=target,
             engine=session.plan.engine,
@@ -246,16 +246,17 @@ def image_epoch(repository: Repository, name: str, environment: Mapping[str, str
         ImageError: an input is missing, or SOURCE_DATE_EPOCH is no time.
     """
     definition = read_catalogue(repository).definition(name)
-    epoch, _ = build_epochs(definition, read_inputs(definition), environment)
+    epoch, _ = build_epochs(definition, environment)
     return epoch
 
 
 def build_epochs(
-    definition: ImageDefinition, inputs: Iterable[str], environment: Mapping[str, str]
+    definition: ImageDefinition, environment: Mapping[str, str], *, inputs: Iterable[str] | None = None
 ) -> tuple[int, dict[str, int | None]]:
     """Return the time of an image, and those of its package layers, so that a fix in one moves no other.
 
-    A layer's is None if the lock records none. ``SOURCE_DATE_EPOCH`` is the time of all of them.
+    A layer's is None if the lock records none. ``SOURCE_DATE_EPOCH`` is the time of all of them. ``inputs`` are
+    read if they are not given.
 
     Raises:
         LockFileError: the flavor is not locked.
@@ -267,7 +268,9 @@ def build_epochs(
         spec = definition.flavor.project.spec
         locks = require_lock_set(definition.flavor.folder, spec)
         newest, layers = newest_upload(locks), layer_epochs(locks, spec.package_layers)
-    epoch = choose_epoch(environment, newest_upload=newest, folder=definition.folder, inputs=inputs)
+    # An image without a lock lacks an input as well, and the lock is what to speak of.
+    names = read_inputs(definition) if inputs is None else inputs
+    epoch = choose_epoch(environment, newest_upload=newest, folder=definition.folder, inputs=names)
     return epoch, layers
 
 
