@@ -255,8 +255,8 @@ def build_epochs(
 ) -> tuple[int, dict[str, int | None]]:
     """Return the time of an image, and those of its package layers, so that a fix in one moves no other.
 
-    A layer's is None if the lock records none. ``SOURCE_DATE_EPOCH`` is the time of all of them. ``inputs`` are
-    read if they are not given.
+    A layer's is None if the lock records none. ``SOURCE_DATE_EPOCH`` is the time of all of them.
+    ``inputs`` are read if they are not given.
 
     Raises:
         LockFileError: the flavor is not locked.
