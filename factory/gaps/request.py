@@ -12,7 +12,7 @@ from factory.markdown import code, plain, table
 _HEADINGS = (
     "Requirement",
     "What is missing",
-    "RequestedPackage for",
+    "Wanted for",
     "What the index has",
     "What would do",
     "Needed by",
