@@ -1,8 +1,8 @@
-"""Folders of wheels beside the index (``--find-links``), shown to uv without their weight.
+"""Folders of wheels beside the index (``--find-links``), presented to uv without their contents.
 
-uv unpacks every local wheel that it selects before it writes a pylock.toml: 1.7 s for a torch of
-190 MB, at each run. So uv is shown wheels of the same names that hold the metadata only; they take
-milliseconds, and the digest that goes into the lock is always that of the real file.
+uv unpacks every local wheel that it selects before it writes a pylock.toml: 1.7 s for a torch of 190 MB,
+at each run. So uv gets wheels of the same names that hold only metadata, which take milliseconds. The
+digest in the lock is always that of the real file.
 """
 
 import datetime as dt
@@ -25,13 +25,13 @@ _DIGEST_SUFFIX = ".sha256"
 
 @dataclass(frozen=True, kw_only=True)
 class WheelFolder:
-    """A folder of wheels, and the folder of their metadata that uv is shown instead."""
+    """A folder of wheels, and the folder of metadata-only wheels that uv sees."""
 
     source: Path
     shown: Path
 
     def sha256(self, file_name: str) -> str:
-        """Return the SHA-256 of a real wheel in hex, computed once for each state of the folder.
+        """Return the SHA-256 of a real wheel in hex, computed once per state of the folder.
 
         Raises:
             StorageError: the wheel cannot be read.
@@ -47,13 +47,13 @@ class WheelFolder:
 
 
 def size_and_time(path: Path) -> tuple[int, int | None]:
-    """Return the size of a wheel in bytes, and the time of its newest member in seconds since 1970.
+    """Return a wheel's size in bytes, and the time of its newest member in seconds since 1970.
 
-    The time is part of the wheel, so that it is the same wherever the wheel lies; it is None if
-    a member has none that is one.
+    The time comes from inside the wheel, so it does not depend on where the wheel is stored. It is None if a
+    member has an invalid time.
 
     Raises:
-        IndexContentError: it is not a valid wheel, as far as its directory shows (`read_directory`).
+        IndexContentError: the wheel is not valid, as far as its directory shows (`read_directory`).
         StorageError: the wheel cannot be read.
     """
     try:
@@ -69,9 +69,9 @@ def size_and_time(path: Path) -> tuple[int, int | None]:
 
 
 def folders_in_environment(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the folders that ``UV_FIND_LINKS`` names, or ``PIP_FIND_LINKS`` where it does not.
+    """Return the folders in ``UV_FIND_LINKS``, or in ``PIP_FIND_LINKS`` if that is not set.
 
-    Pages on the network that they name are passed over: a lock looks at one index.
+    Skips URLs in them: a lock uses one index.
     """
     names = re.split(r"[,\s]+", environment.get("UV_FIND_LINKS") or environment.get("PIP_FIND_LINKS") or "")
     plain = [name.removeprefix("file://") for name in names]
@@ -81,11 +81,11 @@ def folders_in_environment(environment: Mapping[str, str]) -> tuple[Path, ...]:
 def open_wheel_folder(
     source: Path, *, python: str, platforms: Sequence[str], glibc: str, cache: Path
 ) -> WheelFolder:
-    """Give a folder of wheels in the form that uv is shown: those that fit a platform, metadata only.
+    """Return a folder of wheels for uv: metadata only, and only wheels that fit a platform.
 
     Raises:
-        NotFoundError: the folder is not there.
-        IndexContentError: a wheel in it is not valid, or another package than its name says.
+        NotFoundError: the folder does not exist.
+        IndexContentError: a wheel in it is invalid, or its metadata names another package.
         StorageError: it cannot be read, or the cache cannot be written.
     """
     source = source.expanduser().resolve()
@@ -112,7 +112,7 @@ def open_wheel_folder(
 
 
 def find_wheel(file_name: str | None, folders: Iterable[Path]) -> Path | None:
-    """A wheel by its name in folders, the first that has it; None if none does, or there is no name."""
+    """Return the first wheel of a name in folders; None without a name or a match."""
     if file_name is None:
         return None
     paths = (folder.expanduser() / file_name for folder in folders)
@@ -133,7 +133,7 @@ def file_sha256(path: Path) -> str:
 
 
 def _state_of(source: Path, wheels: Iterable[Path]) -> str:
-    """A name for the folder as it is now; a wheel that is replaced gets a new ctime, whatever its mtime."""
+    """Return a name for the folder's current state; a replaced wheel always changes its ctime."""
     state = hashlib.sha256(os.fsencode(source))
     for wheel in wheels:
         status = wheel.stat()
@@ -142,7 +142,7 @@ def _state_of(source: Path, wheels: Iterable[Path]) -> str:
 
 
 def _metadata_only(wheel: Path) -> bytes:
-    """Return a wheel with the METADATA and WHEEL of another, and the RECORD (PEP 427) that uv asks for."""
+    """Return a wheel with another's METADATA and WHEEL, and the RECORD (PEP 427) uv needs."""
     found = check_wheel_at(wheel)
     names = f"{found.dist_info}/METADATA", f"{found.dist_info}/WHEEL"
     with zipfile.ZipFile(wheel) as original:

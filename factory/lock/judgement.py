@@ -1,14 +1,14 @@
-"""The one judgement of a lock: all that is wrong with it, for every command that reads one.
+"""Judge a lock: everything that is wrong with it, for every command that reads one.
 
-What a command sees depends on what it has at hand. `judge_lock` reads lock files and ``pyproject.toml``
-alone: check, prefetch, ``lock --verify``, rehash, sbom, audit, build and strip ask it. It sees every edit
-that does not bring its own ``# contents:`` digest, and of those that do whatever the factory, pip, uv and
-Hermeto might read differently: the lock has to be byte for byte what the factory writes for its pins.
+`judge_lock` reads lock files and ``pyproject.toml`` alone; check, prefetch, ``lock --verify``, rehash, sbom,
+audit, build and strip use it. It finds every edit that does not update the ``# contents:`` digest. Of edits
+that do, it finds whatever the factory, pip, uv and Hermeto might read differently: the lock must be byte for
+byte what the factory writes for its pins.
 
-`judge_requirements` needs the metadata of the locked wheels as well, and sees what no digest can hide: a
-package that a wheel requires and that is not locked, or is locked at a version that the wheel rules out.
-Prefetch, and with it a build from prefetched wheels, has the wheels; ``lock --verify`` and rehash ask the
-index, or the cache of what it said before. Check, sbom, audit and strip have no metadata and cannot see it.
+`judge_requirements` needs the metadata of the locked wheels as well, and finds what no digest can hide: a
+package that a wheel requires and that is not locked, or is locked at a version that the wheel excludes.
+Prefetch, and a build from prefetched wheels, have the wheels; ``lock --verify`` and rehash ask the index or
+its cached answers. Check, sbom, audit and strip have no metadata and cannot find it.
 """
 
 import re
@@ -47,19 +47,19 @@ from factory.lock.lockset import (
 from factory.lock.narrow import best_wheel, fits, tag_ranks
 from factory.masking import masked
 
-# The findings that are no refusal: check calls them warnings. All others are refused by every command.
+# Findings that check reports as warnings. Every command refuses a lock with any other.
 WARNINGS = frozenset({"FAC331", "FAC332"})
-# What makes a lock unreadable as pins of hashed files, each once and in the file of its index.
+# Problems that make a lock unreadable as pins of hashed files, each reported once, for the file of its index.
 UNREADABLE = frozenset({"FAC302", "FAC303", "FAC304", "FAC306", "FAC310", "FAC333", "FAC334"})
-# Refused unless the spec waives it: these compare the lock with pyproject.toml, which a person edits.
-# A waiver of any other rule quiets check alone.
+# Refused unless the spec waives it: these compare the lock with pyproject.toml, which people edit.
+# A waiver of any other rule silences check alone.
 _WAIVABLE = frozenset({"FAC321", "FAC322", "FAC323", "FAC324", "FAC329", "FAC330"})
-# Hermeto's lists (docs/downstream.md). What is on neither is unknown to it, and refused as well.
+# Hermeto's lists (docs/downstream.md). An option on neither is unknown to it, and refused as well.
 _ACCEPTED = frozenset({"--index-url", "-i", "--require-hashes", "--trusted-host"})
 _IGNORED = frozenset({"--requirement", "-r", "--constraint", "-c"})
 _SHA256_DIGITS = 64
 _END_OF_HEADERS = re.compile(r"\r?\n\r?\n")
-# With the lines that it goes on in, which begin with a space; the email parser takes ten times as long.
+# Includes continuation lines, which begin with a space; the email parser takes ten times as long.
 _REQUIRES_DIST = re.compile(r"^requires-dist:(.*(?:\r?\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
 _CREDENTIALS = re.compile(r"://[^/\s]*@")
 
@@ -69,9 +69,9 @@ Requires = Callable[[Pin, str], Iterable[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class LockProblem:
-    """One thing that is wrong with a lock. ``code`` is the rule's in docs/rules.md.
+    """One problem of a lock. ``code`` is the rule's in docs/rules.md.
 
-    ``package`` is the normalized name of the package that it is about, None if it is about none.
+    ``package`` is the normalized name of the package concerned, or None.
     ``in_project``: the fault is in pyproject.toml, and `factory lock` would write the same lock again.
     """
 
@@ -94,12 +94,12 @@ def judge_lock(
     locks: Mapping[str, LockFile],
     errors: Mapping[str, FactoryError] | None = None,
 ) -> Iterator[LockProblem]:
-    """Yield everything that is wrong with the lock files of a flavor.
+    """Yield every problem of a flavor's lock files.
 
     Args:
         name: the flavor's.
-        project: its project; None if it cannot be read: then the lock is judged by itself alone.
-        locks: the lock files that are there, by file name.
+        project: None if it cannot be read; then only the lock itself is judged.
+        locks: the existing lock files, by file name.
         errors: why a lock file cannot be read, by file name.
     """
     judge = _Judge(name=name, locks=locks, errors=errors or {})
@@ -113,9 +113,9 @@ def judge_lock(
 def judge_requirements(
     name: str, project: Project, locks: LockSet, requires: Requires
 ) -> Iterator[LockProblem]:
-    """Yield each requirement of a locked wheel that the lock does not meet, on any of the platforms.
+    """Yield each requirement of a locked wheel that the lock does not meet on some platform.
 
-    What the overrides replace or take out, and what the spec records as missing, need not be locked.
+    Packages that overrides replace or remove, and those recorded as missing, need not be locked.
     """
     pins = {pin.name: pin for pin in locks.pins}
     files = {pin.name: path for path, lock in locks.files.items() for pin in lock.pins}
@@ -146,7 +146,7 @@ def judge_requirements(
 
 
 def requires_of(spec: Spec, names: Mapping[str, str], read: Callable[[str, str], bytes | None]) -> Requires:
-    """Return what tells `judge_requirements` the requirements of a pin, from the METADATA of its wheels.
+    """Return a reader of a pin's requirements from its wheels' METADATA, for `judge_requirements`.
 
     Args:
         spec: the flavor's.
@@ -174,7 +174,7 @@ def requires_of(spec: Spec, names: Mapping[str, str], read: Callable[[str, str],
 
 
 def refusals(project: Project, problems: Iterable[LockProblem]) -> tuple[LockProblem, ...]:
-    """Return the problems for which a command does not use a lock: errors of check that nothing waives."""
+    """Return the problems that make commands refuse a lock: errors of check that are not waived."""
     day, waivers = today(), project.spec.waivers
     return tuple(
         problem
@@ -189,7 +189,7 @@ def refusals(project: Project, problems: Iterable[LockProblem]) -> tuple[LockPro
 
 
 def refusals_of(flavor: Flavor, locks: LockSet) -> tuple[LockProblem, ...]:
-    """Return why no command uses the lock of a flavor; nothing if it is as it has to be."""
+    """Return why commands refuse a flavor's lock; empty if they accept it."""
     return refusals(flavor.project, judge_lock(flavor.name, flavor.project, locks.files))
 
 
@@ -197,7 +197,7 @@ def require_sound_lock(flavor: Flavor, *, error: type[FactoryError] = LockFileEr
     """Return the lock of a flavor if check has no error about it.
 
     Raises:
-        LockFileError: there is none, one of its files is missing, or they are not of one run.
+        LockFileError: no lock exists, one of its files is missing, or they are of different runs.
         FactoryError: ``error``, with everything that is wrong.
         SpecError: the flavor's ``pyproject.toml`` cannot be read.
     """
@@ -217,7 +217,7 @@ def refuse(name: str, problems: Iterable[LockProblem], *, error: type[FactoryErr
 
 
 def is_file_of(file_name: str, name: str, version: str) -> bool:
-    """Return whether a file name is one of a package's version, and no path."""
+    """Return whether a file name belongs to a package's version and is not a path."""
     try:
         return "/" not in file_name and project_of(file_name) == (name, Version(version))
     except ValueError:
@@ -235,7 +235,7 @@ class _Judge:
         return f"Lock again: `factory lock {self.name}`."
 
     def form(self) -> Iterator[LockProblem]:
-        """FAC302 to FAC310: what pip and Hermeto make of the lines of each file."""
+        """FAC302 to FAC310: how pip and Hermeto read the lines of each file."""
         for path, error in self.errors.items():
             yield LockProblem(code="FAC302", path=path, message=error.reason, solution=error.solution)
         for path, lock in self.locks.items():
@@ -279,7 +279,7 @@ class _Judge:
             yield LockProblem(code=code, path=path, line=option.line, message=message, solution=solution)
 
     def _edited(self, path: str, lock: LockFile) -> Iterator[LockProblem]:
-        # A lock that records no inputs was not made by the factory, which the rule about stale locks says.
+        # A lock without recorded inputs is not the factory's; the rule about stale locks reports that.
         if not lock.line_endings:
             message = (
                 "its lines end as on Windows (CRLF), and the bytes are not those that `factory lock` wrote"
@@ -306,7 +306,7 @@ class _Judge:
                     yield self._about(pin, "FAC306", path, message)
 
     def files(self, spec: Spec) -> Iterator[LockProblem]:
-        """FAC333 to FAC335: a lock of several files is complete, in order, and of one resolution."""
+        """FAC333 to FAC335: the files of a lock are complete, in order, and of one resolution."""
         names = index_names(spec)
         missing = [name for name in names if name not in {*self.locks, *self.errors}]
         for name in missing:
@@ -323,7 +323,7 @@ class _Judge:
                 "for it",
                 f"{self.relock} Or change `packages` of [[tool.factory.indexes]], if that is meant.",
             )
-        # What was edited, cannot be read or is missing has a finding already, and the same remedy.
+        # An edited, unreadable or missing file has a finding already, with the same remedy.
         is_whole = not missing and not self.errors and locks.as_locked
         if is_whole and not locks.belongs_together:
             message = f"{' and '.join(self.locks)} are not of one resolution"
@@ -331,7 +331,7 @@ class _Judge:
             yield LockProblem(code="FAC335", path=path, message=message, solution=self.relock)
 
     def content(self, project: Project) -> Iterator[LockProblem]:
-        """FAC321 to FAC328: the lock against the spec and the dependencies."""
+        """FAC321 to FAC328: the lock compared with the spec and the dependencies."""
         spec, names = project.spec, index_names(project.spec)
         yield from self._dependencies(project)
         yield from self._spec_packages(project)
@@ -350,7 +350,7 @@ class _Judge:
         for item in asked(project):
             path, pin = pins.get(item.name, (lock_file_name(project.spec.index_of(item.name)), None))
             if pin is None:
-                # A file that is not there is a finding of its own, for all that should be in it.
+                # A missing file is one finding that covers its contents.
                 if item.key == "dependencies" and item.name not in left_out and path in self.locks:
                     yield LockProblem(
                         code="FAC322",
@@ -373,7 +373,7 @@ class _Judge:
                 yield self._about(pin, "FAC324", path, message, solution)
 
     def _spec_packages(self, project: Project) -> Iterator[LockProblem]:
-        """What the spec says that the image holds and no lock file pins, unless a dependency asks for it."""
+        """Check the spec's packages that no lock file pins, unless a dependency requires them."""
         spec = project.spec
         if set(self.locks) != set(index_names(spec)):
             return
@@ -429,7 +429,7 @@ class _Judge:
         yield LockProblem(code="FAC326", path=path, line=line.line, message=message, solution=solution)
 
     def artifacts(self, spec: Spec) -> Iterator[LockProblem]:
-        """FAC329 to FAC332. The first two say nothing of pins whose artifacts the lock does not name."""
+        """FAC329 to FAC332. The first two skip pins whose artifacts the lock does not name."""
         ranks = {
             platform: tag_ranks(python=spec.python, platform=platform, glibc=spec.glibc)
             for platform in spec.platforms
@@ -474,7 +474,7 @@ class _Judge:
                 yield self._about(pin, "FAC330", path, f"{pin.text} has no artifact for {platform}", solution)
 
     def _file_names(self, path: str, pin: Pin) -> Iterator[LockProblem]:
-        """FAC329 of files with one name: in a folder one would overwrite the other."""
+        """FAC329: files that share a name would overwrite each other in a folder."""
         names = Counter(artifact.file_name for artifact in pin.artifacts)
         for file_name, count in names.items():
             if count > 1:
@@ -494,7 +494,7 @@ class _Judge:
 
 
 def _platforms_of(pin: Pin, artifact: Artifact, ranks: Mapping[str, Mapping[Tag, int]]) -> set[str]:
-    """Return the flavor's platforms that can install an artifact as what is pinned."""
+    """Return the flavor's platforms that can install an artifact of a pin."""
     file_name = artifact.file_name or ""
     if not _is_of(file_name, pin):
         return set()
@@ -523,7 +523,7 @@ def _is_version(text: str | None) -> bool:
 
 
 def _is_same(pinned: str, wanted: str) -> bool:
-    """Return whether a pin is the spec's version; a local part such as +cpu is the index's business."""
+    """Return whether a pin has the spec's version; a local part such as +cpu is up to the index."""
     found = Version(pinned)
     return found == Version(wanted) or (
         Version(wanted).local is None and Version(found.public) == Version(wanted)
@@ -538,7 +538,7 @@ def _requires_dist(metadata: bytes) -> tuple[str, ...]:
 
 def _parsed(texts: Iterable[str]) -> Iterator[Requirement]:
     for text in texts:
-        # What cannot be read uv has read in a way of its own, and locked accordingly.
+        # uv interprets an unreadable requirement in its own way, and locks accordingly.
         with suppress(InvalidRequirement):
             yield parse(text)
 
@@ -548,7 +548,7 @@ def _applies(requirement: Requirement, environment: Mapping[str, str], extra: st
 
 
 def _unmet(name: str, path: str, owner: Pin, wanted: Requirement, pin: Pin | None) -> LockProblem | None:
-    """Return what the lock has wrong about a requirement of a locked package; None if nothing."""
+    """Return how the lock breaks a requirement of a locked package; None if it meets it."""
     if pin is None:
         target = canonicalize_name(wanted.name)
         return LockProblem(
@@ -572,15 +572,15 @@ def _unmet(name: str, path: str, owner: Pin, wanted: Requirement, pin: Pin | Non
 
 
 FOR_GPUS = ("nvidia-", "cuda-")
-"""How packages begin that a build of torch for CUDA brings."""
+"""Name prefixes of the packages that a CUDA build of torch requires."""
 _BUILD = re.compile(r"(?P<accelerator>cuda|cu(?=\d)|rocm|cpu)(?P<version>\d[\d.]*)?(?![a-z])")
 
 
 def built_for(version: str) -> tuple[str, str] | None:
     """Return the accelerator that a version (PEP 440) is built for, and its version's digits.
 
-    ``2.13.0+cu130`` gives ``("cuda", "130")``, ``2.13.0+cpu`` gives ``("cpu", "")``; None without a local
-    version that tells.
+    ``2.13.0+cu130`` returns ``("cuda", "130")``, ``2.13.0+cpu`` returns ``("cpu", "")``. Returns None if no
+    local version says.
     """
     match = _BUILD.match(version.partition("+")[2].lower())
     if match is None:
@@ -592,17 +592,17 @@ def built_for(version: str) -> tuple[str, str] | None:
 def refuse_other_builds(
     spec: Spec, before: Sequence[Pin], after: Sequence[Pin], *, upgraded: Collection[str] | None
 ) -> None:
-    """Pass a new lock whose packages are the builds that they were, or those that the spec is for.
+    """Check that a new lock keeps its packages' builds, or has those that the spec asks for.
 
     Args:
-        spec: the flavor's; a change to a build for its accelerator is what it asks for.
-        before: the pins of the lock so far; without any there is nothing to change.
-        after: those of the new one.
-        upgraded: packages whose local version may change as well, such as by a build of the index's owners
-            that took the place of another; None for all.
+        spec: the flavor's.
+        before: the pins of the lock so far; without any, nothing is refused.
+        after: the pins of the new lock.
+        upgraded: packages whose local version may change as well, such as when the index's owners replaced
+            a build; None for all.
 
     Raises:
-        OtherBuildError: a package would be built for another accelerator, or otherwise.
+        OtherBuildError: a package would change to a build for another accelerator, or of another kind.
     """
     changed = list(_changed(spec, before, after, upgraded))
     gpus = [] if any(_for_gpus(pin) for pin in before) else [pin for pin in after if _for_gpus(pin)]
@@ -639,7 +639,7 @@ def _changed(
 
 
 def _is_build_of(spec: Spec, build: tuple[str, str] | None) -> bool:
-    """Return whether a build is for the accelerator of a spec, as far as it tells the version."""
+    """Return whether a build is for a spec's accelerator, as far as its version says."""
     if build is None or build[0] != spec.accelerator:
         return False
     wanted = (spec.accelerator_version or "").replace(".", "")

@@ -1,8 +1,8 @@
-r"""The lock file: ``requirements.txt`` as the factory writes it, and as it finds it.
+r"""The lock file ``requirements.txt``: its format, reader and writer.
 
-One package an entry, each artifact's SHA-256 on a line, and below them, as comments that pip, uv
-and Hermeto pass over, the artifacts' file names in the same order, with their sizes and the times when they
-were published where the index tells these (PEP 700)::
+One entry a package, one line an artifact's SHA-256. Below them, as comments that pip, uv and Hermeto skip,
+are the artifacts' file names in the same order, with their sizes and times of publication if the index
+says them (PEP 700)::
 
     --index-url https://packages.example.com/simple/
 
@@ -11,7 +11,7 @@ were published where the index tells these (PEP 700)::
         # attrs-26.1.0-py3-none-any.whl, 67519 bytes, 2026-03-19T14:22:25Z
 
 The format is pip's requirements file, of which Hermeto accepts a part (docs/downstream.md).
-Reading is tolerant: what a person broke is kept as it stands, for the rules to report.
+Reading is tolerant: what a person broke is kept unchanged, for the rules to report.
 """
 
 import datetime as dt
@@ -32,7 +32,7 @@ from factory.files import read_regular, storage_error
 
 LOCK_FILE = "requirements.txt"
 LOCKED_BY = "# Locked by `factory lock "
-"""How the first line of a lock of ours begins; no other tool's does."""
+"""The start of the first line of the factory's locks; no other tool writes it."""
 _CONTENTS = re.compile(r"^# contents: (sha256:[0-9a-f]{64})\n", re.MULTILINE)
 _BESIDE = re.compile(r"# not from the index: (.+)")
 _INDEX = re.compile(r"^# index: ([a-z0-9-]+)$", re.MULTILINE)
@@ -44,8 +44,8 @@ _FILE_NAME = re.compile(
     r"(?:, (?P<size>\d{1,15}) bytes)?(?:, (?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ))?\s*"
 )
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
-# The lines above the digest of the contents, which that does not cover: comments of the factory's own, and no
-# requirement or option.
+# The lines above the digest of the contents are not covered by it: comments of the factory's own, without
+# requirements or options.
 _HEAD = re.compile(
     r"# Locked by `factory lock[^`\r\n]*`\. Do not edit: change pyproject\.toml and lock again\.\n"
     r"(?:# (?:platforms|inputs|index|together|not from the index): [\x20-\x7e]*\n)*"
@@ -53,7 +53,7 @@ _HEAD = re.compile(
 _HASH_OPTION = re.compile(r"\s--hash[= ].*", re.DOTALL)
 # A long option with a space or = before its value, or a short one with a space or nothing (optparse).
 _OPTION = re.compile(r"(?P<name>--[A-Za-z0-9-]+|-[A-Za-z])(?:\s*=\s*|\s*)(?P<value>.*?)\s*")
-# What nearly every entry is, read without the grammar of requirements, which takes thirty times as long.
+# Matches nearly every entry; the full grammar of requirements takes thirty times as long.
 _PLAIN_PIN = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
     r"==(?P<version>[0-9]+(?:\.[0-9]+)*(?:(?:a|b|rc|\.post|\.dev)[0-9]+)*(?:\+[a-z0-9]+(?:\.[a-z0-9]+)*)?)"
@@ -63,10 +63,10 @@ _TRAILING_COMMENT = re.compile(r"(?:^|\s+)#.*", re.DOTALL)
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """One file of a package: its SHA-256 in hex, and its name where the lock tells it.
+    """One file of a package: its SHA-256 in hex, and its name if the lock has it.
 
-    ``size`` is in bytes and ``uploaded`` in seconds since 1970, of a wheel of a folder the time of its newest
-    member; None if the lock does not tell. Neither makes it another artifact.
+    ``size`` is in bytes and ``uploaded`` in seconds since 1970 (for a wheel of a folder, the time of its
+    newest member); None if the lock does not have it. Neither is part of the artifact's identity.
     """
 
     sha256: str
@@ -98,15 +98,14 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class LockFile:
-    """A lock as it stands in the folder.
+    """A lock file as read, including what is wrong with it.
 
-    ``inputs`` is the digest of what it was made from (`factory.lock.lockset`), None if the file
-    does not tell; ``as_locked`` is whether it is byte for byte what the factory writes for these pins, and
-    ``line_endings`` whether its lines end in line feeds alone;
-    ``digest_holds`` is whether the digest that it carries is that of its contents;
-    ``beside_index`` names the packages that a folder of wheels gave and the index cannot;
-    ``unreadable`` holds line numbers and texts that are no requirement at all. Where a lock is of
-    several files, ``index`` is the name of this one's and ``together`` the digest of all their pins.
+    ``inputs`` is the digest of its inputs (`factory.lock.lockset`), None if the file has none. ``as_locked``:
+    the file is byte for byte what the factory writes for these pins. ``line_endings``: its lines end in line
+    feeds alone. ``digest_holds``: its digest matches its contents. ``beside_index`` names the packages that
+    come from a folder of wheels, which the index lacks. ``unreadable`` holds line numbers and texts that are
+    no requirements. If a lock has several files, ``index`` is the name of this one's and ``together`` the
+    digest of all their pins.
     """
 
     inputs: str | None
@@ -122,7 +121,7 @@ class LockFile:
 
     @property
     def index_urls(self) -> tuple[str, ...]:
-        """The values of ``--index-url``, in order; a good lock has at most one."""
+        """Return the values of ``--index-url``, in order; a valid lock has at most one."""
         return tuple(option.value for option in self.options if option.name in {"--index-url", "-i"})
 
     def versions(self) -> dict[str, str]:
@@ -131,10 +130,10 @@ class LockFile:
 
 
 def read_lock(folder: Path) -> LockFile | None:
-    """Return the lock of a flavor folder; None if it is not locked.
+    """Return the lock of a flavor folder; None if it has none.
 
     Raises:
-        LockFileError: the file is there and is not UTF-8.
+        LockFileError: the file is not UTF-8.
     """
     path = folder / LOCK_FILE
     try:
@@ -148,12 +147,12 @@ def read_lock(folder: Path) -> LockFile | None:
 
 
 def read_lock_text(path: Path) -> str:
-    """Return the text of a lock file as it is, line endings included.
+    """Return the text of a lock file, line endings included.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: it does not exist.
         UnicodeDecodeError: it is not UTF-8.
-        OSError: it is no regular file, or the file system refused.
+        OSError: it is not a regular file, or the file system refused.
     """
     return read_regular(path).decode("utf-8")
 
@@ -162,7 +161,7 @@ def require_lock(folder: Path) -> LockFile:
     """Return the lock of a flavor folder.
 
     Raises:
-        LockFileError: there is none, or it is not UTF-8.
+        LockFileError: it does not exist, or is not UTF-8.
     """
     lock = read_lock(folder)
     if lock is None:
@@ -175,14 +174,14 @@ def require_lock(folder: Path) -> LockFile:
 
 
 def parse_lock(text: str) -> LockFile:
-    """Read a requirements file, keeping what cannot be read as ``unreadable``."""
+    """Read a requirements file; lines that cannot be read become ``unreadable``."""
     written, text = text, text.replace("\r\n", "\n")
     inputs = next((match[1] for line in text.splitlines() if (match := _INPUTS.fullmatch(line))), None)
     options: list[Option] = []
     pins: list[Pin] = []
     unreadable: list[tuple[int, str]] = []
     for number, entry, comments in _entries(text):
-        if not entry:  # a comment, after a line that goes on
+        if not entry:  # a comment after a continued line
             continue
         if entry.startswith("-"):
             options.append(_option(number, entry))
@@ -215,7 +214,7 @@ def format_lock(
     index: str | None = None,
     together: str | None = None,
 ) -> str:
-    """Return the text of a lock: pins by name, artifacts by digest, so that equal locks have equal bytes.
+    """Return the text of a lock, sorted, so that equal locks have equal bytes.
 
     ``index`` and ``together`` are for a lock of several files, as in `LockFile`.
     """
@@ -258,16 +257,16 @@ def _time(seconds: int) -> str:
 
 
 def named_beside_index(text: str) -> tuple[str, ...]:
-    """The packages that the text of a lock says came from a folder of wheels, without reading all of it."""
+    """Return the packages that a lock's text says came from a folder, without a full parse."""
     match = _BESIDE.search(text)
     return tuple(match[1].split(", ")) if match else ()
 
 
 def _is_as_locked(text: str, pins: Sequence[Pin], options: Sequence[Option]) -> bool:
-    """Return whether a text is what the factory writes for the pins and options that were read from it.
+    """Return whether a text is what the factory writes for its pins and options.
 
-    The digest of the contents shows an edit by a person. Writing the contents again shows a form that pip, uv
-    and Hermeto might read in another way than the factory, such as a hash in a comment.
+    The digest of the contents shows a person's edit. Writing the contents again shows a form that pip, uv and
+    Hermeto might read differently from the factory, such as a hash in a comment.
     """
     contents = _contents(text)
     if contents is None:
@@ -277,7 +276,7 @@ def _is_as_locked(text: str, pins: Sequence[Pin], options: Sequence[Option]) -> 
 
 
 def _contents(text: str) -> str | None:
-    """Return the contents below their digest; None if there is no digest, or that of other contents."""
+    """Return the contents below their digest; None if the digest is missing or wrong."""
     match = _CONTENTS.search(text)
     if match is None or not _HEAD.fullmatch(text[: match.start()]):
         return None
@@ -290,9 +289,9 @@ def _digest(contents: str) -> str:
 
 
 def _entries(text: str) -> Iterator[tuple[int, str, list[str]]]:
-    """Line number, text with continuations joined, and the indented comments below, of each entry.
+    """Yield line number, text with continuations joined, and indented comments of each entry.
 
-    What a comment at the end of an entry says, such as a hash, is no part of it: pip and uv pass over it.
+    A comment at the end of an entry, such as a hash, is not part of it: pip and uv skip it.
     """
     for number, entry, comments in _with_comments(text):
         yield number, _TRAILING_COMMENT.sub("", entry).strip(), comments
@@ -348,7 +347,7 @@ def _pin(number: int, entry: str, comments: list[str]) -> Pin | None:
 
 
 def _file(match: re.Match[str]) -> dict[str, Any]:
-    """Return what a comment says of an artifact, as fields of `Artifact`."""
+    """Return the fields of `Artifact` that a comment holds."""
     return {
         "file_name": match["name"],
         "size": None if match["size"] is None else int(match["size"]),
@@ -361,11 +360,11 @@ def _seconds(time: str) -> int | None:
     try:
         return int(dt.datetime.strptime(time, _TIME).replace(tzinfo=dt.UTC).timestamp())
     except ValueError:
-        return None  # such as the 31st of April: not ours
+        return None  # an invalid date such as the 31st of April: not written by the factory
 
 
 def _read_requirement(text: str) -> tuple[str, str | None, str | None] | None:
-    """Name, pinned version and marker of a requirement; None if the text is none (PEP 508)."""
+    """Return name, pinned version and marker of a requirement; None if invalid (PEP 508)."""
     plain = _PLAIN_PIN.fullmatch(text)
     if plain is not None:
         return canonicalize_name(plain["name"]), plain["version"], None

@@ -1,4 +1,4 @@
-"""Locking flavors: each is locked whole or left as it is, several side by side."""
+"""Lock flavors: each is locked whole or left unchanged, several side by side."""
 
 import os
 from collections import Counter
@@ -38,11 +38,11 @@ from factory.transaction import Replacement, open_transaction, read_before
 
 _LEAST_JOBS = 4
 Following = Callable[[Flavor, Project, LockSet], Sequence[Replacement]]
-"""Gives the files that change together with a new lock, such as a bill of materials."""
+"""Returns the files that change together with a new lock, such as an SBOM."""
 
 
 class Explain(Protocol):
-    """Returns the error of a resolution that failed, such as with all that the index lacks."""
+    """Returns the error of a failed resolution, such as with every gap of the index."""
 
     def __call__(
         self,
@@ -60,8 +60,8 @@ class LockOptions:
     """How to lock. ``public_find_links`` serve flavors without an index URL, ``find_links`` all of them.
 
     ``only_recorded``: sizes and times missing from the previous lock do not count as changes.
-    ``other_builds``: another build may take the place of one that is locked. ``explain`` makes the error of
-    a resolution that failed.
+    ``other_builds``: another build may replace a locked one. ``explain`` makes the error of a failed
+    resolution.
     """
 
     explain: Explain
@@ -77,7 +77,7 @@ class LockOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class NewLock:
-    """A lock that was made and not written: its pins, and the text of each of its files by file name.
+    """A new lock that is not written yet: its pins, and the text of each of its files by file name.
 
     ``from_folders`` maps packages that came from a folder of wheels to it.
     """
@@ -88,7 +88,7 @@ class NewLock:
 
     @property
     def lock_set(self) -> LockSet:
-        """The lock as it reads once it is written."""
+        """Return the lock as it reads once it is written."""
         return parse_lock_set({name: content.decode() for name, content in self.files.items()})
 
 
@@ -103,15 +103,15 @@ def lock_flavors(
 ) -> tuple[Locked | FailedFlavor, ...]:
     """Lock several flavors, ``jobs`` at a time; one that fails does not stop the others.
 
-    An interruption stops all of them: uv is ended, nothing more is started, nothing more is written.
+    An interruption stops all of them: uv is ended, and nothing more is started or written.
 
     Args:
         flavors: what to lock.
         options: how.
-        jobs: how many at a time; where it is None as many as there are CPUs, and four at least, since
-            each waits for its index most of the time.
-        begun: told the name of each as its work begins, on a thread of its own.
-        done: told of each as it ends, on the caller's thread.
+        jobs: how many at a time; if None as many as there are CPUs, and at least four, since each mostly
+            waits for its index.
+        begun: called with the name of each flavor when its work begins, on its own thread.
+        done: called with each outcome when it ends, on the caller's thread.
         following: as for `lock_flavor`.
 
     Returns:
@@ -144,14 +144,14 @@ def lock_flavor(
     verifier: IndexVerifier | None = None,
     following: Following | None = None,
 ) -> Locked:
-    """Resolve a flavor and replace its lock files; nothing is written unless everything succeeded.
+    """Resolve a flavor and replace its lock files; a failure writes nothing.
 
     Args:
         flavor: what to lock.
         options: how.
-        stop: ends the work from another thread, up to the moment of writing.
+        stop: cancels the work from another thread, up to the moment of writing.
         verifier: as for `make_lock`.
-        following: gives what changes together with the lock files.
+        following: returns what changes together with the lock files.
 
     Raises:
         SpecError: ``pyproject.toml`` is not acceptable, or requires nothing, or something from a URL.
@@ -159,8 +159,8 @@ def lock_flavor(
         ResolutionError: the requirements contradict each other.
         OtherBuildError: a package would be locked in another build, such as for another accelerator.
         IndexAccessError: the index did not answer, or refused.
-        IndexContentError: a file of the index is not what it is said to be, or its page does not stand by it.
-        RedirectError: a private index sends on to a host that the spec does not name.
+        IndexContentError: a file is not the package that its name says, or its page no longer lists it.
+        RedirectError: a private index redirects to a host that the spec does not name.
         BusyError, NotFoundError, ProgramError, StorageError: as their names say.
     """
     with stop.active(), open_transaction([flavor.folder]) as transaction:
@@ -193,9 +193,9 @@ def lock_flavor(
 
 
 def lock_changes(folder: Path, spec: Spec, new: NewLock) -> tuple[Replacement, ...]:
-    """Return the changes that make the lock files of a flavor folder, byte for byte, those of a new lock.
+    """Return the changes that bring a flavor folder's lock files to a new lock.
 
-    Those of indexes that the spec no longer has are removed.
+    Lock files of indexes that the spec no longer has are removed.
 
     Raises:
         StorageError: a file cannot be read.
@@ -222,15 +222,15 @@ def make_lock(
     held: Mapping[str, str] | None = None,
     verifier: IndexVerifier | None = None,
 ) -> NewLock:
-    """Resolve a project and give its lock; nothing is read from its folder and nothing is written.
+    """Resolve a project and return its lock; reads nothing from its folder and writes nothing.
 
     Args:
         name: the flavor's.
         project: what is locked.
-        before: the lock whose versions are kept where they are valid.
-        options: how; ``dry_run`` means nothing here.
-        held: versions (by normalized name) that may not change: where one has to, there is no lock.
-        verifier: shared by the flavors of a run, so that each page is read once; of its own where None.
+        before: the lock whose versions are kept if they are valid.
+        options: how; ``dry_run`` has no effect here.
+        held: versions (by normalized name) that may not change: if one has to, the resolution fails.
+        verifier: shared by the flavors of a run, so that each page is read once; a new one if None.
 
     Raises:
         SpecError, IndexGapError, ResolutionError, OtherBuildError: as for `lock_flavor`.
@@ -253,7 +253,7 @@ def make_lock(
 
 
 def _rebuilt(spec: Spec, before: LockSet, options: LockOptions) -> frozenset[str] | None:
-    """The packages that may be built again: those that are upgraded; None for all, as of another index."""
+    """Return the packages whose build may change: the upgraded ones; None for all."""
     urls = {url.rstrip("/") for lock in before.files.values() for url in lock.index_urls}
     wanted = {spec.url_of(name) for name in spec.index_names}
     if options.upgrade or urls != {url.rstrip("/") for url in wanted if url is not None}:
@@ -262,7 +262,7 @@ def _rebuilt(spec: Spec, before: LockSet, options: LockOptions) -> frozenset[str
 
 
 def wheel_folders(spec: Spec, options: LockOptions) -> tuple[WheelFolder, ...]:
-    """Return the folders of wheels that serve a flavor beside its indexes.
+    """Return the folders of wheels that a flavor uses beside its indexes.
 
     Raises:
         NotFoundError, StorageError: as for `open_wheel_folder`.
@@ -354,7 +354,7 @@ def _artifact(wheel: Wheel, folders: tuple[WheelFolder, ...]) -> Artifact:
 
 
 def _refuse_two_versions(pinned: Collection[tuple[str, str]]) -> None:
-    """A lock has one version of a package, whatever the resolutions for its platforms gave."""
+    """Refuse two versions of one package across platforms."""
     counted = Counter(name for name, _ in pinned)
     for name in sorted(name for name, count in counted.items() if count > 1):
         versions = ", ".join(sorted(version for other, version in pinned if other == name))
@@ -370,7 +370,7 @@ def _best(package: Package, file_name: str | None, platform: str) -> Wheel:
             f"{package.name} {package.version} has no wheel for {platform} with the C library of the spec",
             solution="Look at glibc in [tool.factory], or constrain the version.",
         )
-    # Of a wheel on the index and a local one of the same name, the one that everybody can fetch.
+    # Of a wheel on the index and a local one of the same name, prefer the one that everybody can download.
     named = [wheel for wheel in package.wheels if wheel.file_name == file_name]
     return min(named, key=lambda wheel: wheel.local is not None)
 

@@ -1,8 +1,8 @@
 """The lock of a flavor as a whole: one file for each of its indexes, together complete.
 
-A flavor of one index has ``requirements.txt`` and nothing else. With further indexes each has a file
-of its own, and each file says which index it is for (``# index:``) and carries the digest over the pins
-of all of them (``# together:``): files of two runs beside each other are seen without a network.
+A flavor of one index has only ``requirements.txt``. With further indexes each has its own file, which names
+its index (``# index:``) and carries the digest over the pins of all files (``# together:``), so that a mix of
+files of two runs is found without a network.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _FURTHER_FILES = "requirements-*.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class Misplaced:
-    """A pin that stands in another file than that of the index that its package comes from."""
+    """A pin in another file than that of its package's index."""
 
     file_name: str
     pin: Pin
@@ -40,7 +40,7 @@ class Misplaced:
 
 @dataclass(frozen=True, kw_only=True)
 class LockSet:
-    """The lock files that are there, by file name, ``requirements.txt`` first."""
+    """The existing lock files, by file name, ``requirements.txt`` first."""
 
     files: Mapping[str, LockFile]
 
@@ -51,25 +51,25 @@ class LockSet:
 
     @property
     def inputs(self) -> str | None:
-        """The digest of what it was made from; None if a file does not tell, or two differ."""
+        """Return the digest of the lock's inputs; None if a file has none, or two differ."""
         told = {lock.inputs for lock in self.files.values()}
         return told.pop() if len(told) == 1 else None
 
     @property
     def as_locked(self) -> bool:
-        """Whether every file stands as it was written."""
+        """Return whether every file is as the factory wrote it."""
         return all(lock.as_locked for lock in self.files.values())
 
     @property
     def beside_index(self) -> frozenset[str]:
-        """The packages that came from a folder of wheels: no index can give them."""
+        """Return the packages that came from a folder of wheels, which no index has."""
         return frozenset(name for lock in self.files.values() for name in lock.beside_index)
 
     @property
     def belongs_together(self) -> bool:
-        """Whether the files are those of one resolution, all of them: by the digest that each carries.
+        """Return whether the files are complete and of one resolution, by the digest in each.
 
-        False as well for files of two runs that were put beside each other, as a merge does.
+        False for files of two runs that a merge put side by side.
         """
         told = {lock.together for lock in self.files.values()}
         if told == {None}:
@@ -82,16 +82,16 @@ class LockSet:
 
 
 def lock_file_name(index: str) -> str:
-    """Return the file that holds what comes from an index, by the index's name."""
+    """Return the name of the lock file for an index."""
     return LOCK_FILE if index == MAIN_INDEX else f"requirements-{index}.txt"
 
 
 def lock_file_names(spec: Spec) -> tuple[str, ...]:
-    """Return the names of the lock files that a flavor with this spec has, the main index's first.
+    """Return the names of the lock files that this spec requires, the main index's first.
 
-    Every index has its file, also one from which nothing is pinned: what installs, copies and fetches
-    the files follows from the spec alone. This is the list for ``requirements_files`` in a
-    ``prefetch-input`` of Konflux, too.
+    Every index has a file, even one from which nothing is pinned: what installs, copies and downloads the
+    files follows from the spec alone. Also the list for ``requirements_files`` in a ``prefetch-input`` of
+    Konflux.
     """
     return tuple(lock_file_name(name) for name in spec.index_names)
 
@@ -102,9 +102,9 @@ def index_names(spec: Spec) -> dict[str, str]:
 
 
 def orphans(folder: Path, spec: Spec) -> tuple[str, ...]:
-    """The names of lock files in a flavor folder that are of no index of its spec, as they are left behind.
+    """Return the lock files in a flavor folder that belong to no index of its spec.
 
-    A file counts by its name and its first line, which ``factory lock`` wrote; any other is a stray file.
+    A file counts by its name and its first line, which ``factory lock`` wrote; others are stray files.
     """
     named = lock_file_names(spec)
     return tuple(
@@ -115,7 +115,7 @@ def orphans(folder: Path, spec: Spec) -> tuple[str, ...]:
 
 
 def misplaced(locks: LockSet, spec: Spec) -> tuple[Misplaced, ...]:
-    """The pins that stand in another file than that of the index which the spec gives their package."""
+    """Yield the pins in another file than that of their package's index."""
     found = []
     for name, lock in locks.files.items():
         for pin in lock.pins:
@@ -126,7 +126,7 @@ def misplaced(locks: LockSet, spec: Spec) -> tuple[Misplaced, ...]:
 
 
 def is_stale(locks: LockSet, project: Project) -> bool:
-    """Return whether a lock says that it was made from something else than the project says now."""
+    """Return whether a lock was made from other inputs than the project has now."""
     now = inputs_digest(project)
     return any(lock.inputs is not None and lock.inputs != now for lock in locks.files.values())
 
@@ -136,9 +136,8 @@ def keep_recorded(
 ) -> tuple[Pin, ...]:
     """Return new pins with the sizes and times that the previous lock records for the same artifacts.
 
-    The bytes are the same, so an index or a mirror that gives another time, or none, changes nothing. An
-    edited lock counts for nothing. With ``only_recorded``, what the previous lock does not record of an
-    artifact stays missing.
+    The bytes are the same, so another or missing time on an index or a mirror is no change. An edited lock is
+    ignored. With ``only_recorded``, what the previous lock does not record of an artifact stays missing.
     """
     if before is None or not before.as_locked:
         return tuple(pins)
@@ -160,7 +159,7 @@ def keep_recorded(
 
 
 def together_digest(pins: Mapping[str, Iterable[Pin]]) -> str:
-    """``sha256:…`` over the pins of all files of a lock: file, name, version, digests; in no order."""
+    """Return ``sha256:…`` over all pins of a lock (file, name, version, digests), in any order."""
     content = {
         file_name: sorted(
             [pin.name, pin.version, *sorted(a.sha256 for a in pin.artifacts)] for pin in of_file
@@ -180,7 +179,7 @@ def format_lock_set(
         name: the flavor's.
         spec: its spec, which says what comes from where.
         pins: all of them, in any order.
-        inputs: the digest of what they were made from (`inputs_digest`).
+        inputs: the digest of their inputs (`inputs_digest`).
         beside_index: the packages among them that came from a folder of wheels.
     """
     by_file: dict[str, list[Pin]] = {file_name: [] for file_name in lock_file_names(spec)}
@@ -204,7 +203,7 @@ def format_lock_set(
 
 
 def read_lock_set(folder: Path, spec: Spec) -> LockSet | None:
-    """Return the lock files of a flavor folder that are there; None if it is not locked.
+    """Return the existing lock files of a flavor folder; None if there are none.
 
     Raises:
         LockFileError: one of them is not UTF-8.
@@ -226,10 +225,10 @@ def read_lock_set(folder: Path, spec: Spec) -> LockSet | None:
 
 
 def require_lock_set(folder: Path, spec: Spec) -> LockSet:
-    """Return the lock files of a flavor folder, all of those that its spec asks for.
+    """Return the lock files of a flavor folder, all that its spec requires.
 
     Raises:
-        LockFileError: one is not there, is not UTF-8, or they are not of one run.
+        LockFileError: one is missing or not UTF-8, or they are of different runs.
     """
     found = read_lock_set(folder, spec)
     missing = [name for name in lock_file_names(spec) if found is None or name not in found.files]
@@ -258,10 +257,10 @@ def _is_ours(path: Path) -> bool:
 
 
 def inputs_digest(project: Project) -> str:
-    """``sha256:…`` over everything in a flavor's ``pyproject.toml`` that decides what is locked.
+    """Return ``sha256:…`` over everything in ``pyproject.toml`` that decides what is locked.
 
-    The digest does not depend on the order of requirements, nor on what the lock
-    cannot depend on: base images, the name, the reasons for what is missing.
+    The digest depends neither on the order of requirements nor on what cannot change a lock: base images, the
+    name, the reasons for what is missing.
     """
     spec = project.spec
     inputs: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""The one wheel of a package that an installer takes on a platform."""
+"""Select the one wheel of a package that an installer takes on a platform."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -18,16 +18,16 @@ _LEGACY_OF_AARCH64 = frozenset({"manylinux2014"})
 
 
 def best_wheel(file_names: Iterable[str], ranks: Mapping[Tag, int]) -> str | None:
-    """The wheel that an installer takes: the most specific tag, then the highest build number (PEP 427).
+    """Return the wheel that an installer takes: most specific tag, then highest build number (PEP 427).
 
     Args:
-        file_names: wheels of one version of one package; other names are passed over.
+        file_names: wheels of one version of one package; other names are skipped.
         ranks: the platform's tags and their places in its order (`tag_ranks`), lowest first.
 
     Returns:
-        The file name, or None where none of them fits.
+        The file name, or None if none of them fits.
     """
-    # In order of their names, of which max() keeps the first: equal wheels give equal locks.
+    # In the order of their names, of which max() keeps the first: equal wheels give equal locks.
     fitting = [(key, name) for name in sorted(file_names) if (key := _preference(name, ranks)) is not None]
     return max(fitting, key=lambda pair: pair[0])[1] if fitting else None
 
@@ -57,7 +57,7 @@ def tag_ranks(*, python: str, platform: str, glibc: str) -> Mapping[Tag, int]:
 
 
 def platforms_of(file_names: Iterable[str]) -> tuple[str, ...]:
-    """The flavor platforms that a package's wheels are built for, whatever their Python and C library."""
+    """Return the platforms that wheels are built for, whatever their Python and C library."""
     found = set()
     for name in file_names:
         platform_tag = name.removesuffix(".whl").rpartition("-")[2]
@@ -79,7 +79,7 @@ def _platform_tags(machine: str, glibc: str) -> Iterable[str]:
 
 
 def _preference(name: str, ranks: Mapping[Tag, int]) -> tuple[int, tuple[()] | tuple[int, str]] | None:
-    """Return a key whose greatest is the best. No build number sorts below any (PEP 427)."""
+    """Return a key whose greatest is the best; no build number sorts below any (PEP 427)."""
     read = _build_and_tags(name)
     if read is None:
         return None

@@ -1,4 +1,4 @@
-"""What the indexes and folders of a flavor offer, each project looked up once, on its own index only."""
+"""What a flavor's indexes and folders offer; each project is looked up once, on its own index."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -40,12 +40,12 @@ KINDS = {
     NO_WHEEL_FOR_PYTHON: "no wheel for the Python",
     NO_WHEEL_FOR_PLATFORM: "no wheel for the platform",
 }
-"""What an index can lack, and how it is called in words."""
+"""The kinds of gap of an index, and their descriptions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A file that a project's page, or a folder, offers. ``requires_python`` is as the page says it."""
+    """A file on a project's page, or in a folder. ``requires_python`` is the page's text."""
 
     file_name: str
     yanked: bool = False
@@ -53,12 +53,12 @@ class Offer:
 
     @property
     def is_wheel(self) -> bool:
-        """Whether it is a wheel, by its name."""
+        """Return whether it is a wheel, by its name."""
         return self.file_name.endswith(".whl")
 
     @property
     def version(self) -> Version | None:
-        """The version in its name; None if the name is that of no distribution."""
+        """Return the version in its name; None if that is not a distribution's name."""
         try:
             if self.is_wheel:
                 return parse_wheel_filename(self.file_name)[1]
@@ -72,7 +72,7 @@ class Offer:
         return version is not None and specifier.contains(version, prereleases=True)
 
     def runs_on(self, python: str) -> bool:
-        """Whether a Python minor version meets Requires-Python; what cannot be read restricts nothing."""
+        """Return whether a Python minor version meets Requires-Python; invalid values allow any."""
         try:
             return SpecifierSet(self.requires_python or "").contains(f"{python}.0")
         except ValueError:
@@ -82,10 +82,10 @@ class Offer:
 def has_wheel(
     offers: Sequence[Offer], specifier: SpecifierSet, *, python: str, ranks: Mapping[Tag, int]
 ) -> bool:
-    """Return whether one of the offers is a wheel that satisfies and that the platform can install.
+    """Return whether an offered wheel satisfies a requirement and the platform can install it.
 
-    Pre-releases count where the specifier names one, or where there is nothing else (PEP 440);
-    yanked files where the specifier is an exact pin (PEP 592).
+    Pre-releases count if the specifier names one, or if nothing else exists (PEP 440);
+    yanked files if the specifier is an exact pin (PEP 592).
     """
     return any(
         offer.is_wheel and fits(offer.file_name, ranks) and offer.runs_on(python)
@@ -95,7 +95,7 @@ def has_wheel(
 
 @dataclass(frozen=True, kw_only=True)
 class Lack:
-    """Why nothing that is offered will do: a kind out of `KINDS`, what there is instead, what would do."""
+    """Why no offer satisfies: a kind of `KINDS`, what exists instead, what would satisfy."""
 
     kind: str
     found: str
@@ -110,14 +110,14 @@ def lack_of(
     glibc: str,
     platforms: Sequence[str],
 ) -> Lack:
-    """Return what there is instead of a wheel that satisfies; None stands for a project that is not there.
+    """Return what exists in place of a wheel that satisfies; None if the project does not exist.
 
     Args:
-        offers: the project's files, which have been found not to do.
+        offers: the project's files, none of which satisfies.
         specifier: the versions that would.
-        python: the minor version that a wheel is wanted for.
-        glibc: the version of the C library that it is wanted for.
-        platforms: those that it is wanted for.
+        python: the minor version that a wheel is needed for.
+        glibc: the version of the C library that it is needed for.
+        platforms: those that it is needed for.
     """
     found = describe_lack(offers, specifier, python=python)
     wanted = f"a version {in_order(specifier)}" if specifier else "any version"
@@ -152,7 +152,7 @@ def lack_of(
 
 
 def describe_lack(offers: Sequence[Offer] | None, specifier: SpecifierSet, *, python: str) -> str:
-    """Return what there is instead of a wheel that satisfies, in words; None as for `lack_of`."""
+    """Describe what exists in place of a wheel that satisfies; None as for `lack_of`."""
     if not offers:
         return "the index has no such project" if offers is None else "the index has no file of this project"
     matching = _matching(offers, specifier)
@@ -175,7 +175,7 @@ def describe_lack(offers: Sequence[Offer] | None, specifier: SpecifierSet, *, py
 
 
 def nearest_version(versions: Iterable[Version], specifier: SpecifierSet) -> Version | None:
-    """Of versions, the newest that satisfies or, without one, the one that comes nearest to it."""
+    """Return the newest version that satisfies, or else the one nearest to the range."""
     known = sorted(set(versions))
     fitting = [version for version in known if specifier.contains(version, prereleases=True)]
     if fitting or not known:
@@ -192,7 +192,7 @@ def _lower_bound(clause: Specifier) -> Version | None:
 
 
 def in_order(specifier: SpecifierSet) -> str:
-    """A range as people write it: the floor first, and of several floors or caps the one that counts."""
+    """Return a range as people write it: the floor first, redundant bounds removed."""
     floors = [Version(clause.version) for clause in specifier if clause.operator == ">="]
     caps = [Version(clause.version) for clause in specifier if clause.operator == "<"]
     clauses = {
@@ -226,7 +226,7 @@ _CONNECTIONS = 8
 
 
 class PackageFinder:
-    """What can be had. Nothing is asked of an index about a package that the spec gives to another.
+    """Looks up packages. No index is asked about a package that the spec assigns to another.
 
     Args:
         spec: the flavor's.
@@ -244,7 +244,7 @@ class PackageFinder:
         self._known: dict[str, tuple[Offer, ...] | None] = {}
 
     def look_up(self, names: Iterable[str]) -> None:
-        """Ask for projects, by normalized names, several at a time.
+        """Look up projects by normalized names, several at a time.
 
         Raises:
             IndexAccessError: an index did not answer, or refused.
@@ -257,11 +257,11 @@ class PackageFinder:
             self._known[name] = None if files is None and not local else (*_offers(files or ()), *local)
 
     def offers(self, name: str) -> tuple[Offer, ...] | None:
-        """Return the files of a project that was looked up; None if there is no such project."""
+        """Return the files of a project that was looked up; None if it does not exist."""
         return self._known[name]
 
     def platforms_without(self, requirement: Requirement) -> tuple[str, ...]:
-        """Return the platforms of the spec that nothing on offer satisfies the requirement for."""
+        """Return the spec's platforms without an offer that satisfies a requirement."""
         offers = self._known[canonicalize_name(requirement.name)] or ()
         spec = self._spec
         return tuple(
@@ -277,16 +277,16 @@ class PackageFinder:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no index has anything that was looked up, as where the URL is that of no index."""
+        """Return whether nothing that was looked up exists, as for a wrong index URL."""
         return not any(self._files.values())
 
     def url(self, name: str) -> str:
-        """Return the index that a package comes from, as messages show it."""
+        """Return the index of a package, as messages show it."""
         url = self._spec.url_of(self._spec.index_of(name))
         return "the public index" if url is None else shown(url)
 
     def tell_python(self, requirement: Requirement, python: str) -> None:
-        """What uv read in the metadata, where the project's page does not tell it."""
+        """Record the Python range that uv read in the metadata, if the page has none."""
         name = canonicalize_name(requirement.name)
         if offers := self._known.get(name):
             self._known[name] = tuple(
@@ -297,11 +297,11 @@ class PackageFinder:
             )
 
     def metadata(self, name: str, version: str) -> Metadata | None:
-        """Return what a version says of itself; None if it has no wheel here.
+        """Return the metadata of a version; None if it has no wheel here.
 
         Raises:
             IndexAccessError: the index did not answer, or refused.
-            IndexContentError: it cannot be read, or is not what it is said to be.
+            IndexContentError: it cannot be read, or is another package's.
         """
         self.look_up([name])
         path = next((path for path in self._local(name) if _is_version(path.name, version)), None)
@@ -320,7 +320,7 @@ class PackageFinder:
 
 @contextmanager
 def open_package_finder(spec: Spec, folders: tuple[WheelFolder, ...]) -> Iterator[PackageFinder]:
-    """The shelf of a flavor; nothing is connected before the first look."""
+    """Open a flavor's package finder; it connects on the first look-up."""
     with ExitStack() as stack:
         clients = {
             name: stack.enter_context(client_for(spec, name, connections=_CONNECTIONS))
@@ -330,11 +330,11 @@ def open_package_finder(spec: Spec, folders: tuple[WheelFolder, ...]) -> Iterato
 
 
 def metadata_of(client: IndexClient, files: Iterable[IndexFile], version: str, spec: Spec) -> Metadata | None:
-    """Return the metadata of a version, of a wheel that fits the flavor where one does; None without a wheel.
+    """Return the metadata of a version, preferably of a fitting wheel; None without a wheel.
 
     Raises:
         IndexAccessError: the index did not answer, or refused.
-        IndexContentError: it cannot be read, or is not what it is said to be.
+        IndexContentError: it cannot be read, or is another package's.
     """
     ranks = [tag_ranks(python=spec.python, platform=item, glibc=spec.glibc) for item in spec.platforms]
     wheels = [
@@ -345,7 +345,7 @@ def metadata_of(client: IndexClient, files: Iterable[IndexFile], version: str, s
 
 
 def versions_with_wheels(offers: Iterable[Offer]) -> tuple[Version, ...]:
-    """Return the versions that have a wheel of any kind, without those that are yanked."""
+    """Return the versions that have a wheel of any kind and are not yanked."""
     return tuple(
         version
         for offer in offers

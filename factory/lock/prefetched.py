@@ -1,8 +1,8 @@
-"""A prefetched folder, opened in one way by all that reads, fills or cleans it.
+"""Open a prefetched folder, in one way for everything that reads, fills or cleans it.
 
-Somebody else may have filled it: Hermeto, a pipeline's cache, another user of the disk. So it is opened by
-descriptors (`factory.tree`): nothing in it is followed through a link, and what is put into a folder's place
-later is not looked at. What a file is, its bytes say: the file that is read is the one that was hashed.
+Others may have filled it: Hermeto, a pipeline's cache, another user of the disk. So it is opened by
+descriptors (`factory.tree`): no link in it is followed, and a folder that replaces it later is ignored. A
+file's bytes identify it: the file that is read is the one that was hashed.
 """
 
 import hashlib
@@ -38,11 +38,11 @@ class PrefetchedFolder:
 
 @contextmanager
 def open_prefetched(folder: Path) -> Iterator[PrefetchedFolder]:
-    """Open what a build mounts at ``/cachi2``, or the ``output`` in it. The folder itself may be a link.
+    """Open what a build mounts at ``/cachi2``, or its ``output``. The folder itself may be a link.
 
     Raises:
         NotFoundError: it holds no artifacts.
-        StorageError: a folder on the way to them is a link or no folder.
+        StorageError: a folder on the way to them is a link or not a folder.
     """
     with Tree.opened(folder, root_may_be_link=True) as whole:
         found = next((path for path in (ARTIFACTS, _BELOW_OUTPUT) if whole.status(path) is not None), None)
@@ -57,14 +57,14 @@ def open_prefetched(folder: Path) -> Iterator[PrefetchedFolder]:
 
 @contextmanager
 def make_prefetched(folder: Path) -> Iterator[PrefetchedFolder]:
-    """Make the folders that are not there, and open what a build mounts at ``/cachi2``.
+    """Make the missing folders, and open what a build mounts at ``/cachi2``.
 
     Raises:
-        StorageError: a folder in it is a link or no folder, or the file system refused.
+        StorageError: a folder in it is a link or not a folder, or the file system refused.
     """
     is_new = not folder.is_dir()
     make_output_folder(folder)
-    # A folder that holds something else as well is shown to git, the artifacts in it are not.
+    # git sees a folder that holds other files as well, but not the artifacts in it.
     hides_output = not os.path.lexists(folder / IGNORE_FILE) and not os.path.lexists(folder / OUTPUT)
     try:
         if is_new:
@@ -83,11 +83,11 @@ def make_prefetched(folder: Path) -> Iterator[PrefetchedFolder]:
 
 @contextmanager
 def open_artifact(artifacts: Tree, file_name: str, *, sha256: str) -> Iterator[BinaryIO]:
-    """Open an artifact whose bytes are the lock's: what is read is the open file that was hashed.
+    """Open an artifact of a lock; what the caller reads is the open file that was hashed.
 
     Raises:
-        PrefetchError: it has other bytes, or is not there.
-        StorageError: it is no regular file, or cannot be read.
+        PrefetchError: it is missing, or has other bytes.
+        StorageError: it is not a regular file, or cannot be read.
     """
     if artifacts.status(file_name) is None:
         raise PrefetchError(f"{artifacts.root / file_name} is not there", solution=_AGAIN)
@@ -102,7 +102,7 @@ def open_artifact(artifacts: Tree, file_name: str, *, sha256: str) -> Iterator[B
 
 
 def digest_of(file: BinaryIO, path: Path) -> str:
-    """Return the SHA-256 of an open file, in hex, and leave it at its beginning.
+    """Return the SHA-256 of an open file in hex, and rewind it.
 
     Raises:
         StorageError: it cannot be read; ``path`` names it.

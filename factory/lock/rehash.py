@@ -1,8 +1,8 @@
-"""Rehashing: keep the versions of a lock and take the hashes that its indexes have now.
+"""Rehash: keep the versions of a lock and take the hashes that its indexes have now.
 
-Nothing is resolved where the lock stands as it was written. Of each version the wheel that fits each
-platform best is taken, as for a new lock; of what changed, the metadata is read: a file under an old
-name may be another package.
+A lock that is as the factory wrote it is not resolved. Of each version the wheel that fits each platform best
+is taken, as for a new lock. The metadata of changed files is read: a file under an old name may be another
+package.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,7 +41,7 @@ from factory.transaction import Replacement, open_transaction
 
 @dataclass(frozen=True, kw_only=True)
 class Lacking:
-    """A pinned version that an index cannot give as it was locked: for which platforms, and why."""
+    """A pinned version that an index lacks as it was locked: for which platforms, and why."""
 
     package: str
     version: str
@@ -51,13 +51,13 @@ class Lacking:
 
 @dataclass(frozen=True, kw_only=True)
 class NewFile:
-    """A file that was not locked before, and what reads its index."""
+    """A file that was not locked before, and the client of its index."""
 
     client: IndexClient
     file: IndexFile
 
     def prove(self) -> None:
-        """See that it is a valid wheel of the package and version that its name says.
+        """Check that it is a valid wheel of the package and version in its name.
 
         Raises:
             IndexContentError: it is not, or its metadata cannot be read.
@@ -69,16 +69,16 @@ class NewFile:
 
 @dataclass(frozen=True, kw_only=True)
 class FreshPin:
-    """A pin as it would be locked now, and the files of it that were not locked before."""
+    """A pin as it would be locked now, and its files that were not locked before."""
 
     pin: Pin
     new: tuple[NewFile, ...] = ()
 
 
 def fresh_pin(spec: Spec, pin: Pin, page: Page) -> FreshPin | Lacking:
-    """Return the wheel that fits each platform best, of the version that is pinned.
+    """Return a pin with the wheels of its version that fit each platform best.
 
-    A file that is yanked is taken where the version has no other (PEP 592), as for any exact pin.
+    A yanked file is taken if the version has no other (PEP 592), as for any exact pin.
     """
     version = pin.version or ""
     files = page.of_version(pin.name, version)
@@ -139,9 +139,9 @@ _NAMELESS = "a file whose name is not locked"
 
 @dataclass(frozen=True, kw_only=True)
 class FileChange:
-    """A file of a package whose version stayed; ``before`` and ``after`` are SHA-256 in hex.
+    """A changed file of an unchanged version; ``before`` and ``after`` are SHA-256 in hex.
 
-    ``before`` is None for a file that was not locked, ``after`` for one that is locked no longer.
+    ``before`` is None for a file that was not locked, ``after`` for one that is no longer locked.
     """
 
     lock_file: str
@@ -154,13 +154,12 @@ class FileChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Rehashed:
-    """A flavor whose hashes were taken anew, or would be with ``dry_run``.
+    """A flavor whose hashes were taken again, or would be with ``dry_run``.
 
-    ``kept`` are packages that came from a folder of wheels: no index has their hashes, and they are
-    hashed only where that folder is given. ``stale``: the
-    lock was made from something else than ``pyproject.toml`` says now, before and after. ``resolved``:
-    it had been edited, and a resolution proved its versions. ``followed`` are the files that changed together
-    with the lock.
+    ``kept`` are packages from a folder of wheels: no index has their hashes, and they are hashed only if that
+    folder is given. ``stale``: the lock's inputs differ from ``pyproject.toml``, before and after.
+    ``resolved``: it had been edited, and a resolution confirmed its versions. ``followed`` are the files that
+    changed together with the lock.
     """
 
     flavor: str
@@ -188,13 +187,13 @@ def rehash_flavors(
     done: Callable[[Rehashed | FailedFlavor], None],
     following: Following | None = None,
 ) -> tuple[Rehashed | FailedFlavor, ...]:
-    """Take the hashes of flavors anew: one that fails stops no other, and the others change together.
+    """Take the hashes of flavors again; one that fails stops no other, the others change together.
 
     Args:
         flavors: what to rehash.
         options: folders of wheels, and whether to write.
-        done: told of each when its hashes are there, before anything is written.
-        following: gives what changes together with lock files.
+        done: called with each outcome when its hashes are known, before anything is written.
+        following: returns what changes together with lock files.
 
     Returns:
         The outcomes in the order of the flavors.
@@ -227,10 +226,10 @@ def rehash_flavors(
 
 
 def _subject(flavor: Flavor) -> _Subject:
-    """Return what is there to rehash.
+    """Return the lock to rehash.
 
     Raises:
-        LockFileError: there is no lock, or it is none that ``factory lock`` made.
+        LockFileError: no lock exists, or ``factory lock`` did not make it.
     """
     project = read_project(flavor.folder)
     locks = require_lock_set(flavor.folder, project.spec)
@@ -240,7 +239,7 @@ def _subject(flavor: Flavor) -> _Subject:
     if locks.inputs is None:
         raise _refused(flavor, "the lock does not tell what it was made from")
     found = judge_lock(flavor.name, project, locks.files)
-    is_moved = bool(misplaced(locks, project.spec))  # which has a message of its own
+    is_moved = bool(misplaced(locks, project.spec))  # this has its own message
     if not is_moved and any(problem.code == "FAC321" for problem in refusals(project, found)):
         raise _refused(flavor, "pyproject.toml has changed since the lock was made")
     return _Subject(flavor=flavor, project=project, locks=locks)
@@ -254,7 +253,7 @@ def _refused(flavor: Flavor, reason: str) -> LockFileError:
 
 
 def _is_sound(subject: _Subject) -> bool:
-    """Return whether check has no error about the lock; one that has is resolved, with its own versions."""
+    """Return whether check has no error about the lock; otherwise its versions are resolved."""
     found = judge_lock(subject.flavor.name, subject.project, subject.locks.files)
     return not refusals(subject.project, found)
 
@@ -298,12 +297,12 @@ def _outcome(
 
 
 def _with_new_hashes(subject: _Subject, pages: PinnedPages, folders: Sequence[Path]) -> NewLock:
-    """Return the lock with the hashes of now; its versions, and what it says it was made from, stay.
+    """Return the lock with current hashes; its versions and recorded inputs stay.
 
-    What came from a folder of wheels is hashed where one of the ``folders`` has it, and kept where not.
+    Packages from a folder of wheels are hashed if one of the ``folders`` has them, and kept if not.
 
     Raises:
-        IndexGapError: a version is gone, or has no wheel for a platform any more; every one is named.
+        IndexGapError: versions no longer exist, or lack a wheel for a platform; every one is named.
         IndexContentError: a file is not what its name says.
         FactoryError: an index did not answer, or refused.
     """
@@ -352,10 +351,10 @@ def _hashed(artifact: Artifact, path: Path) -> Artifact:
 
 
 def _proved(subject: _Subject, options: LockOptions) -> NewLock:
-    """Return the lock that a resolution gives, where it gives the very versions that are there.
+    """Return the lock of a resolution that gives exactly the present versions.
 
     Raises:
-        LockFileError: it does not, or they contradict pyproject.toml, or come from other indexes now.
+        LockFileError: it gives others, or they contradict pyproject.toml, or come from other indexes now.
         IndexGapError: the index lacks one of them.
     """
     flavor, versions = subject.flavor, subject.locks.versions()
@@ -415,7 +414,7 @@ def _changes(spec: Spec, locks: LockSet, new: NewLock) -> Iterator[FileChange]:
 
 @dataclass(frozen=True, kw_only=True)
 class RehashReport(Report):
-    """Every flavor of the run; ``errors`` by the flavors that were left as they were."""
+    """The outcome of every flavor; ``errors`` by the flavors that were left unchanged."""
 
     flavors: tuple[Rehashed, ...]
     errors: dict[str, ErrorBody]
@@ -424,7 +423,7 @@ class RehashReport(Report):
         return self.errors.values()
 
     def describe(self) -> Iterator[str]:
-        """Yield each flavor, and below it each file that has another hash."""
+        """Yield each flavor, and below it each file whose hash changed."""
         for flavor in self.flavors:
             count = len({change.file_name for change in flavor.changes})
             files = f"{count} file{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""What a run of ``factory lock`` tells, as data and in words."""
+"""Describe a run of ``factory lock``, as data and in words."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from factory.masking import masked
 
 @dataclass(frozen=True, kw_only=True)
 class PinChange:
-    """A package whose pin differs. ``before`` and ``after`` are versions, None if there is no pin.
+    """A package whose pin differs. ``before`` and ``after`` are versions, None without a pin.
 
-    ``files`` are the artifacts that are new under a version that stayed.
+    ``files`` are the new artifacts of an unchanged version.
     """
 
     name: str
@@ -25,7 +25,7 @@ class PinChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """Every difference between two locks, by name; ``rehashed`` kept its version and not its hashes."""
+    """The differences between two locks, by name; ``rehashed`` kept its version, not its hashes."""
 
     added: tuple[PinChange, ...] = ()
     removed: tuple[PinChange, ...] = ()
@@ -41,12 +41,10 @@ class Changes:
 class Locked:
     """A flavor that was locked, or would be with ``dry_run``.
 
-    ``followed`` are the files that changed together with the lock.
-
-    ``differs`` is whether a file changes, ``written`` whether it was; ``form`` says what changes
-    beside the pins. ``orphans`` are lock files of indexes that the spec has no longer, which go.
-    ``from_folders`` maps packages that came from a folder of wheels to it: the index alone cannot
-    give them. ``idle`` are further indexes from which nothing is pinned.
+    ``differs``: a file changes; ``written``: it was written; ``form`` says what changes beside the pins.
+    ``followed`` are the files that changed together with the lock. ``orphans`` are removed lock files of
+    indexes that the spec no longer has. ``from_folders`` maps packages that came from a folder of wheels to
+    it: the index alone lacks them. ``idle`` are further indexes from which nothing is pinned.
     """
 
     flavor: str
@@ -65,7 +63,7 @@ class Locked:
 
 @dataclass(frozen=True, kw_only=True)
 class FailedFlavor:
-    """A flavor that could not be locked and was left as it was."""
+    """A flavor that could not be locked and was left unchanged."""
 
     flavor: str
     error: FactoryError
@@ -73,7 +71,7 @@ class FailedFlavor:
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorBody:
-    """An error as data. ``gaps`` holds what the index lacks, where that is the error."""
+    """An error as data. ``gaps`` holds what the index lacks, if that is the error."""
 
     kind: str
     reason: str
@@ -86,7 +84,7 @@ class ErrorBody:
 class FlavorReport:
     """One flavor: ``state`` is locked, unchanged, changed (with --dry-run or --check) or failed.
 
-    ``form`` is what changes beside the pins; ``orphans`` are lock files of indexes that are no longer;
+    ``form`` is what changes beside the pins; ``orphans`` are lock files of indexes that no longer exist;
     ``followed`` are the files that changed together with the lock.
     """
 
@@ -104,9 +102,9 @@ class FlavorReport:
 
 @dataclass(frozen=True, kw_only=True)
 class LockReport(Report):
-    """Every flavor of the run. ``error`` is that of the first that failed; it gives the exit code.
+    """Every flavor of the run. ``error`` is that of the first that failed; it sets the exit code.
 
-    ``checked``: nothing was to be written, and what would change is a difference.
+    ``checked``: nothing was to be written, and a change counts as a difference.
     """
 
     flavors: tuple[FlavorReport, ...]
@@ -154,12 +152,12 @@ def report_of(outcomes: Sequence[Locked | FailedFlavor], *, checked: bool = Fals
 
 
 def notes_on(outcomes: Sequence[Locked | FailedFlavor]) -> tuple[str, ...]:
-    """What is to be said beside the result: errors in full, and pins that the index alone cannot give."""
+    """Yield notes beside the result: full errors, and pins that the index alone lacks."""
     return tuple(note for outcome in outcomes for note in _notes(outcome))
 
 
 def failures(outcomes: Iterable[object]) -> tuple[str, ...]:
-    """Return the errors of a run in full, of any kind of outcomes."""
+    """Yield the errors of outcomes of any kind, in full."""
     return tuple(
         f"error: {item.flavor}: {item.error.reason}\n  what to do: {item.error.solution}"
         for item in outcomes
@@ -168,7 +166,7 @@ def failures(outcomes: Iterable[object]) -> tuple[str, ...]:
 
 
 def change_lines(changes: Changes, *, packages: int | None = None) -> Iterator[str]:
-    """Yield a line for each pin that changed; a lock whose ``packages`` are all new is told in one."""
+    """Yield a line per changed pin; one line if all ``packages`` of a lock are new."""
     if not changes:
         yield "  no pin has changed"
     elif len(changes.added) == packages and not changes.removed:
@@ -225,7 +223,7 @@ def _notes(outcome: Locked | FailedFlavor) -> Iterator[str]:
 
 
 def compare(before: Iterable[Pin], after: Iterable[Pin]) -> Changes:
-    """Return the differences between the pins of a lock and those of a new one."""
+    """Return the differences between the pins of two locks."""
     old = {pin.name: pin for pin in before}
     new = {pin.name: pin for pin in after}
     added = [_pin_change(None, new[name]) for name in sorted(new.keys() - old.keys())]
@@ -242,7 +240,7 @@ def compare(before: Iterable[Pin], after: Iterable[Pin]) -> Changes:
 
 
 def compare_form(before: LockSet | None, after: LockSet) -> tuple[str, ...]:
-    """Return what differs between two locks beside their pins, in words."""
+    """Describe the differences between two locks beside their pins."""
     if before is None:
         return ()
     found = [f"{name} is not there" for name in after.files if name not in before.files]

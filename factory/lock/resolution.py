@@ -1,4 +1,4 @@
-"""From a flavor's project to the packages of its lock, the same versions on every platform."""
+"""Resolve a flavor's project into its lock's packages, the same versions on every platform."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,18 +14,18 @@ from factory.flavor.spec import MAIN_INDEX
 from factory.lock.find_links import WheelFolder
 from factory.lock.uv import NoSolution, Package, Request, resolve
 
-# A marker that no platform meets: as an override it takes a package out of the resolution.
+# A marker that no platform meets: as an override it removes a package from the resolution.
 NEVER = "sys_platform == 'never'"
 
 
-# How often versions are sought that serve all platforms. Each round settles at least one package, or one
-# version of it.
+# How often versions that serve all platforms are searched for. Each round settles at least one package, or
+# one version of it.
 _ROUNDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """The platform that cannot have what the project asks for, what was asked, and uv's explanation."""
+    """The platform that cannot meet the requirements, the requirements, and uv's explanation."""
 
     request: Request
     explanation: str
@@ -33,7 +33,7 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True)
 class Disagreement:
-    """Platforms of which each has a solution, and not the same: ``versions`` by platform and name.
+    """Platforms that each have a solution, but different ones: ``versions`` by platform and name.
 
     ``explanation`` is why ``platform`` refuses the versions of the others.
     """
@@ -43,7 +43,7 @@ class Disagreement:
     explanation: str
 
     def differing(self) -> dict[str, dict[str, str]]:
-        """By name, the version on each platform that needs it, of what is not the same on all."""
+        """Return by name the version on each platform, of packages that are not the same on all."""
         names = sorted({name for versions in self.versions.values() for name in versions})
         found = {
             name: {
@@ -62,7 +62,7 @@ class Disagreement:
 
 @dataclass(frozen=True, kw_only=True)
 class _Stuck:
-    """A platform that does not take the versions (``pins``) of those before it."""
+    """A platform that refuses the versions (``pins``) of those before it."""
 
     request: Request
     pins: Mapping[str, str]
@@ -78,10 +78,10 @@ def resolve_project(
 ) -> dict[str, tuple[Package, ...]] | Refused | Disagreement:
     """Resolve for each platform of the spec; every platform gets the same packages and versions.
 
-    The lock carries no markers, so a package that one platform needs is installed on all of them.
-    It is therefore asked for, at the same version, on the platforms that would not need it. Where a
-    platform cannot have the versions of another, those that it can have are preferred on all of them;
-    then those that a platform cannot have are left out on all.
+    The lock carries no markers, so a package that one platform needs is installed on all of them. It is
+    therefore required, at the same version, on the platforms that would not need it. If a platform cannot
+    have another's versions, its own are preferred on all of them; then the versions that a platform cannot
+    have are excluded on all.
 
     Returns:
         The packages of each platform, or what uv refused.
@@ -100,7 +100,7 @@ def resolve_project(
 def _agreed(
     base: Request, platforms: tuple[str, ...]
 ) -> dict[str, tuple[Package, ...]] | Refused | Disagreement:
-    """Return the packages of each platform, sought with the preferences of each."""
+    """Return the packages of each platform, resolved with the preferences of each."""
     tried = [base.preferences]
     while True:
         answer = _resolve_together(base, platforms)
@@ -119,9 +119,9 @@ def _agreed(
 def _without_the_unfit(
     base: Request, platforms: tuple[str, ...], disagreement: Disagreement
 ) -> dict[str, tuple[Package, ...]] | None:
-    """Resolve without the versions that a platform cannot have; None if that finds nothing.
+    """Resolve without the versions that a platform cannot have; None if that fails.
 
-    The newest of each platform may hide an older version that serves them all.
+    The newest version of each platform may hide an older one that serves them all.
     """
     left_out: set[str] = set()
     for _ in range(_ROUNDS):
@@ -138,10 +138,10 @@ def _without_the_unfit(
 
 
 def _unfit(base: Request, platforms: tuple[str, ...], disagreement: Disagreement) -> set[str]:
-    """Constraints that leave out versions of one platform that another cannot have.
+    """Return constraints that exclude one platform's versions that another cannot have.
 
-    Not one where a platform cannot have a package at all that another needs: that is to be named, and not
-    got round by an older version of what requires it.
+    Skips packages that a platform needs and another cannot have at all: those are to be reported, and not
+    avoided with an older version of what requires them.
     """
     unfit = set()
     for name, versions in disagreement.differing().items():
@@ -164,14 +164,14 @@ def _can_be_had(request: Request) -> bool:
 
 
 def _with_pins(request: Request, pins: Mapping[str, str]) -> Request:
-    """What is asked for, and packages at these versions, whether anything here requires them or not."""
+    """Return a request with packages at these versions, whether anything requires them or not."""
     exact = {name: f"{name}=={version}" for name, version in pins.items()}
     # A stub wheel, which is an override onto a URL, is the same on all platforms.
     overridden = {package_of(line) for line in request.overrides if Requirement(line).url is None}
     return replace(
         request,
         requirements=(*request.requirements, *exact.values()),
-        # An override takes the place of every requirement of its package, of these as well.
+        # An override replaces every requirement of its package, including these.
         overrides=(*request.overrides, *(exact[name] for name in sorted(overridden & exact.keys()))),
     )
 
@@ -193,14 +193,14 @@ def _resolve_together(
         resolved[platform] = packages
         found = _versions(packages)
         if pins and found.keys() - pins.keys():
-            # This platform needs more: the others must have that as well.
+            # This platform needs more; the others must have it as well.
             waiting += [other for other in resolved if other != platform and other not in waiting]
         pins |= found
     return resolved
 
 
 def _possible(base: Request, stuck: _Stuck) -> dict[str, str] | Refused:
-    """Return the versions that the platform can have, of what it needs itself and of what the others need."""
+    """Return the versions the platform can have, of its own needs and the others'."""
     alone = replace(base, platform=stuck.request.platform)
     packages = resolve(alone)
     if isinstance(packages, NoSolution):
@@ -235,14 +235,14 @@ def request_for(
     folders: tuple[WheelFolder, ...],
     stub_wheels: tuple[str, ...] = (),
 ) -> Request:
-    """Return what uv is asked for the first platform; what the spec records as missing is taken out.
+    """Return uv's request for the first platform, without what the spec records as missing.
 
-    ``stub_wheels`` are overrides onto wheels that take the place of packages (`factory.gaps.stub_wheels`):
-    URLs, so that no index is asked about those packages.
+    ``stub_wheels`` are overrides onto wheels that replace packages (`factory.gaps.stub_wheels`): URLs, so
+    that no index is asked about those packages.
 
     Raises:
-        SpecError: a requirement names a URL, which no lock of an index can hold; what is required
-            is recorded as missing; or an override changes a package of a further index.
+        SpecError: a requirement names a URL, which no lock of an index can hold; a requirement is recorded as
+            missing; or an override changes a package of a further index.
     """
     spec = project.spec
     _refuse_overridden(project)
@@ -278,7 +278,7 @@ def request_for(
 
 
 def _refuse_overridden(project: Project) -> None:
-    """An override has no source for uv: it would look for the package on the main index."""
+    """Refuse overrides of further indexes' packages: uv would look for them on the main index."""
     for line in project.overrides:
         name = package_of(line)
         index = project.spec.index_of(name)
@@ -292,7 +292,7 @@ def _refuse_overridden(project: Project) -> None:
 
 
 def is_taken_out(override: str) -> bool:
-    """Return whether an override takes its package out of the resolution: uv then looks for it nowhere."""
+    """Return whether an override removes its package, so that uv never looks for it."""
     marker = Requirement(override).marker
     return marker is not None and str(marker) == str(Marker(NEVER))
 
@@ -303,5 +303,5 @@ def package_of(requirement: str) -> str:
 
 
 def folder_of(local: Path, folders: tuple[WheelFolder, ...]) -> WheelFolder:
-    """Return the folder that a wheel was shown from."""
+    """Return the folder that uv's copy of a wheel came from."""
     return next(folder for folder in folders if folder.shown == local.parent)

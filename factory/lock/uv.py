@@ -1,4 +1,4 @@
-"""uv as a resolver: requirements in, packages and their wheels out, for one platform."""
+"""Run uv as a resolver: requirements in, packages and their wheels out, for one platform."""
 
 import datetime as dt
 import json
@@ -33,16 +33,16 @@ RESOLVE_TIMEOUT_SECONDS = 600.0
 _HTTP_TIMEOUT_SECONDS = "20"
 _NO_SOLUTION = 1
 _FINDING_UV = threading.Lock()
-# The C libraries, all 2.x, that uv can be told to resolve for.
+# The C libraries, all 2.x, that uv can resolve for.
 _UV_GLIBC_MINORS = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
-# What uv may take from the environment: how to reach an index, never which one or which versions.
-# A list of what is kept, so that a variable that a later uv reads cannot change a lock. UV_OFFLINE is
-# not on it: what a lock holds was seen on its index at that time.
+# The variables that uv may have from the environment: how to reach an index, never which one or which
+# versions. An allow-list, so that a variable of a later uv cannot change a lock. UV_OFFLINE is not on it: the
+# index must have been seen at that time.
 _KEPT = re.compile(
     r"UV_(CACHE_DIR|NO_CACHE|HTTP_\w+|CONCURRENT_\w+|KEYRING_PROVIDER|CREDENTIALS_DIR|INSECURE_HOST"
     r"|NATIVE_TLS|SYSTEM_CERTS|NETRC|REQUEST_TIMEOUT|INDEX_[A-Z0-9_]+_(?:USERNAME|PASSWORD))"
 )
-# All of it that says who asks.
+# Everything that holds credentials.
 _LOGINS = re.compile(r"UV_(KEYRING_PROVIDER|CREDENTIALS_DIR|NETRC|INDEX_[A-Z0-9_]+_(?:USERNAME|PASSWORD))")
 _REFUSED = re.compile(r"\b(401 Unauthorized|403 Forbidden)\b")
 _UNREACHED = re.compile(r"Failed to fetch|Failed to download|error sending request|Request failed|timed out")
@@ -50,10 +50,10 @@ _UNREACHED = re.compile(r"Failed to fetch|Failed to download|error sending reque
 
 @dataclass(frozen=True, kw_only=True)
 class Wheel:
-    """A wheel that uv found; ``local`` is its path where it lies in a folder.
+    """A wheel that uv found; ``local`` is its path if it is in a folder.
 
-    ``size`` is in bytes and ``uploaded`` in seconds since 1970, as the index tells them (PEP 700); None
-    where it does not, and for a wheel of a folder.
+    ``size`` is in bytes and ``uploaded`` in seconds since 1970, as the index says them (PEP 700); None if it
+    does not, and for a wheel of a folder.
     """
 
     file_name: str
@@ -74,11 +74,11 @@ class Package:
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is to be resolved: PEP 508 requirements for one Python on one platform.
+    """What to resolve: PEP 508 requirements for one Python on one platform.
 
-    ``preferences`` are versions (by normalized name) that are kept where they are valid.
-    ``index_url`` None is the public index, as this machine is configured. The packages of ``further``
-    indexes are looked for there and nowhere else.
+    ``preferences`` are versions (by normalized name) that are kept if they are valid. ``index_url`` None is
+    the public index, as this machine is configured. The packages of ``further`` indexes are looked up only
+    there.
     """
 
     requirements: tuple[str, ...]
@@ -94,7 +94,7 @@ class Request:
 
     @property
     def sources(self) -> dict[str, FurtherIndex]:
-        """Package to the further index that it comes from, but for those that an override takes out."""
+        """Map packages to the further index that they come from, except those an override removes."""
         overridden = {canonicalize_name(Requirement(line).name) for line in self.overrides}
         return {
             package: index
@@ -106,16 +106,16 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class NoSolution:
-    """uv's own explanation of why there is none."""
+    """uv's own explanation of why no solution exists."""
 
     explanation: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Required:
-    """A package's version, and who requires it: names, or ``pyproject.toml`` for the requirements given.
+    """A package's version, and who requires it: names, or ``pyproject.toml`` for the given requirements.
 
-    ``version`` is None for what stands in for a package that is lacking.
+    ``version`` is None for the stub of a missing package.
     """
 
     version: str | None
@@ -126,13 +126,13 @@ def resolve(request: Request) -> tuple[Package, ...] | NoSolution:
     """Resolve for one platform.
 
     Returns:
-        The packages by name, or uv's explanation where the requirements have no solution.
+        The packages by name, or uv's explanation if the requirements have no solution.
 
     Raises:
         IndexAccessError: the index did not answer in time, or refused.
-        IndexContentError: a file of the index cannot be read, or is of another package than its name says.
-        ResolutionError: a requirement is no package of the index, or uv refused the input.
-        ProgramError: uv is missing, or ended in a way that is not its own.
+        IndexContentError: a file cannot be read, or is of another package than its name says.
+        ResolutionError: a requirement is not a package of the index, or uv refused the input.
+        ProgramError: uv is missing, or ended unexpectedly.
     """
     with scratch_folder() as folder:
         output = folder / "pylock.factory.toml"
@@ -149,7 +149,7 @@ def resolve(request: Request) -> tuple[Package, ...] | NoSolution:
 
 
 def requirers(request: Request) -> dict[str, Required] | NoSolution:
-    """Resolve, and give by normalized name each package's version and who requires it.
+    """Resolve, and return each package's version and who requires it, by normalized name.
 
     Raises:
         IndexAccessError, ResolutionError, ProgramError: as for `resolve`.
@@ -166,8 +166,8 @@ def requirers(request: Request) -> dict[str, Required] | NoSolution:
             found[canonicalize_name(match[1])] = Required(version=match[2], by=owners)
         elif match := re.match(r"\s+#\s+(?:via\s+)?(.+)", line):
             who = match[1].strip()
-            # The overrides, and the project that names the sources, are the caller's own way to go on;
-            # a word with a space is no package.
+            # uv reports the overrides, and the project that names the sources, in its own way;
+            # a word with a space is not a package.
             if who.startswith("-r "):
                 owners.append("pyproject.toml")
             elif who != "via" and " " not in who:
@@ -178,7 +178,7 @@ def requirers(request: Request) -> dict[str, Required] | NoSolution:
 def _without_what_nobody_requires(
     request: Request, packages: tuple[Package, ...]
 ) -> tuple[Package, ...] | NoSolution:
-    """Leave out what came in for its source's sake alone, with what only that requires (`write_sources`)."""
+    """Leave out packages that only `write_sources` required, with what only they require."""
     certain = {item.name for line in request.requirements if (item := Requirement(line)).marker is None}
     asked_for = request.sources.keys() - {canonicalize_name(name) for name in certain}
     if not asked_for & {package.name for package in packages}:
@@ -193,7 +193,7 @@ def _without_what_nobody_requires(
 
 
 def _compile(request: Request, folder: Path, output: tuple[str | Path, ...]) -> Finished:
-    """Run uv in a folder of its own, so that it finds no project; status 0 or `_NO_SOLUTION`."""
+    """Run uv in its own folder, so that it finds no project; returns status 0 or `_NO_SOLUTION`."""
     files: list[str | Path] = [_listed(folder / "requirements.in", request.requirements)]
     for option, lines in (("--constraints", request.constraints), ("--overrides", request.overrides)):
         if lines:
@@ -218,7 +218,7 @@ def _compile(request: Request, folder: Path, output: tuple[str | Path, ...]) -> 
 
 
 def _uv_binary() -> str:
-    # sysconfig, which find_uv_bin asks, is filled on first use and not safe to be asked by two threads.
+    # sysconfig, which find_uv_bin uses, is filled on first use and not thread-safe.
     with _FINDING_UV:
         return find_uv_bin()
 
@@ -244,11 +244,11 @@ def _options(request: Request, folder: Path) -> list[str | Path]:
 
 
 def _configuration(folder: Path) -> list[str | Path]:
-    """None of the machine's configuration but how hosts are reached: it could name indexes and versions."""
+    """Return the machine's configuration of how hosts are reached; the rest names indexes and versions."""
     settings = transport_settings(os.environ)
     if not settings:
         return ["--no-config"]
-    # Here, since few machines have such settings, and it takes long to import.
+    # Imported here: slow, and few machines have such settings.
     import tomlkit  # noqa: PLC0415
 
     path = folder / "uv.toml"
@@ -259,10 +259,10 @@ def _configuration(folder: Path) -> list[str | Path]:
 def environment(
     variables: Mapping[str, str], *, index_url: str | None, further: tuple[FurtherIndex, ...] = ()
 ) -> dict[str, str]:
-    """Return the environment for uv, which names the main index: its URL may hold a password.
+    """Return the environment for uv. It names the main index, whose URL may hold a password.
 
-    Nothing else in it names an index or changes what is chosen. None is the public index. Where an index
-    would get a login by plain HTTP over a network, uv is given no login at all (`factory.http.origins`).
+    Nothing else in it names an index or changes versions. None is the public index. If an index would get a
+    login by plain HTTP over a network, uv gets no login at all (`factory.http.origins`).
 
     Raises:
         IndexAccessError: uv's configuration, which may name the public index, cannot be read.
@@ -288,7 +288,7 @@ def environment(
 
 
 def _is_read_along(index: str) -> bool:
-    """Return whether others could read along what an index, ``URL`` or ``NAME=URL``, is told."""
+    """Return whether traffic to an index, ``URL`` or ``NAME=URL``, can be read on its way."""
     origin = origin_or_none(NAMED.sub("", index))
     return origin is not None and not origin.keeps_secrets
 
@@ -310,9 +310,9 @@ def _listed(path: Path, lines: tuple[str, ...]) -> Path:
 
 
 def _preferences(request: Request) -> str:
-    """Return a pylock (PEP 751) of names and versions: uv keeps the versions, and has no hash to take over.
+    """Return a pylock (PEP 751) of names and versions: uv keeps the versions, without hashes.
 
-    Of a package with a source it keeps the version only where the index is told, letter by letter.
+    Of a package with a source it keeps the version only if the index's URL is the same letter by letter.
     """
     indexes = {name: f"index = {json.dumps(index.url)}\n" for name, index in request.sources.items()}
     entries = [
@@ -372,7 +372,7 @@ def _wheel(entry: _PylockWheel) -> Wheel:
         file_name=location.name,
         sha256=entry.get("hashes", {}).get("sha256"),
         local=local,
-        # Of a wheel of a folder uv sees a stub wheel (`factory.lock.find_links`).
+        # Of a wheel of a folder uv sees a metadata-only copy (`factory.lock.find_links`).
         size=entry.get("size") if local is None else None,
         uploaded=None if uploaded is None or local is not None else seconds_since_1970(uploaded),
     )
@@ -403,7 +403,7 @@ def _failure(request: Request, finished: Finished) -> Exception:
 
 
 def _explanation(finished: Finished) -> str:
-    """Return what uv says, in full, without credentials and without notes on what it did well."""
+    """Return uv's full message, without credentials and notes on successful steps."""
     text = masked(finished.stderr.strip())
     start = text.find("error:")
     text = text[start:].removeprefix("error:").strip() if start >= 0 else text
@@ -415,7 +415,7 @@ _DEPENDS = re.compile(rf"{_PROJECT}(?:==0)? depends on")
 
 
 def write_sources(folder: Path, sources: Mapping[str, FurtherIndex]) -> Path:
-    """Write the project that names the sources of packages, and give its path."""
+    """Write the project that names the sources of packages, and return its path."""
     indexes = {index.name: index.url for index in sources.values()}
     lines = [
         *("[project]", f'name = "{_PROJECT}"', 'version = "0"'),
@@ -427,7 +427,7 @@ def write_sources(folder: Path, sources: Mapping[str, FurtherIndex]) -> Path:
         ),
     ]
     for name, url in sorted(indexes.items()):
-        # explicit: nothing is looked for there but what has it as its source.
+        # explicit: only packages with this source are looked up there.
         lines += [
             "[[tool.uv.index]]",
             f"name = {json.dumps(name)}",
@@ -440,7 +440,7 @@ def write_sources(folder: Path, sources: Mapping[str, FurtherIndex]) -> Path:
 
 
 def in_the_projects_name(explanation: str) -> str:
-    """Return an explanation of uv's in which the project that names the sources is the flavor's own."""
+    """Return uv's explanation with the flavor's name for the project that names the sources."""
     return _DEPENDS.sub("you require", explanation)
 
 
@@ -453,7 +453,7 @@ _CUT = re.compile(
 
 
 def damage(explanation: str) -> IndexContentError | None:
-    """Return the error that uv's explanation of a failure amounts to; None if it is about requirements."""
+    """Return the error that uv's failure amounts to; None if it is about requirements."""
     if _FOREIGN.search(explanation):
         return IndexContentError(
             f"a wheel holds the metadata of another package than its name says:\n{explanation}",

@@ -1,11 +1,11 @@
-"""Whether the indexes list what a lock pins: of a lock that is there, and of a new one before it is written.
+"""Verify that the indexes list what a lock pins: an existing lock, or a new one before it is written.
 
-`verify_flavors` compares locks with the pages of their indexes (PEP 503, PEP 691), file by file; nothing is
-resolved, and each page is read once, however many flavors pin its project.
+`verify_flavors` compares locks with the pages of their indexes (PEP 503, PEP 691), file by file. It resolves
+nothing, and reads each page once, however many flavors pin its project.
 
-`IndexVerifier` looks at a new lock: uv follows a redirect to any host, computes a digest if a page has none,
+`IndexVerifier` checks a new lock: uv follows a redirect to any host, computes a digest if a page has none,
 and takes a wheel of another version than its name says. So the pages of private indexes are read once more by
-the factory's own rules, and the metadata of every file that is not known yet.
+the factory's own rules, and the metadata of every new file.
 """
 
 import threading
@@ -37,7 +37,7 @@ from factory.masking import masked, shown
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Result = TypeVar("_Result")
-# As many pages at a time: half of what uv asks for at once.
+# As many pages at a time: half of uv's own limit.
 CONNECTIONS = 24
 _NAMELESS = "the public index"
 Kind = Literal[
@@ -54,7 +54,7 @@ Kind = Literal[
     "yanked",
     "edited",
 ]
-# What the judgement says of a lock, where this command has a word of its own for it.
+# Findings of the judgement for which this command has its own word.
 _JUDGED: dict[str, Kind] = {
     "FAC302": "not pinned",
     "FAC303": "not pinned",
@@ -68,11 +68,11 @@ _JUDGED: dict[str, Kind] = {
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyFinding:
-    """Something about a locked file that is not as it was locked. Digests are SHA-256 in hex.
+    """A difference between a locked file and its index. Digests are SHA-256 in hex.
 
-    ``file_name`` is None if it is about the package or the lock file as a whole; ``found`` is what
-    there is instead: digests, the index that the file names, or the file where the pin belongs. A
-    ``warning`` says nothing against the lock.
+    ``file_name`` is None if it is about the package or the lock file as a whole. ``found`` is what exists
+    instead: digests, the index that the file names, or the file where the pin belongs. A ``warning`` does not
+    count against the lock.
     """
 
     kind: Kind
@@ -88,10 +88,11 @@ class VerifyFinding:
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """A flavor whose lock was held against its indexes.
+    """A flavor whose lock was compared with its indexes.
 
-    ``verified`` of its ``artifacts`` are where they were, as they were. ``unverified`` are packages that
-    came from a folder of wheels which is not at hand: no index can tell.
+    ``verified`` of its ``artifacts`` are unchanged on their index. ``unverified`` are packages from a folder
+    of
+    wheels that is not at hand: no index can confirm them.
     """
 
     flavor: str
@@ -104,7 +105,7 @@ class Verified:
 
 @dataclass
 class Clients:
-    """One client for each index, whichever flavors ask for it; they end with `open_clients`."""
+    """One client per index, shared by all flavors; `open_clients` closes them."""
 
     connections: int
     policy: RetryPolicy | None
@@ -127,16 +128,16 @@ class Clients:
 
 @contextmanager
 def open_clients(*, connections: int = CONNECTIONS, policy: RetryPolicy | None = None) -> Iterator[Clients]:
-    """Clients, closed when the block ends; nothing is connected before the first request."""
+    """Open clients, closed when the block ends; they connect on the first request."""
     with ExitStack() as stack:
         yield Clients(connections, policy, stack)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What an index has of the pinned versions of a project; ``files`` None: it has no such project.
+    """An index's files of a project's pinned versions; ``files`` is None if it has no such project.
 
-    ``index`` is its URL as messages show it, ``client`` what reads it.
+    ``index`` is its URL as messages show it, ``client`` reads it.
     """
 
     index: str
@@ -151,9 +152,9 @@ class Page:
 
 
 class PinnedPages:
-    """Pages by the index and the project; an index that fails once is not asked again.
+    """Pages by index and project; an index that fails once is not asked again.
 
-    Several threads may read, each what it needs: what one has read is there for the others.
+    Several threads may read; each finds the pages that others read.
     """
 
     def __init__(self, clients: Clients) -> None:
@@ -164,7 +165,7 @@ class PinnedPages:
         self._failed: dict[IndexClient, FactoryError] = {}
 
     def read(self, pins: Iterable[tuple[Spec, str, str, str]]) -> None:
-        """Ask for projects, several at a time.
+        """Read pages of projects, several at a time.
 
         Args:
             pins: spec, name of its index, normalized name of the package and version, of each pin.
@@ -185,7 +186,7 @@ class PinnedPages:
         """Return a page that was read.
 
         Raises:
-            FactoryError: what its index refused, failed to give, or answered too late.
+            FactoryError: its index refused, failed or answered too late.
         """
         with self._guard:
             page = self._known[self._clients.of(spec, index), package]
@@ -198,7 +199,7 @@ class PinnedPages:
             try:
                 return _page(client, package, pinned)
             except FactoryError as error:
-                # The other pages would wait as long for the same answer.
+                # The other pages would wait as long for the same failure.
                 self._failed[client] = error
         return self._failed[client]
 
@@ -217,16 +218,16 @@ def verify_flavors(
     public_find_links: tuple[Path, ...] = (),
     done: Callable[[Verified | FailedFlavor], None],
 ) -> tuple[Verified | FailedFlavor, ...]:
-    """Hold the locks of flavors against their indexes; nothing is written.
+    """Compare the locks of flavors with their indexes; writes nothing.
 
     Args:
         flavors: what to verify.
-        find_links: folders of wheels in which to look for what came from one.
+        find_links: folders of wheels in which to look for packages of folders.
         public_find_links: such folders for flavors of the public index alone.
-        done: told of each flavor, in their order.
+        done: called with each outcome, in the order of the flavors.
 
     Returns:
-        A result for each flavor; `FailedFlavor` where there is no lock to verify, or no index to ask.
+        A result for each flavor; `FailedFlavor` if it has no lock to verify, or no index to ask.
     """
     read = [_read(flavor) for flavor in flavors]
     locked = [item for item in read if isinstance(item, _Locked)]
@@ -253,7 +254,7 @@ def _read(flavor: Flavor) -> _Locked | FailedFlavor:
 
 
 def _on_indexes(item: _Locked) -> Iterator[tuple[Spec, str, str, str]]:
-    """The pins that an index is asked about: not what a folder gave, nor what no index of its file has."""
+    """Yield the pins to look up: not those of folders, nor of files without an index."""
     wrong = {found.pin for found in misplaced(item.locks, item.spec)}
     for lock in item.locks.files.values():
         for pin in lock.pins:
@@ -299,7 +300,7 @@ def _verify(item: _Locked, pages: PinnedPages, folders: tuple[Path, ...]) -> Ver
 
 
 def _judged(item: _Locked) -> Iterator[VerifyFinding]:
-    """Yield what is wrong with the lock by itself, as check finds it; of an index once in each file."""
+    """Yield the problems of the lock itself, as check finds them; each index once per file."""
     indexes: set[str] = set()
     for problem in refusals_of(item.flavor, item.locks):
         lock, path = item.locks.files[problem.path], problem.path
@@ -314,7 +315,7 @@ def _judged(item: _Locked) -> Iterator[VerifyFinding]:
             indexes.add(path)
             found = tuple(map(masked, lock.index_urls))
         elif kind == "wrong file" and package is not None:
-            # To ask its index where it stands is what the spec says not to do.
+            # The spec does not allow asking its index about it.
             index = item.spec.index_of(package)
             found = (lock_file_name(index),)
         elif kind != "edited":
@@ -332,7 +333,7 @@ def _judged(item: _Locked) -> Iterator[VerifyFinding]:
 
 
 def _unmet(item: _Locked, pages: PinnedPages) -> Iterator[VerifyFinding]:
-    """Yield what the locked wheels require, as their index tells it, and the lock lacks or contradicts."""
+    """Yield requirements of locked wheels, by their index, that the lock lacks or contradicts."""
     requires = requires_on_index(item.spec, item.locks, pages)
     found = judge_requirements(item.flavor.name, item.flavor.project, item.locks, requires)
     for problem in refusals(item.flavor.project, found):
@@ -372,7 +373,7 @@ def _of_pin(lock_file: str, pin: Pin, page: Page) -> Iterator[VerifyFinding]:
 def _of_artifact(
     artifact: Artifact, pin: Pin, files: Sequence[IndexFile]
 ) -> tuple[Kind, tuple[str, ...]] | None:
-    """What is wrong with a locked file, and the digests that are there instead; None if nothing is."""
+    """Return the problem of a locked file, and the digests found instead; None if it is right."""
     if artifact.file_name is not None:
         files = [file for file in files if file.file_name == artifact.file_name]
         if not files:
@@ -390,7 +391,7 @@ def _of_artifact(
 
 
 def _in_folders(lock_file: str, pin: Pin, folders: Sequence[Path]) -> list[VerifyFinding] | None:
-    """Return what is wrong with a package of a folder; None if none of the folders has it."""
+    """Return the problem of a folder's package; None if none of the folders has it."""
     found: list[VerifyFinding] = []
     for artifact in pin.artifacts:
         path = find_wheel(artifact.file_name, folders)
@@ -414,7 +415,7 @@ def _in_folders(lock_file: str, pin: Pin, folders: Sequence[Path]) -> list[Verif
 
 
 class IndexVerifier:
-    """What a run has read of private indexes: each page and each file once, whichever flavors pin it."""
+    """The pages and files a run has read of private indexes, each once for all flavors."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
@@ -423,16 +424,16 @@ class IndexVerifier:
         self._files: dict[tuple[IndexClient, IndexFile], Future[None]] = {}
 
     def verify(self, spec: Spec, pins: Iterable[Pin], *, from_folders: Collection[str]) -> None:
-        """See that the private indexes list every file of new pins, and that each is its package.
+        """Check that the private indexes list every pinned file, and that each is its package.
 
-        The public index is left out: it has no other host that could answer for it, and thousands of
-        users who would see. So are packages ``from_folders`` of wheels, by normalized name.
+        The public index is left out: no other host could answer for it, and thousands of users would notice.
+        So are packages ``from_folders`` of wheels, by normalized name.
 
         Raises:
-            IndexContentError: a page tells no digest of a file, another one, or does not list it; or a
-                file holds the metadata of another package than its name says.
+            IndexContentError: a page omits a file or its digest, or gives a different digest; or a file holds
+                the metadata of another package than its name says.
             IndexAccessError: an index refused, failed or did not answer.
-            RedirectError: it sends on to a host that the spec does not name.
+            RedirectError: it redirects to a host that the spec does not name.
         """
         asked = [
             pin
@@ -448,7 +449,7 @@ class IndexVerifier:
             )
 
     def _proved(self, spec: Spec, pin: Pin) -> tuple[str, ...]:
-        """What the page of a pin has wrong; where it is right, its files are seen to be the package."""
+        """Return the problem of a pin's page; if it has none, check that its files are the package."""
         with self._guard:
             client = self._clients.of(spec, spec.index_of(pin.name))
         version = pin.version or ""
@@ -461,7 +462,7 @@ class IndexVerifier:
         return wrong
 
     def _once(self, known: dict[_Key, Future[_Result]], key: _Key, read: Callable[[], _Result]) -> _Result:
-        """Return what was read before, is being read by another thread, or is read now."""
+        """Return what a thread has read, wait for one that is reading, or read now."""
         with self._guard:
             waiting = known.get(key)
             future = known.setdefault(key, Future())
@@ -471,14 +472,14 @@ class IndexVerifier:
             except FactoryError as error:
                 future.set_exception(error)
             finally:
-                # Whatever else happened: nobody waits for what does not come.
+                # Whatever happened, no thread may wait for a result that never comes.
                 future.cancel()
         return future.result()
 
 
 @contextmanager
 def open_index_verifier() -> Iterator[IndexVerifier]:
-    """Open what verifies the new locks of a run; its connections are closed when the block ends."""
+    """Open the verifier of a run's new locks; its connections close when the block ends."""
     with open_clients() as clients:
         yield IndexVerifier(clients)
 
@@ -506,10 +507,10 @@ def _wrong(pin: Pin, page: Page) -> Iterator[str]:
 
 
 def requires_on_index(spec: Spec, locks: LockSet, pages: PinnedPages) -> Requires:
-    """Return what the locked wheels require, from pages that were read and the metadata beside them.
+    """Return the requirements of the locked wheels, from the pages read and their metadata.
 
-    The metadata is the index's where it serves it (PEP 658), or from the cache; what is neither is not known,
-    since reading it out of every wheel would take longer than all the pages.
+    The metadata is the index's if it serves it (PEP 658), or from the cache. Any other is skipped: reading it
+    out of every wheel would take longer than all the pages.
     """
     files: dict[tuple[str, str], tuple[IndexClient, IndexFile]] = {}
     for pin in locks.pins:
@@ -532,7 +533,7 @@ def _metadata(client: IndexClient, file: IndexFile) -> bytes | None:
 
 
 def read_page(client: IndexClient, package: str, version: str) -> Page:
-    """Return what an index has of one version of a project.
+    """Return an index's files of one version of a project.
 
     Raises:
         IndexAccessError, IndexContentError, RedirectError: as for `IndexClient.project`.
@@ -547,7 +548,7 @@ def _page(client: IndexClient, package: str, pinned: Collection[tuple[str, str]]
 
 @lru_cache(maxsize=4096)
 def normal(version: str) -> str:
-    """Return a version as PEP 440 writes it, so that one in a lock is one in a file name."""
+    """Normalize a version (PEP 440), so that one in a lock equals one in a file name."""
     try:
         return str(Version(version))
     except ValueError:
@@ -555,9 +556,9 @@ def normal(version: str) -> str:
 
 
 def _may_be(file_name: str, pinned: Collection[tuple[str, str]]) -> bool:
-    """Whether a file may be of one of the versions: of a wheel by two fields, and not by its whole grammar.
+    """Return whether a file may be of one of the versions, by two fields of a wheel's name.
 
-    A page has hundreds of names, and nearly all are of other versions.
+    A page has hundreds of names, nearly all of other versions; parsing all of each would be slow.
     """
     name, _, rest = file_name.partition("-")
     if not file_name.endswith(".whl"):
@@ -579,7 +580,7 @@ def _pinned(file_name: str) -> tuple[str, str] | None:
 class VerifyReport(Report):
     """Every flavor of the run; ``errors`` by the flavors that could not be verified.
 
-    ``not_locked`` are those of the latter that have no lock at all.
+    ``not_locked`` are those of the latter without a lock.
     """
 
     flavors: tuple[Verified, ...]
@@ -593,7 +594,7 @@ class VerifyReport(Report):
         return any(not finding.warning for flavor in self.flavors for finding in flavor.findings)
 
     def describe(self) -> Iterator[str]:
-        """Yield each flavor, and below it each file that is not as it was locked."""
+        """Yield each flavor, and below it each file that changed."""
         for flavor in self.flavors:
             wrong = sum(not finding.warning for finding in flavor.findings)
             state = f"{wrong} finding{'' if wrong == 1 else 's'}" if wrong else "as it was locked"
