@@ -1,1 +1,1 @@
-"""What an index lacks, all of it, and which packages ask for it."""
+"""Find everything that an index lacks, and which packages require it."""

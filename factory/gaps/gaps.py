@@ -1,9 +1,8 @@
-"""Every requirement that an index lacks, found in one run.
+"""Find every requirement that an index lacks, in one run.
 
-uv stops at the first. So what is found to be lacking is replaced by a stub wheel, and the resolution
-goes on until it ends well, or fails for a reason that is no gap. A stub wheel requires what the package
-would, as far as that can be read somewhere (`factory.gaps.stub_wheels`), so that the gaps behind a gap
-are found as well.
+uv stops at the first. So each missing package is replaced by a stub wheel, and the resolution runs again
+until it succeeds, or fails for a reason that is not a gap. A stub wheel requires what the package would, as
+far as some index says it (`factory.gaps.stub_wheels`), so that the gaps behind a gap are found as well.
 """
 
 import re
@@ -46,9 +45,9 @@ _Answer = dict[str, tuple[Package, ...]] | Refused | Disagreement
 class Gap:
     """Something that an index lacks: for which platforms, what it has instead, and who needs it.
 
-    ``kind`` is one of `factory.lock.package_finder.KINDS`; ``would_do`` says which versions would.
-    ``needed_by`` are requirements' owners, each with its requirement where it is known, and
-    ``paths`` the ways to owners from what the project requires itself, where they are known.
+    ``kind`` is one of `factory.lock.package_finder.KINDS`; ``would_do`` says which versions would satisfy.
+    ``needed_by`` are the owners of requirements, each with its requirement if it is known, and ``paths`` the
+    shortest chains to owners from the project's own requirements, if they are known.
     """
 
     package: str
@@ -66,11 +65,11 @@ class Gap:
 
 @dataclass(frozen=True, kw_only=True)
 class Gaps:
-    """All that is lacking; empty if the project can be resolved.
+    """Everything that is missing; empty if the project can be resolved.
 
-    ``conflict`` is what contradicts once the gaps are set aside. ``assumed`` says what each package
-    that is lacking was taken to require. ``nothing_there`` is whether the indexes had nothing of all
-    that was looked up, as where a URL is that of no index.
+    ``conflict`` is the contradiction that remains once the gaps are set aside. ``assumed`` says what each
+    missing package was assumed to require. ``nothing_there``: the indexes had nothing of all that was looked
+    up, as for a wrong URL.
     """
 
     gaps: tuple[Gap, ...] = ()
@@ -88,17 +87,17 @@ def find_gaps(
     public_metadata: bool = False,
     refused: Refused | Disagreement | None = None,
 ) -> Gaps:
-    """Return all that the project's indexes lack, gap behind gap.
+    """Return everything that the project's indexes lack, gap behind gap.
 
     Args:
-        project: what is to be resolved; its spec names the indexes.
-        preferences: versions (by normalized name) that are kept where they are valid.
+        project: what to resolve; its spec names the indexes.
+        preferences: versions (by normalized name) that are kept if they are valid.
         folders: wheels beside the indexes.
-        present: the spec as the flavor has it, where ``project`` asks about another index: what the
-            present index has of a package that is lacking tells what it requires.
-        public_metadata: whether what a package requires that none of the flavor's own indexes has, in
-            any version, may be read on the public index. Nothing else is ever asked there.
-        refused: how the project's resolution failed, where that is known already.
+        present: the flavor's current spec, if ``project`` names another index: the current index
+            may say what a missing package requires.
+        public_metadata: whether the public index may be asked what a package requires, if none of the
+            flavor's own indexes has any version of it. Nothing else is ever asked there.
+        refused: how the project's resolution failed, if that is known already.
 
     Raises:
         IndexAccessError: an index did not answer, or refused.
@@ -121,10 +120,10 @@ def find_gaps(
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """One search: what is asked for, and what stands in for what was found to be lacking.
+    """One search: the request, and the stub wheels for what was found to be missing.
 
-    ``freed`` are the packages that no version of could meet what is wanted of them, each as the override
-    that any version meets; ``conflicts`` say what is wanted.
+    ``freed`` are packages whose requirements no version can meet, each as the override that any version
+    meets; ``conflicts`` name those requirements.
     """
 
     project: Project
@@ -135,7 +134,7 @@ class _Search:
     conflicts: list[ResolutionError] = field(default_factory=list)
 
     def go_on(self, answer: _Answer) -> Gaps:
-        """Set gaps and contradictions aside until there is a resolution, or a conflict that cannot be."""
+        """Set gaps and contradictions aside until a resolution succeeds, or a conflict remains."""
         found: dict[str, Gap] = {}
         while True:
             if isinstance(answer, dict):
@@ -148,7 +147,7 @@ class _Search:
 
     @property
     def _asked(self) -> Project:
-        """The project as uv is given it: without what contradicts, and with what stands in."""
+        """Return the project for uv: without contradictions, and with stub wheels."""
         return self.stub_wheels.instead_of(_without(self.project, self.freed))
 
     def _resolve(self) -> _Answer:
@@ -160,7 +159,7 @@ class _Search:
         )
 
     def _free(self, answer: Refused | Disagreement) -> bool:
-        """Keep a conflict, and let any version do of what it is about; whether that is known, and new."""
+        """Record a conflict and allow any version of its package; return whether it is new."""
         self.conflicts.append(conflict_error(self._asked, answer))
         if isinstance(answer, Disagreement):
             return False
@@ -176,7 +175,7 @@ class _Search:
         return bool(new)
 
     def _set_aside(self, answer: Refused | Disagreement, found: dict[str, Gap]) -> bool:
-        """Put stub wheels in the place of what an answer shows to be lacking; whether anything changed."""
+        """Add stub wheels for what an answer shows to be missing; return whether anything changed."""
         if isinstance(answer, Disagreement):
             return False
         project = _without(self.project, self.freed)
@@ -186,14 +185,14 @@ class _Search:
         found |= {gap.package: gap for gap in new}
         if new:
             return True
-        # What a stub wheel requires is another version's word: it must not contradict what is really there.
+        # A stub wheel's requirements may be another version's: they must not contradict real packages.
         blame = read_blame(answer.explanation)
         return self.stub_wheels.loosen(owner_name(need.by) for need in blame.needs if need.by)
 
     def _with_owners(self, found: Mapping[str, Gap]) -> tuple[Gap, ...] | None:
-        """The gaps that the resolution runs into, with all who need them; None if it has to run again.
+        """Return the gaps of the resolution with all who need them; None if it must run again.
 
-        Gaps that uv only considered on its way are left out.
+        Skips gaps that uv only considered on its way.
         """
         if not found:
             return ()
@@ -216,7 +215,7 @@ class _Search:
         needed = [gap for gap in found.values() if gap.package in owners]
         shelf, owned = self.stub_wheels.shelf, []
         for item in needed:
-            # What contradicts and was set aside is told already.
+            # Contradictions that were set aside are reported already.
             conflicts = [] if item.package in self.freed else self.conflicts
             gap = _owned(item, owners[item.package], self.project, shelf, conflicts)
             owned += [] if gap is None else [gap]
@@ -228,7 +227,7 @@ class _Search:
         try:
             return self.stub_wheels.shelf.metadata(name, version)
         except IndexContentError:
-            return None  # whose requirement it is stays known, and not how it is worded
+            return None  # the requirement's owner stays known, its wording does not
 
     def _gaps(self, found: tuple[Gap, ...]) -> Gaps:
         packages = {gap.package for gap in found}
@@ -241,7 +240,7 @@ class _Search:
 
 
 def _without(project: Project, freed: Mapping[str, str]) -> Project:
-    """Return the project with overrides in the place of all that is wanted of some packages."""
+    """Return the project with overrides that allow any version of some packages."""
     if not freed:
         return project
     return replace(
@@ -255,7 +254,7 @@ def _without(project: Project, freed: Mapping[str, str]) -> Project:
 
 
 def gap_error(found: Gaps) -> FactoryError:
-    """Gaps as the error of work that cannot go on without what is lacking."""
+    """Return gaps as the error of work that cannot continue without the missing packages."""
     gaps = found.gaps
     several = "s" if len(gaps) > 1 else ""
     indexes = dict.fromkeys(gap.index for gap in gaps)
@@ -275,11 +274,11 @@ def gap_error(found: Gaps) -> FactoryError:
 
 
 def _lacking(project: Project, refused: Refused, shelf: PackageFinder) -> list[Gap]:
-    """Return what is lacking among the direct requirements and those that uv's explanation goes through."""
+    """Return what is missing among direct requirements and those in uv's explanation."""
     blame = read_blame(refused.explanation)
     by_package: dict[str, list[Need]] = {}
     for need in needs_of(project, refused, blame):
-        if need.requirements[0].url is None:  # else it is a stub wheel
+        if need.requirements[0].url is None:  # otherwise it is a stub wheel
             by_package.setdefault(need.package, []).append(need)
     shelf.look_up(by_package)
     for requirement, python in blame.pythons:
@@ -292,7 +291,7 @@ def _gap(spec: Spec, name: str, needs: list[Need], shelf: PackageFinder) -> Gap 
     lacking: dict[Need, tuple[str, ...]] = {}
     for need in needs:
         if contradicted(need, needs):
-            continue  # the index could not help
+            continue  # the index has nothing that would satisfy
         without = [shelf.platforms_without(requirement) for requirement in need.requirements]
         platforms = tuple(item for item in spec.platforms if all(item in found for found in without))
         if platforms:
@@ -318,7 +317,7 @@ def _gap(spec: Spec, name: str, needs: list[Need], shelf: PackageFinder) -> Gap 
 
 
 def _with_lack(gap: Gap, specifier: SpecifierSet, spec: Spec, shelf: PackageFinder) -> Gap:
-    """Return a gap with what there is instead of the versions that are wanted."""
+    """Return a gap with what exists in place of the wanted versions."""
     lack = lack_of(
         shelf.offers(gap.package), specifier, python=spec.python, glibc=spec.glibc, platforms=gap.platforms
     )
@@ -332,7 +331,7 @@ def _with_lack(gap: Gap, specifier: SpecifierSet, spec: Spec, shelf: PackageFind
 
 
 def _tightest(lacking: Mapping[Need, object]) -> SpecifierSet:
-    """Return what would satisfy every need at once, where none of them is a choice."""
+    """Return a specifier that meets every need at once, if none of them is a choice."""
     specifier = SpecifierSet()
     for need in lacking:
         if len(need.requirements) == 1:
@@ -347,10 +346,10 @@ def _owned(
     shelf: PackageFinder,
     conflicts: list[ResolutionError],
 ) -> Gap | None:
-    """A gap with everybody who needs it: those whom uv's explanation tells, the others, the project itself.
+    """Return a gap with all who need it: those in uv's explanation, other packages, the project.
 
-    Where no version could meet them all, that is one of the ``conflicts``, and a gap only where the index
-    has nothing of it.
+    If no version could meet them all, that is one of the ``conflicts``, and a gap only if the index has
+    nothing of the package.
     """
     own = [item for item in asked(project) if item.name == gap.package]
     words = who_wants(gap.needed_by, owners, own)
@@ -366,7 +365,7 @@ def _owned(
 
 
 def _who(need: Need) -> str:
-    # Without the versions that uv went through: a dozen of one package would say the same.
+    # Without the versions that uv tried: a dozen of one package would say the same.
     by = PROJECT if need.by is None else _VERSIONS.sub("", need.by)
     return f"{by} ({' or '.join(plain(requirement) for requirement in need.requirements)})"
 
@@ -375,7 +374,7 @@ SOLUTION = f"Change what contradicts in {PROJECT}."
 
 
 def conflict_error(project: Project, conflict: Refused | Disagreement) -> ResolutionError:
-    """Return a conflict in uv's words, with what is at odds where it is known."""
+    """Return a conflict in uv's words, with the contradicting needs if they are known."""
     if isinstance(conflict, Disagreement):
         return _disagreement(conflict)
     lines = [f"the requirements have no solution for {conflict.request.platform}:", conflict.explanation]
@@ -386,7 +385,7 @@ def conflict_error(project: Project, conflict: Refused | Disagreement) -> Resolu
 
 
 def at_odds(project: Project, conflict: Refused) -> tuple[Need, ...]:
-    """Return the needs of a failed resolution that no version of their package could meet together."""
+    """Return the needs of a failed resolution that no version of their package meets together."""
     needs = needs_of(project, conflict, read_blame(conflict.explanation))
     found: dict[Need, None] = {}
     for need in needs:
@@ -396,13 +395,13 @@ def at_odds(project: Project, conflict: Refused) -> tuple[Need, ...]:
 
 
 def apart_error(package: str, wanted: Iterable[str]) -> ResolutionError:
-    """Return a conflict about a package that the index lacks as well; ``wanted`` says who wants what."""
+    """Return a conflict about a package that the index lacks as well; ``wanted`` names the needs."""
     lines = (f"no version of {package} could meet all of these:", *(f"  {who}" for who in wanted))
     return ResolutionError("\n".join(lines), solution=SOLUTION)
 
 
 def one_error(errors: Sequence[ResolutionError]) -> ResolutionError | None:
-    """Several conflicts as one error, None for none."""
+    """Return several conflicts as one error; None if there are none."""
     reasons = dict.fromkeys(error.reason for error in errors)
     solutions = dict.fromkeys(error.solution for error in errors)
     if not errors:
@@ -416,7 +415,7 @@ def _wanted(need: Need) -> str:
 
 
 def _disagreement(conflict: Disagreement) -> ResolutionError:
-    """Return what a platform needs and another cannot have: without markers a lock installs it on both."""
+    """Return the versions on which platforms differ: without markers a lock installs both."""
     blame = read_blame(conflict.explanation)
     blamed = blame.absent | {need.package for need in blame.needs}
     differing = conflict.differing()
@@ -444,12 +443,12 @@ def explain_failure(
     preferences: Mapping[str, str],
     folders: tuple[WheelFolder, ...],
 ) -> FactoryError:
-    """Return the error for a resolution that failed: the gaps, and the conflict if there is one.
+    """Return the error of a failed resolution: the gaps, and the conflict if one remains.
 
     Raises:
         IndexAccessError: the index did not answer, or refused.
     """
-    # Imported when a resolution has failed: the index client takes as long to import as all the rest.
+    # Imported after a failed resolution only: the index client is slow to import.
 
     found = find_gaps(project, preferences=preferences, folders=folders, refused=refused)
     if found.conflict is not None and not found.gaps:

@@ -1,4 +1,4 @@
-"""What the indexes of flavors lack, flavor by flavor, and as one request to the indexes' owners."""
+"""Report what the indexes of flavors lack, by flavor, and as one request to the indexes' owners."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from factory.masking import shown
 class RecordedMissing:
     """An entry of ``[[tool.factory.missing]]``; ``gap`` is None if the index has it now.
 
-    ``hindrance`` is why it cannot be taken off the list though it is there: with all that is recorded
+    ``hindrance`` says why the entry must stay although the index has the package: with all recorded packages
     the requirements contradict each other.
     """
 
@@ -35,10 +35,10 @@ class RecordedMissing:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """All that is to be said of a flavor and its indexes.
+    """What a flavor's indexes lack.
 
-    ``gaps`` are what keeps it from being locked, ``behind`` what is lacking as well for the sake of
-    what is recorded, and of nothing else. ``assumed`` is about all of them.
+    ``gaps`` prevent locking; ``behind`` are missing only because of packages that are recorded as missing.
+    ``assumed`` is about all of them.
     """
 
     gaps: Gaps
@@ -55,7 +55,7 @@ def survey(
     present: Spec | None = None,
     public_metadata: bool = False,
 ) -> Survey:
-    """Return the gaps of a project, and what has become of those that its spec records.
+    """Return the gaps of a project, and the current state of those that its spec records.
 
     Arguments and errors are those of `factory.gaps.gaps.find_gaps`.
     """
@@ -94,7 +94,7 @@ def survey(
 
 
 def _with_recorded(project: Project) -> Project:
-    """Return the project that requires what its spec records as missing."""
+    """Return the project with a requirement on each package recorded as missing."""
     missing = {item.package for item in project.spec.missing}
     return replace(
         project,
@@ -106,10 +106,10 @@ def _with_recorded(project: Project) -> Project:
 
 @dataclass(frozen=True, kw_only=True)
 class GapOptions:
-    """How to look: at another main index than the flavor's, with which folders of wheels beside it.
+    """Where to look: another main index than the flavor's, and folders of wheels beside it.
 
-    ``public_metadata`` allows the public index to be asked what a package requires that no index of
-    the flavor's own has in any version (`factory.gaps.gaps.find_gaps`).
+    ``public_metadata`` allows asking the public index what a package requires that no index of the flavor's
+    own has in any version (`factory.gaps.gaps.find_gaps`).
     """
 
     index_url: str | None = None
@@ -122,9 +122,9 @@ class GapOptions:
 class FlavorGaps:
     """A flavor: ``state`` is complete, gaps or failed.
 
-    ``gaps`` keep it from being locked; ``recorded`` is what its spec leaves out for being missing, and
-    ``behind`` what is lacking for the sake of that alone. ``conflict`` is what contradicts, the gaps
-    set aside. ``nothing_there`` is whether the index had nothing of all that was looked up.
+    ``gaps`` prevent locking; ``recorded`` is what its spec leaves out as missing, and ``behind`` what is
+    missing only because of that. ``conflict`` is the contradiction without the gaps. ``nothing_there``: the
+    index had nothing of all that was looked up.
     """
 
     flavor: str
@@ -141,7 +141,7 @@ class FlavorGaps:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestedPackage:
-    """A requirement that an index lacks, once for all flavors that lack it.
+    """A requirement that an index lacks, once for all flavors that need it.
 
     ``targets`` are pairs of a Python and a platform; ``reasons`` are those of flavors that record it as
     missing.
@@ -161,7 +161,7 @@ class RequestedPackage:
 
 @dataclass(frozen=True, kw_only=True)
 class GapReport:
-    """Every flavor, what their indexes lack as one request, and the error of the first that failed."""
+    """Every flavor, the gaps of their indexes as one request, and the first error."""
 
     flavors: tuple[FlavorGaps, ...]
     wanted: tuple[RequestedPackage, ...]
@@ -169,7 +169,7 @@ class GapReport:
 
     @property
     def exit_code(self) -> int:
-        """That of the first error, 1 where something is missing that is not recorded, else 0."""
+        """Return the first error's exit code, else 1 if something unrecorded is missing, else 0."""
         if self.error is not None:
             return self.error.exit_code
         return int(any(flavor.gaps for flavor in self.flavors))
@@ -182,12 +182,12 @@ def index_gaps(
     begun: Callable[[str], None],
     done: Callable[[str], None],
 ) -> GapReport:
-    """Return all that the indexes of flavors lack; a flavor that fails does not hide the others.
+    """Return everything that the indexes of flavors lack; a failed flavor does not hide the others.
 
-    ``begun`` and ``done`` are told the name of each flavor, on a thread of its own.
+    ``begun`` and ``done`` are called with the name of each flavor, on its own thread.
 
     Raises:
-        SpecError: the index URL that was given is not acceptable.
+        SpecError: the given index URL is not acceptable.
     """
     if options.index_url is not None:
         check_index_url(options.index_url)
@@ -239,7 +239,7 @@ def _look(flavor: Flavor, options: GapOptions) -> FlavorGaps:
 
 
 def merge(flavors: Sequence[FlavorGaps]) -> tuple[RequestedPackage, ...]:
-    """Return what is lacking, by index and package; what is the same in several flavors is one."""
+    """Return the gaps by index and package, merged over flavors."""
     rows: dict[tuple[str, ...], RequestedPackage] = {}
     for flavor in flavors:
         reasons = {item.package: item.reason for item in flavor.recorded}

@@ -1,7 +1,7 @@
-"""Who requires what, and what is not there, read from uv's explanation of a failed resolution.
+"""Read from uv's explanation of a failed resolution who requires what, and what is missing.
 
-uv has no machine-readable form of it. What is read here points at names, and whether the index lacks
-one of them is then looked up: a wording that changes costs completeness, never truth.
+uv has no machine-readable form of it. The names found here are then looked up on the index, so a changed
+wording of uv costs completeness, never correctness.
 """
 
 import re
@@ -21,7 +21,7 @@ from factory.lock.package_finder import in_order
 from factory.lock.resolution import Refused, package_of
 from factory.lock.uv import NoSolution, Request, Required, requirers
 
-# How the project is called among the owners of requirements.
+# The project's name among the owners of requirements.
 PROJECT = "pyproject.toml"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _CLAUSE = r"(?:===|==|~=|!=|<=|>=|<|>)[A-Za-z0-9.*+!_-]*[A-Za-z0-9*]"
@@ -42,22 +42,22 @@ _NEEDS_PYTHON = re.compile(rf"(?P<subject>{_REQUIREMENT}) requires Python (?P<py
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """A requirement and who has it: None is the project. Several requirements are a choice."""
+    """A requirement and its owner; None is the project. Several requirements are a choice."""
 
     by: str | None
     requirements: tuple[Requirement, ...]
 
     @property
     def package(self) -> str:
-        """The normalized name of what is required."""
+        """Return the normalized name of the required package."""
         return canonicalize_name(self.requirements[0].name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blame:
-    """The names that an explanation calls absent, and the requirements that it goes through.
+    """The names that an explanation calls absent, and the requirements in it.
 
-    ``pythons`` are versions that want another Python, and which: not every index's pages tell.
+    ``pythons`` are versions that need another Python, and which: not every index's pages say it.
     """
 
     absent: frozenset[str]
@@ -96,15 +96,15 @@ CONSTRAINTS = f"the constraints in {PROJECT}"
 
 
 def needs_of(project: Project, refused: Refused, blame: Blame) -> list[Need]:
-    """Return every requirement that may be the cause: direct ones, constraints on them, and uv's explanation.
+    """Return every possible cause: direct requirements, constraints on them, uv's explanation.
 
-    A name that the explanation only calls absent comes as a bare requirement of nobody (``by`` is "").
+    A name that the explanation only calls absent becomes a bare requirement without an owner (``by`` is "").
     """
     direct = _direct_needs(refused)
     constraints = _constraints(project, refused, blame)
     named = {need.package for need in direct}
-    # uv folds a constraint into the requirements that it meets, and names of a range of the project only
-    # what is there of it: those are not their owners' own words.
+    # uv merges constraints into the requirements that meet them, and shows only the existing part of a
+    # project's range: neither is in the owners' own words.
     others = [
         need
         for need in blame.needs
@@ -117,7 +117,7 @@ def needs_of(project: Project, refused: Refused, blame: Blame) -> list[Need]:
 
 
 def _direct_needs(refused: Refused) -> list[Need]:
-    """Return the requirements given to uv, as its overrides change them and where their markers hold."""
+    """Return the requirements given to uv whose markers hold, with its overrides applied."""
     environment = marker_environment(refused.request.python, refused.request.platform)
     overrides = [Requirement(line) for line in refused.request.overrides]
     overridden = {canonicalize_name(requirement.name) for requirement in overrides}
@@ -133,7 +133,7 @@ def _direct_needs(refused: Refused) -> list[Need]:
 
 
 def _constraints(project: Project, refused: Refused, blame: Blame) -> list[Need]:
-    """The constraints on what is asked for: a floor there may be what the index lacks, as for a CVE's fix."""
+    """Return constraints on the requirements: their floors may be missing, as for a CVE's fix."""
     named = {package_of(line) for line in refused.request.requirements}
     named |= blame.absent | {need.package for need in blame.needs}
     constraints = [Requirement(line) for line in project.constraints if package_of(line) in named]
@@ -152,16 +152,15 @@ def _includes(need: Need, constraint: Need) -> bool:
     )
 
 
-# What a package says of itself, by name and version; a version of None is that of a stub wheel.
+# Returns a package's metadata by name and version; a version of None is that of a stub wheel.
 Told = Callable[[str, str | None], Metadata | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requirer:
-    """Who requires a package: its requirements on it, none where nobody tells, and the way to it.
+    """Who requires a package: its requirements on it, empty if unknown, and the path to it.
 
-    ``path`` begins with what the project requires itself and ends with the owner; it is empty for the
-    project.
+    ``path`` begins with the project's own requirement and ends with the owner; it is empty for the project.
     """
 
     name: str
@@ -172,10 +171,10 @@ class Requirer:
 def requirers_of(
     packages: Iterable[str], request: Request, platforms: Iterable[str], told: Told
 ) -> dict[str, tuple[Requirer, ...]] | NoSolution:
-    """Return who requires packages in a resolution that ends well, on any of the platforms.
+    """Return who requires packages in a resolution that succeeds, on any of the platforms.
 
     Returns:
-        The owners of each package that something requires. Or why there is no resolution.
+        The owners of each required package, or why the resolution failed.
 
     Raises:
         IndexAccessError: the index did not answer, or refused.
@@ -202,7 +201,7 @@ def requirers_of(
 
 
 def path_to(name: str, graph: Mapping[str, Required]) -> tuple[str, ...]:
-    """Return the shortest way to a package from what the project requires, which comes first."""
+    """Return the shortest path to a package, beginning with the project's requirement."""
     waiting: deque[tuple[str, ...]] = deque([(name,)] if name in graph else [])
     seen = {name}
     while waiting:
@@ -218,7 +217,7 @@ def path_to(name: str, graph: Mapping[str, Required]) -> tuple[str, ...]:
 
 
 def in_words(owner: Requirer) -> str:
-    """Return an owner with its requirements, without markers."""
+    """Describe an owner with its requirements, without markers."""
     if not owner.requirements:
         return owner.name
     return f"{owner.name} ({' and '.join(dict.fromkeys(plain(item) for item in owner.requirements))})"
@@ -231,7 +230,7 @@ def plain(requirement: Requirement) -> str:
 
 
 def _on(package: str, metadata: Metadata, environment: Mapping[str, str]) -> tuple[Requirement, ...]:
-    """A package's requirements on another, which may be those of any of its extras: nobody tells which."""
+    """Return a package's requirements on another, with those of all its extras."""
     return tuple(
         item
         for item in metadata.requires
@@ -244,14 +243,14 @@ def _on(package: str, metadata: Metadata, environment: Mapping[str, str]) -> tup
 
 
 _PACKAGE_IN_WORDS = re.compile(r"[^A-Za-z0-9._-]")
-# Greater than any component that a range is likely to name.
+# Greater than any component that a range is likely to have.
 _MUCH = 999_999
 
 
 def contradicted(need: Need, needs: Sequence[Need]) -> tuple[Need, ...]:
-    """Return the needs that hold in any case, of the project or of somebody else, and that this one excludes.
+    """Return the needs that certainly hold and exclude this one.
 
-    Of an owner with several needs on a package nobody knows which holds: they are its versions'.
+    If an owner has several needs on a package, it is unknown which holds: they are of different versions.
     """
     return tuple(
         other
@@ -261,7 +260,7 @@ def contradicted(need: Need, needs: Sequence[Need]) -> tuple[Need, ...]:
 
 
 def disjoint(first: SpecifierSet, second: SpecifierSet) -> bool:
-    """Whether no version is in both ranges (PEP 440), judged by the versions at and beside their bounds."""
+    """Return whether two ranges exclude each other (PEP 440), tested around their bounds."""
     both = first & second
     if not both or any(clause.operator == "===" for clause in both):
         return False
@@ -311,15 +310,15 @@ def _version(epoch: int, release: tuple[int, ...]) -> Version:
 
 _OWNER_NAME = re.compile(r"[^A-Za-z0-9._-]")
 _OVERRIDES = "override-dependencies"
-# Where the project sets the range of what others require, by the key of the line.
+# How the project's lines change what others require, by the key of the line.
 _PLACES = {"constraint-dependencies": CONSTRAINTS, _OVERRIDES: f"the overrides in {PROJECT}"}
 
 
 def who_wants(told: Sequence[str], owners: Sequence[Requirer], own: Sequence[Asked]) -> tuple[str, ...]:
-    """Everybody who wants a package, each with the requirement where it is known.
+    """Return everyone who requires a package, each with the requirement if it is known.
 
     Args:
-        told: those whom uv's explanation tells, in its words.
+        told: those in uv's explanation, in its words.
         owners: those who require it in a resolution.
         own: the project's lines on it; constraints and overrides set the range of what others require.
     """
@@ -340,16 +339,16 @@ def who_wants(told: Sequence[str], owners: Sequence[Requirer], own: Sequence[Ask
 def wanted_in_all(
     requirement: Requirement, told: Collection[str], owners: Sequence[Requirer], own: Sequence[Asked]
 ) -> SpecifierSet:
-    """Return the range that meets everybody; an override takes the place of what others require.
+    """Return the range that meets everyone; an override replaces what others require.
 
-    ``requirement`` is what uv's explanation says is wanted; the others are as for `who_wants`.
+    ``requirement`` is the one in uv's explanation; the others are as for `who_wants`.
     """
     specifier = SpecifierSet()
     for line in own:
         specifier &= line.requirement.specifier
     if any(line.key == _OVERRIDES for line in own):
         return specifier
-    # uv names of a range only what is there of it, so its words count where nobody has better ones.
+    # uv shows only the existing part of a range, so its words count only if nothing better is known.
     exact = {canonicalize_name(owner.name) for owner in owners if owner.requirements}
     project = {owner_name(PROJECT), owner_name(CONSTRAINTS)}
     if not {owner_name(text) for text in told} <= exact | project:
@@ -361,5 +360,5 @@ def wanted_in_all(
 
 
 def owner_name(text: str) -> str:
-    """Return the normalized name at the beginning of what names an owner."""
+    """Return the normalized package name at the start of an owner's text."""
     return canonicalize_name(_OWNER_NAME.split(text, maxsplit=1)[0])

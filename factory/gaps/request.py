@@ -1,4 +1,4 @@
-"""What an index lacks in words: for the terminal, and as a request to its owners in Markdown."""
+"""Describe what an index lacks: for the terminal, and as a Markdown request to its owners."""
 
 from collections.abc import Iterable, Iterator
 
@@ -26,7 +26,7 @@ _REQUEST = (
 
 
 def as_text(report: GapReport) -> tuple[str, ...]:
-    """Return the report in lines: each flavor with what is lacking, who asks for it, and what would do."""
+    """Return the report in lines: each flavor's gaps, who requires them, and what would satisfy."""
     lines = [line for flavor in report.flavors for line in _flavor(flavor)]
     missing = {wanted.package for wanted in report.wanted if not wanted.reasons}
     if len(report.flavors) > 1:
@@ -36,7 +36,7 @@ def as_text(report: GapReport) -> tuple[str, ...]:
 
 
 def errors_in(report: GapReport) -> tuple[str, ...]:
-    """Return why flavors could not be looked at, each with what to do."""
+    """Return why flavors could not be examined, each with a solution."""
     return tuple(
         f"error: {flavor.flavor}: {flavor.error.reason}\n  what to do: {flavor.error.solution}"
         for flavor in report.flavors
@@ -45,7 +45,7 @@ def errors_in(report: GapReport) -> tuple[str, ...]:
 
 
 def as_markdown(report: GapReport) -> str:
-    """Return a request that can be sent as it is: a table for each index, one line for each requirement."""
+    """Return a request ready to send: a table per index, a line per requirement."""
     untold = [flavor.flavor for flavor in report.flavors if flavor.error is not None or flavor.conflict]
     doubt = f"What else is missing could not be told of these images: {plain(', '.join(untold))}."
     if not report.wanted and untold:
@@ -147,7 +147,7 @@ def _cells(row: RequestedPackage) -> tuple[str, ...]:
 
 
 def _targets(targets: Iterable[tuple[str, str]]) -> str:
-    """Pythons and platforms in words: each Python once, with its platforms."""
+    """Describe Pythons and platforms: each Python once, with its platforms."""
     by_python: dict[str, list[str]] = {}
     for python, platform in targets:
         by_python.setdefault(python, []).append(platform)

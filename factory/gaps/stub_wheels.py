@@ -1,10 +1,9 @@
-"""Stub wheels for packages that an index lacks: empty wheels that require what the packages would.
+"""Stub wheels for packages that an index lacks: empty wheels with the packages' requirements.
 
-What they would require is read, in this order, from the nearest version on the package's own index,
-from the index that the flavor has at present, where another one is asked about, and from the public
-index, where that is allowed. The public index is never asked about a name that an index of the
-flavor's own has in any version, nor about one that the spec gives to an index of its own: whoever
-put a package of that name there may not be who put it here.
+The requirements are read, in this order, from the nearest version on the package's own index, from the
+flavor's current index if another one is examined, and from the public index if that is allowed. The public
+index is never asked about a name that an index of the flavor's own has in any version, nor about one that the
+spec assigns to an index of its own: a stranger may have published a package of that name.
 """
 
 import zipfile
@@ -39,9 +38,9 @@ PUBLIC_INDEX = "the public index"
 
 @dataclass(frozen=True, kw_only=True)
 class Assumed:
-    """What a package that is lacking is taken to require: as ``version`` on ``source`` does.
+    """What a missing package is assumed to require: as ``version`` on ``source`` does.
 
-    ``version`` is None if that is not known, or where it led into a contradiction.
+    ``version`` is None if that is unknown, or if its requirements led to a contradiction.
     """
 
     package: str
@@ -60,8 +59,8 @@ class _StandIn:
 class StubWheels:
     """The stub wheels of one search, in a folder of their own.
 
-    ``present`` is the spec as the flavor has it, where ``spec`` names another index;
-    ``public`` is whether the public index's metadata may be read.
+    ``present`` is the flavor's current spec, if ``spec`` names another index; ``public``: the public index's
+    metadata may be read.
     """
 
     folder: Path
@@ -74,11 +73,11 @@ class StubWheels:
 
     @property
     def assumed(self) -> tuple[Assumed, ...]:
-        """What each is taken to require, by package."""
+        """Return the assumed requirements of each package."""
         return tuple(self._made[name].assumed for name in sorted(self._made))
 
     def put(self, requirement: Requirement, extras: Iterable[str]) -> None:
-        """Make one for a package that is lacking, with the extras that are asked of it.
+        """Make a stub for a missing package, with the extras that are required of it.
 
         Raises:
             IndexAccessError: an index did not answer, or refused.
@@ -87,12 +86,12 @@ class StubWheels:
         try:
             metadata, assumed = self._would_be(name, requirement.specifier)
         except IndexContentError:
-            # What is not what it is said to be tells nothing; whoever installs it is told why.
+            # Skip invalid metadata here; installing the package reports the error.
             metadata, assumed = None, _assumed(name, None, None)
         self._write(name, _StandIn(metadata=metadata, asked=frozenset(extras), assumed=assumed))
 
     def widen(self, name: str, extras: Iterable[str]) -> bool:
-        """Let more extras be asked of one; whether any was new and known to it."""
+        """Add extras to a stub; return whether any was new and known to it."""
         made = self._made[name]
         known = frozenset() if made.metadata is None else made.metadata.extras
         new = ({canonicalize_name(extra) for extra in extras} - made.asked) & known
@@ -101,7 +100,7 @@ class StubWheels:
         return bool(new)
 
     def loosen(self, names: Iterable[str]) -> bool:
-        """Let stub wheels require nothing any more; whether one of the names is one that did."""
+        """Remove all requirements of stubs; return whether one of the names had any."""
         blamed = sorted({name for name in names if self.metadata(name) is not None})
         for name in blamed:
             made = self._made[name]
@@ -110,11 +109,11 @@ class StubWheels:
         return bool(blamed)
 
     def metadata(self, name: str) -> Metadata | None:
-        """Return what a stub wheel says of the package that it replaces; None if it knows nothing."""
+        """Return what a stub says of the package that it replaces; None if it knows nothing."""
         return self._made[name].metadata if name in self._made else None
 
     def instead_of(self, project: Project) -> Project:
-        """Return the project without what it says itself about packages that have one."""
+        """Return the project without its own lines on packages that have a stub."""
         return replace(
             project,
             overrides=tuple(line for line in project.overrides if package_of(line) not in self._made),
@@ -123,17 +122,17 @@ class StubWheels:
 
     @property
     def overrides(self) -> tuple[str, ...]:
-        """What puts them in place: an override replaces every requirement on a package."""
+        """Return the overrides that install the stubs in place of every requirement on a package."""
         return tuple(
             f"{name}{_in_brackets(self._made[name].asked)} @ {self._paths[name].as_uri()}"
             for name in sorted(self._made)
         )
 
     def _write(self, name: str, made: _StandIn) -> None:
-        # A requirement on a URL has no place on an index; uv would refuse all of the wheel for it.
+        # A requirement on a URL has no index; uv would refuse the whole wheel for it.
         known = made.metadata
         requires = [] if known is None else [str(item) for item in known.requires if item.url is None]
-        # A folder for each: what uv has read once under a path may not be another wheel later.
+        # A folder for each: uv caches by path, so a path must not get another wheel later.
         folder = self.folder / f"{len(list(self.folder.iterdir()))}"
         folder.mkdir()
         self._paths[name] = _write_wheel(
@@ -153,7 +152,7 @@ class StubWheels:
             try:
                 metadata = self._read(client_for(self.present, MAIN_INDEX), name, wanted)
             except IndexAccessError:
-                # An index that is left may be gone. What it had is then not known to be nobody else's.
+                # The previous index may be unreachable. Then its packages are not known to be public.
                 return None, _assumed(name, None, None)
             if metadata is not None:
                 return metadata, _assumed(name, metadata, PRESENT_INDEX)
@@ -163,11 +162,11 @@ class StubWheels:
         return metadata, _assumed(name, metadata, PUBLIC_INDEX)
 
     def _is_given_away(self, name: str) -> bool:
-        """Return whether the spec gives a package to a further index: no other one is asked about it."""
+        """Return whether the spec assigns a package to a further index, which alone is asked."""
         return any(spec.index_of(name) != MAIN_INDEX for spec in (self.spec, self.present))
 
     def _is_own(self, name: str) -> bool:
-        """Whether an index of the flavor's own has a project, in any version, or is the public index."""
+        """Return whether an index of the flavor's own has a project, or is the public index."""
         if self.spec.index_url is None:
             return True
         places = {
@@ -181,7 +180,7 @@ class StubWheels:
             return any(client.project(name) is not None for client in clients)
 
     def _read(self, client: IndexClient, name: str, wanted: SpecifierSet) -> Metadata | None:
-        """Return what the version that comes nearest says of itself on an index; None if it has none."""
+        """Return the metadata of the nearest version on an index; None if it has none."""
         with client:
             files = client.project(name) or ()
             offers = [Offer(file_name=file.file_name, yanked=file.yanked) for file in files]
@@ -190,7 +189,7 @@ class StubWheels:
 
 
 def in_words(assumed: Iterable[Assumed]) -> Mapping[str, str]:
-    """By package, what it is taken to require, for people."""
+    """Describe the assumed requirements of each package."""
     return {
         item.package: "what it requires itself is not known"
         if item.version is None
@@ -200,7 +199,7 @@ def in_words(assumed: Iterable[Assumed]) -> Mapping[str, str]:
 
 
 def _write_wheel(folder: Path, package: str, *, requires: Iterable[str], extras: Iterable[str]) -> Path:
-    """Return an empty wheel (PEP 427) that requires something, under a version that no index has."""
+    """Write an empty wheel (PEP 427) with requirements, of a version that no index has."""
     stem = f"{package.replace('-', '_')}-{_VERSION}"
     metadata = [
         *("Metadata-Version: 2.1", f"Name: {package}", f"Version: {_VERSION}"),
