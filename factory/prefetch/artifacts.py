@@ -1,4 +1,4 @@
-"""The artifacts that a lock names, and the one error for everything that is wrong with a prefetch."""
+"""The artifacts that a lock names, and the one error for all problems of a prefetch."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ _SOLUTIONS: dict[Kind, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PrefetchProblem:
-    """One thing that is wrong: of which kind, and in words."""
+    """One problem of a prefetch: its kind, and its description."""
 
     kind: Kind
     text: str
@@ -44,7 +44,7 @@ class PrefetchProblem:
 def prefetch_error(flavor: str, problems: Iterable[PrefetchProblem]) -> FactoryError:
     """Return all problems of a run as one error, each once and in a stable order.
 
-    It is an IndexAccessError where the index could not be read and nothing else was wrong.
+    It is an IndexAccessError if nothing but access to the index failed.
     """
     distinct = sorted(set(problems), key=lambda problem: (list(_SOLUTIONS).index(problem.kind), problem.text))
     kinds = dict.fromkeys(problem.kind for problem in distinct)
@@ -58,9 +58,9 @@ def prefetch_error(flavor: str, problems: Iterable[PrefetchProblem]) -> FactoryE
 
 @dataclass(frozen=True, kw_only=True)
 class LockedArtifact:
-    """One locked artifact, and the name of the one index that it comes from.
+    """One locked artifact, and the name of its index.
 
-    ``file_name`` and ``size``, its bytes, are None if the lock does not tell them.
+    ``file_name`` and ``size`` (in bytes) are None if the lock does not have them.
     """
 
     name: str
@@ -72,11 +72,11 @@ class LockedArtifact:
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """Return its name for messages."""
         return self.file_name or f"{self.name}=={self.version}"
 
     def may_be_called(self, file_name: str) -> bool:
-        """Whether a file of that name can be this artifact: by the lock's name, or by project and version."""
+        """Return whether it can have a file name: the lock's, or by project and version."""
         if self.file_name is not None:
             return file_name == self.file_name
         return "/" not in file_name and project_of(file_name) == _pinned(self)
@@ -86,8 +86,8 @@ def locked_artifacts(flavor: Flavor) -> tuple[LockSet, tuple[LockedArtifact, ...
     """Return the lock of a flavor, and every artifact that its files name.
 
     Raises:
-        LockFileError: there is no lock, or its files are not of one run.
-        PrefetchError: the lock cannot be fetched as it stands; every reason is in the message.
+        LockFileError: no lock exists, or its files are of different runs.
+        PrefetchError: the lock cannot be prefetched; the message has every reason.
         SpecError: the flavor's ``pyproject.toml`` cannot be read.
     """
     spec = flavor.project.spec
@@ -121,15 +121,15 @@ def _pinned(artifact: LockedArtifact) -> tuple[str, Version] | None:
 def wrong_identity(
     file: BinaryIO, *, file_name: str, sha256: str, cache: MetadataCache
 ) -> PrefetchProblem | None:
-    """What is wrong with a wheel that is to be ``file_name``; None if it is valid, or was found so before.
+    """Return the problem of a wheel called ``file_name``; None if it is valid, or was before.
 
-    An sdist is not opened: what it builds shows only when it is built.
+    An sdist is not opened: only a build shows what it contains.
 
     Args:
-        file: the wheel, open, whatever its name is there.
+        file: the wheel, open, under any name.
         file_name: the name that it has, or will have.
         sha256: the digest of its bytes, in hex, as they were read.
-        cache: what keeps which wheels are valid, so that a second run need not look into them.
+        cache: remembers which wheels are valid, so that a second run need not open them.
     """
     if not file_name.endswith(".whl") or cache.get_checked(file_name, sha256) is not None:
         return None

@@ -1,4 +1,4 @@
-"""Artifacts from the index into the folder, each renamed into place only when its bytes are right."""
+"""Download artifacts from the index into the folder; only verified bytes get their final name."""
 
 import errno
 import hashlib
@@ -22,13 +22,13 @@ from factory.process import Cancellation
 from factory.tree import Tree
 
 _BLOCK = 1 << 20
-# O_NONBLOCK: a FIFO is opened at once, and then found to be one.
+# O_NONBLOCK: opening a FIFO must not block before it is found to be one.
 _RESUMED = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def partial_name(file_name: str, sha256: str) -> str:
-    """Return what a file is called while it is not whole. The digest in it keeps a re-pushed file apart."""
+    """Return the name of an incomplete file; its digest separates it from a re-pushed file."""
     return f".{file_name}.{sha256[:16]}{TEMPORARY_SUFFIX}"
 
 
@@ -37,10 +37,10 @@ class Partial:
 
     Args:
         artifacts: the folder that it is in.
-        name: from `partial_name`; what is there already is kept and hashed, if nobody else could write it.
-        size: the whole file's bytes where they are known, and told to progress already.
-        max_bytes: its most bytes; a file that has more is not a part of it, and not read.
-        progress: told of bytes as they come, and of the size where it was not known.
+        name: from `partial_name`; an existing file is kept and hashed, if nobody else could write it.
+        size: the whole file's bytes if they are known, and counted by progress already.
+        max_bytes: the most bytes; a larger existing file is no part of it, and is not read.
+        progress: advanced as bytes come, and extended by the size if it was not known.
         stop: once it is stopped, the next write ends the download.
     """
 
@@ -65,7 +65,7 @@ class Partial:
         self._hash = hashlib.sha256()
 
     def __enter__(self) -> Self:
-        """Open the file and hash what is there.
+        """Open the file and hash what it has.
 
         Raises:
             StorageError: the file system refused.
@@ -83,19 +83,19 @@ class Partial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the file; what was received stays for the next run, nothing does not."""
+        """Close the file; keep received bytes for the next run, remove an empty file."""
         self._file.close()
         if kind is not None and not self._received:
             self._artifacts.remove(self._name)
 
     @property
     def received(self) -> int:
-        """Bytes that are there, from the start of the file."""
+        """Return the number of bytes received from the start of the file."""
         return self._received
 
     @property
     def sha256(self) -> str:
-        """The digest of what is there, in hex."""
+        """Return the digest of the received bytes, in hex."""
         return self._hash.hexdigest()
 
     def room(self) -> int:
@@ -103,17 +103,17 @@ class Partial:
         return room_beside(self._file.fileno())
 
     def reopened(self) -> BinaryIO:
-        """Return the same file for reading from its beginning, whatever its name leads to."""
+        """Reopen the same file for reading from its beginning, whatever its name refers to now."""
         file = os.fdopen(os.dup(self._file.fileno()), "rb")
         file.seek(0)
         return file
 
     def keep_as(self, file_name: str) -> None:
-        """Give the whole file its name.
+        """Rename the whole file to its final name.
 
         Raises:
-            StorageError: another file was put into its place, it is not what was received, or the file
-                system refused.
+            StorageError: another file replaced it, it is not what was received, or the file system
+                refused.
         """
         written = os.fstat(self._file.fileno())
         self._artifacts.rename(self._name, file_name)
@@ -126,17 +126,17 @@ class Partial:
             )
 
     def drop(self) -> None:
-        """Remove what was received."""
+        """Remove the received bytes."""
         self._artifacts.remove(self._name)
 
     def expect(self, total: int) -> None:
-        """The whole file has so many bytes, as the server says."""
+        """Record the whole file's size, as the server says it."""
         if total > self._announced:
             self._progress.extend(total - self._announced)
             self._announced = total
 
     def restart(self) -> None:
-        """Forget what was received."""
+        """Discard the received bytes."""
         self._progress.advance(-self._received)
         self._received = 0
         self._hash = hashlib.sha256()
@@ -144,7 +144,7 @@ class Partial:
         self._file.truncate()
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes.
+        """Append bytes.
 
         Raises:
             StorageError: the file system refused; on a full disk, for instance.
@@ -163,10 +163,10 @@ class Partial:
         self._progress.advance(len(chunk), message=self._path.name.removeprefix(".").split(".whl")[0])
 
     def _open_own(self) -> int:
-        """Open the file for writing, or a new one where what has its name is not ours alone.
+        """Open the file for writing; a new one if the existing one is not exclusively ours.
 
-        A link, a FIFO, another user's file, one with a second name or that others may write: what is written
-        would change something else, and what is read be changed by somebody else.
+        That is a link, a FIFO, another user's file, one with a second name or that others may write: writing
+        to it could change something else, and others could change it while it is read.
         """
         with self._artifacts.folder() as folder:
             try:
@@ -195,19 +195,19 @@ def _is_ours(found: os.stat_result) -> bool:
     )
 
 
-# After so many downloads that failed for good, the index is taken to be down.
+# After so many failed downloads, the index counts as down.
 _MOST_ACCESS_FAILURES = 3
 
 
 def download(
     client: IndexClient, located: Iterable[LocatedArtifact], artifacts: Tree, *, jobs: int, progress: Progress
 ) -> list[PrefetchProblem]:
-    """Fetch files, the largest first, and return what could not be.
+    """Download files, the largest first, and return those that failed.
 
-    What was received of a file that failed stays as a partial, unless its bytes were wrong.
+    The received part of a failed file stays as a partial, unless its bytes were wrong.
 
     Raises:
-        RedirectError: the index sends on to a host that the spec does not name.
+        RedirectError: the index redirects to a host that the spec does not name.
         StorageError: the file system refused.
     """
     order = sorted(located, key=lambda one: one.size or 0, reverse=True)
@@ -251,7 +251,7 @@ def _receive(client: IndexClient, one: LocatedArtifact, partial: Partial) -> boo
     resumed = partial.received > 0
     there = client.fetch(one.url, partial, size=one.size, max_bytes=one.wanted.size)
     if there and resumed and partial.sha256 != one.wanted.sha256:
-        # The first part is from an earlier run, and of something else: once more, from nothing.
+        # The first part is an earlier run's, of another file: start again from nothing.
         partial.restart()
         there = client.fetch(one.url, partial, size=one.size, max_bytes=one.wanted.size)
     return there

@@ -1,4 +1,4 @@
-"""Where things are in a prefetched folder, as Hermeto lays it out and Konflux mounts it."""
+"""The paths in a prefetched folder, as Hermeto lays it out and Konflux mounts it."""
 
 import re
 import stat
@@ -12,7 +12,7 @@ MOUNT_POINT = "/cachi2"
 ARTIFACTS_IN_BUILD = f"{MOUNT_POINT}/{ARTIFACTS}"
 SBOM = f"{OUTPUT}/bom.json"
 ENVIRONMENT = "cachi2.env"
-# What newer Konflux mounts, and a build sources beside the other.
+# What newer Konflux mounts, and a build sources as well.
 _OTHER_ENVIRONMENT = "prefetch.env"
 _MAX_ENVIRONMENT_BYTES = 64_000
 # pip reads the PIP_ variables, which are all that Hermeto sets; uv reads only its own.
@@ -23,14 +23,14 @@ _VARIABLES = {
     "UV_NO_INDEX": "1",
     "UV_OFFLINE": "1",
 }
-# What Hermeto says there: a word that a shell takes as it is, with or without quotes.
+# Hermeto's values: words without special characters for a shell, quoted or not.
 _EXPORT = re.compile(r"export (?P<name>[A-Z_]+)=(?P<quote>['\"]?)(?P<value>[\w./:=-]*)(?P=quote)", re.ASCII)
-# What it says of other languages, which no install step runs, may name places in the folder and nothing else.
+# Hermeto's variables of other languages, which no install step runs; they may name only places in the folder.
 _OF_OTHER_LANGUAGES = re.compile(r"(?:GO|BUNDLE_|YARN_)[A-Z_]+")
 _HARMLESS = re.compile(
     r"true|false|0|1|-mod=(?:vendor|readonly)|(?:file://)?/cachi2(?:/[\w-][\w.-]*)*", re.ASCII
 )
-# A build reads the files as another user, whatever the umask is here.
+# A build reads the files as another user, whatever the umask is.
 FILE_MODE = 0o644
 _MAX_SBOM_BYTES = 64_000_000
 
@@ -39,34 +39,34 @@ _MAX_SBOM_BYTES = 64_000_000
 class Layout:
     """The paths in a prefetched folder: ``root`` is what a build mounts at ``/cachi2``.
 
-    They are for messages and for other programs; `factory.lock.prefetched` opens the folder.
+    They are for messages and other programs; `factory.lock.prefetched` opens the folder.
     """
 
     root: Path
 
     @property
     def output(self) -> Path:
-        """What was fetched, and its SBOM."""
+        """Return the folder of the artifacts and their SBOM."""
         return self.root / OUTPUT
 
     @property
     def artifacts(self) -> Path:
-        """The artifacts, flat."""
+        """Return the flat folder of the artifacts."""
         return self.root / ARTIFACTS
 
     @property
     def sbom(self) -> Path:
-        """The SBOM, in CycloneDX JSON."""
+        """Return the SBOM, in CycloneDX JSON."""
         return self.root / SBOM
 
     @property
     def environment(self) -> Path:
-        """What a build sources. It is there only while the folder is complete."""
+        """Return the file that a build sources. It exists only while the folder is complete."""
         return self.root / ENVIRONMENT
 
 
 def mark_incomplete(whole: Tree) -> None:
-    """Remove the environment, since the folder is not complete, or about to be no longer.
+    """Remove the environment, since the folder is incomplete, or about to be.
 
     Raises:
         StorageError: the file system refused.
@@ -75,7 +75,7 @@ def mark_incomplete(whole: Tree) -> None:
 
 
 def mark_complete(whole: Tree, sbom: bytes) -> None:
-    """Write the SBOM and then the environment, each only where it says something new.
+    """Write the SBOM and then the environment, each only if its content changes.
 
     Raises:
         StorageError: the file system refused.
@@ -86,19 +86,19 @@ def mark_complete(whole: Tree, sbom: bytes) -> None:
 
 
 def earlier_sbom(whole: Tree) -> bytes | None:
-    """Return the SBOM that is there; None without one that is a regular file.
+    """Return the existing SBOM; None without one that is a regular file.
 
     Raises:
-        StorageError: it cannot be read, or is larger than any.
+        StorageError: it cannot be read, or is too large.
     """
     return whole.read(SBOM, limit=_MAX_SBOM_BYTES) if _is_own_file(whole, SBOM) else None
 
 
 def foreign_environment(whole: Tree) -> Path | None:
-    """Return a file that a build would source, and that says what no prefetch says; None if there is none.
+    """Return a file that a build would source and no prefetch wrote; None if there is none.
 
     Raises:
-        StorageError: it is larger than any, or the file system refused.
+        StorageError: it is too large, or the file system refused.
     """
     if whole.status(_OTHER_ENVIRONMENT) is None:
         return None
@@ -110,7 +110,7 @@ def foreign_environment(whole: Tree) -> Path | None:
 
 
 def _is_of_a_prefetch(line: str) -> bool:
-    """Whether a line of an environment is what `environment_file` says, or Hermeto of other languages."""
+    """Return whether a line is one of `environment_file`, or Hermeto's of other languages."""
     if not line:
         return True
     export = _EXPORT.fullmatch(line)
@@ -123,11 +123,11 @@ def _is_of_a_prefetch(line: str) -> bool:
 
 
 def environment_file() -> bytes:
-    """Return the shell text that a build sources: no index, no network, these files."""
+    """Return the shell text that a build sources: no index, no network, only these files."""
     return "".join(f"export {name}={value}\n" for name, value in _VARIABLES.items()).encode()
 
 
 def _is_own_file(whole: Tree, path: str) -> bool:
-    """Return whether a path is a regular file with one name: through another it may be changed later."""
+    """Return whether a path is a regular file without further names, which could change it."""
     status = whole.status(path)
     return status is not None and stat.S_ISREG(status.st_mode) and status.st_nlink == 1

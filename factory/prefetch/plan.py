@@ -1,4 +1,4 @@
-"""What a prefetch has to do: what the folder has, what local folders have, and what the index has."""
+"""Plan a prefetch: what the folder has, what local folders have, and what the index has."""
 
 import os
 import shutil
@@ -25,13 +25,13 @@ from factory.tree import Entry, Tree
 
 @dataclass(frozen=True, kw_only=True)
 class FolderStatus:
-    """What was found, by file name.
+    """The content of a folder, by file name.
 
-    right: the wanted artifacts that are there, and the files that they are, as they were when they were read.
+    right: the wanted artifacts, with the state of their files when they were read.
     wrong: files that have a wanted artifact's name, and other bytes.
-    superseded: files of an earlier prefetch into this folder that the lock names no longer.
+    superseded: files of an earlier prefetch into this folder that the lock no longer names.
     extra: everything else: links, folders and devices, whatever their names.
-    not_files: what each of ``extra`` is that is no regular file, in words.
+    not_files: a description of each of ``extra`` that is not a regular file.
     """
 
     right: Mapping[LockedArtifact, Entry]
@@ -41,7 +41,7 @@ class FolderStatus:
     not_files: Mapping[str, str] = field(default_factory=dict)
 
     def is_complete(self, wanted: Iterable[LockedArtifact]) -> bool:
-        """Return whether the folder is what the lock says: every wanted artifact, and nothing else."""
+        """Return whether the folder has every wanted artifact, and nothing else."""
         return set(wanted) == set(self.right) and not (self.wrong or self.superseded or self.extra)
 
 
@@ -54,13 +54,13 @@ def read_status(
         artifacts: the artifact folder.
         wanted: what the lock names.
         earlier: file name to SHA-256 of what an earlier prefetch put there, by its SBOM.
-        progress: told of the bytes to read and read.
+        progress: advanced with the bytes read.
 
     Raises:
         StorageError: a file cannot be read.
     """
     entries = [entry for entry in artifacts.entries() if not _is_temporary(entry)]
-    # hashlib lets other threads run; the largest first, so that no processor is left alone with it.
+    # hashlib releases the GIL; the largest first, so that no processor ends alone with it.
     plain = sorted(
         (entry for entry in entries if entry.is_file), key=lambda entry: entry.status.st_size, reverse=True
     )
@@ -79,7 +79,7 @@ def read_status(
 
 
 def is_unchanged(entry: Entry, now: os.stat_result | None) -> bool:
-    """Return whether a path has the file that was read, with the bytes that it had then."""
+    """Return whether a path still has the file that was read, unchanged."""
     before = entry.status
     return (
         now is not None
@@ -89,7 +89,7 @@ def is_unchanged(entry: Entry, now: os.stat_result | None) -> bool:
 
 
 def leftovers(artifacts: Tree) -> list[str]:
-    """Return the names of files that an interrupted run left.
+    """Return the names of partial files that an interrupted run left.
 
     Raises:
         StorageError: the folder cannot be read.
@@ -139,7 +139,7 @@ def _sort(
 
 @dataclass(frozen=True, kw_only=True)
 class LocatedArtifact:
-    """A wanted artifact, its file name and URL, and its size in bytes where the index tells it."""
+    """A wanted artifact, its file name and URL, and its size in bytes if the index has it."""
 
     wanted: LockedArtifact
     file_name: str
@@ -149,7 +149,7 @@ class LocatedArtifact:
 
 @dataclass(frozen=True, kw_only=True)
 class Fetching:
-    """How artifacts are fetched: folders that go before the index, requests at a time, read timeout.
+    """How to fetch artifacts: folders to use before the index, parallel requests, read timeout.
 
     ``public_find_links`` serve flavors without an index URL, ``find_links`` all of them.
     """
@@ -162,7 +162,7 @@ class Fetching:
 
 @dataclass(frozen=True, kw_only=True)
 class PrefetchPlan:
-    """What stands in the folder, what a local folder has, and what the index has of the rest."""
+    """What the folder has, what a local folder has, and what the index has of the rest."""
 
     status: FolderStatus
     local: Mapping[LockedArtifact, Path]
@@ -170,7 +170,7 @@ class PrefetchPlan:
 
     @property
     def file_names(self) -> dict[LockedArtifact, str]:
-        """What each artifact is called in the folder when the plan has been carried out."""
+        """Return each artifact's file name in the folder after the plan."""
         return (
             {artifact: entry.path for artifact, entry in self.status.right.items()}
             | {artifact: path.name for artifact, path in self.local.items()}
@@ -186,7 +186,7 @@ def make_plan(
     *,
     folder: Path,
 ) -> PrefetchPlan:
-    """Look in the local folders, then on each artifact's own index, for what the folder has not.
+    """Find missing artifacts in local folders, then on each artifact's own index.
 
     ``folder`` is the artifact folder, for messages.
 
@@ -225,7 +225,7 @@ def _why_extra(status: FolderStatus, name: str) -> str:
 
 
 def by_index(wanted: Iterable[LockedArtifact]) -> dict[str, list[LockedArtifact]]:
-    """Artifacts by the name of the index that each comes from."""
+    """Group artifacts by the name of their index."""
     found: dict[str, list[LockedArtifact]] = {}
     for artifact in wanted:
         found.setdefault(artifact.index, []).append(artifact)
@@ -256,7 +256,7 @@ _READABLE_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 def find_locally(wanted: LockedArtifact, folders: Sequence[Path]) -> Path | None:
-    """Return the first file in the folders that may be the artifact by its name and is it by its bytes.
+    """Return the first file in the folders that is the artifact, by its name and bytes.
 
     Raises:
         StorageError: a file cannot be read.
@@ -271,22 +271,22 @@ def find_locally(wanted: LockedArtifact, folders: Sequence[Path]) -> Path | None
 def take(
     source: Path, artifacts: Tree, wanted: LockedArtifact, *, cache: MetadataCache
 ) -> PrefetchProblem | None:
-    """Link a file, or copy it where that cannot be, and give it its name if it is the locked artifact.
+    """Link or copy a file, and give it its final name if it is the locked artifact.
 
     Returns:
-        What is wrong with it: its bytes, which may have changed since it was found, or the package.
+        The problem of its bytes, which may have changed since it was found, or of the package.
 
     Raises:
         StorageError: the file system refused.
     """
-    # A name that nothing is ever downloaded to: a run that is killed here leaves a link to the source.
+    # A name that no download uses: a run that is killed here leaves a link to the source.
     by_way_of = temporary_sibling(artifacts.root / source.name).name
     try:
         with _opened(source) as file:
             if not _link(file, artifacts, by_way_of):
                 with artifacts.create(by_way_of, mode=FILE_MODE) as copy:
                     shutil.copyfileobj(file, copy, 1 << 20)
-        # Read under its new name: what gets the name is what was read.
+        # Read under the temporary name: exactly the bytes that were read get the final name.
         with artifacts.open(by_way_of) as file:
             if digest_of(file, source) != wanted.sha256:
                 return PrefetchProblem(kind="bytes", text=f"{source} changed while it was taken")
@@ -320,7 +320,7 @@ def _candidates(wanted: LockedArtifact, folders: Sequence[Path]) -> list[Path]:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a file of a folder that the user named, which may be a link in it."""
+    """Open a file of a folder that the user named, which may be a link."""
     try:
         return open_regular(path)
     except OSError as error:
@@ -328,7 +328,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _link(file: BinaryIO, artifacts: Tree, name: str) -> bool:
-    """Make a hard link, unless the file has a mode that a build, being another user, cannot read."""
+    """Make a hard link, unless the file's mode keeps a build, another user, from reading it."""
     if os.fstat(file.fileno()).st_mode & _READABLE_BY_ALL != _READABLE_BY_ALL:
         return False
     return artifacts.link(file, name)
@@ -337,10 +337,10 @@ def _link(file: BinaryIO, artifacts: Tree, name: str) -> bool:
 def locate(
     client: IndexClient, wanted: Iterable[LockedArtifact], *, jobs: int
 ) -> tuple[list[LocatedArtifact], list[PrefetchProblem]]:
-    """Find artifacts on the pages of their projects, and say of each that is not there why.
+    """Find artifacts on the pages of their projects; say why each missing one is not found.
 
-    The first page that the index refuses or fails to give ends the asking: the others would wait
-    as long for the same answer.
+    The first page that the index refuses or fails to return stops the search: the others would wait as long
+    for the same failure.
     """
     projects: dict[str, list[LockedArtifact]] = {}
     for artifact in wanted:
@@ -364,7 +364,7 @@ def locate(
     for found, wrong in in_parallel(ask, projects, jobs=jobs, stop=client.stop):
         located += found
         problems += wrong
-    # Pages that were asked for at the same time fail for the same reason: one of them is enough.
+    # Pages that were requested at the same time fail for the same reason: report one.
     return located, problems + refused[:1]
 
 
@@ -381,7 +381,7 @@ def _match(
             continue
         named = [file for file in files if artifact.may_be_called(file.file_name)]
         chosen = [file for file in named if file.sha256 == artifact.sha256] or [
-            # Without a digest on the page, the file that the lock names; its bytes decide.
+            # If the page has no digest, take the file that the lock names; its bytes decide.
             file
             for file in named
             if file.sha256 is None and artifact.file_name is not None
@@ -399,7 +399,7 @@ def _match(
 def _absent(
     artifact: LockedArtifact, named: list[IndexFile], digests: Collection[str], index_url: str
 ) -> PrefetchProblem:
-    """Say why no file of that name or version is the locked artifact; ``digests`` are those of the lock."""
+    """Return why no file of that name or version is the locked artifact with these ``digests``."""
     with_digest = [file for file in named if file.sha256 is not None]
     if with_digest and all(file.sha256 in digests for file in with_digest):
         text = (

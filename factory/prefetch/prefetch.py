@@ -1,4 +1,4 @@
-"""Prefetch: a flavor's locked artifacts in a folder from which it builds without a network."""
+"""Prefetch a flavor's locked artifacts into a folder from which it builds without a network."""
 
 import os
 from dataclasses import dataclass
@@ -46,10 +46,10 @@ THERE = "there"
 class Prefetched:
     """A complete prefetched folder.
 
-    ``artifacts`` files of ``size`` bytes are there, every one with the lock's digest: ``verified``
-    were there before, ``linked`` came from the folders given, ``fetched`` from the index.
-    ``replaced`` had a locked name and wrong bytes before; ``removed`` were an earlier lock's.
-    ``stale_lock``: the lock was made from something else than ``pyproject.toml`` says now.
+    It has ``artifacts`` files of ``size`` bytes, each with the lock's digest: ``verified`` existed before,
+    ``linked`` came from the given folders, ``fetched`` from the index. ``replaced`` had a locked name and
+    wrong bytes before; ``removed`` were an earlier lock's. ``stale_lock``: the lock was made from other
+    inputs than ``pyproject.toml`` has now.
     """
 
     flavor: str
@@ -68,7 +68,7 @@ class Prefetched:
 class PlannedArtifact:
     """What a prefetch would do with one artifact: ``source`` is "there", a local path, or a URL.
 
-    ``size`` is in bytes, None if the index does not tell it.
+    ``size`` is in bytes, None if the index does not have it.
     """
 
     artifact: str
@@ -77,7 +77,7 @@ class PlannedArtifact:
 
     @property
     def place(self) -> str:
-        """The source in short: "there", the folder, or the host."""
+        """Return the source in short: "there", the folder, or the host."""
         if self.source == THERE:
             return self.source
         return urlsplit(self.source).netloc or str(Path(self.source).parent)
@@ -86,23 +86,23 @@ class PlannedArtifact:
 def prefetch_flavor(
     flavor: Flavor, output: Path, *, fetching: Fetching | None = None, progress: Progress | None = None
 ) -> Prefetched:
-    """Bring the folder to what the lock says, and return only when it is exactly that.
+    """Bring the folder to the lock's content; return only if it is exactly that.
 
-    What is there is hashed and kept; what is missing comes from the find-links folders, else from
-    the one index that the spec gives its package. A second run only verifies.
+    Existing files are hashed and kept; missing ones come from the find-links folders, else from
+    the one index that the spec assigns to the package. A second run only verifies.
 
     Args:
         flavor: a locked flavor.
-        output: what a build mounts at ``/cachi2``; made if it is not there.
+        output: what a build mounts at ``/cachi2``; made if it is missing.
         fetching: find-links folders, requests at a time, timeout.
-        progress: told of bytes.
+        progress: counts bytes.
 
     Raises:
         LockFileError: the flavor is not locked.
         PrefetchError: everything that is wrong with the lock, the folder or the index, in one message.
         IndexAccessError: the index refused, failed or did not answer.
         StorageError: the file system refused.
-        BusyError: another run works on the folder.
+        BusyError: another run uses the folder.
     """
     fetching, progress = fetching or Fetching(), progress or Silent()
     locks, wanted = locked_artifacts(flavor)
@@ -121,7 +121,7 @@ def prefetch_flavor(
 def plan_prefetch(
     flavor: Flavor, output: Path, *, fetching: Fetching | None = None, progress: Progress | None = None
 ) -> tuple[PlannedArtifact, ...]:
-    """Return what `prefetch_flavor` would do, with nothing changed; raises as it does."""
+    """Return what `prefetch_flavor` would do, changing nothing; raises as it does."""
     layout = Layout(output.absolute())
     locks, wanted = locked_artifacts(flavor)
     status = FolderStatus(right={})
@@ -159,11 +159,11 @@ class _Run:
     def bring(
         self, wanted: tuple[LockedArtifact, ...], fetching: Fetching, progress: Progress
     ) -> PrefetchPlan:
-        """Bring the folder to what the lock says; raises as `prefetch_flavor`."""
+        """Bring the folder to the lock's content; raises as `prefetch_flavor`."""
         whole, artifacts = self.folder.whole, self.folder.artifacts
         status = self.read_status(wanted, progress)
         if not status.is_complete(wanted):
-            # Before anything is asked: whatever the index does, a folder that is not complete says so.
+            # Before any request: whatever the index does, an incomplete folder must say so.
             mark_incomplete(whole)
             for name in status.wrong:
                 artifacts.remove(name)
@@ -186,12 +186,12 @@ class _Run:
         return plan
 
     def read_status(self, wanted: tuple[LockedArtifact, ...], progress: Progress) -> FolderStatus:
-        """Hash what is there."""
+        """Hash the folder's files."""
         earlier = listed_files(earlier_sbom(self.folder.whole))
         return read_status(self.folder.artifacts, wanted, earlier=earlier, progress=progress)
 
     def wrong_there(self, status: FolderStatus) -> list[PrefetchProblem]:
-        """Return what is wrong with files that have the right bytes, whoever put them there."""
+        """Return the problems of files that have the right bytes, whatever wrote them."""
 
         def check(item: tuple[LockedArtifact, Entry]) -> PrefetchProblem | None:
             wanted, entry = item
@@ -221,19 +221,19 @@ class _Run:
             fetched=len(plan.located),
             replaced=plan.status.wrong,
             removed=plan.status.superseded,
-            # Only if the flavor's spec waives it; it is refused otherwise.
+            # Only if the flavor's spec waives it; otherwise it is refused.
             stale_lock=is_stale(self.locks, self.flavor.project),
         )
 
     def _unmet(self, plan: PrefetchPlan) -> list[PrefetchProblem]:
-        """Return what the wheels that are there require, and the lock lacks or contradicts."""
+        """Return requirements of the present wheels that the lock lacks or contradicts."""
         names = {wanted.sha256: name for wanted, name in plan.file_names.items()}
         requires = requires_of(self.flavor.project.spec, names, self._metadata)
         found = judge_requirements(self.flavor.name, self.flavor.project, self.locks, requires)
         return [PrefetchProblem(kind="lock", text=str(item)) for item in refusals(self.flavor.project, found)]
 
     def _metadata(self, file_name: str, sha256: str) -> bytes | None:
-        """Return the METADATA of a wheel in the folder, kept when it was checked a moment ago."""
+        """Return the METADATA of a wheel in the folder, cached when it was checked."""
         known = self.cache.get_checked(file_name, sha256)
         if known is not None:
             return known
@@ -242,7 +242,7 @@ class _Run:
             return check_wheel(file, of=file_name).metadata
 
     def _clear(self, plan: PrefetchPlan) -> None:
-        """Remove what must not stay: an earlier lock's files, and partials that nothing goes on with."""
+        """Remove an earlier lock's files, and partials that no download resumes."""
         artifacts = self.folder.artifacts
         partials = {partial_name(one.file_name, one.wanted.sha256) for one in plan.located}
         for name in (*plan.status.superseded, *leftovers(artifacts)):
@@ -257,7 +257,7 @@ class _Run:
         return [problem for problem in taken if problem is not None]
 
     def _prove(self, plan: PrefetchPlan, known: list[PrefetchProblem]) -> list[PrefetchProblem]:
-        """See that the folder holds every locked file and nothing else, whatever happened meanwhile."""
+        """Check that the folder has every locked file and nothing else, whatever happened meanwhile."""
         found = {
             entry.path: entry
             for entry in self.folder.artifacts.entries()

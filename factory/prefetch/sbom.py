@@ -1,8 +1,8 @@
-"""The SBOM beside prefetched artifacts: CycloneDX 1.6 in JSON, with the content that Hermeto gives it.
+"""The SBOM beside prefetched artifacts: CycloneDX 1.6 in JSON, with the content of Hermeto's.
 
 A flat list of libraries, each with its purl; tool-named properties say who found it and that it is a wheel.
-Beyond Hermeto's, each component has its SHA-256, and the purl the file name, so that a later run knows what
-this one put there. Equal locks make equal bytes: no time, no serial number.
+Unlike Hermeto's, each component has its SHA-256, and the purl the file name, so that a later run knows which
+files this one wrote. Equal locks make equal bytes: no time, no serial number.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ def prefetch_sbom(
 
     ``index_urls`` are the indexes' URLs by their names, None for the public one.
     """
-    # Imported when one is written: the library takes as long to start as all the rest.
+    # Imported when one is written: the library is slow to import.
     from cyclonedx.model import HashAlgorithm, HashType, Property  # noqa: PLC0415
     from cyclonedx.model.bom import Bom  # noqa: PLC0415
     from cyclonedx.model.component import Component, ComponentType  # noqa: PLC0415
@@ -50,18 +50,18 @@ def prefetch_sbom(
             )
         )
     document = cyclonedx_document(bom)
-    # The library lists every component once more, as one that depends on nothing.
+    # The library lists every component again, as one that depends on nothing.
     document.pop("dependencies", None)
     return to_bytes({"components": [], **document})
 
 
 def listed_files(content: bytes | None) -> dict[str, str]:
-    """Return file name to SHA-256 of what an SBOM of ours lists; empty for any other document, or none."""
+    """Return file name to SHA-256 from the factory's own SBOM; empty for any other document."""
     try:
         components = parse_json(content or b"", _Bom, source="the SBOM")["components"]
         return dict(_listed(component) for component in components)
     except (DocumentError, ValueError, LookupError):
-        # What another tool wrote, or a person changed, vouches for no file.
+        # An SBOM that another tool wrote, or a person changed, confirms no file.
         return {}
 
 
