@@ -1,1 +1,1 @@
-"""Package indexes: reading what they have, and nothing about what is wanted of them."""
+"""Read package indexes, independently of what is wanted from them."""

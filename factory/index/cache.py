@@ -16,29 +16,29 @@ from factory.files import is_temporary, private_folder, read_regular, write_whol
 from factory.index.configured import home_folder
 from factory.index.pages import IndexFile
 
-# A METADATA has 10 KB on average, so that the number is what counts; one may have 16 MB.
+# A METADATA has 10 KB on average, so that the number matters; one may have 16 MB.
 _MOST_ENTRIES = 8192
 _MOST_BYTES = 256 << 20
 _HOUR = 3600.0
 _NAME = "universal-image-factory"
-# Raised when `factory.index.wheel` refuses more: what was checked by fewer rules is not known.
+# Raise this when `factory.index.wheel` refuses more: wheels checked by fewer rules must be checked again.
 _RULES, _SERVED = "opened 1", "served"
-# In the place of an index's URL.
+# Used in place of an index's URL.
 _WHOLE = "whole wheels"
 
 
 def cache_folder() -> Path:
     """Return the user's cache folder of the factory, by the XDG base directory specification.
 
-    A user without a home has it in the temporary folder.
+    Without a home folder it is in the temporary folder.
 
     Raises:
-        StorageError: Somebody else has put something in its place there.
+        StorageError: another user owns something at its path.
     """
     base, home = Path(os.environ.get("XDG_CACHE_HOME", "")), home_folder(os.environ)
     if base.is_absolute():
         return base / _NAME
-    # The cache is trusted, and others may write beside it.
+    # The cache is trusted, and others may write in the folder above it.
     shared = Path(tempfile.gettempdir()) / f"{_NAME}-{os.geteuid()}"
     return private_folder(shared) if home is None else home / ".cache" / _NAME
 
@@ -46,14 +46,14 @@ def cache_folder() -> Path:
 class MetadataCache:
     """Metadata by index and digest, one file each; safe under several threads and processes.
 
-    An entry counts for the index that it came from alone, so that none can speak for another's
-    files. An entry that cannot be read, or whose bytes are not those that were written, is ignored; a cache
-    that cannot be written keeps nothing. Nothing here is an error.
+    An entry counts only for the index that it came from, so that no index can speak for another's files. An
+    entry that cannot be read, or whose bytes are not those that were written, is ignored; a cache that cannot
+    be written keeps nothing. Nothing here is an error.
 
     Args:
-        folder: Where; in the user's cache folder if None.
-        most_entries: How many stay when it is trimmed; those that were not used for longest go.
-        most_bytes: And how many bytes.
+        folder: The folder; in the user's cache folder if None.
+        most_entries: How many stay when it is trimmed; the least recently used are removed.
+        most_bytes: How many bytes stay.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class MetadataCache:
         return None
 
     def put(self, index_url: str, file: IndexFile, content: bytes, *, opened: bool = False) -> None:
-        """Keep the metadata of a file whose digest the index has; ``opened`` as for `get`."""
+        """Store the metadata of a file whose digest the index has; ``opened`` as for `get`."""
         if file.sha256 is not None:
             kind = _RULES if opened else _SERVED
             self._write(self._place(index_url, file.file_name, file.sha256, kind), content)
@@ -88,11 +88,11 @@ class MetadataCache:
         return self._read(self._place(_WHOLE, file_name, sha256, _RULES))
 
     def put_checked(self, file_name: str, sha256: str, metadata: bytes) -> None:
-        """Keep that a whole wheel was checked under a name; its bytes have that digest."""
+        """Record that a whole wheel of this digest was checked under a name."""
         self._write(self._place(_WHOLE, file_name, sha256, _RULES), metadata)
 
     def trim(self) -> None:
-        """After writing, remove what was not used for longest, and what an interrupted write left."""
+        """Remove the least recently used entries, and what an interrupted write left."""
         if not self._written.is_set():
             return
         self._written.clear()
@@ -128,7 +128,7 @@ class MetadataCache:
 
 
 def _ages(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """Yield seconds since each file was used, its bytes and path; skip files that vanish meanwhile."""
+    """Yield seconds since each file's last use, its bytes and path; skip files that vanish."""
     now = time.time()
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

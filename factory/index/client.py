@@ -1,7 +1,7 @@
 """A client for package indexes that speak PEP 503 (HTML) or PEP 691 (JSON).
 
-It reads project pages, metadata and files. What one index says is never taken for another's, and "not there"
-(404, 410) and "not allowed" (401, 403) are never taken for each other.
+It reads project pages, metadata and files. Answers of one index never count for another, and "not found"
+(404, 410) is always distinguished from "not allowed" (401, 403).
 """
 
 import hashlib
@@ -51,18 +51,18 @@ class IndexClient:
     """Reads one index; a context manager, safe to use from several threads.
 
     Every method that sends a request raises IndexAccessError if the index refuses, fails, does not answer or
-    answers nonsense, RedirectError if it sends on to a host that is not named, and ProgramError if the work
+    answers nonsense, RedirectError if it redirects to a host that is not named, and ProgramError if the work
     is stopped.
 
     Args:
         index_url: The index, or None for the public one as this machine is configured.
         name: The flavor's name of the index ("main", or a further one's), which the variables with its
             credentials have in their names (``UV_INDEX_<NAME>_USERNAME``, ``…_PASSWORD``).
-        connections: How many at a time.
+        connections: The most connections at a time.
         policy: Timeouts and retries.
         environment: Where ``UV_*``, ``PIP_*``, ``NETRC`` and ``HOME`` are looked up.
-        redirect_hosts: Hosts, beside those it links to, that a server may send a request on to.
-        stop: Ends what is waited for; this thread's `current_cancellation` if None.
+        redirect_hosts: Hosts, beside those it links to, to which a server may redirect.
+        stop: Cancels requests; this thread's `current_cancellation` if None.
         cache: The folder of the metadata cache; in the user's cache folder if None.
 
     Raises:
@@ -83,7 +83,7 @@ class IndexClient:
         cache: Path | None = None,
     ) -> None:
         environment = os.environ if environment is None else environment
-        # The public index is nobody's "main": credentials of that name are for a private one.
+        # A login for "main" in the environment belongs to a private index, never to the public one.
         self._name = name if index_url else None
         bare, self._logins = read_logins(
             index_url or public_index_url(environment), environment, name=self._name
@@ -139,10 +139,10 @@ class IndexClient:
         )
 
     def fetch(self, url: str, sink: Sink, *, size: int | None = None, max_bytes: int | None = None) -> bool:
-        """Bring a file into the sink, from where the sink ends; return False if it is not there.
+        """Download a file into the sink, from the sink's end on; return False if it does not exist.
 
         A dropped connection is resumed (`factory.http.download`). ``size`` is the file's by the index's page,
-        ``max_bytes`` by the lock; without both, the most is what ``FACTORY_MAX_DOWNLOAD`` and the disk allow.
+        ``max_bytes`` by the lock; without both, ``FACTORY_MAX_DOWNLOAD`` and the disk limit it.
 
         Raises:
             IndexContentError: The file is larger or smaller than the page says, or larger than it may be.
@@ -158,11 +158,11 @@ class IndexClient:
         )
 
     def metadata(self, file: IndexFile) -> Metadata:
-        """Return the core metadata of a file: as the index serves it (PEP 658, PEP 714), else of the wheel.
+        """Return the core metadata of a file: as the index serves it (PEP 658, PEP 714), or from the wheel.
 
-        Of a wheel the directory and METADATA are read by range requests (RFC 9110); a server that
-        knows none has to send it whole. If the page has the file's digest, the metadata is kept in the
-        cache. What is read by ranges is not proved by that digest: that takes the whole file.
+        A wheel's directory and METADATA are read by range requests (RFC 9110); a server without ranges has to
+        send it whole. If the page has the file's digest, the metadata is cached. The digest does not verify
+        what is read by ranges: that takes the whole file.
 
         Raises:
             IndexContentError: The metadata is not what its digest says, cannot be read, or is of another
@@ -174,8 +174,8 @@ class IndexClient:
     def check_identity(self, file: IndexFile) -> None:
         """Check that a file is of the package and version that its name says, and a valid wheel.
 
-        The directory of a wheel is read by range requests also if the index serves its metadata, as far
-        as `read_directory` goes. A server that knows no ranges and serves the metadata is asked for no more.
+        The directory of a wheel is read by range requests even if the index serves its metadata, as far
+        as `read_directory` goes. If a server without ranges serves the metadata, nothing else is requested.
 
         Raises:
             IndexContentError: As for `metadata`, but a requirement that cannot be read does not matter here.
@@ -190,7 +190,7 @@ class IndexClient:
             self.cache.put(self.url, file, content, opened=True)
 
     def core_metadata(self, file: IndexFile) -> bytes:
-        """Return the core metadata of a file as bytes, of the package and version of its name.
+        """Return the core metadata of a file as bytes, checked to be of its name's package and version.
 
         Raises:
             IndexContentError: As for `check_identity`.
@@ -212,7 +212,7 @@ class IndexClient:
             return None
         answer = self._read(file.metadata_url, headers={}, max_bytes=MOST_METADATA_BYTES)
         if answer is None:
-            # An index that announces what it does not serve; the wheel has it too.
+            # The index announced metadata that it does not serve; the wheel has it too.
             return None
         digest = hashlib.sha256(answer.content).hexdigest()
         if file.metadata_sha256 not in {None, digest}:
@@ -234,7 +234,7 @@ class IndexClient:
         return self._metadata_in_whole_wheel(file) if content is None else content
 
     def _metadata_by_ranges(self, file: IndexFile) -> bytes | None:
-        """Return the METADATA of a wheel without fetching the rest; None from a server without ranges."""
+        """Return a wheel's METADATA without downloading the rest; None if the server has no ranges."""
         first = self._range(file, 0, 1)
         if first is None:
             return None
@@ -278,7 +278,7 @@ class IndexClient:
         return answer.content, int(ranges[2])
 
     def _read(self, url: str, *, headers: Mapping[str, str], max_bytes: int) -> HttpResponse | None:
-        """Return a small thing, whole; None if it is not there.
+        """Return small content, whole; None if it does not exist.
 
         If the headers ask for a range and the server sends the whole file instead, which may be large, the
         status is 200 and the content empty.
@@ -296,10 +296,10 @@ class IndexClient:
         return answer if self._exists(answer.url, answer.status, partial=partial) else None
 
     def _exists(self, url: str, status: int, *, partial: bool) -> bool:
-        """Return whether a URL has what was asked for.
+        """Return whether a URL exists.
 
         Raises:
-            IndexAccessError: the server refuses access, or answers what no index does.
+            IndexAccessError: the server refuses access, or answers as no index does.
         """
         if status in _REFUSALS:
             raise self._refused(url, status)
@@ -326,17 +326,17 @@ class IndexClient:
 
 
 def check_redirect(url: str, target: str, *, named: AbstractSet[str]) -> None:
-    """Check that a request for a URL may be sent on to a target: on its own host, or on one that is named.
+    """Check that a redirect stays on its own host, or leads to a named host.
 
-    Private indexes keep their files in an object store or behind a CDN and send a download on to it. The
-    public index does not: its pages link to its files. So another host than the one that was asked has to be
-    named; one that nobody named may be anybody's. The digest in a lock proves the bytes in the end, but
-    nothing proves a page or metadata that is read for a lock.
+    Private indexes keep their files in an object store or behind a CDN and redirect downloads to it. The
+    public index does not: its pages link to its files. So another host than the requested one has to be
+    named; an unnamed one may be anybody's. The digest in a lock verifies the bytes in the end, but nothing
+    verifies a page or metadata that is read for a lock.
 
-    Another port of the same host is the same host; https is never left for http, wherever it leads.
+    Another port of the same host is the same host; https is never left for http.
 
     Raises:
-        RedirectError: It may not.
+        RedirectError: The redirect is not allowed.
     """
     asked, going = urlsplit(url), urlsplit(target)
     if going.scheme not in {"http", "https"} or (asked.scheme, going.scheme) == ("https", "http"):
@@ -381,19 +381,19 @@ def _lost(file: IndexFile) -> IndexAccessError:
     )
 
 
-# What is asked for at the least: an index of 160 files, and a METADATA, fit in one or two requests.
+# The smallest request: an index of 160 files, and a METADATA, fit in one or two.
 _BLOCK = 16 << 10
-# What is read of one file at the most: the largest directory of a wheel that is known has 2 MB.
+# The most read of one file: the largest known directory of a wheel has 2 MB.
 _MOST_BYTES = 64 << 20
 
 
 class RangeFile:
     """A file of ``size`` bytes, of which ``fetch(start, end)`` returns the bytes from start to before end.
 
-    What was read is kept. Reading begins at the end, where a zip file has its directory.
+    Read bytes are kept. Reading begins at the end, where a zip file has its directory.
 
     Raises:
-        ValueError: more was asked for than the directory and the metadata of any wheel take.
+        ValueError: more was read than the directory and the metadata of any wheel take.
     """
 
     def __init__(self, fetch: Callable[[int, int], bytes], size: int) -> None:
@@ -412,13 +412,13 @@ class RangeFile:
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Let the next read begin elsewhere."""
+        """Move the position of the next read."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         self._position = max(0, base + offset)
         return self._position
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes, all up to the end without a size."""
+        """Return the next bytes; all up to the end without a size."""
         start = min(self._position, self._size)
         end = self._size if size < 0 else min(start + size, self._size)
         found = self._piece(start, end) if end > start else b""

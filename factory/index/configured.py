@@ -1,7 +1,7 @@
-"""The settings of this machine: its public index, as uv finds it, and the user's home folder.
+"""Read this machine's settings: its public index, as uv finds it, and the user's home folder.
 
-uv's own order, observed: the environment, an ``[[index]]`` with ``default``, ``index-url`` in
-``[pip]``, ``index-url`` outside of it; at each step the user's configuration before the system's.
+uv's own order, observed: the environment, an ``[[index]]`` with ``default``, ``index-url`` in ``[pip]``,
+``index-url`` outside of it; at each step the user's configuration before the system's.
 """
 
 import os
@@ -16,10 +16,10 @@ from packageurl.contrib.purl2url import get_repo_url
 from factory.documents import read_toml, require_shape
 from factory.errors import DocumentError, IndexAccessError
 
-# The public index's address is not written here: no file of this project names the host of a registry.
+# The public index's address is not written here: no file of this project names a registry's host.
 PYTHON_PACKAGE_INDEX = urljoin(str(get_repo_url("pkg:pypi/pip")), "/simple/")  # type: ignore[no-untyped-call]
 _TRUE = frozenset({"1", "true", "t", "yes", "y", "on"})
-# uv's name for an index goes before its URL.
+# uv accepts NAME=URL.
 NAMED = re.compile(r"^[A-Za-z0-9._-]+=(?=https?://)")
 _TRANSPORT = frozenset(
     {
@@ -33,7 +33,7 @@ _SYSTEM_FILE = Path("/etc/uv/uv.toml")
 def public_index_url(environment: Mapping[str, str]) -> str:
     """Return the index that this machine's clients use by default.
 
-    uv's settings go before pip's variable; without any it is the Python Package Index.
+    uv's settings take precedence over pip's variable; without any it is the Python Package Index.
 
     Args:
         environment: where ``UV_*``, ``PIP_INDEX_URL``, ``XDG_*`` and ``HOME`` are looked up.
@@ -48,9 +48,9 @@ def public_index_url(environment: Mapping[str, str]) -> str:
 
 
 def configured_index(environment: Mapping[str, str]) -> str | None:
-    """Return this machine's setting of the public index, as ``UV_DEFAULT_INDEX`` takes it: URL or NAME=URL.
+    """Return the setting of the public index for ``UV_DEFAULT_INDEX``: URL or NAME=URL.
 
-    None if there is none. Arguments and errors are those of `public_index_url`.
+    Returns None if it is not set. Arguments and errors are those of `public_index_url`.
     """
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         if value := environment.get(name, "").strip():
@@ -61,7 +61,7 @@ def configured_index(environment: Mapping[str, str]) -> str | None:
 
 
 def transport_settings(environment: Mapping[str, str]) -> dict[str, object]:
-    """Return uv's settings of how hosts are reached, by key, and none of what is chosen.
+    """Return uv's settings of how hosts are reached, by key, without those of indexes and versions.
 
     Arguments and errors are those of `public_index_url`.
     """
@@ -72,12 +72,12 @@ def transport_settings(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def _files(environment: Mapping[str, str]) -> list[Path]:
-    """Return the files that uv reads outside of a project: one that is named, or the user's and system's."""
+    """Return the files that uv reads outside of a project: the named one, or the user's and system's."""
     if named := environment.get("UV_CONFIG_FILE"):
         return [Path(named)]
     if environment.get("UV_NO_CONFIG", "").lower() in _TRUE:
         return []
-    # The XDG base directory specification: a folder that is not absolute does not count.
+    # The XDG base directory specification ignores a relative path.
     user = Path(environment.get("XDG_CONFIG_HOME", ""))
     if not user.is_absolute():
         user = (home_folder(environment) or Path(os.devnull)) / ".config"
@@ -88,7 +88,7 @@ def _files(environment: Mapping[str, str]) -> list[Path]:
 
 
 def _indexes(path: Path) -> tuple[object, ...]:
-    """Return the index by each of the three settings, the strongest first; None if one is missing."""
+    """Return the index of each of the three settings, by precedence; None if one is missing."""
     document = _document(path)
     try:
         settings = require_shape(document, _Settings, source=str(path))
@@ -120,7 +120,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> IndexAccessError:
-    """Not there, not TOML, or of another shape, at which uv stops too."""
+    """Return the error for a configuration that is missing, not TOML, or of another shape; uv stops too."""
     return IndexAccessError(
         f"{path}, uv's configuration, cannot be read ({type(error).__name__})",
         solution="Fix the file, or name the public index in UV_DEFAULT_INDEX.",
@@ -128,7 +128,7 @@ def _unreadable(path: Path, error: Exception) -> IndexAccessError:
 
 
 def home_folder(environment: Mapping[str, str]) -> Path | None:
-    """Return the user's home; None for a user without, as in a container that runs under any user id."""
+    """Return the user's home; None without one, as in a container under any user id."""
     try:
         return Path(environment.get("HOME") or "~").expanduser()
     except RuntimeError:

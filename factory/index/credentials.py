@@ -21,15 +21,15 @@ class Logins:
     by_host: Mapping[str, Login]
 
     def authorization(self, url: str) -> str | None:
-        """Return the header that says who asks for a URL; None for a stranger."""
+        """Return the Authorization header for a URL; None without a login."""
         login = self.of(url)
         return None if login is None else login.authorization
 
     def of(self, url: str) -> Login | None:
-        """Return the login for a URL; None for a stranger (`factory.http.origins`).
+        """Return the login for a URL; None without one (`factory.http.origins`).
 
-        The index's own goes to its origin alone. ``.netrc`` knows hosts and no ports: its login of a host
-        goes to the index, if it is there, and to ``https://HOST/`` at the port of https.
+        The index's own is sent only to its origin. ``.netrc`` has hosts without ports: its login of a host is
+        sent to the index, if that is the host, and to ``https://HOST/`` at the port of https.
         """
         if may_carry(url, owner=self.index_url):
             return self.own or self.by_host.get(origin_of(url).host)
@@ -40,7 +40,7 @@ class Logins:
 
     @property
     def are_withheld(self) -> bool:
-        """Whether the index would get a login, and does not since others could read it on its way."""
+        """Return whether the index's login is withheld, since others could read it on its way."""
         origin = origin_or_none(self.index_url)
         if origin is None or origin.keeps_secrets:
             return False
@@ -52,7 +52,7 @@ def read_logins(
 ) -> tuple[str, Logins]:
     """Return an index URL without its user information, and the logins for the index.
 
-    The URL's own goes before the environment's, as with uv, and that before ``.netrc``'s.
+    The URL's own takes precedence over the environment's, as with uv, and that over ``.netrc``'s.
 
     Args:
         index_url: The index, with or without credentials.
@@ -61,7 +61,7 @@ def read_logins(
         name: The flavor's name of the index; None if it has none.
 
     Raises:
-        IndexAccessError: ``.netrc`` is there and cannot be read, or the index URL is not a URL.
+        IndexAccessError: ``.netrc`` cannot be read, or the index URL is not a URL.
     """
     try:
         bare, in_url = split_credentials(index_url)
@@ -76,7 +76,7 @@ def read_logins(
 
 
 def login_variables(name: str) -> tuple[str, str]:
-    """Return the variables that hold the user and the password for an index, as uv calls them."""
+    """Return uv's names of the variables with an index's user and password."""
     stem = re.sub(r"[^A-Z0-9]", "_", name.upper())
     return f"UV_INDEX_{stem}_USERNAME", f"UV_INDEX_{stem}_PASSWORD"
 
@@ -98,7 +98,7 @@ def read_netrc(environment: Mapping[str, str]) -> dict[str, Login]:
     A ``default`` entry is skipped: it would be sent to every host that a page links to.
 
     Raises:
-        IndexAccessError: The file is there and cannot be read. The message does not repeat it.
+        IndexAccessError: The file cannot be read. The message does not repeat it.
     """
     home = home_folder(environment)
     if not environment.get("NETRC") and home is None:

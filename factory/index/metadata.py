@@ -1,4 +1,4 @@
-"""Core metadata of packages, as METADATA in a wheel or a file beside it has it, and what file names say."""
+"""Parse core metadata of packages, from a wheel's METADATA or beside it, and file names."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from packaging.version import Version
 from factory.dockerfile.references import parse_requirement
 from factory.errors import IndexContentError
 
-# The largest METADATA that is known is that of a package whose description is a handbook: 1 MB.
+# The largest known METADATA has a handbook for a description: 1 MB.
 MOST_METADATA_BYTES = 16 << 20
 
 
@@ -24,8 +24,8 @@ MOST_METADATA_BYTES = 16 << 20
 class Metadata:
     """The core metadata that a resolution needs; names and extras are normalized (PEP 503).
 
-    ``version`` is normalized too (PEP 440). ``requires_python`` is as it was written, which for some
-    old packages is no specifier of PEP 440.
+    ``version`` is normalized too (PEP 440). ``requires_python`` is the original text, which for some
+    old packages is not a specifier of PEP 440.
     """
 
     name: str
@@ -82,7 +82,7 @@ def _unreadable(of: str, error: Exception) -> IndexContentError:
 
 
 def project_of(file_name: str) -> tuple[NormalizedName, Version] | None:
-    """Return normalized name and version in the name of a wheel or an sdist; None for any other file."""
+    """Return normalized name and version of a wheel's or an sdist's name; None for other files."""
     try:
         if file_name.endswith(".whl"):
             name, version, _build, _tags = parse_wheel_filename(file_name)

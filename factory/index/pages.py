@@ -1,4 +1,4 @@
-"""Project pages of a package index: PEP 503's HTML and PEP 691's JSON, read into `IndexFile` values."""
+"""Read the project pages of a package index: PEP 503's HTML and PEP 691's JSON."""
 
 import codecs
 import re
@@ -18,7 +18,7 @@ from factory.index.metadata import project_of
 from factory.masking import shown
 
 UNREACHABLE = "Look at the index URL, the network and the index itself, then run the command again."
-# What a file system takes; with it, no version in a name has more digits than Python reads.
+# The limit of file systems; it also keeps versions in names within Python's limit of digits.
 _MAX_NAME = 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _METADATA_DIGEST = re.compile(r"(\w+)=([0-9A-Fa-f]+)")
@@ -66,8 +66,8 @@ def parse_page(
 ) -> tuple[IndexFile, ...]:
     """Read the page of a project.
 
-    Files that are no wheels or sdists, or another project's by their names, are skipped: a page speaks for
-    its own project.
+    Skips files that are not wheels or sdists, or that are another project's by their names: a page speaks
+    for its own project.
 
     Args:
         content: The page.
@@ -78,12 +78,12 @@ def parse_page(
         keep: Which files, by name, are of interest.
 
     Raises:
-        IndexAccessError: It is no such page, but one to sign in on, for example.
-        IndexContentError: It has a digest that is none.
+        IndexAccessError: It is not such a page, but one to sign in on, for example.
+        IndexContentError: It has a malformed digest.
     """
 
     def kept(file_name: str) -> bool:
-        # What nobody wants first: of most pages it is nearly everything.
+        # The cheapest test first: it skips nearly everything on most pages.
         return keep(file_name) and _belongs(file_name, name)
 
     try:
@@ -101,7 +101,7 @@ def _no_page(url: str, reason: str) -> IndexAccessError:
 
 
 def _belongs(file_name: str, name: str) -> bool:
-    """Return whether it is a wheel or an sdist of the project; the beginning of most names decides."""
+    """Return whether it is a wheel or an sdist of the project, mostly by the name's beginning."""
     # A name from outside becomes a file name here: it must stay in its folder.
     if "/" in file_name or file_name.startswith(".") or len(file_name) > _MAX_NAME:
         return False
@@ -116,7 +116,7 @@ class _Hashes(msgspec.Struct, gc=False):
 
 
 class _ListedFile(msgspec.Struct, gc=False, rename=lambda name: name.replace("_", "-")):
-    """A file on a page (PEP 691, PEP 700), with what is read of it; other keys take no memory."""
+    """A file on a page (PEP 691, PEP 700), with only the keys that are read."""
 
     filename: str
     url: str
@@ -164,7 +164,7 @@ def _from_json(content: bytes, url: str, keep: Callable[[str], bool]) -> Iterato
 
 
 def _check_version(declared: str) -> None:
-    """Raise ValueError if a page is of a version to come (PEP 629)."""
+    """Raise ValueError if a page is of a newer major version (PEP 629)."""
     version = Version(declared)
     if (version.epoch, version.major) > (0, _MAJOR_VERSION):
         raise ValueError(f"it is of version {declared}")
@@ -202,7 +202,7 @@ def _from_html(
 
 
 def _metadata_url(url: str) -> str:
-    """Return where the metadata of a file is (PEP 658): beside it, without its query."""
+    """Return the URL of a file's metadata (PEP 658): beside it, without its query."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(path=f"{parts.path}.metadata", query="", fragment=""))
 
@@ -221,11 +221,11 @@ def _sha256(given: str | None, of: str, page_url: str) -> str | None:
 
 
 _CHUNK_BYTES = 8 << 10
-# Python knows others that are no encodings of text, or take a time of their own choosing.
+# Python has others that are not encodings of text, or are slow for crafted input.
 _ENCODINGS = frozenset({"utf-8", "ascii", "iso8859-1", "cp1252"})
 # A link of the public index has some 500 characters; styles and scripts in a page have more.
 _MOST_OPEN_CHARACTERS = 32 << 10
-# The largest page of the public index has 150,000 links and as many line breaks.
+# The public index's largest page has 150,000 links and as many line breaks.
 _MOST_TAGS = 1_000_000
 _MOST_TEXT = 4_000
 _ACTING = frozenset({"form", "input", "button", "script", "iframe", "object", "embed"})
@@ -244,16 +244,16 @@ class _Link:
 
 
 class _HtmlPage(HTMLParser):
-    """An HTML page: ``links`` are those whose text ``keep`` takes, ``lists_files`` is whether any is a file.
+    """An HTML page: ``links`` are those whose text ``keep`` accepts; ``lists_files``: any link is a file.
 
-    It is read as it comes, in time and memory that a page cannot choose. Its parts go through `html.parser`
-    a few thousand characters at a time; a tag or a comment that does not end within a few thousand more makes
-    it no page of an index, so that nothing is searched twice. Only the links that are wanted are kept.
+    Reading takes time and memory that a page cannot choose. Its parts go through `html.parser` a few thousand
+    characters at a time; a tag or a comment that does not end within a few thousand more makes it no page of
+    an index, so that nothing is searched twice. Only the wanted links are kept.
 
     A gateway may answer for an index with a page to sign in, and with status 200. By PEP 503 such a page is a
-    project without a file, and would be reported as a gap of the index. So a page that lists no file has to
-    look like one of an index: nothing to fill in, to press or to run, and it says that it is one by a
-    ``<meta>``, or names its project in its title or a heading, or shows nothing at all.
+    project without a file, and would be reported as a gap of the index. So a page without a file has to look
+    like one of an index: nothing to fill in, to press or to run, and it says that it is one by a ``<meta>``,
+    or names its project in its title or a heading, or shows nothing at all.
 
     Args:
         url: where the page came from; its relative links start there.
@@ -277,9 +277,9 @@ class _HtmlPage(HTMLParser):
         """Read a page, once.
 
         Raises:
-            ValueError: It is no page of an index, since a tag does not end or there are too many, or it is of
-                a version to come (PEP 629).
-            LookupError: It is in no encoding that pages are in.
+            ValueError: It is not a page of an index: a tag does not end, there are too many, or its version
+                is newer (PEP 629).
+            LookupError: Its encoding is unknown.
         """
         name = codecs.lookup(encoding or "utf-8").name
         if name not in _ENCODINGS:
@@ -289,12 +289,12 @@ class _HtmlPage(HTMLParser):
             self.feed(decoder.decode(content[start : start + _CHUNK_BYTES]))
             if len(self.rawdata) > _MOST_OPEN_CHARACTERS or self._tags > _MOST_TAGS:
                 raise ValueError("a tag does not end, or there are too many")
-        # Not `close`, which searches what is left from every character of it on.
+        # Not `close`, which would search the rest again from each of its characters.
         self.handle_data(self.rawdata.partition("<")[0])
         self._end_link()
 
     def may_be_of_index(self, name: str) -> bool:
-        """Return whether a page that lists no file may be that of a project, by its normalized name."""
+        """Return whether a page without files may be a project's, by its normalized name."""
         if self._acts:
             return False
         words = re.split(r"[^A-Za-z0-9._-]+", self._heading)
@@ -305,11 +305,11 @@ class _HtmlPage(HTMLParser):
         )
 
     def handle_decl(self, decl: str) -> None:
-        """Take a declaration, such as the document's type."""
+        """Handle a declaration, such as the document's type."""
         self._is_markup = self._is_markup or decl.lower().startswith("doctype")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take a tag that begins something."""
+        """Handle the start of an element."""
         self._tags += 1
         given = {key: value or "" for key, value in attrs}
         self._is_markup = self._is_markup or tag in _MARKUP
@@ -326,14 +326,14 @@ class _HtmlPage(HTMLParser):
             self._take_meta(given)
 
     def handle_endtag(self, tag: str) -> None:
-        """Take a tag that ends something."""
+        """Handle the end of an element."""
         self._tags += 1
         self._within.discard(tag)
         if tag == "a":
             self._end_link()
 
     def handle_data(self, data: str) -> None:
-        """Take text."""
+        """Handle text."""
         if self._link is not None and len(self._text) < _MOST_TEXT:
             self._text += data[:_MOST_TEXT]
         if self._within & _HEADINGS:

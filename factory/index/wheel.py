@@ -2,11 +2,11 @@
 
 Installers read archives differently: one trusts the directory at the end, one the header before each
 file, one stops at the first end. A wheel can be made to show each another content, or to write beside the
-folder that it is installed into. So what is odd is refused, by the rules that uv has since 0.8.6
-(CVE-2025-54368) and PyPI since August 2025, and the wheel format (PEP 427, PEP 491, and
+folder that it is installed into. So anything odd is refused, by the rules that uv has since
+0.8.6 (CVE-2025-54368) and PyPI since August 2025, and the wheel format (PEP 427, PEP 491, and
 https://packaging.python.org/en/latest/specifications/binary-distribution-format/).
 
-`read_directory` sees what a few range requests get: the archive's directory, and METADATA.
+`read_directory` checks what a few range requests return: the archive's directory, and METADATA.
 
 - The archive ends where its end record says: nothing is before or after it, and there is no
   second directory. Its members do not overlap, and their number and sizes are within bounds.
@@ -14,14 +14,14 @@ https://packaging.python.org/en/latest/specifications/binary-distribution-format
   ``..``, backslash, drive letter or control character, and none is there twice, or as both file and folder.
 - There is one ``.dist-info``, its name and version are those of the file's name, and METADATA's are as well.
 
-`check_wheel` needs the whole file, and sees besides:
+`check_wheel` needs the whole file, and also checks:
 
 - Each local header says what the directory says, no byte lies between two members, and no data
   descriptor says anything else.
 - RECORD lists every member, and every path in it stays inside.
 - Of a wheel of up to 1 MB each member inflates to its declared size, with its CRC and the digest of
-  RECORD; of a larger one those in ``.dist-info`` do. The rest would take a second for every 80 MB: there the
-  digest in the lock has to do, and uv and pip, which install nothing that inflates to another size or CRC.
+  RECORD; of a larger one those in ``.dist-info`` do. The rest would take a second for every 80 MB: for it
+  the digest in the lock has to suffice, and uv and pip, which refuse another size or CRC.
 """
 
 import base64
@@ -50,17 +50,17 @@ from factory.index.metadata import MOST_METADATA_BYTES, check_identity, project_
 _MAX_MEMBERS = 200_000
 _MAX_DIRECTORY_BYTES = 64 << 20
 _MAX_RECORD_BYTES = 64 << 20
-# What one wheel installs: the largest known has 6 GB, four times its file.
+# The bytes that one wheel installs: the largest known has 6 GB, four times its file.
 _MAX_INSTALLED_BYTES = 64 << 30
 _MAX_RATIO = 200
 _SMALL_BYTES = 1 << 30
-# What deflate makes of one byte at the most.
+# The most that deflate makes of one byte.
 _DEFLATE_RATIO = 1032
 _FULLY_READ_BYTES = 1 << 20
 _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _ENCRYPTED = 0x1 | 0x20 | 0x40 | 0x2000
 _DESCRIPTOR, _UTF8 = 0x8, 0x800
-# Flags that have to be the same in both headers; others are about how well it was compressed.
+# Flags that must be the same in both headers; the others only describe the compression.
 _SHARED_FLAGS = _ENCRYPTED | _DESCRIPTOR | _UTF8
 _END = struct.Struct("<4s4H2LH")
 _LOCATOR = struct.Struct("<4sLQL")
@@ -80,22 +80,21 @@ _RECORD_FIELDS = 3
 
 
 class ReadableFile(Protocol):
-    """What zipfile asks of a file: to be read from any place."""
+    """What zipfile needs of a file: reading at any position."""
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Let the next read begin elsewhere."""
+        """Move the position of the next read."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes, all up to the end without a size."""
+        """Return the next bytes; all up to the end without a size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckedWheel:
-    """What a wheel that was checked says of itself.
+    """What a checked wheel says of itself.
 
-    ``dist_info`` is the name of its folder of that kind, ``installed_bytes`` is what its members have in
-    all, ``newest`` the time of the newest as the archive has it: year, month, day, hour, minute, second,
-    which need not be a time.
+    ``dist_info`` is the name of its .dist-info folder, ``installed_bytes`` the sum of its members, ``newest``
+    the newest member's time in the archive: year, month, day, hour, minute, second, which may be invalid.
     """
 
     dist_info: str
@@ -144,7 +143,7 @@ def check_wheel(file: ReadableFile, *, of: str) -> CheckedWheel:
 
 
 def check_wheel_at(path: Path) -> CheckedWheel:
-    """Check a wheel in a folder under the name that it has there, and return what it says of itself.
+    """Check a wheel in a folder under its name there, and return what it says of itself.
 
     Raises:
         IndexContentError: as for `check_wheel`.
@@ -158,12 +157,12 @@ def check_wheel_at(path: Path) -> CheckedWheel:
 
 
 class _OddError(Exception):
-    """Why a wheel is refused."""
+    """The reason for refusing a wheel."""
 
 
 @contextmanager
 def _errors(of: str) -> Iterator[None]:
-    """Turn everything that zipfile makes of a damaged archive into one error."""
+    """Turn zipfile's errors about a damaged archive into one error."""
     try:
         yield
     except (
@@ -187,7 +186,7 @@ def _errors(of: str) -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Directory:
-    """Where the directory of an archive begins, its bytes, and how many members it lists."""
+    """Where an archive's directory begins, its bytes, and how many members it lists."""
 
     start: int
     size: int
@@ -195,7 +194,7 @@ class _Directory:
 
     @classmethod
     def read(cls, file: ReadableFile) -> "_Directory":
-        """Read the end record, the last thing in the file, and check that all fits together."""
+        """Read the end record, the last thing in the file, and check that everything fits together."""
         place, record = _read_end(file)
         _, disk, first_disk, here, members, size, start, _ = _END.unpack(record)
         if _FULL16 in {disk, first_disk, here, members} or _FULL32 in {size, start}:
@@ -210,7 +209,7 @@ class _Directory:
 
 
 def _read_end(file: ReadableFile) -> tuple[int, bytes]:
-    """Return where the end record is, and its bytes: behind it is the comment that it announces."""
+    """Return the end record's position and bytes; the comment that it announces ends the file."""
     total = file.seek(0, 2)
     # Nearly every wheel has no comment; some of maturin's have one.
     for length in (_END.size, min(total, _END.size + _FULL16)):
@@ -225,7 +224,7 @@ def _read_end(file: ReadableFile) -> tuple[int, bytes]:
 
 
 def _read_zip64_end(file: ReadableFile, end: int) -> tuple[int, int, int, int]:
-    """Return where the ZIP64 end record is, and the directory's members, bytes and start by it."""
+    """Return the ZIP64 end record's position, and its directory's members, bytes and start."""
     locator = end - _LOCATOR.size
     place = locator - _END64.size
     if place < 0:
@@ -284,7 +283,7 @@ def _checked(archive: zipfile.ZipFile, directory: _Directory, of: str) -> Checke
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
-    """Check that a member is something to install, as all installers read it."""
+    """Check that a member is something to install, and that all installers read it alike."""
     name, mode = member.orig_filename, member.external_attr >> 16
     if name != member.filename or _is_unsafe(name.removesuffix("/")):
         raise _OddError(f"it has the path {name!r}")
@@ -318,7 +317,7 @@ def _check_extra(member: zipfile.ZipInfo) -> None:
 
 
 def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the kind and the content of each field; a rest shorter than a field's header is padding."""
+    """Yield the kind and content of each field; a rest shorter than a field's header is padding."""
     while len(extra) >= 4:  # noqa: PLR2004 - two numbers of two bytes
         kind, size = struct.unpack_from("<HH", extra)
         if size + 4 > len(extra):
@@ -328,7 +327,7 @@ def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _check_paths(members: Iterable[zipfile.ZipInfo]) -> None:
-    """Check that no path is there twice, nor is one both a file and a folder."""
+    """Check that no path occurs twice, nor as both a file and a folder."""
     files: set[str] = set()
     folders: set[str] = set()
     for member in members:
@@ -349,7 +348,7 @@ def _check_paths(members: Iterable[zipfile.ZipInfo]) -> None:
 
 
 def _check_places(members: Iterable[zipfile.ZipInfo], directory: _Directory) -> None:
-    """Check that members follow one another from the first byte on; gaps are seen in the whole file only."""
+    """Check that members follow each other from the first byte; only the whole file shows gaps."""
     end = 0
     for member in sorted(members, key=lambda member: member.header_offset):
         if member.header_offset < end or (end == 0 and member.header_offset):
@@ -360,7 +359,7 @@ def _check_places(members: Iterable[zipfile.ZipInfo], directory: _Directory) -> 
 
 
 def _check_sizes(members: Iterable[zipfile.ZipInfo], directory: _Directory) -> int:
-    """Check that declared sizes can be true and are bearable; return their sum."""
+    """Check that declared sizes are possible and within bounds; return their sum."""
     total = 0
     for member in members:
         size, packed = member.file_size, member.compress_size
@@ -374,7 +373,7 @@ def _check_sizes(members: Iterable[zipfile.ZipInfo], directory: _Directory) -> i
 
 
 def _dist_info(members: Iterable[zipfile.ZipInfo]) -> str:
-    """Return the one dist-info folder, also of those that a data folder would install."""
+    """Return the one dist-info folder, including those that a data folder would install."""
     names = {member.filename for member in members}
     folders = {name.partition("/")[0] for name in names if "/" in name}
     found = sorted(folder for folder in folders if folder.lower().endswith(".dist-info"))
@@ -397,7 +396,7 @@ def _dist_info(members: Iterable[zipfile.ZipInfo]) -> str:
 
 
 def _is_named(stem: str, name: NormalizedName, version: Version) -> bool:
-    """Whether a folder is NAME-VERSION; older tools write either as it was given, or escape it otherwise."""
+    """Return whether a folder is NAME-VERSION, in the spellings of older tools too."""
     parts = stem.split("-")
     for count in range(1, len(parts)):
         if canonicalize_name("-".join(parts[:count])) == name:
@@ -413,12 +412,12 @@ def _is_named(stem: str, name: NormalizedName, version: Version) -> bool:
 
 def _raw_name(member: zipfile.ZipInfo) -> bytes:
     name = member.orig_filename
-    # A fifth of all work on a wheel of 15,000 files was to write ASCII as the code page of DOS.
+    # A fifth of all work on a wheel of 15,000 files was encoding ASCII as the code page of DOS.
     return name.encode("utf-8" if name.isascii() or member.flag_bits & _UTF8 else "cp437")
 
 
 def _is_unsafe(path: str) -> bool:
-    """Whether a path may lead elsewhere, on any system; for nearly all of them no pattern is searched."""
+    """Return whether a path may lead elsewhere, on any system; most paths need no pattern."""
     if path.isprintable() and path[:1] not in _ODD_STARTS and ":" not in path[:2]:
         return "\\" in path or "//" in path or ("/." in path and _UNSAFE.search(path) is not None)
     return _UNSAFE.search(path) is not None
@@ -427,7 +426,7 @@ def _is_unsafe(path: str) -> bool:
 def _check_local_headers(
     file: ReadableFile, archive: zipfile.ZipFile, directory: _Directory
 ) -> dict[str, int]:
-    """Check that local headers agree with the directory, and leave no gap; return where contents begin."""
+    """Check that local headers agree with the directory, without gaps; return where contents begin."""
     members = sorted(archive.filelist, key=lambda member: member.header_offset)
     ends = [*(member.header_offset for member in members[1:]), directory.start]
     starts = {}
@@ -470,7 +469,7 @@ def _check_local_sizes(member: zipfile.ZipInfo, local: tuple[int, int, int], ext
 
 
 def _check_descriptor(file: ReadableFile, member: zipfile.ZipInfo, start: int, end: int) -> None:
-    """Check that what lies behind a member's content is its data descriptor, and nothing else."""
+    """Check that only a member's data descriptor follows its content."""
     file.seek(start)
     numbers = member.CRC, member.compress_size, member.file_size
     forms = [struct.pack("<LQQ", *numbers)]
@@ -492,7 +491,7 @@ def _check_record(archive: zipfile.ZipFile, info: str) -> dict[str, str]:
     for row in csv.reader(archive.read(member).decode("utf-8").splitlines()):
         if not row:
             continue
-        # Old tools on Windows wrote its separator.
+        # Old tools on Windows wrote backslashes.
         path, digest = row[0].replace("\\", "/"), row[1] if len(row) == _RECORD_FIELDS else ""
         if len(row) > _RECORD_FIELDS or _is_unsafe(path):
             raise _OddError(f"RECORD lists {path!r}")
@@ -505,7 +504,7 @@ def _check_record(archive: zipfile.ZipFile, info: str) -> dict[str, str]:
 
 
 def _check_content(file: ReadableFile, member: zipfile.ZipInfo, start: int, recorded: str | None) -> None:
-    """Check that a member inflates to what it declares."""
+    """Check that a member inflates to its declared size and digest."""
     algorithm, _, digest = (recorded or "").partition("=")
     hashed = hashlib.new(algorithm) if algorithm in _DIGESTS else None
     crc = size = 0
@@ -525,7 +524,7 @@ def _check_content(file: ReadableFile, member: zipfile.ZipInfo, start: int, reco
 
 
 def _inflated(file: ReadableFile, member: zipfile.ZipInfo, start: int) -> Iterator[bytes]:
-    """Yield the content in blocks, up to the end of the compressed stream whatever size is declared."""
+    """Yield the content in blocks, to the end of the compressed stream whatever its declared size."""
     file.seek(start)
     left = member.compress_size
     stream = None if member.compress_type == zipfile.ZIP_STORED else zlib.decompressobj(-zlib.MAX_WBITS)
@@ -549,7 +548,7 @@ def _inflated(file: ReadableFile, member: zipfile.ZipInfo, start: int) -> Iterat
 
 
 def _decoded(digest: str) -> bytes:
-    """Return a digest of RECORD: URL-safe base64 without its padding; nothing if it is not one."""
+    """Return a digest of RECORD: URL-safe base64 without its padding; empty if it is malformed."""
     try:
         return base64.urlsafe_b64decode(digest + "=" * (-len(digest) % 4))
     except (binascii.Error, ValueError):
