@@ -1,1 +1,1 @@
-"""Make a flavor of a folder that was maintained by hand."""
+"""Make a flavor from a folder that was maintained by hand."""

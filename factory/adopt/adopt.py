@@ -37,8 +37,8 @@ _IGNORE = (".dockerignore", ".containerignore")
 class AdoptedFlavor(Report):
     """The result of adopting a folder, or a preview if ``written`` is False.
 
-    ``placements`` holds every instruction and every file exactly once; ``added`` what the folder had not
-    and the flavor has; ``notes`` what contradicted what, and what is not as it was.
+    ``placements`` holds every instruction and every file exactly once; ``added`` what only the flavor has;
+    ``notes`` name contradictions and changes.
     """
 
     source: Path
@@ -56,7 +56,7 @@ class AdoptedFlavor(Report):
         return tuple(each for each in self.placements if each.place == place)
 
     def describe(self) -> Iterator[str | Table]:
-        """Yield what became of each part of the folder."""
+        """Yield the result for each part of the folder."""
         place = f"flavors/{self.name}"
         verb = "Made" if self.written else "Would make"
         yield f"{verb} {place} from {self.source}:\n"
@@ -79,10 +79,10 @@ class AdoptedFlavor(Report):
 
 
 def adopt_folder(repository: Repository, source: Path, wanted: AdoptOptions, *, write: bool) -> AdoptedFlavor:
-    """Make a flavor of a hand-made folder, whole or not at all.
+    """Make a flavor from a hand-made folder, whole or not at all.
 
     Raises:
-        SpecError: it does not say all that a spec needs, or something in it is not acceptable.
+        SpecError: it lacks something that a spec needs, or has something unacceptable.
         FlavorExistsError: the flavor's name is taken, maybe by the folder itself.
         NotFoundError, StorageError, BusyError, TemplateError, MarkerError: as their names say.
     """
@@ -122,7 +122,7 @@ def adopt_folder(repository: Repository, source: Path, wanted: AdoptOptions, *, 
 
 
 def _of_the_folder(sources: FolderContent) -> Iterator[str]:
-    """Yield notes on the folder that no placement has."""
+    """Yield notes on the folder beside those of its placements."""
     if sources.dockerfile is None:
         yield "there is no Dockerfile or Containerfile: the image is the template's, and no hook is filled"
     for chosen in sources.chosen:
@@ -137,7 +137,7 @@ def _of_the_folder(sources: FolderContent) -> Iterator[str]:
 
 
 def _done_otherwise(sources: FolderContent, template: TemplateContent) -> Iterator[str]:
-    """Yield notes on what the template does with another effect than the folder."""
+    """Yield notes on template instructions whose effect differs from the folder's."""
     steps = (
         [step for step in sources.dockerfile.steps if sources.dockerfile.in_image(step)]
         if sources.dockerfile

@@ -1,4 +1,4 @@
-"""Classify the parts of a RUN instruction: the template does them too, or they are the folder's own."""
+"""Classify the parts of a RUN instruction: done by the template, or the folder's own."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ Kind = Literal[
     "install", "template", "tools", "rights", "packages", "midstream", "requirements", "own", "refused"
 ]
 BY_TEMPLATE: frozenset[Kind] = frozenset({"template", "tools", "rights", "install"})
-"""What a part may come to and have no effect of its own."""
-# The later decides where a part holds several commands.
+"""The kinds of parts without an effect of their own."""
+# If a part holds several commands, the later kind decides.
 _ORDER: tuple[Kind, ...] = (
     "template",
     "tools",
@@ -41,7 +41,7 @@ _HARMLESS = re.compile(
     r"-y|-q|-qy|-yq|--assumeyes|--quiet|--nodocs|--best|--refresh|--noplugins|--disableplugin=.*"
     r"|--setopt=(?:install_weak_deps|tsflags|keepcache|retries|timeout|max_parallel_downloads)=.*"
 )
-# What changes nothing in the image by itself: settings for the command that follows, and conditions.
+# What changes nothing in the image: settings for the next command, and conditions.
 _QUIET = frozenset(
     {
         *(":", "[", "[[", "test", "true", "false", "for", "set", "umask", "cd", "echo", "printf", "export"),
@@ -51,16 +51,16 @@ _QUIET = frozenset(
 # The environment of a prefetched folder, which the install layer reads as well.
 _PREFETCHED = re.compile(r"cachi2|cachito|prefetch\.env")
 _QUOTED = re.compile(r"'[^']*'|\"(?:[^\"\\]|\\.)*\"")
-# What a shell reads again, where a quote does not keep a redirection from being one.
+# Commands that parse text again, in which a quote does not protect a redirection.
 _READ_AGAIN = re.compile(r"\b(?:sh|bash|dash|ash|zsh)\s+(?:-\S+\s+)*-\w*c\b|\beval\b|\$\(|`")
-# Into a file, not into another stream or nowhere.
+# Into a file, not into another stream or /dev/null.
 _WRITES = re.compile(r">\|?\s*(?!&|/dev/|>|\s)")
 _GPG_OFF = re.compile(r"--nogpgcheck|gpgcheck\s*=\s*(?:0|false|no|off)\b", re.IGNORECASE)
 INSTALLED = re.compile(r"(?:/opt/app-root|\$\{?VIRTUAL_ENV\}?)(?:/(?:lib|lib64)(?:/.*)?)?/?")
-"""Where the install step writes; its umask of 002 and user 1001 of group 0 give the rights there."""
+"""The paths of the install step; its umask of 002 and user 1001 of group 0 set the rights there."""
 _GIVEN_MODE = re.compile(r"u?g\+r?wX?|[ug]*\+rX|g=u")
 _GIVEN_OWNERS = frozenset({"0", ":0", "root", ":root", "1001:0", "default:root", "default:0", "1001"})
-# The script that the template copies itself, and the modes it has there.
+# The script that the template copies itself, with its modes.
 _ENTRY = re.compile(r"/usr/local/bin/entrypoint-universal\.sh|/licenses(?:/.*)?")
 _ENTRY_MODE = re.compile(r"[augo]*\+r?x|0?755")
 _CACHE = re.compile(
@@ -70,9 +70,9 @@ _CACHE = re.compile(
 )
 _WRAPPERS = frozenset({"env", "exec", "nice", "nohup", "sudo", "time", "timeout", "xargs"})
 TOOLS = frozenset({"pip", "uv", "setuptools", "wheel", "pip-tools", "build"})
-"""What installs packages, and is of no use in an image whose packages are locked."""
+"""What installs packages, and is useless in an image whose packages are locked."""
 _UPGRADES = re.compile(r"--upgrade|-[a-zA-Z]*U[a-zA-Z]*|--force-reinstall|--reinstall")
-# Options of pip and uv that install into another place than the environment of the image.
+# Options of pip and uv that install outside of the image's environment.
 _ELSEWHERE = frozenset({"-t", "--target", "--prefix", "--root"})
 _UNHELD = {
     "FAC402": (
@@ -168,7 +168,7 @@ def _read(text: str, command: Command, variables: Mapping[str, str], *, in_block
 
 
 def _done_anyway(text: str, program: str, paths: Sequence[str]) -> str | None:
-    """Return why the template needs no such command; None if it is the folder's own."""
+    """Return why the template makes a command unnecessary; None if it is the folder's own."""
     if _WRITES.search(text if _READ_AGAIN.search(text) else _QUOTED.sub("", text)):
         return None
     if program in {".", "source"} and _PREFETCHED.search(text):
@@ -183,7 +183,7 @@ def _done_anyway(text: str, program: str, paths: Sequence[str]) -> str | None:
 
 
 def _is_given_right(program: str, arguments: Sequence[str], paths: Sequence[str]) -> bool:
-    """Return whether the install step gives files this mode or owner anyway."""
+    """Return whether the install step sets this mode or owner anyway."""
     if program == "fix-permissions":
         return all(INSTALLED.fullmatch(word) for word in paths)
     first = next((word for word in arguments if not word.startswith("-")), "")
@@ -253,7 +253,7 @@ def _is_name(name: str) -> bool:
 
 
 def expanded(call: PipCall, variables: Mapping[str, str]) -> PipCall:
-    """Return a call with known variables put in; several requirements in one word become several."""
+    """Expand known variables in a call; several requirements in one word become several."""
     found: list[str] = []
     for word in call.arguments:
         whole = expand(word, variables)
@@ -283,7 +283,7 @@ def _pip(text: str, call: PipCall) -> Part:
 
 
 def _not_locked(call: PipCall, operands: Sequence[str]) -> tuple[str, str] | None:
-    """Return why a lock cannot hold what a call of pip does, and a solution."""
+    """Return why a lock cannot hold a pip call's requirements, and a solution."""
     if call.verb == "uninstall":
         return (
             "it takes out what the lock or the base image put in",
@@ -307,8 +307,8 @@ def requirements_of(call: PipCall) -> tuple[Requirement, ...]:
 def _wanted_and_tools(found: Sequence[Requirement], call: PipCall) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the requirements that the image keeps, and the tools that it does not need.
 
-    A tool that is upgraded or given a version is wanted itself: the base image's copy was not good
-    enough, such as a pip with a known vulnerability (field note 32).
+    A tool that is upgraded or given a version is wanted itself: the base image's copy was too old, such as a
+    pip with a known vulnerability (field note 32).
     """
     upgrades = any(map(_UPGRADES.fullmatch, call.arguments))
     single = map(_requirement, call.values("-P", "--upgrade-package"))
@@ -335,8 +335,8 @@ _COMPOUND_COMMAND = re.compile(r"(?:if|for|while|until|case|select|function)\b|[
 def split_chain(text: str) -> tuple[str, ...] | None:
     """Return the parts of a plain chain of commands; None if it is not one.
 
-    Only such a text can lose a part and keep its meaning: no loops, conditions, groups, ``||``,
-    background jobs or here-documents.
+    Only such a text can lose a part and keep its meaning: no loops, conditions, groups, ``||``, background
+    jobs or here-documents.
     """
     parts: list[str] = []
     start = position = depth = 0

@@ -1,4 +1,4 @@
-"""Decide the spec of a hand-made folder: the options, else the surest that its files say."""
+"""Decide the spec of a hand-made folder: the options, else its files' most reliable evidence."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from factory.render.templates import load_template_set
 
 @dataclass(frozen=True, kw_only=True)
 class SpecOrigin:
-    """A key of the spec, its value (None if left out), and where it comes from."""
+    """A key of the spec, its value (None if left out), and its source."""
 
     key: str
     value: str | None
@@ -35,7 +35,7 @@ class SpecOrigin:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """The spec without hooks, where each value comes from, and what contradicts it."""
+    """The spec without hooks, the source of each value, and what contradicts it."""
 
     spec: Spec
     origins: tuple[SpecOrigin, ...]
@@ -61,7 +61,7 @@ class _Choice:
     ) -> str | None:
         """Return the option, else the first acceptable value; note others that differ.
 
-        ``near`` is what says something of it and not enough, for the error.
+        ``near`` is insufficient evidence, for the error.
         """
         given = [] if option is None else [Evidence(value=option, where=f"--{key}")]
         candidates: list[Evidence] = list(given)
@@ -91,8 +91,8 @@ def decide_spec(sources: FolderContent, wanted: AdoptOptions) -> Decision:
     """Decide the spec.
 
     Raises:
-        SpecError: something is missing, all of which is named with the option that gives it; or an
-            option, or what was found, is not acceptable.
+        SpecError: values are missing, each named with its option; or an option, or a found value,
+            is not acceptable.
     """
     choice = _Choice(origins={}, notes=[], missing={})
     accelerator = choice.choose(
@@ -148,10 +148,10 @@ def decide_spec(sources: FolderContent, wanted: AdoptOptions) -> Decision:
 
 
 def _require_build_for(sources: FolderContent, accelerator: SpecOrigin) -> None:
-    """Refuse a folder whose torch is built for another accelerator than the rest says.
+    """Refuse a folder whose torch is built for another accelerator than its other files say.
 
     Raises:
-        SpecError: it is; the option that decides is named.
+        SpecError: it is; the message names the option that decides.
     """
     builds = list(evidence.torch_builds(sources))
     if builds and accelerator.value not in {each.value for each in builds}:
@@ -164,7 +164,7 @@ def _require_build_for(sources: FolderContent, accelerator: SpecOrigin) -> None:
 
 
 def _builds_that_change(sources: FolderContent, index_url: str | None) -> Iterator[str]:
-    """Yield a note on pins with local versions, which the public index does not take."""
+    """Yield a note on pins with local versions, which the public index lacks."""
     pins = sources.lock.pins if sources.lock is not None and index_url is None else ()
     local = [f"{pin.name}=={pin.version}" for pin in pins if pin.version is not None and "+" in pin.version]
     if local:
@@ -176,7 +176,7 @@ def _builds_that_change(sources: FolderContent, index_url: str | None) -> Iterat
 
 
 def _of_indexes(sources: FolderContent) -> Iterator[str]:
-    """Yield a note on each index that serves packages of its own."""
+    """Yield a note on each index of named packages."""
     for each in sources.further:
         names, verb = ", ".join(each.index.packages), "come" if len(each.index.packages) > 1 else "comes"
         yield (

@@ -1,4 +1,4 @@
-"""A hand-made Dockerfile: each instruction as it is written, its stage, and its block."""
+"""A hand-made Dockerfile: each instruction as written, its stage, and its block."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -16,8 +16,8 @@ from factory.errors import MarkerError, NotFoundError, SpecError
 class OldInstruction:
     """One instruction. ``stage`` counts from 0 and is -1 before the first FROM.
 
-    ``source`` is its lines as they are, ``comment`` the comment right above them, ``variables`` what ARG and
-    ENV have set above it (names to values, those without a value left out).
+    ``source`` is its original lines, ``comment`` the comment right above them, ``variables`` the ARG and ENV
+    variables set above it (names to values, without those that have none).
     """
 
     path: str
@@ -35,7 +35,7 @@ class OldInstruction:
 
     @property
     def text(self) -> str:
-        """What follows the name, on one line."""
+        """Return the text after the name, on one line."""
         return self.instruction.text
 
     @property
@@ -45,7 +45,7 @@ class OldInstruction:
 
     @property
     def where(self) -> str:
-        """The file and the line, for people."""
+        """Return the file and the line, for people."""
         return f"{self.path}, line {self.line}"
 
     @property
@@ -60,7 +60,7 @@ class OldInstruction:
 
     @property
     def normal(self) -> str:
-        """The instruction on one line with single blanks, by which two are the same."""
+        """Return the instruction on one line with single blanks, for comparison."""
         return f"{self.first_word} {' '.join(self.text.split())}"
 
     @property
@@ -89,16 +89,16 @@ class OldDockerfile:
         return self.image(self.lineage[0]) if self.content.stages else None
 
     def image(self, stage: int) -> str:
-        """Return what a stage builds on, variables put in."""
+        """Return the image that a stage builds on, variables expanded."""
         return expand(self.content.stages[stage].image, self.content.argument_values({}))
 
     def in_image(self, step: OldInstruction) -> bool:
-        """Return whether an instruction is one of a stage that makes the image."""
+        """Return whether an instruction is in a stage that makes the image."""
         return step.stage in self.lineage
 
 
 def read_old_dockerfile(path: str, content: bytes) -> OldDockerfile:
-    """Read a Dockerfile, whatever is wrong with it; ``path`` is how messages name it."""
+    """Read a Dockerfile, whatever is wrong with it; messages call it ``path``."""
     raw = dockerfile_lines(content)
     dockerfile = parse_lines(raw)
     try:
@@ -162,7 +162,7 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The Dockerfile that builds the flavor, if any, why, and the others."""
+    """The Dockerfile that builds the flavor, if any, the reason, and the other candidates."""
 
     path: str | None
     why: str = ""
@@ -187,14 +187,14 @@ def choose(
 
     Args:
         candidates: those of one kind.
-        asked: the path that the option gives.
+        asked: the option's path.
         option: the option's name, for messages.
-        accelerators: what the folder says of its accelerator, the surest first.
+        accelerators: the evidence of the folder's accelerator, the most reliable first.
         sure: whether the first of them counts even if others differ.
 
     Raises:
-        NotFoundError: the one that is asked for is not there.
-        SpecError: several could be it, or those that are there are for other accelerators.
+        NotFoundError: the requested one does not exist.
+        SpecError: several are possible, or all are for other accelerators.
     """
     if asked is not None:
         found = next((each for each in candidates if each.path == asked), None)
@@ -221,7 +221,7 @@ def choose(
 
 
 def choose_if_clear(candidates: Sequence[Variant], accelerators: Sequence[Evidence]) -> Chosen:
-    """Choose as `choose` does, or none if several are possible."""
+    """Choose as `choose` does; return None if several are possible."""
     try:
         return choose(
             candidates, asked=None, option="downstream-dockerfile", accelerators=accelerators, sure=True

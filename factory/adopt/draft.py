@@ -1,4 +1,4 @@
-"""The hooks while they are filled: what is kept, in order, with what it needs around it."""
+"""The hooks under construction: kept instructions, in order, with their context."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,15 +13,15 @@ from factory.flavor.hooks import Hooks
 
 HookName = Literal["midstream", "before-install", "after-install"]
 WORKDIR = "/opt/app-root/src"
-"""The folder that the base image starts in, and the template's image as well."""
+"""The folder that the base image starts in, as does the template's image."""
 NO_RELATIVE = ("/", "$", '"')
-"""How a WORKDIR begins that does not follow from the one before."""
+"""The start of a WORKDIR that does not depend on the one before."""
 _FIRST_USER: Mapping[HookName, str] = {"midstream": "0", "before-install": "1001", "after-install": "1001"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """What placing an instruction needs: the folder, the template's content, the draft, and its place.
+    """The context for placing an instruction: folder, template content, draft, and position.
 
     ``copied`` are the stages whose installed packages are copied into the image. ``hook`` is where the
     instruction goes; ``user`` and ``workdir`` are those in force, several if relative to one another.
@@ -36,15 +36,15 @@ class Around:
     workdir: tuple[OldInstruction, ...] = ()
 
     def keep(self, step: OldInstruction, text: str, hook: HookName | None = None) -> None:
-        """Put an instruction at the end of a hook, with what is in force for it."""
+        """Append an instruction to a hook, with its context."""
         self.draft.keep(hook or self.hook, text, step, self.user, self.workdir)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """An instruction in a hook, with the USER and WORKDIR that were in force.
+    """An instruction in a hook, with the USER and WORKDIR in force.
 
-    ``arguments`` are the ARG names with the values that they had there.
+    ``arguments`` are the ARG names with their values at that point.
     """
 
     text: str
@@ -55,7 +55,7 @@ class Kept:
 
     @property
     def folder(self) -> str | None:
-        """The WORKDIR in full; None if the image's own was in force."""
+        """Return the full WORKDIR; None if the image's own was in force."""
         if not self.workdir:
             return None
         texts = [step.text.strip() for step in self.workdir]
@@ -65,7 +65,7 @@ class Kept:
 
 @dataclass(kw_only=True)
 class Draft:
-    """What is kept so far; ``arguments`` are ARG names with their values or None.
+    """The kept instructions; ``arguments`` are ARG names with their values or None.
 
     ``comments`` are those above the ENV instructions, by the first variable of each.
     """
@@ -86,7 +86,7 @@ class Draft:
         user: OldInstruction | None = None,
         workdir: tuple[OldInstruction, ...] = (),
     ) -> None:
-        """Put an instruction at the end of a hook."""
+        """Append an instruction to a hook."""
         kept = Kept(text=text, step=step, user=user, workdir=workdir, arguments=dict(self.arguments))
         self.texts.setdefault(hook, []).append(kept)
 
@@ -103,13 +103,13 @@ class Draft:
         )
 
     def restore(self, before: "Draft") -> None:
-        """Go back to a copy."""
+        """Restore a snapshot."""
         self.environment, self.comments = before.environment, before.comments
         self.system_packages = before.system_packages
         self.requirements, self.files, self.texts = before.requirements, before.files, before.texts
 
     def kept(self) -> Iterable[Kept]:
-        """Return every instruction that is kept, hook by hook."""
+        """Return every kept instruction, hook by hook."""
         return (kept for texts in self.texts.values() for kept in texts)
 
     def variables_in_texts(self) -> frozenset[str]:
@@ -118,11 +118,11 @@ class Draft:
         return frozenset(name for step in steps for name, _ in step.instruction.pairs or ())
 
     def needed_arguments(self) -> frozenset[str]:
-        """Return the ARG names that what is kept refers to."""
+        """Return the ARG names that kept instructions refer to."""
         return frozenset().union(*map(_used, self.kept())) & frozenset(self.arguments)
 
     def hooks(self) -> Hooks:
-        """Return the hooks as they go into the spec."""
+        """Return the hooks for the spec."""
         return Hooks(
             environment=tuple(self.environment.items()),
             system_packages=tuple(self.system_packages),
@@ -144,7 +144,7 @@ class Draft:
         }
         lines = [_argument(name, value) for name, value in declared.items()]
         if hook == "midstream":
-            # What is set for both builds stands below the block.
+            # Settings of both builds go below the block.
             lines += [
                 f"ENV {pair_text(name, value)}" for name, value in self.environment.items() if name in used
             ]

@@ -1,4 +1,4 @@
-"""Read a hand-made folder, and what its files say about a spec, each with the place that says it."""
+"""Read a hand-made folder, and the evidence in its files for a spec, with its source."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,7 @@ _OPTION_IN_TEXT = re.compile(r"(?:--index-url|--default-index|(?<!\S)-i)[= ]+[\"
 
 @dataclass(frozen=True, kw_only=True)
 class AdoptOptions:
-    """What the options say; None or empty means: as the folder says."""
+    """The values of the options; None or empty: decided by the folder."""
 
     accelerator: str | None = None
     accelerator_version: str | None = None
@@ -73,7 +73,7 @@ class AdoptOptions:
 
 
 NO_OPTIONS = AdoptOptions()
-"""Everything as the folder says."""
+"""Everything is decided by the folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +81,8 @@ class FolderContent:
     """Everything that was read of a folder.
 
     ``beside`` are locks that are a part of ``lock``; ``chosen`` is which Dockerfile was read of each kind,
-    midstream and downstream, and why; ``installs`` is what the Dockerfile installs by name, ``limits``
-    what it installs with.
+    midstream and downstream, and why; ``installs`` is what the Dockerfile installs by name, ``limits`` its
+    constraints.
     """
 
     folder: Folder
@@ -167,7 +167,7 @@ def _main_urls(
 def _without(
     lock: OldLock | None, further: Sequence[FurtherLock], builds: FurtherLock | None
 ) -> OldLock | None:
-    """Return the lock without packages that come from an index of their own."""
+    """Return the lock without packages that come from a further index."""
     if lock is None:
         return None
     owned = {package for each in further for package in each.index.packages}
@@ -180,7 +180,7 @@ def _without(
 
 
 def _chosen(known: FolderContent, wanted: AdoptOptions, *, downstream: bool) -> Chosen:
-    """Choose the Dockerfile of one kind by what is known of the accelerator."""
+    """Choose the Dockerfile of one kind by the known accelerator."""
     candidates = variants(known.folder.paths, downstream=downstream)
     said = [each for each in accelerators(known) if each.value in ACCELERATORS]
     if wanted.accelerator is not None:
@@ -208,7 +208,7 @@ def _entrypoint(dockerfile: OldDockerfile, folder: Folder) -> str | None:
 
 
 def accelerators(sources: FolderContent) -> Iterator[Evidence]:
-    """Yield the accelerators that the folder names, the surest evidence first."""
+    """Yield the accelerators that the folder names, the most reliable evidence first."""
     for image in _images(sources):
         yield from _words(image.value, image.where)
     for path in sources.folder.paths:
@@ -299,7 +299,7 @@ def index_urls(sources: FolderContent) -> Iterator[Evidence]:
 
 
 def platforms(sources: FolderContent) -> tuple[str, ...]:
-    """Return the platforms that the command in the lock's header names."""
+    """Return the platforms named by the command in the lock's header."""
     # In this order: "linux" is x86_64 to uv, and a part of the other names (field note 8).
     known = {
         "x86_64": "linux/amd64",
@@ -397,7 +397,7 @@ def _minor(named: Evidence) -> Iterator[Evidence]:
         parts = list(SpecifierSet(named.value))
     except ValueError:
         return
-    # From a version upwards is a claim of that version alone where the next is ruled out.
+    # A lower bound counts for one version only if the next is excluded.
     upwards = {
         f"3.{int(part.version.split('.')[1]) + 1}"
         for part in parts
@@ -419,9 +419,9 @@ def _minor(named: Evidence) -> Iterator[Evidence]:
 
 
 def only_what_applies(sources: FolderContent, *, python: str | None, asked: Sequence[str]) -> FolderContent:
-    """Return the sources without pins whose markers are false in the flavor.
+    """Return the content without pins whose markers are false in the flavor.
 
-    ``python`` and ``asked`` (platforms) are what the options say; they go before the folder.
+    ``python`` and ``asked`` (platforms) are the options' values; they take precedence over the folder.
     """
     version = python or next((each.value for each in pythons(sources) if _is_python(each.value)), None)
     wanted = [name for name in asked or platforms(sources) or DEFAULT_PLATFORMS if name in PLATFORMS]

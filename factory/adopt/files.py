@@ -71,7 +71,7 @@ def _asked_or_started(path: str, sources: FolderContent) -> Placement | None:
 
 
 def _left(path: str, sources: FolderContent) -> Placement:
-    """Return the placement of a file that nothing takes over."""
+    """Return the placement of a file that the flavor does not take over."""
     why = "nothing that is kept copies it"
     solution = "Keep it outside of flavors/; or copy it in a hook, and name it in hooks.files."
     others = {each.path: (chosen.path, each) for chosen in sources.chosen for each in chosen.others}
@@ -90,7 +90,7 @@ def _left(path: str, sources: FolderContent) -> Placement:
 
 
 def _other_build(chosen: str | None, variant: Variant) -> Placement:
-    """Place a Dockerfile that was not read, for another beside it."""
+    """Place a Dockerfile that was not read because another was."""
     why = f"{chosen or 'none of its kind'} was read"
     option = "downstream-dockerfile" if variant.is_downstream else "dockerfile"
     solution = f"Where it counts instead, give --{option} {variant.path}."

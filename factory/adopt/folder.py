@@ -1,4 +1,4 @@
-"""Read the files of a hand-made folder, repository files of dnf among them."""
+"""Read the files of a hand-made folder, including dnf's repository files."""
 
 import configparser
 import os
@@ -17,7 +17,7 @@ _PASSED_OVER = frozenset({".git", "__pycache__", ".DS_Store"})
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """A value, and the place that names it: a file, perhaps with a line."""
+    """A value and its source: a file, perhaps with a line."""
 
     value: str
     where: str
@@ -27,12 +27,12 @@ class Evidence:
 class Folder:
     """The paths below a folder (relative, POSIX), without links, and those that are links.
 
-    ``others`` are what is neither file, folder nor link: sockets, named pipes, devices.
+    ``others`` are neither files, folders nor links: sockets, named pipes, devices.
 
-    ``entrypoint`` is the script that the Dockerfile starts, where it is one of the files; ``locks`` are
-    the files whose pins are taken over, None where that is not known; ``indexes`` the addresses, without
-    a slash at the end, that become indexes of the flavor; ``renamed`` maps the names that files are copied
-    to by the Dockerfile to their own.
+    ``entrypoint`` is the script that the Dockerfile starts, if it is one of the files; ``locks`` are the
+    files whose pins are taken over, None if that is not known; ``indexes`` the addresses, without a slash at
+    the end, that become indexes of the flavor; ``renamed`` maps the names that files are copied to by the
+    Dockerfile to their own.
     """
 
     root: Path
@@ -56,18 +56,18 @@ class Folder:
             raise storage_error(self.root / path, error) from error
 
     def text(self, path: str) -> str:
-        """Return a file as text; what is not UTF-8 is replaced. Raises as `content` does."""
+        """Return a file as text, with bytes that are not UTF-8 replaced. Raises as `content` does."""
         return self.content(path).decode("utf-8", "replace")
 
     def file(self, path: str) -> RenderedFile:
-        """Return a file as it goes into the flavor's folder. Raises as `content` does."""
+        """Return a file for the flavor's folder. Raises as `content` does."""
         executable = os.access(self.root / path, os.X_OK)
         return RenderedFile(path=path, content=self.content(path), executable=executable)
 
     def matching(self, source: str) -> tuple[str, ...]:
         """Return the files that a COPY's source means: a file, a pattern's, or a folder's.
 
-        Empty where there is none, and for the whole folder, which is not a choice of files.
+        Returns nothing for a missing source, and for the whole folder, which is not a choice of files.
         """
         plain = PurePosixPath(source.removeprefix("./").lstrip("/")).as_posix()
         if plain in {".", ""}:
@@ -80,7 +80,7 @@ def read_folder(root: Path) -> Folder:
     """List what is in a folder.
 
     Raises:
-        NotFoundError: it is not there, or is no folder.
+        NotFoundError: it does not exist, or is not a folder.
         StorageError: it cannot be read.
     """
     if not root.is_dir():

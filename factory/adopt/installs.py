@@ -1,4 +1,4 @@
-"""Packages that a Dockerfile installs by name, and the indexes that serve those alone."""
+"""Find packages that a Dockerfile installs by name, and the indexes for those alone."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,15 +19,15 @@ from factory.lock.lockfile import Pin
 from factory.masking import shown
 
 INDEX_VARIABLES = frozenset({"PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX"})
-"""The variables that name the index of every install."""
+"""The variables that set the index of every install."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamedInstall:
     """A call of pip or uv's pip: the packages and the index that it names.
 
-    ``index`` is None if it names none, and ``is_extra`` whether it comes beside the usual one. ``has_files``
-    is whether it installs requirements files. ``where`` is the file and the line of the call.
+    ``index`` is None if it names none, and ``is_extra`` if it is added to the usual one. ``has_files``: it
+    installs requirements files. ``where`` is the file and the line of the call.
     """
 
     requirements: tuple[Requirement, ...]
@@ -37,7 +37,7 @@ class NamedInstall:
     where: str
 
     def exact(self, package: str) -> str | None:
-        """Return the one version that it names of a package, None if it names none."""
+        """Return the one version that it names of a package; None if it names none."""
         found = (each for each in self.requirements if canonicalize_name(each.name) == package)
         return next((version for each in found if (version := exact_version(each)) is not None), None)
 
@@ -51,11 +51,11 @@ def read_named_installs(dockerfile: OldDockerfile | None) -> tuple[NamedInstall,
 def own_indexes(
     installs: Sequence[NamedInstall], main: Iterable[str], lock: OldLock | None, taken: Iterable[FurtherLock]
 ) -> tuple[FurtherLock, ...]:
-    """Return the indexes that serve named packages alone, with what is pinned of these.
+    """Return the indexes that serve named packages alone, with those packages' pins.
 
-    An index that every install names is the main one. One beside the main one (``--extra-index-url``) is
-    known only by local versions, such as 2.13.0+cpu, which the public index does not have. ``main`` are the
-    addresses of the index of everything else, ``taken`` the indexes that are known already.
+    An index that every install names is the main one. An additional one (``--extra-index-url``) is known only
+    by local versions, such as 2.13.0+cpu, which the public index does not have. ``main`` are the addresses of
+    the index of everything else, ``taken`` the indexes that are known already.
     """
     known = {index_key(url) for url in main}
     candidates = [each for each in installs if _is_alone(each) and index_key(each.index) not in known]
@@ -87,7 +87,7 @@ def own_indexes(
 
 
 def index_key(url: str | None) -> str | None:
-    """Return an index's address in comparable form; None if it cannot be parsed."""
+    """Normalize an index's address for comparison; None if it cannot be parsed."""
     try:
         return None if url is None else shown(url).rstrip("/")
     except ValueError:
@@ -95,7 +95,7 @@ def index_key(url: str | None) -> str | None:
 
 
 def exact_version(requirement: Requirement) -> str | None:
-    """Return the one version that a requirement allows, None if it allows several."""
+    """Return the one version that a requirement allows; None if it allows several."""
     exact = [part.version for part in requirement.specifier if part.operator in {"==", "==="}]
     return exact[0] if len(exact) == 1 and not exact[0].endswith(".*") else None
 
@@ -112,13 +112,13 @@ def unversioned(installs: Iterable[NamedInstall], package: str) -> Evidence | No
 
 
 def _is_of_tools(install: NamedInstall) -> bool:
-    """Return whether a call installs tools alone, from wherever they come."""
+    """Return whether a call installs only tools, from any index."""
     names = {canonicalize_name(item.name) for item in install.requirements}
     return bool(names) and names <= TOOLS and not install.has_files
 
 
 def _is_alone(install: NamedInstall) -> bool:
-    """Return whether the index of a call serves what the call names and nothing else."""
+    """Return whether the index of a call serves only the packages that the call names."""
     if install.index is None or install.has_files or not install.requirements:
         return False
     return not install.is_extra or all("+" in (exact_version(item) or "") for item in install.requirements)
@@ -168,7 +168,7 @@ def _pinned(calls: Sequence[NamedInstall], url: str) -> OldLock:
 
 
 def _name(packages: Iterable[str], taken: Iterable[str]) -> str:
-    """Return the name of an index: that of its main package."""
+    """Return the name of an index: its main package's."""
     names = list(packages)
     first = "torch" if "torch" in names else names[0]
     plain = re.sub(r"[^a-z0-9]+", "-", first).strip("-")
@@ -187,7 +187,7 @@ _NAMED_LIMITS = "Name the limits in constraint-dependencies of [tool.uv]."
 
 
 def copied_names(dockerfile: OldDockerfile | None, folder: Folder) -> dict[str, str]:
-    """Return the files of a folder that a COPY gives another name, by that name."""
+    """Map the names to which a COPY renames files to the files' own."""
     steps = dockerfile.steps if dockerfile else ()
     read = [step.instruction for step in steps if step.name == "COPY"]
     found = {
@@ -200,9 +200,9 @@ def copied_names(dockerfile: OldDockerfile | None, folder: Folder) -> dict[str, 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The constraints (``-c``) that a Dockerfile installs with, and their files.
+    """The constraints (``-c``) of a Dockerfile's installs, and their files.
 
-    ``left`` are lines of these that limit nothing.
+    ``left`` are lines of these without a constraint.
     """
 
     asked: tuple[AskedRequirement, ...] = ()
@@ -211,11 +211,11 @@ class Limits:
 
 
 NO_LIMITS = Limits()
-"""What a Dockerfile without constraints installs with."""
+"""The limits of a Dockerfile without constraints."""
 
 
 def read_limits(dockerfile: OldDockerfile | None, folder: Folder) -> Limits:
-    """Read the constraint files that a Dockerfile installs with; they bind the lock too.
+    """Read the constraint files of a Dockerfile's installs; they bind the lock too.
 
     Raises:
         StorageError: one cannot be read.
@@ -240,7 +240,7 @@ def _constraints(step: OldInstruction) -> Iterator[str]:
 
 
 def not_taken_over(step: OldInstruction, folder: Folder) -> tuple[str, str] | None:
-    """Return why not all that an install asks for is taken over, and a solution.
+    """Return why an install is not fully taken over, and a solution.
 
     Raises:
         StorageError: a file that it installs cannot be read.

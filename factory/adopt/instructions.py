@@ -22,12 +22,12 @@ from factory.flavor.hooks import check_instructions, check_own_file, check_varia
 from factory.masking import shown
 
 _AS_1001 = frozenset({"1001", "1001:0", "1001:1001", "default", "${NB_USER}", "$NB_USER"})
-# Options of pip and uv that let it take other files than the usual ones.
+# Options of pip and uv that allow other files than the usual ones.
 _CHOOSES = re.compile(
     r"--(?:pre|prerelease|no-binary|no-build-isolation|find-links|compile-bytecode)(?:=|$)|-f"
 )
 _STRATEGY = re.compile(r"unsafe-(?:best|first)-match")
-# How the image ends, and what to do where the folder's ended otherwise.
+# The template's end of an image, and what to do if the folder's ended differently.
 _ENDS = {
     "USER": (
         "runs as user 1001",
@@ -94,9 +94,9 @@ def place_downstream(
 ) -> tuple[Placement, ...]:
     """Place every instruction of a hand-copied downstream Dockerfile: one text serves both builds.
 
-    What the midstream one says outside of its blocks goes where it goes there; what only this one says
-    and the template does not do has no place. Packages that only this one installs by name are added to
-    the draft, since both builds install one lock.
+    An instruction that the midstream one has outside of its blocks is placed with that one; an instruction
+    that only this one has and the template does not do has no place. Packages that only this one installs by
+    name are added to the draft, since both builds install one lock.
     """
     known = {step.normal: placement for step, placement in midstream if not step.in_block}
     placements, own = place_dockerfile(downstream, folder, template)
@@ -138,7 +138,7 @@ def _copied_stages(dockerfile: OldDockerfile) -> frozenset[int]:
 def _with_lost_files(
     dockerfile: OldDockerfile, placements: tuple[Placement, ...], draft: Draft
 ) -> tuple[Placement, ...]:
-    """Note on each kept RUN which files it names are no longer copied."""
+    """Note on each kept RUN which of its files are no longer copied."""
     lost: dict[str, Placement] = {}
     for step, placement in zip(dockerfile.steps, placements, strict=True):
         for source in step.instruction.sources if placement.place != "hook" else ():
@@ -173,7 +173,7 @@ def _installs(step: OldInstruction) -> bool:
 
 
 def _installs_a_lock(step: OldInstruction) -> bool:
-    """Return whether a lock is installed among other things, as the template does."""
+    """Return whether a lock is among the installs, as with the template."""
     return any(call.locks for call in step.pip_calls)
 
 
@@ -182,7 +182,7 @@ def _hook(step: OldInstruction, install: OldInstruction | None) -> HookName:
 
 
 def _declare(step: OldInstruction, draft: Draft) -> None:
-    """Note the names of an ARG with their values."""
+    """Record the names of an ARG with their values."""
     for word in step.text.split() if step.name == "ARG" else ():
         name, has_value, value = word.partition("=")
         said = value.strip("\"'") if has_value else draft.arguments.get(name)
@@ -229,7 +229,7 @@ def _install(step: OldInstruction, around: Around) -> Placement | None:
 
 
 def _of_own_indexes(step: OldInstruction) -> tuple[NamedInstall, ...]:
-    """Return the calls of pip that name packages and an index for them."""
+    """Return the calls of pip that name packages together with an index."""
     return tuple(each for each in read_calls(step) if each.index and each.requirements and not each.has_files)
 
 
@@ -260,7 +260,7 @@ def _kept_well(step: OldInstruction, around: Around) -> Placement:
 
 
 def _left_out(step: OldInstruction) -> str:
-    """Return what the lock and the spec say in place of an install step."""
+    """Return the placements that replace an install step: in the lock and the spec."""
     found = [*second_indexes(step.instruction, step.instruction.commands), *_STRATEGY.findall(step.text)]
     found += ["a password, which is to be changed"] if has_credentials(step.text) else []
     return _as_left_out((*found, *_options(step)))
@@ -309,7 +309,7 @@ def _outer(step: OldInstruction, dockerfile: OldDockerfile, around: Around) -> P
 
 
 def _is_of_the_builder(step: OldInstruction, template: TemplateContent) -> bool:
-    """Return whether an instruction of a builder stage only serves to install packages there."""
+    """Return whether an instruction of a builder stage only serves to install packages."""
     return (
         step.normal in template.instructions
         or step.name in {"USER", "WORKDIR", "SHELL"}
@@ -338,7 +338,7 @@ def _from(step: OldInstruction, dockerfile: OldDockerfile) -> Placement:
 
 
 def _surrounding(step: OldInstruction, dockerfile: OldDockerfile, draft: Draft) -> Placement:
-    """Place USER, WORKDIR and ARG: where what is kept needs them."""
+    """Place USER, WORKDIR and ARG where kept instructions need them."""
     if step.name == "ARG":
         return _argument(step, dockerfile, draft)
     used = [kept for kept in draft.kept() if step is kept.user or step in kept.workdir]
@@ -431,7 +431,7 @@ def _from_stage(step: OldInstruction) -> Placement:
 
 
 def _is_given(path: str, around: Around) -> bool:
-    """Return whether the template brings such a file, or the lock needs it."""
+    """Return whether the template brings a file, or the lock needs it."""
     known = path == around.folder.entrypoint or path in (around.folder.locks or ())
     return path in around.template.files or _INPUTS.fullmatch(path) is not None or known
 
@@ -496,7 +496,7 @@ Pair = tuple[str, str]
 
 
 def _place_env(step: OldInstruction, around: Around) -> Placement:
-    """Place an ENV: leave out secrets and what the template sets to the same."""
+    """Place an ENV without secrets and without variables that the template sets to the same."""
     pairs = step.instruction.pairs
     if pairs is None or not all(_NAME.fullmatch(name) for name, _ in pairs):
         return not_kept(step, "its words cannot be read", "Write ENV NAME=value.")
@@ -557,7 +557,7 @@ def _place_pairs(
 
 
 def _literal(step: OldInstruction, own: Sequence[Pair], pairs: Sequence[Pair], *, joined: str) -> str:
-    """Return an instruction with its own pairs alone, as it is written if it can be."""
+    """Return an instruction with only its own pairs, as written if possible."""
     intricate = any("\\" in value.replace("\\$", "") for _, value in own)
     if len(own) == len(pairs) or (intricate and not has_credentials(step.text)):
         return step.source
@@ -583,7 +583,7 @@ def _needs_its_place(own: Sequence[Pair], draft: Draft) -> bool:
 
 
 def _place_label(step: OldInstruction, around: Around) -> Placement:
-    """Place a LABEL instruction: the template's labels are its own, others go after the install."""
+    """Place a LABEL: the template sets its own labels, others go after the install."""
     pairs = step.instruction.pairs
     if pairs is None or not all(_KEY.fullmatch(name) for name, _ in pairs):
         return not_kept(step, "its words cannot be read", "Write LABEL name=value.")

@@ -1,4 +1,4 @@
-"""Read the locks of a hand-made folder in any form: their pins, indexes, and the command in the header."""
+"""Read a hand-made folder's locks in any form: pins, indexes, and the header's command."""
 
 import re
 import shlex
@@ -26,12 +26,12 @@ _INDEX_OPTIONS = ("--index-url", "-i", "--default-index")
 
 @dataclass(frozen=True, kw_only=True)
 class OldLock:
-    """What a lock says.
+    """The content of a lock.
 
-    ``asked`` are the packages (normalized names) that were asked for, None if the file does not say it;
+    ``asked`` are the packages (normalized names) that were required directly, None if the file does not say;
     ``platforms`` are uv's names of platforms in the header, ``extras`` those that it was compiled with.
     ``includes`` are the numbers of lines that name another file, with that name; ``included`` the files whose
-    pins are here as well, and ``places`` where these pins are. ``extra_urls`` are indexes beside its own.
+    pins are here as well, and ``places`` where these pins are. ``extra_urls`` are additional indexes.
     """
 
     path: str
@@ -60,7 +60,7 @@ class OldLock:
 def read_old_lock(folder: Folder, *, installed: Sequence[str]) -> OldLock | None:
     """Return the lock of a folder: an installed requirements.txt or pylock.toml first.
 
-    Where its Dockerfile installs neither of them, the first that it does install.
+    If its Dockerfile installs neither, the first lock that it does install.
 
     Raises:
         StorageError: it cannot be read.
@@ -151,7 +151,7 @@ _Pylock = TypedDict(
 
 
 def read_pylock(path: str, text: str) -> OldLock:
-    """Read a ``pylock.toml`` (PEP 751); entries without a version are named as problems."""
+    """Read a ``pylock.toml`` (PEP 751); entries without a version become problems."""
     try:
         document = parse_toml(text, _Pylock, source=path)
     except DocumentError as error:
@@ -179,7 +179,7 @@ def read_pylock(path: str, text: str) -> OldLock:
 
 
 def _other_indexes(path: str, packages: Iterable[_PylockPackage], indexes: Sequence[str]) -> Iterator[str]:
-    """Say which packages come from another index than the first, which is the flavor's."""
+    """Report packages that come from another index than the first, which is the flavor's."""
     for url in indexes[1:]:
         names = ", ".join(entry["name"] for entry in packages if entry.get("index") == url)
         yield (
@@ -230,7 +230,7 @@ def _options(words: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def _asked(text: str, pins: Iterable[Pin]) -> frozenset[str] | None:
-    """Return the packages that are "via" a file, as uv and pip-compile note it."""
+    """Return the packages that are "via" a file, in the notes of uv and pip-compile."""
     lines = text.splitlines()
     if not any(re.match(r"\s*#\s*via\b", line) for line in lines):
         return None
@@ -247,8 +247,8 @@ def _asked(text: str, pins: Iterable[Pin]) -> frozenset[str] | None:
 def starting_point(lock: OldLock, *, index_url: str | None, name: str) -> bytes:
     """Return an old lock's versions as a requirements file for ``factory lock`` to keep.
 
-    It says nothing about what it was made from, so it is stale until the flavor is locked. The hashes
-    are those of the old lock, so that whoever installs it meanwhile gets what the folder gave.
+    It does not record its inputs, so it is stale until the flavor is locked. The hashes are those of the old
+    lock, so that an install in the meantime gets the folder's packages.
     """
     lines = [
         f"# Not a lock yet: the versions of {lock.path} when the folder was adopted. `factory lock {name}`",
@@ -271,14 +271,14 @@ def starting_point(lock: OldLock, *, index_url: str | None, name: str) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class FurtherLock:
-    """A lock beside the main one, and the index that serves its packages alone."""
+    """An additional lock, and the index that serves only its packages."""
 
     lock: OldLock
     index: FurtherIndex
 
 
 def local_builds(main: OldLock | None) -> FurtherLock | None:
-    """Return the index that a lock's local versions come from, if it has one beside the public one.
+    """Return the index of a lock's local versions, if it names one beside the public one.
 
     The public index holds no local versions, such as torch 2.13.0+cpu: they come from the only other index
     (``--extra-index-url``) that the lock names.
@@ -298,9 +298,9 @@ def local_builds(main: OldLock | None) -> FurtherLock | None:
 
 
 def _further(folder: Folder, main: OldLock, named: Iterable[str]) -> Iterator[FurtherLock]:
-    """Yield the locks beside the main one that can be indexes of a spec.
+    """Yield the additional locks that can be indexes of a spec.
 
-    One that names no index, or the main one, or has a package of another lock cannot be.
+    Skips those that name no index, or the main one, or have a package of another lock.
     """
     urls = {_bare(each.value) for each in main.index_urls}
     packages = {pin.name for pin in main.pins}
@@ -328,7 +328,7 @@ def _bare(url: str) -> str | None:
 
 
 def _index_name(path: str) -> str:
-    """Return the name of an index: what distinguishes the file's name."""
+    """Return the name of an index, from the distinguishing part of the file's name."""
     words = re.findall(r"[a-z0-9]+", path.lower().removesuffix(".txt"))
     return "-".join(word for word in words if word != "requirements") or "further"
 
@@ -414,7 +414,7 @@ def _with_included(lock: OldLock, folder: Folder, seen: Sequence[str] = ()) -> O
 
 
 def _agree(main: OldLock, other: OldLock) -> bool:
-    """Return whether two locks can be one: same index, no package at two versions."""
+    """Return whether two locks can be merged: same index, no package at two versions."""
     urls = {each.value.rstrip("/") for each in main.index_urls}
     versions = {pin.name: pin.version for pin in main.pins}
     strange = {each.value.rstrip("/") for each in other.index_urls} - urls

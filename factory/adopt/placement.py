@@ -1,4 +1,4 @@
-"""The place of one thing of a hand-made folder, in words that may be printed and committed."""
+"""The placement of one thing of a hand-made folder, in words safe to print and commit."""
 
 import re
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ Place = Literal["spec", "hook", "template", "not kept"]
 """Read into the spec; kept in a hook; done by the template anyway; or not kept, with the reason."""
 
 _SHOWN = 100
-# A variable that is called what secrets are called, with a value that stands there itself.
+# A variable with a secret's name and a literal value.
 _SECRET = re.compile(
     r"(?P<name>(?<![\w$-])(?:[A-Z0-9]+_)*(?:TOKEN|PASSWORD|PASSWD|SECRET|APIKEY|CREDENTIALS|[A-Z0-9]+_KEY))"
     r"(?P<between>=)"
@@ -30,9 +30,9 @@ _TOKEN = re.compile(
 class Placement:
     """An instruction or file, and its place.
 
-    ``to`` is the key of the spec, the hook, or what of the template does it; ``why`` says what is worth
-    knowing and, where it is not kept, ``solution`` what to do. ``line`` is None for a file as a whole.
-    ``repeats`` names the file whose same instruction it goes with.
+    ``to`` is the key of the spec, the hook, or the part of the template; ``why`` explains it and, if it is
+    not kept, ``solution`` says what to do. ``line`` is None for a file as a whole. ``repeats`` names the file
+    with the same instruction, whose placement it shares.
     """
 
     path: str
@@ -65,7 +65,7 @@ def file_placed(path: str, place: Place, to: str = "", why: str = "", *, solutio
 
 
 def line_not_kept(path: str, line: int, what: str, why: str, solution: str) -> Placement:
-    """Return the placement of a line of a file that has no place."""
+    """Return the placement of a line of a file that is not kept."""
     found = file_placed(path, "not kept", why=why, solution=solution)
     return replace(found, line=line, what=_shortened(what))
 
@@ -77,17 +77,17 @@ def _shortened(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text as it may be printed: nothing of an address but where it leads, and no secret."""
+    """Return a text safe to print: without secrets, addresses reduced to their target."""
     return masked_addresses(without_secrets(text))
 
 
 def without_secrets(text: str) -> str:
-    """Return a text as it may be committed: what is written as a variable stays."""
+    """Return a text safe to commit; variables in it stay."""
     for found, shown in passwords(text):
         text = text.replace(found, shown)
     return _SECRET.sub(r"\g<name>\g<between>***", _TOKEN.sub(r"\1=***", text))
 
 
 def has_credentials(text: str) -> bool:
-    """Return whether a text holds what must not be committed."""
+    """Return whether a text holds credentials that must not be committed."""
     return without_secrets(text) != text

@@ -1,4 +1,4 @@
-"""The ``pyproject.toml`` of an adopted folder: what was there, comments and all, with a spec."""
+"""Write the ``pyproject.toml`` of an adopted folder: its own text with a spec."""
 
 import json
 from collections import Counter
@@ -41,7 +41,7 @@ _LIMITS = ("constraint-dependencies", "override-dependencies")
 def new_project(sources: FolderContent, decision: Decision, draft: Draft) -> tuple[str, tuple[str, ...]]:
     """Return the project of the flavor, and notes on what changed in it.
 
-    The text of the folder's own project is kept but for what contradicts the spec.
+    The folder's own text is kept except for what contradicts the spec.
     """
     spec = decision.spec
     notes: list[str] = []
@@ -88,7 +88,7 @@ def _installed_by(step: OldInstruction) -> str:
 
 
 def _asked(sources: FolderContent, notes: list[str]) -> Iterator[AskedRequirement]:
-    """Yield what the folder asks for beside its project: in files, in locks, and by extras."""
+    """Yield requirements outside of the project: in files, in locks, and from extras."""
     if sources.project is None or not sources.project.dependencies:
         if sources.asked is not None:
             notes.append(f"dependencies are those of {REQUIREMENTS_IN}")
@@ -131,7 +131,7 @@ def _dependencies(project: MutableMapping[str, Any]) -> Array:
 
 
 def _constrain(document: tomlkit.TOMLDocument, limits: Sequence[AskedRequirement], notes: list[str]) -> None:
-    """Put the constraints that the Dockerfile installs with into those of uv."""
+    """Add the constraints of the Dockerfile's installs to uv's."""
     if not limits:
         return
     uv = _table(_table(document, "tool"), "uv")
@@ -145,7 +145,7 @@ def _constrain(document: tomlkit.TOMLDocument, limits: Sequence[AskedRequirement
 
 
 def _drop_unreadable(array: Array) -> None:
-    """Take out what is no requirement; the report names it with its line."""
+    """Remove invalid requirements; the report names each with its line."""
     for position in reversed(range(len(array))):
         if pep508_problem(str(array[position])) is not None:
             del array[position]
@@ -238,7 +238,7 @@ def _set_python(project: MutableMapping[str, object], spec: Spec, notes: list[st
 
 
 def _settle(array: Array, spec: Spec, notes: list[str]) -> None:
-    """Bring requirements in line: exact pins follow the spec, no version becomes one, nothing has a URL."""
+    """Adjust requirements: exact pins follow the spec, "no version" and URLs are removed."""
     versions = {"torch": spec.torch, "training-hub": spec.training_hub}
     for position, item in enumerate(list(array)):
         try:
@@ -275,7 +275,7 @@ def _is_build_of(requirement: Requirement, version: str) -> bool:
 
 
 def _of_spec(spec: Spec) -> Iterator[AskedRequirement]:
-    """Yield torch and Training Hub, which would float if nothing asks for them."""
+    """Yield torch and Training Hub, which would float if nothing requires them."""
     for package, version in (("torch", spec.torch), ("training-hub", spec.training_hub)):
         yield AskedRequirement(
             requirement=f"{package}=={version}", why="of the spec; nothing asked for it by name"
@@ -283,7 +283,7 @@ def _of_spec(spec: Spec) -> Iterator[AskedRequirement]:
 
 
 def _add(array: Array, asked: Iterable[AskedRequirement], notes: list[str]) -> None:
-    """Add what is not asked for yet, each on a line of its own with the reason as a comment."""
+    """Add missing requirements, each on its own line with the reason as a comment."""
     names = {_name(str(item)) for item in array}
     for item in asked:
         if _name(item.requirement) in names:
@@ -297,7 +297,7 @@ def _add(array: Array, asked: Iterable[AskedRequirement], notes: list[str]) -> N
 def _tightened(
     array: Array, installed: Iterable[AskedRequirement], notes: list[str]
 ) -> Iterator[AskedRequirement]:
-    """Put versions that the Dockerfile installs into what is asked for already; the rest is returned."""
+    """Tighten existing requirements by the Dockerfile's versions; return the rest."""
     for item in installed:
         wanted = parse_requirement(item.requirement)
         name = canonicalize_name(wanted.name)
@@ -319,7 +319,7 @@ def _tightened(
 
 
 def _contradiction(before: Requirement, wanted: Requirement) -> Iterator[str]:
-    """Say of two requirements on one package that no version meets both, as far as exact ones tell."""
+    """Return a note if no version meets two requirements, as far as exact ones show."""
     for one, other in ((before, wanted), (wanted, before)):
         exact = [part.version for part in one.specifier if part.operator in {"==", "==="}]
         if any(not v.endswith(".*") and not other.specifier.contains(v, prereleases=True) for v in exact):
@@ -328,7 +328,7 @@ def _contradiction(before: Requirement, wanted: Requirement) -> Iterator[str]:
 
 
 def _drop_indexes(uv: object, notes: list[str]) -> None:
-    """Take the settings out that name indexes: packages come from those of the spec."""
+    """Remove settings that name indexes: packages come from those of the spec."""
     tables = (("[tool.uv]", uv), ("[tool.uv.pip]", uv.get("pip") if isinstance(uv, Mapping) else None))
     for where, table in tables:
         for key in INDEX_KEYS:

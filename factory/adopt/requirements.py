@@ -1,4 +1,4 @@
-"""Read what a hand-made folder asks for: its ``pyproject.toml`` and its ``requirements.in``."""
+"""Read a hand-made folder's requirements: its ``pyproject.toml`` and ``requirements.in``."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -23,10 +23,10 @@ INDEX_KEYS = (
 
 @dataclass(frozen=True, kw_only=True)
 class OldProject:
-    """What a project says.
+    """The content of a project.
 
-    ``requirements`` are dependencies, constraints and overrides, each with the key that it stands under;
-    ``extras`` are the optional dependencies by their name.
+    ``requirements`` are dependencies, constraints and overrides, each with its key; ``extras`` are the
+    optional dependencies by their name.
     """
 
     text: str
@@ -38,10 +38,10 @@ class OldProject:
 
 
 def read_old_project(folder: Folder) -> OldProject | None:
-    """Read a folder's ``pyproject.toml``; None without one.
+    """Read a folder's ``pyproject.toml``; return None without one.
 
     Raises:
-        SpecError: it is not TOML, or that of a flavor already.
+        SpecError: it is not TOML, or is a flavor's already.
         StorageError: it cannot be read.
     """
     if PROJECT_FILE not in folder.paths:
@@ -122,7 +122,7 @@ class AskedRequirement:
 
 @dataclass(frozen=True, kw_only=True)
 class AskedRequirements:
-    """The requirements of a file and those it includes; ``left`` cannot be taken over."""
+    """The requirements of a file and its included files; ``left`` cannot be taken over."""
 
     files: tuple[str, ...]
     asked: tuple[AskedRequirement, ...]
@@ -130,7 +130,7 @@ class AskedRequirements:
 
 
 def read_asked(folder: Folder, path: str = REQUIREMENTS_IN) -> AskedRequirements:
-    """Read a file of requirements, and those of the folder that it includes (``-r``).
+    """Read a file of requirements, and the folder's files that it includes (``-r``).
 
     Raises:
         StorageError: one cannot be read.
@@ -162,7 +162,7 @@ def read_asked(folder: Folder, path: str = REQUIREMENTS_IN) -> AskedRequirements
 
 
 def unreadable_dependencies(project: OldProject) -> Iterator[Placement]:
-    """Yield the requirements of a project that cannot be read."""
+    """Yield the invalid requirements of a project."""
     for key, text in project.requirements:
         if (problem := pep508_problem(text)) is not None:
             lines = project.text.splitlines()

@@ -52,7 +52,7 @@ def place_run(step: OldInstruction, around: Around) -> Placement:
 
 
 def _requirements(parts: Iterable[Part]) -> tuple[str, ...]:
-    """Return what is installed by name, and belongs into the lock."""
+    """Return the requirements installed by name, which belong in the lock."""
     names = (name for part in parts if part.kind in {"requirements", "install"} for name in part.names)
     return tuple(dict.fromkeys(names))
 
@@ -63,7 +63,7 @@ def _known(parts: Iterable[Part], step: OldInstruction, around: Around) -> Itera
     for part in parts:
         if part.kind == "rights":
             found = narrowed(part, around.draft, earlier)
-            # Beside other commands, which stay, it is left out alone.
+            # Left out if it is alone; kept beside other commands.
             is_left_out = found.kind == "refused" and bool(earlier)
             yield replace(found, kind="rights") if is_left_out else found
         elif part.kind == "own" and part.text in around.template.parts:
@@ -158,7 +158,7 @@ def _packages(step: OldInstruction, parts: tuple[Part, ...], around: Around) -> 
 
 
 def _system_packages(names: Iterable[str], around: Around) -> tuple[list[str], str]:
-    """Put what the template lacks into the hook; return it with a note."""
+    """Add packages that the template lacks to the hook; return it with a note."""
     own = [name for name in names if not around.template.has_package(name)]
     around.draft.system_packages |= dict.fromkeys(own)
     entries = {name: around.template.pinned_by(name) for name in own}
@@ -208,10 +208,10 @@ def _midstream(step: OldInstruction, parts: tuple[Part, ...], around: Around, *,
 def _taken_apart(
     step: OldInstruction, parts: tuple[Part, ...], around: Around
 ) -> tuple[list[str], list[str]]:
-    """Return the parts to keep, and packages for the template's own install.
+    """Split a RUN into parts to keep, and packages for the template's own install.
 
-    The template installs before the block's hook: what is installed after something that sets dnf up, such
-    as another repository, stays where it is.
+    The template installs before the block's hook: packages installed after a change of dnf's setup, such as
+    another repository, stay in the hook.
     """
     kept: list[Part] = []
     early: list[str] = []
@@ -274,7 +274,7 @@ def _own(step: OldInstruction, parts: tuple[Part, ...], around: Around) -> Place
 
 
 def _chained(step: OldInstruction, texts: Iterable[str]) -> str:
-    """Return a RUN instruction of some of its parts, with the flags that it has."""
+    """Return a RUN instruction of some of its parts, with its flags."""
     return f"RUN {step.instruction.flags_text}" + " && \\\n    ".join(texts)
 
 
@@ -283,14 +283,14 @@ def _is_cleaning(part: Part) -> bool:
 
 
 def _source(step: OldInstruction) -> str:
-    """Return the instruction as it is written, in shell form."""
+    """Return the original instruction in shell form."""
     if not step.instruction.is_exec_form:
         return step.source
     return f"RUN {step.instruction.flags_text}{step.instruction.shell_text}"
 
 
 _ENVIRONMENT = PurePosixPath("/opt/app-root")
-# Folders of the environment that hold what was installed, beside what a folder of one's own puts there.
+# Folders of the environment that hold installed packages, and perhaps the folder's own files.
 _SHARED = frozenset({"", "bin", "etc", "include", "lib", "lib64", "share", "src"})
 _SITE = re.compile(r"lib(?:64)?/python[^/]*(?:/site-packages)?")
 _MAKES = frozenset({"mkdir", "touch", "cp", "mv", "install", "ln"})
@@ -300,11 +300,11 @@ _NARROWED = "the install gives packages these rights; what the folder puts there
 def narrowed(part: Part, draft: Draft, earlier: Iterable[Kept] = ()) -> Part:
     """Narrow a command that sets rights over all packages to the folder's files.
 
-    ``earlier`` is what is kept of the same instruction.
+    ``earlier`` are the kept parts of the same instruction.
 
     Returns:
-        The part itself if nothing that is kept is below the folder of packages; a part of kind ``own`` with
-        the paths that are; one of kind ``refused`` if these cannot be known.
+        The part itself if no kept file is below the folder of packages; a part of kind ``own`` with the paths
+        that are; one of kind ``refused`` if these cannot be known.
     """
     if not any(INSTALLED.fullmatch(word) for command in commands(part.text) for word in command):
         return part

@@ -1,4 +1,4 @@
-"""What a flavor has from its template: variables, system packages, labels and files."""
+"""What a flavor gets from its template: variables, system packages, labels and files."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,9 +19,9 @@ class TemplateContent:
     """The content of a rendered flavor without hooks.
 
     ``environment`` and ``labels`` are those of its instructions, ``packages`` what dnf installs,
-    ``repositories`` the files that say where it finds them, ``links`` the symbolic links that it makes,
-    ``instructions`` the text of each, in one line, ``parts`` those that its RUN instructions are chained
-    from, and ``files`` the bytes of each file.
+    ``repositories`` the files that configure dnf, ``links`` the symbolic links that it makes,
+    ``instructions`` the text of each, in one line, ``parts`` the commands of its RUN chains, and ``files``
+    the bytes of each file.
     """
 
     environment: Mapping[str, str]
@@ -34,15 +34,15 @@ class TemplateContent:
     files: Mapping[str, bytes]
 
     def has_package(self, name: str) -> bool:
-        """Return whether dnf installs it already; a pin is more than that."""
+        """Return whether dnf installs it already; a pin needs more than that."""
         return any(is_installed_by(name, entry) for entry in self.packages)
 
     def pinned_by(self, name: str) -> str | None:
-        """Return the entry of dnf's list that a name pins, None if it pins none."""
+        """Return the entry of dnf's list that a name pins; None if it pins none."""
         return next((entry for entry in self.packages if is_pin_of(name, entry)), None)
 
     def has_variable(self, name: str, value: str) -> bool:
-        """Return whether it is set to the same, however a search path is continued."""
+        """Return whether a variable has the same value, however a search path is extended."""
         return name in self.environment and _plain(self.environment[name]) == _plain(value)
 
 
@@ -91,7 +91,7 @@ class Added:
 
 
 def list_additions(template: TemplateContent, dockerfile: OldDockerfile | None) -> Iterator[Added]:
-    """Yield what the template adds beside the folder's own instructions."""
+    """Yield what the template adds to the folder's own instructions."""
     steps = [step for step in dockerfile.steps if dockerfile.in_image(step)] if dockerfile else []
     variables, labels = (
         {name for step in steps if step.name == kind for name, _ in step.instruction.pairs or ()}
@@ -121,7 +121,7 @@ def list_additions(template: TemplateContent, dockerfile: OldDockerfile | None) 
 
 
 def installs_weak_dependencies(step: OldInstruction) -> bool:
-    """Return whether a RUN installs system packages with those they only recommend."""
+    """Return whether a RUN installs system packages with weak dependencies."""
     return bool(list(_installed(step))) and "install_weak_deps" not in step.text
 
 
@@ -133,5 +133,5 @@ def _installed(step: OldInstruction) -> Iterator[str]:
 
 
 def _plain(value: str) -> str:
-    """Return a value with variables written in one way, for comparison."""
+    """Normalize the variables in a value, for comparison."""
     return re.sub(r"\$(\w+)", r"${\1}", _KEPT_PATH.sub(r":${\1}", value))
