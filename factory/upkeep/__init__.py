@@ -1,1 +1,1 @@
-"""The chores that keep flavors current: each of them done by hand once, and one command now."""
+"""Keep flavors current: audit, bump, promote, align, diff and drift report."""

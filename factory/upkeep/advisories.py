@@ -1,4 +1,4 @@
-"""Which vulnerabilities a pinned version has: from a folder of advisories, or from a service in the network.
+"""Find the vulnerabilities of a pinned version, in a folder of advisories or by a service.
 
 The format of the folder is https://ossf.github.io/osv-schema/ in JSON, one advisory a file, in any tree of
 folders, as OSV exports a whole ecosystem. What cannot be read is an error and never skipped: it could be the
@@ -138,7 +138,7 @@ def read_database(folder: Path) -> AdvisoryDatabase:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the advisories below a folder, also behind links; each folder is read once, even in a circle.
+    """Yield the advisories below a folder, also behind links; each folder is read once.
 
     A folder that cannot be listed, or a link that leads nowhere, is an error, as a damaged file is.
     """

@@ -1,4 +1,4 @@
-"""Align: Training Hub's own requirements against a flavor's requirements, its lock and its index."""
+"""Compare Training Hub's own requirements with a flavor's requirements, lock and index."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,12 +51,12 @@ KINDS = {
     "lacks": "the lock lacks it",
     "index-gap": "nothing on the index satisfies",
 }
-"""The kinds of findings, in words."""
+"""The kinds of findings, and their descriptions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlignFinding:
-    """Something that does not fit: a kind out of `KINDS`, what is wanted, what there is, what to do."""
+    """A mismatch: a kind of `KINDS`, what is wanted, what exists, what to do."""
 
     kind: str
     package: str
@@ -217,7 +217,7 @@ class _Sides:
 
     @cached_property
     def own(self) -> Mapping[str, Sequence[Asked]]:
-        """The flavor's own lines, by package."""
+        """Return the flavor's own lines, by package."""
         own: dict[str, list[Asked]] = {}
         for line in asked(self.project):
             own.setdefault(line.name, []).append(line)
@@ -225,7 +225,7 @@ class _Sides:
 
     @cached_property
     def dropped(self) -> frozenset[str]:
-        """The packages that an override takes out."""
+        """Return the packages that an override removes."""
         return dropped(self.project)
 
 
@@ -274,10 +274,10 @@ def _compared(
 def _by_their_extras(
     wanted: Sequence[HubRequirement], project: Project, versions: Mapping[str, str], finder: PackageFinder
 ) -> tuple[HubRequirement, ...]:
-    """Return what the extras bring that Training Hub asks of other packages, and look that up as well.
+    """Return the requirements of the extras that Training Hub uses of other packages.
 
-    The metadata is that of the locked version if Training Hub admits it, else of the nearest on the index.
-    What is left out of the image brings nothing.
+    They are looked up as well. The metadata is that of the locked version if Training Hub admits it, else
+    of the nearest on the index. Packages left out of the image require nothing.
     """
     known = {(item.package, str(item.specifier)) for item in wanted}
     left_out = dropped(project)
@@ -338,7 +338,7 @@ def _not_there(flavor: str, spec: Spec, version: str, finder: PackageFinder) -> 
 def _of_training_hub(
     flavor: str, project: Project, metadata: Metadata, versions: dict[str, str] | None
 ) -> tuple[AlignFinding, ...]:
-    """Return what is wrong with how the flavor requires Training Hub itself."""
+    """Return the problems of the flavor's own requirement on Training Hub."""
     spec, found = project.spec, []
     extras = used_extras(project)
     if extras is None:
@@ -381,7 +381,7 @@ def _runs_on(requires_python: str | None, python: str) -> bool:
 def _against_flavor(
     wanted: Iterable[HubRequirement], sides: _Sides
 ) -> tuple[tuple[AlignFinding, ...], tuple[MissingRequirement, ...]]:
-    """Compare requirements with what a flavor asks for, what its lock has, and what its index has."""
+    """Compare requirements with a flavor's own, its lock, and its index."""
     missing = {item.package: item for item in sides.project.spec.missing}
     findings: list[AlignFinding] = []
     known: list[MissingRequirement] = []
@@ -488,7 +488,7 @@ def _lock(item: HubRequirement, sides: _Sides, *, on_index: bool) -> Iterator[Al
 
 
 def _index_gap(item: HubRequirement, own: Sequence[Asked], sides: _Sides) -> AlignFinding | None:
-    """Return what the index lacks for a requirement together with the flavor's own lines on the package."""
+    """Return the index's gap for a requirement combined with the flavor's own lines."""
     specifier = item.specifier
     for one in own:
         specifier &= one.requirement.specifier

@@ -1,4 +1,4 @@
-"""Audit: known vulnerabilities of what flavors pin, each with the command that would fix it."""
+"""Audit the pins of flavors for known vulnerabilities, each with the command that fixes it."""
 
 import datetime as dt
 import shlex
@@ -72,7 +72,7 @@ class KnownVulnerability:
 
 @dataclass(frozen=True, kw_only=True)
 class WaivedVulnerability:
-    """A vulnerability that a waiver covers, until and on the day ``expires``."""
+    """A vulnerability that a waiver covers, up to and including the day ``expires``."""
 
     flavor: str
     package: str
@@ -84,7 +84,7 @@ class WaivedVulnerability:
 
 @dataclass(frozen=True, kw_only=True)
 class UnusedWaiver:
-    """A waiver of an advisory that is about nothing that its flavor pins, as far as is known."""
+    """A waiver of an advisory that matches nothing its flavor pins, as far as is known."""
 
     flavor: str
     finding: str
@@ -249,7 +249,7 @@ def _describe(folder: Path, database: AdvisoryDatabase, today: dt.date) -> Advis
 def _found(
     flavor: Flavor, pins: Sequence[Pinned], known: Mapping[Pinned, Evaluated], today: dt.date
 ) -> Iterable[_Single | WaivedVulnerability]:
-    """Yield what one flavor has, and what its waivers cover."""
+    """Yield the vulnerabilities of one flavor, and those that its waivers cover."""
     waivers = flavor.project.spec.waivers
     for package, version in pins:
         for vulnerability in known[package, version].vulnerabilities:
@@ -287,7 +287,7 @@ def _found(
 def _unused(
     flavor: Flavor, pins: Sequence[Pinned], known: Mapping[Pinned, Evaluated]
 ) -> Iterable[UnusedWaiver]:
-    """Yield the waivers of advisories, which no rule of the check knows, that are about nothing here."""
+    """Yield unmatched waivers of advisories, which no rule of the check knows."""
     found = [
         (package, id_)
         for package, version in pins
@@ -307,7 +307,7 @@ def _unused(
 
 
 def _together(singles: Sequence[_Single], specs: Mapping[str, Spec]) -> tuple[KnownVulnerability, ...]:
-    """Return the same vulnerability in several flavors as one finding, with its commands."""
+    """Merge one vulnerability of several flavors into one finding, with its commands."""
     groups: dict[tuple[str, tuple[str, ...]], list[_Single]] = {}
     for single in singles:
         groups.setdefault((single.package, single.vulnerability.ids), []).append(single)

@@ -1,4 +1,4 @@
-"""Bump: put floors under packages in several flavors and lock again with everything else held still."""
+"""Bump: set floors of packages in several flavors and lock again, everything else held."""
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -128,7 +128,7 @@ class Bump:
     named: bool = False
 
     def plan(self, flavor: Flavor) -> BumpPlan:
-        """Put the floors into a flavor's project, and ask the index for them.
+        """Set the floors in a flavor's project, and look them up on the index.
 
         Raises:
             NotFoundError, LockFileError: a flavor that was named lacks a package, or is not locked.
@@ -197,7 +197,7 @@ class Bump:
                 )
 
     def relock(self, plan: BumpPlan, verifier: IndexVerifier) -> Relocked:
-        """Lock with everything else held, or, if that cannot be, with nothing held."""
+        """Lock with everything else held or, if that fails, with nothing held."""
         name, project, options = plan.flavor.name, plan.new_project, self.options
         meant = {floor.package for floor in plan.floors}
         held = {package: version for package, version in plan.locked.items() if package not in meant}
@@ -205,7 +205,7 @@ class Bump:
         try:
             new = make_lock(name, project, plan.lock, options, held=held, verifier=verifier)
         except (ResolutionError, IndexGapError) as error:
-            # If it fails without holding anything as well, that is the error which says why.
+            # If that fails as well, its error says why.
             new = make_lock(name, project, plan.lock, options, verifier=verifier)
             moves = find_moves(plan, new, meant=meant, options=options)
             if moves and not self.allow_moves:
@@ -219,7 +219,7 @@ class Bump:
         return Relocked(lock=new, moves=moves, notes=from_folders(new, meant))
 
     def _notes(self, plan: BumpPlan, lock: LockSet, floored: Floored) -> tuple[str, ...]:
-        """Return what a person should know of the lock as it is, and of what the index has.
+        """Return notes on the lock as it is, and on what the index has.
 
         Raises:
             IndexGapError: it has nothing in the range of a floor; all such ranges are named.
@@ -331,7 +331,7 @@ def _not_locked(plan: BumpPlan, *, named: bool) -> BumpPlan:
 
 
 def _refuse_unsound(flavor: Flavor, project: Project, lock: LockSet) -> None:
-    """Refuse a lock that does not say what was locked: what it has lost nobody could hold still.
+    """Refuse a lock that was changed by hand: its lost pins could not be held.
 
     Raises:
         LockFileError: it was edited, or not made by ``factory lock``, or files of it are missing.
@@ -379,7 +379,7 @@ def _is_held_by_spec(floor: Floor, project: Project, flavor: Flavor) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class UnmetFloor:
-    """A range of a package that the index cannot give, and the versions nearest to it that it can.
+    """A range of a package that the index lacks, and its nearest versions.
 
     ``instead`` is a floor that it can give, which admits the version above.
     """
@@ -410,7 +410,7 @@ def _usable_versions(offers: Iterable[Offer], spec: Spec) -> tuple[Version, ...]
 def _look_for(
     floor: Floor, wanted: SpecifierSet, spec: Spec, finder: PackageFinder, *, locked: str | None
 ) -> UnmetFloor | tuple[str, ...]:
-    """Return what the index lacks for a floor, or, if it lacks nothing, what a person should know.
+    """Return what the index lacks for a floor or, if nothing, a note.
 
     Args:
         floor: the package.
@@ -426,7 +426,7 @@ def _look_for(
     offers = finder.offers(floor.package)
     usable = _usable_versions(offers or (), spec)
     if locked is not None and wanted.contains(locked, prereleases=True):
-        # Also if it was yanked since: that is for new choices, and this one was made.
+        # Also if it was yanked since: yanking concerns new choices, and this one was made before.
         return ()
     found = _in(wanted, usable)
     if not found:
@@ -438,7 +438,7 @@ def _look_for(
 
 
 def _unmet_error(unmet: Sequence[UnmetFloor], *, instead: str | None) -> IndexGapError:
-    """Return the error about floors that cannot be had; ``instead`` is a command that can be."""
+    """Return the error about unavailable floors; ``instead`` is a command that would work."""
     lines = []
     for item in unmet:
         gap = item.gap
@@ -457,7 +457,7 @@ def _unmet(
     floor: Floor, wanted: SpecifierSet, spec: Spec, finder: PackageFinder, usable: tuple[Version, ...]
 ) -> UnmetFloor:
     requirement = f"{floor.package}{in_order(wanted)}"
-    # Where each platform could have a version of its own, no version serves them all.
+    # Each platform may have a version of its own without one that serves them all.
     platforms = finder.platforms_without(Requirement(requirement)) or spec.platforms
     lack = lack_of(
         finder.offers(floor.package),

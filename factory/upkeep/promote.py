@@ -240,7 +240,7 @@ class Promotion:
         try:
             lock = make_lock(name, new, plan.lock, options, verifier=verifier)
         except (IndexGapError, ResolutionError):
-            # Once more, for all of it: what the present index has shows what is behind a gap.
+            # Once more, for everything: the present index's metadata shows the gaps behind a gap.
             folders = wheel_folders(new.spec, options)
             gaps = find_gaps(new, preferences=plan.locked, folders=folders, present=plan.project.spec)
             if gaps.gaps:
@@ -262,7 +262,7 @@ class Promotion:
 
 
 def _refuse_silent_indexes(plan: PromotePlan, options: LockOptions) -> None:
-    """Ask each new index for one project: uv would follow wherever it sends.
+    """Request one project of each new index: uv would follow any redirect.
 
     Raises:
         IndexAccessError: it did not answer, or refused.
@@ -292,7 +292,7 @@ def _found_again(new: Project, options: LockOptions) -> tuple[str, ...]:
 
 
 def with_release(spec: Spec, release: Release, *, flavor: str) -> Spec:
-    """Return the spec of a flavor at a release.
+    """Return a flavor's spec at a release.
 
     Raises:
         SpecError: a value is not acceptable, or the flavor has no index of that name.
@@ -342,12 +342,12 @@ def moved_keys(old: Spec, new: Spec) -> tuple[MovedKey, ...]:
 
 
 def _given(value: str | None, present: str | None) -> str | None:
-    """Return what was given, even if it is empty: that is for the checks to refuse."""
+    """Return the option even if it is empty, which the checks refuse."""
     return present if value is None else value
 
 
 def _given_url(value: str | None, present: str | None) -> str | None:
-    """As `_given`; a URL that differs only in a slash at its end is the present one."""
+    """As `_given`; a URL that differs only in a final slash is the present one."""
     if value and present and value.rstrip("/") == present.rstrip("/"):
         return present
     return _given(value, present)
