@@ -132,10 +132,10 @@ def call_engine(
     timeout: float | None = None,
     accept_failure: bool = True,
 ) -> Finished:
-    """Run the engine and return what it said; the words are those of `engine_words`.
+    """Run the engine and return its output; the words are those of `engine_words`.
 
     Raises:
-        ProgramError: it is not there, ran past the timeout, or failed without ``accept_failure``.
+        ProgramError: it is missing, ran past the timeout, or failed without ``accept_failure``.
     """
     words = engine_words(engine, command, *options, operands=operands, arguments=arguments)
     return run(words, given=given, timeout=timeout, accept_failure=accept_failure)
@@ -206,12 +206,12 @@ def create_container(engine: Engine, name: str, *options: Word) -> str:
 
 
 def remove_container(engine: Engine, name: str, *, seconds: float | None = None) -> None:
-    """Stop a container at once and remove it if it is there, also if the run was interrupted.
+    """Stop and remove a container if it exists, also after an interruption.
 
     Raises:
-        ProgramError: the engine is not there, or did not end within so many seconds.
+        ProgramError: the engine is missing, or did not end within so many seconds.
     """
-    # podman would give it ten seconds to end; docker gives none.
+    # podman would wait ten seconds; docker does not wait.
     at_once = ("--time", "0") if engine.kind == "podman" else ()
     with Cancellation().active():
         call_engine(engine, "rm", "--force", *at_once, operands=[Operand.container(name)], timeout=seconds)

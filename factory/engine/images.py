@@ -23,7 +23,7 @@ IMAGE_LABEL = "io.universal-image-factory.image"
 # buildah's time for a label grows with the square of its length: 0.04 s for one of this length.
 _PART_CHARACTERS = 8_000
 _PARTED = re.compile(r"(?P<count>[0-9]{1,5}):(?P<first>.*)", re.DOTALL)
-# podman's words and docker's; in other languages the answer is the same and takes longer.
+# podman's messages and docker's; they do not depend on the language.
 _NOT_FOUND = ("image not known", "No such image")
 _HALF_WRITTEN = re.compile(r'image with ID "([0-9a-f]{64})" \(consider removing the image')
 _LISTINGS = 5
@@ -64,7 +64,7 @@ class EngineImage:
 
 
 def find_image(engine: Engine, reference: str) -> EngineImage | None:
-    """Return the image of a reference or an ID; None if the engine does not have it. Pull nothing.
+    """Return the image of a reference or ID; None if the engine lacks it. Pulls nothing.
 
     Raises:
         SpecError: it is neither a reference nor an ID.
@@ -74,7 +74,7 @@ def find_image(engine: Engine, reference: str) -> EngineImage | None:
 
 
 def find_images(engine: Engine, references: Iterable[str]) -> dict[str, EngineImage]:
-    """Return the images of the references by every name that each of them has. Pull nothing.
+    """Return the images of references by every name that each has. Pulls nothing.
 
     The engine is started once: that takes most of the time.
 
@@ -139,12 +139,12 @@ def tag_image(engine: Engine, image: str, *names: str) -> None:
 
 
 def remove_image(engine: Engine, name: str) -> None:
-    """Remove an image, or one of its names, if it is there and no container uses it.
+    """Remove an image, or one of its names, if it exists and no container uses it.
 
     Images without a name that are below it stay.
 
     Raises:
-        ProgramError: the engine is not there, or the run was interrupted.
+        ProgramError: the engine is missing, or the run was interrupted.
     """
     call_engine(engine, "image rm", "--no-prune", operands=[Operand.image(name)])
 
@@ -207,8 +207,8 @@ def _require_working(engine: Engine, said: str) -> None:
     Raises:
         EngineError: the engine does not work.
     """
-    # podman answers 1 for what is not there and 125 for a failure, also for what is no reference, so that one
-    # is asked for which is; docker's client answers 1 without its server.
+    # podman returns 1 for a missing image and 125 for a failure, also for an invalid reference, so the
+    # reference is valid; docker's client returns 1 without its server.
     asked = (
         call_engine(engine, "image exists", operands=[Operand.image(_NEVER_THERE)])
         if engine.kind == "podman"

@@ -103,11 +103,11 @@ def remove_leftovers(
         engine: where they were built.
         repository: its mark.
         folders: the folder with each image's notes.
-        search: Also ask the engine for containers, in case the notes were removed; that takes a moment.
+        search: Also ask the engine for containers, in case the notes were removed; this is slower.
         dry_run: Only return the names.
 
     Raises:
-        ProgramError: the engine is not there.
+        ProgramError: the engine is missing.
     """
     left = {path.parent.name for path in folders.glob(f"*/{_TEMPORARY}")}
     if search and engine.kind == "podman":
