@@ -1,7 +1,7 @@
 """One client for all container registries: the OCI distribution specification (1.1), and no more.
 
 Repositories are named without the host (`Registry.repository` returns that of an image); a reference is a tag
-or a digest (``sha256:`` and 64 hex digits). What is not there is None.
+or a digest (``sha256:`` and 64 hex digits). Anything missing is None.
 """
 
 import os
@@ -65,7 +65,7 @@ class RegistryClient:
 
     @property
     def plain_http(self) -> bool:
-        """Whether the registry speaks plain HTTP, which other programs do not find out."""
+        """Return whether the registry speaks plain HTTP, which other programs do not detect."""
         return self._connection.plain_http
 
     @property
@@ -82,7 +82,7 @@ class RegistryClient:
         _ = self._connection.base
 
     def digest(self, repository: str, reference: str) -> str | None:
-        """Return the digest of a manifest or an index; None if it is not there (``HEAD …/manifests/…``)."""
+        """Return the digest of a manifest or index; None if missing (``HEAD …/manifests/…``)."""
         answer = self._manifest_request("HEAD", repository, reference)
         if answer is None:
             return None
@@ -100,7 +100,7 @@ class RegistryClient:
         return dict(zip(pairs, found, strict=True))
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
-        """Return a manifest or an index; None if it is not there (``GET …/manifests/…``)."""
+        """Return a manifest or an index; None if it is missing (``GET …/manifests/…``)."""
         answer = self._manifest_request("GET", repository, reference)
         if answer is None:
             return None
@@ -114,7 +114,7 @@ class RegistryClient:
     def image_manifest(
         self, repository: str, reference: str, *, platform: str = "linux/amd64"
     ) -> Manifest | None:
-        """Return the manifest of one image: of an index the one for a platform, else its first."""
+        """Return the manifest of one image: of an index the platform's, else its first."""
         manifest = self.manifest(repository, reference)
         if manifest is None or not manifest.is_index:
             return manifest
@@ -148,7 +148,7 @@ class RegistryClient:
         return self._there(answer, self._name(repository, digest))
 
     def blob(self, repository: str, digest: str) -> bytes | None:
-        """Return a small blob, such as a configuration, compared with its digest; None if it is not there."""
+        """Return a small blob, checked against its digest; None if it is missing."""
         answer = self._connection.request("GET", path_of(repository, "blobs", digest), repository=repository)
         if not self._there(answer, self._name(repository, digest)):
             return None
@@ -158,7 +158,7 @@ class RegistryClient:
         return answer.content
 
     def tags(self, repository: str) -> tuple[str, ...]:
-        """Return all tags of a repository, sorted; none if there is no such one (``GET …/tags/list``)."""
+        """Return a repository's tags, sorted; empty if it does not exist (``GET …/tags/list``)."""
         pages = self._pages(f"/v2/{repository}/tags/list?n={_PAGE}", "tags", repository=repository)
         return tuple(sorted(set(pages)))
 
@@ -168,7 +168,7 @@ class RegistryClient:
         return tuple(sorted(set(pages)))
 
     def delete(self, repository: str, digest: str) -> bool:
-        """Delete a manifest with all its tags; return False if it was not there."""
+        """Delete a manifest with all its tags; return False if it does not exist."""
         if not _DIGEST.fullmatch(digest):
             raise RegistryError(
                 f"{digest!r} is no digest, and by a tag nothing is deleted",
@@ -184,9 +184,9 @@ class RegistryClient:
         return True
 
     def put_tag(self, repository: str, tag: str, manifest: Manifest) -> None:
-        """Send a manifest, whose blobs are there, under a tag or its digest (``PUT …/manifests/…``).
+        """Push a manifest whose blobs exist under a tag or its digest (``PUT …/manifests/…``).
 
-        The tag is moved if it is there: whether it may be is the caller's matter.
+        An existing tag is moved: whether that is allowed is up to the caller.
         """
         answer = self._connection.request(
             "PUT",
@@ -202,7 +202,7 @@ class RegistryClient:
             raise damaged(self._name(repository, tag), manifest.digest, taken)
 
     def put_blob(self, repository: str, digest: str, size: int, opened: Callable[[], BinaryIO]) -> None:
-        """Send a layer or a configuration, unless the repository has it.
+        """Push a layer or a configuration, unless the repository has it.
 
         Args:
             repository: where it goes.
@@ -256,7 +256,7 @@ class RegistryClient:
         return f"{name}{joint}{reference}" if reference else name
 
     def _unexpected(self, answer: HttpResponse, name: str, *, doing: str) -> RegistryError:
-        """An error for an answer that nothing can be done with; its code is the specification's."""
+        """Return the error for an unexpected answer; its code is the specification's."""
         said = error_code_of(answer)
         unsupported = answer.status == HTTPStatus.METHOD_NOT_ALLOWED or said == "UNSUPPORTED"
         status = f"HTTP {answer.status}{f' ({said})' if said else ''}"
@@ -275,7 +275,7 @@ def open_registry(
     policy: RetryPolicy | None = None,
     scheme: Scheme | None = None,
 ) -> RegistryClient:
-    """Return a client for a registry. Nothing is asked yet.
+    """Return a client for a registry. No request is sent yet.
 
     Args:
         registry: Which; its driver decides where logins come from.
@@ -299,21 +299,21 @@ _ANSWERS = "Look at the address of the registry: something else may answer there
 
 
 def path_of(repository: str, kind: str, reference: str) -> str:
-    """The path of a manifest or a blob (``kind``: ``manifests``, ``blobs``) at a registry."""
+    """Return the path of a manifest or blob (``kind``: ``manifests``, ``blobs``) in a registry."""
     return f"/v2/{quote(repository)}/{kind}/{quote(reference, safe=':')}"
 
 
 def media_type_of(answer: HttpResponse) -> str:
-    """The media type of what was given."""
+    """Return the media type of content."""
     media_type: str = answer.headers.get("Content-Type", "").partition(";")[0].strip()
     return media_type
 
 
 def strings_of(answer: HttpResponse, key: str) -> list[str]:
-    """The names on a page of a list.
+    """Return the names on a page of a list.
 
     Raises:
-        RegistryError: it is no such page.
+        RegistryError: it is not such a page.
     """
     source = f"a page of {key} of a registry"
     page = parse_json(answer.content, dict[str, Any], source=source, error=RegistryError, solution=_ANSWERS)
@@ -323,7 +323,7 @@ def strings_of(answer: HttpResponse, key: str) -> list[str]:
 
 
 def error_code_of(answer: HttpResponse) -> str:
-    """The first of the specification's error codes; its message is not repeated."""
+    """Return the first of the specification's error codes; its message is not repeated."""
     try:
         (error, *_) = parse_json(answer.content, _Errors, source="")["errors"]
     except (DocumentError, ValueError):
@@ -340,7 +340,7 @@ class _Errors(TypedDict):
 
 
 def damaged(name: str, wanted: str, found: str) -> RegistryError:
-    """An error for something whose digest is another than it was said to be."""
+    """Return the error for content with another digest than expected."""
     return RegistryError(
         f"{name} is not what it is said to be: {found} in the place of {wanted}",
         solution="Push it again; if it happens again, ask the owners of the registry.",

@@ -1,12 +1,12 @@
 """Requests to one container registry, with the login or the token that it asks for.
 
-A registry says in its first answer (``GET /v2/``) how it wants to know who asks: by a login, or by a token
-that its token service gives for one. A login or a token goes to the registry's own origin alone
+A registry's first answer (``GET /v2/``) says how to authenticate: by a login, or by a token of its token
+service. A login or a token goes to the registry's own origin alone
 (`factory.http.origins`), and only a challenge of that origin counts (RFC 9110). Plain HTTP is spoken on
 loopback, and if TLS is not verified; a login is sent by it on loopback alone.
 
-The address of the token service (``realm``) comes out of the registry's answer, so what can change an answer
-could send the login anywhere. It goes to the registry's own origin (as at quay.io, ghcr.io, Google's and
+The address of the token service (``realm``) comes out of the registry's answer, so a changed answer could
+send the login anywhere. It goes to the registry's own origin (as at quay.io, ghcr.io, Google's and
 Azure's registries, Harbor), to a service that is known to belong to the registry, or to the host that the
 registry's ``token-host`` in factory.toml names; to nothing else.
 """
@@ -41,16 +41,16 @@ _ERRORS = ServerErrors(
     "command again: what arrived is not sent twice.",
 )
 _REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-# A slow line is no reason to give up an upload; one that brings nothing is. A registry may take long to
+# A slow line is no reason to abort an upload; a stalled one is. A registry may take long to
 # put a large blob in its place before it answers.
 _LEAST_SECONDS, _LEAST_BYTES_A_SECOND = 300.0, 50_000
 _PIECE_BYTES = 1 << 20
-# The specification asks registries to take manifests of 4 MiB at least; a page of tags is smaller.
+# The specification requires manifests of at least 4 MiB; a page of tags is smaller.
 MAX_BYTES = 8 << 20
 # Docker's name of its public registry, and where that answers.
 _API_HOSTS = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 _PARAMETER = re.compile(r'([A-Za-z_]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
-# By the token specification, of a token that names no time; one is renewed a little before its end.
+# The token specification's default; a token is renewed a little before its end.
 _DEFAULT_SECONDS, _MARGIN_SECONDS, _LEAST_TOKEN_SECONDS = 60.0, 10.0, 5.0
 _MAX_TOKEN_SECONDS = 24 * 3600
 # By their documentation; most registries have their token service at their own origin.
@@ -59,7 +59,7 @@ _KNOWN_SERVICES = {"registry-1.docker.io": "auth.docker.io", "registry.gitlab.co
 
 @dataclass(frozen=True, kw_only=True)
 class _Challenge:
-    """How a registry asks: ``basic`` for a login, ``bearer`` for a token of the service at ``realm``."""
+    """How a registry authenticates: ``basic`` for a login, ``bearer`` for a token of ``realm``."""
 
     scheme: str
     realm: str = ""
@@ -87,7 +87,7 @@ class _Tokens:
             self._known[scope] = (token, end)
 
     def forget(self, scope: str) -> None:
-        """Drop a token that the registry does not take any more."""
+        """Drop a token that the registry no longer accepts."""
         with self._guard:
             self._known.pop(scope, None)
 
@@ -123,7 +123,7 @@ class Connection:
             stop=current_cancellation(),
             errors=_ERRORS,
             environment=environment,
-            # As other tools have it: what is on this machine is not asked through a proxy.
+            # As in other tools: loopback is not reached through a proxy.
             proxied=not is_loopback(registry.host),
             verify=self._verifies,
         )
@@ -139,9 +139,9 @@ class Connection:
 
     @property
     def base(self) -> str:
-        """The registry's URL, with the scheme that it speaks; asked for at the first use.
+        """Return the registry's URL with its scheme; found on first use.
 
-        One that did not answer then, at any try, is not waited for again by each request that follows.
+        If it did not answer then, later requests do not wait for it again.
 
         Raises:
             RegistryError: it does not answer.
@@ -171,7 +171,7 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         content: bytes = b"",
     ) -> HttpResponse:
-        """Return the response, whatever its status, but for failures that may pass: those are retried.
+        """Return the response, whatever its status; transient failures are retried.
 
         Args:
             method: GET, HEAD, PUT, DELETE; each may be sent twice.
@@ -199,7 +199,7 @@ class Connection:
         )
 
     def upload(self, repository: str, digest: str, size: int, opened: Callable[[], BinaryIO]) -> HttpResponse:
-        """Send a blob, from its beginning at each try (``POST``, ``PATCH``, ``PUT …/blobs/uploads/``).
+        """Push a blob, from its beginning at each try (``POST``, ``PATCH``, ``PUT …/blobs/uploads/``).
 
         The registry says where it takes the bytes (``Location``). Another origin gets them without the login.
 
@@ -259,7 +259,7 @@ class Connection:
     def _allowed(
         self, url: str, repository: str, deadline: Deadline, sent: Callable[[], HttpResponse]
     ) -> HttpResponse:
-        """Return what is answered, repeated while its failures may pass.
+        """Return the answer, repeating the request while its failures are transient.
 
         Raises:
             RegistryError: access is refused, or it did not pass.
@@ -276,7 +276,7 @@ class Connection:
         return answer
 
     def _first_contact(self) -> tuple[str, _Challenge | None]:
-        """Return the URL at which the registry answers, and how it wants to know who asks.
+        """Return the URL at which the registry answers, and how it authenticates.
 
         No login is sent. A registry that takes no encryption shows it by a refused handshake, one that
         wants it by a refused request; so either order finds out, and on loopback plain HTTP is likely.
@@ -304,16 +304,16 @@ class Connection:
             try:
                 answer = self._http.send_once(HttpRequest(url=f"{base}/v2/", max_bytes=MAX_BYTES), deadline)
             except httpx.TransportError as error:
-                # A certificate that was looked at says more than how another scheme was refused.
+                # A certificate error says more than the other scheme's refusal.
                 failed = error if failed is None or "CERTIFICATE" in str(error) else failed
                 continue
-            # So a server for TLS alone answers a request without.
+            # A server for TLS alone answers a plain request so.
             if base == bases[-1] or answer.status != HTTPStatus.BAD_REQUEST:
                 return base, answer
         raise failed or httpx.TransportError("no answer")
 
     def _send_authorized(self, request: HttpRequest, repository: str, deadline: Deadline) -> HttpResponse:
-        """Send a request that says who asks, and a second one if the registry challenges the first.
+        """Send an authorized request, and a second one if the registry challenges the first.
 
         Another origin, at which the registry takes an upload, gets no authorization.
         """
@@ -346,7 +346,7 @@ class Connection:
         return f"Bearer {token}"
 
     def _new_token(self, challenge: _Challenge, scope: str, repository: str) -> tuple[str, float]:
-        """Return a token, by the specification of token authentication: for the login, or for anybody."""
+        """Return a token, by the token authentication specification: for the login, or anonymous."""
         login = self._login(repository)
         realm = check_realm(challenge.realm, base=self.base, registry=self.registry, login=login is not None)
         asked = {"service": challenge.service, "scope": scope}
@@ -364,7 +364,7 @@ class Connection:
         return read_token(answer.content, host=self.registry.host)
 
     def _login(self, repository: str) -> Login | None:
-        """Return the login for a repository, which the registry asks for; None if there is none.
+        """Return the login for a repository, which the registry requires; None without one.
 
         Raises:
             RegistryError: others could read it on its way; or as `Credentials.of`.
@@ -379,7 +379,7 @@ class Connection:
         return login
 
     def _verifies(self, url: str) -> bool:
-        """Return whether a server proves its name: a token service elsewhere always, as it gets the login."""
+        """Return whether a server's certificate is verified: always for another token service."""
         named = self.registry.token_host
         return self.registry.tls_verify or (named is not None and same_origin(url, f"https://{named}/"))
 
@@ -399,14 +399,14 @@ class Connection:
 
 
 def _challenge_of(answer: HttpResponse, base: str) -> _Challenge | None:
-    """Return the challenge of the registry itself; None if another origin, which it sent on to, has one."""
+    """Return the registry's own challenge; None if another origin, after a redirect, sent it."""
     if answer.status != HTTPStatus.UNAUTHORIZED or not same_origin(answer.url, base):
         return None
     return _read_challenge(answer.headers.get_list("WWW-Authenticate"))
 
 
 def _scope(method: str, repository: str) -> str:
-    """Return what a token has to allow, in the words of the token specification."""
+    """Return the scope of a token, by the token specification."""
     if not repository:
         return "registry:catalog:*"
     actions = {"GET": "pull", "HEAD": "pull", "DELETE": "pull,delete"}.get(method, "pull,push")
@@ -423,7 +423,7 @@ def _pieces(file: BinaryIO, deadline: Deadline, stop: Cancellation) -> Iterator[
 
 
 def _read_challenge(headers: Iterable[str]) -> _Challenge | None:
-    """Return the challenge in values of ``WWW-Authenticate`` that can be met; None without one."""
+    """Return a challenge of ``WWW-Authenticate`` that can be met; None without one."""
     found = None
     for header in headers:
         scheme, _, rest = header.strip().partition(" ")
@@ -441,9 +441,9 @@ def _read_challenge(headers: Iterable[str]) -> _Challenge | None:
 
 
 def check_realm(realm: str, *, base: str, registry: Registry, login: bool) -> str:
-    """Return the URL of a token service, if the registry's credentials may be sent there.
+    """Return the URL of a token service if the registry's credentials may be sent there.
 
-    Without a login there is nothing to lose but a request: any public host may be asked for a token by https.
+    Without a login only a request is at risk: any public host may be asked for a token by https.
 
     Args:
         realm: What the registry's challenge names.
@@ -475,7 +475,7 @@ def check_realm(realm: str, *, base: str, registry: Registry, login: bool) -> st
 
 
 def _named_services(own: Origin, registry: Registry) -> set[Origin]:
-    """Return the origins, other than its own, of a registry's token service; all speak https."""
+    """Return the other origins of a registry's token service; all speak https."""
     known = _KNOWN_SERVICES.get(own.host) if own.scheme == "https" and registry.tls_verify else None
     return {origin_of(f"https://{host}/") for host in (known, registry.token_host) if host}
 
@@ -483,12 +483,12 @@ def _named_services(own: Origin, registry: Registry) -> set[Origin]:
 class _Token(TypedDict, total=False):
     token: str | None
     access_token: str | None
-    # Of any type: services send numbers as texts, and what is no number counts as none.
+    # Of any type: services send numbers as strings; other values are ignored.
     expires_in: object
 
 
 def read_token(content: bytes, *, host: str) -> tuple[str, float]:
-    """Return the token in the answer of a token service, and for how many seconds it is valid.
+    """Return the token of a token service's answer, and its lifetime in seconds.
 
     Raises:
         RegistryError: the answer holds none. The message does not repeat it.

@@ -1,4 +1,4 @@
-"""The login for a container registry: from auth files, their helper programs, or the service itself.
+"""Find the login for a container registry: auth files, their helpers, or the service.
 
 The files and their order are containers-auth.json(5)'s, the container engine's before docker's: keys are a
 registry, or a part of its repositories, and the longest that fits goes first. In each file the helper program
@@ -76,7 +76,7 @@ class Credentials:
         self._asked: dict[str, Login | None] = {}
 
     def of(self, repository: str) -> Login | None:
-        """Return the login for a repository of the registry (without the host); None if there is none.
+        """Return the login for a repository (without the host); None if there is none.
 
         Raises:
             RegistryError: A file cannot be read, a helper is missing or failed. No output is repeated.
@@ -101,7 +101,7 @@ class Credentials:
 def login_for(
     repository: str, environment: Mapping[str, str], *, helper: Helper | None = None
 ) -> Login | None:
-    """Return the login for ``REGISTRY/REPOSITORY``, of the first file that has one; None if none has.
+    """Return the first file's login for ``REGISTRY/REPOSITORY``; None if none has one.
 
     Args:
         repository: What the login is for.
@@ -110,7 +110,7 @@ def login_for(
         helper: Asks a helper program that a file names; if None, none is asked.
 
     Raises:
-        RegistryError: A file is there and cannot be read. The message does not repeat it.
+        RegistryError: A file cannot be read. The message does not repeat it.
     """
     for path in _files(environment):
         try:
@@ -147,7 +147,7 @@ def _in_file(document: _AuthFile, repository: str, helper: Helper | None) -> Log
                 return login
     logins = document.get("auths") or {}
     for key in _keys(repository, logins):
-        # A login that a helper program keeps has an entry, and nothing in it.
+        # A login in a helper program has an empty entry.
         if encoded := (logins[key] or {}).get("auth"):
             return Login.decoded(encoded)
     store = document.get("credsStore")
@@ -176,14 +176,14 @@ def _files(environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def _keys(repository: str, logins: Mapping[str, object]) -> list[str]:
-    """Return the entries that are for a repository, the longest first."""
+    """Return the entries for a repository, the longest first."""
     named = {key: _place_of(key) for key in logins}
     fitting = [key for key, name in named.items() if f"{repository}/".startswith(f"{name}/")]
     return sorted(fitting, key=lambda key: len(named[key]), reverse=True)
 
 
 def _place_of(key: str) -> str:
-    """Return what a login is for; of an address, such as ``https://quay.io/v1/`` of old tools, the host."""
+    """Return the registry or repository of a login; the host of an old tool's address."""
     scheme, separator, rest = key.partition("://")
     place = rest.partition("/")[0] if separator and scheme in {"http", "https"} else key.rstrip("/")
     host, slash, path = place.partition("/")
@@ -194,7 +194,7 @@ def ask_helper(name: str, server: str, environment: Mapping[str, str]) -> Login 
     """Return the login that a credential helper has for a registry; None if it has none.
 
     Raises:
-        RegistryError: It is not there, or answers something else. Its output is not repeated.
+        RegistryError: It is missing, or answers something else. Its output is not repeated.
     """
     if not _HELPER_NAME.fullmatch(name):
         raise RegistryError(
@@ -330,7 +330,7 @@ def _program(name: str, environment: Mapping[str, str]) -> str | None:
 
 
 def _output(words: list[str], environment: Mapping[str, str], *, given: str | None = None) -> str | None:
-    """Return what a program printed; None if it failed: what it says then may be secret too."""
+    """Return a program's output; None if it failed: its output may hold a secret then too."""
     try:
         finished = run(
             words, environment=environment, given=given, accept_failure=True, timeout=_HELPER_SECONDS
@@ -343,7 +343,7 @@ def _output(words: list[str], environment: Mapping[str, str], *, given: str | No
 
 
 def _amazon_reason(error: Exception) -> str:
-    """Return AWS's code for a refusal, or the kind of error: its text may hold a request."""
+    """Return AWS's code of a refusal, or the kind of error: its text may hold a request."""
     response = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
     return code if isinstance(code, str) else type(error).__name__

@@ -42,7 +42,7 @@ class RegistryImage:
     moment: When it was pushed, if the service says so, else when it was created; None if neither is known.
     blobs: The digests that it and its parts name, with sizes in bytes; ``layers`` are its own, in order.
     parts: The manifests that it names if it is an index.
-    subjects: The digests of what it is attached to, if it is a bill of materials or a signature.
+    subjects: The digests of what it is attached to, if it is an SBOM or a signature.
     gone: Those of the subjects that no longer exist.
     problem: Why it could not be read.
     """

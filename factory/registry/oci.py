@@ -55,7 +55,7 @@ class ManifestDocument(TypedDict):
 
 
 class Labelled(TypedDict):
-    """What a container of an image is started with, as far as it is read in a registry."""
+    """The start configuration of an image, as far as it is read in a registry."""
 
     Labels: NotRequired[dict[str, str] | None]
 
@@ -74,7 +74,7 @@ def labels_of(config: ImageConfig) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A manifest or an index as a registry has it: its media type and its bytes, whose SHA-256 names it."""
+    """A manifest or index in a registry: its media type and bytes, whose SHA-256 names it."""
 
     media_type: str
     content: bytes = field(repr=False)
@@ -86,10 +86,10 @@ class Manifest:
 
     @cached_property
     def document(self) -> ManifestDocument:
-        """What it says (OCI image-spec).
+        """Return its content (OCI image-spec).
 
         Raises:
-            RegistryError: it is no manifest, which those that a `RegistryClient` gives are.
+            RegistryError: it is not a manifest; those of a `RegistryClient` are.
         """
         return read_manifest(self.content, name="an image")
 
@@ -119,10 +119,10 @@ class Manifest:
 def read_manifest(content: bytes, *, name: str) -> ManifestDocument:
     """Read a manifest or an index (OCI image-spec, schema version 2).
 
-    A page of a proxy that asks for a login is an answer too, with status 200.
+    A proxy's login page is an answer too, with status 200.
 
     Raises:
-        RegistryError: it is none; ``name`` says in the message what it was given for.
+        RegistryError: it is not one; ``name`` says in the message what was requested.
     """
     document = parse_json(
         content,
@@ -140,6 +140,6 @@ def read_manifest(content: bytes, *, name: str) -> ManifestDocument:
 
 
 def platform_of(item: Descriptor) -> str:
-    """``OS/ARCHITECTURE`` of a manifest that an index names."""
+    """Return ``OS/ARCHITECTURE`` of a manifest in an index."""
     platform = item.get("platform") or {}
     return f"{platform.get('os', '')}/{platform.get('architecture', '')}"

@@ -82,8 +82,8 @@ def wanted_tags(
 def next_version(versions: Versions) -> str:
     """Return the version after the newest of the tags (Semantic Versioning 2.0.0); the first is 0.1.0.
 
-    It counts the image, and is no version of what the image holds, of which there are several. Tags that
-    are no ``X.Y.Z`` are passed over, pre-releases too; a ``v`` before the newest stays.
+    It counts the image, and is no version of what the image holds, of which there are several. Skips
+    tags that are not ``X.Y.Z``, pre-releases too; a ``v`` before the newest stays.
     """
     newest = newest_version(versions.existing)
     if newest is None:
@@ -139,7 +139,7 @@ def _of_rule(rule: str, facts: TagFacts, versions: Versions, *, allow_dirty: boo
         case "semver":
             yield _fixed(versions.kept or next_version(versions), facts)
         case "git-sha":
-            # Uncommitted changes can be anything, the next time too.
+            # Uncommitted changes may differ the next time.
             yield Tag(name=_commit(facts, allow_dirty=allow_dirty), moving=facts.dirty)
         case _:
             yield _filled(rule, facts, versions, allow_dirty=allow_dirty)
@@ -169,7 +169,7 @@ def _filled(template: str, facts: TagFacts, versions: Versions, *, allow_dirty: 
         )
 
     tag = _fixed(_FIELD.sub(value, template), facts, of=template)
-    # Uncommitted changes can be anything, the next time too.
+    # Uncommitted changes may differ the next time.
     return replace(tag, moving=tag.moving or (facts.dirty and "{git-sha}" in template))
 
 

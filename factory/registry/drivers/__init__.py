@@ -26,7 +26,7 @@ DRIVERS: Mapping[DriverName, Callable[[Registry, LabelReader, Environment], Driv
 
 
 def open_driver(registry: Registry, read_labels: LabelReader) -> Driver:
-    """The driver of a registry, with the logins and settings of the environment; close it at the end.
+    """Open the driver of a registry with the environment's logins; close it at the end.
 
     Raises:
         RegistryError: what the driver needs is not installed, or the host is not of its kind.

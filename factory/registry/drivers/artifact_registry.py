@@ -73,7 +73,7 @@ class _ResourcePage(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class GoogleApi:
-    """Sends requests below ``v1/``; what is not there is None. Safe to use from several threads."""
+    """Send requests below ``v1/``; missing resources are None. Safe to use from several threads."""
 
     endpoint: str
     token: str = field(repr=False)
@@ -112,7 +112,7 @@ class GoogleApi:
             listing.turn(token, len(page["items"]))
 
     def post(self, path: str, body: Mapping[str, object], **query: str) -> bool:
-        """Create something and wait until it is there; return False if it was there before.
+        """Create something and wait for it; return False if it existed before.
 
         Raises:
             RegistryError: as `get`; or the operation failed.
@@ -121,7 +121,7 @@ class GoogleApi:
         return answer is not None and self._finished(answer)
 
     def delete(self, path: str, **query: str) -> bool:
-        """Delete something and wait for the end of it; return False if it was not there.
+        """Delete something and wait for the end of it; return False if it does not exist.
 
         Raises:
             RegistryError: as `get`; or the operation failed.
@@ -199,14 +199,14 @@ class GoogleApi:
 
 
 def open_google(registry: Registry, environment: Mapping[str, str]) -> GoogleApi:
-    """Return the API for a registry of Google's.
+    """Open the API of a Google registry.
 
     Raises:
         RegistryError: nobody is logged in, or the environment names an endpoint that a token is not sent to.
     """
     endpoint = environment.get(ENDPOINT_VARIABLE) or _ENDPOINT
     origin = origin_or_none(endpoint)
-    # Google's own names, and what stands in for it on this machine.
+    # Google's own names, and loopback in tests.
     if origin is None or not (
         origin.is_loopback or (origin.scheme == "https" and origin.host.endswith(_DOMAIN))
     ):
@@ -229,7 +229,7 @@ def open_google(registry: Registry, environment: Mapping[str, str]) -> GoogleApi
 class Home:
     """Where a registry of Google's is: ``projects/PROJECT/locations/LOCATION/repositories/REPOSITORY``.
 
-    ``path`` is what stands before a package's name in the name of a repository of the OCI interface.
+    ``path`` precedes a package's name in the name of a repository of the OCI interface.
     """
 
     project: str
@@ -403,5 +403,5 @@ def home_of(registry: Registry, environment: Mapping[str, str]) -> Home:
 
 
 def _last(resource: str) -> str:
-    """Return the last part of a resource's name, as it was before it was put into a path."""
+    """Return the last part of a resource's name, unquoted."""
     return unquote(resource.rpartition("/")[2])

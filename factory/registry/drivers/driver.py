@@ -52,9 +52,9 @@ class Driver(Protocol):
         ...
 
     def create(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Create what the images need and is missing, and try what only a try shows.
+        """Create what the images need and is missing, and test what only a write shows.
 
-        What another run creates meanwhile is fine.
+        Another run may create it meanwhile.
         """
         ...
 
@@ -63,7 +63,7 @@ class Driver(Protocol):
         ...
 
     def images(self, repository: str) -> tuple[RegistryImage, ...]:
-        """Return all that a repository holds, each manifest once with all its tags."""
+        """Return everything in a repository, each manifest once with all its tags."""
         ...
 
     def tags(self, repository: str) -> Mapping[str, str]:
@@ -71,11 +71,11 @@ class Driver(Protocol):
         ...
 
     def has(self, repository: str, digest: str) -> bool:
-        """Return whether a manifest is there, under the registry's own host."""
+        """Return whether a manifest exists, under the registry's own host."""
         ...
 
     def delete(self, repository: str, digest: str) -> bool:
-        """Delete a manifest with all its tags; return False if it was not there."""
+        """Delete a manifest with all its tags; return False if it does not exist."""
         ...
 
     def delete_repository(self, repository: str) -> bool:
@@ -156,7 +156,7 @@ def read_images(
     there = {stored.digest: stored for stored in found if stored is not None}
     new = _digests(there.values())
     while new:
-        # What is attached may have something attached to it in turn.
+        # An attachment may have attachments in turn.
         attached = [digest for digest in _referrers(client, repository, new) if digest not in there]
         unlisted = (ListedManifest(digest=digest, tags=()) for digest in dict.fromkeys(attached))
         read = in_parallel(reading.read, unlisted, jobs=_AT_ONCE)
@@ -210,7 +210,7 @@ class _Reading:
         )
 
     def _part(self, digest: str) -> Manifest:
-        """Return a part of an index; an empty one if it was never pushed, which an index may name."""
+        """Return a part of an index; an empty one if it was never pushed."""
         part = self.client.manifest(self.repository, digest)
         return part or Manifest(media_type="", content=b'{"schemaVersion": 2}')
 

@@ -23,8 +23,8 @@ from factory.registry.drivers.driver import (
 from factory.registry.inventory import LabelReader
 
 _OWNER_TAG = "universal-image-factory"
-"""A resource tag of the repositories that the factory created: no other is ever deleted."""
-# Codes that say that something is not there, or is there already: no errors here.
+"""The tag of repositories that the factory created: no other is ever deleted."""
+# Codes for missing or existing things: no errors here.
 _NOT_SO = frozenset(
     {
         "ImageNotFoundException",
@@ -48,7 +48,7 @@ class EcrDriver(OciInterface):
     region: str
 
     def check(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Check that AWS answers, and each repository is there, in the region, with tags that can move."""
+        """Check that AWS answers, and each repository exists in the region with mutable tags."""
         found = {name: self._described(name) for name in self._names(images)}
         answers = RegistryCheck(what="answers", state="ok", detail=f"region {self.region}")
         rows = (self._checked(name, described) for name, described in found.items())
@@ -196,7 +196,7 @@ class EcrDriver(OciInterface):
     def _call(
         self, operation: str, arguments: Mapping[str, object], *, account: bool = True
     ) -> dict[str, Any] | None:
-        """Return AWS's answer; None if the thing is missing or, if it is to be created, there already.
+        """Return AWS's answer; None if the thing is missing, or exists already when created.
 
         Raises:
             RegistryError: AWS refused or did not answer. Its own text is not repeated but for its code.

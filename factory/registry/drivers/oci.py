@@ -20,9 +20,9 @@ from factory.registry.drivers.driver import (
     tag_digests,
 )
 
-# On a large public registry the catalogue is everybody's.
+# A large public registry's catalogue lists everybody's repositories.
 _MOST_PAGES = 20
-# A digest of nothing that is anywhere: whether deleting is allowed is asked with it.
+# A digest that nothing has: it tests whether deleting is allowed.
 _NOWHERE = f"sha256:{'0' * 64}"
 _NOT_ALLOWED = (
     "Allow it at the registry (Distribution: storage.delete.enabled), or in the rights of the login."
@@ -34,7 +34,7 @@ class OciDriver(OciInterface):
     """A registry of the specification (`Driver`)."""
 
     def check(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Check that it answers, has a login, and can be read; nothing is sent that deletes."""
+        """Check that it answers, has a login, and can be read; sends no delete."""
         registry = self.client.registry
         self.client.check()
         scheme = "plain HTTP" if self.client.plain_http else "HTTPS"
@@ -55,10 +55,10 @@ class OciDriver(OciInterface):
         )
 
     def create(self, images: Collection[str]) -> tuple[RegistryCheck, ...]:
-        """Create nothing, and try what the registry allows.
+        """Create nothing, and test what the registry allows.
 
-        Whether it takes something with an upload that is cancelled; whether one that may be emptied deletes
-        with a digest that nothing has.
+        Tests pushing with an upload that is cancelled, and in a disposable registry deleting with a digest
+        that nothing has.
         """
         self.client.check()
         registry = self.client.registry
@@ -71,7 +71,7 @@ class OciDriver(OciInterface):
     def repositories(self, images: Collection[str]) -> Repositories:
         """Return those of the registry's catalogue in its path, and those of the images.
 
-        An empty or missing catalogue does not mean that there is nothing: many registries keep it closed.
+        An empty or missing catalogue does not mean an empty registry: many keep it closed.
         """
         registry = self.client.registry
         named = {registry.repository(image) for image in images}
@@ -101,16 +101,16 @@ class OciDriver(OciInterface):
         return tag_digests(self.client, repository)
 
     def delete(self, repository: str, digest: str) -> bool:
-        """Delete a manifest; the space is free when the registry collects its garbage."""
+        """Delete a manifest; the registry's garbage collection frees the space."""
         return self.client.delete(repository, digest)
 
     def delete_repository(self, repository: str) -> bool:
-        """Return False: the specification has no way to."""
+        """Return False: the specification cannot delete repositories."""
         del repository
         return False
 
     def by_hand(self, repository: str, digest: str) -> str:
-        """Return the command of skopeo, which deletes by the digest and so with all tags."""
+        """Return skopeo's command, which deletes by the digest and so with all tags."""
         registry = self.client.registry
         verified = registry.tls_verify and not is_loopback(registry.host)
         insecure = "" if verified else " --tls-verify=false"
@@ -130,15 +130,15 @@ class OciDriver(OciInterface):
             )
         place = urljoin(begun.url, begun.headers.get("Location", ""))
         if not same_origin(place, begun.url):
-            # Cancelling would need the login, which is not for that place.
+            # Cancelling would need the login, which is not for that origin.
             return f"an upload to {repository} was begun; it is taken by {origin_or_none(place) or 'nobody'}"
-        # Where it does not cancel, it forgets by itself.
+        # The upload expires by itself if it is not cancelled.
         connection.request("DELETE", place, repository=repository)
         return f"an upload to {repository} was begun and cancelled"
 
 
 def _tried(what: str, attempt: Callable[[], str]) -> RegistryCheck:
-    """Return the result of an attempt; a refusal is one, so that the other attempts follow."""
+    """Return the result of an attempt; a refusal is a result, so the other attempts follow."""
     try:
         return RegistryCheck(what=what, state="ok", detail=attempt())
     except RegistryError as error:
