@@ -1,7 +1,7 @@
-"""Receive no more than is expected: a server that says nothing of a size may send without an end.
+"""Receive no more than expected: a server may send without an end.
 
-`read_body` is for what is held in memory: pages, metadata, manifests. `Listing` bounds lists that go on from
-page to page. What goes to a disk is bounded by `factory.http.download`.
+`read_body` is for what is held in memory: pages, metadata, manifests. `Listing` bounds paginated lists.
+`factory.http.download` bounds what goes to a disk.
 """
 
 import zlib
@@ -13,17 +13,17 @@ import httpx
 from factory.errors import FactoryError
 
 _SMALL_BYTES = 1 << 20
-# No file has so many bytes that it takes more digits.
+# No file's size has more digits.
 _MAX_DIGITS = 18
 _MAX_PAGES = 10_000
 _MAX_ITEMS = 1_000_000
 _ASKED = "gzip"
-# Some object stores keep the word of how a file was uploaded; what they send is not encoded.
+# Some object stores repeat the encoding of an upload; what they send is not encoded.
 _PLAIN = frozenset({"", "identity", "aws-chunked"})
 
 
 def accepted(headers: Mapping[str, str]) -> dict[str, str]:
-    """Add the encodings that a body may come in: gzip, but none for a part of a file."""
+    """Add the accepted encodings of a body: gzip, but none for a part of a file."""
     return {"Accept-Encoding": "identity" if "Range" in headers else _ASKED, **headers}
 
 
@@ -83,10 +83,10 @@ class Listing:
     _items: int = field(default=0, init=False)
 
     def turn(self, page: str, items: int) -> None:
-        """Count a page's items, before the next page, by its URL or token, is asked for.
+        """Count a page's items before the next page, by its URL or token, is requested.
 
         Raises:
-            error: it was asked for before, or there are too many pages or items.
+            error: it was requested before, or the list has too many pages or items.
         """
         self._items += items
         if page in self._seen or len(self._seen) >= self.max_pages or self._items > _MAX_ITEMS:

@@ -89,7 +89,7 @@ class HttpClient:
     Args:
         policy: Timeouts and retries.
         connections: How many at a time.
-        stop: Ends what is waited for.
+        stop: Cancels requests.
         errors: The errors about its servers.
         environment: Where certificates are looked up; the process's own if None.
         proxied: Whether the proxies of the environment are used.
@@ -219,7 +219,7 @@ class HttpClient:
             origin = origin_of(request.url)
         except ValueError as error:
             raise self.failure(request.url, f"cannot be followed ({error})") from error
-        # To a plain http URL TLS is spoken at most by a proxy.
+        # TLS to a plain http URL is a proxy's at most.
         verified = self._verify(request.url) if origin.scheme == "https" else self._proxied
         client = self._client(verified=verified)
         authorization = {} if request.authorization is None else {"Authorization": request.authorization}
@@ -236,7 +236,7 @@ class HttpClient:
                 pool=None,
             ),
         )
-        # httpx.Auth() is nobody: without it httpx would take what the URL or .netrc says.
+        # Without it httpx would take a login from the URL or .netrc.
         return self._senders.run(
             lambda: client.send(built, stream=True, auth=httpx.Auth()), seconds=deadline.left, stop=self.stop
         )
@@ -254,7 +254,7 @@ class HttpClient:
             return self._opened[verified]
 
     def _target(self, response: httpx.Response) -> str:
-        """Return where a response sends the request on to."""
+        """Return the target of a response's redirect."""
         url = str(response.url)
         try:
             return urljoin(url, response.headers["Location"])
@@ -348,7 +348,7 @@ class _Senders:
 
 
 def _close_unwanted(sent: _Sent) -> None:
-    """Close a response that nobody waits for any more."""
+    """Close a response that no thread waits for any more."""
     if not sent.cancelled() and sent.exception() is None:
         sent.result().close()
 
@@ -376,7 +376,7 @@ def open_connections(
     proxied: bool = True,
     environment: Mapping[str, str] | None = None,
 ) -> httpx.Client:
-    """Return connections as this machine is set up for them: its proxies, and the certificates it believes.
+    """Open connections with this machine's proxies and trusted certificates.
 
     No redirect is followed by it.
 

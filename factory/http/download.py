@@ -1,4 +1,4 @@
-"""Bring files to where they are wanted, resumed where a connection drops, and no larger than expected."""
+"""Download files with resumption, and no larger than expected."""
 
 import hashlib
 import re
@@ -18,35 +18,35 @@ from factory.http.retry import Deadline, Retryable, StallDetector
 from factory.masking import shown
 
 MAX_DOWNLOAD_VARIABLE = "FACTORY_MAX_DOWNLOAD"
-# No file has so many bytes that it takes more digits.
+# No file's size has more digits.
 CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
-# Three times the largest wheel that is known: for a download of which neither lock nor index gives the size.
+# Three times the largest known wheel: for a download without a size in lock and index.
 _MAX_DOWNLOAD = 16 << 30
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"([0-9]{1,15})\s*([KMGT]?)B?", re.IGNORECASE)
-# A server that knows no ranges sends a file again from its start if a connection drops.
+# A server without ranges sends a file from its start again if a connection drops.
 _MAX_TIMES = 4
 _SMALL_BYTES = 1 << 20
 
 
 class Sink(Protocol):
-    """Where a download goes. ``received`` is how many bytes of the file are there already."""
+    """The target of a download. ``received`` is how many bytes of the file it has."""
 
     @property
     def received(self) -> int:
         """Bytes that are there, from the start of the file."""
 
     def room(self) -> int:
-        """Return how many more bytes fit where it is written, without filling the disk."""
+        """Return how many more bytes fit without filling the disk."""
 
     def expect(self, total: int) -> None:
-        """Take note of the size of the whole file, as the server says it."""
+        """Record the size of the whole file, as the server says it."""
 
     def restart(self) -> None:
-        """Forget what was received: the server begins from the start."""
+        """Discard the received bytes: the server begins from the start."""
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Append bytes."""
 
 
 class ExistenceCheck(Protocol):
@@ -66,7 +66,7 @@ def download(
     max_download: int,
     is_there: ExistenceCheck,
 ) -> bool:
-    """Bring a file into the sink, from where the sink ends; return False if it is not there.
+    """Download a file into the sink, from the sink's end on; return False if it does not exist.
 
     A dropped connection is resumed by a range request (RFC 9110) if the server knows them.
 
@@ -89,7 +89,7 @@ def download(
 
     def attempt() -> bool | Retryable:
         start = sink.received
-        # As it is on the server: what is unpacked on the way has another digest.
+        # As it is on the server: unpacked on the way it would have another digest.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
         asked = replace(request, headers={**request.headers, **headers})
         with client.open(asked, Deadline(client.policy.begin_seconds)) as response:
@@ -137,13 +137,13 @@ def _take(response: httpx.Response, sink: Sink, allowance: "_Allowance", stall: 
 
 @dataclass(kw_only=True)
 class _Allowance:
-    """How much of a file may come.
+    """How many bytes of a file may come.
 
     Attributes:
         name: The file, for errors.
         size: Its bytes by the index; a file of another size is refused.
         max_bytes: Its most bytes in any case.
-        reason: Who says so, for errors: "the lock says", "FACTORY_MAX_DOWNLOAD allows".
+        reason: The source of the limit, for errors: "the lock says", "FACTORY_MAX_DOWNLOAD allows".
     """
 
     name: str
@@ -241,33 +241,33 @@ class Spool:
 
     @property
     def file(self) -> IO[bytes]:
-        """What was received, for reading."""
+        """Return the received bytes as a file, for reading."""
         return self._file
 
     @property
     def received(self) -> int:
-        """Bytes that are there."""
+        """Return the number of received bytes."""
         return self._file.tell()
 
     @property
     def sha256(self) -> str:
-        """The digest of what is there, in hex."""
+        """Return the digest of the received bytes, in hex."""
         return self._hash.hexdigest()
 
     def room(self) -> int:
-        """How many more bytes fit."""
+        """Return how many more bytes fit."""
         return room_beside(self._file.fileno())
 
     def expect(self, total: int) -> None:
-        """The whole file has so many bytes: nobody asks here."""
+        """Ignore the whole file's size."""
 
     def restart(self) -> None:
-        """Forget what was received."""
+        """Discard the received bytes."""
         self._hash = hashlib.sha256()
         self._file.seek(0)
         self._file.truncate()
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes."""
+        """Append bytes."""
         self._file.write(chunk)
         self._hash.update(chunk)

@@ -1,4 +1,4 @@
-"""The same work on many things at once, in threads."""
+"""Do the same work on many things at once, in threads."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -20,12 +20,12 @@ def in_parallel(
     jobs: int,
     stop: Cancellation | None = None,
 ) -> list[_Result]:
-    """The function's results in the order of the items, at most ``jobs`` running at a time.
+    """Return the function's results in the order of the items, at most ``jobs`` at a time.
 
-    An exception ends it: what has not begun never does, and ``stop`` ends what has. The
+    An exception ends it: items that have not begun never do, and ``stop`` ends those that have. The
     cancellation of the calling thread (`factory.process.current_cancellation`) is active in these too.
     """
-    # A thread begins with an empty context, in which nobody would stop what it waits for.
+    # A new thread has an empty context, without the caller's cancellation.
     context = copy_context()
 
     def within(item: _Item) -> _Result:

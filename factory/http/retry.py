@@ -1,4 +1,4 @@
-"""How long a server is waited for, and how often it is asked again."""
+"""How long to wait for a server, and how often to retry."""
 
 import datetime as dt
 import random
@@ -14,7 +14,7 @@ from factory.errors import FactoryError
 from factory.process import Cancellation
 
 _Result = TypeVar("_Result")
-# Beside the server's own failures (5xx): the same request may be right later.
+# Beside the server's own failures (5xx): the same request may succeed later.
 _TRANSIENT = frozenset({408, 425, 429})
 _SERVER_ERRORS = range(500, 600)
 # A server that drops every connection still makes progress, so cap it.
@@ -25,7 +25,7 @@ _LASTING = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """Timeouts and retries of one HTTP request. No request is without an end, whatever a server does.
+    """Timeouts and retries of one HTTP request. Every request ends, whatever a server does.
 
     A timeout is retried half as often as other failures, since each one costs the whole wait.
 
@@ -51,7 +51,7 @@ class RetryPolicy:
 
     @classmethod
     def with_timeout(cls, seconds: float) -> Self:
-        """Return a policy with so many seconds without a byte, and no more to connect."""
+        """Return a policy with so many seconds without a byte, and at most as many to connect."""
         return cls(read_seconds=seconds, connect_seconds=min(cls.connect_seconds, seconds))
 
     @property
@@ -60,11 +60,11 @@ class RetryPolicy:
         return self.connect_seconds + 2 * self.read_seconds
 
     def pause_seconds(self, failures: int, asked: float | None) -> float:
-        """Return the pause after so many failures; ``asked`` is what the server asks for."""
+        """Return the pause after so many failures; ``asked`` is the server's own."""
         if asked is not None:
             return min(asked, self.max_pause_seconds)
         growing = self.first_pause_seconds * 2.0 ** (failures - 1)
-        # Spread out, so that many connections do not come back at the same moment.
+        # Randomized, so that many connections do not retry at the same moment.
         return min(growing, self.max_pause_seconds) * random.uniform(0.75, 1.25)  # noqa: S311
 
 
@@ -77,7 +77,7 @@ class Retryable:
 
     @classmethod
     def of(cls, status: int, headers: httpx.Headers) -> Self | None:
-        """Return what is to be retried by a response's status; None if the response is final."""
+        """Return what to retry by a response's status; None if the response is final."""
         if status not in _TRANSIENT and status not in _SERVER_ERRORS:
             return None
         wait = retry_after(headers.get("Retry-After", ""), now=dt.datetime.now(dt.UTC))
@@ -85,7 +85,7 @@ class Retryable:
 
 
 class TooSlowError(httpx.TimeoutException):
-    """The server answers, and so slowly that it would never end."""
+    """The server answers too slowly to ever finish."""
 
 
 class StallDetector:
@@ -111,7 +111,7 @@ class StallDetector:
 
 
 class Deadline:
-    """The moment at which a request has taken all the time that it may."""
+    """The moment at which a request has used all its time."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -141,7 +141,7 @@ def retry(
     Args:
         attempt: One try.
         policy: How often, with which pauses.
-        stop: Ends the waiting.
+        stop: Cancels the waiting.
         failure: Makes the error of what is wrong at the end, such as "answers HTTP 503, 4 times in a row".
         deadline: After which nothing is tried any more.
         received: Bytes of a download so far; a try that brought some does not count as a failure.
