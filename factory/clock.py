@@ -1,4 +1,4 @@
-"""The time: read from the machine here alone, and parsed from documents."""
+"""The time: read only here, and parsed from documents."""
 
 import datetime as dt
 
@@ -11,7 +11,7 @@ def now() -> dt.datetime:
 
 
 def today() -> dt.date:
-    """Return the day in this machine's time zone, which waivers are compared with."""
+    """Return the day in this machine's time zone, for comparison with waivers."""
     return now().astimezone().date()
 
 

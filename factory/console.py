@@ -358,7 +358,7 @@ def _wrapped(table: Table) -> str:
     for row in table.rows:
         drawn.add_row(*row)
     rich = _rich(sum(width + _GAP for width in widths))
-    # rich only draws: were it to write, it would end the program itself when nobody reads any more.
+    # rich only draws: writing itself, it would end the program when the reader leaves.
     with rich.capture() as capture:
         rich.print(drawn)
     return "\n".join(line.rstrip() for line in capture.get().split("\n")).rstrip("\n")
@@ -437,7 +437,7 @@ class _RichBar:
 
 
 class _PlainProgress:
-    """Progress where nobody watches: a line every few seconds, so that a log shows it is alive."""
+    """Progress without a terminal: a line every few seconds, so that a log shows life."""
 
     def __init__(self, console: Console, description: str, total: int, *, in_bytes: bool) -> None:
         self._console = console

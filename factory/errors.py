@@ -29,13 +29,13 @@ class SpecError(FactoryError):
 
 
 class FlavorExistsError(FactoryError):
-    """The folder that would be created is there already."""
+    """The folder to create exists already."""
 
     exit_code = 12
 
 
 class NotFoundError(FactoryError):
-    """A flavor, a repository root or a file is not where it was looked for."""
+    """A flavor, a repository root or a file does not exist."""
 
     exit_code = 13
 
@@ -47,7 +47,7 @@ class TemplateError(FactoryError):
 
 
 class MarkerError(FactoryError):
-    """MIDSTREAM ONLY markers do not pair; ``line`` is the one that shows it."""
+    """MIDSTREAM ONLY markers do not pair; ``line`` is the offending one."""
 
     exit_code = 15
 
@@ -57,7 +57,7 @@ class MarkerError(FactoryError):
 
 
 class LockFileError(FactoryError):
-    """A lock file is missing or cannot be read. ``not_locked``: there is none at all."""
+    """A lock file is missing or cannot be read. ``not_locked``: the flavor has no lock."""
 
     exit_code = 16
 
@@ -127,31 +127,31 @@ class StorageError(FactoryError):
 
 
 class DriftError(FactoryError):
-    """A flavor folder is not what its templates give, and the work at hand needs it to be."""
+    """A flavor folder differs from its templates, and the work requires that it does not."""
 
     exit_code = 25
 
 
 class IndexContentError(FactoryError):
-    """What an index gave is not what it is said to be: cut short, changed, or of another package."""
+    """A file of an index is not what its name says: cut short, changed, or another package's."""
 
     exit_code = 26
 
 
 class AdvisoryError(FactoryError):
-    """Known vulnerabilities cannot be told: no advisories, a damaged one, or a service that fails."""
+    """Known vulnerabilities cannot be determined: no advisories, a damaged one, or a failing service."""
 
     exit_code = 27
 
 
 class RedirectError(FactoryError):
-    """A server sends a request on to a host that nobody named."""
+    """A server redirects to a host that is not allowed."""
 
     exit_code = 28
 
 
 class MovesError(FactoryError):
-    """Other packages would have to move, and nobody allowed it; ``moves`` holds each as data."""
+    """Other packages would have to move, and that was not allowed; ``moves`` holds each as data."""
 
     exit_code = 29
 
@@ -161,7 +161,7 @@ class MovesError(FactoryError):
 
 
 class SbomError(FactoryError):
-    """A bill of materials cannot be made, or not be put beside its image."""
+    """An SBOM cannot be made, or cannot be attached to its image."""
 
     exit_code = 30
 
@@ -173,7 +173,7 @@ class KonfluxError(FactoryError):
 
 
 class RegistryError(FactoryError):
-    """A container registry did not answer, refused, or does not hold what it was given."""
+    """A container registry did not answer, refused, or lacks what was pushed."""
 
     exit_code = 32
 
@@ -204,13 +204,13 @@ class DocumentError(FactoryError):
 
 
 class JournalError(FactoryError):
-    """A change of several files was interrupted, and can be neither finished nor taken back by itself."""
+    """A change of several files was interrupted, and can be neither finished nor reverted automatically."""
 
     exit_code = 36
 
 
 class OtherBuildError(FactoryError):
-    """A package would be locked in another build, such as for another accelerator, and nobody allowed it."""
+    """A package would be locked in another build, such as for another accelerator, without permission."""
 
     exit_code = 37
 

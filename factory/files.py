@@ -51,8 +51,8 @@ def open_regular(path: Path | str) -> BufferedReader:
     """Open a regular file to read; a FIFO or a device is refused at once instead of waited for.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        OSError: it is no regular file, or cannot be opened.
+        FileNotFoundError: it does not exist.
+        OSError: it is not a regular file, or cannot be opened.
     """
     return require_regular(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), path)
 
@@ -61,7 +61,7 @@ def read_regular(path: Path, *, limit: int = DEFAULT_LIMIT) -> bytes:
     """Return the content of a regular file.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: it does not exist.
         OSError: as for `open_regular`, or it holds more than ``limit`` bytes.
     """
     with open_regular(path) as file:
@@ -77,7 +77,7 @@ def read_text(path: Path, *, errors: str = "strict", limit: int = DEFAULT_LIMIT)
         limit: the most bytes that are read.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: it does not exist.
         UnicodeDecodeError: it is not UTF-8, and ``errors`` is "strict".
         OSError: as for `read_regular`.
     """
@@ -117,7 +117,7 @@ def read_descriptor(file: BinaryIO, path: Path, *, limit: int) -> bytes:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Give an empty folder that this user alone may enter; it is removed afterwards.
+    """Yield an empty folder that only this user may enter; remove it afterwards.
 
     What a killed run left, secrets perhaps, is removed by the next run that asks for one: a folder in use is
     locked by its run.
@@ -139,7 +139,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def private_folder(folder: Path) -> Path:
-    """Return a folder of this user's in one that others may write into, made if it is not there.
+    """Return a private folder of this user's in a shared one; make it if missing.
 
     Raises:
         StorageError: the file system refused, or somebody else owns the folder or may write into it.
@@ -202,7 +202,7 @@ def write_whole(path: Path, content: bytes, *, executable: bool = False) -> None
 
 
 def stage(path: Path, content: bytes, *, executable: bool = False) -> Path:
-    """Write what a file is to hold into a temporary sibling, from which it takes one rename.
+    """Write a file's new content into a temporary sibling, ready for one rename.
 
     Raises:
         StorageError: the file system refused; nothing is left behind.
@@ -222,12 +222,12 @@ def stage(path: Path, content: bytes, *, executable: bool = False) -> Path:
 
 @contextmanager
 def staged_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder that becomes ``path`` when the block ends without an error.
+    """Yield an empty temporary folder that becomes ``path`` if the block succeeds.
 
     The caller holds the lock of the parent (`exclusive`).
 
     Raises:
-        FlavorExistsError: path came to be in the meantime; nothing was changed.
+        FlavorExistsError: path was created meanwhile; nothing was changed.
         StorageError: the file system refused; nothing is left behind.
     """
     temporary = temporary_sibling(path)
@@ -246,7 +246,7 @@ def staged_folder(path: Path) -> Iterator[Path]:
 
 
 def make_output_folder(folder: Path, *, within: Path | None = None) -> Path:
-    """Make a folder for output that is not to be committed, and have git ignore it.
+    """Make a folder for output that is not committed, and have git ignore it.
 
     In a git work tree a folder that is new or empty gets a ``.gitignore`` of its own, as virtual environments
     have; below ``.work`` that folder gets it. A folder that already holds something is left as it is.
@@ -310,7 +310,7 @@ def exclusive(folder: Path, *, wait_seconds: float = _LOCK_WAIT_SECONDS) -> Iter
 
 
 def acquire(descriptor: int, folder: Path, wait_seconds: float = _LOCK_WAIT_SECONDS) -> None:
-    """Take the lock of an open folder, which is held until the descriptor is closed.
+    """Lock an open folder; the lock is held until the descriptor is closed.
 
     Raises:
         BusyError: another run still holds it after wait_seconds.

@@ -184,7 +184,7 @@ class _OutputError(Exception):
 def _communicated(
     process: "subprocess.Popen[bytes]", given: str | None, timeout: float | None
 ) -> tuple[str, str]:
-    """Give a program what it reads, and return what it prints, as `Popen.communicate` does without a bound.
+    """Send a program its input and return its output, like a bounded `Popen.communicate`.
 
     Raises:
         subprocess.TimeoutExpired: it, or a program that it left with its outputs open, has not ended.
@@ -227,7 +227,7 @@ def _left(process: "subprocess.Popen[bytes]", until: float | None) -> float | No
 
 
 def _written(descriptor: int, content: memoryview) -> int:
-    """Write a part of a program's input; all of it counts as written if the program reads no more."""
+    """Write a part of a program's input; all of it counts if the program stops reading."""
     try:
         # As much as a pipe that can be written to takes without waiting.
         return os.write(descriptor, content[: select.PIPE_BUF])
@@ -242,7 +242,7 @@ def _text(output: bytearray) -> str:
 
 @contextmanager
 def _to_console() -> Iterator[int]:
-    """Give a descriptor; the lines that a program writes to it are printed as they come.
+    """Yield a descriptor; lines that a program writes to it are printed as they come.
 
     A program that it started and left may hold the descriptor open, so the wait for the rest is short.
     """
@@ -260,7 +260,7 @@ def _pass_on(descriptor: int) -> None:
     with os.fdopen(descriptor, encoding="utf-8", errors="replace") as lines:
         # A line without an end is printed in parts.
         while line := lines.readline(_MAX_LINE_CHARACTERS):
-            with suppress(OSError):  # nobody reads any more; the program must not wait for it
+            with suppress(OSError):  # the reader has left; the program must not wait for it
                 passed_on(line)
 
 

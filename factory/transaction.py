@@ -2,7 +2,7 @@
 
 What is new is written beside its place first, then named in a journal, then renamed. A run that is killed
 before the journal is there has changed nothing. One that is killed later leaves the journal, from which the
-next command finishes the change or takes it back: every command that opens the repository does so first, also
+next command finishes the change or reverts it: every command that opens the repository does so first, also
 one that only reads.
 
 The journal is a file in ``.factory-journal`` at the repository's root, where git ignores it. It names each
@@ -52,7 +52,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @dataclass(frozen=True, kw_only=True)
 class Replacement:
-    """A file and what it is to hold, None to remove it; ``before`` is what it held when that was decided."""
+    """A file and its new content, None to remove it; ``before`` is its content at the decision."""
 
     path: Path
     before: bytes | None
@@ -76,7 +76,7 @@ class _Entry:
     """One change, as the journal has it; paths are relative to the repository's root.
 
     ``staged`` is the folder that holds ``NUMBER.new`` and ``NUMBER.old``. ``before`` and ``after`` are states
-    as `_state` gives them, None for nothing.
+    that `_state` returns, None for nothing.
     """
 
     path: str
@@ -105,7 +105,7 @@ class Transaction:
 
         Raises:
             BusyError: another run holds it.
-            JournalError: a change was interrupted and can be neither finished nor taken back.
+            JournalError: a change was interrupted and can be neither finished nor reverted.
             StorageError: it cannot be opened.
         """
         real = folder.resolve()
@@ -211,10 +211,10 @@ def open_transaction(folders: Iterable[Path] = ()) -> Iterator[Transaction]:
 
 
 def read_before(path: Path) -> bytes | None:
-    """Return what a file holds now; None if it is missing.
+    """Return a file's current content; None if it is missing.
 
     Raises:
-        StorageError: it is there and cannot be read.
+        StorageError: it cannot be read.
     """
     try:
         return read_regular(path)
@@ -225,7 +225,7 @@ def read_before(path: Path) -> bytes | None:
 
 
 def repository_of(folder: Path) -> Path:
-    """Return the nearest folder upwards that holds ``flavors/``, else the one above: where a journal lies."""
+    """Return the nearest folder upwards that holds ``flavors/``, else the parent: the journal's place."""
     for above in (folder, *folder.parents):
         if (above / FLAVORS_FOLDER).is_dir():
             return above
@@ -233,7 +233,7 @@ def repository_of(folder: Path) -> Path:
 
 
 def finish_interrupted(root: Path) -> tuple[str, ...]:
-    """Finish or take back what interrupted runs left in a repository, and return what was done, in words.
+    """Finish or revert what interrupted runs left in a repository; return descriptions of it.
 
     Raises:
         JournalError: a journal is damaged or not of this place, or a file was changed since by somebody.
@@ -307,7 +307,7 @@ def _commit_with_journal(root: Path, journal: Path, entries: Sequence[_Entry]) -
 
 
 def _carry_out(root: Path, entries: Sequence[_Entry]) -> None:
-    """Put everything into its place; if one fails, put back what was there.
+    """Rename everything into its place; if one rename fails, restore what was before.
 
     Raises:
         StorageError: one failed; everything is as before.
@@ -433,7 +433,7 @@ def _is_kept(root: Path, entry: _Entry) -> bool:
 
 
 def _read_journal(root: Path, journal: Path) -> tuple[_Entry, ...]:
-    """Read a journal as something that comes from outside.
+    """Read a journal without trusting it.
 
     Raises:
         JournalError: it is damaged, was not written here, or names a place that no transaction has.
@@ -462,7 +462,7 @@ def _read_journal(root: Path, journal: Path) -> tuple[_Entry, ...]:
 
 
 def _is_rooted(root: Path, entry: _Entry, staged_name: str) -> bool:
-    """Whether an entry is of a file below the root, by no link, not git's, and staged above that file."""
+    """Return whether an entry's file is below the root, by no link, not git's, and staged above it."""
     paths = (PurePosixPath(entry.path), PurePosixPath(entry.staged))
     if any(path.is_absolute() or {"..", ".git"} & set(path.parts) or "\0" in str(path) for path in paths):
         return False
@@ -537,9 +537,9 @@ def _mark(folder: Path) -> tuple[int, int]:
 
 
 def _remove_journal(root: Path, journal: Path, entries: Iterable[_Entry]) -> None:
-    """Remove a journal whose change is made or taken back, once the disk has that.
+    """Remove a journal once the disk has its change, made or reverted.
 
-    If the file system refuses, the journal stays, and the next command finds that nothing is to be done.
+    If the file system refuses, the journal stays, and the next command finds nothing to do.
     """
     with suppress(OSError, StorageError):
         for folder in {(root / entry.path).parent for entry in entries}:
@@ -551,7 +551,7 @@ def _remove_journal(root: Path, journal: Path, entries: Iterable[_Entry]) -> Non
 
 
 def _state(path: Path) -> str | None:
-    """Return a word for what is at a path, which changes with it; None for nothing. Follows no link."""
+    """Return a word for what exists at a path, which changes with it; None for nothing. Follows no link."""
     try:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -596,7 +596,7 @@ def _write(path: Path, content: bytes, *, executable: bool = False) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Have the disk hold what the names in a folder lead to."""
+    """Flush a folder's names to the disk."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

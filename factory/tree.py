@@ -25,7 +25,7 @@ from factory.files import (
 )
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: a FIFO without a writer is opened at once, and then found to be none of the files read here.
+# O_NONBLOCK: opening a FIFO without a writer must not block before it is refused.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATED = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,7 +33,7 @@ _CREATED = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What lies at ``path``, relative to the tree's root with ``/`` between its parts."""
+    """An entry at ``path``, relative to the tree's root with ``/`` between its parts."""
 
     path: str
     status: os.stat_result
@@ -95,7 +95,7 @@ class Tree:
 
     @contextmanager
     def folder(self, path: str = "") -> Iterator[int]:
-        """Give a descriptor of a folder in the tree, the root itself if the path is empty.
+        """Yield a descriptor of a folder in the tree; the root itself if the path is empty.
 
         Raises:
             StorageError: a part of the path is missing, no folder, or a link.
@@ -149,7 +149,7 @@ class Tree:
                 raise _refused(self.root / path, error) from error
 
     def read(self, path: str, *, limit: int = DEFAULT_LIMIT) -> bytes:
-        """Return what a regular file holds.
+        """Return the content of a regular file.
 
         Raises:
             StorageError: as for `open`, or it holds more than ``limit`` bytes.

@@ -64,7 +64,7 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
     try:
         outside = _outside(lines, keep_blocks=path == _DOWNSTREAM)
     except MarkerError as error:
-        # Which lines are midstream's alone cannot be told, so nothing is said about them.
+        # It is unknown which lines are midstream's alone, so none of them is judged.
         yield Problem(
             code="FAC401", path=path, line=error.line, message=error.reason, solution=error.solution
         )

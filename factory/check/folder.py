@@ -60,7 +60,7 @@ def _link(path: str, message: str, solution: str) -> Problem:
 
 def _problem(difference: Difference, flavor: str) -> Problem:
     if difference.kind == "stray" and _ORPHAN.fullmatch(difference.path):
-        # Left behind by a split, with pins that contradict the lock's, and still there to be installed.
+        # Left by a split, with pins that contradict the lock's, and still installable.
         return Problem(
             code="FAC104",
             path=difference.path,

@@ -17,7 +17,7 @@ _REMOTE = re.compile(
 )
 _SETUP = "setup.py"
 _SETUP_VERBS = frozenset({"install", "develop", "easy_install"})
-# Options of the interpreter that take the next word, where nothing is joined to them.
+# Options of the interpreter that take the next word if nothing is joined to them.
 _PYTHON_VALUED = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 _MODULE = re.compile(r"-[A-Za-ln-z]*m(?P<module>.*)")
 _PYTHON_TOOLS = frozenset({"pipx", "poetry", "pdm"})
@@ -76,7 +76,7 @@ _REFERRED = re.compile(
 class Fetch:
     """Something that a command fetches: the rule's code, and the words that show it.
 
-    ``package`` is the normalized name of what it installs, where that is one package and named.
+    ``package`` is the normalized name of what it installs, if that is one named package.
     """
 
     code: str
@@ -159,7 +159,7 @@ def pip_call(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> PipC
 def not_locked(call: PipCall, pinned: Collection[str]) -> tuple[str, ...]:
     """Return the packages that a call installs offline and that the lock lacks.
 
-    A folder of the Dockerfile's own (``--find-links``) may hold what the lock has not.
+    A folder of the Dockerfile's own (``--find-links``) may hold packages that the lock lacks.
     """
     folders = call.values("-f", "--find-links")
     if _OFFLINE.isdisjoint(call.arguments) or not all(map(_PREFETCHED.search, folders)):

@@ -1,1 +1,1 @@
-"""Tests of built images: what is tried in a container, at which level, and what came of it."""
+"""Test built images in containers, at several levels, and report the results."""

@@ -12,7 +12,7 @@ from typing import Any
 from factory.documents import parse_toml
 from factory.errors import ImageTestError
 
-# Modules whose package has another name than they have.
+# Modules whose package has another name.
 PACKAGE_OF_MODULE = {
     "attr": "attrs",
     "bs4": "beautifulsoup4",

@@ -1,4 +1,4 @@
-"""What the function of a test gets: the image, its containers, and what other tests found out already."""
+"""The input of a test: the image, its containers, and what other tests found already."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Which images registries and the engine have already, and what the latest builds were made from."""
+"""Find which images registries and the engine have, and what the latest builds were made from."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping

@@ -37,7 +37,7 @@ def is_local(reference: str) -> bool:
 
 
 def digest_in(reference: str) -> str | None:
-    """Return the digest that a reference contains; None if it has only a tag."""
+    """Return the digest in a reference; None if it has only a tag."""
     found = find_reference(reference)
     return None if found is None else found.digest
 

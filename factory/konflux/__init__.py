@@ -1,1 +1,1 @@
-"""What Konflux and Tekton take and give: PipelineRuns, prefetch input, test outputs."""
+"""Konflux and Tekton: PipelineRuns, prefetch input, test outputs."""

@@ -1,1 +1,1 @@
-"""Bills of materials: what the lock adds to an image, in CycloneDX and SPDX."""
+"""SBOMs: what the lock adds to an image, in CycloneDX and SPDX."""

@@ -144,7 +144,7 @@ def _plain(text: str) -> str:
 def _declared(
     licences: tuple[Licence, ...],
 ) -> tuple[LicenseExpression | SpdxNoAssertion, str | None]:
-    """Return the declared licence. Of several, nobody says whether all of them hold, or any."""
+    """Return the declared licence; several are not combined, since AND or OR is unknown."""
     if len(licences) == 1:
         return _expression(licences[0]), None
     if not licences:
