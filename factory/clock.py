@@ -28,7 +28,7 @@ def parse_moment(text: str) -> dt.datetime | None:
 
 
 def seconds_since_1970(moment: dt.datetime) -> int | None:
-    """Return a time in whole seconds; None if it is before 1970. Without a zone it is UTC."""
+    """Return a time in whole seconds, without a zone in UTC; None if it is before 1970."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     # Subtracted, since `timestamp` of the first and the last year raises in some zones.
     seconds = int((aware - _EPOCH).total_seconds())

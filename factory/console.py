@@ -185,7 +185,7 @@ class Console:
         return report.exit_code
 
     def raw(self, content: bytes) -> None:
-        """Write bytes to standard output: into a file or a pipe as they are, to a terminal as text."""
+        """Write bytes to standard output: unchanged into a file or pipe, as text to a terminal."""
         if sys.stdout.isatty():
             print(harmless(content.decode("utf-8", "replace")), end="")
             return
@@ -209,7 +209,7 @@ class Console:
             self.report(error)
 
     def failed(self, failure: Failure) -> None:
-        """Print the failure in place of the result, if the result is JSON or has a format of its own."""
+        """Print the failure in place of the result, if that is JSON or has its own format."""
         if self.json_output:
             print(to_json({"error": failure}, ascii_only=not _prints_unicode()))
         elif self.error_form is not None:
@@ -269,7 +269,7 @@ def _without_commands(text: str) -> str:
 
 
 def _prints_unicode() -> bool:
-    """Whether standard output encodes every character; Python's escapes would break a JSON document."""
+    """Return whether standard output encodes every character; Python's escapes would break JSON."""
     return (sys.stdout.encoding or "").replace("-", "").lower() == "utf8"
 
 

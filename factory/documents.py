@@ -97,7 +97,7 @@ def require_shape(
     error: type[FactoryError] = DocumentError,
     solution: str = _SOLUTION,
 ) -> T:
-    """Return a parsed document as a shape, for one that is also kept whole; arguments as for `parse_json`.
+    """Return a parsed document, which is also kept whole, as a shape; arguments as for `parse_json`.
 
     Raises:
         error: it is not of the shape.

@@ -38,7 +38,7 @@ DEFAULT_LIMIT = 64_000_000
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether this belongs to a write that was interrupted or goes on."""
+    """Return whether this belongs to a write that was interrupted or goes on."""
     return path.name.endswith((TEMPORARY_SUFFIX, STAGED_SUFFIX))
 
 
@@ -48,7 +48,7 @@ def temporary_sibling(path: Path) -> Path:
 
 
 def open_regular(path: Path | str) -> BufferedReader:
-    """Open a regular file to read; a FIFO or a device is refused at once instead of waited for.
+    """Open a regular file to read; refuse a FIFO or a device without waiting.
 
     Raises:
         FileNotFoundError: it does not exist.
@@ -274,7 +274,7 @@ def make_output_folder(folder: Path, *, within: Path | None = None) -> Path:
 
 
 def is_own_ignore_file(path: Path) -> bool:
-    """Whether this is the file with which `make_output_folder` has git ignore a folder."""
+    """Return whether this is the file with which `make_output_folder` has git ignore a folder."""
     if path.name != IGNORE_FILE or path.is_symlink():
         return False
     try:
@@ -284,7 +284,7 @@ def is_own_ignore_file(path: Path) -> bool:
 
 
 def work_tree_of(path: Path) -> Path | None:
-    """Return the git work tree that a path is in, or would be in; None if it is in none."""
+    """Return the git work tree that a path is in, or would be in; None outside of any."""
     real = path.resolve()
     return next((above for above in (real, *real.parents) if os.path.lexists(above / ".git")), None)
 

@@ -23,7 +23,7 @@ class Code(str):
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table; a cell is plain text or made by `code`, and a bar in it does not end it."""
+    """Yield the lines of a table; a cell is escaped text, or made by `code`."""
     yield f"| {' | '.join(headings)} |"
     yield f"|{'---|' * len(headings)}"
     for row in rows:

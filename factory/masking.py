@@ -33,7 +33,7 @@ _LEAST_TOKEN = 8
 
 
 def masked(text: str) -> str:
-    """Return a text with ``***`` for each login, query value and fragment value of the addresses in it."""
+    """Return a text with ``***`` for each address's login, query value and fragment value."""
     text = _ADDRESS.sub(lambda match: f"{match['scheme']}://{_masked_address(match['rest'])}", text)
     text = _QUERY.sub(lambda match: match["place"] + _masked_tail(match["rest"]), text)
     return _LOGIN.sub(f"{HIDDEN}@", text)

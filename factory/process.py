@@ -46,7 +46,7 @@ class Cancellation:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Have `stop` end what this thread starts in the block."""
+        """Make `stop` end what this thread starts in the block."""
         token = _CURRENT.set(self)
         try:
             yield
@@ -64,7 +64,7 @@ class Cancellation:
 
     @property
     def stopped(self) -> bool:
-        """Whether the work was cancelled."""
+        """Return whether the work was cancelled."""
         return self._stopped.is_set()
 
     def pause(self, seconds: float) -> None:
@@ -78,7 +78,7 @@ class Cancellation:
 
     @contextmanager
     def calling(self, end: Callable[[], None]) -> Iterator[None]:
-        """Have `stop` call ``end``, which has to be quick, while this thread waits in the block."""
+        """Make `stop` call ``end``, which must be quick, while this thread waits in the block."""
         key = object()
         with self._guard:
             self._calls[key] = end

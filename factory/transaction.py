@@ -165,7 +165,7 @@ class Transaction:
     def _stage(
         self, root: Path, change: Change, identity: str, number: int, stages: dict[Path, Path]
     ) -> _Entry:
-        """Write what is new, and keep what is there, in a folder beside which both are one rename away."""
+        """Write new content, and keep the old, in a folder one rename away from both."""
         path = _real(change.path)
         above = [folder for folder in self._folders if path.is_relative_to(folder)]
         if not above:
@@ -462,7 +462,7 @@ def _read_journal(root: Path, journal: Path) -> tuple[_Entry, ...]:
 
 
 def _is_rooted(root: Path, entry: _Entry, staged_name: str) -> bool:
-    """Return whether an entry's file is below the root, by no link, not git's, and staged above it."""
+    """Return whether an entry's file and stage are rooted below the root, by no link, not git's."""
     paths = (PurePosixPath(entry.path), PurePosixPath(entry.staged))
     if any(path.is_absolute() or {"..", ".git"} & set(path.parts) or "\0" in str(path) for path in paths):
         return False
@@ -477,7 +477,7 @@ def _is_rooted(root: Path, entry: _Entry, staged_name: str) -> bool:
 
 
 def _hold_journals(root: Path, held: ExitStack) -> bool:
-    """Hold the folder of journals; False if it is missing, or was removed by the run that held it before.
+    """Hold the folder of journals; return False if it is missing or was removed meanwhile.
 
     It is removed when it is let go, unless a journal is in it.
 
@@ -551,7 +551,7 @@ def _remove_journal(root: Path, journal: Path, entries: Iterable[_Entry]) -> Non
 
 
 def _state(path: Path) -> str | None:
-    """Return a word for what exists at a path, which changes with it; None for nothing. Follows no link."""
+    """Return a word for a path's state, without following links; None for nothing."""
     try:
         status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -569,7 +569,7 @@ def _state(path: Path) -> str | None:
 
 
 def _keep(path: Path, old: Path) -> None:
-    """Keep what is at a path under a second name, as a hard link if the file system can."""
+    """Keep a path's content under a second name, as a hard link if possible."""
     if not os.path.lexists(path) or (path.is_dir() and not path.is_symlink()):
         return
     try:
@@ -609,7 +609,7 @@ def _sync(folder: Path) -> None:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM wait for the end of the block.
+    """Delay Ctrl-C and SIGTERM until the end of the block.
 
     Other threads than the first are not interrupted by signals, and need nothing for it.
     """

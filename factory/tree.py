@@ -40,17 +40,17 @@ class Entry:
 
     @property
     def is_folder(self) -> bool:
-        """Whether it is a folder, and no link to one."""
+        """Return whether it is a folder, and not a link to one."""
         return stat.S_ISDIR(self.status.st_mode)
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a regular file, and no link to one."""
+        """Return whether it is a regular file, and not a link to one."""
         return stat.S_ISREG(self.status.st_mode)
 
     @property
     def is_link(self) -> bool:
-        """Whether it is a symbolic link."""
+        """Return whether it is a symbolic link."""
         return stat.S_ISLNK(self.status.st_mode)
 
 
@@ -236,7 +236,7 @@ class Tree:
                 return None  # no such attribute, or none on this file system
 
     def make_folder(self, path: str, *, mode: int = 0o755) -> None:
-        """Make a folder and those above it, each with ``mode``; one that is there stays as it is.
+        """Make a folder and missing parents, each with ``mode``; existing ones stay unchanged.
 
         Raises:
             StorageError: a part of the path is a link or no folder, or the file system refused.
@@ -267,7 +267,7 @@ class Tree:
 
     @contextmanager
     def writing(self, path: str, *, mode: int = 0o644) -> Iterator[BinaryIO]:
-        """Give a file to write that takes its place, also a link's, when the block ends without an error.
+        """Yield a file to write; it replaces the path, or a link, if the block succeeds.
 
         Raises:
             StorageError: a folder on the way is missing or a link, or the file system refused.
@@ -289,7 +289,7 @@ class Tree:
                 raise _refused(self.root / path, error) from error
 
     def rename(self, path: str, new: str) -> None:
-        """Give what lies at a path another path in the tree, and replace what is there.
+        """Rename an entry within the tree, replacing what is there.
 
         Raises:
             StorageError: a folder on the way is missing or a link, or the file system refused.
@@ -317,7 +317,7 @@ class Tree:
             return cast("BinaryIO", os.fdopen(descriptor, "r+b"))
 
     def link(self, file: BinaryIO, path: str) -> bool:
-        """Give an open file another name in the tree; False where it cannot have one.
+        """Link an open file under another name in the tree; return False if it cannot.
 
         It is the file that is open, whatever its first name leads to meanwhile.
         """
@@ -368,7 +368,7 @@ def _split(root: Path, path: str) -> tuple[str, str]:
 
 
 def _refused(path: Path, error: OSError) -> StorageError:
-    """Name a link as what was found; O_NOFOLLOW says ELOOP of a file and ENOTDIR of a folder."""
+    """Call a link a link: O_NOFOLLOW reports ELOOP for a file, ENOTDIR for a folder."""
     if path.is_symlink():
         return StorageError(
             f"{path} is a link, which is not followed here",

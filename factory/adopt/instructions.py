@@ -65,7 +65,7 @@ def place_dockerfile(
     inside = dockerfile.in_image
     install = next((step for step in dockerfile.steps if inside(step) and _installs(step)), None)
     found: dict[int, Placement] = {}
-    for number, step, user, workdir in _standing(dockerfile):
+    for number, step, user, workdir in _in_context(dockerfile):
         if not inside(step) or step.name == "FROM":
             if step.name != "ARG":
                 found[number] = _outer(step, dockerfile, base)
@@ -154,7 +154,7 @@ def _with_lost_files(
     return tuple(found)
 
 
-def _standing(
+def _in_context(
     dockerfile: OldDockerfile,
 ) -> Iterator[tuple[int, OldInstruction, OldInstruction | None, tuple[OldInstruction, ...]]]:
     """Yield each step with its number and the USER and WORKDIRs in force."""

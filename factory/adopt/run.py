@@ -190,7 +190,7 @@ def _midstream(step: OldInstruction, parts: tuple[Part, ...], around: Around, *,
     why += [_beside(requirements)] if requirements else []
     to = ["hooks.midstream"]
     if repeated or requirements or any(part.kind in {"packages", "rights"} for part in parts):
-        texts, early = _taken_apart(step, parts, around)
+        texts, early = _split_parts(step, parts, around)
         _, said = _system_packages(early, around)
         to = ["hooks.midstream"] * bool(texts) + ["hooks.system-packages"] * bool(early)
         why += [said] if said else []
@@ -205,7 +205,7 @@ def _midstream(step: OldInstruction, parts: tuple[Part, ...], around: Around, *,
     return placed(step, "hook", " and ".join(to), "; ".join(why))
 
 
-def _taken_apart(
+def _split_parts(
     step: OldInstruction, parts: tuple[Part, ...], around: Around
 ) -> tuple[list[str], list[str]]:
     """Split a RUN into parts to keep, and packages for the template's own install.
@@ -225,7 +225,7 @@ def _taken_apart(
         if part.kind in {"packages", "midstream"} and part.names:
             own = [name for name in part.names if not around.template.has_package(name)]
             if own:
-                kept.append(replace(part, text=_without_given(part.text, step, around)))
+                kept.append(replace(part, text=_without_template_packages(part.text, step, around)))
             continue
         is_late = is_late or _SETS_DNF_UP.search(part.text) is not None
         kept.append(part)
@@ -234,7 +234,7 @@ def _taken_apart(
     return [part.text for part in kept] if any(part.kind != "template" for part in kept) else [], early
 
 
-def _without_given(text: str, step: OldInstruction, around: Around) -> str:
+def _without_template_packages(text: str, step: OldInstruction, around: Around) -> str:
     """Return a call of dnf without the packages that the template installs."""
     words = text.split()
     names = {word: expand(word.strip("\"'"), step.variables) for word in words}

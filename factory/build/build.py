@@ -47,7 +47,7 @@ class Builder(Protocol[Result]):
         """Build an image. An earlier image keeps its names."""
 
     def publish_names(self, prepared: Prepared, image: Result) -> None:
-        """Give the image its names."""
+        """Tag the image with its names."""
 
 
 def build_images(
@@ -191,7 +191,7 @@ def _carry_out(builder: Builder[Result], session: BuildSession, target: Target) 
 
 
 def _existing(session: BuildSession, target: Target) -> BuiltImage:
-    """Return an image that exists; move its moving name to it, since an earlier run may have ended before."""
+    """Return an existing image; move its moving name, which an earlier run may not have set."""
     engine, step = session.plan.engine, target.step
     names = (step.local or "", target.moving, step.parents[0].reference)
     known = session.plan.stored

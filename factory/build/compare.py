@@ -42,7 +42,7 @@ class LayerDifference:
 
 
 def compare_images(engine: Engine, one: EngineImage, other: EngineImage) -> LayerDifference | None:
-    """Return where two images of the engine differ, from the bottom up; None if they are the same.
+    """Return where two images of the engine differ, from the bottom up; None if equal.
 
     Raises:
         EngineError: the engine cannot export them.

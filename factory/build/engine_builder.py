@@ -81,7 +81,7 @@ class EngineBuilder:
         )
 
     def publish_names(self, prepared: Prepared, image: BuiltImage) -> None:
-        """Give an image its names, the moving one last; none if two builds of it differ.
+        """Tag an image with its names, the moving one last; none if two builds of it differ.
 
         Raises:
             ProgramError: the engine failed.
@@ -155,7 +155,7 @@ def _difference(
 
 
 def _keep_artifacts(prepared: Prepared, parts: list[BuiltPart]) -> Path | None:
-    """Keep the files that a build makes beside its image; return their folder, None if there are none."""
+    """Keep the files that a build makes beside its image; return their folder, or None."""
     stage = next((part for part in parts if part.title == f"stage {ARTIFACT_STAGE}"), None)
     if stage is None or prepared.target.step.definition.kind != "pytorch-base":
         return None

@@ -251,7 +251,7 @@ def _ownerships(tree: Tree, folders: Iterable[str]) -> dict[str, Ownership]:
 
 
 def states(upper: Tree) -> dict[str, State]:
-    """Return what is in the upper folder of a container that changed nothing: what the engine put there."""
+    """Return the upper folder's content of a container that changed nothing: the engine's own files."""
     return {entry.path: _state(upper, entry.path, entry.status) for entry in upper.walk()}
 
 

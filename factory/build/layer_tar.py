@@ -97,7 +97,7 @@ class _Archive:
         self.size = 0
 
     def add(self, entry: tarfile.TarInfo, source: BinaryIO | None = None) -> None:
-        """Add an entry, and with ``source`` the content of a file, which has the size that the entry says."""
+        """Add an entry; with ``source``, also a file's content, of the entry's size."""
         self._pending += entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         if source is not None and entry.size:
             left = entry.size

@@ -281,7 +281,7 @@ class _Assembly:
 
 
 def copy_locks(source: Tree, target: Tree) -> None:
-    """Copy a folder of folders of lock files; refuse anything else, such as a link out of the image.
+    """Copy a folder of folders of lock files; refuse anything else, such as a link.
 
     Raises:
         ImageError: something is neither a folder nor a file where it has to be.

@@ -341,7 +341,7 @@ def record_layout(notes: Path, layout: Path, name: str) -> None:
 
 
 def find_layout(folders: Path, image: str) -> str | None:
-    """Return ``FOLDER:NAME`` of the layout that an image was last built in; None if it does not exist.
+    """Return ``FOLDER:NAME`` of an image's latest layout; None if it does not exist.
 
     ``folders`` is the folder with each image's notes.
     """
@@ -353,7 +353,7 @@ def find_layout(folders: Path, image: str) -> str | None:
 
 
 def layout_notes(folders: Path, image: str) -> Path:
-    """Return the folder with the notes of an image's layouts; each has a folder of its own for its builds."""
+    """Return the folder with the notes of an image's layouts, one folder for each layout."""
     return folders / f"{image}@layout"
 
 

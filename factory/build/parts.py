@@ -147,7 +147,7 @@ class PartBuilder:
         return done
 
     def remove_superseded(self) -> None:
-        """Remove the parts that the image was built from before, and no image of the repository is now."""
+        """Remove parts of the image's earlier builds that no image of the repository uses now."""
         if not self.kept:
             return
         notes, now = self.prepared.owner.notes, [part.key for part in self.parts]
@@ -331,7 +331,7 @@ def prune_parts(engine: Engine, repository: str, folders: Path, *, dry_run: bool
 
 
 def _find_part(engine: Engine, repository: str, key: str) -> EngineImage | None:
-    """Return the image of a part that some repository of this engine has built; None if none has."""
+    """Return the image of a part that any repository of this engine has built; None without one."""
     name = part_tag(repository, key)
     if (image := find_image(engine, name)) is not None:
         return image

@@ -47,7 +47,7 @@ class BuildRequest:
 
     @property
     def is_hermetic(self) -> bool:
-        """Whether what is asked for is built without a network."""
+        """Return whether what is asked for is built without a network."""
         return self.hermetic or self.prefetched is not None or self.layout is not None
 
     @property
@@ -81,7 +81,7 @@ class Target:
 
     @property
     def hermetic(self) -> bool:
-        """Whether it is built without a network."""
+        """Return whether it is built without a network."""
         return self.prefetched is not None
 
     @property
@@ -118,7 +118,7 @@ class BuildPlan:
 
     @property
     def asked(self) -> tuple[Target, ...]:
-        """What was asked for."""
+        """Return what was asked for."""
         return tuple(target for target in self.targets if target.asked)
 
 
@@ -172,7 +172,7 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
 
 
 def _require_flavors_alone(catalogue: Catalogue) -> None:
-    """Refuse: a stack on a flavor would be built on the downstream flavor, under the same moving tag."""
+    """Refuse other images: a stack on a downstream flavor would get its usual moving tag."""
     others = [name for name in catalogue.tables if name not in catalogue.flavors]
     if others:
         raise SpecError(

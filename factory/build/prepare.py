@@ -50,7 +50,7 @@ class BuildSession:
 
     @property
     def folders(self) -> Path:
-        """Where each image has a folder of its own for the factory's notes."""
+        """Return the parent of each image's folder for the factory's notes."""
         return self.plan.request.work / "images"
 
     def owner(self, notes: Path) -> ContainerOwner:
@@ -97,14 +97,14 @@ class Prepared:
         )
 
     def layer_epoch(self, layer: str | None) -> int:
-        """Return the time of a package layer; that of the image if it has none of its own."""
+        """Return the time of a package layer; the image's if it has none of its own."""
         epoch = self.layer_epochs.get(layer) if layer else None
         return self.epoch if epoch is None else epoch
 
 
 @contextmanager
 def prepare(session: BuildSession, target: Target, notes: Path) -> Iterator[Prepared]:
-    """Yield an image that is ready to be built; ``notes`` is its folder of notes, which is locked.
+    """Yield an image ready to build; ``notes`` is its locked folder of notes.
 
     Raises:
         PrefetchError, IndexAccessError, StorageError: as for `prefetch_flavor`.
@@ -253,7 +253,7 @@ def image_epoch(repository: Repository, name: str, environment: Mapping[str, str
 def build_epochs(
     definition: ImageDefinition, environment: Mapping[str, str], *, inputs: Iterable[str] | None = None
 ) -> tuple[int, dict[str, int | None]]:
-    """Return the time of an image, and those of its package layers, so that a fix in one moves no other.
+    """Return the times of an image and of its package layers; a fix in one moves no other.
 
     A layer's is None if the lock records none. ``SOURCE_DATE_EPOCH`` is the time of all of them.
     ``inputs`` are read if they are not given.

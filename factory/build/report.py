@@ -47,7 +47,7 @@ class BuiltImage:
 
 
 def existing_image(target: Target, image: EngineImage | None, base: EngineImage | None) -> BuiltImage:
-    """Return the report of an image that exists, given what the engine has of it and of its base image."""
+    """Return the report of an existing image, from the engine's data of it and of its base."""
     step = target.step
     return BuiltImage(
         image=target.name,

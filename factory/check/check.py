@@ -72,7 +72,7 @@ def check_flavors(
 def _check_readable(
     flavor: Flavor, root: Path, today: dt.date, neighbours: Neighbours, konflux: Settings | None
 ) -> tuple[Finding, ...]:
-    """Check a flavor; a file that cannot be read is a finding, and does not hide those of other flavors."""
+    """Check a flavor; an unreadable file is a finding, and does not hide other flavors' findings."""
     try:
         return check_flavor(flavor, root=root, today=today, neighbours=neighbours, konflux=konflux)
     except StorageError as error:

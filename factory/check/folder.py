@@ -98,7 +98,7 @@ def _not_renderable(error: FactoryError) -> Problem:
 
 
 def _sbom(subject: Subject) -> Iterator[Problem]:
-    """Yield FAC336 if the committed SBOM is not that of the lock; other rules report an unreadable lock."""
+    """Yield FAC336 if the committed SBOM is not the lock's; others report an unreadable lock."""
     # Imported if a flavor has an SBOM: most have none.
     from factory.sbom.committed import read_committed, sbom_differences  # noqa: PLC0415
     from factory.sbom.model import LockedFlavor  # noqa: PLC0415

@@ -119,7 +119,7 @@ class PipCall:
 
     @property
     def operands(self) -> tuple[list[str], list[str]]:
-        """What it installs, and the requirements files; to ``sync`` all are such files."""
+        """Return the requirements to install, and the requirements files; ``sync`` takes only files."""
         positional, files = operands(self.arguments[self.arguments.index(self.verb) + 1 :])
         return ([], [*files, *positional]) if self.verb == "sync" else (positional, files)
 

@@ -26,7 +26,7 @@ _ALL = "Run `factory konflux --all`"
 
 
 def read_konflux(root: Path) -> tuple[Settings | None, tuple[Problem, ...]]:
-    """Return the settings of a repository, None if it does not use Konflux; and FAC504 if they are invalid.
+    """Return a repository's settings, None if it does not use Konflux; and FAC504 if invalid.
 
     Raises:
         StorageError: the file system refused.

@@ -75,7 +75,7 @@ def _grouped(
     show: Callable[[Finding], str],
     more: Callable[[Finding, str], str],
 ) -> Iterator[str]:
-    """Yield findings as text; of those with one cause the first few, and how many more there are.
+    """Yield findings as text; of those with one cause the first few, and the number of others.
 
     One cause is one rule that one file of a flavor breaks in many places, with one solution for all of
     them. ``--json`` and SARIF list them all.
@@ -290,7 +290,7 @@ def _without_links(message: str) -> str:
 
 
 def _location(path: str) -> Object:
-    """Return a file below the root of the repository, or an absolute one if its flavor is elsewhere."""
+    """Return a file below the repository's root; an absolute path if its flavor is elsewhere."""
     whole = PurePath(path)
     if whole.is_absolute():
         return {"uri": whole.as_uri()}

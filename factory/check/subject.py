@@ -94,7 +94,7 @@ class Subject:
 def read_subject(
     flavor: Flavor, *, neighbours: Neighbours = NO_NEIGHBOURS, konflux: Settings | None = None
 ) -> Subject:
-    """Read what the rules need; what cannot be read is kept as an error for them to report.
+    """Read what the rules need; a read error is kept for them to report.
 
     Raises:
         StorageError: the file system refused.

@@ -93,7 +93,7 @@ def _defect(console: Console, words: list[str], error: BaseException) -> int:
 
 
 def _fail(console: Console, words: list[str], failure: Failure) -> None:
-    """Print a failure in the form that was asked for, even if no command has read the words."""
+    """Print a failure in the requested form, even if no command has parsed the words."""
     if console.error_form is None and _TEST_OUTPUT_WORDS.intersection(words):
         console.error_form = failure_line
     console.json_output = console.error_form is None and (console.json_output or "--json" in words)

@@ -17,7 +17,7 @@ _TO_STDOUT = "-"
 
 
 def _markdown_file(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """What follows --markdown may be a flavor that somebody meant to name: no file is called that."""
+    """Return the file of --markdown; refuse a name that may be meant as a flavor."""
     if value not in {None, _TO_STDOUT} and not str(value).endswith(".md"):
         raise click.BadParameter(
             f"{value!r} does not end in .md. Is it a flavor? Give --markdown after the flavors.",

@@ -43,7 +43,7 @@ def begin(*, root: Path | None, json_output: bool) -> Invocation:
 
 
 def allow_other_build(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Give a command that locks ``--allow-other-build``."""
+    """Add ``--allow-other-build`` to a command that locks."""
     return click.option(
         "--allow-other-build",
         "other_builds",
@@ -56,7 +56,7 @@ def allow_other_build(command: Callable[Parameters, Result]) -> Callable[Paramet
 def common(
     command: Callable[Concatenate[Invocation, Parameters], Result],
 ) -> Callable[..., Result]:
-    """Give a command ``--root`` and ``--json``, which the group takes as well, and the `Invocation`."""
+    """Add ``--root`` and ``--json``, which the group has as well, and pass the `Invocation`."""
 
     @click.option(
         "--root",

@@ -92,12 +92,12 @@ class Instruction:
 
     @property
     def is_exec_form(self) -> bool:
-        """Whether its operands are a JSON array of strings."""
+        """Return whether its operands are a JSON array of strings."""
         return exec_form(self.operands) is not None
 
     @property
     def shell_text(self) -> str:
-        """What a RUN gives the shell; of exec form, the words as a shell line."""
+        """Return the shell text of a RUN; of exec form, the words as a shell line."""
         words = exec_form(self.operands)
         return self.operands if words is None else shlex.join(words)
 
@@ -123,17 +123,17 @@ class Instruction:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What a COPY or ADD copies, as it is written; nothing of another instruction."""
+        """Return the sources of a COPY or ADD, as written; empty for another instruction."""
         return self.words[:-1] if self.name in {"COPY", "ADD"} else ()
 
     @property
     def destination(self) -> str:
-        """Where a COPY or ADD puts what it copies; empty for another instruction."""
+        """Return the destination of a COPY or ADD; empty for another instruction."""
         return self.words[-1] if self.name in {"COPY", "ADD"} and self.words else ""
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """What it copies or mounts from: stages by name or number, or images."""
+        """Return what it copies or mounts from: stages by name or number, or images."""
         if self.name in {"COPY", "ADD"}:
             return tuple(flag[len("--from=") :] for flag in self.flags if flag.startswith("--from="))
         return tuple(origin for mount in self.mounts if (origin := mount.get("from")))

@@ -38,7 +38,7 @@ class Stage:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a ``COPY --from=`` may call it."""
+        """Return the names by which a ``COPY --from=`` may refer to it."""
         return (str(self.number), *([self.name] if self.name else []))
 
     @property
@@ -48,7 +48,7 @@ class Stage:
 
     @property
     def is_valid(self) -> bool:
-        """Whether its FROM is one image, and perhaps a name."""
+        """Return whether its FROM is one image, and perhaps a name."""
         return len(self.image.split()) == 1
 
 

@@ -86,7 +86,7 @@ def find_images(engine: Engine, references: Iterable[str]) -> dict[str, EngineIm
 
 
 def find_labelled(engine: Engine, label: str, value: str) -> tuple[str, ...]:
-    """Return the names of all images with a label, sorted; that takes seconds if there are many images.
+    """Return the names of all images with a label, sorted; slow if there are many images.
 
     Raises:
         ProgramError: the engine does not work.
@@ -129,7 +129,7 @@ def pull_image(
 
 
 def tag_image(engine: Engine, image: str, *names: str) -> None:
-    """Give an image names, in order.
+    """Tag an image with names, in order.
 
     Raises:
         ProgramError: the engine failed.

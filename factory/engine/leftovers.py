@@ -68,7 +68,7 @@ class ContainerOwner:
 
 
 def repository_mark(root: Path) -> str:
-    """Return the text that identifies a repository on an engine, as long as its folder is not moved."""
+    """Return the identifier of a repository on an engine, valid until its folder moves."""
     return hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:_MARK_DIGITS]
 
 
@@ -97,7 +97,7 @@ def cleaned_up(engine: Engine, owner: ContainerOwner) -> Iterator[None]:
 def remove_leftovers(
     engine: Engine, repository: str, folders: Path, *, search: bool = False, dry_run: bool = False
 ) -> tuple[str, ...]:
-    """Remove what killed runs left of builds that do not run now; return the names of those builds.
+    """Remove what killed runs left of builds that have ended; return the builds' names.
 
     Args:
         engine: where they were built.

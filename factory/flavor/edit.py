@@ -179,11 +179,11 @@ def replace_item(text: str, path: tuple[str, ...], position: int, value: str, co
         literal = text[start] == "'" and "'" not in value
         written = f"'{value}'" if literal else json.dumps(value, ensure_ascii=False)
     edited = _with_comment(f"{text[:start]}{written}{text[end:]}", start + len(written), comment)
-    return _proved(text, edited, path, lambda items: [*items[:position], value, *items[position + 1 :]])
+    return _checked(text, edited, path, lambda items: [*items[:position], value, *items[position + 1 :]])
 
 
 def add_item(text: str, path: tuple[str, ...], value: str, comment: Comment) -> str:
-    """Add an item to an array, on a line of its own unless the array is on one line.
+    """Add an item to an array, on its own line unless the array is on one line.
 
     A missing array or table is added.
 
@@ -199,18 +199,18 @@ def add_item(text: str, path: tuple[str, ...], value: str, comment: Comment) -> 
         edited, end = _beside(whole, written, last, tail)
     else:
         edited, end = _below(whole, written, array, tail)
-    return _proved(text, _with_comment(edited, end, comment), path, lambda items: [*items, value])
+    return _checked(text, _with_comment(edited, end, comment), path, lambda items: [*items, value])
 
 
 def _beside(text: str, written: str, last: int, tail: list[re.Match[str]]) -> tuple[str, int]:
-    """Put the item on the line of the last one; return the text and where the item ends."""
+    """Put the item on the last one's line; return the text and the item's end."""
     comma = next((match.end() for match in tail if match[0] == ","), None)
     place, added = (last, f", {written}") if comma is None else (comma, f" {written}")
     return f"{text[:place]}{added}{text[place:]}", place + len(added)
 
 
 def _below(text: str, written: str, array: StringArray, tail: list[re.Match[str]]) -> tuple[str, int]:
-    """Put the item on a line of its own, the array's last; return the text and where the item ends."""
+    """Put the item on its own line, the array's last; return the text and the item's end."""
     newline = _newline(text, array.start)
     place = next((match.start() for match in reversed(tail) if match["newline"]), None)
     if place is None:
@@ -247,7 +247,7 @@ def _find(text: str, path: tuple[str, ...]) -> StringArray:
 
 
 def _with_array(text: str, path: tuple[str, ...]) -> str:
-    """Add an empty array if it is missing: first in its table, or in a new table at the end."""
+    """Add an empty array if missing: first in its table, or in a new table at the end."""
     *tables, key = path
     content: object = parse_toml(text, dict[str, Any], source="the text", error=SpecError)
     for name in tables:
@@ -288,7 +288,7 @@ def _tokens(text: str, start: int) -> Iterator[re.Match[str]]:
 
 
 def _newline(text: str, place: int) -> str:
-    """Return the line end of the line at a place, or of the line before if that one has none."""
+    """Return the line end of the line at a place; of the line before if it has none."""
     end = text.find("\n", place)
     if end < 0:
         end = text.rfind("\n")
@@ -304,7 +304,7 @@ def _indent(text: str, array: StringArray) -> str:
     return _INDENT
 
 
-def _proved(text: str, edited: str, path: tuple[str, ...], change: Callable[[list[str]], list[str]]) -> str:
+def _checked(text: str, edited: str, path: tuple[str, ...], change: Callable[[list[str]], list[str]]) -> str:
     """Return the edited text if it differs from the text in the array alone."""
     expected = parse_toml(text, dict[str, Any], source="the text", error=SpecError)
     parent = expected

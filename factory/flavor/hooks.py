@@ -176,7 +176,7 @@ def check_variable(name: str, value: str) -> None:
 
 
 def check_system_package(name: str) -> None:
-    """Check what dnf takes for a package or a group: a name with an optional version, globs allowed.
+    """Check a package or group for dnf: a name with an optional version, globs allowed.
 
     Raises:
         SpecError: it is an option, a path, a URL, or has characters that a shell would read.

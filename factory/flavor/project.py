@@ -175,14 +175,14 @@ def parse(text: str) -> Requirement:
 
 
 def applies(requirement: Requirement, spec: Spec) -> bool:
-    """Whether the requirement's marker is true on one of the flavor's platforms."""
+    """Return whether the requirement's marker is true on one of the flavor's platforms."""
     if requirement.marker is None:
         return True
     return any(requirement.marker.evaluate(marker_environment(spec.python, name)) for name in spec.platforms)
 
 
 def admits(specifier: SpecifierSet, version: str) -> bool:
-    """Whether a specifier admits a version (PEP 440); the spec's 2.13.0 fits a pin on 2.13.0+cpu."""
+    """Return whether a specifier admits a version (PEP 440); 2.13.0 fits a pin on 2.13.0+cpu."""
     if Version(version).local is None and "+" in str(specifier):
         specifier = SpecifierSet(_LOCAL.sub("", str(specifier)))
     return specifier.contains(version, prereleases=True)

@@ -96,11 +96,11 @@ class Waiver:
     expires: dt.date
 
     def covers(self, finding: str, *, package: str | None) -> bool:
-        """Whether it is about this finding, expired or not."""
+        """Return whether it is about this finding, expired or not."""
         return self.finding.lower() == finding.lower() and self.package in {None, package}
 
     def has_expired(self, today: dt.date) -> bool:
-        """Whether its last day is over."""
+        """Return whether its last day is over."""
         return today > self.expires
 
 
@@ -112,7 +112,7 @@ class PackageLayer:
     patterns: tuple[str, ...]
 
     def takes(self, package: str) -> bool:
-        """Whether one of the patterns matches a package's normalized name."""
+        """Return whether one of the patterns matches a package's normalized name."""
         return any(fnmatchcase(package, pattern) for pattern in self.patterns)
 
 

@@ -106,11 +106,11 @@ def find_gaps(
     answer: _Answer = refused or resolve_project(project, preferences=preferences, folders=folders)
     if isinstance(answer, dict):
         return Gaps()
-    with open_package_finder(project.spec, folders) as shelf, scratch_folder() as folder:
+    with open_package_finder(project.spec, folders) as finder, scratch_folder() as folder:
         stub_wheels = StubWheels(
             folder=folder,
             spec=project.spec,
-            shelf=shelf,
+            finder=finder,
             present=present or project.spec,
             public=public_metadata,
         )
@@ -179,7 +179,7 @@ class _Search:
         if isinstance(answer, Disagreement):
             return False
         project = _without(self.project, self.freed)
-        new = [gap for gap in _lacking(project, answer, self.stub_wheels.shelf) if gap.package not in found]
+        new = [gap for gap in _lacking(project, answer, self.stub_wheels.finder) if gap.package not in found]
         for gap in new:
             self.stub_wheels.put(Requirement(gap.requirement), gap.extras)
         found |= {gap.package: gap for gap in new}
@@ -202,7 +202,7 @@ class _Search:
             folders=self.folders,
             stub_wheels=self.stub_wheels.overrides,
         )
-        owners = requirers_of(found, request, self.project.spec.platforms, self._told)
+        owners = requirers_of(found, request, self.project.spec.platforms, self._metadata)
         if isinstance(owners, NoSolution):
             return tuple(found.values())
         widened = [
@@ -213,19 +213,19 @@ class _Search:
         if any(widened):
             return None
         needed = [gap for gap in found.values() if gap.package in owners]
-        shelf, owned = self.stub_wheels.shelf, []
+        finder, owned = self.stub_wheels.finder, []
         for item in needed:
             # Contradictions that were set aside are reported already.
             conflicts = [] if item.package in self.freed else self.conflicts
-            gap = _owned(item, owners[item.package], self.project, shelf, conflicts)
+            gap = _owned(item, owners[item.package], self.project, finder, conflicts)
             owned += [] if gap is None else [gap]
         return tuple(owned) if needed else tuple(found.values())
 
-    def _told(self, name: str, version: str | None) -> Metadata | None:
+    def _metadata(self, name: str, version: str | None) -> Metadata | None:
         if version is None:
             return self.stub_wheels.metadata(name)
         try:
-            return self.stub_wheels.shelf.metadata(name, version)
+            return self.stub_wheels.finder.metadata(name, version)
         except IndexContentError:
             return None  # the requirement's owner stays known, its wording does not
 
@@ -235,7 +235,7 @@ class _Search:
             gaps=tuple(sorted(found, key=lambda gap: gap.package)),
             conflict=one_error(self.conflicts),
             assumed=tuple(item for item in self.stub_wheels.assumed if item.package in packages),
-            nothing_there=bool(found) and self.stub_wheels.shelf.is_empty,
+            nothing_there=bool(found) and self.stub_wheels.finder.is_empty,
         )
 
 
@@ -273,26 +273,26 @@ def gap_error(found: Gaps) -> FactoryError:
     )
 
 
-def _lacking(project: Project, refused: Refused, shelf: PackageFinder) -> list[Gap]:
+def _lacking(project: Project, refused: Refused, finder: PackageFinder) -> list[Gap]:
     """Return what is missing among direct requirements and those in uv's explanation."""
     blame = read_blame(refused.explanation)
     by_package: dict[str, list[Need]] = {}
     for need in needs_of(project, refused, blame):
         if need.requirements[0].url is None:  # otherwise it is a stub wheel
             by_package.setdefault(need.package, []).append(need)
-    shelf.look_up(by_package)
+    finder.look_up(by_package)
     for requirement, python in blame.pythons:
-        shelf.tell_python(requirement, python)
-    gaps = [_gap(project.spec, name, needs, shelf) for name, needs in sorted(by_package.items())]
+        finder.tell_python(requirement, python)
+    gaps = [_gap(project.spec, name, needs, finder) for name, needs in sorted(by_package.items())]
     return [gap for gap in gaps if gap is not None]
 
 
-def _gap(spec: Spec, name: str, needs: list[Need], shelf: PackageFinder) -> Gap | None:
+def _gap(spec: Spec, name: str, needs: list[Need], finder: PackageFinder) -> Gap | None:
     lacking: dict[Need, tuple[str, ...]] = {}
     for need in needs:
         if contradicted(need, needs):
-            continue  # the index has nothing that would satisfy
-        without = [shelf.platforms_without(requirement) for requirement in need.requirements]
+            continue  # no index could satisfy a contradiction
+        without = [finder.platforms_without(requirement) for requirement in need.requirements]
         platforms = tuple(item for item in spec.platforms if all(item in found for found in without))
         if platforms:
             lacking[need] = platforms
@@ -303,7 +303,7 @@ def _gap(spec: Spec, name: str, needs: list[Need], shelf: PackageFinder) -> Gap 
         package=name,
         requirement=name,
         kind="",
-        index=shelf.url(name),
+        index=finder.url(name),
         python=spec.python,
         platforms=platforms,
         found="",
@@ -313,13 +313,13 @@ def _gap(spec: Spec, name: str, needs: list[Need], shelf: PackageFinder) -> Gap 
             sorted({extra for need in lacking for item in need.requirements for extra in item.extras})
         ),
     )
-    return _with_lack(gap, _tightest(lacking), spec, shelf)
+    return _with_lack(gap, _tightest(lacking), spec, finder)
 
 
-def _with_lack(gap: Gap, specifier: SpecifierSet, spec: Spec, shelf: PackageFinder) -> Gap:
+def _with_lack(gap: Gap, specifier: SpecifierSet, spec: Spec, finder: PackageFinder) -> Gap:
     """Return a gap with what exists in place of the wanted versions."""
     lack = lack_of(
-        shelf.offers(gap.package), specifier, python=spec.python, glibc=spec.glibc, platforms=gap.platforms
+        finder.offers(gap.package), specifier, python=spec.python, glibc=spec.glibc, platforms=gap.platforms
     )
     return replace(
         gap,
@@ -343,7 +343,7 @@ def _owned(
     gap: Gap,
     owners: tuple[Requirer, ...],
     project: Project,
-    shelf: PackageFinder,
+    finder: PackageFinder,
     conflicts: list[ResolutionError],
 ) -> Gap | None:
     """Return a gap with all who need it: those in uv's explanation, other packages, the project.
@@ -357,11 +357,11 @@ def _owned(
     if disjoint(specifier, SpecifierSet()):
         conflicts.append(apart_error(gap.package, words))
         specifier = SpecifierSet()
-        gap = replace(gap, platforms=shelf.platforms_without(Requirement(gap.package)))
+        gap = replace(gap, platforms=finder.platforms_without(Requirement(gap.package)))
         if not gap.platforms:
             return None
     paths = tuple(dict.fromkeys(owner.path for owner in owners if owner.path))
-    return _with_lack(replace(gap, needed_by=words, paths=paths), specifier, project.spec, shelf)
+    return _with_lack(replace(gap, needed_by=words, paths=paths), specifier, project.spec, finder)
 
 
 def _who(need: Need) -> str:

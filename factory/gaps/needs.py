@@ -153,7 +153,7 @@ def _includes(need: Need, constraint: Need) -> bool:
 
 
 # Returns a package's metadata by name and version; a version of None is that of a stub wheel.
-Told = Callable[[str, str | None], Metadata | None]
+MetadataReader = Callable[[str, str | None], Metadata | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +169,7 @@ class Requirer:
 
 
 def requirers_of(
-    packages: Iterable[str], request: Request, platforms: Iterable[str], told: Told
+    packages: Iterable[str], request: Request, platforms: Iterable[str], read_metadata: MetadataReader
 ) -> dict[str, tuple[Requirer, ...]] | NoSolution:
     """Return who requires packages in a resolution that succeeds, on any of the platforms.
 
@@ -188,7 +188,7 @@ def requirers_of(
         environment = marker_environment(request.python, platform)
         for package in sorted(wanted & graph.keys()):
             for name in graph[package].by:
-                metadata = told(name, graph[name].version) if name in graph else None
+                metadata = read_metadata(name, graph[name].version) if name in graph else None
                 owner = Requirer(
                     name=name,
                     requirements=() if metadata is None else _on(package, metadata, environment),
@@ -314,16 +314,16 @@ _OVERRIDES = "override-dependencies"
 _PLACES = {"constraint-dependencies": CONSTRAINTS, _OVERRIDES: f"the overrides in {PROJECT}"}
 
 
-def who_wants(told: Sequence[str], owners: Sequence[Requirer], own: Sequence[Asked]) -> tuple[str, ...]:
+def who_wants(explained: Sequence[str], owners: Sequence[Requirer], own: Sequence[Asked]) -> tuple[str, ...]:
     """Return everyone who requires a package, each with the requirement if it is known.
 
     Args:
-        told: those in uv's explanation, in its words.
+        explained: those in uv's explanation, in its words.
         owners: those who require it in a resolution.
         own: the project's lines on it; constraints and overrides set the range of what others require.
     """
     known: dict[str, Requirer] = {canonicalize_name(owner.name): owner for owner in owners}
-    by_name = {owner_name(text): text for text in told}
+    by_name = {owner_name(text): text for text in explained}
     words = [
         in_words(known[name]) if name in known and known[name].requirements else text
         for name, text in by_name.items()
@@ -337,7 +337,7 @@ def who_wants(told: Sequence[str], owners: Sequence[Requirer], own: Sequence[Ask
 
 
 def wanted_in_all(
-    requirement: Requirement, told: Collection[str], owners: Sequence[Requirer], own: Sequence[Asked]
+    requirement: Requirement, explained: Collection[str], owners: Sequence[Requirer], own: Sequence[Asked]
 ) -> SpecifierSet:
     """Return the range that meets everyone; an override replaces what others require.
 
@@ -351,7 +351,7 @@ def wanted_in_all(
     # uv shows only the existing part of a range, so its words count only if nothing better is known.
     exact = {canonicalize_name(owner.name) for owner in owners if owner.requirements}
     project = {owner_name(PROJECT), owner_name(CONSTRAINTS)}
-    if not {owner_name(text) for text in told} <= exact | project:
+    if not {owner_name(text) for text in explained} <= exact | project:
         specifier &= requirement.specifier
     for owner in owners:
         for item in owner.requirements:

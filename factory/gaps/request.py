@@ -46,9 +46,9 @@ def errors_in(report: GapReport) -> tuple[str, ...]:
 
 def as_markdown(report: GapReport) -> str:
     """Return a request ready to send: a table per index, a line per requirement."""
-    untold = [flavor.flavor for flavor in report.flavors if flavor.error is not None or flavor.conflict]
-    doubt = f"What else is missing could not be told of these images: {plain(', '.join(untold))}."
-    if not report.wanted and untold:
+    unexamined = [flavor.flavor for flavor in report.flavors if flavor.error is not None or flavor.conflict]
+    doubt = f"What else is missing could not be told of these images: {plain(', '.join(unexamined))}."
+    if not report.wanted and unexamined:
         return f"{doubt.replace('else ', '')}\n"
     if not report.wanted:
         return "Nothing is missing from the package index of these images.\n"
@@ -64,7 +64,7 @@ def as_markdown(report: GapReport) -> str:
             "",
             f"What these require themselves is not known to us and may be missing as well: {named}.",
         ]
-    if untold:
+    if unexamined:
         parts += ["", doubt]
     return "\n".join((*parts, ""))
 

@@ -65,7 +65,7 @@ class StubWheels:
 
     folder: Path
     spec: Spec
-    shelf: PackageFinder
+    finder: PackageFinder
     present: Spec
     public: bool = False
     _made: dict[str, _StandIn] = field(default_factory=dict)
@@ -141,12 +141,12 @@ class StubWheels:
         self._made[name] = made
 
     def _would_be(self, name: str, wanted: SpecifierSet) -> tuple[Metadata | None, Assumed]:
-        offers = self.shelf.offers(name)
+        offers = self.finder.offers(name)
         if offers is not None:
             version = nearest_version(versions_with_wheels(offers), wanted)
-            metadata = None if version is None else self.shelf.metadata(name, str(version))
+            metadata = None if version is None else self.finder.metadata(name, str(version))
             return metadata, _assumed(name, metadata, THE_INDEX)
-        if self._is_given_away(name):
+        if self._has_own_index(name):
             return None, _assumed(name, None, None)
         if self.present.index_url not in {self.spec.index_url, None}:
             try:
@@ -161,7 +161,7 @@ class StubWheels:
         metadata = self._read(IndexClient(None), name, wanted)
         return metadata, _assumed(name, metadata, PUBLIC_INDEX)
 
-    def _is_given_away(self, name: str) -> bool:
+    def _has_own_index(self, name: str) -> bool:
         """Return whether the spec assigns a package to a further index, which alone is asked."""
         return any(spec.index_of(name) != MAIN_INDEX for spec in (self.spec, self.present))
 

@@ -66,7 +66,7 @@ def download(
     max_download: int,
     is_there: ExistenceCheck,
 ) -> bool:
-    """Download a file into the sink, from the sink's end on; return False if it does not exist.
+    """Download a file into the sink, from its end on; return False if it does not exist.
 
     A dropped connection is resumed by a range request (RFC 9110) if the server knows them.
 

@@ -24,7 +24,7 @@ class Origin:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the host is this machine: ``localhost``, 127.0.0.0/8 or ``::1``."""
+        """Return whether the host is this machine: ``localhost``, 127.0.0.0/8 or ``::1``."""
         if self.host == "localhost":
             return True
         try:
@@ -34,12 +34,12 @@ class Origin:
 
     @property
     def keeps_secrets(self) -> bool:
-        """Whether credentials may be sent there at all: encrypted, or without leaving this machine."""
+        """Return whether credentials may be sent to it: encrypted, or without leaving this machine."""
         return self.scheme == "https" or self.is_loopback
 
     @property
     def is_public_name(self) -> bool:
-        """Whether the host is a name with a domain: no address, no name of one network or machine."""
+        """Return whether the host has a domain name: no address, no local name."""
         try:
             ipaddress.ip_address(self.host)
         except ValueError:

@@ -56,7 +56,7 @@ class RetryPolicy:
 
     @property
     def begin_seconds(self) -> float:
-        """How long the header of a download's answer may take."""
+        """Return how long the header of a download's answer may take."""
         return self.connect_seconds + 2 * self.read_seconds
 
     def pause_seconds(self, failures: int, asked: float | None) -> float:

@@ -300,7 +300,7 @@ _MAKERS = {"cuda": "NVIDIA", "rocm": "AMD"}
 
 
 def missing_gpu(accelerator: str | None) -> str | None:
-    """Return why no GPU test can run here for an image of this accelerator; None if one can."""
+    """Return why no GPU test can run here for this accelerator; None if one can."""
     if accelerator == "cpu":
         return "the image is for the CPU"
     wanted = [accelerator] if accelerator in _DEVICES else list(_DEVICES)

@@ -49,7 +49,7 @@ class Context:
         given: str | None = None,
         seconds: float | None = None,
     ) -> Ran:
-        """Run a program of the image in a fresh container, to its end, past the image's entry point.
+        """Run a program of the image in a fresh container, past the image's entry point.
 
         An entry point may submit jobs, or train; only a test of the entry point uses it (`start`).
         ``given`` is what the program reads; ``seconds`` may shorten the time.

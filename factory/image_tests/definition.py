@@ -117,7 +117,7 @@ def shortened(text: str, limit: int = _OUTPUT_CHARACTERS) -> str:
 
 
 def inherited(catalogue: Mapping[str, tuple[ImageTest, ...]], kinds: Iterable[str]) -> tuple[ImageTest, ...]:
-    """Return the tests of an image by level: those of "any", of its kind, and of its parents' kinds.
+    """Return the tests of an image by level: of "any", its kind, and its parents' kinds.
 
     A test of one kind replaces one of the same name of a parent's kind.
     """

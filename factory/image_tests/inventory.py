@@ -26,7 +26,7 @@ def contents(context: Context, *, base: bool = False) -> dict[str, Any]:
 
 
 def base_contents(context: Context) -> dict[str, Any] | None:
-    """Return the same for the base image; None if the engine lacks it, or it has no Python."""
+    """Return the base image's contents; None if the engine lacks it, or it has no Python."""
     if context.base is None:
         return None
     try:
@@ -38,7 +38,7 @@ def base_contents(context: Context) -> dict[str, Any] | None:
 
 
 def locks_of(context: Context) -> LockSet | None:
-    """Return the lock files in the image, else those of its flavor's folder; None if there are none.
+    """Return the lock files in the image, else its flavor's; None if there are none.
 
     Raises:
         LockFileError: one of them is not UTF-8.

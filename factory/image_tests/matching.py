@@ -126,7 +126,7 @@ class Conflict:
 
     @property
     def problem(self) -> str:
-        """What is not satisfied, in words."""
+        """Describe the unmet requirement."""
         there = "it is not installed" if self.installed is None else f"{self.installed} is installed"
         return f"requires {self.requirement}, and {there}"
 
@@ -201,7 +201,7 @@ def locked_packages(context: Context) -> Result:
 
 
 def same_version(found: str, wanted: str) -> bool:
-    """Return whether a version is the wanted one; its local part counts only if one is wanted (PEP 440).
+    """Return whether a version is the wanted one; a local part counts only if wanted (PEP 440).
 
     ``3.11`` is Python's 3.11; ``2.13.0`` is torch's ``2.13.0+cpu``.
     """
@@ -213,7 +213,7 @@ def same_version(found: str, wanted: str) -> bool:
 
 
 def labels_of(dockerfile: Path) -> dict[str, str | None]:
-    """Return the labels that a Dockerfile's last stage sets; None for a value that a build argument decides.
+    """Return the labels of a Dockerfile's last stage; None for a value from a build argument.
 
     A missing file has none.
     """

@@ -104,7 +104,7 @@ class ImageTestReport(Report):
 
     @property
     def passed(self) -> bool:
-        """Whether no test failed or broke; a skipped one does neither."""
+        """Return whether no test failed or broke; a skipped one does neither."""
         return not self.count("failed") and not self.count("error")
 
     @property
@@ -150,7 +150,7 @@ def _failure(outcome: TestOutcome) -> str:
 
 
 def report_folder(report: ImageTestReport, whole: Path) -> Path:
-    """Return the default folder of a report: ``whole``, the image's own, if all tests of its level ran.
+    """Return the default folder of a report: ``whole``, the image's own, after a full level.
 
     A run of selected tests goes below it, and so replaces no report that says more.
     """
@@ -331,7 +331,7 @@ class Slice:
 
 
 def layer_slices(layers: Sequence[ImageLayer]) -> tuple[Slice, ...]:
-    """Return where each layer is in a bar that is the whole image, from the bottom layer on."""
+    """Return each layer's place in a bar of the whole image, from the bottom layer on."""
     whole = sum(layer.size for layer in layers)
     slices: list[Slice] = []
     start = 0.0

@@ -30,7 +30,7 @@ from factory.image_tests.subject import ImageUnderTest, Lineage, find_base
 
 
 def tests_of(lineage: Lineage) -> tuple[ImageTest, ...]:
-    """Return every test of an image: those of its kind, of its parents' kinds, and the drop-in ones.
+    """Return every test of an image: of its kind, its parents' kinds, and drop-in tests.
 
     Tests for another accelerator are left out, if the image's is known.
 

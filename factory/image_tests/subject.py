@@ -125,7 +125,7 @@ class ImageUnderTest:
 
     @property
     def kind(self) -> Kind:
-        """What it is tested as."""
+        """Return the kind whose tests it gets."""
         return self.lineage.kinds[0]
 
     @property
@@ -170,7 +170,7 @@ def repository_here(root: Path | None, start: Path, image: str) -> Repository | 
 
 
 def find_lineage(repository: Repository | None, name: str | None) -> Lineage | None:
-    """Return the lineage of an image; None without a repository or a name, or if there is no such image.
+    """Return the lineage of an image; None without a repository, a name or such an image.
 
     Raises:
         SpecError: ``factory.toml`` is not acceptable.
@@ -277,7 +277,7 @@ def _name(lineage: Lineage, reference: str) -> str:
 
 
 def lineage_of(repository: Repository, name: str) -> Lineage | None:
-    """Return the lineage of an image, by its name or a flavor's path; None if the repository lacks it.
+    """Return the lineage of an image, by name or flavor path; None if the repository lacks it.
 
     Raises:
         SpecError: ``factory.toml`` or a flavor is not acceptable.
@@ -353,12 +353,12 @@ def step_of(size: int, text: str) -> HistoryStep:
 
 
 def inherited_steps(steps: tuple[HistoryStep, ...], base: tuple[HistoryStep, ...]) -> int:
-    """Return how many of the steps are the base image's: all of its own if they come first, else 0."""
+    """Return how many steps are the base image's; 0 unless all of its own come first."""
     return len(base) if [step.text for step in steps[: len(base)]] == [step.text for step in base] else 0
 
 
 def is_credential(name: str, value: str) -> bool:
-    """Return whether a variable is a credential, by its name and a value that is no number or switch.
+    """Return whether a variable is a credential, by its name and a non-trivial value.
 
     The login of a URL counts, whatever the name.
     """

@@ -17,7 +17,7 @@ _FIXES = {
 
 
 def compilers(context: Context) -> Result:
-    """Test that no build tool is on PATH, except what a locked package or the base image brings."""
+    """Test that PATH has no build tool, except those of locked packages or the base image."""
     in_base = {found["path"] for found in (base_contents(context) or {}).get("compilers", ())}
     findings, advice = [], []
     for found in contents(context)["compilers"]:
@@ -76,7 +76,7 @@ def _without(context: Context, kind: str, reason: str) -> Result:
 
 
 def _leftovers(context: Context, kind: str) -> tuple[list[ImageFinding], list[ImageFinding]]:
-    """Return what of a kind the image adds to its base image, and what the base image has already."""
+    """Return the findings of a kind in the image, and those its base image has already."""
     in_base = {found["path"] for found in _of_kind((base_contents(context) or {}).get("leftovers", ()), kind)}
     findings: list[ImageFinding] = []
     advice: list[ImageFinding] = []

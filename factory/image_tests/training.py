@@ -50,7 +50,7 @@ def training_hub(context: Context) -> Result:
 
 
 def device(context: Context) -> Result:
-    """Test that PyTorch sees each GPU, was built for it, and computes on it as on the CPU."""
+    """Test that PyTorch sees each GPU, was built for it, and computes as on the CPU."""
     conditions = context.gpu_conditions()
     answer = context.probe("device.py", conditions=conditions)
     if not answer["available"]:

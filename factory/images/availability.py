@@ -76,7 +76,7 @@ class Stores:
         return {reference: image for reference, image in found.items() if image is not None}
 
     def registry_tag(self, definition: ImageDefinition, tag: str) -> RegistryTag | None:
-        """Return a tag of an image in its registry; None if it has no registry, or that is not asked."""
+        """Return a tag of an image in its registry; None without a registry that is asked."""
         registry = self.registries.get(definition.registry or "")
         return None if registry is None else RegistryTag(registry=registry, image=definition.name, tag=tag)
 

@@ -99,7 +99,7 @@ class Catalogue:
     def select(
         self, names: tuple[str, ...] = (), *, include_broken: bool = False
     ) -> tuple[ImageDefinition, ...]:
-        """Return the named images, each once and in the order given; every image if no name is given.
+        """Return the named images, each once and in that order; every image if none is named.
 
         Args:
             names: Names, or paths of flavor folders.

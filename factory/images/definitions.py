@@ -38,7 +38,7 @@ class Parent:
 
     @property
     def is_reference(self) -> bool:
-        """Whether the image is external: a reference has a tag or a digest, a name has neither."""
+        """Return whether the image is external: a reference has a tag or a digest, a name has neither."""
         return ":" in self.image or "@" in self.image
 
 
@@ -72,7 +72,7 @@ class ImageDefinition:
 
     @property
     def downstream(self) -> bool:
-        """Whether this is the downstream build of a flavor."""
+        """Return whether this is the downstream build of a flavor."""
         return self.dockerfile == DOWNSTREAM_DOCKERFILE
 
     @property

@@ -79,7 +79,7 @@ def read_build_inputs(definition: ImageDefinition, parents: Iterable[ParentState
 
 
 def parse_build_inputs(text: str) -> BuildInputs | None:
-    """Return the build inputs from the label of an image; None if the factory did not write it."""
+    """Return the build inputs from an image's label; None if the factory did not write it."""
     try:
         data = parse_json(text, _Label, source="a label")
     except DocumentError:
@@ -139,7 +139,7 @@ def _parent_data(parent: ParentState) -> dict[str, str]:
 
 
 def differences(before: BuildInputs, now: BuildInputs) -> tuple[str, ...]:
-    """Return in words what differs between the inputs of two builds of one image: why it is rebuilt."""
+    """Describe how the inputs of two builds of one image differ: why it is rebuilt."""
     return (
         *_builder_differences(before, now),
         *_files_differences(before, now),

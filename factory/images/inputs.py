@@ -43,7 +43,7 @@ class InputFile:
 
 
 def read_inputs(definition: ImageDefinition) -> dict[str, InputFile]:
-    """Return the files that go into an image by their paths in its folder, sorted, with the Dockerfile.
+    """Return the input files of an image by path in its folder, sorted, with the Dockerfile.
 
     Files excluded by a ``.containerignore`` or ``.dockerignore`` are skipped.
 
@@ -114,7 +114,7 @@ def read_ignore_patterns(text: str) -> tuple[IgnorePattern, ...]:
 
 
 def is_ignored(path: str, patterns: Iterable[IgnorePattern]) -> bool:
-    """Return whether a file is excluded: the last line that matches it or a folder above it decides."""
+    """Return whether a file is excluded; the last line matching it or a folder above decides."""
     ignored = False
     for pattern in patterns:
         if ignored == pattern.included and pattern.expression.fullmatch(path):
@@ -344,7 +344,7 @@ def _is_declared(definition: ImageDefinition, text: str, reference: str) -> bool
 
 
 def _variable(definition: ImageDefinition, item: Instruction, text: str) -> ImageError:
-    """Engines differ in where they expand variables, and the key of a build step would not count it."""
+    """Refuse a variable: engines expand them differently, and a build step's key would miss it."""
     where = f"{definition.name}: line {item.line_of(text)} of {definition.dockerfile}"
     return ImageError(
         f"{where} takes from {text}, which an argument names",

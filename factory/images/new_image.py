@@ -194,7 +194,7 @@ def _check_tables(repository: Repository, text: str) -> None:
 
 
 def _check_folder(folder: Path, files: tuple[RenderedFile, ...]) -> None:
-    """Check that the folder does not exist, or is what a killed run made of the same request."""
+    """Check that the folder is missing, or is a killed run's of the same request."""
     if not folder.exists() and not folder.is_symlink():
         return
     wanted = {file.path: file.content for file in files}

@@ -48,7 +48,7 @@ def pinned(reference: str, digest: str) -> str:
 
 
 def origin_of(reference: str) -> ImageOrigin:
-    """Return where a reference with a tag or a digest points to; without a host, on Docker's own registry."""
+    """Return the origin of a reference with a tag or a digest; Docker's registry without a host."""
     found = parse_reference(reference, of="a parent")
     host, path = found.domain or _HUB, found.path
     if host == _HUB and "/" not in path:

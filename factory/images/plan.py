@@ -283,7 +283,7 @@ def _parent_state(
 
 
 def _to_build(state: _PlanState) -> frozenset[str]:
-    """Return what was asked for and is not available, with those of its parents that are not either."""
+    """Return the unavailable images that were asked for, with their unavailable parents."""
     needed, found = set(state.asked), set[str]()
     for name in reversed(tuple(state.images)):
         forced = state.request.forced_by != "" and name in state.asked
@@ -294,7 +294,7 @@ def _to_build(state: _PlanState) -> frozenset[str]:
 
 
 def _to_tag(state: _PlanState, to_build: Iterable[str]) -> frozenset[str]:
-    """Return the parents of what is built whose moving tag is wrong: a run ended before it was set."""
+    """Return parents whose moving tag is wrong: a run ended before it was set."""
     found = set()
     for name in {parent.image for child in to_build for parent in state.images[child].own_parents}:
         tags = (state.inputs[name].tag, state.images[name].moving_tag)

@@ -105,6 +105,6 @@ def _named(reference: str) -> tuple[Place, str]:
 
 
 def _images_for(registry: str, images: Sequence[ImageDefinition]) -> tuple[str, ...]:
-    """Return the images of a registry; all images for one that no image names, such as a mirror."""
+    """Return a registry's images; all images if no image names it, such as a mirror."""
     own = tuple(image.name for image in images if image.registry == registry)
     return own or tuple(image.name for image in images)

@@ -65,7 +65,7 @@ class MetadataCache:
         self._written = threading.Event()
 
     def get(self, index_url: str, file: IndexFile, *, opened: bool = False) -> bytes | None:
-        """Return the metadata of a file as that index served it; None if it is not in the cache.
+        """Return the metadata that an index served of a file; None if it is not cached.
 
         With ``opened``, only what was read in the wheel itself, whose directory was checked then.
         """

@@ -113,7 +113,7 @@ class IndexClient:
     def project(
         self, name: str, *, keep: Callable[[str], bool] | None = None
     ) -> tuple[IndexFile, ...] | None:
-        """Return the files of a project, as its page lists them; None if the index has no such project.
+        """Return the files on a project's page; None if the index has no such project.
 
         Args:
             name: The project, in any spelling.
@@ -139,7 +139,7 @@ class IndexClient:
         )
 
     def fetch(self, url: str, sink: Sink, *, size: int | None = None, max_bytes: int | None = None) -> bool:
-        """Download a file into the sink, from the sink's end on; return False if it does not exist.
+        """Download a file into the sink, from its end on; return False if it does not exist.
 
         A dropped connection is resumed (`factory.http.download`). ``size`` is the file's by the index's page,
         ``max_bytes`` by the lock; without both, ``FACTORY_MAX_DOWNLOAD`` and the disk limit it.
@@ -158,7 +158,7 @@ class IndexClient:
         )
 
     def metadata(self, file: IndexFile) -> Metadata:
-        """Return the core metadata of a file: as the index serves it (PEP 658, PEP 714), or from the wheel.
+        """Return a file's core metadata: as the index serves it (PEP 658, PEP 714), or the wheel's.
 
         A wheel's directory and METADATA are read by range requests (RFC 9110); a server without ranges has to
         send it whole. If the page has the file's digest, the metadata is cached. The digest does not verify
@@ -172,7 +172,7 @@ class IndexClient:
         return parse_metadata(self.core_metadata(file), of=file.file_name)
 
     def check_identity(self, file: IndexFile) -> None:
-        """Check that a file is of the package and version that its name says, and a valid wheel.
+        """Check that a file is its name's package and version, and a valid wheel.
 
         The directory of a wheel is read by range requests even if the index serves its metadata, as far
         as `read_directory` goes. If a server without ranges serves the metadata, nothing else is requested.
@@ -190,7 +190,7 @@ class IndexClient:
             self.cache.put(self.url, file, content, opened=True)
 
     def core_metadata(self, file: IndexFile) -> bytes:
-        """Return the core metadata of a file as bytes, checked to be of its name's package and version.
+        """Return the core metadata of a file as bytes, checked against the file's name.
 
         Raises:
             IndexContentError: As for `check_identity`.
@@ -360,7 +360,7 @@ def client_for(
     policy: RetryPolicy | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> IndexClient:
-    """Return a client for an index of a flavor, by its name, with the redirects that the spec allows.
+    """Return a client for a flavor's index, by name, with the spec's allowed redirects.
 
     Raises:
         IndexAccessError: ``.netrc`` or uv's configuration cannot be read.

@@ -72,7 +72,7 @@ def transport_settings(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def _files(environment: Mapping[str, str]) -> list[Path]:
-    """Return the files that uv reads outside of a project: the named one, or the user's and system's."""
+    """Return uv's configuration files outside of a project: the named one, or user's and system's."""
     if named := environment.get("UV_CONFIG_FILE"):
         return [Path(named)]
     if environment.get("UV_NO_CONFIG", "").lower() in _TRUE:
@@ -120,7 +120,7 @@ def _document(path: Path) -> dict[str, Any]:
 
 
 def _unreadable(path: Path, error: Exception) -> IndexAccessError:
-    """Return the error for a configuration that is missing, not TOML, or of another shape; uv stops too."""
+    """Return the error for missing or invalid configuration, at which uv stops too."""
     return IndexAccessError(
         f"{path}, uv's configuration, cannot be read ({type(error).__name__})",
         solution="Fix the file, or name the public index in UV_DEFAULT_INDEX.",

@@ -57,7 +57,7 @@ def parse_metadata(content: bytes, *, of: str) -> Metadata:
 
 
 def check_identity(content: bytes, *, of: str) -> None:
-    """Check that core metadata is that of the file whose name is ``of``; the rest of it does not matter.
+    """Check that core metadata is that of the file ``of``; the rest of it does not matter.
 
     Raises:
         IndexContentError: It names no package, or another package or version than the file.

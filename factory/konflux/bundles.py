@@ -35,7 +35,7 @@ class OtherBundle:
 
 
 def keep_bundles(wanted: bytes, found: bytes) -> tuple[bytes, tuple[OtherBundle, ...]]:
-    """Return the text of a Pipeline with the bundles of the text in its place, and those that differ.
+    """Return a Pipeline with the bundles of the found text, and those that differ.
 
     A task keeps its bundle if it is of the same repository, by a tag and a digest; neither says which of two
     is newer. If the found text has several for one task, as after a failed merge, none of them is kept.
@@ -57,7 +57,7 @@ def keep_bundles(wanted: bytes, found: bytes) -> tuple[bytes, tuple[OtherBundle,
 
 
 def bundles_digest(content: bytes) -> str:
-    """Return a short digest of every task's name and bundle, in order; empty for a file without bundles."""
+    """Return a short digest of all tasks' names and bundles, in order; empty without bundles."""
     listed = "".join(f"{place.task} {place.bundle}\n" for place in _places(content))
     return hashlib.sha256(listed.encode()).hexdigest()[:_DIGITS] if listed else ""
 

@@ -61,7 +61,7 @@ def files_of(flavor: Flavor, settings: Settings) -> tuple[RunFile, ...]:
 
 
 def _epoch(flavor: Flavor) -> int | None:
-    """Return the newest upload in the lock; None if the lock has none, is missing or cannot be read.
+    """Return the newest upload in the lock; None if it has none or cannot be read.
 
     Not the commit's time, which `factory build` takes then: the file would follow from its own commit.
     """
@@ -180,7 +180,7 @@ def _folder_of(path: str) -> str:
 
 
 def in_the_way(root: Path, settings: Settings) -> str | None:
-    """Return the path of what is in the place of the folder of PipelineRuns, or of one above it; or None."""
+    """Return the path of a file in the place of the runs' folder or its parents; else None."""
     folder = Path(settings.out)
     for path in (*reversed(folder.parents), folder):
         if os.path.lexists(root / path) and not (root / path).is_dir():

@@ -155,7 +155,7 @@ def _split_parameter(parameter: Mapping[str, Any], numbers: range) -> list[Mappi
 
 
 def _split_task(task: Mapping[str, Any], fanned: Sequence[str], numbers: range) -> list[Mapping[str, Any]]:
-    """Return a task once for every part if it has a matrix or judges one, else the task itself."""
+    """Return a task once per part if it has or judges a matrix, else the task itself."""
     judged = [name for name in fanned if f"$(tasks.{name}.results." in str(task)]
     if task["name"] not in fanned and not judged:
         return [task]

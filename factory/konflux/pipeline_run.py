@@ -236,7 +236,7 @@ def _template() -> Template:
 
 
 def starts_on(event: Event, *, target_branch: str, globs: Sequence[str]) -> str:
-    """Return the CEL expression that is true for an event that changes a path matched by a glob.
+    """Return the CEL expression for events that change a path matched by a glob.
 
     ``pathChanged`` looks at what was added, modified, deleted and renamed, by the new name. It knows no
     separator in a path: ``*``, ``**`` and ``***`` all match any number of characters, ``/`` included,

@@ -207,7 +207,7 @@ class Proposal:
 
 
 def settings_with(root: Path, options: Mapping[str, str | None]) -> Proposal:
-    """Return the settings of the repository at root with options applied; an option is None if not given.
+    """Return the settings of the repository at root with options applied; None means not given.
 
     Nothing is written. The new text keeps the comments, order and line ends of the file.
 

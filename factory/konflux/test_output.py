@@ -95,7 +95,7 @@ def failure_line(failure: Failure, *, subject: str = "") -> str:
 
 
 def outcome_of_cases(cases: Sequence[Case], *, note: str = "") -> TaskOutcome:
-    """Return the outcome of cases: one with another exit code than 0 fails, one without any is an error."""
+    """Return the outcome of cases: another exit code than 0 fails, a missing one is an error."""
     wrong = [case for case in cases if case.exit_code != 0]
     missing = any(case.exit_code is None for case in wrong)
     result = TaskResult.ERROR if missing else TaskResult.FAILURE if wrong else TaskResult.SUCCESS
@@ -142,7 +142,7 @@ def _line(outcome: TaskOutcome, note: str, now: dt.datetime) -> str:
 
 
 def _cut(text: str) -> str:
-    """Return a text on one line, cut at a character if it is longer than its part of the line."""
+    """Return a text on one line, cut at a character to its part of the line."""
     text = " ".join(text.split())
     if _size(text) <= _MAX_PART_BYTES:
         return text

@@ -69,14 +69,14 @@ def choose_layers(
 
 
 def _layer(before: PackageLayer, packages: Collection[str], taken: Collection[str]) -> PackageLayer:
-    """Return a layer without the names that were taken out of it, and with new names at the end."""
+    """Return a layer without the removed names, and with new names at the end."""
     kept = tuple(pattern for pattern in before.patterns if pattern not in taken or pattern in packages)
     layer = replace(before, patterns=kept)
     return replace(layer, patterns=(*kept, *sorted(name for name in packages if not layer.takes(name))))
 
 
 def _overflow(names: list[str], layer: PackageLayer, sizes: Mapping[str, int], limit: float) -> list[str]:
-    """Take the smallest out of a layer until it is within the limit, or holds a single package.
+    """Move the smallest out of a layer until it fits, or holds a single package.
 
     Packages that a pattern with ``*`` matches stay.
     """
@@ -92,7 +92,7 @@ def _overflow(names: list[str], layer: PackageLayer, sizes: Mapping[str, int], l
 
 
 def _relieve(rest: list[str], assigned: dict[str, list[str]], sizes: Mapping[str, int], limit: float) -> None:
-    """Move the largest from the last layer into the first with room, until the last is within the limit."""
+    """Move the largest from the last layer into the first with room, until the last fits."""
     rest.sort(key=lambda name: (sizes[name], name), reverse=True)
     filled = {layer: sum(sizes[name] for name in names) for layer, names in assigned.items()}
     left = sum(sizes[name] for name in rest)

@@ -111,7 +111,7 @@ def _row(layer: SizedLayer) -> tuple[str, ...]:
 def report_layers(
     flavors: Sequence[Flavor], *, write: bool, prefetched: Path | None = None, dry_run: bool = False
 ) -> LayersReport:
-    """Return the layers of flavors; with ``write``, choose them and record them in all flavors or in none.
+    """Return the layers of flavors; with ``write``, choose and record them in all or none.
 
     A package that a flavor has in a layer stays there as long as that is within its share. A flavor that is
     not locked yet is part of the report. ``prefetched`` is a folder for the sizes of what its wheels install.

@@ -523,7 +523,7 @@ def _is_version(text: str | None) -> bool:
 
 
 def _is_same(pinned: str, wanted: str) -> bool:
-    """Return whether a pin has the spec's version; a local part such as +cpu is up to the index."""
+    """Return whether a pin has the spec's version; its local part is up to the index."""
     found = Version(pinned)
     return found == Version(wanted) or (
         Version(wanted).local is None and Version(found.public) == Version(wanted)

@@ -52,8 +52,8 @@ class LockSet:
     @property
     def inputs(self) -> str | None:
         """Return the digest of the lock's inputs; None if a file has none, or two differ."""
-        told = {lock.inputs for lock in self.files.values()}
-        return told.pop() if len(told) == 1 else None
+        recorded = {lock.inputs for lock in self.files.values()}
+        return recorded.pop() if len(recorded) == 1 else None
 
     @property
     def as_locked(self) -> bool:
@@ -71,10 +71,10 @@ class LockSet:
 
         False for files of two runs that a merge put side by side.
         """
-        told = {lock.together for lock in self.files.values()}
-        if told == {None}:
+        recorded = {lock.together for lock in self.files.values()}
+        if recorded == {None}:
             return list(self.files) == [LOCK_FILE]
-        return told == {together_digest({name: lock.pins for name, lock in self.files.items()})}
+        return recorded == {together_digest({name: lock.pins for name, lock in self.files.items()})}
 
     def versions(self) -> dict[str, str]:
         """Normalized name to pinned version."""
@@ -173,7 +173,7 @@ def together_digest(pins: Mapping[str, Iterable[Pin]]) -> str:
 def format_lock_set(
     name: str, spec: Spec, pins: Iterable[Pin], *, inputs: str, beside_index: Collection[str] = ()
 ) -> dict[str, bytes]:
-    """Return the content of each lock file of a flavor, by file name; equal pins give equal bytes.
+    """Return each lock file's content, by file name; equal pins give equal bytes.
 
     Args:
         name: the flavor's.

@@ -276,7 +276,7 @@ def _outcome(
         sound = _is_sound(subject)
         public = options.public_find_links if subject.project.spec.index_url is None else ()
         folders = options.find_links + public
-        new = _with_new_hashes(subject, pages, folders) if sound else _proved(subject, options)
+        new = _with_new_hashes(subject, pages, folders) if sound else _resolved(subject, options)
         files = lock_changes(flavor.folder, subject.project.spec, new)
         if following is not None and not options.dry_run:
             followed = following(flavor, subject.project, new.lock_set)
@@ -350,7 +350,7 @@ def _hashed(artifact: Artifact, path: Path) -> Artifact:
     return replace(artifact, sha256=file_sha256(path), size=size, uploaded=uploaded)
 
 
-def _proved(subject: _Subject, options: LockOptions) -> NewLock:
+def _resolved(subject: _Subject, options: LockOptions) -> NewLock:
     """Return the lock of a resolution that gives exactly the present versions.
 
     Raises:

@@ -440,7 +440,7 @@ class IndexVerifier:
             for pin in pins
             if pin.name not in from_folders and spec.url_of(spec.index_of(pin.name)) is not None
         ]
-        found = in_parallel(lambda pin: self._proved(spec, pin), asked, jobs=CONNECTIONS)
+        found = in_parallel(lambda pin: self._verified_pin(spec, pin), asked, jobs=CONNECTIONS)
         if wrong := [text for texts in found for text in texts]:
             raise IndexContentError(
                 "the index does not stand by what it gave:" + "".join(f"\n  - {text}" for text in wrong),
@@ -448,8 +448,8 @@ class IndexVerifier:
                 "just now, lock again.",
             )
 
-    def _proved(self, spec: Spec, pin: Pin) -> tuple[str, ...]:
-        """Return the problem of a pin's page; if it has none, check that its files are the package."""
+    def _verified_pin(self, spec: Spec, pin: Pin) -> tuple[str, ...]:
+        """Return the problem of a pin's page; without one, check that its files are the package."""
         with self._guard:
             client = self._clients.of(spec, spec.index_of(pin.name))
         version = pin.version or ""
@@ -556,7 +556,7 @@ def normal(version: str) -> str:
 
 
 def _may_be(file_name: str, pinned: Collection[tuple[str, str]]) -> bool:
-    """Return whether a file may be of one of the versions, by two fields of a wheel's name.
+    """Return whether a file may be one of the versions, by two fields of its name.
 
     A page has hundreds of names, nearly all of other versions; parsing all of each would be slow.
     """

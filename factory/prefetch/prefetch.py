@@ -173,7 +173,7 @@ class _Run:
             self._clear(plan)
             problems = self._take_local(plan)
             problems += _download(self.flavor, artifacts, plan, fetching, progress)
-            problems += self._prove(plan, problems)
+            problems += self._verify(plan, problems)
         if not problems:
             problems = self._unmet(plan)
         if problems:
@@ -256,7 +256,7 @@ class _Run:
         ]
         return [problem for problem in taken if problem is not None]
 
-    def _prove(self, plan: PrefetchPlan, known: list[PrefetchProblem]) -> list[PrefetchProblem]:
+    def _verify(self, plan: PrefetchPlan, known: list[PrefetchProblem]) -> list[PrefetchProblem]:
         """Check that the folder has every locked file and nothing else, whatever happened meanwhile."""
         found = {
             entry.path: entry

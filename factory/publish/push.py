@@ -93,7 +93,7 @@ class Push:
 
     @property
     def note(self) -> str:
-        """What is pushed, and how to push the other builds."""
+        """Describe what is pushed, and how to push the other builds."""
         also = f"; not {', '.join(self.others)}: push that by its name" if self.others else ""
         return f"pushing {self.source.reference}{f' ({self.variant})' if self.variant else ''}{also}"
 
@@ -123,7 +123,7 @@ class PushOutcome:
 
     @property
     def rows(self) -> Iterable[tuple[str, ...]]:
-        """A row for each tag; the bytes are in the first, since all tags name the same content."""
+        """Return a row for each tag; the first has the bytes, since all tags share the content."""
         size = "?" if self.sent_bytes is None else human_size(self.sent_bytes)
         for number, tag in enumerate(self.tags):
             yield (self.place, tag.tag, tag.digest or "-", tag.state, size if number == 0 else human_size(0))
@@ -184,12 +184,12 @@ def plan_push(repository: Repository, request: PushRequest) -> Push:
 
 
 def _is_reference(image: str) -> bool:
-    """Return whether this is a reference or a layout, not the name of an image of the repository."""
+    """Return whether this is a reference or a layout, not a repository image's name."""
     return image.startswith((LAYOUT_PREFIX, "localhost/")) or ":" in image or "@" in image
 
 
 def _builds(repository: Repository, definition: ImageDefinition, engine: Engine) -> tuple[str, ...]:
-    """Return the builds of an image in the engine, the one to push first; without any, its layout.
+    """Return an image's builds in the engine, the one to push first; without any, its layout.
 
     Raises:
         NotFoundError: there is none, or there are several and none has a name that takes precedence.
@@ -512,7 +512,7 @@ def _deliver(place: _Destination, source: PushSource, work: Path, progress: Prog
 
 
 def _send(place: _Destination, source: PushSource, progress: Progress) -> tuple[Manifest, int]:
-    """Send what is missing; return the image as read back by its digest, and how many bytes were sent."""
+    """Send what is missing; return the image as read back by digest, and the bytes sent."""
     if source.layout is None:
         raise _mismatch(place, "nothing")
     layout, client, repository = source.layout, place.client, place.repository

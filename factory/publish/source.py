@@ -84,7 +84,7 @@ class SourceLayout:
 
     @property
     def is_compressed(self) -> bool:
-        """Whether every layer is compressed, as registries expect."""
+        """Return whether every layer is compressed, as registries expect."""
         layers = (layer for one in self.manifests for layer in one.document.get("layers") or ())
         return not any(str(layer.get("mediaType", "")).endswith(_PLAIN_LAYERS) for layer in layers)
 
@@ -151,7 +151,7 @@ def _checked(source: PushSource) -> PushSource:
 
 @contextmanager
 def staged(source: PushSource, work: Path) -> Iterator[Staged]:
-    """Yield the layout to send from: the source's own if it is compressed, else one made for the push.
+    """Yield the layout to send: the source's own if compressed, else one made for the push.
 
     That one is made under ``work/push`` and stays until it is discarded, so that the run after a failed one
     uses it.

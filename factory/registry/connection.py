@@ -159,7 +159,7 @@ class Connection:
 
     @property
     def plain_http(self) -> bool:
-        """Whether the registry speaks plain HTTP."""
+        """Return whether the registry speaks plain HTTP."""
         return self.base.startswith("http://")
 
     def request(

@@ -241,7 +241,7 @@ def login_of_amazon(registry: Registry, environment: Mapping[str, str]) -> Login
 
 
 def amazon_client(registry: Registry, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - boto3 has no types
-    """Return boto3's client for the ECR that a registry is in, in the region that its host names.
+    """Return boto3's client for the ECR of a registry, in the region of its host.
 
     Raises:
         RegistryError: boto3 is not installed, the host is not Amazon's, or no region is known.

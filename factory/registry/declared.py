@@ -222,7 +222,7 @@ def _at_least(table: TableReader, key: str, least: int, *, default: int) -> int:
 
 
 def _refuse_overlap(one: Registry, other: Registry) -> None:
-    """Two classes in one place would let a command delete from the one what the other must keep."""
+    """Refuse two classes in one place: a command would delete what the other must keep."""
     first, second = place(one.url), place(other.url)
     if first == second:
         raise SpecError(

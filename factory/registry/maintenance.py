@@ -63,7 +63,7 @@ class SetupReport(Report):
 def set_up(
     registries: Iterable[Registry], images: Mapping[str, Collection[str]], opener: Opener, *, dry_run: bool
 ) -> SetupReport:
-    """Create what is missing and check what exists; a second run, even at the same time, changes nothing.
+    """Create what is missing and check what exists; repeated or parallel runs change nothing.
 
     Args:
         registries: The registries to set up.
@@ -271,7 +271,7 @@ class Cleanup(Report):
         return self.errors
 
     def describe(self) -> Iterable[str | Table]:
-        """Return what is deleted and what stays, why, and after a teardown how to delete the rest by hand."""
+        """Describe what is deleted and what stays, why, and how to delete the rest by hand."""
         kept = [deletion for deletion in self.fates if deletion.state == "kept"]
         going = [deletion for deletion in self.fates if deletion.state != "kept"]
         moment = now()
@@ -422,7 +422,7 @@ def _tags(tags: tuple[str, ...]) -> str:
 
 
 def _age(moment: dt.datetime | None, today: dt.datetime) -> str:
-    """Return an age in whole days, or in hours on the first day; ``?`` if it is not known."""
+    """Return an age in whole days, in hours on the first day; ``?`` if unknown."""
     if moment is None:
         return "?"
     seconds = max(0.0, (today - moment).total_seconds())
@@ -433,7 +433,7 @@ def _age(moment: dt.datetime | None, today: dt.datetime) -> str:
 def _opened(
     registries: Iterable[Registry], opener: Opener
 ) -> Iterator[tuple[dict[str, Driver], dict[str, RegistryError]]]:
-    """Yield the drivers of registries by name, and why others could not be opened; close them at the end."""
+    """Yield registries' drivers by name, and the errors of others; close them at the end."""
     drivers: dict[str, Driver] = {}
     failed: dict[str, RegistryError] = {}
     with ExitStack() as stack:

@@ -95,7 +95,7 @@ class Manifest:
 
     @property
     def is_index(self) -> bool:
-        """Whether it names manifests for several platforms, and no layers."""
+        """Return whether it names manifests for several platforms, and no layers."""
         return self.media_type in INDEXES
 
     @property

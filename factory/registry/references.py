@@ -89,7 +89,7 @@ class References:
         return ""
 
     def _remains(self, subject: _Key, stays: set[_Key]) -> bool:
-        """Return whether a manifest stays: by itself, as a part of an index, or because it is not listed."""
+        """Return whether a manifest stays: by itself, as a part of an index, or unlisted."""
         if subject in self._images:
             return subject in stays
         indexes = self._indexes.get(subject, set())

@@ -24,7 +24,7 @@ class Removed:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it no longer exists."""
+        """Return whether it no longer exists."""
         return self.state in {"deleted", "gone already"}
 
 

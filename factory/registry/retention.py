@@ -126,7 +126,7 @@ def _reason_of_registry(
 
 
 def _reason_of_place(inventory: Inventory, image: RegistryImage, persistent: Iterable[Registry]) -> str:
-    """Return why an image in the place of a persistent registry stays, by whatever name it is reached."""
+    """Return why an image in a persistent registry's place stays, by whatever name."""
     for registry in persistent:
         if lies_in(inventory.place_of(image), place(registry.url)):
             return f"it lies in the persistent registry {registry.name} ({registry.url})"
@@ -150,7 +150,7 @@ def _in_persistent(inventories: Iterable[Inventory]) -> dict[tuple[str, str], st
 
 
 def _reason_of_twin(image: RegistryImage, twins: Mapping[tuple[str, str], str]) -> str:
-    """Return why an image stays if a persistent registry has it too, or what it is attached to."""
+    """Return why an image stays if a persistent registry has it, or its subject."""
     found = (twins.get((image.repository, digest)) for digest in (image.digest, *image.subjects))
     return next((has_it_too(name) for name in found if name), "")
 
@@ -158,7 +158,7 @@ def _reason_of_twin(image: RegistryImage, twins: Mapping[tuple[str, str], str]) 
 def _reasons_of_image(
     inventory: Inventory, image: RegistryImage, policy: Policy, references: References
 ) -> Iterator[str]:
-    """Yield why an image stays regardless of its age: it is not the factory's, or not this repository's."""
+    """Yield why an image stays at any age: not the factory's, or not this repository's."""
     if image.problem:
         yield f"it cannot be read: {image.problem}"
     if image.image not in policy.images:
@@ -198,7 +198,7 @@ def _reasons_of_age(
 
 
 def _newest(inventory: Inventory, references: References) -> frozenset[str]:
-    """Return the newest images of each name, as many as the registry keeps; skip those without a time."""
+    """Return each name's newest images, as many as the registry keeps, among those with a time."""
     by_repository = defaultdict(list)
     for image in inventory.images:
         bound = references.is_bound(_key(inventory, image))

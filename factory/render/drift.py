@@ -90,7 +90,7 @@ def _strays(folder: Path, expected: set[str]) -> Iterator[str]:
 
 
 def is_own_file(folder: Path, path: str) -> bool:
-    """Whether a file is in the folder itself; a build context may hold a link without its target."""
+    """Return whether a file is in the folder itself; a build context may hold a link without its target."""
     ways = (folder / path, *(folder / parent for parent in PurePosixPath(path).parents[:-1]))
     return (folder / path).is_file() and not any(way.is_symlink() for way in ways)
 

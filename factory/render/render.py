@@ -95,7 +95,7 @@ _PROJECT_TEMPLATE = "pyproject.toml.j2"
 
 
 def starting_project(spec: Spec) -> Project | None:
-    """Return the project that a new flavor of this spec starts with; None if its template set has none.
+    """Return the first project of a new flavor of this spec; None if its templates have none.
 
     Raises:
         TemplateError: there is no such template set.

@@ -39,7 +39,7 @@ class SbomSources:
 
     @property
     def offline(self) -> bool:
-        """Whether no index is asked."""
+        """Return whether no index is asked."""
         return self.prefetched is not None
 
     def folders(self, spec: Spec) -> tuple[Path, ...]:
@@ -100,7 +100,7 @@ def known_packages(sbom: Sbom) -> Known:
 
 
 def _earlier(wanted: LockedPackage, known: Known) -> SbomPackage | None:
-    """Return what is known of exactly these files; None if the lock gives one of them another name."""
+    """Return the known package of exactly these files; None if the lock renames one of them."""
     package = known.get((wanted.name, wanted.version, wanted.sha256s))
     if package is None or not wanted.named <= {(file.name, file.sha256) for file in package.files}:
         return None
@@ -186,7 +186,7 @@ def _not_there(
 
 
 def _find_in_prefetched(wanted: LockedPackage, artifact: Artifact, artifacts: Tree) -> FoundFile | None:
-    """Return a file of a package in an open prefetched folder, by its bytes; None if it has none.
+    """Return a package's file in an open prefetched folder, by its bytes; None without one.
 
     Raises:
         SbomError, IndexContentError, StorageError: as for `_find_in_folders`; it is a link.
@@ -201,7 +201,7 @@ def _find_in_prefetched(wanted: LockedPackage, artifact: Artifact, artifacts: Tr
 
 
 def _find_in_folders(wanted: LockedPackage, artifact: Artifact, folders: Iterable[Path]) -> FoundFile | None:
-    """Return a file of a package in folders, by its bytes; None if none of them has it.
+    """Return a package's file in folders, by its bytes; None if none of them has it.
 
     Raises:
         SbomError: there is one of its name with other bytes.

@@ -118,7 +118,7 @@ def _properties(of: dict[str, Any]) -> dict[str, str]:
 
 
 def sbom_differences(flavor: LockedFlavor, sbom: Sbom) -> tuple[str, ...]:
-    """Return what an SBOM says differently than the flavor's lock and spec, in words; empty if they agree.
+    """Describe how an SBOM differs from the flavor's lock and spec; empty if they agree.
 
     Licences are not compared: a lock has none.
 

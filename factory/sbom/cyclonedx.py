@@ -72,7 +72,7 @@ def _component(package: SbomPackage) -> Component:
 
 
 def _file(package: SbomPackage, file: SbomFile) -> ExternalReference:
-    """Return a file on its project's page; by its name alone if there is no URL for it."""
+    """Return a file's URL on its project's page; only its name without a URL."""
     page = "" if package.index_url is None else f"{package.index_url.rstrip('/')}/{package.name}/#"
     return ExternalReference(
         type=ExternalReferenceType.DISTRIBUTION, url=XsUri(f"{page}{file.name}"), hashes=[_sha256(file)]

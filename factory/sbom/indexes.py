@@ -34,7 +34,7 @@ def find_on_indexes(
 
 
 def _find_on_page(wanted: LockedPackage, artifact: Artifact, page: Page) -> FoundFile | None:
-    """Return a file of a package on its project's page, by its digest; None if the page does not have it.
+    """Return a package's file on its project's page, by digest; None if it is not there.
 
     If the page has no digest, the file that the lock names is fetched whole, and its bytes decide.
 

@@ -92,7 +92,7 @@ class LockedPackage:
         return frozenset((item.file_name, item.sha256) for item in self.artifacts if item.file_name)
 
     def index_url(self, spec: Spec) -> str | None:
-        """Return the URL of its index without credentials; None for the public one, and for none at all."""
+        """Return its index's URL without credentials; None for the public index, or without one."""
         url = None if self.beside_index else spec.url_of(self.index)
         return None if url is None else shown(url)
 

@@ -54,7 +54,7 @@ def make_sbom(
 
 
 def committed_sbom(flavor: Flavor) -> bytes | None:
-    """Return the SBOM in the flavor's folder, which is also in its image; None if there is none.
+    """Return the SBOM in the flavor's folder and its image; None if it has none.
 
     Raises:
         SbomError: it is not that of the flavor's lock, or not as it was written.

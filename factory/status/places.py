@@ -34,7 +34,7 @@ class BuildStatus:
 def find_builds(
     definitions: Iterable[ImageDefinition], tags: Mapping[str, str | None], engine: str | None
 ) -> dict[str, BuildStatus]:
-    """Return what the engine has, by name: the image of the current identity, else that of the moving tag.
+    """Return the engine's images by name: of the current identity, else the moving tag's.
 
     Args:
         definitions: The images.

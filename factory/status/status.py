@@ -57,7 +57,7 @@ class ImageStatus:
 
     @property
     def size(self) -> int | None:
-        """Bytes of the layers in the engine, or compressed in a registry; None if it is in neither."""
+        """Return the layers' bytes: in the engine, or compressed in a registry; None in neither."""
         sizes = [self.built.size] if self.built else [one.size for one in self.pushed]
         return next((size for size in sizes if size), None)
 
@@ -69,7 +69,7 @@ class ImageStatus:
 
     @property
     def needs_attention(self) -> bool:
-        """Whether something has to be fixed: a lock, a drift, a failed test, a problem."""
+        """Return whether something has to be fixed: a lock, a drift, a failed test, a problem."""
         return (
             bool(self.problem)
             or self.lock in {"stale", "broken"}
@@ -88,7 +88,7 @@ class RepositoryStatus(Report):
 
     @property
     def summary(self) -> dict[str, int]:
-        """How many images are in which state."""
+        """Describe how many images are in which state."""
         images = self.images
         return {
             "images": len(images),

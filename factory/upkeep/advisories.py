@@ -297,7 +297,7 @@ def _vulnerability(
     affecting: Sequence[Advisory],
     candidates: Iterable[Version],
 ) -> Vulnerability:
-    """Return what the advisories of one group say together; a fix is one that none of them contradicts."""
+    """Merge the advisories of one group; a fix is one that none of them contradicts."""
     cures = [
         candidate
         for candidate in sorted(candidates)
@@ -441,7 +441,7 @@ def query_osv(pins: Iterable[Pinned], *, url: str | None) -> dict[Pinned, tuple[
 
 
 def _batches(pins: Iterable[Pinned]) -> list[dict[str, str]]:
-    """Return pins in as few parts as there are versions of one package: pip-audit takes each name once."""
+    """Return pins in batches with one version per package: pip-audit takes each name once."""
     batches: list[dict[str, str]] = []
     for name, version in sorted(pins):
         batch = next((batch for batch in batches if name not in batch), None)

@@ -309,7 +309,7 @@ def _own_ranges(project: Project) -> dict[str, SpecifierSet]:
 
 
 def _metadata(finder: PackageFinder, version: str) -> Metadata | None:
-    """Return the metadata of a version of Training Hub, which may have a local label on the index."""
+    """Return the metadata of a version of Training Hub, perhaps with a local label."""
     offers = finder.offers(TRAINING_HUB) or ()
     wanted = SpecifierSet(f"=={version}")
     there = [item for item in versions_with_wheels(offers) if wanted.contains(item, prereleases=True)]

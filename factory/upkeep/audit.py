@@ -352,7 +352,7 @@ _Need = tuple[str, Vulnerability]
 
 
 def remedies(package: str, needs: Iterable[_Need], specs: Mapping[str, Spec]) -> tuple[Remedy, ...]:
-    """Return the commands that fix all that is known of a package; flavors of the same remedy share it.
+    """Return the commands that fix a package's known vulnerabilities; flavors share remedies.
 
     A flavor's version is the lowest that fixes everything, a pre-release only if there is nothing else: it is
     of the pin's own series if that has one. If no version fixes everything, each vulnerability has its own.
@@ -416,7 +416,7 @@ def _in_the_spec(name: str, spec: Spec, package: str, version: str) -> str:
 
 
 def _findings(findings: Sequence[KnownVulnerability]) -> Iterator[str]:
-    """Yield each finding, and below the last of a package the commands that fix what can be fixed."""
+    """Yield each finding, and below a package's last the commands that fix them."""
     for _, group in groupby(findings, key=lambda finding: finding.package):
         of_package = list(group)
         commands = dict.fromkeys(command for finding in of_package for command in finding.fix)

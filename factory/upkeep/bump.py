@@ -490,7 +490,7 @@ def _unmet(
 
 
 def _in(wanted: SpecifierSet, usable: tuple[Version, ...]) -> list[Version]:
-    """Return the versions in a range; pre-releases if it names one, or if there is nothing else (PEP 440)."""
+    """Return the versions in a range; pre-releases if named, or without others (PEP 440)."""
     only_pre = all(version.is_prerelease for version in usable)
     allowed = bool(only_pre or wanted.prereleases)
     return [version for version in usable if wanted.contains(version, prereleases=allowed)]

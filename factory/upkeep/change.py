@@ -60,7 +60,7 @@ class FlavorPlan:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is to be done."""
+        """Return whether nothing is to be done."""
         return not self.relock and self.new_text == self.text
 
     @property
@@ -86,7 +86,7 @@ class FlavorsChange(Protocol[PlanKind]):
 
     @property
     def options(self) -> LockOptions:
-        """How to lock, and whether to write (``dry_run``); upgrades mean nothing here."""
+        """Return how to lock, and whether to write (``dry_run``); upgrades have no effect here."""
 
     def plan(self, flavor: Flavor) -> PlanKind:
         """Return the project that the flavor is to have; raises FactoryError if it cannot have it."""
@@ -141,12 +141,12 @@ class ChangedFlavor(Generic[PlanKind]):
 
     @property
     def gaps(self) -> tuple[object, ...]:
-        """What the index lacks, if that is the error."""
+        """Return what the index lacks, if that is the error."""
         return self.error.gaps if isinstance(self.error, IndexGapError) else ()
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know."""
+        """Return the notes for people."""
         return (*(self.plan.notes if self.plan else ()), *(self.relocked.notes if self.relocked else ()))
 
 
@@ -159,7 +159,7 @@ class ChangeReport(Report, Generic[PlanKind]):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should act on, flavor by flavor."""
+        """Return warnings to act on, flavor by flavor."""
         return tuple(warning for one in self.flavors if one.plan for warning in one.plan.warnings)
 
     def failures(self) -> list[FactoryError]:
@@ -342,7 +342,7 @@ def moves_error(
 
 
 def from_folders(new: NewLock, meant: Collection[str] | None = None) -> tuple[str, ...]:
-    """Return a note for each package that came from a folder of wheels, of those ``meant`` if given."""
+    """Return a note for each package from a folder of wheels, of those ``meant`` if given."""
     return tuple(
         f"{name} comes from {folder}, not from the index"
         for name, folder in new.from_folders.items()

@@ -67,7 +67,7 @@ def parse_floor(text: str, *, cap: Cap | None) -> Floor:
 
 
 def raised(line: Requirement, floor: Floor, *, locked: str | None) -> str | None:
-    """Return the specifier that a requirement's line gets from a floor; None if the line has it already.
+    """Return a line's specifier raised to a floor; None if the line has it already.
 
     What is locked is never capped away: the cap counts from the locked version if that is above the floor.
     Exclusions (``!=``) stay if they are in the new range. A line whose own floor is higher keeps it, and gets
@@ -93,7 +93,7 @@ def raised(line: Requirement, floor: Floor, *, locked: str | None) -> str | None
 
 
 def _bounded(line: Requirement, floor: Floor, lowest: Version, locked: str | None) -> list[str]:
-    """Return the clauses, but for exclusions, of a line that keeps its own floor and gets bounds above."""
+    """Return the clauses, without exclusions, of a line that keeps its floor and gets bounds."""
     asked = [clause for clause in floor.bounds if clause.operator in _UPPER]
     own = [clause for clause in line.specifier if clause.operator in _LOWER]
     if floor.cap is None and not asked and not any(map(_is_exact, own)):
@@ -258,14 +258,14 @@ def put_floors(
 
 
 def is_in(package: str, project: Project, locked: Mapping[str, str]) -> bool:
-    """Return whether a flavor has a package, by its lock or as a direct dependency that is not locked yet."""
+    """Return whether a flavor has a package, in its lock or as an unlocked direct dependency."""
     if package in dropped(project):
         return False
     return package in locked or any(array == "dependencies" for array, _, _ in _lines_on(package, project))
 
 
 def _lines_on(package: str, project: Project) -> Iterator[tuple[str, int, str]]:
-    """Yield the lines on a package whose markers hold: the array, the place in it, and the requirement."""
+    """Yield the lines on a package whose markers hold: array, place in it, requirement."""
     arrays = (project.dependencies, project.constraints, project.overrides)
     for array, lines in zip(_PLACES, arrays, strict=True):
         for position, line in enumerate(lines):
@@ -286,12 +286,12 @@ def _with_specifier(line: str, specifier: str) -> str:
 
 
 def reads_as_another(reason: str) -> bool:
-    """Return whether a part of a reason, in a comment, would be read as the reason of a floor."""
+    """Return whether part of a reason, in a comment, would read as a floor's reason."""
     return _READS_AS_ANOTHER.search(reason) is not None
 
 
 def _reason_of(floor: Floor, reason: str | None) -> Callable[[str], str]:
-    """Return how a comment changes: other words stay, and the reasons of this floor and of higher ones."""
+    """Return a changed comment: it keeps other words, and reasons of this and higher floors."""
     pattern = re.compile(_REASON.format(name=re.escape(floor.package)))
 
     def renew(comment: str) -> str:

@@ -111,7 +111,7 @@ def _in_folder(flavor: Flavor) -> Snapshot:
 
 
 def _at_revision(repository: Repository, name: str, revision: str) -> Snapshot:
-    """Return a flavor as git has it at a revision, even if it is no longer in the folder.
+    """Return a flavor as git has it at a revision, even if its folder no longer exists.
 
     Raises:
         NotFoundError: no git repository, no such revision, or no such flavor in it.

@@ -38,7 +38,7 @@ class HubRequirement:
 
 
 def used_extras(project: Project) -> frozenset[str] | None:
-    """Return the extras of Training Hub that a project asks for; None if it does not require it."""
+    """Return the extras of Training Hub in a project's requirement; None without one."""
     found = [item.requirement.extras for item in asked(project) if item.name == TRAINING_HUB]
     if not found:
         return None

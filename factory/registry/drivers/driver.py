@@ -230,7 +230,7 @@ def _digests(images: Iterable[RegistryImage]) -> list[str]:
 def _with_gone(
     client: RegistryClient, repository: str, images: tuple[RegistryImage, ...]
 ) -> tuple[RegistryImage, ...]:
-    """Add to images which of their subjects were deleted; a subject without a tag is on no list."""
+    """Record the deleted subjects of images; a subject without a tag is on no list."""
     known = set(_digests(images))
     unknown = {digest for image in images for digest in image.subjects if digest not in known}
     asked = client.digests((repository, digest) for digest in sorted(unknown))
