@@ -82,7 +82,7 @@ def read_json(
 
     Raises:
         FileNotFoundError: nothing is there.
-        OSError: it is no regular file, has more than ``max_bytes``, or cannot be read.
+        OSError: it is not a regular file, has more than ``max_bytes``, or cannot be read.
         error: as for `parse_json`.
     """
     content = read_regular(path, limit=max_bytes)

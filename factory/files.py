@@ -86,7 +86,7 @@ def read_text(path: Path, *, errors: str = "strict", limit: int = DEFAULT_LIMIT)
 
 
 def require_regular(descriptor: int, path: Path | str) -> BufferedReader:
-    """Return the file of a descriptor, which is closed if it is no regular file.
+    """Return the file of a descriptor, which is closed if it is not a regular file.
 
     Raises:
         OSError: it is not one; ``path`` names it.

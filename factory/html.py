@@ -58,7 +58,7 @@ def _environment(folder: Path) -> Environment:
         loader=FileSystemLoader([folder, _HERE]),
         undefined=StrictUndefined,
         autoescape=True,
-        # What an image printed may turn or hide the text around it, also where it is no markup.
+        # What an image printed may turn or hide the text around it, also where it is not markup.
         finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,

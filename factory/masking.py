@@ -16,7 +16,7 @@ HIDDEN = "***"
 _ADDRESS = re.compile(r"(?P<scheme>(?:(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,30})?)://(?P<rest>\S*)")
 # Without a scheme. NAME:TAG@sha256:… is an image.
 _LOGIN = re.compile(r"(?<![\w/.-])[^\s/:@`'\"=]{1,256}:(?!//)[^\s/]{0,1024}@(?!sha\d+:)")
-# A query behind what may be a host and a path. A package URL has qualifiers there, which are no secrets.
+# A query behind what may be a host and a path. A package URL has qualifiers there, which are not secrets.
 _QUERY = re.compile(r"(?<![\w/.:@%+~*-])(?!pkg:)(?P<place>[\w.:@%+~*-]+/[\w./:@%+~*-]*)(?P<rest>\?\S+)")
 _HOST = re.compile(r"(?:[\w.${}%*<>-]+|\[[0-9A-Fa-f:.]+\])?(?::(?:\d{0,5}|\$[\w{}]+))?[\"'`),.;\]}>]*")
 # In what was taken for a path; NAME:TAG@sha256:… is an image.

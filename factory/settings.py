@@ -56,7 +56,7 @@ def unknown_tables(document: Collection[str]) -> tuple[str, ...]:
 
 
 def read_settings(root: Path) -> dict[str, Any]:
-    """Read a repository's ``factory.toml``; empty if there is none.
+    """Read a repository's ``factory.toml``; empty without one.
 
     Raises:
         SpecError: it is not UTF-8, not TOML, or has an unknown table.

@@ -138,7 +138,7 @@ class Tree:
         """Open a regular file.
 
         Raises:
-            StorageError: a part of the path is missing or a link, or the last is no regular file.
+            StorageError: a part of the path is missing or a link, or the last is not a regular file.
         """
         above, name = _split(self.root, path)
         with self.folder(above) as folder:
@@ -183,7 +183,7 @@ class Tree:
         """Return the text of a symbolic link.
 
         Raises:
-            StorageError: it is none.
+            StorageError: it is not one.
         """
         above, name = _split(self.root, path)
         with self.folder(above) as folder:
@@ -330,7 +330,7 @@ class Tree:
         return True
 
     def remove(self, path: str) -> None:
-        """Remove a file or a link (never what it leads to); nothing if there is none.
+        """Remove a file or a link (never what it leads to); does nothing if it is missing.
 
         Raises:
             StorageError: a folder on the way is a link, it is a folder, or the file system refused.

@@ -178,7 +178,7 @@ def _add_all(archive: _Archive, look: _Look, paths: Iterable[str], epoch: int) -
             entry.type, entry.linkname = tarfile.SYMTYPE, folder.link_target(name)
             archive.add(entry)
         elif not stat.S_ISREG(status.st_mode):
-            continue  # a socket or a pipe that something left behind is no file of an image
+            continue  # a socket or a pipe that something left behind is not a file of an image
         elif status.st_nlink > 1 and (status.st_dev, status.st_ino) in linked:
             entry.type, entry.linkname = tarfile.LNKTYPE, linked[status.st_dev, status.st_ino]
             archive.add(entry)

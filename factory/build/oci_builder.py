@@ -57,7 +57,7 @@ def require_layout_possible(engine: Engine, target: Target, request: BuildReques
     """Check that an image can be built in a layout here. Nothing is changed.
 
     Raises:
-        SpecError: it is no flavor, or is to be built in another way at the same time.
+        SpecError: it is not a flavor, or is to be built in another way at the same time.
         EngineError: the engine is not podman run by root, or cannot take the path.
     """
     if target.step.definition.flavor is None:

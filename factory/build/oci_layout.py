@@ -107,7 +107,7 @@ class OciLayout:
         """Open a layout.
 
         Raises:
-            ImageError: the folder is no layout.
+            ImageError: the folder is not a layout.
             StorageError: it, or its folder of blobs, is missing, or is a link in it.
         """
         with Tree.opened(folder, root_may_be_link=True) as tree:
@@ -150,7 +150,7 @@ class OciLayout:
         """Return the index; its ``manifests`` are descriptors.
 
         Raises:
-            ImageError: it is none.
+            ImageError: it is not one.
         """
         return read_index(self.tree)
 
@@ -218,7 +218,7 @@ class OciLayout:
                 would otherwise have another digest on each machine.
 
         Raises:
-            ImageError: ``source`` or the layout is none.
+            ImageError: ``source`` or the layout is not one.
             StorageError: the file system refused.
         """
         with Tree.opened(source) as tree:
@@ -284,7 +284,7 @@ class OciLayout:
         """Return what a manifest or an index names.
 
         Raises:
-            ImageError: it is none.
+            ImageError: it is not one.
         """
         return parse_json(
             content, Named, source=f"a manifest in {self.folder}", error=ImageError, solution=_SOLUTION
@@ -361,7 +361,7 @@ def read_index(tree: Tree) -> dict[str, Any]:
     """Return the index of a layout; its ``manifests`` are descriptors.
 
     Raises:
-        ImageError: it is none.
+        ImageError: it is not one.
         StorageError: it is missing, or a link.
     """
     try:

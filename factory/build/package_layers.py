@@ -18,7 +18,7 @@ class LayerInstall:
     """How one layer of packages is installed: what it copies from the builder stage, and its RUN.
 
     ``source`` is the folder in the stage and ``target`` the one in the image, both absolute; ``user`` is
-    that of the last USER above, None if there is none; ``run`` is the text of the RUN.
+    that of the last USER above, None without one; ``run`` is the text of the RUN.
     """
 
     name: str

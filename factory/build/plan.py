@@ -52,7 +52,7 @@ class BuildRequest:
 
     @property
     def forced_by(self) -> str:
-        """The option that asks for a build of what exists already; empty if there is none."""
+        """The option that asks for a build of what exists already; empty without one."""
         options = (
             ("--force", self.force),
             ("--verify-reproducible", self.verify),

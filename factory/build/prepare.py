@@ -110,7 +110,7 @@ def prepare(session: BuildSession, target: Target, notes: Path) -> Iterator[Prep
         PrefetchError, IndexAccessError, StorageError: as for `prefetch_flavor`.
         EngineError: a base image cannot be pulled.
         LockFileError: the flavor is not locked.
-        ImageError: an input has changed since it was planned, or SOURCE_DATE_EPOCH is no time.
+        ImageError: an input has changed since it was planned, or SOURCE_DATE_EPOCH is not a time.
     """
     definition, request = target.step.definition, session.plan.request
     prefetched = None
@@ -243,7 +243,7 @@ def image_epoch(repository: Repository, name: str, environment: Mapping[str, str
     Raises:
         NotFoundError, SpecError: there is no such image, or its definition is not acceptable.
         LockFileError: the flavor is not locked.
-        ImageError: an input is missing, or SOURCE_DATE_EPOCH is no time.
+        ImageError: an input is missing, or SOURCE_DATE_EPOCH is not a time.
     """
     definition = read_catalogue(repository).definition(name)
     epoch, _ = build_epochs(definition, environment)
@@ -260,7 +260,7 @@ def build_epochs(
 
     Raises:
         LockFileError: the flavor is not locked.
-        ImageError: the variable is no time.
+        ImageError: the variable is not a time.
     """
     newest: int | None = None
     layers: dict[str, int | None] = {}

@@ -37,8 +37,8 @@ def second_indexes(instruction: Instruction, run: tuple[Command, ...]) -> Iterat
 def passwords(text: str) -> Iterator[tuple[str, str]]:
     """Yield each text with credentials: as it is written, and as it may be shown.
 
-    What is taken from a variable or from a command is no password yet, and the user alone of a URL
-    for ssh is none.
+    What is taken from a variable or from a command is not a password yet, and the user alone of a URL
+    for ssh is not one.
     """
     if "@" not in text:
         return

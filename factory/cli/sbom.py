@@ -1,4 +1,4 @@
-"""``factory sbom``: the bill of materials of an image, from the flavor's lock."""
+"""``factory sbom``: the SBOM of an image, from the flavor's lock."""
 
 import os
 from collections.abc import Mapping

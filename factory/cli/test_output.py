@@ -1,4 +1,4 @@
-"""``factory test-output``: the TEST_OUTPUT of named cases, for steps that are no factory command."""
+"""``factory test-output``: the TEST_OUTPUT of named cases, for steps that are not factory commands."""
 
 import click
 

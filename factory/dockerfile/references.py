@@ -260,7 +260,7 @@ def check_index_url(url: str) -> str:
     """Return the URL of a PEP 503/691 index.
 
     Raises:
-        SpecError: it is no http(s) URL, or carries credentials. The message does not repeat them.
+        SpecError: it is not an http(s) URL, or carries credentials. The message does not repeat them.
     """
     try:
         parts = urlsplit(url)

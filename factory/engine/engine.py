@@ -225,7 +225,7 @@ def mount_image(engine: Engine, image: str) -> Iterator[Tree | None]:
     users. The mount of a killed run stays, and does not prevent podman from removing the image.
 
     Raises:
-        ProgramError: the engine is not there, or the run was interrupted.
+        ProgramError: the engine is missing, or the run was interrupted.
     """
     if engine.kind != "podman" or os.geteuid() != 0:
         yield None

@@ -180,7 +180,7 @@ def _marks(engine: Engine) -> dict[str, str]:
 
 
 def _offered_mark(folder: Path) -> str:
-    """Return the mark in the secret that this container's build was offered; empty if there is none."""
+    """Return the mark in the secret that this container's build was offered; empty without one."""
     try:
         with Tree.opened(folder) as tree:
             content = tree.read(f"userdata/{_BUILDAH}.json")

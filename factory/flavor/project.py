@@ -39,7 +39,7 @@ def read_project(folder: Path) -> Project:
     """Read the ``pyproject.toml`` of a flavor folder.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: it does not exist.
         SpecError: it is not TOML, has no spec, or holds something unacceptable.
         StorageError: it cannot be read.
     """
@@ -50,7 +50,7 @@ def read_project_text(folder: Path) -> str:
     """Return the text of a flavor's ``pyproject.toml``, with its line endings as they are.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: it does not exist.
         SpecError: it is not UTF-8, or begins with a byte order mark, which TOML does not allow.
         StorageError: it cannot be read.
     """

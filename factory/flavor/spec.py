@@ -368,7 +368,7 @@ def read_waivers(table: TableReader) -> tuple[Waiver, ...]:
 def waiver_for(
     waivers: Iterable[Waiver], finding: str, *, package: str | None, today: dt.date
 ) -> Waiver | None:
-    """Return the waiver of a finding that has not expired; None if there is none."""
+    """Return the waiver of a finding that has not expired; None without one."""
     return next(
         (
             waiver

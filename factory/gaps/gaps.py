@@ -401,7 +401,7 @@ def apart_error(package: str, wanted: Iterable[str]) -> ResolutionError:
 
 
 def one_error(errors: Sequence[ResolutionError]) -> ResolutionError | None:
-    """Return several conflicts as one error; None if there are none."""
+    """Return several conflicts as one error; None without any."""
     reasons = dict.fromkeys(error.reason for error in errors)
     solutions = dict.fromkeys(error.solution for error in errors)
     if not errors:

@@ -69,7 +69,7 @@ class Login:
         """Return the login that is ``USER:PASSWORD`` in base64.
 
         Raises:
-            ValueError: It is none.
+            ValueError: it is not one.
         """
         user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
         return cls(user=user, password=password)

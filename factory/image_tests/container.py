@@ -274,7 +274,7 @@ class Containers:
         )
 
     def remove(self, name: str) -> None:
-        """Remove one of these containers, whatever it does; a missing one is no error."""
+        """Remove one of these containers, whatever it does; a missing one is not an error."""
         start = time.monotonic()
         try:
             remove_container(self.engine, name, seconds=_ENGINE_SECONDS)

@@ -38,7 +38,7 @@ def base_contents(context: Context) -> dict[str, Any] | None:
 
 
 def locks_of(context: Context) -> LockSet | None:
-    """Return the lock files in the image, else its flavor's; None if there are none.
+    """Return the lock files in the image, else its flavor's; None without any.
 
     Raises:
         LockFileError: one of them is not UTF-8.

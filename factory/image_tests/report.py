@@ -73,7 +73,7 @@ class ImageLayer:
 
     @property
     def packages(self) -> str:
-        """The name of the flavor's layer of packages that this is; empty if it is none."""
+        """The name of the flavor's layer of packages that this is; empty if it is not one."""
         found = _PACKAGE_LAYER.search(self.created_by)
         return found[1] if found else ""
 

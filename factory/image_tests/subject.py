@@ -156,7 +156,7 @@ class BaseImage:
 
 
 def repository_here(root: Path | None, start: Path, image: str) -> Repository | None:
-    """Return the repository of an image; None if there is none, which a reference does not need.
+    """Return the repository of an image; None without one, which a reference does not need.
 
     Raises:
         NotFoundError: ``root`` was given, and is not a repository.

@@ -240,7 +240,7 @@ def _was_written_here(path: Path) -> bool:
 
 
 def _content(path: Path) -> bytes | None:
-    """Return the bytes of a file or of a link's target; None if there is none."""
+    """Return the bytes of a file or of a link's target; None without one."""
     if not path.is_file():
         return b"" if path.exists() or path.is_symlink() else None
     try:

@@ -283,7 +283,7 @@ def _require_keys(keys: Iterable[str]) -> None:
 
 MAX_NAME_LENGTH = 63
 _LEAST_MINUTES = 60
-# The longest name of a run that is no flavor's follows it: flavors-check-on-pull-request.
+# The longest name of a run that is not a flavor's follows it: flavors-check-on-pull-request.
 _LONGEST_PREFIX = MAX_NAME_LENGTH - 29
 # RFC 1123, as Kubernetes asks for the names of most objects, and for labels more freely.
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
@@ -359,7 +359,7 @@ def check_image_folder(place: str) -> str:
     The slash at its end may be left out: the prefix of a name is ``component-prefix``.
 
     Raises:
-        SpecError: with a slash and a name after it, it is no image reference, or it names no registry.
+        SpecError: with a slash and a name after it, it is not an image reference, or it names no registry.
     """
     folder = place if place.endswith("/") else f"{place}/"
     host = folder.partition("/")[0]
@@ -393,7 +393,7 @@ def check_folder(path: str) -> str:
     """Return the path of a folder in the repository, beside ``flavors/``.
 
     Raises:
-        SpecError: it leaves the repository, is no plain path, or lies where flavors or templates are.
+        SpecError: it leaves the repository, is not a plain path, or lies where flavors or templates are.
     """
     parts = path.split("/")
     if not _FOLDER.fullmatch(path) or {".", ".."} & set(parts) or parts[0] in _OTHER_FOLDERS:
@@ -439,7 +439,7 @@ def check_machine(machine: str, *, of: str) -> str:
     """Return how a cluster's multi-platform controller names a platform, such as ``linux-mlarge/arm64``.
 
     Raises:
-        SpecError: it is no such name.
+        SpecError: it is not such a name.
     """
     if not _MACHINE.fullmatch(machine):
         raise SpecError(

@@ -52,7 +52,7 @@ def installed_sizes(pins: Iterable[Pin], prefetched: Path) -> tuple[SizedPackage
     """Return the bytes that each package installs, from a prefetched folder; the largest of its platforms.
 
     Raises:
-        NotFoundError: the folder is no prefetched one.
+        NotFoundError: the folder is not a prefetched one.
         PrefetchError: a wheel is missing, is not the locked one, or is not valid.
         StorageError: a part of the folder is a link, or cannot be read.
     """

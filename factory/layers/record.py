@@ -121,7 +121,7 @@ def report_layers(
             is None.
         SpecError: ``pyproject.toml`` is not acceptable.
         PrefetchError: a wheel is not in the folder, or is not the locked one.
-        NotFoundError: the folder is no prefetched one.
+        NotFoundError: the folder is not a prefetched one.
         BusyError, JournalError, StorageError: as for `Transaction.commit`; nothing was written.
     """
     writes = write and not dry_run

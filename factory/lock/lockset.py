@@ -136,8 +136,8 @@ def keep_recorded(
 ) -> tuple[Pin, ...]:
     """Return new pins with the sizes and times that the previous lock records for the same artifacts.
 
-    The bytes are the same, so another or missing time on an index or a mirror is no change. An edited lock is
-    ignored. With ``only_recorded``, what the previous lock does not record of an artifact stays missing.
+    The bytes are the same, so another or missing time on an index or a mirror is not a change. An edited lock
+    is ignored. With ``only_recorded``, what the previous lock does not record of an artifact stays missing.
     """
     if before is None or not before.as_locked:
         return tuple(pins)
@@ -203,7 +203,7 @@ def format_lock_set(
 
 
 def read_lock_set(folder: Path, spec: Spec) -> LockSet | None:
-    """Return the existing lock files of a flavor folder; None if there are none.
+    """Return the existing lock files of a flavor folder; None without any.
 
     Raises:
         LockFileError: one of them is not UTF-8.

@@ -95,7 +95,7 @@ def earlier_sbom(whole: Tree) -> bytes | None:
 
 
 def foreign_environment(whole: Tree) -> Path | None:
-    """Return a file that a build would source and no prefetch wrote; None if there is none.
+    """Return a file that a build would source and no prefetch wrote; None without one.
 
     Raises:
         StorageError: it is too large, or the file system refused.

@@ -192,7 +192,7 @@ def _builds(repository: Repository, definition: ImageDefinition, engine: Engine)
     """Return an image's builds in the engine, the one to push first; without any, its layout.
 
     Raises:
-        NotFoundError: there is none, or there are several and none has a name that takes precedence.
+        NotFoundError: it does not exist, or there are several and none has a name that takes precedence.
     """
     found = find_images(engine, definition.built_names)
     named = [name for name in definition.built_names if name in found]

@@ -74,7 +74,7 @@ class RegistryClient:
         return self._connection
 
     def login(self, repository: str) -> Login | None:
-        """Return the login for a repository, for another program; None if there is none."""
+        """Return the login for a repository, for another program; None without one."""
         return self._connection.credentials.of(repository)
 
     def check(self) -> None:

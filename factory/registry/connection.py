@@ -41,7 +41,7 @@ _ERRORS = ServerErrors(
     "command again: what arrived is not sent twice.",
 )
 _REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-# A slow line is no reason to abort an upload; a stalled one is. A registry may take long to
+# A slow line is not a reason to abort an upload; a stalled one is. A registry may take long to
 # put a large blob in its place before it answers.
 _LEAST_SECONDS, _LEAST_BYTES_A_SECOND = 300.0, 50_000
 _PIECE_BYTES = 1 << 20
@@ -75,7 +75,7 @@ class _Tokens:
         self._known: dict[str, tuple[str, float]] = {}
 
     def get(self, scope: str) -> str | None:
-        """Return a token that is still valid; None if there is none."""
+        """Return a token that is still valid; None without one."""
         with self._guard:
             token, end = self._known.get(scope, ("", 0.0))
         return token if time.monotonic() < end else None

@@ -76,7 +76,7 @@ class Credentials:
         self._asked: dict[str, Login | None] = {}
 
     def of(self, repository: str) -> Login | None:
-        """Return the login for a repository (without the host); None if there is none.
+        """Return the login for a repository (without the host); None without one.
 
         Raises:
             RegistryError: A file cannot be read, a helper is missing or failed. No output is repeated.

@@ -103,7 +103,7 @@ def find_registry(registries: Mapping[str, Registry], name: str) -> Registry:
     """Return the declared registry of a name.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: it does not exist.
     """
     if name in registries:
         return registries[name]

@@ -82,7 +82,7 @@ def wanted_tags(
 def next_version(versions: Versions) -> str:
     """Return the version after the newest of the tags (Semantic Versioning 2.0.0); the first is 0.1.0.
 
-    It counts the image, and is no version of what the image holds, of which there are several. Skips
+    It counts the image, and is not a version of what the image holds, of which there are several. Skips
     tags that are not ``X.Y.Z``, pre-releases too; a ``v`` before the newest stays.
     """
     newest = newest_version(versions.existing)

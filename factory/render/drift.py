@@ -19,7 +19,7 @@ LOCK_FILES = frozenset({"requirements.txt"})
 
 
 SBOM_FILE = "sbom.cdx.json"
-"""The bill of materials of a flavor that has one (`factory sbom --write`)."""
+"""The SBOM of a flavor that has one (`factory sbom --write`)."""
 
 
 Kind = Literal["missing", "changed", "mode", "stray", "absent"]

@@ -41,7 +41,7 @@ def load_image_template(kind: str) -> ImageTemplate:
     """Read the templates of a kind once a run.
 
     Raises:
-        TemplateError: there are none, or their description is incomplete.
+        TemplateError: none exist, or their description is incomplete.
     """
     folder, solution = templates_folder() / kind, f"Fix its {_TEMPLATE_FILE}."
     try:

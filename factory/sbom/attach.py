@@ -56,7 +56,7 @@ def read_reference(image: str) -> PushedImage:
     """Parse ``REGISTRY/REPOSITORY@sha256:…``, with a tag or without.
 
     Raises:
-        SbomError: it is no such reference.
+        SbomError: it is not such a reference.
     """
     found = find_reference(image)
     algorithm, _, digest = (found.digest or "").partition(":") if found else ("", "", "")
@@ -87,7 +87,7 @@ def attach(
         declared: the registries of factory.toml; the image's own has the driver and the token service.
 
     Raises:
-        SbomError: the image is not there, or the registry refused, failed or did not answer.
+        SbomError: the image is missing, or the registry refused, failed or did not answer.
     """
     scheme: Literal["http", "https"] = "http" if access.plain_http else "https"
     registry = _registry(image, access, declared)

@@ -28,7 +28,7 @@ from factory.sbom.model import (
 
 
 def read_committed(folder: Path) -> Sbom | None:
-    """Return what the SBOM of a flavor folder says; None if there is none.
+    """Return what the SBOM of a flavor folder says; None without one.
 
     Raises:
         SbomError: it is not as it was written, or is none of ours.
@@ -39,7 +39,7 @@ def read_committed(folder: Path) -> Sbom | None:
 
 
 def read_committed_bytes(folder: Path) -> bytes | None:
-    """Return the SBOM of a flavor folder as it is; None if there is none.
+    """Return the SBOM of a flavor folder as it is; None without one.
 
     Raises:
         StorageError: it cannot be read.

@@ -50,7 +50,7 @@ def created_at(environment: Mapping[str, str]) -> dt.datetime:
     """Return the time for a format that demands one: ``SOURCE_DATE_EPOCH`` in seconds, else 1970.
 
     Raises:
-        SbomError: the variable is set, and is no such number.
+        SbomError: the variable is set, and is not such a number.
     """
     given = environment.get("SOURCE_DATE_EPOCH", "").strip() or "0"
     try:

@@ -42,7 +42,7 @@ def _find_on_page(wanted: LockedPackage, artifact: Artifact, page: Page) -> Foun
         SbomError: the page has the file with another digest.
         IndexAccessError: the index refused, failed or did not answer.
         IndexContentError: the metadata, or the file, is not what it is said to be.
-        RedirectError: the index sends on to a host that the spec does not name.
+        RedirectError: the index redirects to a host that the spec does not name.
     """
     files = page.of_version(wanted.name, wanted.version)
     if artifact.file_name is not None:

@@ -554,7 +554,7 @@ def _text(record: Mapping[str, object], key: str) -> str:
     """Return a string that can be printed.
 
     Raises:
-        ValueError: it is missing, is no string, is empty or has control characters.
+        ValueError: it is missing, is not a string, is empty or has control characters.
     """
     value = _typed(record.get(key), str, key)
     if not value or not value.isprintable():

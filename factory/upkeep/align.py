@@ -158,7 +158,7 @@ def align(
         done: called with the name of each flavor whose work ended, on a thread of its own.
 
     Raises:
-        SpecError: the version that was given is no version.
+        SpecError: the given version is not valid.
     """
     if training_hub is not None:
         check_version(training_hub, of="--training-hub")
@@ -205,7 +205,7 @@ def _align(flavor: Flavor, options: LockOptions, training_hub: str | None) -> Al
 class _Sides:
     """What requirements are compared with.
 
-    ``versions`` are those of the lock, None if there is none. Everything was looked up on the ``finder``.
+    ``versions`` are those of the lock, None without one. Everything was looked up on the ``finder``.
     ``training_hub`` is a version to come, None for the flavor's own.
     """
 

@@ -275,7 +275,7 @@ def read_bump(
     """Return the bump that the words of a command ask for.
 
     Raises:
-        SpecError: a requirement is no floor, a package is given twice, or the reason cannot be a comment.
+        SpecError: a requirement is not a floor, a package is given twice, or the reason cannot be a comment.
     """
     floors = tuple(parse_floor(text, cap=cap) for text in requirements)
     packages = [floor.package for floor in floors]

@@ -20,7 +20,7 @@ from factory.upkeep.snapshot import Snapshot
 VersionStep = Literal["major", "minor", "patch", "build", "other"]
 """The part of a version that differs first; ``build``: the public version (PEP 440) is the same."""
 VersionRank = tuple[bool, Version]
-"""How versions are ordered: what is no version comes below all that are."""
+"""How versions are ordered: what is not a version comes below all that are."""
 _NOTHING = "-"
 _DIGITS = 12
 _REHASHED = "other hashes under the same version, from the same index"

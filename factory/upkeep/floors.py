@@ -43,7 +43,8 @@ def parse_floor(text: str, *, cap: Cap | None) -> Floor:
     """Read a floor such as ``pillow>=12.3.0``, or ``pillow>=12.3.0,<13`` with a cap of one's own.
 
     Raises:
-        SpecError: it is no requirement (PEP 508), has no floor or not this kind, or names more than a range.
+        SpecError: it is not a requirement (PEP 508), has no floor or not this kind, or names more than a
+            range.
     """
     try:
         requirement = parse_requirement(text)
@@ -154,7 +155,7 @@ def _lies_in(excluded: Specifier, chosen: SpecifierSet) -> bool:
 
 
 def _version(text: str | None) -> tuple[Version, ...]:
-    """Return a version if the text is one: ``===`` and a lock may hold what is none."""
+    """Return a version if the text is one: ``===`` and a lock may hold what is not one."""
     try:
         return () if text is None else (Version(text),)
     except ValueError:

@@ -266,7 +266,7 @@ def _refuse_silent_indexes(plan: PromotePlan, options: LockOptions) -> None:
 
     Raises:
         IndexAccessError: it did not answer, or refused.
-        RedirectError: it sends on to a host that the spec does not name.
+        RedirectError: it redirects to a host that the spec does not name.
     """
     old, new = plan.project.spec, plan.new_project.spec
     names = sorted(plan.locked) or [Requirement(line).name for line in plan.new_project.dependencies]
