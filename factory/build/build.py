@@ -1,6 +1,6 @@
-"""Build what a plan says: each image when its parents are there, several side by side.
+"""Build a plan: each image when its parents exist, several side by side.
 
-Every image takes one path: it is prepared, a builder builds it, and its names are published last.
+Every image takes one path: prepare it, run a builder, publish its names.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ AnyImage = BuiltImage | LayoutImage
 
 
 class Builder(Protocol[Result]):
-    """Builds an image that was prepared."""
+    """Builds a prepared image."""
 
     def notes(self, folders: Path, name: str) -> Path:
         """Return the folder with an image's notes; it is locked while the image is built."""
@@ -59,7 +59,7 @@ def build_images(
     which is repeated if it failed.
 
     Raises:
-        EngineError: the engine failed; the moving names of what failed are where they were.
+        EngineError: the engine failed; the moving names of failed images are unchanged.
         ImageError, SpecError: the image cannot be built in a layout.
         PrefetchError, IndexAccessError, StorageError, BusyError: as for `prefetch_flavor`.
     """
@@ -74,7 +74,7 @@ def build_images(
 
 
 def dry_run(plan: BuildPlan) -> DryBuild | DryLayout:
-    """Return what would be done. Nothing is changed.
+    """Return what would be done, changing nothing.
 
     Raises:
         EngineError, ImageError, SpecError: as for `build_images`, if it is to be built in a layout.
@@ -98,7 +98,7 @@ def _require_possible(plan: BuildPlan) -> None:
 
 
 def _build_all(session: BuildSession) -> dict[str, AnyImage]:
-    """Build in threads, each image when its parents are there. After a failure nothing new begins."""
+    """Build in threads, each image when its parents exist. After a failure nothing new begins."""
     targets = {target.name: target for target in session.plan.targets}
     waiting = TopologicalSorter(
         {
@@ -133,7 +133,7 @@ def _build_all(session: BuildSession) -> dict[str, AnyImage]:
         ended = True
     finally:
         if not ended:
-            # Interrupted: the engines end, and what they had finished stays.
+            # Interrupted: the engines end, and finished layers stay.
             stop.stop()
         pool.shutdown(cancel_futures=True)
     if failures:

@@ -34,7 +34,7 @@ class PathDifference:
 class LayerDifference:
     """The lowest layer that differs: its number from the bottom, from 0, and the first file in it.
 
-    ``layer`` is None if all layers are the same and the images' settings (OCI image config) are not.
+    ``layer`` is None if all layers are equal and the images' settings (OCI image config) differ.
     """
 
     layer: int | None
@@ -46,7 +46,7 @@ def compare_images(engine: Engine, one: EngineImage, other: EngineImage) -> Laye
 
     Raises:
         EngineError: the engine cannot export them.
-        ImageError: what it exports is no OCI layout.
+        ImageError: its export is not an OCI layout.
     """
     if one.id == other.id:
         return None
@@ -80,7 +80,7 @@ def _open_layer(engine: Engine, image: EngineImage, layer: int, folder: Path) ->
 def compare_layers(one: BinaryIO, other: BinaryIO) -> PathDifference | None:
     """Return the first path at which two layers (tar archives, compressed or not) differ.
 
-    None if they have the same files, byte for byte or not.
+    None if they have the same files, even if the archives' bytes differ.
     """
     left, right = dict(_entries(one)), dict(_entries(other))
     for path in (*left, *(path for path in right if path not in left)):
@@ -92,7 +92,7 @@ def compare_layers(one: BinaryIO, other: BinaryIO) -> PathDifference | None:
     return None
 
 
-# What may differ of a path, in the order in which it is reported.
+# The attributes of a path that may differ, in the order of reporting.
 _Entry = dict[DifferenceKind, str]
 
 

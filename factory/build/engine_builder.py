@@ -33,7 +33,7 @@ from factory.prefetch.layout import MOUNT_POINT
 from factory.tree import Tree
 
 ARTIFACT_STAGE = "wheel"
-"""The stage of ``templates/pytorch-base`` that holds what took hours to compile, and nothing else."""
+"""The stage of ``templates/pytorch-base`` that holds only what took hours to compile."""
 
 
 class EngineBuilder:
@@ -44,7 +44,7 @@ class EngineBuilder:
         return folders / name
 
     def build(self, prepared: Prepared) -> BuiltImage:
-        """Build an image; if asked to, twice, and compare.
+        """Build an image; on request twice, and compare.
 
         Raises:
             EngineError: the engine failed.
@@ -91,7 +91,7 @@ class EngineBuilder:
 
 
 def _build_with_docker(prepared: Prepared) -> None:
-    """Build in one go: docker has no --timestamp, and its layers keep the time of their making."""
+    """Build in one go: docker has no --timestamp, and its layers keep their creation times."""
     text = prepared.dockerfile
     if prepared.target.prefetched is not None:
         text = mount_in_every_run(text, f"type=bind,from=prefetched,target={MOUNT_POINT}")
@@ -114,7 +114,7 @@ def _build_with_docker(prepared: Prepared) -> None:
 
 
 def _build_again(prepared: Prepared, first: list[BuiltPart]) -> str | None:
-    """Build all parts afresh once more; return what differs, None if nothing does."""
+    """Build all parts again without earlier ones; return the difference, None if there is none."""
     engine, name = prepared.engine, prepared.target.name
     prepared.say(f"{name}: once more, to compare")
     builder = PartBuilder(prepared, kept=False)

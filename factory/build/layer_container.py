@@ -1,14 +1,15 @@
-"""Install each layer of packages in a build container of its own, and write what that changed.
+"""Install each layer of packages in a build container of its own, and write its changes.
 
-The layer is what a container's upper folder has beyond that of a container that did nothing. Installing may
-start code of a package, which this process must not trust: a container's files are read only once all its
-processes have ended, and through directory descriptors, so that no link leads out (`factory.tree`). What a
-layer replaced of the image below is recorded apart: it is removed below all layers, so that no layer hides
-what another installs.
+The layer is the content of a container's upper folder beyond that of a container that did nothing. Installing
+may start code of a package, which this process must not trust: a container's files are read only once all its
+processes have ended, and through directory descriptors, so that no link leads out (`factory.tree`). Files of
+the image below that a layer replaced are recorded separately: they are removed below all layers, so that no
+layer hides what another installs.
 
 overlayfs marks a file of the image below as removed with a character device 0/0 in its place, and a folder
 that hides the one below with an attribute (kernel documentation, filesystems/overlayfs). It sets that
-attribute on each new folder, also if nothing is below: what is removed is found by looking.
+attribute on each new folder, even if nothing is below: removed files are found by comparing with the images
+below.
 """
 
 import os
@@ -50,7 +51,7 @@ class Overlay:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerChanges:
-    """What was made or changed, and which paths of the image below were removed; relative, in no order."""
+    """Created or changed paths, and removed paths of the image below; relative, in no order."""
 
     made: tuple[str, ...]
     removed: tuple[str, ...]
@@ -58,7 +59,7 @@ class ContainerChanges:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildContainer:
-    """What the build containers of an image's layers have in common.
+    """What the build containers of an image's layers share.
 
     ``base`` is the ID of the image that they are made of; ``user`` installs, None for the image's own.
     ``locks`` has the lock files of each layer, in a folder of its name; ``blobs`` is the folder for the
@@ -76,7 +77,7 @@ class BuildContainer:
 
 @dataclass(frozen=True, kw_only=True)
 class InstalledLayer:
-    """A layer's blob, and what it removed of the image below: paths with the folders above each."""
+    """A layer's blob, and the paths that it removed from the image below, with their folders."""
 
     blob: LayerBlob
     removed: Mapping[str, Mapping[str, Ownership]]
@@ -104,7 +105,7 @@ def install_layer(
 
 
 def engine_states(setup: BuildContainer) -> dict[str, State]:
-    """Return what the engine itself puts into a container that does nothing.
+    """Return the files that the engine itself puts into a container that does nothing.
 
     Raises:
         EngineError, ProgramError, StorageError: as for `install_layer`.
@@ -175,7 +176,7 @@ def _create(setup: BuildContainer, container: str, script: str) -> None:
 
 @contextmanager
 def _mounted(engine: Engine, container: str) -> Iterator[Tree]:
-    """Yield the files that a container that does not run sees."""
+    """Yield the files of a container that is not running."""
     operands = [Operand.container(container)]
     place = call_engine(engine, "mount", operands=operands, accept_failure=False).stdout.strip()
     try:
@@ -234,7 +235,7 @@ def _overlay(engine: Engine, container: str, merged: Tree, stack: ExitStack) -> 
 
 
 def _copy(locks: Tree, layer: LayerInstall, merged: Tree) -> None:
-    """Do what the COPY of a layer does, through no link."""
+    """Copy a layer's lock files as its COPY would, through no link."""
     target = layer.target.strip("/")
     merged.make_folder(target)
     for entry in locks.entries(layer.name):
@@ -256,9 +257,9 @@ def states(upper: Tree) -> dict[str, State]:
 
 
 def changes_since(overlay: Overlay, before: Mapping[str, State]) -> ContainerChanges:
-    """Return what a container changed.
+    """Return a container's changes.
 
-    A folder that is the same below is left out: something was in it for a while, or it holds what is made.
+    Skips folders that are the same below: something was in them temporarily, or below them is a change.
     ``before`` is what the engine puts into every container (`states`); no image has it.
     """
     below = _Below(overlay.lowers)
@@ -294,7 +295,7 @@ class _Below:
     known: dict[str, tuple[Tree, ...]] = field(default_factory=dict)
 
     def status(self, path: str) -> stat_result | None:
-        """Return the status of what is at a path; None if nothing is."""
+        """Return the status of a path; None if nothing exists there."""
         first, self.known[path] = self._look(path)
         return first
 

@@ -1,8 +1,8 @@
 """One layer of an image as a tar archive whose bytes follow from the files alone.
 
-The archive is what the OCI image-spec calls a layer changeset: entries sorted by path, owners and modes as
-they stand, one modification time for all. It is hashed while it is written, so that each byte is read once.
-Extended attributes are left out: no wheel can bring any.
+The archive is what the OCI image-spec calls a layer changeset: entries sorted by path, original owners and
+modes, one modification time for all. It is hashed while it is written, so that each byte is read once.
+Extended attributes are left out: no wheel has any.
 """
 
 import errno
@@ -87,7 +87,7 @@ def folders_above(path: str) -> tuple[str, ...]:
 class _Archive:
     """A tar archive (POSIX.1-2001, pax) that knows the digest and the number of its bytes.
 
-    tarfile gives the headers; its own writing copies each byte several times.
+    tarfile makes the headers; its own writing copies each byte several times.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -111,7 +111,7 @@ class _Archive:
         self._write_some()
 
     def finish(self) -> LayerBlob:
-        """Write the end of the archive, and what is pending."""
+        """Write the end of the archive, and flush."""
         self._pending += bytes(2 * tarfile.BLOCKSIZE)
         self._pad(tarfile.RECORDSIZE)
         self._write_some(least=0)
@@ -134,7 +134,7 @@ _Look = Callable[[str], tuple[Tree, str]]
 
 @contextmanager
 def _one_folder_open(tree: Tree) -> Iterator[_Look]:
-    """Keep the folder of the last path open: files of one folder follow one another."""
+    """Keep the folder of the last path open: consecutive files are mostly in one folder."""
     with ExitStack() as stack:
         last: list[tuple[str, Tree]] = []
 
@@ -151,7 +151,7 @@ def _one_folder_open(tree: Tree) -> Iterator[_Look]:
 
 
 def _written(blobs: Tree, add: Callable[[_Archive], None]) -> LayerBlob:
-    # The digest, which is the name, is known at the end; `remove_unused` takes what a killed run left.
+    # The digest, which is the name, is known at the end; `remove_unused` removes a killed run's file.
     unnamed = f"layer-{os.urandom(6).hex()}"
     with blobs.writing(unnamed) as file:
         archive = _Archive(file)

@@ -55,7 +55,7 @@ class LayoutDescriptor(TypedDict):
 
 
 class Named(TypedDict):
-    """What a manifest or an index names."""
+    """The digests that a manifest or an index names."""
 
     config: NotRequired[LayoutDescriptor | None]
     layers: NotRequired[list[LayoutDescriptor] | None]
@@ -155,18 +155,18 @@ class OciLayout:
         return read_index(self.tree)
 
     def read(self, descriptor: LayoutDescriptor) -> bytes:
-        """Return a manifest, an index or a configuration: a blob that is what its descriptor says.
+        """Return a manifest, an index or a configuration, checked against its descriptor.
 
         Raises:
             ImageError: it is missing, or has another size or digest.
-            StorageError: it is a link, or no file.
+            StorageError: it is a link, or not a file.
         """
         content = self.blobs.read(self._there(descriptor["digest"]), limit=_MOST_BYTES)
         self._require(descriptor, hashlib.sha256(content).hexdigest(), len(content))
         return content
 
     def verify(self, descriptor: LayoutDescriptor) -> None:
-        """Check that a blob of any size is what its descriptor says.
+        """Check that a blob of any size matches its descriptor.
 
         Raises:
             ImageError, StorageError: as for `read`.
@@ -183,12 +183,12 @@ class OciLayout:
 
         Raises:
             ImageError: it is missing.
-            StorageError: it is a link, or no file.
+            StorageError: it is a link, or not a file.
         """
         return self.blobs.open(self._there(digest))
 
     def has_blob(self, blob: LayerBlob) -> bool:
-        """Return whether a blob is there, as a file of the size that it should have."""
+        """Return whether a blob exists as a file of its expected size."""
         if _DIGEST.fullmatch(blob.digest) is None:
             return False
         status = self.blobs.status(blob.digest.removeprefix("sha256:"))
@@ -204,7 +204,7 @@ class OciLayout:
         created: str,
         local: str,
     ) -> OciImage:
-        """Add the image ``name``: that of ``source``, with layers inserted above its first ``after`` ones.
+        """Add the image ``name``: ``source``'s, with layers inserted above its first ``after`` ones.
 
         The index changes in one step; the blobs of an earlier image of that name stay until `remove_unused`.
 
@@ -252,7 +252,7 @@ class OciLayout:
         )
 
     def remove_unused(self, keep: Iterable[str] = ()) -> int:
-        """Remove the blobs that no image of the index refers to; return the bytes that this freed.
+        """Remove the blobs that no image of the index refers to; return the freed bytes.
 
         A file that is named neither like a blob nor like an unfinished one belongs to a person, and stays.
 
@@ -281,7 +281,7 @@ class OciLayout:
         return freed
 
     def named(self, content: bytes) -> Named:
-        """Return what a manifest or an index names.
+        """Return the digests that a manifest or an index names.
 
         Raises:
             ImageError: it is not one.
@@ -320,7 +320,7 @@ class OciLayout:
                 raise _damaged(self.folder, f"the layer {layer['digest']} is not there whole")
 
     def _add(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Write a document as a blob; return the part of its descriptor that says which."""
+        """Write a document as a blob; return its digest and size for a descriptor."""
         content = json.dumps(document, separators=(",", ":")).encode()
         digest = hashlib.sha256(content).hexdigest()
         self.blobs.write(digest, content)
@@ -332,7 +332,7 @@ _UNUSED = re.compile(r"[0-9a-f]{64}|layer-[0-9a-f]+|\..*\.factory-tmp|oci-put-bl
 
 
 def record_layout(notes: Path, layout: Path, name: str) -> None:
-    """Record in an image's notes in which layout it is, under which name.
+    """Record in an image's notes its layout, and its name there.
 
     Raises:
         StorageError: the file system refused.
@@ -386,7 +386,7 @@ def name_of(descriptor: LayoutDescriptor) -> str | None:
 def _require_empty(tree: Tree) -> None:
     """Refuse a folder that has anything else in it."""
     names = [tree.root / entry.path for entry in tree.entries()]
-    # A run that was killed may have made some of it.
+    # A killed run may have made some of it.
     own = {tree.root / _MARKER, tree.root / "blobs"}
     if any(path not in own and not is_temporary(path) and not is_own_ignore_file(path) for path in names):
         raise ImageError(
@@ -400,7 +400,7 @@ def _damaged(folder: Path, why: str) -> ImageError:
 
 
 def _history_position(history: Sequence[Mapping[str, Any]], layers: int) -> int:
-    """Return where in a history the entry of the layer above the first ``layers`` would be."""
+    """Return the position in a history of the entry above the first ``layers`` layers."""
     seen = 0
     for position, entry in enumerate(history):
         if seen == layers:

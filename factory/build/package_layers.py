@@ -1,7 +1,7 @@
-"""Split a flavor's Dockerfile at its layers of packages: what is below them, the layers, what is above.
+"""Split a flavor's Dockerfile at its layers of packages: the part below, the layers, the part above.
 
-The shape is that of ``templates/universal/Dockerfile.j2``: in the final stage, for each layer, a COPY of what
-it installs from the builder stage and one RUN that installs it.
+The shape is that of ``templates/universal/Dockerfile.j2``: in the final stage, for each layer, a COPY from
+the builder stage and one RUN that installs it.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from factory.errors import ImageError
 
 @dataclass(frozen=True, kw_only=True)
 class LayerInstall:
-    """How one layer of packages is installed: what it copies from the builder stage, and its RUN.
+    """One layer of packages: what it copies from the builder stage, and its RUN.
 
     ``source`` is the folder in the stage and ``target`` the one in the image, both absolute; ``user`` is
     that of the last USER above, None without one; ``run`` is the text of the RUN.

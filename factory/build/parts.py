@@ -63,7 +63,7 @@ class BuiltPart:
 class PartBuilder:
     """Builds the parts of one image.
 
-    Without ``kept``, each part is built afresh and gets no name by which a later run would find it.
+    Without ``kept``, each part is built again and gets no name by which a later run would find it.
     ``images`` are those of the stages, by name; ``parts`` are in the order in which they were built.
     """
 
@@ -141,7 +141,7 @@ class PartBuilder:
         done = BuiltPart(title=title, key=key, image=image, kept=found is not None)
         self.parts.append(done)
         if self.kept:
-            # Until the end, what earlier runs used stays in use.
+            # Until the end, the parts of earlier runs stay in use.
             keys = dict.fromkeys((*self._before, *(one.key for one in self.parts)))
             _write_record(self.prepared.owner.notes, keys)
         return done
@@ -153,7 +153,7 @@ class PartBuilder:
         notes, now = self.prepared.owner.notes, [part.key for part in self.parts]
         _write_record(notes, now)
         used = {key for folder in notes.parent.iterdir() if folder.is_dir() for key in _read_record(folder)}
-        # Children first: a parent whose children are gone leaves nothing behind.
+        # Children first: a parent without children is removed completely.
         for key in reversed([key for key in self._before if key not in used]):
             remove_image(self.prepared.engine, part_tag(self.prepared.owner.repository, key))
 
@@ -174,7 +174,7 @@ class PartBuilder:
                 *words,
                 operands=[Operand.path(prepared.context)],
                 solution=f"Fix what it names. It was building {title} of {prepared.target.name}.",
-                # podman would take the variable for an option that contradicts --timestamp.
+                # podman would read the variable as an option that contradicts --timestamp.
                 environment=owner.build_environment(
                     {name: value for name, value in os.environ.items() if name != VARIABLE}
                 ),
@@ -195,7 +195,7 @@ class PartBuilder:
     def _key(
         self, part: BuildStep | Stage, base: str, options: str, epoch: int, labels: Mapping[str, str]
     ) -> str:
-        """Return the digest of all that decides what a part becomes."""
+        """Return the digest of everything that decides a part's content."""
         arguments = self.prepared.target.arguments
         declared = declared_arguments(_with_carried(self.steps, part))
         given = _build_arguments(self.prepared, epoch)
@@ -218,7 +218,7 @@ class PartBuilder:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _files(self, instructions: tuple[Instruction, ...]) -> list[tuple[str, str, bool]]:
-        """Return the inputs that instructions may copy: rather one too many than one too few."""
+        """Return the inputs that instructions may copy; rather too many than too few."""
         target = self.prepared.target
         patterns = [source.pattern for source in context_sources(instructions, target.arguments)]
         return [
@@ -228,7 +228,7 @@ class PartBuilder:
         ]
 
     def _copied(self, instruction: Instruction) -> Iterator[str]:
-        """Yield what an instruction takes out of other images, as digests or as these images' IDs."""
+        """Yield what an instruction copies out of other images, as digests or these images' IDs."""
         for name in instruction.origins:
             image = self._known().get(name.lower(), name)
             paths = instruction.sources
@@ -239,7 +239,7 @@ class PartBuilder:
             yield from (digests.get(path, image) for path in paths)
 
     def _stage_contents(self, image: str) -> dict[str, str]:
-        """Return the digests of all that is copied out of a stage's image."""
+        """Return the digests of everything copied out of a stage's image."""
         if image not in self._contents:
             names = {name for name, other in self.images.items() if other == image}
             stages = (*self.steps.stages, self.steps.final)
@@ -299,7 +299,7 @@ def part_tag(repository: str, key: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class PrunedParts(Report):
-    """The names of the images that were removed, and the builds whose leftovers were."""
+    """The names of removed images, and the builds whose leftovers were removed."""
 
     removed: tuple[str, ...]
     left_behind: tuple[str, ...]
@@ -411,7 +411,8 @@ def tree_digest(tree: Tree, path: str) -> str | None:
     """Return the SHA-256 over a file, or a folder with all below it.
 
     Names, owners, modes and contents count, and the extended attributes that mean something in a container.
-    None if nothing is there, or the path is a link or leads through one: only a container could follow it.
+    None if nothing exists there, or the path is a link or leads through one: only a container could follow
+    it.
     """
     place = path.strip("/")
     try:

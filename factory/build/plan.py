@@ -47,12 +47,12 @@ class BuildRequest:
 
     @property
     def is_hermetic(self) -> bool:
-        """Return whether what is asked for is built without a network."""
+        """Return whether the build has no network."""
         return self.hermetic or self.prefetched is not None or self.layout is not None
 
     @property
     def forced_by(self) -> str:
-        """The option that asks for a build of what exists already; empty without one."""
+        """The option that forces a build of existing images; empty without one."""
         options = (
             ("--force", self.force),
             ("--verify-reproducible", self.verify),
@@ -118,7 +118,7 @@ class BuildPlan:
 
     @property
     def asked(self) -> tuple[Target, ...]:
-        """Return what was asked for."""
+        """Return the targets that were asked for."""
         return tuple(target for target in self.targets if target.asked)
 
 
@@ -200,7 +200,7 @@ def require_buildable(flavor: Flavor) -> None:
 def build_options(target: Target, engine: Engine, *, dockerfile: Path) -> tuple[str, ...]:
     """Return the options of one build of a whole Dockerfile: docker's, or podman's by hand."""
     arguments = ["--file", str(dockerfile), "--tag", target.step.local or target.moving]
-    # A digest recorded in parents.json goes first: the engine would read the name alone.
+    # A digest recorded in parents.json takes precedence: the engine would read the name alone.
     pinned = {parent.argument: parent.pinned for parent in target.step.parents if parent.pinned}
     for name, value in {**target.arguments, **pinned}.items():
         arguments += ["--build-arg", f"{name}={value}"]
@@ -221,7 +221,7 @@ def prefetched_volume(folder: Path) -> tuple[str, str]:
 
 
 def shell_command(target: Target, engine: Engine) -> str:
-    """Return the command that builds in one step, by hand, what the factory builds part by part."""
+    """Return the command that builds by hand, in one step, what the factory builds in parts."""
     options = build_options(target, engine, dockerfile=target.dockerfile)
     return shlex.join((engine.kind, "build", *options, "--", str(target.step.definition.folder)))
 

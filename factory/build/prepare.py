@@ -33,8 +33,8 @@ from factory.process import run
 
 VARIABLE = "SOURCE_DATE_EPOCH"
 STAGE_EPOCH = 315_532_800
-"""1980-01-01: for stages that files are only copied out of. zip archives know no earlier time."""
-# Paths in one call of git: the length of a command line is limited.
+"""1980-01-01: for stages that files are only copied out of; zip archives have no earlier time."""
+# Paths per call of git: the length of a command line is limited.
 _PATHS_PER_CALL = 500
 _CHUNK_BYTES = 1 << 20
 
@@ -139,7 +139,7 @@ def prepare(session: BuildSession, target: Target, notes: Path) -> Iterator[Prep
 
 
 def _pull_bases(session: BuildSession, target: Target, notes: Path) -> dict[str, str]:
-    """Return the IDs of all images from elsewhere that the Dockerfile names; pull those that are missing."""
+    """Return the IDs of the external images in the Dockerfile; pull missing ones."""
     parents = {parent.reference: parent for parent in target.step.parents}
     found = parse_steps(read_text(target.dockerfile))
     stages = (*found.stages, found.final)
@@ -236,7 +236,7 @@ def _write_copy(source: Path, copy: Path, *, executable: bool) -> str:
 
 
 def image_epoch(repository: Repository, name: str, environment: Mapping[str, str]) -> int:
-    """Return the time that `factory build` gives an image.
+    """Return the time that `factory build` sets in an image.
 
     With it, another builder such as buildah in a Tekton Task builds one commit to one digest.
 
@@ -268,7 +268,7 @@ def build_epochs(
         spec = definition.flavor.project.spec
         locks = require_lock_set(definition.flavor.folder, spec)
         newest, layers = newest_upload(locks), layer_epochs(locks, spec.package_layers)
-    # An image without a lock lacks an input as well, and the lock is what to speak of.
+    # An image without a lock lacks an input as well; the message is to be about the lock.
     names = read_inputs(definition) if inputs is None else inputs
     epoch = choose_epoch(environment, newest_upload=newest, folder=definition.folder, inputs=names)
     return epoch, layers
@@ -286,7 +286,7 @@ def choose_epoch(
         inputs: its declared inputs, relative to the folder; the newest commit that changed one counts.
 
     Raises:
-        ImageError: the variable is set and no whole number of seconds from 0 on.
+        ImageError: the variable is set and not a whole number of seconds from 0 on.
     """
     if (said := _variable_epoch(environment)) is not None:
         return said
@@ -309,7 +309,7 @@ def _variable_epoch(environment: Mapping[str, str]) -> int | None:
 
 
 def commit_epoch(folder: Path, paths: Iterable[str]) -> int | None:
-    """Return when a commit last changed one of the files at ``paths``, relative to the folder.
+    """Return when a commit last changed one of ``paths``, relative to the folder.
 
     None if git does not know, or in a shallow clone, which has the time of its last commit for every file.
     """
@@ -324,6 +324,6 @@ def commit_epoch(folder: Path, paths: Iterable[str]) -> int | None:
 
 
 def _git(folder: Path, *words: str) -> str:
-    """Return what git prints; nothing if it refuses."""
+    """Return git's output; empty if it fails."""
     finished = run(("git", "-C", folder, *words), accept_failure=True)
     return finished.stdout.strip() if finished.status == 0 else ""

@@ -1,4 +1,4 @@
-"""What a build would do and what it did, as data and for people."""
+"""Report what a build would do and what it did, as data and for people."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ class BuildReport(Report):
         return any(image.difference for image in self._in_engine)
 
     def data(self) -> object:
-        """Return the images; the image itself if one was named, and no parent was built."""
+        """Return the images; one image alone if it was named and no parent was built."""
         if self.plan.request.layout is not None:
             return self._in_layout
         if len(self.plan.request.names) == 1 and len(self.images) == 1:
@@ -111,7 +111,7 @@ class BuildReport(Report):
         return {"images": self.images}
 
     def describe(self) -> Iterator[str | Table]:
-        """Return a table of the image, or of all images, and what else there is to say."""
+        """Return a table of the image, or of all images, and notes."""
         if self._in_layout is not None:
             yield _layout_table(self._in_layout)
             return
@@ -192,7 +192,7 @@ def _layout_table(image: LayoutImage) -> Table:
 
 @dataclass(frozen=True, kw_only=True)
 class DryImage:
-    """What would be done about one image; ``command`` builds it by hand, in one step."""
+    """What would be done with one image; ``command`` builds it by hand, in one step."""
 
     image: str
     action: str
@@ -205,7 +205,7 @@ class DryImage:
 
 @dataclass(frozen=True, kw_only=True)
 class DryBuild(Report):
-    """What would be built in the engine; ``command`` is that of the one image that was asked for."""
+    """What would be built in the engine; ``command`` is for the one image that was asked for."""
 
     command: str | None
     images: tuple[DryImage, ...]

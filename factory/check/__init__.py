@@ -1,1 +1,1 @@
-"""The rules: what is wrong with a flavor, found without a network."""
+"""Check flavors by rules, without a network."""

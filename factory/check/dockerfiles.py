@@ -1,4 +1,4 @@
-"""Rules about the Dockerfiles: markers, and what a build without a network could not do."""
+"""Rules about the Dockerfiles: markers, and steps that need a network."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -86,7 +86,7 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
         yield from check_instruction(path, instruction, in_block=True, locks=subject.lock_names)
     yield from check_labels(path, whole, subject.project)
     if path != _DOWNSTREAM:
-        # Downstream, what the removed block installs comes with the base image.
+        # Downstream, the removed block's packages come with the base image.
         yield from check_preload(path, whole.instructions, subject.pins)
 
 
@@ -143,7 +143,7 @@ def _fetch(path: str, instruction: Instruction, fetch: Fetch | None) -> Iterator
 
 
 def _beyond_the_lock(path: str, instruction: Instruction, subject: Subject) -> Iterator[Problem]:
-    """Find what is installed by name offline and is not in the lock."""
+    """Find packages that are installed by name offline and are not in the lock."""
     if not subject.locks:
         return
     for command in instruction.commands:
@@ -173,7 +173,7 @@ def _add(path: str, instruction: Instruction) -> Iterator[Problem]:
 
 
 def _unpulled(path: str, dockerfile: Dockerfile) -> Iterator[Problem]:
-    """Find what is copied or mounted from an image that no FROM names.
+    """Find images that a COPY or a mount uses and no FROM names.
 
     Konflux pulls what the FROM lines name, and then builds with the network taken away and
     ``--pull=never``: an image that no FROM names is not there, with a digest or without.
@@ -192,7 +192,7 @@ def _unpulled(path: str, dockerfile: Dockerfile) -> Iterator[Problem]:
 
 
 def _everywhere(path: str, instruction: Instruction) -> Iterator[Problem]:
-    """Find what is wrong inside a MIDSTREAM ONLY block as well."""
+    """Find problems that count inside a MIDSTREAM ONLY block as well."""
     for option in unsafe_run_options(instruction):
         yield Problem(
             code="FAC419",
@@ -335,7 +335,7 @@ def _library_stem(library: str) -> str | None:
 
 
 def _installed_words(instructions: Sequence[Instruction]) -> Iterator[str]:
-    """Yield the words of what installs system packages or copies files, in lower case."""
+    """Yield the words of installs of system packages and of copies, in lower case."""
     for item in instructions:
         if item.name in {"COPY", "ADD"}:
             yield item.text.lower()

@@ -1,4 +1,4 @@
-"""What a shell command fetches: packages by name, by URL, files, system packages."""
+"""Find what a shell command downloads: packages by name, by URL, files, system packages."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -86,7 +86,7 @@ class Fetch:
 
 
 def fetched(command: Command, *, locks: Collection[str] = (LOCK_FILE,)) -> Fetch | None:
-    """Return what a command would fetch in a build without a network; None if nothing.
+    """Return what a command downloads in a build without a network; None if nothing.
 
     ``locks`` are the names of the flavor's lock files, from which it may install.
     """
@@ -262,7 +262,7 @@ def _uv(arguments: Sequence[str], locks: Collection[str]) -> Fetch | None:
 
 
 def _tool(arguments: Sequence[str], *, shown: str) -> Fetch | None:
-    """Return what ``uvx`` or ``uv tool run`` fetches: a program for one run."""
+    """Return the program that ``uvx`` or ``uv tool run`` downloads for one run."""
     if not operands(arguments)[0] or not _OFFLINE.isdisjoint(arguments):
         return None
     return Fetch(code="FAC403", what=_shown(shown, arguments), word=shown.partition(" ")[0])
@@ -290,7 +290,7 @@ def _pip(arguments: Sequence[str], *, shown: str, locks: Collection[str]) -> Fet
 
 
 def operands(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return what is to be installed, and the requirements files, without the options' values."""
+    """Return the requirements to install, and the requirements files, without options' values."""
     positional: list[str] = []
     files: list[str] = []
     words = iter(arguments)

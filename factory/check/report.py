@@ -298,7 +298,7 @@ def _location(path: str) -> Object:
 
 
 def _fingerprint(key: str, earlier: int) -> str:
-    """Return what stays the same when lines move; ``earlier`` counts equal findings before this one."""
+    """Return a fingerprint independent of lines; ``earlier`` counts equal findings before it."""
     return hashlib.sha256(f"{key}\0{earlier}".encode()).hexdigest()
 
 
@@ -312,7 +312,7 @@ FORMATS: Mapping[str, Callable[[CheckReport], str]] = {
 
 
 def error_form(form: str, flavors: Sequence[str]) -> Callable[[Failure], str] | None:
-    """Return how a form shows an error in place of the report; None if it does not."""
+    """Return a form's function for an error in place of the report; None without one."""
     if form == "sarif":
         return error_as_sarif
     return partial(failure_line, subject=", ".join(flavors)) if form == "test-output" else None

@@ -1,6 +1,6 @@
 """The rules of ``factory check``, all of them: code, name, severity, and why each is there.
 
-A code never changes its meaning and is never given again. docs/rules.md has a section for each.
+A code never changes its meaning and is never reused. docs/rules.md has a section for each.
 """
 
 from dataclasses import dataclass

@@ -100,5 +100,5 @@ def _unused(waiver: Waiver, used: frozenset[int]) -> tuple[str, str, str] | None
 
 
 def shown(waiver: Waiver) -> str:
-    """Return what a waiver is about, for people: its finding, and its package if it has one."""
+    """Describe a waiver: its finding, and its package if it has one."""
     return waiver.finding + (f" for {waiver.package}" if waiver.package else "")

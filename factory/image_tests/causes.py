@@ -1,4 +1,4 @@
-"""Why a module does not import or a library is not found, what fixes it, and which failures are known."""
+"""Find why a module does not import or a library is missing, the fix, and known failures."""
 
 import re
 import signal

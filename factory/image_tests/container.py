@@ -88,7 +88,7 @@ class Background:
     def execute(
         self, command: Sequence[str], *, given: str | None = None, seconds: float = _ENGINE_SECONDS
     ) -> Ran:
-        """Run a command in it, as its user; ``given`` is what the command reads."""
+        """Run a command in it, as its user; ``given`` is the command's input."""
         interactive = () if given is None else ("--interactive",)
         operands = [Operand.container(self.name)]
         return self.containers.engine_run(
@@ -96,7 +96,7 @@ class Background:
         )
 
     def logs(self) -> str:
-        """Return what it has printed so far, both outputs."""
+        """Return its output so far, both streams."""
         return self.containers.engine_run("logs", operands=[Operand.container(self.name)]).output
 
     def running(self) -> bool:
@@ -140,7 +140,7 @@ class Containers:
             self.remove(name)
 
     def of(self, image: str) -> "Containers":
-        """Return the same for another image; what it leaves is removed with the rest."""
+        """Return containers for another image; leftovers are removed with the rest."""
         return replace(self, image=image)
 
     def run(
@@ -154,7 +154,7 @@ class Containers:
     ) -> Ran:
         """Run a command in a container of its own, to its end.
 
-        ``entrypoint`` replaces the image's; ``given`` is what the command reads.
+        ``entrypoint`` replaces the image's; ``given`` is the command's input.
 
         Raises:
             ImageTestError: it took longer than ``seconds``, or the engine could not start it.

@@ -52,7 +52,7 @@ class Context:
         """Run a program of the image in a fresh container, past the image's entry point.
 
         An entry point may submit jobs, or train; only a test of the entry point uses it (`start`).
-        ``given`` is what the program reads; ``seconds`` may shorten the time.
+        ``given`` is the program's input; ``seconds`` may shorten the time.
 
         Raises:
             ImageTestError: it did not end in time, or the engine could not start it.

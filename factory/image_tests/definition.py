@@ -1,4 +1,4 @@
-"""What a test of an image is, what it finds, and which tests are run."""
+"""Define a test of an image and its findings, and select the tests to run."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -21,13 +21,13 @@ GPU_TAG = "gpu"
 TAGS = (*sorted(ACCELERATOR_TAGS), GPU_TAG)
 DEFAULT_SECONDS = 120.0
 _OUTPUT_CHARACTERS = 12_000
-# Tabs and line ends stay: what an image prints must not write over what a terminal shows.
+# Tabs and line ends stay: an image's output must not overwrite a terminal.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFinding:
-    """One thing that a test found: what, its cause if it is known, and what fixes it."""
+    """One finding of a test: what, its cause if known, and the fix."""
 
     subject: str
     problem: str

@@ -39,7 +39,7 @@ _WHAT = {
 
 
 def imported(context: Context) -> dict[str, Any]:
-    """Return what ``inside/imports.py`` finds in the modules of the locked packages; without a lock, in all.
+    """Return the answer of ``inside/imports.py`` for the locked packages; without a lock, for all.
 
     Raises:
         ImageTestError: it found no module at all, and every image for training has some.

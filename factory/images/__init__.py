@@ -1,1 +1,1 @@
-"""Which images a repository has, their identities, and the plan of what to build."""
+"""The images of a repository, their identities, and the plan of what to build."""

@@ -83,7 +83,7 @@ class Stores:
 
 @dataclass(frozen=True, kw_only=True)
 class Availability:
-    """Which images are in their registries and in the engine, by name; None where nobody looked."""
+    """Which images registries and the engine have, by name; None if not looked up."""
 
     in_registry: Mapping[str, bool | None]
     in_engine: Mapping[str, bool | None]

@@ -13,7 +13,7 @@ from factory.images.definitions import BuilderName, ImageDefinition
 from factory.images.inputs import InputFile, read_inputs
 from factory.registry.tags import identity_tag
 
-# Part of every identity: raise it when the same inputs are to give a different image.
+# Part of every identity: raise it when the same inputs must make a different image.
 _VERSION = 1
 _DIGITS = 12
 _HOW: Mapping[BuilderName, str] = {"engine": "by the engine", "layout": "in a layout"}
@@ -64,7 +64,7 @@ class BuildInputs:
 
 
 def read_build_inputs(definition: ImageDefinition, parents: Iterable[ParentState]) -> BuildInputs:
-    """Read what an image would be built from now.
+    """Read the current build inputs of an image.
 
     Raises:
         ImageError, StorageError: as `factory.images.inputs.read_inputs`.

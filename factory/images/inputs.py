@@ -101,7 +101,7 @@ def _refuse_unused_arguments(definition: ImageDefinition, dockerfile: Dockerfile
 
 @dataclass(frozen=True, kw_only=True)
 class IgnorePattern:
-    """One line of an ignore file; ``included`` if it includes again what it matches (``!``)."""
+    """One line of an ignore file; ``included`` for an exception (``!``)."""
 
     expression: re.Pattern[str]
     included: bool
@@ -228,7 +228,7 @@ def _declared(definition: ImageDefinition, context: _Context) -> set[str]:
 def _found(definition: ImageDefinition, pattern: str, context: _Context, wanted: str) -> set[str]:
     """Return the files that match; only a pattern with a character class may match none.
 
-    A builder copies nothing for ``config.jso[n]`` and goes on, which is how an optional file is written.
+    A builder copies nothing for a missing ``config.jso[n]``: that is how to write an optional file.
     """
     found = context.matching(pattern)
     if found or "[" in pattern:

@@ -50,7 +50,7 @@ class PlanRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ParentReference:
-    """The reference that a build argument gets, and where that image comes from.
+    """The reference for a build argument, and the source of that image.
 
     image: The name of an image of the repository; None for an external image.
     pinned: The reference with its digest instead of its tag; None if the digest is not known, and for an
@@ -72,7 +72,7 @@ class Step:
 
     tag: The tag of its identity.
     local, remote: The reference with that tag in the engine, and in the registry if the image has one.
-    in_engine, in_registry: None where nobody looked.
+    in_engine, in_registry: None if not looked up.
     action: "blocked" if it cannot be built now and was not named; the reasons say why.
     """
 
@@ -255,7 +255,7 @@ def _inputs(
     *,
     include_broken: bool,
 ) -> dict[str, BuildInputs]:
-    """Read what each image would be built from; with ``include_broken``, block what cannot be read."""
+    """Read each image's build inputs; with ``include_broken``, block unreadable images."""
     inputs: dict[str, BuildInputs] = {}
     for name, image in images.items():
         _block_child(image, blocked)

@@ -45,7 +45,7 @@ class Maintenance:
 
 
 def read_maintenance(repository: Repository, names: Iterable[str]) -> Maintenance:
-    """Read what a registry command needs from a repository; without names, for all its registries.
+    """Read the input of a registry command from a repository; without names, for all registries.
 
     Raises:
         NotFoundError: no registry has such a name.
@@ -72,7 +72,7 @@ def read_maintenance(repository: Repository, names: Iterable[str]) -> Maintenanc
 
 
 def read_factory_labels(labels: Mapping[str, str]) -> FactoryLabels | None:
-    """Return what the labels of an image record; None if the factory did not build it."""
+    """Return the record in an image's labels; None if the factory did not build it."""
     name, identity = labels.get(IMAGE_LABEL), labels.get(IDENTITY_LABEL)
     if not name or not identity:
         return None

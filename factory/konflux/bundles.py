@@ -1,4 +1,4 @@
-"""Task bundles that a repository has by another tag or digest than the factory ships: they stay.
+"""Keep task bundles of a repository whose tag or digest differs from the factory's.
 
 MintMaker, Konflux's Renovate, opens pull requests that raise them in the repository's copy of a Pipeline, and
 the policy of a release requires that they are merged. A bundle is two lines of one form; all other text is
@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# The digest says what runs; without the tag MintMaker does not know what to raise.
+# The digest decides what runs; MintMaker needs the tag to raise it.
 _REFERENCE = rb"(?P<repository>[a-z0-9][a-z0-9._/:-]*?):[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}@sha256:[0-9a-f]{64}"
 _DIGITS = 12
 _LINES = re.compile(
@@ -24,7 +24,7 @@ _LINES = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class OtherBundle:
-    """What a task of a repository's Pipeline runs, and what the factory ships for it.
+    """A task's bundle in a repository's Pipeline, and the factory's bundle for it.
 
     Both are ``REPOSITORY:TAG@sha256:DIGEST``, of one repository.
     """

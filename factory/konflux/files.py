@@ -1,4 +1,4 @@
-"""Every file that `factory konflux` writes for a repository, and how those on disk differ."""
+"""Every file that `factory konflux` writes for a repository, compared with the disk."""
 
 import os
 import re
@@ -37,7 +37,7 @@ Kind = Literal["missing", "changed", "foreign", "same"]
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedFile:
-    """A file as it has to be, and what is in its place: nothing, another text of ours, a foreign one, or it.
+    """A wanted file, and what its path holds: nothing, an older one of ours, a foreign one, or it.
 
     It has to have the bundles that the repository has on its own: ``kept``. If the text in its place was
     written with other bundles than are shipped now, those give way: ``replaced``.
@@ -155,7 +155,7 @@ def wanted_paths(repository: Repository, settings: Settings, shared: Iterable[Ru
 def strays(root: Path, folders: Iterable[str], wanted: Collection[str]) -> tuple[str, ...]:
     """Return the paths of unwanted files of ours in folders, such as those of a removed flavor.
 
-    A file that somebody copied from one of ours is theirs, under whatever name. Skips a folder that leads
+    A person's copy of one of ours is theirs, whatever its name. Skips a folder that leads
     out of the repository.
 
     Raises:
@@ -225,7 +225,7 @@ def _is_ours(path: Path) -> bool:
 
 
 def _was_written_here(path: Path) -> bool:
-    """Return whether a file is ours, and is what its name says."""
+    """Return whether a file is ours, and under its own name."""
     if not _is_ours(path):
         return False
     content = _content(path) or b""

@@ -114,7 +114,7 @@ def _parameters(
 
 
 def prefetch_input(name: str, spec: Spec) -> str:
-    """Return what Hermeto fetches for a flavor, Konflux's ``prefetch-input``, as one line of JSON.
+    """Return Hermeto's input for a flavor, Konflux's ``prefetch-input``, as one line of JSON.
 
     ``arch`` is a comma-separated list, and ``py_version`` one integer (Hermeto's `PipBinaryFilters`). The
     filters admit every wheel of the narrow lock; they keep Hermeto from other wheels if somebody wrote the

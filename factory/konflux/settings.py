@@ -71,7 +71,7 @@ def read_settings(root: Path) -> Settings | None:
     """Return the settings of the repository at root; None if it does not use Konflux.
 
     Raises:
-        KonfluxError: the file cannot be read, or says what is not acceptable.
+        KonfluxError: the file cannot be read, or has an unacceptable value.
         StorageError: the file system refused.
     """
     text = read_settings_text(root)
@@ -92,7 +92,7 @@ def read_settings_text(root: Path) -> str | None:
 
 
 def read_document(text: str) -> dict[str, Any]:
-    """Return the text of a ``factory.toml`` as data, whatever it contains.
+    """Return the text of a ``factory.toml`` as data, without checking its keys.
 
     Raises:
         KonfluxError: it is not TOML.
@@ -144,7 +144,7 @@ def _settings(content: object) -> Settings:
         build_source_image=table.flag("build-source-image", default=False),
         reproducible=table.flag("reproducible", default=False),
         build_args=tuple(check_build_argument(argument) for argument in table.texts("build-args")),
-        # A parameter of the Pipelines as Code Repository, as long as nobody gives an image.
+        # A parameter of the Pipelines as Code Repository, unless an image is given.
         factory_image=check_factory_image(_text(table, "factory-image", "{{ factory_image }}")),
         timeouts=_timeouts(table),
         platforms=_platforms(table),
@@ -212,7 +212,7 @@ def settings_with(root: Path, options: Mapping[str, str | None]) -> Proposal:
     Nothing is written. The new text keeps the comments, order and line ends of the file.
 
     Raises:
-        KonfluxError: the file or an option is not acceptable, or what has to be there is not.
+        KonfluxError: the file or an option is not acceptable, or something required is missing.
         StorageError: the file system refused.
     """
     given = {key: value for key, value in options.items() if value is not None}
@@ -231,7 +231,7 @@ def settings_with(root: Path, options: Mapping[str, str | None]) -> Proposal:
     if changes:
         new = _with_changes(new, changes)
     settings = parse_settings(new)
-    if settings is None:  # what is required is in the table, so the table is there
+    if settings is None:  # required keys are in the table, so the table exists
         raise KonfluxError(f"{SETTINGS_FILE} cannot be written", solution=f"Add [{TABLE}] by hand.")
     return Proposal(settings=settings, changes=changes, text=new if changes else None)
 
@@ -260,7 +260,7 @@ def _with_changes(text: str, changes: Iterable[ChangedKey]) -> str:
         new = new.replace("\r\n", "\n").replace("\n", "\r\n")
     wanted = read_document(text)
     wanted[TABLE] = wanted.get(TABLE, {}) | {change.key: change.new for change in changes}
-    if read_document(new) != wanted:  # never write what says something else
+    if read_document(new) != wanted:  # never write a text with another meaning
         raise KonfluxError(
             f"{SETTINGS_FILE}: the options cannot be written into [{TABLE}] as it is written there",
             solution=f"Write one table [{TABLE}], its own keys before [{TABLE}.timeouts] and the like.",
@@ -406,7 +406,7 @@ def check_folder(path: str) -> str:
 
 
 def check_expiry(time: str) -> str:
-    """Return how long a registry keeps an image, such as ``5d``: hours, days or weeks.
+    """Return a registry's expiry of an image, such as ``5d``: hours, days or weeks.
 
     Raises:
         SpecError: it is not such a time.
@@ -436,7 +436,7 @@ def check_duration(time: str, *, of: str) -> int:
 
 
 def check_machine(machine: str, *, of: str) -> str:
-    """Return how a cluster's multi-platform controller names a platform, such as ``linux-mlarge/arm64``.
+    """Return a cluster's name of a platform, such as ``linux-mlarge/arm64``.
 
     Raises:
         SpecError: it is not such a name.

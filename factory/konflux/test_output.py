@@ -157,7 +157,7 @@ def _cut(text: str) -> str:
 
 
 def _size(text: str) -> int:
-    """Return how many bytes a text takes in a line."""
+    """Return a text's bytes in a line."""
     return len(to_json(text, indent=None, ascii_only=True)) - len('""')
 
 
@@ -234,7 +234,7 @@ def _judged(position: int, word: str) -> JudgedTask:
 
 
 def _subject(note: str) -> str:
-    """Return what a note begins with, as `output_line` writes it: the flavor's name."""
+    """Return the beginning of a note, as `output_line` writes it: the flavor's name."""
     subject, colon, _ = note.partition(": ")
     return subject if colon and len(subject) <= _SHOWN else ""
 
@@ -258,5 +258,5 @@ def _is_count(value: object) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Return a text from outside on one line, without what a terminal would obey."""
+    """Return a text from outside on one line, without terminal controls."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -105,7 +105,7 @@ def write_runs(
     except for the bundles that the repository has by another tag or digest.
 
     Raises:
-        KonfluxError: the settings, an option or a flavor are not acceptable, or a file is somebody else's.
+        KonfluxError: the settings, an option or a flavor are not acceptable, or a file is not the factory's.
         SpecError, NotFoundError: a flavor's spec cannot be read.
         StorageError, BusyError: the file system refused, or another run is at work.
     """
@@ -158,7 +158,7 @@ def _refuse_in_the_way(root: Path, settings: Settings) -> None:
 
 
 def _check_out(root: Path, settings: Settings) -> None:
-    """Refuse a folder outside of the repository, or with somebody else's files alone.
+    """Refuse a folder outside of the repository, or with only foreign files.
 
     `.tekton` is for all PipelineRuns of a repository; any other folder has ours, or is new or empty.
     """
@@ -197,7 +197,7 @@ def _replacements(
 
 
 def _unbuildable(flavor: Flavor) -> Unbuildable | None:
-    """Look for what makes a build fail, without parsing locks: 100 would take seconds."""
+    """Find why a build would fail, without parsing locks: 100 would take seconds."""
     beside: set[str] = set()
     for name in lock_file_names(flavor.project.spec):
         path = flavor.folder / name
@@ -211,7 +211,7 @@ def _unbuildable(flavor: Flavor) -> Unbuildable | None:
 
 
 def warnings_of(report: KonfluxReport, *, every: bool) -> Iterator[str]:
-    """Yield what a person has to know or to do after a run, each in a line."""
+    """Yield warnings of a run for people, each in a line."""
     for item in report.unbuildable:
         if item.missing is not None:
             why = f"{item.flavor} is not locked: it has no {item.missing}"
