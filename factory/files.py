@@ -284,7 +284,7 @@ def is_own_ignore_file(path: Path) -> bool:
 
 
 def work_tree_of(path: Path) -> Path | None:
-    """Return the git work tree that a path is in, or would be in; None outside of any."""
+    """Return the git work tree of an existing or future path; None outside of any."""
     real = path.resolve()
     return next((above for above in (real, *real.parents) if os.path.lexists(above / ".git")), None)
 

@@ -85,7 +85,7 @@ class Tree:
 
     @contextmanager
     def below(self, path: str) -> "Iterator[Tree]":
-        """Open a folder in the tree as a tree of its own, for the length of a block.
+        """Open a folder in the tree as its own tree for a block.
 
         Raises:
             StorageError: as for `folder`.

@@ -319,7 +319,7 @@ def _tightened(
 
 
 def _contradiction(before: Requirement, wanted: Requirement) -> Iterator[str]:
-    """Return a note if no version meets two requirements, as far as exact ones show."""
+    """Yield a note if no version meets two requirements, as far as exact ones show."""
     for one, other in ((before, wanted), (wanted, before)):
         exact = [part.version for part in one.specifier if part.operator in {"==", "==="}]
         if any(not v.endswith(".*") and not other.specifier.contains(v, prereleases=True) for v in exact):

@@ -310,7 +310,7 @@ class PrunedParts(Report):
         return {"removed": self.removed, "left_behind": self.left_behind}
 
     def describe(self) -> Iterator[str]:
-        """Return a line for each of the two."""
+        """Yield a line for each of the two."""
         layers = "1 layer" if len(self.removed) == 1 else f"{len(self.removed)} layers"
         verb = "would be removed" if self.dry else "removed"
         yield f"{layers} {verb}"

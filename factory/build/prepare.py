@@ -253,7 +253,7 @@ def image_epoch(repository: Repository, name: str, environment: Mapping[str, str
 def build_epochs(
     definition: ImageDefinition, environment: Mapping[str, str], *, inputs: Iterable[str] | None = None
 ) -> tuple[int, dict[str, int | None]]:
-    """Return the times of an image and of its package layers; a fix in one moves no other.
+    """Return the times of an image and its package layers; each depends on its own pins.
 
     A layer's is None if the lock records none. ``SOURCE_DATE_EPOCH`` is the time of all of them.
     ``inputs`` are read if they are not given.

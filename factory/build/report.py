@@ -111,7 +111,7 @@ class BuildReport(Report):
         return {"images": self.images}
 
     def describe(self) -> Iterator[str | Table]:
-        """Return a table of the image, or of all images, and notes."""
+        """Yield a table of the image, or of all images, and notes."""
         if self._in_layout is not None:
             yield _layout_table(self._in_layout)
             return
@@ -211,7 +211,7 @@ class DryBuild(Report):
     images: tuple[DryImage, ...]
 
     def describe(self) -> Iterator[str | Table]:
-        """Return the images, then the command of each that would be built."""
+        """Yield the images, then the command of each that would be built."""
         rows = tuple(
             (image.image, image.action, image.tag, "; ".join(image.reasons) or "it exists")
             for image in self.images
@@ -233,7 +233,7 @@ class DryLayout(Report):
     layers: tuple[str, ...]
 
     def describe(self) -> Iterator[Table]:
-        """Return a table."""
+        """Yield a table."""
         yield Table(
             headings=("IMAGE", f"oci:{self.layout}:{self.tag}"),
             rows=(("identity", self.identity[:16]), ("layers", ", ".join(self.layers))),

@@ -1,4 +1,4 @@
-"""What is read of a flavor, once, before the rules look at it."""
+"""Read everything of a flavor once, before the rules check it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Waivers: applied to what the rules found, and the rules about waivers themselves."""
+"""Apply waivers to findings, and check the waivers themselves."""
 
 import datetime as dt
 import re

@@ -79,7 +79,7 @@ class Operand:
 
     @classmethod
     def path(cls, place: Path) -> Self:
-        """Return a file or folder of this machine; absolute, so that it is not read as an address."""
+        """Return a file or folder of this machine; absolute, so that it is no address."""
         return cls(str(place.absolute()))
 
     @classmethod

@@ -247,7 +247,7 @@ def _find(text: str, path: tuple[str, ...]) -> StringArray:
 
 
 def _with_array(text: str, path: tuple[str, ...]) -> str:
-    """Add an empty array if missing: first in its table, or in a new table at the end."""
+    """Add an empty array if missing: first in its table, or in a new one."""
     *tables, key = path
     content: object = parse_toml(text, dict[str, Any], source="the text", error=SpecError)
     for name in tables:
@@ -288,7 +288,7 @@ def _tokens(text: str, start: int) -> Iterator[re.Match[str]]:
 
 
 def _newline(text: str, place: int) -> str:
-    """Return the line end of the line at a place; of the line before if it has none."""
+    """Return the line end of a place's line; the previous line's if it has none."""
     end = text.find("\n", place)
     if end < 0:
         end = text.rfind("\n")

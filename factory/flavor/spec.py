@@ -166,7 +166,7 @@ class Spec:
         return next((index.name for index in self.indexes if package in index.packages), MAIN_INDEX)
 
     def url_of(self, index: str) -> str | None:
-        """Return the URL of an index by its name; None for the public index as the main one."""
+        """Return an index's URL by its name; None for the public index as main one."""
         return next((further.url for further in self.indexes if further.name == index), self.index_url)
 
     @property

@@ -115,7 +115,7 @@ class ImageTestReport(Report):
         return _COULD_NOT_RUN if self.count("error") else 0
 
     def describe(self) -> Iterator[str | Table]:
-        """Return a table, what to do about each failure, and a line that counts."""
+        """Yield a table, what to do about each failure, and a line that counts."""
         yield Table(
             headings=("TEST", "LEVEL", "OUTCOME", "SECONDS"),
             rows=tuple(

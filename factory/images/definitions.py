@@ -38,7 +38,7 @@ class Parent:
 
     @property
     def is_reference(self) -> bool:
-        """Return whether the image is external: a reference has a tag or a digest, a name has neither."""
+        """Return whether the image is external: only a reference has a tag or digest."""
         return ":" in self.image or "@" in self.image
 
 

@@ -72,7 +72,7 @@ class NewImage(Report):
     written: bool
 
     def describe(self) -> Iterable[str | Table]:
-        """Return the files, the table of factory.toml, and the next command."""
+        """Yield the files, the table of factory.toml, and the next command."""
         rows = tuple((path, human_size(size)) for path, size in self.files)
         here = Path.cwd()
         folder = self.folder.relative_to(here) if self.folder.is_relative_to(here) else self.folder

@@ -426,7 +426,7 @@ class PlanReport(Report):
         return f"{len(self.to_build)} of {len(self.images)} to build, in this order{behind}"
 
     def describe(self) -> Iterable[str | Table]:
-        """Return the images as a table, and the result in one sentence."""
+        """Yield the images as a table, and the result in one sentence."""
         if self.images:
             yield Table(
                 headings=("IMAGE", "IDENTITY", "WHERE", "WHAT", "WHY"),

@@ -180,7 +180,7 @@ def _folder_of(path: str) -> str:
 
 
 def in_the_way(root: Path, settings: Settings) -> str | None:
-    """Return the path of a file in the place of the runs' folder or its parents; else None."""
+    """Return a file's path in place of the runs' folder or its parents; else None."""
     folder = Path(settings.out)
     for path in (*reversed(folder.parents), folder):
         if os.path.lexists(root / path) and not (root / path).is_dir():

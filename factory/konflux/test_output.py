@@ -116,7 +116,7 @@ def _ending(exit_code: int | None) -> str:
 
 
 def read_cases(texts: Sequence[str]) -> tuple[Case, ...]:
-    """Return cases from ``NAME=EXITCODE``; other text, as of a step that never ran, is not an exit code."""
+    """Return cases from ``NAME=EXITCODE``; other text counts as no exit code."""
     return tuple(_read_case(text) for text in texts)
 
 

@@ -72,7 +72,7 @@ class LayersReport(Report):
         return {"flavors": self.flavors}
 
     def describe(self) -> Iterator[str | Table]:
-        """Return a table for each flavor, and below it what was done."""
+        """Yield a table for each flavor, and below it what was done."""
         for flavor in self.flavors:
             if flavor.problem:
                 yield flavor.problem

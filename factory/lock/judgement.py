@@ -373,7 +373,7 @@ class _Judge:
                 yield self._about(pin, "FAC324", path, message, solution)
 
     def _spec_packages(self, project: Project) -> Iterator[LockProblem]:
-        """Check the spec's packages that no lock file pins, unless a dependency requires them."""
+        """Yield the spec's packages that no lock file pins, unless a dependency requires them."""
         spec = project.spec
         if set(self.locks) != set(index_names(spec)):
             return

@@ -115,7 +115,7 @@ def orphans(folder: Path, spec: Spec) -> tuple[str, ...]:
 
 
 def misplaced(locks: LockSet, spec: Spec) -> tuple[Misplaced, ...]:
-    """Yield the pins in another file than that of their package's index."""
+    """Return the pins in another file than that of their package's index."""
     found = []
     for name, lock in locks.files.items():
         for pin in lock.pins:

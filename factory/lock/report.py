@@ -152,12 +152,12 @@ def report_of(outcomes: Sequence[Locked | FailedFlavor], *, checked: bool = Fals
 
 
 def notes_on(outcomes: Sequence[Locked | FailedFlavor]) -> tuple[str, ...]:
-    """Yield notes beside the result: full errors, and pins that the index alone lacks."""
+    """Return notes beside the result: full errors, and pins that the index alone lacks."""
     return tuple(note for outcome in outcomes for note in _notes(outcome))
 
 
 def failures(outcomes: Iterable[object]) -> tuple[str, ...]:
-    """Yield the errors of outcomes of any kind, in full."""
+    """Return the errors of outcomes of any kind, in full."""
     return tuple(
         f"error: {item.flavor}: {item.error.reason}\n  what to do: {item.error.solution}"
         for item in outcomes

@@ -123,7 +123,7 @@ class PushOutcome:
 
     @property
     def rows(self) -> Iterable[tuple[str, ...]]:
-        """Return a row for each tag; the first has the bytes, since all tags share the content."""
+        """Yield a row for each tag; the first has the bytes, since all tags share the content."""
         size = "?" if self.sent_bytes is None else human_size(self.sent_bytes)
         for number, tag in enumerate(self.tags):
             yield (self.place, tag.tag, tag.digest or "-", tag.state, size if number == 0 else human_size(0))

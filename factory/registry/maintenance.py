@@ -48,7 +48,7 @@ class SetupReport(Report):
         return any(finding.state == "wrong" for one in self.registries for finding in one.findings)
 
     def describe(self) -> Iterable[str | Table]:
-        """Return what was created and found, and the solutions for what is wrong."""
+        """Yield what was created and found, and the solutions for problems."""
         findings = [(one.registry.name, finding) for one in self.registries for finding in one.findings]
         if findings:
             yield Table(
@@ -137,7 +137,7 @@ class RegistryStatusReport(Report):
         return (one.error for one in self.registries if one.error is not None)
 
     def describe(self) -> Iterable[str | Table]:
-        """Return one row for each registry, and which parts of them were not looked at."""
+        """Yield one row for each registry, and the parts that were not searched."""
         headings = (
             "REGISTRY",
             "CLASS",

@@ -1,1 +1,1 @@
-"""Templates to files, and drift."""
+"""Render templates to files, and find drift."""

@@ -272,7 +272,7 @@ def _kept(project: Project, source: Flavor) -> Iterator[str]:
 
 
 def _ranges(project: Project) -> Iterator[str]:
-    """Yield the ranges that rule out the spec's versions; they were kept, since somebody had a reason."""
+    """Yield kept ranges that rule out the spec's versions; a person had a reason for them."""
     versions = {"torch": project.spec.torch, "training-hub": project.spec.training_hub}
     for text in (*project.dependencies, *project.constraints):
         requirement = Requirement(text)

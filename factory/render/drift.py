@@ -1,4 +1,4 @@
-"""Drift: how a flavor folder differs from what its templates render, and how that is written again."""
+"""Find how a flavor folder differs from its rendering, and render it again."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -90,7 +90,7 @@ def _strays(folder: Path, expected: set[str]) -> Iterator[str]:
 
 
 def is_own_file(folder: Path, path: str) -> bool:
-    """Return whether a file is in the folder itself; a build context may hold a link without its target."""
+    """Return whether a file is in the folder itself; a context may hold links without targets."""
     ways = (folder / path, *(folder / parent for parent in PurePosixPath(path).parents[:-1]))
     return (folder / path).is_file() and not any(way.is_symlink() for way in ways)
 
@@ -183,7 +183,7 @@ def sync_flavors(flavors: Iterable[Flavor], *, dry_run: bool = False) -> SyncRep
 def sync_flavor(flavor: Flavor, *, dry_run: bool = False) -> tuple[Difference, ...]:
     """Bring the generated files of a flavor up to date, and return what had drifted.
 
-    Stray files are returned and left alone, since they may be somebody's work, and so are missing files of
+    Stray files are returned and left alone, since they may be a person's work, and so are missing files of
     the flavor's own, which no template makes.
 
     Raises:

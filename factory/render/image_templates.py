@@ -1,4 +1,4 @@
-"""The templates of images that are not flavors, by kind: what `factory new-image` starts a folder from."""
+"""The templates of images that are not flavors, by kind, for `factory new-image`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

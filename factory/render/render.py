@@ -1,4 +1,4 @@
-"""From a spec to the generated files of its folder. Pure: the same project gives the same bytes."""
+"""Render a spec to its folder's generated files. Pure: equal projects give equal bytes."""
 
 import hashlib
 from collections.abc import Iterable

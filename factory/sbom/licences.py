@@ -107,7 +107,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 def _licence(text: str) -> Licence:
-    """Return a text as an expression if valid, else its first line with a word as a name."""
+    """Return a text as an expression if valid, else its first non-empty line as a name."""
     try:
         return Licence(text=str(canonicalize_license_expression(text)), is_expression=True)
     except InvalidLicenseExpression:

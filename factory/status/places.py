@@ -1,4 +1,4 @@
-"""Where one image is: built in the engine, tested on this machine, pushed into registries."""
+"""Find where one image is: built in the engine, tested here, pushed into registries."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class BuildStatus:
-    """An image in the engine: whether it has the current identity, its size in bytes, when it was built."""
+    """An image in the engine: whether its identity is current, its size in bytes, its time."""
 
     reference: str
     current: bool
@@ -97,7 +97,7 @@ def ask_registries(
     definitions: Sequence[ImageDefinition],
     tags: Mapping[str, str | None],
 ) -> tuple[tuple[AskedRegistry, ...], dict[str, tuple[PushStatus, ...]]]:
-    """Return what the registries have of each image; one that does not answer has a problem instead."""
+    """Return each image in the registries; a registry that does not answer has a problem instead."""
     answers = in_parallel(
         lambda registry: _ask(registry, definitions, tags), registries.values(), jobs=_AT_ONCE
     )
@@ -186,7 +186,7 @@ def _read(path: Path, *, current: bool) -> TestStatus | None:
     statuses = {outcome["status"] for outcome in recorded["tests"].values()}
     has_failed = bool({"failed", "error"} & statuses)
     if level == _SELECTED and not has_failed:
-        # Tests chosen by name prove nothing for a level, but a failure counts.
+        # Tests chosen by name do not count for a level, but a failure does.
         return None
     return TestStatus(
         level=level,

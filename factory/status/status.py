@@ -101,7 +101,7 @@ class RepositoryStatus(Report):
         }
 
     def describe(self) -> Iterable[str | Table]:
-        """Return the table, the problems, and a line that counts."""
+        """Yield the table, the problems, and a line that counts."""
         if not self.images:
             yield "no images yet: make a flavor with `factory new-flavor`"
             return

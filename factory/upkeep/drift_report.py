@@ -92,14 +92,14 @@ class DriftReport(Report):
 
     @property
     def unwaived(self) -> tuple[VersionDrift, ...]:
-        """The drift that nobody has said to be meant."""
+        """The drift without a waiver."""
         return tuple(drift for drift in self.drifts if drift.standing == "drift")
 
     def differs(self) -> bool:
         return bool(self.unread or self.unwaived or self.expired)
 
     def describe(self) -> Iterator[str | Table]:
-        """Return what drifts, direct dependencies first; what is meant, with its reason; what to do."""
+        """Yield the drift, direct dependencies first; waived drift with its reason; what to do."""
         if self.unwaived:
             yield Table(headings=_HEADINGS, rows=tuple(_rows(self.unwaived)))
             yield ""

@@ -155,7 +155,7 @@ def _lies_in(excluded: Specifier, chosen: SpecifierSet) -> bool:
 
 
 def _version(text: str | None) -> tuple[Version, ...]:
-    """Return a version if the text is one: ``===`` and a lock may hold what is not one."""
+    """Return a version if the text is one: ``===`` and a lock may hold others."""
     try:
         return () if text is None else (Version(text),)
     except ValueError:

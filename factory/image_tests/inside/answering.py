@@ -13,7 +13,7 @@ import urllib.request
 
 
 def status(address: str, seconds: float) -> int:
-    """Return the status of a GET as soon as there is an answer; 0 if there is none in time."""
+    """Return the status of a GET once there is an answer; 0 if it comes too late."""
     deadline = time.monotonic() + seconds
     found = 0
     while not found and time.monotonic() < deadline:

@@ -84,7 +84,7 @@ def size_of(path: str) -> int:
 
 
 def records(distribution: importlib.metadata.Distribution) -> Iterator[tuple[str, int]]:
-    """Yield the path and size of each file in RECORD; a size that it lacks is looked up."""
+    """Yield the path and size of each file in RECORD; a missing size is looked up."""
     text = distribution.read_text("RECORD") or ""
     for row in csv.reader(text.splitlines()):
         if len(row) == COLUMNS:
@@ -207,7 +207,7 @@ def stray_kind(path: str, name: str) -> str | None:
 
 
 def leftovers() -> list[dict[str, str]]:
-    """Yield what must not be in an image: its kind (cache, credential, stray), its path, and what it is."""
+    """Return caches, credentials and stray files: kind, path, and description of each."""
     found = []
     for folder, folders, names in os.walk("/"):
         whole = "" if folder == "/" else folder

@@ -144,7 +144,7 @@ class Elf:
 
 
 def describe(path: str) -> dict[str, Any] | None:
-    """Return what matters of a file; None if it is no ELF for a processor, ``broken`` if it is damaged."""
+    """Describe a file; None if it is not an ELF for a processor, ``broken`` if damaged."""
     try:
         with open(path, "rb") as file:
             if file.read(4) != MAGIC:

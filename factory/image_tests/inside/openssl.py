@@ -26,7 +26,7 @@ def loaded() -> list[str]:
 
 
 def linked(path: str) -> str:
-    """Return the cryptographic library that is linked into a file, by its own name; empty if none is."""
+    """Return the cryptographic library linked into a file, by its own name; empty without one."""
     with open(path, "rb") as file:
         if file.read(4) != b"\x7fELF":
             return ""
