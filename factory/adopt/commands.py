@@ -70,7 +70,7 @@ _CACHE = re.compile(
 )
 _WRAPPERS = frozenset({"env", "exec", "nice", "nohup", "sudo", "time", "timeout", "xargs"})
 TOOLS = frozenset({"pip", "uv", "setuptools", "wheel", "pip-tools", "build"})
-"""What installs packages, and is useless in an image whose packages are locked."""
+"""Installers of packages, useless in an image whose packages are locked."""
 _UPGRADES = re.compile(r"--upgrade|-[a-zA-Z]*U[a-zA-Z]*|--force-reinstall|--reinstall")
 # Options of pip and uv that install outside of the image's environment.
 _ELSEWHERE = frozenset({"-t", "--target", "--prefix", "--root"})

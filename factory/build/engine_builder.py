@@ -114,7 +114,7 @@ def _build_with_docker(prepared: Prepared) -> None:
 
 
 def _build_again(prepared: Prepared, first: list[BuiltPart]) -> str | None:
-    """Build all parts again without earlier ones; return the difference, None if there is none."""
+    """Build all parts again without earlier ones; return the difference, None without one."""
     engine, name = prepared.engine, prepared.target.name
     prepared.say(f"{name}: once more, to compare")
     builder = PartBuilder(prepared, kept=False)

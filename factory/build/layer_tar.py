@@ -1,4 +1,4 @@
-"""One layer of an image as a tar archive whose bytes follow from the files alone.
+"""Write one layer of an image as a tar archive whose bytes follow from the files alone.
 
 The archive is what the OCI image-spec calls a layer changeset: entries sorted by path, original owners and
 modes, one modification time for all. It is hashed while it is written, so that each byte is read once.

@@ -146,7 +146,7 @@ class OciBuilder:
 
 @dataclass(kw_only=True)
 class _Assembly:
-    """One image that is being built; ``folder`` is for what is needed on the way."""
+    """One image under construction; ``folder`` holds intermediate files."""
 
     prepared: Prepared
     layout: OciLayout

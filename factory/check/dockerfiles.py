@@ -176,7 +176,7 @@ def _unpulled(path: str, dockerfile: Dockerfile) -> Iterator[Problem]:
     """Find images that a COPY or a mount uses and no FROM names.
 
     Konflux pulls what the FROM lines name, and then builds with the network taken away and
-    ``--pull=never``: an image that no FROM names is not there, with a digest or without.
+    ``--pull=never``: an image that no FROM names is missing, with a digest or without.
     """
     pulled = {stage.image for stage in dockerfile.stages}
     for instruction, source in dockerfile.outside_images():

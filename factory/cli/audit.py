@@ -1,4 +1,4 @@
-"""``factory audit``: known vulnerabilities of what is pinned."""
+"""``factory audit``: known vulnerabilities of pinned versions."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How a run ends that failed: what is printed, and the exit code."""
+"""End a failed run: what to print, and the exit code."""
 
 import os
 import sys

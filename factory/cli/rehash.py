@@ -1,4 +1,4 @@
-"""``factory rehash``: the versions of a lock, hashed anew after its index was pushed again."""
+"""``factory rehash``: keep a lock's versions, take new hashes after a re-push."""
 
 import os
 from pathlib import Path

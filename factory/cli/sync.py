@@ -1,4 +1,4 @@
-"""``factory sync``: render again what is generated."""
+"""``factory sync``: render generated files again."""
 
 import click
 

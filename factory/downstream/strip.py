@@ -46,7 +46,7 @@ def strip_file(source: Path, output: Path | None) -> Stripped:
     """Strip a file and, with ``output``, write it there under the same name.
 
     Raises:
-        NotFoundError: source is not there.
+        NotFoundError: source does not exist.
         MarkerError: its blocks do not pair; nothing was written.
         StorageError: the file system refused.
     """

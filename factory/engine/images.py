@@ -100,7 +100,7 @@ def list_images(engine: Engine, *options: Word) -> str:
     """Return what ``image ls`` prints.
 
     podman fails for a moment if another program removes an image while it lists them, and for good if a run
-    that was killed left an image half-written. Such an image, which nobody can use, is removed after a while.
+    that was killed left an image half-written. Such an image, which is unusable, is removed after a while.
 
     Raises:
         ProgramError: it failed every time.

@@ -291,10 +291,10 @@ class _Senders:
     def run(
         self, send: Callable[[], httpx.Response], *, seconds: float, stop: Cancellation
     ) -> httpx.Response:
-        """Return the response, whose body is still to be read, within so many seconds.
+        """Return the response, its body unread, within so many seconds.
 
         Raises:
-            TooSlowError: there is none yet.
+            TooSlowError: none has come yet.
             ProgramError: the work was stopped.
             httpx.HTTPError: as the client raises it.
         """

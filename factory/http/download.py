@@ -34,7 +34,7 @@ class Sink(Protocol):
 
     @property
     def received(self) -> int:
-        """Bytes that are there, from the start of the file."""
+        """Return the number of bytes received from the start of the file."""
 
     def room(self) -> int:
         """Return how many more bytes fit without filling the disk."""
@@ -53,7 +53,7 @@ class ExistenceCheck(Protocol):
     """Judges a response by its URL and status; ``partial``: a part was asked for (206)."""
 
     def __call__(self, url: str, status: int, *, partial: bool) -> bool:
-        """Return whether it is the file, False if there is none, and raise if it is neither."""
+        """Return whether it is the file, False if it does not exist; raise for anything else."""
 
 
 def download(

@@ -91,7 +91,7 @@ def origin_of(url: str) -> Origin:
     Raises:
         ValueError: it has another scheme, no host, or a port out of range.
     """
-    # The parser of the client that connects. Who asks nobody, such as a plan, does not import it.
+    # The parser of the client that connects. Commands without requests, such as a plan, do not import it.
     import httpx  # noqa: PLC0415
 
     try:

@@ -1,4 +1,4 @@
-"""What is in an image: its Python packages, its locks and its layers."""
+"""Read an image's content: its Python packages, its locks and its layers."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ MALFORMED_ANSWER = (LookupError, TypeError, ValueError, AttributeError)
 
 
 def contents(context: Context, *, base: bool = False) -> dict[str, Any]:
-    """Return what ``inside/contents.py`` finds in the image, or in its base image."""
+    """Return the answer of ``inside/contents.py`` for the image, or for its base image."""
     found: dict[str, Any] = context.probe("contents.py", conditions=LOOKING, base=base)
     return found
 
@@ -51,7 +51,7 @@ def locks_of(context: Context) -> LockSet | None:
 
 
 def packages_of(context: Context) -> tuple[ImagePackage, ...]:
-    """Return the Python packages of the image by name; none if its Python does not answer."""
+    """Return the Python packages of the image by name; empty if its Python does not answer."""
     context.deadline = float("inf")
     try:
         return _packages(contents(context)["packages"], locks_of(context))
@@ -73,7 +73,7 @@ def _packages(found: list[dict[str, Any]], locks: LockSet | None) -> tuple[Image
 
 
 def match_layers(digests: tuple[str, ...], steps: tuple[HistoryStep, ...]) -> tuple[ImageLayer, ...]:
-    """Return the layers from the bottom up, each with the size and instruction of its history step.
+    """Return the layers from the bottom up, each with its history step's size and instruction.
 
     History also has steps without a layer (OCI image-spec, empty_layer), which are those of size 0. If the
     numbers do not match, the layers have no size and no instruction.

@@ -1,4 +1,4 @@
-"""The tests of an image against what describes it: spec, labels, lock, and the arguments of its base."""
+"""Test an image against its description: spec, labels, lock, and its base's arguments."""
 
 import re
 from collections import defaultdict
@@ -132,7 +132,7 @@ class Conflict:
 
 
 def conflicts(packages: Sequence[Mapping[str, Any]], environment: Mapping[str, str]) -> tuple[Conflict, ...]:
-    """Return the unsatisfied requirements (core metadata: Requires-Dist, Requires-Python), by package.
+    """Return the unsatisfied requirements (Requires-Dist, Requires-Python), by package.
 
     ``environment`` are the variables of environment markers (PEP 508) in the image. Extras do not count,
     since an installation does not record them. Skips what cannot be read, as pip does.
@@ -303,7 +303,7 @@ def named(architectures: str) -> tuple[str, ...]:
 
 
 def _asked(context: Context, arguments: tuple[str, ...], label: str) -> str | None:
-    """Return what the build arguments of the image's PyTorch base say, else its label."""
+    """Return the build arguments of the image's PyTorch base, else its label."""
     for definition in context.subject.lineage.definitions:
         said = dict(definition.build_args) if definition.kind == "pytorch-base" else {}
         if value := next((said[name] for name in arguments if said.get(name)), None):

@@ -158,7 +158,7 @@ def report_folder(report: ImageTestReport, whole: Path) -> Path:
 
 
 def make_report_folder(folder: Path) -> None:
-    """Make the folder for reports, and check that it takes files before tests run for minutes.
+    """Make the folder for reports, and check that it is writable before tests run for minutes.
 
     Raises:
         StorageError: the file system refused.
@@ -207,7 +207,7 @@ class Tested(TypedDict):
 
 
 def record_outcomes(report: ImageTestReport, folder: Path) -> None:
-    """Add a run to what `factory status` reads of an image, wherever its reports go.
+    """Record a run for `factory status`, wherever its reports are written.
 
     A failed test stays failed until it is run again, by whatever level or selection.
 
@@ -286,7 +286,7 @@ def _finding(finding: ImageFinding) -> str:
 
 
 def _make_writable(tree: ET.Element) -> None:
-    """Replace every character that XML 1.0 cannot hold, or that hides others, with its escape."""
+    """Replace every character that XML 1.0 forbids, or that hides others, with its escape."""
     for element in tree.iter():
         element.text = element.text and visible(element.text)
         for name, value in element.items():

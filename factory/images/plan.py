@@ -223,11 +223,6 @@ def _refuse_unlocked(blocked: Mapping[str, str]) -> None:
         )
 
 
-def _external(images: Mapping[str, ImageDefinition]) -> tuple[str, ...]:
-    parents = (parent for image in images.values() for parent in image.parents)
-    return tuple(dict.fromkeys(parent.image for parent in parents if parent.is_reference))
-
-
 def _origin_digests(catalogue: Catalogue, images: Mapping[str, ImageDefinition]) -> dict[str, str]:
     references = (reference for reference in _external(images) if not is_local(reference))
     return find_origin_digests(references, declared=tuple(catalogue.registries.values()))
@@ -246,6 +241,11 @@ def _local_ids(images: Mapping[str, ImageDefinition], stores: Stores) -> dict[st
                 solution="Build or load it first, or name a parent that a registry has.",
             )
     return {reference: image.id for reference, image in stored.items()}
+
+
+def _external(images: Mapping[str, ImageDefinition]) -> tuple[str, ...]:
+    parents = (parent for image in images.values() for parent in image.parents)
+    return tuple(dict.fromkeys(parent.image for parent in parents if parent.is_reference))
 
 
 def _inputs(

@@ -1,4 +1,4 @@
-"""The user's cache folder, and metadata of packages kept in it by digest."""
+"""The user's cache folder, and metadata of packages cached in it by digest."""
 
 import contextlib
 import hashlib

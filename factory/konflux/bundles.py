@@ -64,7 +64,7 @@ def bundles_digest(content: bytes) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """A bundle, whose it is, and where in the text it begins."""
+    """A bundle, its task, and its position in the text."""
 
     task: str
     repository: str

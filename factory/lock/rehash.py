@@ -252,12 +252,6 @@ def _refused(flavor: Flavor, reason: str) -> LockFileError:
     )
 
 
-def _is_sound(subject: _Subject) -> bool:
-    """Return whether check has no error about the lock; otherwise its versions are resolved."""
-    found = judge_lock(subject.flavor.name, subject.project, subject.locks.files)
-    return not refusals(subject.project, found)
-
-
 def _on_indexes(subject: _Subject) -> Iterator[tuple[Spec, str, str, str]]:
     if not _is_sound(subject):
         return
@@ -294,6 +288,12 @@ def _outcome(
         followed=tuple(item.path.name for item in followed),
     )
     return done, (*files, *followed)
+
+
+def _is_sound(subject: _Subject) -> bool:
+    """Return whether check has no error about the lock; otherwise its versions are resolved."""
+    found = judge_lock(subject.flavor.name, subject.project, subject.locks.files)
+    return not refusals(subject.project, found)
 
 
 def _with_new_hashes(subject: _Subject, pages: PinnedPages, folders: Sequence[Path]) -> NewLock:

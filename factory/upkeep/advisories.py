@@ -248,7 +248,7 @@ def _time(record: Mapping[str, object], key: str) -> dt.datetime:
 
 
 def evaluate(package: str, pinned: str, advisories: Sequence[Advisory]) -> Evaluated:
-    """Return what the advisories about a package (by normalized name) say of one version.
+    """Return what a package's advisories say of one version.
 
     Advisories that are aliases of each other are one vulnerability.
 
@@ -284,12 +284,6 @@ def _public_version(package: str, pinned: str) -> Version:
         ) from error
 
 
-def _ids_in_order(ids: Iterable[str]) -> tuple[str, ...]:
-    """Return ids in their usual order, each once."""
-    place = {series: number for number, series in enumerate(_SERIES)}
-    return tuple(sorted(set(ids), key=lambda id_: (place.get(id_.partition("-")[0], len(_SERIES)), id_)))
-
-
 def _vulnerability(
     package: str,
     version: Version,
@@ -312,6 +306,12 @@ def _vulnerability(
         fixed=tuple(str(candidate) for candidate in cures if candidate in named),
         cures=tuple(str(candidate) for candidate in cures),
     )
+
+
+def _ids_in_order(ids: Iterable[str]) -> tuple[str, ...]:
+    """Return ids in their usual order, each once."""
+    place = {series: number for number, series in enumerate(_SERIES)}
+    return tuple(sorted(set(ids), key=lambda id_: (place.get(id_.partition("-")[0], len(_SERIES)), id_)))
 
 
 def _named(advisories: Iterable[Advisory], package: str) -> frozenset[Version]:
@@ -412,7 +412,7 @@ def _public(text: str) -> Version:
 
 
 def query_osv(pins: Iterable[Pinned], *, url: str | None) -> dict[Pinned, tuple[Vulnerability, ...]]:
-    """Ask about every pair of normalized name and version: all of them leave this machine.
+    """Query a service about every pair of normalized name and version, which leave this machine.
 
     Args:
         pins: what is asked about; local versions are asked about by their public part.
@@ -486,7 +486,7 @@ def _read_answer(answer: object) -> dict[Pinned, tuple[Vulnerability, ...]]:
 
 
 def _vulnerabilities(entry: Mapping[str, object]) -> tuple[Vulnerability, ...]:
-    """Return what a version has; above the last fix of one, what fixes another fixes both."""
+    """Return a version's vulnerabilities; a fix of another above one's last fix fixes both."""
     version, found = Version(_text(entry, "version")), _objects(entry, "vulns")
     fixes = [{fix for fix in _fixes(one) if fix > version} for one in found]
     every = set[Version]().union(*fixes)

@@ -242,7 +242,7 @@ class Bump:
         return (*(stale if is_stale(lock, plan.project) else ()), *notes)
 
     def _instead(self, plan: BumpPlan, unmet: Sequence["UnmetFloor"]) -> str | None:
-        """Return the command that takes what the index has; None if it has nothing above a floor."""
+        """Return the command for a version that the index has; None without one above a floor."""
         instead = {item.gap.package: item.instead for item in unmet}
         if None in instead.values():
             return None

@@ -231,7 +231,7 @@ def _apply(
     verifier: IndexVerifier,
     following: Following | None,
 ) -> ChangedFlavor[PlanKind]:
-    """Return a flavor as it is to be, with the files that are to hold it.
+    """Return a changed flavor, with the files to write.
 
     Raises:
         DriftError: a generated file would be overwritten that is not as its templates make it.
@@ -290,7 +290,7 @@ def _unapplied(planned: PlanKind | FactoryError) -> ChangedFlavor[PlanKind] | Fa
 def _refused(
     flavors: Sequence[Flavor], results: Sequence[ChangedFlavor[PlanKind] | FactoryError]
 ) -> tuple[ChangedFlavor[PlanKind], ...]:
-    """Return the results if at least one flavor failed, so that nothing was changed in any."""
+    """Return the results if any flavor failed, so that none was changed."""
     return tuple(
         ChangedFlavor(flavor=flavor.name, state="failed", error=item)
         if isinstance(item, FactoryError)
@@ -304,7 +304,7 @@ def _refused(
 def find_moves(
     plan: FlavorPlan, new: NewLock, *, meant: Collection[str], options: LockOptions
 ) -> tuple[VersionMove, ...]:
-    """Return the packages at another version than before, other than those that are ``meant`` to be.
+    """Return the packages whose version changed, other than the ``meant`` ones.
 
     Raises:
         IndexAccessError: an index did not answer, or refused.
@@ -353,7 +353,7 @@ def from_folders(new: NewLock, meant: Collection[str] | None = None) -> tuple[st
 def _reasons(
     name: str, old: str, changed: Mapping[str, str], project: Project, finder: PackageFinder
 ) -> tuple[str, ...]:
-    """Return what rules the old version out: the project, an index without it, or requirements.
+    """Return the reasons against the old version: the project, an index, or requirements.
 
     Requirements of extras count only if there is nothing else: no metadata says which extras are asked for.
     """
@@ -375,7 +375,7 @@ def _reasons(
 def _conflicts(
     name: str, old: str, changed: Mapping[str, str], spec: Spec, finder: PackageFinder, *, with_extras: bool
 ) -> Iterator[str]:
-    """Yield what the changed packages require of it, and what it requires itself of those."""
+    """Yield the requirements of the changed packages on it, and its own on those."""
     for other, version in sorted(changed.items()):
         if other != name:
             for requirement in _required(other, version, spec, finder, with_extras=with_extras):
@@ -390,7 +390,7 @@ def _conflicts(
 def _required(
     name: str, version: str, spec: Spec, finder: PackageFinder, *, with_extras: bool
 ) -> Iterator[Requirement]:
-    """Yield what a version requires on the flavor's platforms, with none of its extras or with all."""
+    """Yield a version's requirements on the flavor's platforms, with no extras or with all."""
     metadata = finder.metadata(name, version)
     if metadata is None:
         return

@@ -1,4 +1,4 @@
-"""Diff: what differs between two flavors, or between a flavor and itself at another time."""
+"""Compare two flavors, or a flavor with itself at another time."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from factory.upkeep.snapshot import Snapshot
 VersionStep = Literal["major", "minor", "patch", "build", "other"]
 """The part of a version that differs first; ``build``: the public version (PEP 440) is the same."""
 VersionRank = tuple[bool, Version]
-"""How versions are ordered: what is not a version comes below all that are."""
+"""The order of versions: anything that is not a version comes below all versions."""
 _NOTHING = "-"
 _DIGITS = 12
 _REHASHED = "other hashes under the same version, from the same index"
@@ -112,7 +112,7 @@ class FlavorDifference:
 
 
 def difference(before: Snapshot, after: Snapshot) -> FlavorDifference:
-    """Return what two flavors, or two states of one, differ in: spec, requirements and locks."""
+    """Return the difference of two flavors, or two states of one: spec, requirements and locks."""
     old_pins, new_pins = (snapshot.locks.pins if snapshot.locks else () for snapshot in (before, after))
     changes = compare(old_pins, new_pins)
     direct = _direct(before.project) | _direct(after.project)
@@ -273,7 +273,7 @@ def _origins(locks: LockSet | None, spec: Spec) -> dict[str, str]:
 
 
 def describe_difference(found: FlavorDifference) -> tuple[str | Table, ...]:
-    """Return a difference in parts for people: the two sides, the spec, requirements and packages."""
+    """Describe a difference in parts: the two sides, the spec, requirements and packages."""
     title = f"{_side_text(found.before)} -> {_side_text(found.after)}"
     if not found.differs:
         return (f"{title}: no difference",)
@@ -358,7 +358,7 @@ def _rehashed_on_one_index(found: FlavorDifference) -> tuple[FileDifference, ...
 
 
 def _other_index(found: FlavorDifference) -> Iterator[str]:
-    """Yield a line with the packages that two indexes have in one version: their files always differ."""
+    """Yield the packages that two indexes have in one version, whose files always differ."""
     names = dict.fromkeys(item.package for item in found.rehashed if not item.same_index)
     if names:
         yield f"the same version from another index, with hashes of its own: {', '.join(names)}"

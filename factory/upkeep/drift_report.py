@@ -1,4 +1,4 @@
-"""Drift report: the same package at different versions across flavors, and which of that is meant."""
+"""Report packages at different versions across flavors, and which drift is waived."""
 
 import datetime as dt
 from collections import Counter
@@ -180,7 +180,7 @@ def _waivers(flavor: str, spec: Spec) -> Iterator[FlavorWaiver]:
 
 
 def _is_used(waiver: FlavorWaiver, drifts: Sequence[VersionDrift]) -> bool:
-    """Return whether a waiver is about a drift in what its flavor locks."""
+    """Return whether a waiver is about a drift in its flavor's lock."""
     return any(
         drift.standing != "spec"
         and waiver.package in {None, drift.package}

@@ -1,4 +1,4 @@
-"""Put floors into the requirement lines of a flavor's ``pyproject.toml``, each with its reason beside it."""
+"""Write floors into a flavor's requirement lines, each with its reason beside it."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ _EXACT = frozenset({"==", "==="})
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
-    """The lowest version of a package (by its normalized name) that is acceptable, and what bounds it above.
+    """The lowest acceptable version of a package (by normalized name), and its upper bounds.
 
     ``bounds`` are the further clauses that were asked for, such as ``<13`` and ``!=12.3.1``; ``cap`` None is
     the default: the next minor version, or the requirement's own cap if that is tighter.
@@ -214,7 +214,7 @@ def put_floors(
     locked: Mapping[str, str],
     reason: str | None,
 ) -> Floored:
-    """Put floors where a flavor decides about the packages, and nothing else.
+    """Write floors into the lines where a flavor decides about packages, changing nothing else.
 
     That is every line in force that names the package: of [project] dependencies, of the constraints and of
     the overrides. If there is none, because the package only comes with others, it is a new constraint.

@@ -1,4 +1,4 @@
-"""Promote: move flavors to the indexes and base images of the next release."""
+"""Move flavors to the indexes and base images of the next release."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

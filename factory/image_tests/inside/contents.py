@@ -171,7 +171,7 @@ def cache_kind(folder: str, names: list[str]) -> str | None:
 
 
 def secret_kind(path: str, name: str) -> str | None:
-    """Return what in a file is a credential; None if nothing is."""
+    """Describe the credential in a file; None if there is none."""
     if name in SECRET_NAMES or SECRET_PLACES.search(path):
         return None if NO_LOGINS.fullmatch(text_of(path).strip()) else "holds logins"
     if SETTINGS.search(path) and LOGIN_IN_URL.search(text_of(path)):
@@ -192,7 +192,7 @@ def secret_kind(path: str, name: str) -> str | None:
 
 
 def stray_kind(path: str, name: str) -> str | None:
-    """Return why a file looks left by a build; None if it does not."""
+    """Describe why a file looks left by a build; None if it does not."""
     for folder in STRAY_FOLDERS:
         if path.startswith(folder + "/"):
             return "lies in " + folder

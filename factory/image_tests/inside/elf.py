@@ -1,4 +1,4 @@
-"""Run in an image: read every ELF file below Python's prefix, and print the libraries it does not find.
+"""Run in an image: read every ELF file below Python's prefix, print missing libraries.
 
 The reader knows as much of the format (System V ABI, chapters 4 and 5; gABI symbol versions) as the dynamic
 linker looks at to find libraries: sections are not read, since a stripped file has none.
@@ -197,7 +197,7 @@ def configured_folders(path: str = "/etc/ld.so.conf") -> list[str]:
 
 
 def folders_of(path: str, elf: dict[str, Any]) -> list[str]:
-    """Return where the linker looks for what a file needs, in its order (ld.so(8))."""
+    """Return the linker's search folders for a file, in order (ld.so(8))."""
     own = elf["runpath"] or elf["rpath"]
     here = os.path.dirname(os.path.realpath(path))
     asked = [part for text in own for part in text.split(":")]
@@ -236,7 +236,7 @@ def version_key(version: str) -> tuple[str, tuple[int, ...]]:
 def problems_of(
     path: str, elf: dict[str, Any], inside: dict[str, str], known: dict[str, set[str]]
 ) -> list[dict[str, str]]:
-    """Return what a file does not find, each with its kind.
+    """Return a file's missing dependencies, each with its kind.
 
     broken, machine, interpreter, missing, preloaded or version.
     """

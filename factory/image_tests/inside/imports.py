@@ -31,7 +31,7 @@ TESTS = re.compile(r"(?:.*\.)?(?:tests?|test_\w+|examples?|docs?|benchmarks?|con
 
 
 def module_name(file: str) -> str | None:
-    """Return the module that a file is by its name; None if it is not one."""
+    """Return the module name of a file; None if it is not a module."""
     for suffix in SUFFIXES:
         if file.endswith(suffix):
             stem = file[: -len(suffix)]
