@@ -415,7 +415,7 @@ def _wanted(need: Need) -> str:
 
 
 def _disagreement(conflict: Disagreement) -> ResolutionError:
-    """Return the versions on which platforms differ: without markers a lock installs both."""
+    """Return the error about platforms' different versions, which a lock without markers cannot hold."""
     blame = read_blame(conflict.explanation)
     blamed = blame.absent | {need.package for need in blame.needs}
     differing = conflict.differing()

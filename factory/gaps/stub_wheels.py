@@ -49,7 +49,7 @@ class Assumed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _StandIn:
+class _Stub:
     metadata: Metadata | None
     asked: frozenset[str]
     assumed: Assumed
@@ -68,13 +68,13 @@ class StubWheels:
     finder: PackageFinder
     present: Spec
     public: bool = False
-    _made: dict[str, _StandIn] = field(default_factory=dict)
+    _stubs: dict[str, _Stub] = field(default_factory=dict)
     _paths: dict[str, Path] = field(default_factory=dict)
 
     @property
     def assumed(self) -> tuple[Assumed, ...]:
         """Return the assumed requirements of each package."""
-        return tuple(self._made[name].assumed for name in sorted(self._made))
+        return tuple(self._stubs[name].assumed for name in sorted(self._stubs))
 
     def put(self, requirement: Requirement, extras: Iterable[str]) -> None:
         """Make a stub for a missing package, with the extras that are required of it.
@@ -88,49 +88,49 @@ class StubWheels:
         except IndexContentError:
             # Skip invalid metadata here; installing the package reports the error.
             metadata, assumed = None, _assumed(name, None, None)
-        self._write(name, _StandIn(metadata=metadata, asked=frozenset(extras), assumed=assumed))
+        self._write(name, _Stub(metadata=metadata, asked=frozenset(extras), assumed=assumed))
 
     def widen(self, name: str, extras: Iterable[str]) -> bool:
         """Add extras to a stub; return whether any was new and known to it."""
-        made = self._made[name]
-        known = frozenset() if made.metadata is None else made.metadata.extras
-        new = ({canonicalize_name(extra) for extra in extras} - made.asked) & known
+        stub = self._stubs[name]
+        known = frozenset() if stub.metadata is None else stub.metadata.extras
+        new = ({canonicalize_name(extra) for extra in extras} - stub.asked) & known
         if new:
-            self._made[name] = replace(made, asked=made.asked | new)
+            self._stubs[name] = replace(stub, asked=stub.asked | new)
         return bool(new)
 
     def loosen(self, names: Iterable[str]) -> bool:
         """Remove all requirements of stubs; return whether one of the names had any."""
         blamed = sorted({name for name in names if self.metadata(name) is not None})
         for name in blamed:
-            made = self._made[name]
-            assumed = replace(made.assumed, version=None, source=None)
-            self._write(name, replace(made, metadata=None, assumed=assumed))
+            stub = self._stubs[name]
+            assumed = replace(stub.assumed, version=None, source=None)
+            self._write(name, replace(stub, metadata=None, assumed=assumed))
         return bool(blamed)
 
     def metadata(self, name: str) -> Metadata | None:
         """Return what a stub says of the package that it replaces; None if it knows nothing."""
-        return self._made[name].metadata if name in self._made else None
+        return self._stubs[name].metadata if name in self._stubs else None
 
     def instead_of(self, project: Project) -> Project:
         """Return the project without its own lines on packages that have a stub."""
         return replace(
             project,
-            overrides=tuple(line for line in project.overrides if package_of(line) not in self._made),
-            constraints=tuple(line for line in project.constraints if package_of(line) not in self._made),
+            overrides=tuple(line for line in project.overrides if package_of(line) not in self._stubs),
+            constraints=tuple(line for line in project.constraints if package_of(line) not in self._stubs),
         )
 
     @property
     def overrides(self) -> tuple[str, ...]:
         """Return the overrides that install the stubs in place of every requirement on a package."""
         return tuple(
-            f"{name}{_in_brackets(self._made[name].asked)} @ {self._paths[name].as_uri()}"
-            for name in sorted(self._made)
+            f"{name}{_in_brackets(self._stubs[name].asked)} @ {self._paths[name].as_uri()}"
+            for name in sorted(self._stubs)
         )
 
-    def _write(self, name: str, made: _StandIn) -> None:
+    def _write(self, name: str, stub: _Stub) -> None:
         # A requirement on a URL has no index; uv would refuse the whole wheel for it.
-        known = made.metadata
+        known = stub.metadata
         requires = [] if known is None else [str(item) for item in known.requires if item.url is None]
         # A folder for each: uv caches by path, so a path must not get another wheel later.
         folder = self.folder / f"{len(list(self.folder.iterdir()))}"
@@ -138,7 +138,7 @@ class StubWheels:
         self._paths[name] = _write_wheel(
             folder, name, requires=requires, extras=sorted(known.extras if known else ())
         )
-        self._made[name] = made
+        self._stubs[name] = stub
 
     def _would_be(self, name: str, wanted: SpecifierSet) -> tuple[Metadata | None, Assumed]:
         offers = self.finder.offers(name)

@@ -83,7 +83,7 @@ class Partial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the file; keep received bytes for the next run, remove an empty file."""
+        """Close the file; received bytes stay for the next run; after an error an empty file is removed."""
         self._file.close()
         if kind is not None and not self._received:
             self._artifacts.remove(self._name)

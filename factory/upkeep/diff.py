@@ -358,7 +358,7 @@ def _rehashed_on_one_index(found: FlavorDifference) -> tuple[FileDifference, ...
 
 
 def _other_index(found: FlavorDifference) -> Iterator[str]:
-    """Yield the packages that two indexes have in one version, whose files always differ."""
+    """Yield a line with packages of one version on two indexes, whose files always differ."""
     names = dict.fromkeys(item.package for item in found.rehashed if not item.same_index)
     if names:
         yield f"the same version from another index, with hashes of its own: {', '.join(names)}"
