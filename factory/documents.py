@@ -204,7 +204,7 @@ def _wrong(language: str, cause: Exception) -> str:
 
 
 class TableReader:
-    """A table of a file that a person edits, read key by key, so that unknown keys can be refused.
+    """A table of a hand-edited file, read key by key; unknown keys can be refused.
 
     Args:
         content: the table.

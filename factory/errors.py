@@ -1,4 +1,4 @@
-"""One family of errors: each says what happened and why (reason), what to do (solution), and how to exit.
+"""The errors: each has a reason, a solution, and an exit code.
 
 Exit codes 0 and 1 are results (done; findings), 2 is click's for wrong usage, and every error
 here has its own from 10 on, so that a script can tell them apart.
@@ -179,7 +179,7 @@ class RegistryError(FactoryError):
 
 
 class ImageTestError(FactoryError):
-    """The tests of an image could not be run; a test that fails is a result and no error.
+    """The tests of an image could not be run; a failing test is a result.
 
     ``out_of_time``: what runs in a container took longer than its test may take.
     """
@@ -192,7 +192,7 @@ class ImageTestError(FactoryError):
 
 
 class ImageError(FactoryError):
-    """An image cannot be built as it is defined: a missing input, an unknown parent, a circle of parents."""
+    """An image cannot be built as defined: a missing input, an unknown parent, a cycle of parents."""
 
     exit_code = 34
 

@@ -62,7 +62,7 @@ class Replacement:
 
 @dataclass(frozen=True, kw_only=True)
 class NewFolder:
-    """A folder that is to appear with its files: path in it to content, and whether it can be executed."""
+    """A folder to create with its files: path in it to content, and whether it is executable."""
 
     path: Path
     files: Mapping[str, tuple[bytes, bool]]

@@ -26,7 +26,7 @@ Ownership = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class LayerBlob:
-    """A layer as a blob, not compressed: its digest, which is its diff_id as well, and its size in bytes."""
+    """An uncompressed layer as a blob: its digest (also its diff_id), and its size in bytes."""
 
     digest: str
     size: int

@@ -332,7 +332,7 @@ class _RecordedLayer(TypedDict):
 
 @dataclass(kw_only=True)
 class LayerCache:
-    """The package layers of a layout, by the key of what they were made from; each is recorded at once.
+    """The package layers of a layout by the key of their inputs; each is recorded at once.
 
     Safe to use from several threads, and by one run at a time.
     """

@@ -1,4 +1,4 @@
-"""The parts of one image, built by podman on top of one another; each is kept for the next run.
+"""Build the parts of one image on top of each other; keep each for the next run.
 
 A part's image has a name of the repository's own, ``localhost/factory-layer/REPOSITORY:KEY``, where
 REPOSITORY is its mark on the engine; only such names are ever removed. Another repository's part with the

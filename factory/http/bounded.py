@@ -68,7 +68,7 @@ def read_body(
 
 @dataclass(kw_only=True)
 class Listing:
-    """The pages of one list. It ends with an error if a page comes back, or if it has no end.
+    """The pages of one list; raises if a page repeats, or if the list does not end.
 
     Attributes:
         name: the list, for the error.

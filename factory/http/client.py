@@ -76,7 +76,7 @@ class HttpResponse:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerErrors:
-    """The errors about one kind of server, and what to do if one does not answer as it should."""
+    """The errors about one kind of server, and the solution if one misbehaves."""
 
     access: type[FactoryError]
     content: type[FactoryError]
@@ -272,7 +272,7 @@ class HttpClient:
 
 
 class _Senders:
-    """A fixed number of threads, each of which sends a request and waits for the head of its response.
+    """A fixed number of threads, each of which sends a request and waits for its response's head.
 
     httpx counts its timeouts afresh with each byte, so that a server which drips its header, or a silent name
     server, could hold a request for ever. A thread can be left behind with it; as it keeps its connection

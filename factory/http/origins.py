@@ -1,4 +1,4 @@
-"""The one rule for credentials: a login or a token goes to the origin that it is for, and to no other.
+"""The one rule for credentials: a login or token is sent only to its own origin.
 
 An origin is a scheme, a host and a port (RFC 6454): another port of the same host is another origin.
 Credentials need https, except on an origin that is loopback itself, where nobody else reads along. All that

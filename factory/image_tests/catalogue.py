@@ -1,4 +1,4 @@
-"""Every test of the factory's own, by the kind of image that it is for: all of them on one screen.
+"""All of the factory's own tests on one screen, by the kind of image.
 
 An image has the tests of "any", of its kind, and of its parents' kinds: what is true for a `pytorch-base` is
 true for a stack on it and for a trainer on that. A flavor has all but the launcher's.

@@ -55,7 +55,7 @@ class TestOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePackage:
-    """A Python package of the image; ``size`` is that of its files in bytes; ``locked``: the lock has it."""
+    """A Python package of the image; ``size`` is its files' bytes; ``locked``: the lock has it."""
 
     name: str
     version: str
@@ -80,7 +80,7 @@ class ImageLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTestReport(Report):
-    """One run of the tests of one image. ``started`` is ISO 8601 in UTC; ``layers`` begin at the bottom.
+    """One test run of one image. ``started`` is ISO 8601 in UTC; ``layers`` begin at the bottom.
 
     ``selected``: tests were chosen by name (``--only``, ``--skip``), so it does not speak for the level.
     """

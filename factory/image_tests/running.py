@@ -1,4 +1,4 @@
-"""Run the tests of an image, one after the other, and collect what the report shows of the image."""
+"""Run the tests of an image one by one, and collect the report's data about the image."""
 
 import time
 from collections.abc import Callable

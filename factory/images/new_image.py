@@ -61,7 +61,7 @@ class ImageRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class NewImage(Report):
-    """An image that was started, or would be: its files with their sizes, its parents, its table as text."""
+    """An image that was started, or would be: files with sizes, parents, table as text."""
 
     name: str
     kind: str

@@ -96,7 +96,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The images that were asked for, and those of their parents that have to be built or tagged first.
+    """The requested images, and those of their parents to build or tag first.
 
     digests: Those of external parents at their origins (``pull``), by reference.
     stored: What the engine answered, by name; None for images that it does not have.

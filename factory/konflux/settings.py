@@ -190,7 +190,7 @@ def _platforms(table: TableReader) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class ChangedKey:
-    """A key of ``[konflux]`` that an option sets to another value; ``old`` is None if it was not set."""
+    """A key of ``[konflux]`` that an option changes; ``old`` is None if it was not set."""
 
     key: str
     old: str | None
@@ -199,7 +199,7 @@ class ChangedKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """The settings with the options of a run, and the new text of the file; None if it does not change."""
+    """The settings with a run's options, and the file's new text; None if unchanged."""
 
     settings: Settings
     changes: tuple[ChangedKey, ...]

@@ -1,4 +1,4 @@
-"""``TEST_OUTPUT``: the outcome of a pipeline's check, in one short line of JSON, and the gate that reads it.
+"""``TEST_OUTPUT``: a check's outcome as one short line of JSON, and the gate that reads it.
 
 The format is Konflux's (its ADR 30): a task that checks something succeeds, writes its outcome into this
 result, and a later task decides. All results of a task share 4096 bytes, and a matrix hands all of its
@@ -59,7 +59,7 @@ class TaskOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A named case of a test; ``exit_code`` is None if it never ran, `BY_SIGNAL` if a signal ended it."""
+    """A named case of a test; ``exit_code``: None if it never ran, `BY_SIGNAL` after a signal."""
 
     name: str
     exit_code: int | None

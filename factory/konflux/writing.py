@@ -1,4 +1,4 @@
-"""``factory konflux``: write the files of a repository that differ, once all of them are known to be good."""
+"""``factory konflux``: write the files that differ, once all of them are valid."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -67,7 +67,7 @@ class Unbuildable:
 
 @dataclass(frozen=True, kw_only=True)
 class KonfluxReport(Report):
-    """What a run did, or would do: the keys of ``factory.toml`` that it set, and every file that it makes.
+    """What a run did, or would do: changed keys of ``factory.toml``, and every file.
 
     ``kept`` has the bundles that differ from the factory's by tag or digest, and stay; ``replaced`` those
     that gave way to the factory's, since the file was written by a release that shipped others.

@@ -77,7 +77,7 @@ class LockOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class NewLock:
-    """A new lock that is not written yet: its pins, and the text of each of its files by file name.
+    """A new lock before it is written: its pins, and each file's text by file name.
 
     ``from_folders`` maps packages that came from a folder of wheels to it.
     """

@@ -1,4 +1,4 @@
-"""Verify that the indexes list what a lock pins: an existing lock, or a new one before it is written.
+"""Verify that the indexes list an existing lock's pins, or a new one's before writing.
 
 `verify_flavors` compares locks with the pages of their indexes (PEP 503, PEP 691), file by file. It resolves
 nothing, and reads each page once, however many flavors pin its project.

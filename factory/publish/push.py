@@ -100,7 +100,7 @@ class Push:
 
 @dataclass(frozen=True, kw_only=True)
 class PushedTag:
-    """A tag at a destination, the digest it was read back with (None before a push), and what was done."""
+    """A tag at a destination, its digest as read back (None before a push), and what was done."""
 
     tag: str
     moving: bool

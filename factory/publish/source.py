@@ -1,4 +1,4 @@
-"""The source of a push: an image of the engine or of an OCI layout, and the layout that it is sent from.
+"""The source of a push, an image of the engine or a layout, and the layout to send.
 
 In a layout the image is compressed once, so that its digest is known before anything is sent and is the same
 in every registry (OCI image-spec, image-layout.md).

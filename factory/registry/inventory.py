@@ -14,7 +14,7 @@ _ATTACHMENT = re.compile(r"sha256-(?P<digest>[0-9a-f]{64})(?:\.(?P<what>[a-z0-9]
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedParent:
-    """A parent as recorded in the label of an image: its name or reference, and its identity or digest."""
+    """A parent as an image's label records it: name or reference, and identity or digest."""
 
     image: str
     identity: str | None = None

@@ -1,4 +1,4 @@
-"""Attach an SBOM to its image in the registry, where ``cosign attach sbom`` puts it and Konflux looks for it.
+"""Attach an SBOM to its image in the registry, as ``cosign attach sbom`` does and Konflux expects.
 
 It is an OCI image (image-spec 1.0) of one layer, the SBOM, under the tag ``sha256-DIGEST.sbom`` of the same
 repository. Equal SBOMs make equal manifests, so that a second run changes nothing.

@@ -49,7 +49,7 @@ class SbomSources:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundFile:
-    """A file that the lock names: its name and its core metadata, None for an sdist, which has none."""
+    """A locked file: its name and its core metadata, None for an sdist."""
 
     file_name: str
     metadata: bytes | None

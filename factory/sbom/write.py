@@ -1,4 +1,4 @@
-"""The SBOM of a flavor: made in the format that was asked for, written into its folder, and kept current."""
+"""Make a flavor's SBOM in a format, write it into its folder, and keep it current."""
 
 import importlib.util
 import os

@@ -41,7 +41,7 @@ class VersionMove:
 
 @dataclass(frozen=True, kw_only=True)
 class FlavorPlan:
-    """A flavor as it is, and its project as it is to be. ``relock``: its lock has to be resolved again.
+    """A flavor and its project after the change. ``relock``: its lock must be resolved again.
 
     ``state`` is that of a flavor in which nothing is to be done; ``notes`` are what a person should know,
     ``warnings`` what a person should act on.

@@ -38,7 +38,7 @@ _STATES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """Where flavors move to; None: as a flavor has it. ``indexes`` are the URLs of further ones by name."""
+    """The target of a move; None keeps a value. ``indexes`` are further indexes' URLs by name."""
 
     index_url: str | None = None
     indexes: Mapping[str, str] = field(default_factory=dict)

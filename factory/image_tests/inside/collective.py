@@ -1,4 +1,4 @@
-"""Run in an image, in each process of torchrun, one for each GPU: an all-reduce on NCCL (or RCCL)."""
+"""Run in an image, in torchrun's process for each GPU: all-reduce on NCCL (or RCCL)."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Run in an image, as root: print its packages, its lock files, and what must not be in an image."""
+"""Run in an image, as root: print its packages, its lock files, and unwanted files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run in an image on a GPU: print what torch was built for, the GPUs, and how they compute."""
+"""Run in an image on a GPU: print torch's build, the GPUs, and their results."""
 
 from __future__ import annotations
 

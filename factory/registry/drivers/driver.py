@@ -20,7 +20,7 @@ State = Literal["ok", "created", "would be created", "wrong", "not checked"]
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryCheck:
-    """The result of one check of a registry: what was checked, its state, and what to do if it is wrong."""
+    """The result of one check of a registry: its subject, its state, and a solution."""
 
     what: str
     state: State
