@@ -73,7 +73,7 @@ def command(  # noqa: PLR0913 - each is an option
     verify: bool,
     form: str,
 ) -> int:
-    """Lock flavors: resolve with uv, keep the versions that are valid, take every hash anew.
+    """Lock flavors: resolve with uv, keep the versions that are valid, take every hash again.
 
     A lock holds one wheel of each package for each platform of the flavor. When the index lacks
     something, all of it is reported at once and nothing is written.

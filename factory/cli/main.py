@@ -25,7 +25,7 @@ COMMANDS = {
     "show": ("show", "Show a flavor: its spec, its files and their state."),
     "sync": ("sync", "Render the generated files of flavors again."),
     "lock": ("lock", "Resolve and lock flavors, or prove that a lock holds."),
-    "rehash": ("rehash", "Keep the locked versions and take their hashes anew."),
+    "rehash": ("rehash", "Keep the locked versions and take their hashes again."),
     "index-gaps": ("index_gaps", "List all that a flavor's index lacks, in one pass."),
     "align": ("align", "Compare Training Hub's requirements with flavors."),
     "bump": ("bump", "Raise the floor of packages, as for a security fix."),

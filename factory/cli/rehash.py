@@ -14,7 +14,7 @@ from factory.lock.report import failures
 from factory.sbom.write import SbomUpdater, describe_followed
 
 
-@click.command(short_help="Keep the locked versions and take their hashes anew.")
+@click.command(short_help="Keep the locked versions and take their hashes again.")
 @click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Rehash every flavor; without it, name one or more.")
 @click.option(
@@ -34,7 +34,7 @@ def command(
     find_links: tuple[Path, ...],
     dry_run: bool,
 ) -> int:
-    """Keep every locked version and take its hashes anew, after an index was pushed again.
+    """Keep every locked version and take its hashes again, after an index was pushed again.
 
     Nothing is resolved. A version that is gone, or has no wheel for a platform any more, is refused
     with all others like it, and nothing is written. Ask the owners of the index first why the bytes of a

@@ -71,7 +71,7 @@ def as_markdown(report: GapReport) -> str:
 
 def _flavor(flavor: FlavorGaps) -> Iterator[str]:
     if flavor.error is not None:
-        yield f"{flavor.flavor}: cannot be told ({type(flavor.error).__name__})"
+        yield f"{flavor.flavor}: not known ({type(flavor.error).__name__})"
         return
     if flavor.nothing_there:
         yield f"{flavor.flavor}: look first whether {flavor.index} is an index: it has nothing of all this"

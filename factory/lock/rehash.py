@@ -382,7 +382,7 @@ def _resolved(subject: _Subject, options: LockOptions) -> NewLock:
 
 def _gap_error(flavor: Flavor, lacking: Sequence[Lacking]) -> IndexGapError:
     count = f"{len(lacking)} locked version{'s' if len(lacking) > 1 else ''}"
-    lines = [f"{count} cannot be hashed anew, and nothing was written"]
+    lines = [f"{count} cannot be hashed again, and nothing was written"]
     lines += [
         f"  {item.package} {item.version} for {', '.join(item.platforms)}: {item.reason}" for item in lacking
     ]
@@ -430,7 +430,7 @@ class RehashReport(Report):
             state = f"new hashes of {files}" if flavor.written else f"would take new hashes of {files}"
             if not count:
                 state = (
-                    "written anew, with the same hashes" if flavor.written else "every hash is what it was"
+                    "written again, with the same hashes" if flavor.written else "every hash is what it was"
                 )
             yield f"{flavor.flavor}: {state}, {flavor.packages} packages at the versions that they had"
             yield from (f"  {line}" for change in flavor.changes for line in _lines(change))

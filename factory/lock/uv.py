@@ -399,7 +399,7 @@ def _failure(request: Request, finished: Finished) -> Exception:
             f"{index} did not answer as an index does:\n{text}",
             solution="Look whether it is up and reachable from here (proxy, certificates), and try again.",
         )
-    return ResolutionError(f"uv refused:\n{text}", solution="Mend what it names in pyproject.toml.")
+    return ResolutionError(f"uv refused:\n{text}", solution="Fix what it names in pyproject.toml.")
 
 
 def _explanation(finished: Finished) -> str:

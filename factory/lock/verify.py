@@ -443,7 +443,7 @@ class IndexVerifier:
         found = in_parallel(lambda pin: self._verified_pin(spec, pin), asked, jobs=CONNECTIONS)
         if wrong := [text for texts in found for text in texts]:
             raise IndexContentError(
-                "the index does not stand by what it gave:" + "".join(f"\n  - {text}" for text in wrong),
+                "the index no longer lists what it served:" + "".join(f"\n  - {text}" for text in wrong),
                 solution="Ask its owners to publish a SHA-256 of every file (PEP 503); if it was pushed to "
                 "just now, lock again.",
             )

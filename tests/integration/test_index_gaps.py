@@ -319,7 +319,7 @@ def test_a_flavor_that_fails_does_not_hide_the_gaps_of_another(workshop: Worksho
     run = look(workshop, "one", "two")
     assert run.status == ACCESS
     assert "absent for Python 3.12 on linux/amd64: the index has no such project" in run.out
-    assert "two: cannot be told (IndexAccessError)" in run.out
+    assert "two: not known (IndexAccessError)" in run.out
     assert "error: two: " in run.err
 
 

@@ -1,4 +1,4 @@
-"""``factory rehash``: the same versions, hashed anew after the index was pushed again."""
+"""``factory rehash``: the same versions, hashed again after the index was pushed again."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_every_version_that_is_gone_is_named_and_nothing_is_written(workshop: Wo
     make_sdist(workshop.pushed, "cc", "1.0")
     run = workshop.run("rehash", folder.name)
     assert run.status == GAP
-    assert run.err.startswith(f"error: {folder.name}: 4 locked versions cannot be hashed anew")
+    assert run.err.startswith(f"error: {folder.name}: 4 locked versions cannot be hashed again")
     assert "aa 1.0 for linux/amd64, linux/arm64" in run.err
     assert "bb 1.0 for linux/arm64:" in run.err
     assert "wheels of it for linux/amd64" in run.err
