@@ -197,6 +197,6 @@ def retry_after(text: str, *, now: dt.datetime) -> float | None:
         return float(text)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (date.replace(tzinfo=date.tzinfo or dt.UTC) - now).total_seconds())

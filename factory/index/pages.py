@@ -91,7 +91,8 @@ def parse_page(
             return tuple(_from_json(content, url, kept))
         if kind in {"application/vnd.pypi.simple.v1+html", "text/html"}:
             return tuple(_from_html(content, url, encoding, kept, name))
-    except (DocumentError, ValueError, LookupError) as error:
+    # html.parser asserts what a malformed declaration (`<![`) breaks.
+    except (DocumentError, ValueError, LookupError, AssertionError) as error:
         raise _no_page(url, "is no page of a package index that can be read") from error
     raise _no_page(url, f"is no page of a package index, but {kind}")
 

@@ -222,7 +222,7 @@ def _judged(position: int, word: str) -> JudgedTask:
     except DocumentError:
         problem = "not an object of JSON"
     if problem is not None:
-        note = f"no TEST_OUTPUT: {problem}; it is {_plain(text[:_SHOWN]) or 'empty'}"
+        note = f"no TEST_OUTPUT: {problem}; it printed {_plain(text[:_SHOWN]) or 'nothing'}"
         return JudgedTask(task=task or f"#{position}", result=TaskResult.ERROR, note=note)
     note = _plain(str(content.get("note", "")))
     return JudgedTask(

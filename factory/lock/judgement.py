@@ -287,13 +287,15 @@ class _Judge:
             solution = f"Have git keep its line feeds (.gitattributes: `{path} -text`). {self.relock}"
             yield LockProblem(code="FAC309", path=path, message=message, solution=solution)
         elif lock.inputs is not None and not lock.as_locked:
-            message = "the contents are not those that `factory lock` wrote"
+            line, message = None, "the contents are not those that `factory lock` wrote"
             solution = f"{self.relock} Changes belong into pyproject.toml."
-            if lock.digest_holds:
+            if lock.odd_line is not None:
+                line, text = lock.odd_line
                 message = (
-                    "the form is not the one that `factory lock` writes: it is an older one, or an edited one"
+                    f"the form is not the one that `factory lock` writes, from {masked(text.strip())!r} on: "
+                    "it is an older one, or an edited one"
                 )
-            yield LockProblem(code="FAC309", path=path, message=message, solution=solution)
+            yield LockProblem(code="FAC309", path=path, line=line, message=message, solution=solution)
 
     def _repeated(self) -> Iterator[LockProblem]:
         first: dict[str, tuple[str, Pin]] = {}

@@ -20,6 +20,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,10 @@ class LockFile:
 
     ``inputs`` is the digest of its inputs (`factory.lock.lockset`), None if the file has none. ``as_locked``:
     the file is byte for byte what the factory writes for these pins. ``line_endings``: its lines end in line
-    feeds alone. ``digest_holds``: its digest matches its contents. ``beside_index`` names the packages that
-    come from a folder of wheels, which the index lacks. ``unreadable`` holds line numbers and texts that are
-    no requirements. If a lock has several files, ``index`` is the name of this one's and ``together`` the
-    digest of all their pins.
+    feeds alone. ``odd_line``: if its digest matches its contents, the number and the text of the first line
+    that the factory would write otherwise. ``beside_index`` names the packages that come from a folder of
+    wheels, which the index lacks. ``unreadable`` holds line numbers and texts that are no requirements. If a
+    lock has several files, ``index`` is the name of this one's and ``together`` the digest of all their pins.
     """
 
     inputs: str | None
@@ -117,7 +118,7 @@ class LockFile:
     index: str | None = None
     together: str | None = None
     line_endings: bool = True
-    digest_holds: bool = False
+    odd_line: tuple[int, str] | None = None
 
     @property
     def index_urls(self) -> tuple[str, ...]:
@@ -189,9 +190,10 @@ def parse_lock(text: str) -> LockFile:
             pins.append(pin)
         else:
             unreadable.append((number, entry))
+    as_locked = _is_as_locked(written, pins, options)
     return LockFile(
         inputs=inputs,
-        as_locked=_is_as_locked(written, pins, options),
+        as_locked=as_locked,
         options=tuple(options),
         pins=tuple(pins),
         unreadable=tuple(unreadable),
@@ -199,7 +201,7 @@ def parse_lock(text: str) -> LockFile:
         index=match[1] if (match := _INDEX.search(text)) else None,
         together=match[1] if (match := _TOGETHER.search(text)) else None,
         line_endings="\r" not in written,
-        digest_holds=_contents(written) is not None,
+        odd_line=None if as_locked else _odd_line(written, pins, options),
     )
 
 
@@ -273,6 +275,19 @@ def _is_as_locked(text: str, pins: Sequence[Pin], options: Sequence[Option]) -> 
         return False
     index_url = options[0].value if options else None
     return len(options) <= 1 and contents == _format_contents(pins, index_url)
+
+
+def _odd_line(text: str, pins: Sequence[Pin], options: Sequence[Option]) -> tuple[int, str] | None:
+    """Return the first line that the factory would write otherwise; None if the digest is wrong."""
+    contents = _contents(text)
+    if contents is None:
+        return None
+    above = text.count("\n", 0, len(text) - len(contents))
+    expected = _format_contents(pins, options[0].value if options else None)
+    lines = zip_longest(contents.split("\n"), expected.split("\n"))
+    return next(
+        ((above + place, found or "") for place, (found, same) in enumerate(lines, 1) if found != same), None
+    )
 
 
 def _contents(text: str) -> str | None:

@@ -50,9 +50,9 @@ layer_of() {
 
 install_layer() {
     cd "$1"
-    # Nothing that a package installed is run: the programs are the system's, uv starts Python once and before it
+    # Nothing that this layer installs is run: the programs are the system's, uv starts Python once and before it
     # installs, and no startup file (.pth) of a package is read afterwards.
-    uv=$(command -v uv)
+    uv=$(command -v uv) || { echo "error: the base image has no uv on its PATH" >&2 && exit 1; }
     PATH=/usr/bin:/bin
     # OpenShift runs the image as any UID of group 0, which has to be able to write here.
     umask 002

@@ -23,8 +23,6 @@ pytestmark = pytest.mark.integration
 _FLAVOR = "th011-cpu-torch2130-py311"
 _THREE = (_FLAVOR, "second", "third")
 _MIB = 1 << 20
-# Of commands that change files as another one here does.
-_FEWER = max(1, KILLS * 2 // 5)
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ def _case(runner: Runner, *words: str, once: bool = False, kills: int = KILLS) -
 
 def test_new_flavor(runner: Runner) -> None:
     spec = ("--accelerator", "cpu", "--torch", "2.13.0", "--python", "3.11", "--training-hub", "0.11.2")
-    kill_again_and_again(runner, _case(runner, "new-flavor", *spec, once=True, kills=_FEWER))
+    kill_again_and_again(runner, _case(runner, "new-flavor", *spec, once=True))
 
 
 def test_sync(runner: Runner) -> None:
@@ -66,7 +64,7 @@ def test_sync(runner: Runner) -> None:
             path = flavor.folder / difference.path
             path.write_text("an older rendering\n" * 1000)
             path.chmod(0o644)
-    kill_again_and_again(runner, _case(runner, "sync", kills=_FEWER))
+    kill_again_and_again(runner, _case(runner, "sync"))
 
 
 def test_lock_with_a_bill_of_materials(runner: Runner, index: IndexServer) -> None:
@@ -88,7 +86,7 @@ def test_lock_of_several_files(runner: Runner, index: IndexServer, tmp_path: Pat
         runner.run("lock", _FLAVOR)
         make_wheel(index.folder, "lib7", "2.0")
         make_wheel(extra, "kernel", "2.0")
-        kill_again_and_again(runner, _case(runner, "lock", _FLAVOR, "--upgrade", kills=_FEWER))
+        kill_again_and_again(runner, _case(runner, "lock", _FLAVOR, "--upgrade"))
         locks = read_lock_set(flavor.folder, flavor.project.spec)
         assert locks is not None
         assert locks.belongs_together
@@ -111,7 +109,7 @@ def test_promote_of_three_flavors(runner: Runner, index: IndexServer) -> None:
 def test_rehash_of_three_flavors(runner: Runner, index: IndexServer) -> None:
     _three_locked(runner, index)
     make_wheel(index.folder, "lib7", "1.0", salt="again")
-    kill_again_and_again(runner, _case(runner, "rehash", "--all", kills=_FEWER))
+    kill_again_and_again(runner, _case(runner, "rehash", "--all"))
 
 
 def test_sbom_of_three_flavors(runner: Runner, index: IndexServer) -> None:
@@ -132,7 +130,7 @@ def test_konflux_with_files_of_a_flavor_that_is_gone(runner: Runner) -> None:
 def test_new_image(runner: Runner) -> None:
     (runner.root / "factory.toml").write_text("# Ours.\n")
     words = ("new-image", "one", "--kind", "trainer", "--parent", "quay.io/x/base:1")
-    kill_again_and_again(runner, _case(runner, *words, once=True, kills=_FEWER))
+    kill_again_and_again(runner, _case(runner, *words, once=True))
 
 
 def test_push_sets_its_tags_last_and_a_second_push_completes_it(runner: Runner, tmp_path: Path) -> None:
@@ -209,7 +207,7 @@ def test_prefetch_leaves_the_wheels_that_it_takes_from_a_folder_alone(
     output = tmp_path / "prefetched"
     words = ("prefetch", _FLAVOR, "--output", str(output))
     artifacts = output / "output" / "deps" / "pip"
-    for _ in range(_FEWER):
+    for _ in range(KILLS):
         with runner.started((*words, "--find-links", str(wheels))) as process:
             while process.poll() is None and not temporaries(artifacts):
                 pass

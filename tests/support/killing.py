@@ -180,8 +180,12 @@ def kill_again_and_again(runner: Runner, case: Case) -> None:
     kills, runs = 0, 0
     while kills < case.kills:
         runs += 1
-        assert runs < 4 * case.kills + 10, "the runs end before they can be killed"
+        assert runs < 10 * case.kills + 20, "the runs end before they can be killed"
+        begun = time.monotonic()
         said = runner.kill(case, dice, duration)
+        if said is None:
+            # The machine may be faster now than when the first run was measured.
+            duration = time.monotonic() - begun
         kills += said is not None
         _check(runner, case, before, after, said or "")
         if case.found() != before and (case.found() == after or runs % _KILLS_IN_A_ROW == 0):
@@ -207,8 +211,10 @@ def _check(runner: Runner, case: Case, before: Tree, after: Tree, said: str) -> 
 
 
 def _succeed(runner: Runner, case: Case, after: Tree) -> None:
-    if case.found() != after or not case.once:
+    repeated = case.found() != after or not case.once
+    if repeated:
         runner.run(*case.words)
     assert case.found() == after
-    assert temporaries(case.watched) == []
+    # Temporaries of a killed run are removed by the next one.
+    assert not repeated or temporaries(case.watched) == []
     case.also()

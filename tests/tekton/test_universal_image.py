@@ -45,7 +45,7 @@ def _one_pin_less(flavor: Flavor) -> None:
     ("break_it", "rules", "lock_verify"),
     [
         (_another_hash, {"FAC309"}, "FAILURE"),
-        (_one_pin_less, {"FAC309", "FAC322"}, "SUCCESS"),
+        (_one_pin_less, {"FAC309", "FAC322"}, "FAILURE"),
     ],
 )
 def test_a_broken_lock_ends_at_the_first_gate_which_names_the_rules(

@@ -25,6 +25,8 @@ _NOW = dt.datetime(2026, 11, 22, 12, 0, tzinfo=dt.UTC)
         ("soon", None),
         ("-1", None),
         ("Sun, 99 Nov 2026 12:00:05 GMT", None),
+        ("Mon, 01 Jan 99999999999 00:00:00 GMT", None),
+        ("Sun, 22 Nov 2026 99999999999:00:05 GMT", None),
     ],
 )
 def test_a_server_may_name_seconds_or_a_date_to_come_back_at(after: str, seconds: float | None) -> None:

@@ -148,6 +148,11 @@ def test_a_page_speaks_for_the_files_of_its_own_project_only(file_name: str, *, 
     assert [file.file_name for file in html(f'<a href="/f/x">{file_name}</a>')] == expected
 
 
+def test_a_malformed_declaration_is_an_error_of_the_page() -> None:
+    with pytest.raises(IndexAccessError, match="can be read"):
+        html("<!DOCTYPE html><html><body><![<![<![ x</body></html>")
+
+
 @pytest.mark.parametrize("kind", ["text/html", "application/vnd.pypi.simple.v1+json"])
 def test_a_page_of_a_version_to_come_is_an_error(kind: str) -> None:
     content = (

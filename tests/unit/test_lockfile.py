@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.utils import canonicalize_name
+from support.locks import resealed
 
 from factory.errors import LockFileError
 from factory.lock.lockfile import Artifact, Option, Pin, format_lock, parse_lock, read_lock, require_lock
@@ -163,3 +164,26 @@ def test_a_lock_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_bytes(b"a==1 # \xff")
     with pytest.raises(LockFileError, match="is not UTF-8"):
         read_lock(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "odd", ["--trusted-host evil.example.com", "NumPy==1.0 --hash=sha256:" + B, "\N{NO-BREAK SPACE}lib==1"]
+)
+def test_a_line_that_the_factory_would_write_otherwise_is_found_whatever_the_digest(odd: str) -> None:
+    pin = Pin(
+        line=0,
+        text="lib==1",
+        name="lib",
+        version="1",
+        marker=None,
+        artifacts=(Artifact(sha256=A, file_name=None),),
+    )
+    text = format_lock(
+        [pin], index_url="https://i.example.com/simple/", inputs=INPUTS, command="x", platforms=()
+    )
+    assert parse_lock(text).odd_line is None
+    edited = f"{text}{odd}\n"
+    assert parse_lock(edited).odd_line is None  # the digest is wrong
+    number, line = parse_lock(resealed(edited)).odd_line or (0, "")
+    assert line == odd
+    assert edited.split("\n")[number - 1] == odd

@@ -244,3 +244,12 @@ def test_shellcheck_has_nothing_to_say(tmp_path: Path, bytecode: bool, indexes: 
     shellcheck = Path(sys.executable).with_name("shellcheck")
     done = subprocess.run([shellcheck, "--norc", script], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_base_image_without_uv_is_an_error_that_says_so(tmp_path: Path, shell: str) -> None:
+    image = Image(tmp_path)
+    (tmp_path / "app-root" / "bin" / "uv").unlink()
+    folder = image.layer("rest", requirements=LOCK)
+    run = image.run(shell, "install", str(folder))
+    assert run.returncode == 1
+    assert run.stderr == "error: the base image has no uv on its PATH\n"
