@@ -179,7 +179,11 @@ def test_a_line_that_the_factory_would_write_otherwise_is_found_whatever_the_dig
         artifacts=(Artifact(sha256=A, file_name=None),),
     )
     text = format_lock(
-        [pin], index_url="https://i.example.com/simple/", inputs=INPUTS, command="x", platforms=()
+        [pin],
+        index_url="https://i.example.com/simple/",
+        inputs=INPUTS,
+        command="factory lock x",
+        platforms=("linux/amd64",),
     )
     assert parse_lock(text).odd_line is None
     edited = f"{text}{odd}\n"
