@@ -65,7 +65,7 @@ format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-requirements: $(STAMP) ## Pin the development dependencies anew, with hashes
+requirements: $(STAMP) ## Pin the development dependencies again, with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	    --custom-compile-command "make requirements" --extra dev --upgrade \
 	    --output-file requirements-dev.txt pyproject.toml

@@ -47,7 +47,7 @@ def errors_in(report: GapReport) -> tuple[str, ...]:
 def as_markdown(report: GapReport) -> str:
     """Return a request ready to send: a table per index, a line per requirement."""
     unexamined = [flavor.flavor for flavor in report.flavors if flavor.error is not None or flavor.conflict]
-    doubt = f"What else is missing could not be told of these images: {plain(', '.join(unexamined))}."
+    doubt = f"What else is missing is not known of these images: {plain(', '.join(unexamined))}."
     if not report.wanted and unexamined:
         return f"{doubt.replace('else ', '')}\n"
     if not report.wanted:

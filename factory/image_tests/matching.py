@@ -83,7 +83,7 @@ def labels(context: Context) -> Result:
         advice = (
             ImageFinding(
                 subject=IDENTITY_LABEL,
-                problem="is missing: nobody can tell what the image was built from",
+                problem="is missing: it is not known what the image was built from",
                 fix="Build it with `factory build`, which labels it.",
             ),
         )

@@ -228,7 +228,7 @@ class IndexClient:
         if not name.endswith(".whl"):
             raise IndexContentError(
                 f"the index serves no metadata of {name}, which is no wheel",
-                solution="Only a build would tell; ask the owners of the index for a wheel.",
+                solution="Only a build would show it; ask the owners of the index for a wheel.",
             )
         content = self._metadata_by_ranges(file)
         return self._metadata_in_whole_wheel(file) if content is None else content

@@ -421,7 +421,7 @@ class _Judge:
             return
         message = f"the lock names the index {found}, and the spec {'none' if url is None else url}"
         solution = (
-            f"{self.relock} It takes every hash afresh; `factory lock --verify` tells whether the hashes "
+            f"{self.relock} It takes every hash afresh; `factory lock --verify` says whether the hashes "
             "that stand there are the index's."
         )
         if url is None:

@@ -104,7 +104,7 @@ def fresh_pin(spec: Spec, pin: Pin, page: Page) -> FreshPin | Lacking:
         return _lacking(pin, tuple(without), f"{page.index} has {_wheels_in_words(files)}")
     silent = sorted(name for name, file in chosen.items() if file.sha256 is None)
     if silent:
-        return _lacking(pin, spec.platforms, f"{page.index} tells no digest of {', '.join(silent)}")
+        return _lacking(pin, spec.platforms, f"{page.index} gives no digest of {', '.join(silent)}")
     return _fresh(pin, chosen, page)
 
 
@@ -237,7 +237,7 @@ def _subject(flavor: Flavor) -> _Subject:
         if not read_regular(flavor.folder / name).startswith(LOCKED_BY.encode()):
             raise _refused(flavor, f"{name} was not made by `factory lock`")
     if locks.inputs is None:
-        raise _refused(flavor, "the lock does not tell what it was made from")
+        raise _refused(flavor, "the lock does not say what it was made from")
     found = judge_lock(flavor.name, project, locks.files)
     is_moved = bool(misplaced(locks, project.spec))  # this has its own message
     if not is_moved and any(problem.code == "FAC321" for problem in refusals(project, found)):
@@ -465,5 +465,5 @@ def _notes(flavor: Rehashed) -> Iterator[str]:
     if flavor.changes:
         yield (
             "what is in the new files may require other versions: "
-            f"`factory lock {flavor.flavor} --check` tells whether the requirements still agree"
+            f"`factory lock {flavor.flavor} --check` says whether the requirements still agree"
         )

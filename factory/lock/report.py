@@ -254,7 +254,7 @@ def compare_form(before: LockSet | None, after: LockSet) -> tuple[str, ...]:
 
 def _form(before: LockFile, after: LockFile) -> Iterator[str]:
     if before.inputs is None:
-        yield "does not tell what it was made from: it was not made by `factory lock`, or was edited"
+        yield "does not say what it was made from: it was not made by `factory lock`, or was edited"
     elif before.inputs != after.inputs:
         yield "was made from another pyproject.toml"
     if before.index_urls != after.index_urls:

@@ -498,7 +498,7 @@ def _wrong(pin: Pin, page: Page) -> Iterator[str]:
         if name not in listed:
             yield f"{name} is not on its page at {page.index}"
         elif listed[name] is None:
-            yield f"{page.index} tells no digest of {name}"
+            yield f"{page.index} gives no digest of {name}"
         elif listed[name] != artifact.sha256:
             yield (
                 f"{name} has sha256:{listed[name]} on its page at {page.index}, "
@@ -637,7 +637,7 @@ def _lines(finding: VerifyFinding) -> Iterator[str]:
         "file gone": f"gone: {name} is not on {finding.index} any more, which has other files of {package}",
         "version gone": f"gone: {finding.index} has {finding.package}, and not {finding.version} any more",
         "project gone": f"gone: {finding.index} has no project {finding.package} any more",
-        "no digest": f"cannot be verified: {finding.index} tells no digest of {name}",
+        "no digest": f"cannot be verified: {finding.index} gives no digest of {name}",
         "no hash": f"cannot be verified: {finding.lock_file} has no hash for {package}",
         "not pinned": f"cannot be verified: {finding.lock_file} has {finding.package!r}, which pins nothing",
         "other index": f"{finding.lock_file} names {' and '.join(finding.found) or 'no index'}, "

@@ -421,6 +421,6 @@ def _absent(
         )
         return PrefetchProblem(kind="unknown", text=text)
     if named:
-        text = f"{artifact.label}: {index_url} tells no digests, and the lock no file name"
+        text = f"{artifact.label}: {index_url} gives no digests, and the lock no file name"
         return PrefetchProblem(kind="gone", text=text)
     return PrefetchProblem(kind="gone", text=f"{artifact.label} is not on {index_url}")

@@ -472,7 +472,7 @@ def _ask(batch: Mapping[str, str], url: str | None) -> dict[Pinned, tuple[Vulner
             return _read_answer(read_json(answer, dict[str, Any]))
         except (OSError, DocumentError, ValueError) as error:
             raise AdvisoryError(
-                f"pip-audit could not tell: {_last_line(finished)}",
+                f"pip-audit failed: {_last_line(finished)}",
                 solution=f"Look whether {url or 'OSV'} can be reached from here, or {_OFFLINE}.",
             ) from error
 

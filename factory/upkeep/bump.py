@@ -345,7 +345,7 @@ def _refuse_unsound(flavor: Flavor, project: Project, lock: LockSet) -> None:
     else:
         return
     raise LockFileError(
-        f"{problem}, so that nobody can tell what is to be held still",
+        f"{problem}, so that it is not known what is to be held still",
         solution=f"Lock it first: `factory lock {flavor.name}` keeps the versions that are valid. "
         "Then run the command again.",
     )

@@ -85,7 +85,7 @@ def test_a_hash_that_the_index_gives_no_more_is_a_difference(workshop: Workshop)
         (lambda text: text.replace("--index-url", "# --index-url"), "names no index, and should name"),
         (
             lambda text: text.replace("# inputs: sha256:", "# inputs: sha256:00"),
-            "does not tell what it was made from",
+            "does not say what it was made from",
         ),
         (lambda text: text + "# a remark\n", "was edited"),
     ],

@@ -87,7 +87,7 @@ def test_an_index_without_digests_cannot_verify(workshop: Workshop, locked: Path
     run = workshop.lock(locked.name, "--verify")
     assert run.status == 1
     assert run.out.count("cannot be verified") == 2
-    assert "tells no digest of aa-1.0-py3-none-any.whl" in run.out
+    assert "gives no digest of aa-1.0-py3-none-any.whl" in run.out
     assert "0 of 2 artifacts verified" in run.out
 
 

@@ -81,7 +81,7 @@ def test_a_file_that_is_listed_and_not_there_is_named(site: Site) -> None:
 def test_without_digests_and_names_nothing_is_guessed(site: Site) -> None:
     site.index.hashes = False
     site.lock(with_names=False)
-    assert "tells no digests, and the lock no file name" in site.fails().reason
+    assert "gives no digests, and the lock no file name" in site.fails().reason
 
 
 def test_an_extra_file_is_refused_named_and_left_alone(site: Site) -> None:

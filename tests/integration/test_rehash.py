@@ -109,7 +109,7 @@ def test_an_index_without_digests_is_refused(workshop: Workshop, locked: Path) -
     workshop.index.hashes = False
     run = workshop.run("rehash", locked.name)
     assert run.status == GAP
-    assert run.err.count("tells no digest of") == 2
+    assert run.err.count("gives no digest of") == 2
     assert (locked / LOCK_FILE).read_bytes() == before
 
 

@@ -157,7 +157,7 @@ def test_without_a_digest_on_the_page_a_prefetch_believes_the_lock_alone(
     [
         (_wrong_bytes, _CONTENT, "is not a valid wheel"),
         (_cut_short, _CONTENT, "is not a valid wheel"),
-        (_no_digest, _CONTENT, f"tells no digest of {_WHEEL}"),
+        (_no_digest, _CONTENT, f"gives no digest of {_WHEEL}"),
         (_digest_that_is_none, _CONTENT, "a SHA-256 that is none: 'ab'"),
         (_page_elsewhere, _REDIRECT, "/simple/lib/ is sent on to another host, localhost"),
         (_another_package, _CONTENT, "holds the metadata of another package than its name says"),
@@ -201,7 +201,7 @@ def test_a_digest_that_is_wrong_on_the_page_passes_the_lock_and_not_the_prefetch
     ("tamper", "status", "message"),
     [
         (_wrong_digest, _FINDINGS, f"re-pushed: {_WHEEL} has other bytes"),
-        (_no_digest, _FINDINGS, "tells no digest of"),
+        (_no_digest, _FINDINGS, "gives no digest of"),
         (_digest_that_is_none, _CONTENT, "a SHA-256 that is none: 'ab'"),
         (_page_elsewhere, _REDIRECT, "/simple/lib/ is sent on to another host, localhost"),
         (_another_package, _FINDINGS, f"re-pushed: {_WHEEL} has other bytes"),
@@ -220,7 +220,7 @@ def test_verifying_a_lock_tells_what_is_not_as_it_was(
 @pytest.mark.parametrize(
     ("tamper", "status", "message"),
     [
-        (_no_digest, None, "tells no digest of"),
+        (_no_digest, None, "gives no digest of"),
         (_digest_that_is_none, _CONTENT, "a SHA-256 that is none: 'ab'"),
         (_page_elsewhere, _REDIRECT, "/simple/lib/ is sent on to another host, localhost"),
         (_another_package, _CONTENT, "holds the metadata of evil 1.0, not that of its name"),

@@ -109,5 +109,5 @@ ERROR = IndexAccessError("it is down", solution="Wait.")
 def test_what_could_not_be_told_is_not_said_to_be_there(untold: FlavorGaps, gaps: tuple[Gap, ...]) -> None:
     request = as_markdown(report(flavor("one", *gaps), untold))
     assert "Nothing is missing" not in request
-    assert "is missing could not be told of these images: two." in request
+    assert "is missing is not known of these images: two." in request
     assert ("| `flash-attn>=2.8` |" in request) == bool(gaps)
