@@ -18,7 +18,7 @@ FLAVORS_FOLDER = "flavors"
 TABLES = ("konflux", "registries", "flavors", "images")
 
 
-def read_text(root: Path) -> str | None:
+def read_settings_text(root: Path) -> str | None:
     """Return the text of ``factory.toml`` with its line ends as they are; None without such a file.
 
     Raises:
@@ -62,7 +62,7 @@ def read_settings(root: Path) -> dict[str, Any]:
         SpecError: it is not UTF-8, not TOML, or has an unknown table.
         StorageError: the file system refused.
     """
-    document = read_document(read_text(root) or "")
+    document = read_document(read_settings_text(root) or "")
     if unknown := unknown_tables(document):
         raise SpecError(
             f"{SETTINGS_FILE} has unknown tables or keys: {', '.join(unknown)}",

@@ -10,7 +10,7 @@ from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Repository
 from factory.konflux.files import (
     ComparedFile,
-    compare,
+    compare_files,
     files_of,
     flavors_built,
     in_the_way,
@@ -18,7 +18,7 @@ from factory.konflux.files import (
     strays,
     wanted_paths,
 )
-from factory.konflux.settings import DEFAULTS, Settings, read_settings
+from factory.konflux.settings import DEFAULTS, Settings, read_konflux_settings
 from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE
 
 _TO_ROOT = "../.."
@@ -32,7 +32,7 @@ def read_konflux(root: Path) -> tuple[Settings | None, tuple[Problem, ...]]:
         StorageError: the file system refused.
     """
     try:
-        return read_settings(root), ()
+        return read_konflux_settings(root), ()
     except KonfluxError as error:
         return None, (_refused(SETTINGS_FILE, error),)
 
@@ -58,7 +58,7 @@ def check_pipeline_runs(subject: Subject) -> Iterator[Problem]:
         return
     if not flavors_built(root, [subject.flavor.name], (subject.konflux.out, DEFAULTS["out"])):
         return
-    for item in compare(root, files):
+    for item in compare_files(root, files):
         yield from _differing(
             item, f"{_TO_ROOT}/{item.file.path}", f"`factory konflux {subject.flavor.name}`"
         )
@@ -81,7 +81,7 @@ def check_shared_runs(repository: Repository, settings: Settings) -> tuple[Probl
         return (_refused(SETTINGS_FILE, error),)
     found = [
         problem
-        for item in compare(repository.root, files)
+        for item in compare_files(repository.root, files)
         for problem in _differing(item, item.file.path, "`factory konflux --all`")
     ]
     wanted = wanted_paths(repository, settings, files)

@@ -49,10 +49,10 @@ class CheckReport(Report):
         return self.errors > 0
 
     def describe(self) -> Iterator[str]:
-        yield as_text(self)
+        yield findings_text(self)
 
 
-def as_text(report: CheckReport) -> str:
+def findings_text(report: CheckReport) -> str:
     """Return the findings below their flavor's name, waived ones in short, and a line of counts."""
     blocks = [
         "\n".join((flavor or "the repository", *_grouped(tuple(items), _entry, _more)))
@@ -303,8 +303,8 @@ def _fingerprint(key: str, earlier: int) -> str:
 
 
 FORMATS: Mapping[str, Callable[[CheckReport], str]] = {
-    "text": as_text,
-    "json": as_text,  # the console prints the report itself
+    "text": findings_text,
+    "json": findings_text,  # the console prints the report itself
     "github": as_github,
     "sarif": as_sarif,
 }

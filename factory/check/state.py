@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from factory.check.waivers import shown
+from factory.check.waivers import waiver_text
 from factory.console import Report, Table
 from factory.errors import FactoryError
 from factory.flavor.project import PROJECT_FILE, Project
@@ -143,7 +143,7 @@ class FlavorDetails(Report):
         yield Table(headings=("spec", ""), rows=tuple(_spec_rows(self)))
         yield ""
         missing = [f"{item.requirement}: {item.reason}" for item in self.spec.missing]
-        waivers = [f"{shown(item)}, until {item.expires}: {item.reason}" for item in self.spec.waivers]
+        waivers = [f"{waiver_text(item)}, until {item.expires}: {item.reason}" for item in self.spec.waivers]
         lists = {
             "dependencies": self.dependencies,
             "constraints": self.constraints,

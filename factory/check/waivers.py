@@ -83,7 +83,7 @@ def _expired(waiver: Waiver, today: dt.date) -> tuple[str, str, str] | None:
         return None
     return (
         "FAC212",
-        f"the waiver of {shown(waiver)} expired on {waiver.expires}: {waiver.reason}",
+        f"the waiver of {waiver_text(waiver)} expired on {waiver.expires}: {waiver.reason}",
         "Fix what it waived and remove it; or, if the reason still holds, give it a new last day.",
     )
 
@@ -94,11 +94,11 @@ def _unused(waiver: Waiver, used: frozenset[int]) -> tuple[str, str, str] | None
         return None
     return (
         "FAC214",
-        f"the waiver of {shown(waiver)} waives nothing that is found today",
+        f"the waiver of {waiver_text(waiver)} waives nothing that is found today",
         "Remove it.",
     )
 
 
-def shown(waiver: Waiver) -> str:
+def waiver_text(waiver: Waiver) -> str:
     """Describe a waiver: its finding, and its package if it has one."""
     return waiver.finding + (f" for {waiver.package}" if waiver.package else "")

@@ -3,7 +3,7 @@
 import click
 
 from factory.check.check import check_flavors
-from factory.check.report import FORMATS, as_text, error_form, outcome_of_report
+from factory.check.report import FORMATS, error_form, findings_text, outcome_of_report
 from factory.cli.options import Invocation, common
 from factory.clock import now, today
 from factory.konflux.test_output import output_line
@@ -42,7 +42,7 @@ def command(invocation: Invocation, flavors: tuple[str, ...], *, every: bool, fo
         whole=not flavors,
     )
     if form == "test-output":
-        invocation.console.note(as_text(report))
+        invocation.console.note(findings_text(report))
         invocation.console.result(None, output_line(outcome_of_report(report), now=now()))
     else:
         invocation.console.result(report, FORMATS[form](report))

@@ -9,7 +9,7 @@ from factory.cli.options import Invocation, common
 from factory.files import write_whole
 from factory.gaps.gaps import explain_failure
 from factory.gaps.index_gaps import GapOptions, index_gaps
-from factory.gaps.request import as_markdown, as_text, errors_in
+from factory.gaps.request import as_markdown, errors_in, gaps_text
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
 
@@ -102,6 +102,6 @@ def command(
     if markdown is not None and markdown != _TO_STDOUT:
         write_whole(Path(markdown), as_markdown(report).encode())
         invocation.console.note(f"the request is in {markdown}")
-    parts = (as_markdown(report).rstrip("\n"),) if markdown == _TO_STDOUT else as_text(report)
+    parts = (as_markdown(report).rstrip("\n"),) if markdown == _TO_STDOUT else gaps_text(report)
     invocation.console.result(report, *parts)
     return report.exit_code

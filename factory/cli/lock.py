@@ -15,7 +15,7 @@ from factory.konflux.test_output import failure_line, output_line
 from factory.konflux.verified import outcome_of_verified
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions, lock_flavors
-from factory.lock.report import failures, notes_on, report_of
+from factory.lock.report import failures, lock_notes, report_of
 from factory.lock.verify import verify_flavors, verify_report
 from factory.sbom.write import SbomUpdater, describe_followed
 
@@ -109,7 +109,7 @@ def command(  # noqa: PLR0913 - each is an option
             done=lambda outcome: progress.advance(message=outcome.flavor),
             following=SbomUpdater(find_links=options.find_links, public_find_links=options.public_find_links),
         )
-    for note in notes_on(outcomes):
+    for note in lock_notes(outcomes):
         invocation.console.note(note)
     report = report_of(outcomes, checked=check)
     exit_code = invocation.console.show(report)

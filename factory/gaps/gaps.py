@@ -24,11 +24,11 @@ from factory.gaps.needs import (
     disjoint,
     needs_of,
     owner_name,
-    plain,
     read_blame,
     requirers_of,
     wanted_in_all,
     who_wants,
+    without_marker,
 )
 from factory.gaps.stub_wheels import Assumed, StubWheels
 from factory.index.metadata import Metadata
@@ -367,7 +367,7 @@ def _owned(
 def _who(need: Need) -> str:
     # Without the versions that uv tried: a dozen of one package would say the same.
     by = PROJECT if need.by is None else _VERSIONS.sub("", need.by)
-    return f"{by} ({' or '.join(plain(requirement) for requirement in need.requirements)})"
+    return f"{by} ({' or '.join(without_marker(requirement) for requirement in need.requirements)})"
 
 
 SOLUTION = f"Change what contradicts in {PROJECT}."

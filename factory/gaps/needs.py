@@ -216,14 +216,16 @@ def path_to(name: str, graph: Mapping[str, Required]) -> tuple[str, ...]:
     return ()
 
 
-def in_words(owner: Requirer) -> str:
+def owner_text(owner: Requirer) -> str:
     """Describe an owner with its requirements, without markers."""
     if not owner.requirements:
         return owner.name
-    return f"{owner.name} ({' and '.join(dict.fromkeys(plain(item) for item in owner.requirements))})"
+    return (
+        f"{owner.name} ({' and '.join(dict.fromkeys(without_marker(item) for item in owner.requirements))})"
+    )
 
 
-def plain(requirement: Requirement) -> str:
+def without_marker(requirement: Requirement) -> str:
     """Return a requirement without its marker."""
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     return f"{requirement.name}{extras}{in_order(requirement.specifier)}"
@@ -325,12 +327,12 @@ def who_wants(explained: Sequence[str], owners: Sequence[Requirer], own: Sequenc
     known: dict[str, Requirer] = {canonicalize_name(owner.name): owner for owner in owners}
     by_name = {owner_name(text): text for text in explained}
     words = [
-        in_words(known[name]) if name in known and known[name].requirements else text
+        owner_text(known[name]) if name in known and known[name].requirements else text
         for name, text in by_name.items()
     ]
-    words += [in_words(owner) for name, owner in known.items() if name not in by_name]
+    words += [owner_text(owner) for name, owner in known.items() if name not in by_name]
     for item in own:
-        line = plain(item.requirement)
+        line = without_marker(item.requirement)
         if item.key in _PLACES and f"{PROJECT} ({line})" not in words:
             words.append(f"{_PLACES[item.key]} ({line})")
     return tuple(dict.fromkeys(words))

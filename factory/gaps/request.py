@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from factory.gaps.gaps import Gap
 from factory.gaps.index_gaps import FlavorGaps, GapReport, RecordedMissing, RequestedPackage
 from factory.gaps.needs import PROJECT
-from factory.gaps.stub_wheels import in_words
+from factory.gaps.stub_wheels import assumption_texts
 from factory.lock.package_finder import KINDS
 from factory.markdown import code, plain, table
 
@@ -25,7 +25,7 @@ _REQUEST = (
 )
 
 
-def as_text(report: GapReport) -> tuple[str, ...]:
+def gaps_text(report: GapReport) -> tuple[str, ...]:
     """Return the report in lines: each flavor's gaps, who requires them, and what would satisfy."""
     lines = [line for flavor in report.flavors for line in _flavor(flavor)]
     missing = {wanted.package for wanted in report.wanted if not wanted.reasons}
@@ -90,7 +90,7 @@ def _flavor(flavor: FlavorGaps) -> Iterator[str]:
         for gap in flavor.behind:
             yield from _gap(gap, flavor.index)
     yield from _recorded(flavor.recorded)
-    words = in_words(flavor.assumed)
+    words = assumption_texts(flavor.assumed)
     if words:
         yield "  what is missing has requirements of its own:"
         yield from (f"    {package}: {text}" for package, text in words.items())

@@ -188,7 +188,7 @@ class StubWheels:
             return None if version is None else metadata_of(client, files, str(version), self.spec)
 
 
-def in_words(assumed: Iterable[Assumed]) -> Mapping[str, str]:
+def assumption_texts(assumed: Iterable[Assumed]) -> Mapping[str, str]:
     """Describe the assumed requirements of each package."""
     return {
         item.package: "what it requires itself is not known"

@@ -127,7 +127,7 @@ def inherited(catalogue: Mapping[str, tuple[ImageTest, ...]], kinds: Iterable[st
     return tuple(sorted(found.values(), key=lambda test: LEVELS.index(test.level)))
 
 
-def applies(test: ImageTest, accelerator: str | None) -> bool:
+def is_for(test: ImageTest, accelerator: str | None) -> bool:
     """Return whether a test is for images of this accelerator; if that is None, every test is."""
     meant = ACCELERATOR_TAGS.intersection(test.tags)
     return not meant or accelerator is None or accelerator in meant

@@ -50,7 +50,7 @@ def locks_of(context: Context) -> LockSet | None:
     return None if flavor is None else read_lock_set(flavor.folder, flavor.project.spec)
 
 
-def packages_of(context: Context) -> tuple[ImagePackage, ...]:
+def installed_packages(context: Context) -> tuple[ImagePackage, ...]:
     """Return the Python packages of the image by name; empty if its Python does not answer."""
     context.deadline = float("inf")
     try:

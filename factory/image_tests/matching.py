@@ -66,7 +66,7 @@ def labels(context: Context) -> Result:
     findings: list[ImageFinding] = []
     definition = subject.definition
     if definition is not None:
-        wanted = labels_of(definition.folder / definition.dockerfile)
+        wanted = declared_labels(definition.folder / definition.dockerfile)
         findings += _differing(found, wanted)
         named = {label: found[label] for label in (*_NAME_LABELS, IMAGE_LABEL) if label in found}
         findings += [
@@ -212,7 +212,7 @@ def same_version(found: str, wanted: str) -> bool:
     return there == asked if asked.local else Version(there.public) == asked
 
 
-def labels_of(dockerfile: Path) -> dict[str, str | None]:
+def declared_labels(dockerfile: Path) -> dict[str, str | None]:
     """Return the labels of a Dockerfile's last stage; None for a value from a build argument.
 
     A missing file has none.

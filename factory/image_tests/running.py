@@ -16,15 +16,15 @@ from factory.image_tests.definition import (
     ImageTest,
     Result,
     Selection,
-    applies,
     failed,
     inherited,
+    is_for,
     select,
     shortened,
     skipped,
 )
 from factory.image_tests.dropin import drop_in_tests
-from factory.image_tests.inventory import MALFORMED_ANSWER, match_layers, packages_of
+from factory.image_tests.inventory import MALFORMED_ANSWER, installed_packages, match_layers
 from factory.image_tests.report import ImageTestReport, TestOutcome
 from factory.image_tests.subject import ImageUnderTest, Lineage, find_base
 
@@ -39,7 +39,7 @@ def tests_of(lineage: Lineage) -> tuple[ImageTest, ...]:
     """
     own = inherited(TESTS, lineage.kinds)
     found = (*own, *drop_in_tests(lineage.folders, taken=[test.name for test in own]))
-    return tuple(test for test in found if applies(test, lineage.accelerator))
+    return tuple(test for test in found if is_for(test, lineage.accelerator))
 
 
 def run_tests(
@@ -66,7 +66,7 @@ def run_tests(
         for test in tests:
             outcomes.append(run_test(test, context))
             ended(outcomes[-1])
-        packages = packages_of(context)
+        packages = installed_packages(context)
     return ImageTestReport(
         image=subject.reference,
         image_id=subject.image_id,

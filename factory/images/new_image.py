@@ -23,7 +23,7 @@ from factory.render.create import default_image
 from factory.render.image_templates import ImageTemplate, load_image_template, render_image
 from factory.render.render import RenderedFile, contents_of
 from factory.render.templates import load_template_set
-from factory.settings import SETTINGS_FILE, read_document, read_text
+from factory.settings import SETTINGS_FILE, read_document, read_settings_text
 from factory.transaction import NewFolder, Replacement, open_transaction
 
 _PYTORCH = "pytorch-base"
@@ -95,7 +95,7 @@ def new_image(repository: Repository, request: ImageRequest, *, dry_run: bool = 
         TemplateError: there is no template for the kind.
         StorageError, BusyError: the file system refused, or another run holds the folder.
     """
-    text = read_text(repository.root) or ""
+    text = read_settings_text(repository.root) or ""
     settings = read_document(text)
     _check_tables(repository, text)
     _check_free(repository, settings, check_image_name(request.name, of="the new image"))
@@ -210,7 +210,7 @@ def _write(
 ) -> None:
     with open_transaction([repository.root]) as transaction:
         # Checked again, now that nobody else writes: another run may have been faster.
-        before = read_text(repository.root)
+        before = read_settings_text(repository.root)
         text = before or ""
         _check_free(repository, read_document(text), declaration.name)
         _check_folder(folder, files)

@@ -47,7 +47,7 @@ def pinned(reference: str, digest: str) -> str:
     return f"{parse_reference(reference, of='a parent').repository}@{digest}"
 
 
-def origin_of(reference: str) -> ImageOrigin:
+def image_origin(reference: str) -> ImageOrigin:
     """Return the origin of a reference with a tag or a digest; Docker's registry without a host."""
     found = parse_reference(reference, of="a parent")
     host, path = found.domain or _HUB, found.path
@@ -108,7 +108,7 @@ def find_origin_digests(references: Iterable[str], *, declared: Collection[Regis
         ImageError: an origin does not have the image.
     """
     wanted = sorted({reference for reference in references if digest_in(reference) is None})
-    hosts = {origin_of(reference).host for reference in wanted}
+    hosts = {image_origin(reference).host for reference in wanted}
     answers = in_parallel(lambda host: _ask(host, wanted, declared), sorted(hosts), jobs=_AT_ONCE)
     return {reference: digest for answer in answers for reference, digest in answer.items()}
 
@@ -117,7 +117,7 @@ def _ask(host: str, wanted: Iterable[str], declared: Collection[Registry]) -> di
     # Late, so that a plan that asks no registry starts without an HTTP client.
     from factory.registry.client import open_registry  # noqa: PLC0415
 
-    here = {reference: origin for reference in wanted if (origin := origin_of(reference)).host == host}
+    here = {reference: origin for reference in wanted if (origin := image_origin(reference)).host == host}
     known = [registry for registry in declared if registry.host == host]
     registry = Registry(
         name=host,

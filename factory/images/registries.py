@@ -12,7 +12,7 @@ from factory.flavor.repository import Repository
 from factory.images.catalogue import read_catalogue
 from factory.images.definitions import DOWNSTREAM_TAG, ImageDefinition
 from factory.images.identity import parse_build_inputs
-from factory.images.parents import origin_of, read_recorded_digests
+from factory.images.parents import image_origin, read_recorded_digests
 from factory.registry.declared import Place, Registry, find_registry, place
 from factory.registry.drivers import open_driver
 from factory.registry.inventory import FactoryLabels, RecordedParent
@@ -100,7 +100,7 @@ def _policy(root: Path, images: Sequence[ImageDefinition]) -> Policy:
 
 
 def _named(reference: str) -> tuple[Place, str]:
-    origin = origin_of(reference)
+    origin = image_origin(reference)
     return place(f"{origin.host}/{origin.repository}"), origin.tag
 
 

@@ -136,7 +136,7 @@ def in_repository(repository: Repository) -> Iterator[Flavor]:
     return (flavor for flavor in repository.flavors() if (flavor.folder / PROJECT_FILE).is_file())
 
 
-def compare(root: Path, files: Iterable[RunFile]) -> tuple[ComparedFile, ...]:
+def compare_files(root: Path, files: Iterable[RunFile]) -> tuple[ComparedFile, ...]:
     """Compare files with what is in their places in the repository at root.
 
     Raises:

@@ -15,7 +15,7 @@ from factory.documents import TableReader, parse_toml_for_edit
 from factory.errors import KonfluxError, SpecError
 from factory.flavor.spec import ACCELERATORS
 from factory.masking import masked_address
-from factory.settings import SETTINGS_FILE, read_text
+from factory.settings import SETTINGS_FILE, read_settings_text
 
 TABLE = "konflux"
 DEFAULTS: Mapping[str, str] = {"target-branch": "main", "out": ".tekton", "component-prefix": ""}
@@ -67,18 +67,18 @@ class Settings:
     platforms: Mapping[str, str]
 
 
-def read_settings(root: Path) -> Settings | None:
+def read_konflux_settings(root: Path) -> Settings | None:
     """Return the settings of the repository at root; None if it does not use Konflux.
 
     Raises:
         KonfluxError: the file cannot be read, or has an unacceptable value.
         StorageError: the file system refused.
     """
-    text = read_settings_text(root)
+    text = _konflux_text(root)
     return None if text is None else parse_settings(text)
 
 
-def read_settings_text(root: Path) -> str | None:
+def _konflux_text(root: Path) -> str | None:
     """Return the text of ``factory.toml`` with its line ends as they are; None if it is missing.
 
     Raises:
@@ -86,12 +86,12 @@ def read_settings_text(root: Path) -> str | None:
         StorageError: the file system refused.
     """
     try:
-        return read_text(root)
+        return read_settings_text(root)
     except SpecError as error:
         raise KonfluxError(error.reason, solution=error.solution) from error
 
 
-def read_document(text: str) -> dict[str, Any]:
+def parse_konflux_document(text: str) -> dict[str, Any]:
     """Return the text of a ``factory.toml`` as data, without checking its keys.
 
     Raises:
@@ -109,7 +109,7 @@ def parse_settings(text: str) -> Settings | None:
     Raises:
         KonfluxError: it is not TOML, or a key is missing, unknown, of the wrong type or not acceptable.
     """
-    document = read_document(text)
+    document = parse_konflux_document(text)
     if unknown := settings.unknown_tables(document):
         raise KonfluxError(
             f"{SETTINGS_FILE} has unknown tables or keys: {', '.join(unknown)}",
@@ -138,7 +138,7 @@ def _settings(content: object) -> Settings:
         component_prefix=check_prefix(
             _text(table, "component-prefix", DEFAULTS["component-prefix"]), of="component-prefix"
         ),
-        out=check_folder(_text(table, "out", DEFAULTS["out"])),
+        out=checked_folder(_text(table, "out", DEFAULTS["out"])),
         image_expires_after=check_expiry(_text(table, "image-expires-after", "5d")),
         max_keep_runs=_at_least_one(table, "max-keep-runs", default=3),
         build_source_image=table.flag("build-source-image", default=False),
@@ -217,8 +217,8 @@ def settings_with(root: Path, options: Mapping[str, str | None]) -> Proposal:
     """
     given = {key: value for key, value in options.items() if value is not None}
     _check_options(given)
-    text = read_settings_text(root)
-    old = {} if text is None else read_document(text).get(TABLE, {})
+    text = _konflux_text(root)
+    old = {} if text is None else parse_konflux_document(text).get(TABLE, {})
     if not isinstance(old, Mapping):
         raise KonfluxError(f"{SETTINGS_FILE}: {TABLE} is not a table", solution=f"Write it as [{TABLE}].")
     changes = tuple(
@@ -258,9 +258,9 @@ def _with_changes(text: str, changes: Iterable[ChangedKey]) -> str:
     new = tomlkit.dumps(document)
     if "\r\n" in text and "\n" not in text.replace("\r\n", ""):
         new = new.replace("\r\n", "\n").replace("\n", "\r\n")
-    wanted = read_document(text)
+    wanted = parse_konflux_document(text)
     wanted[TABLE] = wanted.get(TABLE, {}) | {change.key: change.new for change in changes}
-    if read_document(new) != wanted:  # never write a text with another meaning
+    if parse_konflux_document(new) != wanted:  # never write a text with another meaning
         raise KonfluxError(
             f"{SETTINGS_FILE}: the options cannot be written into [{TABLE}] as it is written there",
             solution=f"Write one table [{TABLE}], its own keys before [{TABLE}.timeouts] and the like.",
@@ -389,7 +389,7 @@ def check_factory_image(reference: str) -> str:
     return reference
 
 
-def check_folder(path: str) -> str:
+def checked_folder(path: str) -> str:
     """Return the path of a folder in the repository, beside ``flavors/``.
 
     Raises:
@@ -475,5 +475,5 @@ _OPTION_CHECKS: Mapping[str, Callable[[str], str]] = {
     "output-image": check_image_folder,
     "target-branch": check_branch,
     "component-prefix": partial(check_prefix, of="component-prefix"),
-    "out": check_folder,
+    "out": checked_folder,
 }

@@ -14,7 +14,7 @@ from factory.konflux.bundles import OtherBundle
 from factory.konflux.files import (
     ComparedFile,
     check_in_repository,
-    compare,
+    compare_files,
     files_of,
     flavors_built,
     in_the_way,
@@ -123,7 +123,7 @@ def write_runs(
         names = [flavor.name for flavor in repository.flavors()]
         built = flavors_built(root, names, (settings.out, *former))
         shared = shared_files(repository, settings, built | {flavor.name for flavor in chosen})
-        compared = compare(root, (*wanted, *shared))
+        compared = compare_files(root, (*wanted, *shared))
         _refuse_foreign(compared)
         # Pipelines as Code reads .tekton, whatever the settings say.
         folders = (settings.out, *former, DEFAULTS["out"]) if every else former

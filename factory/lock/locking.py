@@ -29,7 +29,7 @@ from factory.lock.lockset import (
     read_lock_set,
 )
 from factory.lock.narrow import best_wheel, tag_ranks
-from factory.lock.report import FailedFlavor, Locked, compare, compare_form
+from factory.lock.report import FailedFlavor, Locked, compare_form, compare_pins
 from factory.lock.resolution import Disagreement, Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
 from factory.lock.verify import IndexVerifier, open_index_verifier
@@ -178,7 +178,7 @@ def lock_flavor(
         flavor=flavor.name,
         packages=len(new.pins),
         artifacts=sum(len(pin.artifacts) for pin in new.pins),
-        changes=compare(before.pins if before else (), new.pins),
+        changes=compare_pins(before.pins if before else (), new.pins),
         differs=bool(changes),
         written=bool(changes) and not options.dry_run,
         from_folders=new.from_folders,

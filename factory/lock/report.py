@@ -151,7 +151,7 @@ def report_of(outcomes: Sequence[Locked | FailedFlavor], *, checked: bool = Fals
     return LockReport(flavors=flavors, error=error, checked=checked)
 
 
-def notes_on(outcomes: Sequence[Locked | FailedFlavor]) -> tuple[str, ...]:
+def lock_notes(outcomes: Sequence[Locked | FailedFlavor]) -> tuple[str, ...]:
     """Return notes beside the result: full errors, and pins that the index alone lacks."""
     return tuple(note for outcome in outcomes for note in _notes(outcome))
 
@@ -222,7 +222,7 @@ def _notes(outcome: Locked | FailedFlavor) -> Iterator[str]:
         yield f"warning: {outcome.flavor}: --upgrade-package {name}: it was not in the lock"
 
 
-def compare(before: Iterable[Pin], after: Iterable[Pin]) -> Changes:
+def compare_pins(before: Iterable[Pin], after: Iterable[Pin]) -> Changes:
     """Return the differences between the pins of two locks."""
     old = {pin.name: pin for pin in before}
     new = {pin.name: pin for pin in after}

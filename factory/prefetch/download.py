@@ -199,7 +199,7 @@ def _is_ours(found: os.stat_result) -> bool:
 _MOST_ACCESS_FAILURES = 3
 
 
-def download(
+def download_all(
     client: IndexClient, located: Iterable[LocatedArtifact], artifacts: Tree, *, jobs: int, progress: Progress
 ) -> list[PrefetchProblem]:
     """Download files, the largest first, and return those that failed.

@@ -23,7 +23,7 @@ from factory.prefetch.artifacts import (
     prefetch_error,
     wrong_identity,
 )
-from factory.prefetch.download import download, partial_name
+from factory.prefetch.download import download_all, partial_name
 from factory.prefetch.layout import Layout, earlier_sbom, foreign_environment, mark_complete, mark_incomplete
 from factory.prefetch.plan import (
     Fetching,
@@ -300,5 +300,5 @@ def _download(
     for index in by_index(one.wanted for one in plan.located):
         of_index = [one for one in plan.located if one.wanted.index == index]
         with client_for(spec, index, connections=fetching.jobs, policy=policy) as client:
-            problems += download(client, of_index, artifacts, jobs=fetching.jobs, progress=progress)
+            problems += download_all(client, of_index, artifacts, jobs=fetching.jobs, progress=progress)
     return problems

@@ -78,7 +78,7 @@ def create_flavor(
     own = () if source is None else read_own_files(source.folder, spec.hooks.files)
     created = create_from_text(repository, name=name, text=text, own_files=own, dry_run=dry_run)
     project = parse_project(text, where=f"{name}/{PROJECT_FILE}")
-    return replace(created, notes=notes_on(project, source=source))
+    return replace(created, notes=creation_notes(project, source=source))
 
 
 def create_from_text(
@@ -239,7 +239,7 @@ def _project_text(spec: Spec, name: str, source: Flavor | None) -> str:
     return retarget(text, old=source.project.spec, new=spec, old_name=source.name, name=name)
 
 
-def notes_on(project: Project, *, source: Flavor | None) -> tuple[str, ...]:
+def creation_notes(project: Project, *, source: Flavor | None) -> tuple[str, ...]:
     """Return what the index lacks and, with a source, what fits only the source's versions."""
     return tuple(_notes(project, source))
 

@@ -20,7 +20,7 @@ from factory.http.parallel import attempt_in_parallel
 from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, wheel_folders
 from factory.lock.lockset import LockSet
 from factory.lock.package_finder import PackageFinder, in_order, open_package_finder
-from factory.lock.report import Changes, compare
+from factory.lock.report import Changes, compare_pins
 from factory.lock.verify import IndexVerifier, open_index_verifier
 from factory.render.render import render_flavor
 from factory.transaction import Replacement, open_transaction, read_before
@@ -130,7 +130,7 @@ class ChangedFlavor(Generic[PlanKind]):
         """The difference between the old pins and the new ones; None without a new lock."""
         if self.relocked is None or self.plan is None:
             return None
-        return compare(self.plan.lock.pins if self.plan.lock else (), self.relocked.lock.pins)
+        return compare_pins(self.plan.lock.pins if self.plan.lock else (), self.relocked.lock.pins)
 
     @property
     def moves(self) -> tuple[VersionMove, ...]:

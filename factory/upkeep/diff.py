@@ -12,7 +12,7 @@ from factory.flavor.project import Project, parse
 from factory.flavor.spec import Spec
 from factory.lock.lockfile import Artifact, Pin
 from factory.lock.lockset import LockSet, index_names
-from factory.lock.report import Changes, PinChange, compare
+from factory.lock.report import Changes, PinChange, compare_pins
 from factory.markdown import code, folded, plain, table
 from factory.masking import masked
 from factory.upkeep.snapshot import Snapshot
@@ -114,7 +114,7 @@ class FlavorDifference:
 def difference(before: Snapshot, after: Snapshot) -> FlavorDifference:
     """Return the difference of two flavors, or two states of one: spec, requirements and locks."""
     old_pins, new_pins = (snapshot.locks.pins if snapshot.locks else () for snapshot in (before, after))
-    changes = compare(old_pins, new_pins)
+    changes = compare_pins(old_pins, new_pins)
     direct = _direct(before.project) | _direct(after.project)
     settings = tuple(_settings(before.project.spec, after.project.spec))
     requirements = tuple(_requirements(before.project, after.project))

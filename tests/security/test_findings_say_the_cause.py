@@ -16,7 +16,7 @@ from support.wheels import make_wheel
 from support.workshop import Workshop
 
 from factory.check.check import check_flavors
-from factory.check.report import FORMATS, CheckReport, as_github, as_text
+from factory.check.report import FORMATS, CheckReport, as_github, findings_text
 from factory.errors import PrefetchError
 from factory.flavor.repository import Flavor
 from factory.lock.lockfile import LOCK_FILE, Artifact, require_lock
@@ -69,7 +69,7 @@ def test_findings_of_one_cause_are_a_few_lines_and_all_of_them_data(tmp_path: Pa
     _without_hashes(flavor)
     report = _report(flavor)
     assert sum(item.code == "FAC304" for item in report.findings) == 294
-    text, github = as_text(report), as_github(report)
+    text, github = findings_text(report), as_github(report)
     assert text.count("FAC304") == 4
     assert "and 291 more of the same in this file" in text
     assert github.count("FAC304") == 4
@@ -85,7 +85,7 @@ def test_four_findings_of_one_cause_are_all_shown(tmp_path: Path) -> None:
     flavor = make_flavor(make_repository(tmp_path))
     path = flavor.folder / LOCK_FILE
     path.write_text(path.read_text() + "a==1\nb==1\nc==1\nd==1\n")
-    text = as_text(_report(flavor))
+    text = findings_text(_report(flavor))
     assert text.count("FAC304") == 4
     assert "more of the same" not in text
 
@@ -95,7 +95,7 @@ def test_findings_that_differ_in_what_to_do_are_all_shown(tmp_path: Path) -> Non
     project = PROJECT.replace("dependencies = [\n", f"dependencies = [\n{floors}", 1)
     flavor = make_flavor(make_repository(tmp_path), project=project)
     report = _report(flavor)
-    for text in (as_text(report), as_github(report)):
+    for text in (findings_text(report), as_github(report)):
         assert [f"package-{number}>=1 has no upper bound" in text for number in range(9)] == [True] * 9
 
 
@@ -105,12 +105,12 @@ def test_what_is_not_shown_says_its_lines(tmp_path: Path) -> None:
     before = path.read_text()
     line = len(before.splitlines()) + 1
     path.write_text(before + "a==1\nb==1\nc==1\nd==1\ne==1\n")
-    text = as_text(_report(flavor))
+    text = findings_text(_report(flavor))
     assert f"and 2 more of the same in this file (lines {line + 3}, {line + 4});" in text
     _without_hashes(flavor)
     report = _report(flavor)
     last = len(path.read_text().splitlines())
-    assert f"and 296 more of the same in this file (lines {line + 3} to {last});" in as_text(report)
+    assert f"and 296 more of the same in this file (lines {line + 3} to {last});" in findings_text(report)
     assert f"(lines {line + 3} to {last});" in as_github(report).replace("%2C", ",")
 
 

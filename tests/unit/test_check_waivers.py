@@ -7,7 +7,7 @@ import pytest
 from support.clean_flavor import PROJECT, make_flavor, make_repository
 
 from factory.check.check import check_flavors
-from factory.check.report import CheckReport, as_github, as_text
+from factory.check.report import CheckReport, as_github, findings_text
 from factory.check.rules import RULES
 from factory.flavor.repository import Flavor
 
@@ -46,7 +46,7 @@ def test_a_waived_finding_is_reported_counted_apart_and_does_not_fail(tmp_path: 
 
 
 def test_people_read_why_and_until_when(tmp_path: Path) -> None:
-    text = as_text(_report(tmp_path, UNSAFE + _waiver("FAC206")))
+    text = findings_text(_report(tmp_path, UNSAFE + _waiver("FAC206")))
     assert "waived until 2026-11-22: FAC206 unsafe-index-strategy" in text
     assert "waived because: until the index moves" in text
     assert text.endswith("1 flavor checked, 0 errors, 1 warning, 1 waived")

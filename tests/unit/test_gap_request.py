@@ -7,7 +7,7 @@ import pytest
 from factory.errors import IndexAccessError
 from factory.gaps.gaps import Gap
 from factory.gaps.index_gaps import FlavorGaps, GapReport, RecordedMissing, merge
-from factory.gaps.request import as_markdown, as_text
+from factory.gaps.request import as_markdown, gaps_text
 
 INDEX = "https://index.example.com/simple/"
 GAP = Gap(
@@ -88,7 +88,7 @@ def test_a_cell_is_one_line_whatever_stands_in_it() -> None:
 
 def test_nothing_missing_makes_no_table() -> None:
     assert "|" not in as_markdown(report(flavor("one")))
-    assert as_text(report(flavor("one"), flavor("two"))) == (
+    assert gaps_text(report(flavor("one"), flavor("two"))) == (
         f"one: {INDEX} has all that it needs",
         f"two: {INDEX} has all that it needs",
         "0 packages are missing, in 0 of 2 flavors",

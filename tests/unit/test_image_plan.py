@@ -18,7 +18,7 @@ from factory.images.identity import BuildInputs, ParentState, differences
 from factory.images.inputs import InputFile
 from factory.images.parents import (
     ImageOrigin,
-    origin_of,
+    image_origin,
     pinned,
     read_recorded_digests,
     record_digests,
@@ -329,7 +329,7 @@ def test_a_plan_for_people_and_as_data(tmp_path: Path) -> None:
     ],
 )
 def test_where_a_reference_leads(reference: str, origin: ImageOrigin) -> None:
-    assert origin_of(reference) == origin
+    assert image_origin(reference) == origin
 
 
 def test_a_digest_takes_the_place_of_a_tag() -> None:

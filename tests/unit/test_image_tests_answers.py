@@ -21,7 +21,7 @@ from factory.image_tests.context import Context
 from factory.image_tests.definition import ImageTest, Result, Selection, Status, passed, select
 from factory.image_tests.dropin import read_test
 from factory.image_tests.importing import imports, no_network, openssl
-from factory.image_tests.inventory import packages_of
+from factory.image_tests.inventory import installed_packages
 from factory.image_tests.report import ImageTestReport, report_folder
 from factory.image_tests.running import run_test
 from factory.image_tests.subject import BaseImage, find_subject, is_credential, step_of
@@ -109,7 +109,7 @@ def test_packages_that_make_no_sense_are_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packages: object
 ) -> None:
     monkeypatch.setattr(Context, "probe", lambda *_, **__: {"packages": packages, "locks": {}})
-    assert packages_of(made_context(tmp_path)) == ()
+    assert installed_packages(made_context(tmp_path)) == ()
 
 
 @pytest.mark.parametrize(

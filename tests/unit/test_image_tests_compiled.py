@@ -13,7 +13,7 @@ from factory.flavor.repository import Repository
 from factory.image_tests.catalogue import TESTS
 from factory.image_tests.container import Background
 from factory.image_tests.context import Context
-from factory.image_tests.definition import Status, applies, inherited
+from factory.image_tests.definition import Status, inherited, is_for
 from factory.image_tests.matching import named, torch_architectures, torch_version
 from factory.image_tests.starting import stops_command, torchrun
 from factory.image_tests.subject import lineage_of
@@ -98,8 +98,8 @@ def test_architectures_as_torch_names_them() -> None:
 def test_a_flavor_keeps_the_versions_of_its_spec_and_the_cpu_has_no_architectures() -> None:
     found = {test.name: test for test in inherited(TESTS, ["flavor", "pytorch-base"])}
     assert found["versions"].needs_flavor
-    assert not applies(found["architectures"], "cpu")
-    assert applies(found["architectures"], None)
+    assert not is_for(found["architectures"], "cpu")
+    assert is_for(found["architectures"], None)
 
 
 def test_a_trainer_whose_entry_point_takes_arguments_is_given_no_command(

@@ -22,9 +22,9 @@ from factory.image_tests.definition import (
     Result,
     Selection,
     Status,
-    applies,
     failed,
     inherited,
+    is_for,
     passed,
     select,
     shortened,
@@ -70,7 +70,7 @@ ALL = (
     ],
 )
 def test_what_is_selected(selection: Selection, accelerator: str | None, names: list[str]) -> None:
-    there = [test for test in ALL if applies(test, accelerator)]
+    there = [test for test in ALL if is_for(test, accelerator)]
     assert [test.name for test in select(there, selection)] == names
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from factory.image_tests.inside import contents, listening
 from factory.image_tests.inventory import match_layers
-from factory.image_tests.matching import conflicts, labels_of, same_version
+from factory.image_tests.matching import conflicts, declared_labels, same_version
 from factory.image_tests.subject import HistoryStep, parse_history, step_of
 
 ENVIRONMENT = {"python_version": "3.11", "python_full_version": "3.11.9", "sys_platform": "linux"}
@@ -59,8 +59,8 @@ def test_the_labels_that_count_are_those_of_the_last_stage(tmp_path: Path) -> No
         'FROM a AS builder\nLABEL stage="builder"\nFROM b\nLABEL name="x y" \\\n  base="${BASE_IMAGE}"\n'
         "LABEL plain=1\n"
     )
-    assert labels_of(dockerfile) == {"name": "x y", "base": None, "plain": "1"}
-    assert labels_of(tmp_path / "none") == {}
+    assert declared_labels(dockerfile) == {"name": "x y", "base": None, "plain": "1"}
+    assert declared_labels(tmp_path / "none") == {}
 
 
 @pytest.mark.parametrize(

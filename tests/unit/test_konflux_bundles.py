@@ -15,7 +15,7 @@ from factory.errors import KonfluxError
 from factory.flavor.repository import Repository
 from factory.konflux.bundles import OtherBundle, keep_bundles
 from factory.konflux.flavors_check import pipeline_file
-from factory.konflux.settings import read_settings
+from factory.konflux.settings import read_konflux_settings
 
 COPY = ".tekton/universal-image-konflux.yaml"
 CATALOGUE = "quay.io/konflux-ci/tekton-catalog/task"
@@ -141,7 +141,7 @@ def _raise_init(repository: Repository) -> str:
 
 
 def _codes(repository: Repository) -> list[tuple[str, str]]:
-    settings = read_settings(repository.root)
+    settings = read_konflux_settings(repository.root)
     assert settings is not None
     return [(item.code, item.path) for item in check_shared_runs(repository, settings)]
 

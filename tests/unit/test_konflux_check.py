@@ -9,7 +9,7 @@ from support.konflux_site import NOTHING, SETTINGS, make_site, write_all
 
 from factory.check.check import check_flavors
 from factory.check.finding import Finding
-from factory.check.report import CheckReport, as_github, as_sarif, as_text
+from factory.check.report import CheckReport, as_github, as_sarif, findings_text
 from factory.flavor.repository import Repository
 from factory.konflux.writing import write_runs
 
@@ -169,7 +169,7 @@ def test_a_repository_that_does_not_use_konflux_has_none_of_these_rules(
 def test_a_finding_of_the_repositorys_is_told_under_its_own_heading(root: Path) -> None:
     (root / ".tekton" / "flavors-check.yaml").unlink()
     report = _report(root)
-    assert as_text(report).startswith(
+    assert findings_text(report).startswith(
         "the repository\n  error FAC501 pipeline-run-missing  .tekton/flavors-check.yaml\n"
     )
     assert "::error file=.tekton/flavors-check.yaml,title=FAC501 pipeline-run-missing::" in as_github(report)

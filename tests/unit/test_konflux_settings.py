@@ -8,7 +8,7 @@ from support.konflux_site import SETTINGS, settings_of
 
 from factory.errors import KonfluxError
 from factory.konflux.pipeline_run import run_name
-from factory.konflux.settings import ChangedKey, parse_settings, read_settings, settings_with
+from factory.konflux.settings import ChangedKey, parse_settings, read_konflux_settings, settings_with
 
 
 def test_what_is_not_set_has_a_default() -> None:
@@ -34,7 +34,7 @@ def test_a_file_without_the_table_says_that_konflux_is_not_used(text: str) -> No
 
 
 def test_a_repository_without_the_file_does_not_use_konflux(tmp_path: Path) -> None:
-    assert read_settings(tmp_path) is None
+    assert read_konflux_settings(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_file_that_is_not_whole_is_refused(text: str, says: str) -> None:
 def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "factory.toml").write_bytes(b"\xff")
     with pytest.raises(KonfluxError, match="UTF-8"):
-        read_settings(tmp_path)
+        read_konflux_settings(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ cuda = "9h"
 def test_every_way_of_toml_to_write_the_table_is_taken(tmp_path: Path, text: str) -> None:
     (tmp_path / "factory.toml").write_text(text, encoding="utf-8")
     as_it_is = settings_with(tmp_path, {"application": "images", "out": None})
-    assert (as_it_is.settings, as_it_is.text) == (read_settings(tmp_path), None)
+    assert (as_it_is.settings, as_it_is.text) == (read_konflux_settings(tmp_path), None)
     changed = settings_with(tmp_path, {"application": "new", "target-branch": "next"})
     assert changed.settings == replace(as_it_is.settings, application="new", target_branch="next")
     assert changed.text is not None

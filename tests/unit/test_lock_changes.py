@@ -3,7 +3,7 @@
 from support.clean_flavor import make_pin
 
 from factory.lock.lockfile import Artifact, Pin
-from factory.lock.report import PinChange, compare
+from factory.lock.report import PinChange, compare_pins
 
 
 def pin(name: str, version: str, *artifacts: tuple[str, str]) -> Pin:
@@ -19,7 +19,7 @@ def pin(name: str, version: str, *artifacts: tuple[str, str]) -> Pin:
 
 
 def test_without_a_lock_before_everything_is_added() -> None:
-    changes = compare((), [pin("b", "1"), pin("a", "2")])
+    changes = compare_pins((), [pin("b", "1"), pin("a", "2")])
     assert changes.added == (
         PinChange(name="a", before=None, after="2"),
         PinChange(name="b", before=None, after="1"),
@@ -34,7 +34,7 @@ def test_each_kind_of_change_is_told_apart() -> None:
         pin("pushed-again", "3", ("02", "p-3.whl"), ("03", "p-3-arm.whl")),
         pin("same", "4", ("04", "s.whl")),
     )
-    changes = compare(
+    changes = compare_pins(
         before,
         [
             pin("came", "1", ("05", "came.whl")),
@@ -50,9 +50,9 @@ def test_each_kind_of_change_is_told_apart() -> None:
 
 
 def test_hashes_that_only_went_are_a_change_without_new_files() -> None:
-    changes = compare((pin("a", "1", ("00", "a"), ("01", "b")),), [pin("a", "1", ("00", "a"))])
+    changes = compare_pins((pin("a", "1", ("00", "a"), ("01", "b")),), [pin("a", "1", ("00", "a"))])
     assert changes.rehashed == (PinChange(name="a", before="1", after="1"),)
 
 
 def test_the_same_lock_has_no_changes() -> None:
-    assert not compare((pin("a", "1", ("00", "a")),), [pin("a", "1", ("00", "a"))])
+    assert not compare_pins((pin("a", "1", ("00", "a")),), [pin("a", "1", ("00", "a"))])

@@ -3,7 +3,7 @@
 import pytest
 from packaging.requirements import Requirement
 
-from factory.gaps.needs import PROJECT, Requirer, in_words, path_to
+from factory.gaps.needs import PROJECT, Requirer, owner_text, path_to
 from factory.lock.uv import Required
 
 GRAPH = {
@@ -36,5 +36,5 @@ def test_the_shortest_way_from_the_project(name: str, path: tuple[str, ...]) -> 
 def test_an_owner_is_told_with_its_requirements_each_once() -> None:
     texts = ("xx[gpu]<3,>=2 ; sys_platform == 'linux'", "xx[gpu]>=2,<3", "xx!=2.5")
     owner = Requirer(name="aa", requirements=tuple(map(Requirement, texts)), path=("aa",))
-    assert in_words(owner) == "aa (xx[gpu]>=2,<3 and xx!=2.5)"
-    assert in_words(Requirer(name="aa", requirements=(), path=())) == "aa"
+    assert owner_text(owner) == "aa (xx[gpu]>=2,<3 and xx!=2.5)"
+    assert owner_text(Requirer(name="aa", requirements=(), path=())) == "aa"
