@@ -141,6 +141,17 @@ def _later_imports(path: Path) -> list[str]:
     ]
 
 
+def test_a_public_name_means_one_thing_in_the_whole_package() -> None:
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        # Each command module has its `command`.
+        if path.parent != PACKAGE / "cli":
+            for node in _tree(path).body:
+                if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(_name(path))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_only_the_console_prints() -> None:
     printing = {"print", "click.echo", "click.secho"}
     modules = [path for path in MODULES if path != PACKAGE / "console.py"]
