@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _START_SECONDS = 30.0
+# What podman 4.3 says if another run removes an image while it looks through all for a cached one.
+_RACE = "checking if cached image exists from a previous build"
+_TRIES = 3
 
 
 def podman(*arguments: str | Path, status: int | None = 0, timeout: float = 300) -> str:
@@ -14,15 +17,18 @@ def podman(*arguments: str | Path, status: int | None = 0, timeout: float = 300)
 
     ``status`` is the exit status that the test expects, None for any.
     """
-    done = subprocess.run(
-        ["podman", *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    for _ in range(_TRIES):
+        done = subprocess.run(
+            ["podman", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if done.returncode == 0 or _RACE not in done.stdout:
+            break
     said = f"podman {arguments}: {done.returncode}\n{done.stdout}"
     assert status is None or done.returncode == status, said
     return done.stdout
