@@ -26,7 +26,11 @@ _PROGRESS = re.compile(
 _AGE = re.compile(r"\((?:today|\d+ days? ago)\)")
 _AGE_SHOWN = "(2 days ago)"
 # Commits and blobs of git, and digests over a file that names a port of this run.
-_DIGEST = re.compile(r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{7,64}\b")
+_DIGEST = re.compile(
+    r"\b(?=[0-9a-f]*[0-9])[0-9a-f]{7,64}\b"
+    # git's short ones beside one another, which may have no figure.
+    r"|(?<=index )[0-9a-f]{7,64}(?=\.\.)|(?<=\.\.)[0-9a-f]{7,64}(?= 100)"
+)
 
 
 @dataclass
