@@ -25,7 +25,7 @@ class Invocation:
 
     @cached_property
     def repository(self) -> Repository:
-        """The repository; raises NotFoundError if there is none."""
+        """The repository; raises NotFoundError outside of one."""
         return self.repository_of()
 
     def repository_of(self, *flavors: str) -> Repository:

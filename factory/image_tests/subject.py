@@ -56,7 +56,7 @@ class Lineage:
 
     @property
     def flavor(self) -> Flavor | None:
-        """The flavor that the image is; None if it is none, or not known which."""
+        """The flavor that the image is; None for another kind of image, or if it is unknown."""
         return self.definitions[0].flavor if self.definitions else None
 
     @property
@@ -120,7 +120,7 @@ class ImageUnderTest:
 
     @property
     def flavor(self) -> Flavor | None:
-        """The flavor that it is; None if it is none, or not known which."""
+        """The flavor that it is; None for another kind of image, or if it is unknown."""
         return self.lineage.flavor
 
     @property

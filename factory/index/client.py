@@ -121,7 +121,7 @@ class IndexClient:
                 and to read an entry costs more than to skip it.
 
         Raises:
-            IndexContentError: The page has a digest that is none, or is larger than any.
+            IndexContentError: The page has a malformed digest, or is too large.
         """
         url = f"{self.url}{canonicalize_name(name)}/"
         headers = {"Accept": _ACCEPT}

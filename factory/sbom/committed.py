@@ -31,7 +31,7 @@ def read_committed(folder: Path) -> Sbom | None:
     """Return what the SBOM of a flavor folder says; None without one.
 
     Raises:
-        SbomError: it is not as it was written, or is none of ours.
+        SbomError: it was edited, or the factory did not write it.
         StorageError: it cannot be read.
     """
     content = read_committed_bytes(folder)
@@ -60,7 +60,7 @@ def parse_sbom(content: bytes) -> Sbom:
     again. What a lock says is therefore never taken from here.
 
     Raises:
-        SbomError: it is not as it was written, or is none of ours.
+        SbomError: it was edited, or the factory did not write it.
     """
     try:
         document = parse_json(content, dict[str, Any], source=SBOM_FILE)

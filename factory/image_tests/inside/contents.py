@@ -171,7 +171,7 @@ def cache_kind(folder: str, names: list[str]) -> str | None:
 
 
 def secret_kind(path: str, name: str) -> str | None:
-    """Describe the credential in a file; None if there is none."""
+    """Describe the credential in a file; None if it holds no credential."""
     if name in SECRET_NAMES or SECRET_PLACES.search(path):
         return None if NO_LOGINS.fullmatch(text_of(path).strip()) else "holds logins"
     if SETTINGS.search(path) and LOGIN_IN_URL.search(text_of(path)):
