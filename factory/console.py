@@ -11,7 +11,9 @@ broken (`harmless`). The factory's own annotations are `Commands`.
 
 import datetime as dt
 import json
+import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,12 +26,19 @@ from factory.errors import FactoryError
 from factory.masking import masked
 
 if TYPE_CHECKING:
-    from rich.console import Console as RichConsole
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
 _PLAIN_PROGRESS_SECONDS = 5.0
 _GAP = 2
+# Cells of a yielding column, at least: an address is still read in pieces of this width.
+_NARROWEST = 24
+_PAIR = 2
+_SEPARATED = re.compile(r"[^/,;&?@]+[/,;&?@]*|[/,;&?@]+")
+# Styles of ANSI terminals (ECMA-48, 8.3.117).
+_BOLD, _RED, _YELLOW, _DIM = "1", "31", "33", "2"
+_LEVELS = {"error": _RED, "warning": _YELLOW, "waived": _DIM}
+_LEVEL = re.compile("^  (?:error|warning|waived)\\b", re.MULTILINE)
 # What a terminal obeys (C0 but for line feed and tab, DEL, C1), what turns or hides text around it (marks and
 # overrides of direction, characters without a width, tags; Unicode TR 36), what ends a line for some readers
 # and not for others (U+2028, U+2029), and half characters, which no output can encode.
@@ -73,11 +82,23 @@ class Silent:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows for people: the headings, and as many cells in each row."""
+    """Rows for people: the headings, and as many cells in each row.
+
+    ``yielding`` are the headings of columns of prose and addresses. In a narrow terminal they give way
+    first: they wrap between words, and a word that is longer than the column breaks, if possible behind a
+    slash or a comma. The other columns wrap between words alone, and the first one never.
+    """
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     right_aligned: frozenset[str] = frozenset()
+    yielding: frozenset[str] = frozenset()
+
+
+class Levels(str):
+    """Text whose lines may begin with a level, such as ``error``, which a terminal shows in colour."""
+
+    __slots__ = ()
 
 
 class Commands(str):
@@ -176,6 +197,8 @@ class Console:
                 print(_drawn(part))
             elif isinstance(part, Commands):
                 print(_HASH_COMMAND.sub(r"\\x23", visible(part)))
+            elif isinstance(part, Levels):
+                print(_LEVEL.sub(lambda level: _styled(level[0], _LEVELS[level[0].strip()]), harmless(part)))
             else:
                 print(harmless(part))
 
@@ -310,31 +333,136 @@ def human_size(size: int) -> str:
     return f"{value:.1f} TB"
 
 
+def plural(number: int, noun: str, nouns: str = "") -> str:
+    """Return a number with its noun: ``1 image``, ``3 images``; ``nouns`` if more than an "s" differs."""
+    return f"{number} {noun if number == 1 else nouns or f'{noun}s'}"
+
+
+def _styled(text: str, code: str) -> str:
+    """Return text in a style of ANSI (ECMA-48) if standard output is a terminal that shows styles.
+
+    https://no-color.org: no colour if ``NO_COLOR`` is set and not empty.
+    """
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
+    return text if plain else f"\x1b[{code}m{text}\x1b[0m"
+
+
 def _drawn(table: Table) -> str:
-    table = Table(
-        headings=table.headings,
-        rows=tuple(tuple(visible(cell, one_line=True) for cell in row) for row in table.rows),
-        right_aligned=table.right_aligned,
-    )
-    # In a pipe nothing wraps, so that rich, which takes longer than many a command, is not needed.
-    return _without_commands(_wrapped(table) if sys.stdout.isatty() else _unwrapped(table))
-
-
-def _unwrapped(table: Table) -> str:
-    widths = [max(map(_cell_width, column)) for column in zip(table.headings, *table.rows, strict=True)]
-    right = [heading in table.right_aligned for heading in table.headings]
-    lines = (
-        (" " * _GAP).join(
-            _aligned(cell, width, right=is_right)
-            for cell, width, is_right in zip(row, widths, right, strict=True)
+    cells = [[visible(cell, one_line=True).rstrip() for cell in row] for row in (table.headings, *table.rows)]
+    # In a pipe nothing wraps.
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    columns = [
+        _Column(
+            cells=column,
+            right=heading in table.right_aligned,
+            yields=heading in table.yielding,
+            # A name is never broken, and names are in the first column.
+            least=_least(column, whole=number == 0 or heading in table.right_aligned)
+            if heading not in table.yielding
+            else max(_cell_width(heading), min(_least(column), _NARROWEST)),
         )
-        for row in (table.headings, *table.rows)
-    )
-    return "\n".join(line.rstrip() for line in lines)
+        for number, (heading, column) in enumerate(
+            zip(table.headings, map(list, zip(*cells, strict=True)), strict=True)
+        )
+    ]
+    blocks = [columns] if room is None else _blocks(columns, room)
+    for number, block in enumerate(blocks):
+        _narrow(block, None if room is None else room - (_GAP if number else 0))
+    lines: list[str] = []
+    for row in range(len(cells)):
+        for number, block in enumerate(blocks):
+            drawn = [_without_commands(line) for line in _row_lines(block, row, _GAP if number else 0)]
+            lines += [_styled(line, _BOLD) for line in drawn] if row == 0 else drawn
+    return "\n".join(lines)
+
+
+@dataclass(kw_only=True)
+class _Column:
+    """A column: its heading and cells, and how narrow it may get; ``width`` once that is known."""
+
+    cells: list[str]
+    right: bool
+    yields: bool
+    least: int
+    width: int = 0
+
+
+def _least(column: Iterable[str], *, whole: bool = False) -> int:
+    return max(_cell_width(word) for cell in column for word in ((cell,) if whole else _words(cell)))
+
+
+def _blocks(columns: list[_Column], room: int) -> list[list[_Column]]:
+    """Divide columns into blocks that fit; a row takes one line, or more, for each block."""
+    blocks: list[list[_Column]] = [[]]
+    left = room
+    # A pair of a key and its value stays together, however long the value.
+    for column in columns:
+        if blocks[-1] and column.least > left and len(columns) > _PAIR:
+            blocks.append([])
+            left = room - _GAP
+        blocks[-1].append(column)
+        left -= column.least + _GAP
+    return blocks
+
+
+def _narrow(block: list[_Column], room: int | None) -> None:
+    """Set the widths of a block's columns: first those that yield get narrower, then the others."""
+    for column in block:
+        column.width = max(map(_cell_width, column.cells))
+    if room is None:
+        return
+    excess = sum(column.width for column in block) + _GAP * (len(block) - 1) - room
+    for yields in (True, False):
+        giving = [column for column in block if column.yields == yields and column.width > column.least]
+        while excess > 0 and giving:
+            widest = max(giving, key=lambda column: column.width)
+            widest.width -= 1
+            excess -= 1
+            giving = [column for column in giving if column.width > column.least]
+
+
+def _row_lines(block: list[_Column], row: int, indentation: int) -> Iterator[str]:
+    wrapped = [_wrapped(column.cells[row], column.width) for column in block]
+    for number in range(max(map(len, wrapped))):
+        parts = (
+            _aligned(lines[number] if number < len(lines) else "", column.width, right=column.right)
+            for lines, column in zip(wrapped, block, strict=True)
+        )
+        yield (" " * indentation + (" " * _GAP).join(parts)).rstrip()
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    """Return the lines of a cell; each is as far from the edge as the first."""
+    if _cell_width(cell) <= width:
+        return [cell]
+    indentation = " " * (len(cell) - len(cell.lstrip()))
+    lines, line = [], ""
+    for word in cell.split():
+        for number, piece in enumerate(_pieces(word, width - len(indentation))):
+            longer = f"{line}{' ' if line and not number else ''}{piece}"
+            if line and _cell_width(indentation + longer) > width:
+                lines.append(indentation + line)
+                longer = piece
+            line = longer
+    return [*lines, indentation + line]
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """Return a word that fits; else its pieces, which end behind a separator, or wherever they have to."""
+    if _cell_width(word) <= width:
+        return [word]
+    pieces: list[str] = []
+    for piece in _SEPARATED.findall(word):
+        rest = piece
+        while _cell_width(rest) > max(width, 1):
+            end = next((end for end in range(len(rest) - 1, 0, -1) if _cell_width(rest[:end]) <= width), 1)
+            pieces.append(rest[:end])
+            rest = rest[end:]
+        pieces.append(rest)
+    return pieces
 
 
 def _aligned(cell: str, width: int, *, right: bool) -> str:
-    cell = cell.rstrip()
     space = " " * (width - _cell_width(cell))
     return space + cell if right else cell + space
 
@@ -347,56 +475,10 @@ def _cell_width(text: str) -> int:
     return cell_len(text)
 
 
-def _wrapped(table: Table) -> str:
-    from rich.table import Table as RichTable
-
-    drawn = RichTable(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
-    widths = _widths(table, _rich(None).width)
-    for heading, width in zip(table.headings, widths, strict=True):
-        right = heading in table.right_aligned
-        drawn.add_column(heading, justify="right" if right else "left", no_wrap=right, width=width)
-    for row in table.rows:
-        drawn.add_row(*row)
-    rich = _rich(sum(width + _GAP for width in widths))
-    # rich only draws: writing itself, it would end the program when the reader leaves.
-    with rich.capture() as capture:
-        rich.print(drawn)
-    return "\n".join(line.rstrip() for line in capture.get().split("\n")).rstrip("\n")
-
-
-def _widths(table: Table, room: int) -> list[int]:
-    """Return the width of each column in a terminal of ``room`` cells.
-
-    Cells wrap between words alone: a name or a digest stays whole. If words do not fit, nothing wraps, and
-    the terminal shows a row in several lines.
-    """
-    columns = list(zip(table.headings, *table.rows, strict=True))
-    widths = [max(map(_cell_width, column)) for column in columns]
-    least = [
-        width
-        if column[0] in table.right_aligned
-        else max(_cell_width(word) for each in column for word in _words(each))
-        for column, width in zip(columns, widths, strict=True)
-    ]
-    gaps = _GAP * (len(widths) - 1)
-    if sum(least) + gaps > room:
-        return widths
-    while sum(widths) + gaps > room:
-        spare = [width - needed for width, needed in zip(widths, least, strict=True)]
-        widths[spare.index(max(spare))] -= 1
-    return widths
-
-
 def _words(cell: str) -> list[str]:
     """Return the words of a cell, each as far from the edge as the first."""
     indentation = " " * (len(cell) - len(cell.lstrip()))
     return [indentation + word for word in cell.split()] or [""]
-
-
-def _rich(width: int | None) -> "RichConsole":
-    from rich.console import Console as RichConsole
-
-    return RichConsole(width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
 @contextmanager

@@ -61,7 +61,7 @@ class AdoptedFlavor(Report):
         verb = "Made" if self.written else "Would make"
         yield f"{verb} {place} from {self.source}:\n"
         rows = tuple((origin.key, origin.value or "-", origin.where) for origin in self.origins)
-        yield Table(headings=("spec", "value", "says"), rows=rows)
+        yield Table(headings=("spec", "value", "says"), rows=rows, yielding=frozenset({"says"}))
         for kind, heading in _HEADINGS.items():
             found = [each for each in self.placed(kind) if not each.repeats]
             if found:

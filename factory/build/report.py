@@ -172,7 +172,12 @@ def _images_table(images: tuple[BuiltImage, ...]) -> Table:
         for image in images
     )
     headings = ("IMAGE", "ACTION", "TAG", "SIZE", "SECONDS", "WHY")
-    return Table(headings=headings, rows=rows, right_aligned=frozenset({"SIZE", "SECONDS"}))
+    return Table(
+        headings=headings,
+        rows=rows,
+        right_aligned=frozenset({"SIZE", "SECONDS"}),
+        yielding=frozenset({"WHY"}),
+    )
 
 
 def _layout_table(image: LayoutImage) -> Table:
@@ -216,7 +221,7 @@ class DryBuild(Report):
             (image.image, image.action, image.tag, "; ".join(image.reasons) or "it exists")
             for image in self.images
         )
-        yield Table(headings=("IMAGE", "ACTION", "TAG", "WHY"), rows=rows)
+        yield Table(headings=("IMAGE", "ACTION", "TAG", "WHY"), rows=rows, yielding=frozenset({"WHY"}))
         commands = [image.command for image in self.images if image.action == "build"]
         if commands:
             yield from ("", "By hand, each in one build:", *commands)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from factory import __version__
 from factory.check.finding import Finding
 from factory.check.rules import RULES, Rule
-from factory.console import Commands, Failure, Report, to_json, visible
+from factory.console import Commands, Failure, Levels, Report, plural, to_json, visible
 from factory.konflux.test_output import TaskOutcome, TaskResult, failure_line
 
 _SHOWN = 3
@@ -52,13 +52,13 @@ class CheckReport(Report):
         yield findings_text(self)
 
 
-def findings_text(report: CheckReport) -> str:
+def findings_text(report: CheckReport) -> Levels:
     """Return the findings below their flavor's name, waived ones in short, and a line of counts."""
     blocks = [
         "\n".join((flavor or "the repository", *_grouped(tuple(items), _entry, _more)))
         for flavor, items in groupby(report.findings, key=lambda item: item.flavor)
     ]
-    return "\n\n".join((*blocks, _counts(report)))
+    return Levels("\n\n".join((*blocks, _counts(report))))
 
 
 def as_github(report: CheckReport) -> Commands:
@@ -162,16 +162,12 @@ def _property(text: str) -> str:
 
 
 def _counts(report: CheckReport) -> str:
-    return f"{_plural(len(report.flavors), 'flavor')} checked, {_counted_findings(report)}"
+    return f"{plural(len(report.flavors), 'flavor')} checked, {_counted_findings(report)}"
 
 
 def _counted_findings(report: CheckReport) -> str:
     waived = [f"{report.waived} waived"] if report.waived else []
-    return ", ".join((_plural(report.errors, "error"), _plural(report.warnings, "warning"), *waived))
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return ", ".join((plural(report.errors, "error"), plural(report.warnings, "warning"), *waived))
 
 
 def outcome_of_report(report: CheckReport) -> TaskOutcome:

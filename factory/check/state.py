@@ -18,7 +18,8 @@ from factory.render.render import render_flavor
 
 Rendering = Literal["rendered", "drifted", "broken"]
 Locking = Literal["locked", "stale", "not locked", "broken"]
-_HEADINGS = ("name", "accelerator", "torch", "python", "training hub", "index", "state")
+_INDEX = "index"
+_HEADINGS = ("name", "accelerator", "torch", "python", "training hub", _INDEX, "state")
 _PUBLIC = "public"
 
 
@@ -55,7 +56,7 @@ def flavor_state(flavor: Flavor) -> FlavorState:
 
 def describe_states(states: Sequence[FlavorState]) -> Iterator[str | Table]:
     """Yield a table with one row for each flavor, and why broken ones are broken."""
-    yield Table(headings=_HEADINGS, rows=tuple(map(_row, states)))
+    yield Table(headings=_HEADINGS, rows=tuple(map(_row, states)), yielding=frozenset({_INDEX}))
     yield from (f"{state.name}: {state.problem}" for state in states if state.problem is not None)
 
 

@@ -99,4 +99,5 @@ def _table(planned: tuple[PlannedArtifact, ...]) -> Table:
             (one.artifact, "" if one.size is None else human_size(one.size), one.place) for one in planned
         ),
         right_aligned=frozenset({"size"}),
+        yielding=frozenset({"from"}),
     )

@@ -78,7 +78,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         tests = tests_of(lineage)
         rows = tuple((test.name, test.level, ", ".join(test.tags) or "any", test.title) for test in tests)
         listed = [{"name": name, "level": at, "tags": tags, "title": title} for name, at, tags, title in rows]
-        console.result(listed, Table(headings=("TEST", "LEVEL", "TAGS", "WHAT HOLDS"), rows=rows))
+        headings = ("TEST", "LEVEL", "TAGS", "WHAT HOLDS")
+        console.result(listed, Table(headings=headings, rows=rows, yielding=frozenset({"WHAT HOLDS"})))
         return 0
     found = find_engine(engine)
     subject = find_subject(found, image or "", repository=repository, flavor=flavor)

@@ -434,6 +434,7 @@ class PlanReport(Report):
                     (image.image, image.tag or "-", image.where, image.action, "; ".join(image.reasons))
                     for image in self.images
                 ),
+                yielding=frozenset({"WHY"}),
             )
         yield self.summary
         if self.recorded:

@@ -191,7 +191,10 @@ class GateReport(Report):
             (item.task, item.result.value, str(item.failures), item.note or "-") for item in self.outcomes
         )
         yield Table(
-            headings=("task", "result", "failures", "note"), rows=rows, right_aligned=frozenset({"failures"})
+            headings=("task", "result", "failures", "note"),
+            rows=rows,
+            right_aligned=frozenset({"failures"}),
+            yielding=frozenset({"note"}),
         )
         blocking = [item.task for item in self.outcomes if item.result in _BLOCKING]
         failed = f"{len(blocking)} of {len(rows)} did not pass: {', '.join(blocking)}"

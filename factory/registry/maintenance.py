@@ -54,6 +54,7 @@ class SetupReport(Report):
             yield Table(
                 headings=("REGISTRY", "WHAT", "STATE", "FOUND"),
                 rows=tuple((name, each.what, each.state, each.detail) for name, each in findings),
+                yielding=frozenset({"WHAT", "FOUND"}),
             )
         for name, finding in findings:
             if finding.state == "wrong":
@@ -280,6 +281,7 @@ class Cleanup(Report):
                 headings=("REGISTRY", "IMAGE", "TAGS", "SIZE", "AGE", "STATE", "WHY"),
                 rows=tuple(_deletion_row(deletion, moment) for deletion in (*going, *kept)),
                 right_aligned=_RIGHT_ALIGNED,
+                yielding=frozenset({"WHY"}),
             )
         yield from self._summary(going, kept)
         yield from self.notes

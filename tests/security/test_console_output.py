@@ -12,7 +12,7 @@ import subprocess
 import sys
 import unicodedata
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from support.stub_registry import Reply, stub_registry
 from factory.check.finding import Problem, finding
 from factory.check.report import CheckReport, as_sarif, error_as_sarif
 from factory.cli.main import main
-from factory.console import Console, Failure, Table, harmless, to_json, visible
+from factory.console import Console, Failure, Levels, Table, harmless, to_json, visible
 from factory.errors import IndexAccessError, RegistryError
 from factory.flavor.repository import Repository
 from factory.image_tests.report import ImageTestReport, TestOutcome, junit, report_page
@@ -243,11 +243,16 @@ def test_what_a_program_leaves_behind_is_not_waited_for(capfd: pytest.CaptureFix
     assert capfd.readouterr().err == "started\n"
 
 
-def _on_terminal(script: str) -> str:
+def _on_terminal(script: str, environment: Mapping[str, str] | None = None) -> str:
     """What a program writes to a terminal of 80 columns."""
     terminal, own = pty.openpty()
+    inherited = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     process = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=own, stdout=own, stderr=own, env={**os.environ, "COLUMNS": "80"}
+        [sys.executable, "-c", script],
+        stdin=own,
+        stdout=own,
+        stderr=own,
+        env=inherited | {"COLUMNS": "80", "TERM": "xterm"} | dict(environment or {}),
     )
     os.close(own)
     said = b""
@@ -425,22 +430,65 @@ def test_reports_hold_no_character_that_hides_and_stay_well_formed(text: str) ->
 
 @pytest.mark.parametrize("indentation", ["", "    "])
 def test_a_name_on_a_terminal_is_never_broken(indentation: str) -> None:
+    """Where the columns do not fit side by side, they are one below the other."""
     name, words = "registry.example.com/" + "x" * 40, "this is the reason why it is built " * 4
     digest = f"{indentation}sha256:{'a' * 64}"
-    table = f"Table(headings=('NAME', 'D', 'WHY'), rows=(({name!r}, {digest!r}, {words!r}),))"
-    said = _on_terminal(
-        f"from factory.console import Console, Table\nConsole().result(None, {table})"
-    ).replace("\r", "")
-    _, line = said.splitlines()
-    assert line.split() == [name, digest.strip(), *words.split()]
+    lines = _table_lines(f"headings=('NAME', 'D', 'WHY'), rows=(({name!r}, {digest!r}, {words!r}),)")
+    assert [line.strip() for line in lines[3:5]] == [name, digest.strip()]
+    assert " ".join(" ".join(lines[5:]).split()) == words.strip()
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_table_whose_names_fit_on_a_terminal_wraps_between_words() -> None:
     row = ("th011-cpu-torch2130-py311", "12 kB", "what it says is longer than there is room for " * 4)
-    script = "from factory.console import Console, Table\n"
-    table = f"Table(headings=('NAME', 'SIZE', 'WHY'), rows=({row!r},), right_aligned=frozenset({{'SIZE'}}))"
-    said = _on_terminal(f"{script}Console().result(None, {table})").replace("\r", "")
-    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in said.splitlines()]
-    assert max(map(len, plain)) <= 80
-    assert plain[1].startswith("th011-cpu-torch2130-py311  12 kB  what it says")
-    assert " ".join(" ".join(plain[1:]).split()[3:]) == " ".join(row[2].split())
+    lines = _table_lines(
+        f"headings=('NAME', 'SIZE', 'WHY'), rows=({row!r},), right_aligned=frozenset({{'SIZE'}})"
+    )
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("th011-cpu-torch2130-py311  12 kB  what it says")
+    assert " ".join(" ".join(lines[1:]).split()[3:]) == " ".join(row[2].split())
+
+
+def test_an_address_gives_way_before_a_state_does() -> None:
+    address = "https://packages.example.com/api/pypi/a-rather-long-name/3.6/simple/"
+    name, state = "th011-cpu-torch2130-py311", "rendered, not locked"
+    rows = f"(({name!r}, {address!r}, {state!r}),)"
+    lines = _table_lines(f"headings=('NAME', 'INDEX', 'STATE'), rows={rows}, yielding=frozenset({{'INDEX'}})")
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith(f"{name}  https://")
+    assert lines[1].endswith(f"  {state}")
+    pieces = [line.removeprefix(name).removesuffix(state).strip() for line in lines[1:]]
+    assert "".join(pieces) == address
+    assert all(piece.endswith("/") for piece in pieces)
+
+
+def test_a_pair_of_key_and_value_stays_on_one_line_however_long_it_is() -> None:
+    base = "quay.io/opendatahub/odh-midstream-cuda-base-12-8@sha256:" + "a" * 64
+    lines = _table_lines(f"headings=('spec', ''), rows=(('base image', {base!r}), ('torch', '2.13.0'))")
+    assert "".join(lines[1:-1]) == f"base image  {base}"
+    assert lines[-1] == "torch       2.13.0"
+
+
+@pytest.mark.parametrize(
+    ("environment", "shown"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_levels_have_a_colour_on_a_terminal_that_shows_it(
+    environment: dict[str, str], *, shown: bool
+) -> None:
+    script = "from factory.console import Console, Levels\n"
+    said = _on_terminal(f"{script}Console().result(None, Levels('  error F101\\n    error'))", environment)
+    assert ("\x1b[31m  error\x1b[0m F101" in said) == shown
+    assert said.count("\x1b[") == 2 * shown
+
+
+def test_levels_in_a_pipe_have_no_colour(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().result(None, Levels("  error F101  x"))
+    assert capsys.readouterr().out == "  error F101  x\n"
+
+
+def _table_lines(arguments: str) -> list[str]:
+    """Return the lines of a table as a terminal of 80 cells shows it, without styles."""
+    said = _on_terminal(
+        f"from factory.console import Console, Table\nConsole().result(None, Table({arguments}))"
+    )
+    return [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in said.replace("\r", "").splitlines()]
