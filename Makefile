@@ -11,7 +11,7 @@ STAMP := $(VENV)/.requirements
 
 LANES ?=
 
-.PHONY: help demo test unit fuzz nightly seen lint docs tekton format requirements engine clean
+.PHONY: help demo test unit fuzz nightly seen lint docs site tekton format requirements engine clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ lint: $(STAMP) ## ruff, mypy, shellcheck, yamllint, and the rules on the shipped
 
 docs: $(STAMP) ## Write into docs/ what the commands shown there print now; read it before you commit
 	FACTORY_REFRESH_DOCS=1 $(BIN)/python -m pytest tests/integration/test_docs.py || git diff --stat docs
+
+site: $(STAMP) ## Make the pages a site in .work/site/html, with the reference of every command; a dead link fails
+	$(BIN)/python scripts/site.py
 
 seen: $(STAMP) ## Write down what users see (help, JSON, exit codes, generated files); read it before you commit
 	rm -rf tests/seen/written
