@@ -5,11 +5,18 @@ import click
 from factory.cli.options import Invocation, common
 from factory.engine.engine import ENGINE_VARIABLE, ENGINES
 from factory.publish.push import PushRequest, plan_push, push_image
+from factory.publish.several import push_images
 from factory.registry.tags import PARTS
 
 
-@click.command(short_help="Push an image into one registry, or several at once.")
-@click.argument("image", metavar="IMAGE")
+@click.command(short_help="Push images into one registry, or several at once.")
+@click.argument("images", metavar="[IMAGE]...", nargs=-1)
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Push every image, parents first; without --to, those that have a registry.",
+)
 @click.option(
     "--to",
     multiple=True,
@@ -45,7 +52,8 @@ from factory.registry.tags import PARTS
 def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation: Invocation,
     *,
-    image: str,
+    images: tuple[str, ...],
+    everything: bool,
     to: tuple[str, ...],
     rules: tuple[str, ...],
     raised: str,
@@ -54,9 +62,9 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     engine: str | None,
     dry_run: bool,
 ) -> int:
-    """Push an image into one registry, or several at once.
+    """Push images into one registry, or several at once.
 
-    IMAGE is an image of the repository (a flavor, or one of factory.toml), an image as the engine
+    An IMAGE is an image of the repository (a flavor, or one of factory.toml), an image as the engine
     names it (localhost/NAME:TAG), or oci:FOLDER[:NAME], an OCI layout. For an image of the repository,
     its own build is pushed, or its downstream build if that is the only one, or the last result of
     `factory build --layout`.
@@ -64,9 +72,13 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     Content that a registry has already is not sent. Content goes first, by its digest, and is read back;
     then the tags, the moving ones (latest, and the image's moving-tag) last. Any other tag that
     names another image is never overwritten. One registry that fails does not stop the others.
+
+    Several images are pushed in the order of the plan, parents first. An image whose parent failed is not
+    pushed; the others are.
     """
+    _check_usage(images, everything=everything, name=name)
     request = PushRequest(
-        image=image,
+        image=images[0] if images else "",
         to=to,
         rules=rules,
         name=name,
@@ -75,8 +87,15 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         dry_run=dry_run,
         engine=engine,
     )
-    push = plan_push(invocation.repository, request)
     console = invocation.console
+    if everything or len(images) > 1:
+        with console.progress("push", total=0) as progress:
+            several = push_images(invocation.repository, request, images, progress=progress, say=console.note)
+        status = console.show(several)
+        for error in several.failures():
+            console.report(error)
+        return status
+    push = plan_push(invocation.repository, request)
     console.note(push.note)
     with console.progress("push", total=len(push.destinations)) as progress:
         report = push_image(push, progress=progress)
@@ -85,3 +104,10 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         if outcome.error is not None:
             console.report(outcome.error)
     return status
+
+
+def _check_usage(images: tuple[str, ...], *, everything: bool, name: str | None) -> None:
+    if everything == bool(images):
+        raise click.UsageError("name images, or give --all: one of the two.")
+    if name is not None and (everything or len(images) > 1):
+        raise click.UsageError("--name is for one image.")

@@ -1,4 +1,4 @@
-"""``factory test``: the tests of an image, in containers of it."""
+"""``factory test``: the tests of images, in containers of them."""
 
 from pathlib import Path
 
@@ -7,21 +7,20 @@ import click
 from factory.cli.options import Invocation, common
 from factory.console import Table
 from factory.engine.engine import ENGINE_VARIABLE, ENGINES, find_engine
-from factory.files import WORK_FOLDER
-from factory.image_tests.definition import LEVELS, Level, Selection
-from factory.image_tests.report import (
-    make_report_folder,
-    outcome_line,
-    record_outcomes,
-    report_folder,
-    write_reports,
+from factory.flavor.repository import Repository
+from factory.image_tests.definition import LEVELS, Level
+from factory.image_tests.report import outcome_line
+from factory.image_tests.running import tests_of
+from factory.image_tests.several import ImageTestRequest, run_for_image, run_for_images
+from factory.image_tests.subject import find_lineage, foreign_lineage, repository_here
+
+
+@click.command(short_help="Test built images: in containers of them, at three levels.")
+@click.argument("images", metavar="[IMAGE]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Test every image of the repository, parents first.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="So many images at a time."
 )
-from factory.image_tests.running import run_tests, tests_of
-from factory.image_tests.subject import find_lineage, find_subject, foreign_lineage, repository_here
-
-
-@click.command(short_help="Test a built image: in containers of it, at three levels.")
-@click.argument("image", metavar="[IMAGE]", required=False)
 @click.option(
     "--level",
     type=click.Choice(LEVELS),
@@ -33,7 +32,7 @@ from factory.image_tests.subject import find_lineage, find_subject, foreign_line
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Where report.json, junit.xml and report.html go. Default: .work/reports/NAME/IDENTITY, "
-    "and selected/ in it with --only or --skip.",
+    "and selected/ in it with --only or --skip. Of several images: DIR/IMAGE, and a junit.xml of all in DIR.",
 )
 @click.option("--flavor", metavar="NAME", help="Which flavor the image is, if its labels do not say.")
 @click.option(
@@ -50,7 +49,9 @@ from factory.image_tests.subject import find_lineage, find_subject, foreign_line
 def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation: Invocation,
     *,
-    image: str | None,
+    images: tuple[str, ...],
+    everything: bool,
+    jobs: int,
     level: Level | None,
     folder: Path | None,
     flavor: str | None,
@@ -59,38 +60,65 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     list_tests: bool,
     engine: str | None,
 ) -> int:
-    """Test a built image, in containers of it.
+    """Test built images, in containers of them.
 
-    IMAGE is the name of a flavor or of another image of the repository, as it was built last, or any
-    reference that the engine has. Nothing is pulled, and no container is left behind.
+    An IMAGE is the name of a flavor or of another image of the repository, as it was built last; one image
+    alone may be any reference that the engine has. Nothing is pulled, and no container is left behind.
+
+    Several images are tested in the order of the plan, parents first, --jobs at a time. An image whose
+    parent failed is not tested; the others are. Each has its own report, and one junit.xml has all.
 
     Exits with 0 if every test passed or was skipped, with 1 if one failed, and with 33 if none failed
     and one could not be run. docs/testing-images.md explains what is tested and how to add tests.
     """
     console = invocation.console
-    if image is None and not list_tests:
-        raise click.UsageError("name an image, or give --list.")
+    _check_usage(images, everything=everything, list_tests=list_tests, flavor=flavor)
     if only and set(only) <= set(skip):
         raise click.UsageError("--skip leaves out every test that --only names.")
-    repository = repository_here(invocation.root, Path.cwd(), image or ".")
+    image = images[0] if images else ""
     if list_tests:
-        lineage = find_lineage(repository, flavor or image) or foreign_lineage(repository)
-        tests = tests_of(lineage)
-        rows = tuple((test.name, test.level, ", ".join(test.tags) or "any", test.title) for test in tests)
-        listed = [{"name": name, "level": at, "tags": tags, "title": title} for name, at, tags, title in rows]
-        headings = ("TEST", "LEVEL", "TAGS", "WHAT HOLDS")
-        console.result(listed, Table(headings=headings, rows=rows, yielding=frozenset({"WHAT HOLDS"})))
-        return 0
-    found = find_engine(engine)
-    subject = find_subject(found, image or "", repository=repository, flavor=flavor)
-    default = subject.definition.tests if subject.definition else "quick"
-    selection = Selection(level=level or default, only=only, skip=skip)
-    if folder is not None:
-        make_report_folder(folder)
-    report = run_tests(found, subject, selection, ended=lambda outcome: console.note(outcome_line(outcome)))
-    work = (repository.root if repository else Path.cwd()) / WORK_FOLDER / "reports"
-    if repository is not None:
-        record_outcomes(report, work / subject.report_folder)
-    written = write_reports(report, folder or report_folder(report, work / subject.report_folder))
-    console.result(report, *report.describe(), f"Page: {written[-1]}")
-    return report.exit_code
+        return _list(invocation, repository_here(invocation.root, Path.cwd(), image or "."), flavor or image)
+    request = ImageTestRequest(level=level, only=only, skip=skip, folder=folder, flavor=flavor, jobs=jobs)
+    if everything or len(images) > 1:
+        several = run_for_images(
+            find_engine(engine),
+            invocation.repository_of(*images),
+            request,
+            images,
+            ended=lambda name, outcome: console.note(f"{name}: {outcome_line(outcome)}"),
+        )
+        status = console.show(several)
+        for error in several.failures():
+            console.report(error)
+        return status
+    repository = repository_here(invocation.root, Path.cwd(), image)
+    tested = run_for_image(
+        find_engine(engine),
+        image,
+        request,
+        repository=repository,
+        ended=lambda outcome: console.note(outcome_line(outcome)),
+    )
+    console.result(tested.report, *tested.report.describe(), f"Page: {tested.written[-1]}")
+    return tested.report.exit_code
+
+
+def _check_usage(images: tuple[str, ...], *, everything: bool, list_tests: bool, flavor: str | None) -> None:
+    several = everything or len(images) > 1
+    if everything and images:
+        raise click.UsageError("name images, or give --all: one of the two.")
+    if not (images or everything or list_tests):
+        raise click.UsageError("name an image, or give --all or --list.")
+    if several and (list_tests or flavor is not None):
+        raise click.UsageError("--list and --flavor are for one image.")
+
+
+def _list(invocation: Invocation, repository: Repository | None, name: str) -> int:
+    lineage = find_lineage(repository, name or None) or foreign_lineage(repository)
+    tests = tests_of(lineage)
+    rows = tuple((test.name, test.level, ", ".join(test.tags) or "any", test.title) for test in tests)
+    listed = [{"name": name, "level": at, "tags": tags, "title": title} for name, at, tags, title in rows]
+    headings = ("TEST", "LEVEL", "TAGS", "WHAT HOLDS")
+    table = Table(headings=headings, rows=rows, yielding=frozenset({"WHAT HOLDS"}))
+    invocation.console.result(listed, table)
+    return 0

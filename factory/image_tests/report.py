@@ -231,17 +231,52 @@ def record_outcomes(report: ImageTestReport, folder: Path) -> None:
         write_whole(path, f"{json.dumps(after, indent=2)}\n".encode())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Untested:
+    """An image without a test run: it could not be tested, or was ``stopped`` by a parent that failed."""
+
+    image: str
+    reason: str
+    stopped: bool
+
+
 def junit(report: ImageTestReport) -> str:
     """Return the outcomes as JUnit's XML, in the form that Jenkins, GitLab and Azure read."""
-    counts = {
-        "tests": str(len(report.outcomes)),
-        "failures": str(report.count("failed")),
-        "errors": str(report.count("error")),
-        "skipped": str(report.count("skipped")),
-        "time": f"{report.seconds:.2f}",
+    return joined_junit([report])
+
+
+def joined_junit(reports: Sequence[ImageTestReport | Untested]) -> str:
+    """Return the outcomes of several images as one document of JUnit's XML, a suite for each image."""
+    suites = ET.Element("testsuites", _counts(reports))
+    for report in reports:
+        counts = _counts([report])
+        if isinstance(report, Untested):
+            suite = ET.SubElement(suites, "testsuite", counts | {"name": report.image})
+            case = ET.SubElement(suite, "testcase", name="image", classname=report.image, time="0.00")
+            kind = "skipped" if report.stopped else "error"
+            ET.SubElement(case, kind, message=report.reason)
+        else:
+            given = {"name": report.image, "timestamp": report.started}
+            _fill(ET.SubElement(suites, "testsuite", counts | given), report)
+    ET.indent(suites)
+    _make_writable(suites)
+    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _counts(reports: Sequence[ImageTestReport | Untested]) -> dict[str, str]:
+    run = [report for report in reports if isinstance(report, ImageTestReport)]
+    others = [report for report in reports if isinstance(report, Untested)]
+    stopped = sum(report.stopped for report in others)
+    return {
+        "tests": str(sum(len(report.outcomes) for report in run) + len(others)),
+        "failures": str(sum(report.count("failed") for report in run)),
+        "errors": str(sum(report.count("error") for report in run) + len(others) - stopped),
+        "skipped": str(sum(report.count("skipped") for report in run) + stopped),
+        "time": f"{sum(report.seconds for report in run):.2f}",
     }
-    suites = ET.Element("testsuites", counts)
-    suite = ET.SubElement(suites, "testsuite", counts | {"name": report.image, "timestamp": report.started})
+
+
+def _fill(suite: ET.Element, report: ImageTestReport) -> None:
     properties = ET.SubElement(suite, "properties")
     facts = {
         "image-id": report.image_id,
@@ -255,9 +290,6 @@ def junit(report: ImageTestReport) -> str:
             ET.SubElement(properties, "property", name=name, value=value)
     for outcome in report.outcomes:
         suite.append(_case(outcome, report.image))
-    ET.indent(suites)
-    _make_writable(suites)
-    return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def _case(outcome: TestOutcome, image: str) -> ET.Element:

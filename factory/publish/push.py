@@ -153,16 +153,21 @@ class PushReport(Report):
         return (Table(headings=headings, rows=rows, right_aligned=frozenset({"BYTES"})),)
 
 
-def plan_push(repository: Repository, request: PushRequest) -> Push:
+def plan_push(repository: Repository, request: PushRequest, *, catalogue: Catalogue | None = None) -> Push:
     """Find the image and its destinations; no registry is asked yet.
+
+    Args:
+        repository: The repository.
+        request: What to push.
+        catalogue: That of the repository, if it was read already.
 
     Raises:
         NotFoundError: the image does not exist, in the repository or in the engine.
         SpecError: ``factory.toml`` or a destination is not acceptable, or there is no destination.
         EngineError, ImageError: as `find_source`.
     """
-    catalogue = read_catalogue(repository)
-    definition = None if _is_reference(request.image) else catalogue.definition(request.image)
+    catalogue = catalogue or read_catalogue(repository)
+    definition = None if is_reference(request.image) else catalogue.definition(request.image)
     reference, name = request.image, request.name
     others: tuple[str, ...] = ()
     if definition is not None:
@@ -183,7 +188,7 @@ def plan_push(repository: Repository, request: PushRequest) -> Push:
     )
 
 
-def _is_reference(image: str) -> bool:
+def is_reference(image: str) -> bool:
     """Return whether this is a reference or a layout, not a repository image's name."""
     return image.startswith((LAYOUT_PREFIX, "localhost/")) or ":" in image or "@" in image
 
