@@ -1,14 +1,19 @@
 """Pages of docs/ whose console blocks are run as shown, and written anew with what they print.
 
-In a page, a fenced block of the kind ``console`` holds commands after ``$ `` and what each prints. An
-HTML comment ``<!-- happens: NAME -->`` between blocks is something that happens meanwhile, such as an
-index that is pushed again; the reader sees it told in the text.
+In a page, a fenced block of the kind ``console`` holds commands after ``$ `` and what each prints; a line
+after ``> `` continues the command. An HTML comment ``<!-- happens: NAME -->`` between blocks is something
+that happens meanwhile, such as an index that is pushed again; the reader sees it told in the text.
 """
 
 import os
 import re
+import secrets
+import select
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +21,7 @@ _EVENT = re.compile(r"<!-- happens: (?P<name>[a-z0-9-]+) -->\s*")
 _FENCE = "```"
 _START = f"{_FENCE}console"
 _PROMPT = "$ "
+_CONTINUED = "> "
 _PROGRESS = re.compile(
     r"^(?:locking|checking|verifying|rehashing|promoting|auditing|comparing|aligning|looking for gaps"
     r"|reading metadata)"
@@ -35,35 +41,66 @@ _DIGEST = re.compile(
 
 @dataclass
 class Shell:
-    """A shell in a folder. ``shown`` maps what is really there to what the page says instead."""
+    """A shell for all commands of a page. ``shown`` maps what is really there to what the page says."""
 
     folder: Path
     environment: Mapping[str, str]
     shown: Mapping[str, str]
-    status: int = 0
+    timeout: float = 120
     ran: list[str] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    _process: "subprocess.Popen[bytes] | None" = None
 
     def run(self, command: str) -> str:
-        """What a command prints, errors and results in the order they came."""
+        """Return what a command prints, errors and results in the order they came."""
         self.ran.append(command)
         for real, said in self.shown.items():
             command = command.replace(said, real)
-        finished = subprocess.run(
-            ["bash", "-c", f"(exit {self.status})\n{command}"],
-            cwd=self.folder,
-            env={**os.environ, **self.environment, "COLUMNS": "100"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        self.status = finished.returncode
+        output, status = self._answer(command)
+        self.statuses.append(status)
         # A terminal shows progress as a bar, which is gone when the work is done.
-        output = _AGE.sub(_AGE_SHOWN, _PROGRESS.sub("", finished.stdout))
+        output = _AGE.sub(_AGE_SHOWN, _PROGRESS.sub("", output))
         for real, said in self.shown.items():
             output = _replaced(output, real, said)
         return output
+
+    def close(self) -> None:
+        """End the shell, and what it started and did not stop."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.communicate()
+            self._process = None
+
+    def _answer(self, command: str) -> tuple[str, int]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                ["bash"],
+                cwd=self.folder,
+                env={**os.environ, **self.environment, "COLUMNS": "100"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        end = f"end-{secrets.token_hex(8)}:"
+        before = self.statuses[-1] if self.statuses else 0
+        lines = f"(exit {before})\n{{\n{command}\n}} </dev/null\nprintf '%s%s\\n' {end} $?\n"
+        process.stdin.write(lines.encode())
+        process.stdin.flush()
+        deadline = time.monotonic() + self.timeout
+        output = b""
+        while not (match := re.search(rf"{end}(\d+)\n".encode(), output)):
+            ready, _, _ = select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))
+            more = os.read(process.stdout.fileno(), 65536) if ready else b""
+            if not more:
+                self.close()
+                raise AssertionError(f"{command!r} did not end: {output.decode(errors='replace')}")
+            output += more
+        return output[: match.start()].decode(errors="replace"), int(match[1])
 
 
 def _replaced(text: str, real: str, said: str) -> str:
@@ -77,8 +114,11 @@ def _replaced(text: str, real: str, said: str) -> str:
 
 
 def run_page(page: str, shell: Shell, events: Mapping[str, Callable[[], None]]) -> str:
-    """Run a page from its first line to its last, and give it with what the commands printed now."""
-    return "".join(_lines(iter(page.splitlines(keepends=True)), shell, events))
+    """Run a page from its first line to its last, and return it with what the commands printed now."""
+    try:
+        return "".join(_lines(_Lines(page), shell, events))
+    finally:
+        shell.close()
 
 
 def comparable(page: str) -> str:
@@ -86,7 +126,22 @@ def comparable(page: str) -> str:
     return _DIGEST.sub("<digest>", page)
 
 
-def _lines(lines: Iterator[str], shell: Shell, events: Mapping[str, Callable[[], None]]) -> Iterator[str]:
+class _Lines(Iterator[str]):
+    """The lines of a page, of which the next one can be looked at."""
+
+    def __init__(self, page: str) -> None:
+        self._left = page.splitlines(keepends=True)[::-1]
+
+    def __next__(self) -> str:
+        if not self._left:
+            raise StopIteration
+        return self._left.pop()
+
+    def ahead(self) -> str:
+        return self._left[-1] if self._left else ""
+
+
+def _lines(lines: _Lines, shell: Shell, events: Mapping[str, Callable[[], None]]) -> Iterator[str]:
     for line in lines:
         yield line
         if match := _EVENT.fullmatch(line):
@@ -95,16 +150,15 @@ def _lines(lines: Iterator[str], shell: Shell, events: Mapping[str, Callable[[],
             yield from _block(lines, shell)
 
 
-def _block(lines: Iterator[str], shell: Shell) -> Iterator[str]:
+def _block(lines: _Lines, shell: Shell) -> Iterator[str]:
     for line in lines:
         if line.startswith(_PROMPT):
-            yield line
-            command = line.removeprefix(_PROMPT)
-            while command.endswith("\\\n"):
+            typed, command = line, line.removeprefix(_PROMPT)
+            while command.endswith("\\\n") or lines.ahead().startswith(_CONTINUED):
                 more = next(lines)
-                yield more
-                command += more
-            yield shell.run(command)
+                typed += more
+                command += more.removeprefix(_CONTINUED)
+            yield typed + shell.run(command)
         elif line.strip() == _FENCE:
             yield line
             return
