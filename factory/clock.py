@@ -2,6 +2,8 @@
 
 import datetime as dt
 
+_MINUTE, _HOUR = 60, 3600
+_DAYS_AS_HOURS = 2
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -33,3 +35,14 @@ def seconds_since_1970(moment: dt.datetime) -> int | None:
     # Subtracted, since `timestamp` of the first and the last year raises in some zones.
     seconds = int((aware - _EPOCH).total_seconds())
     return seconds if seconds >= 0 else None
+
+
+def age(moment: dt.datetime, *, now: dt.datetime) -> str:
+    """Format how long ago that was, in one unit: ``4 minutes``, ``30 hours``, ``12 days``."""
+    seconds = max((now - moment).total_seconds(), 0)
+    minutes, hours, days = int(seconds // _MINUTE), int(seconds // _HOUR), int(seconds // (24 * _HOUR))
+    if hours < 1:
+        return f"{minutes} minute{'' if minutes == 1 else 's'}"
+    if days < _DAYS_AS_HOURS:
+        return f"{hours} hour{'' if hours == 1 else 's'}"
+    return f"{days} days"

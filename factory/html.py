@@ -1,6 +1,5 @@
 """One look for every page: the Jinja2 environment, and how sizes and times are written."""
 
-import datetime as dt
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,6 @@ from factory.console import human_size, visible
 
 _HERE = Path(__file__).parent
 _MINUTE, _HOUR = 60, 3600
-_DAYS_AS_HOURS = 2
 
 
 def render_page(folder: Path, template: str, values: Mapping[str, object]) -> str:
@@ -35,17 +33,6 @@ def duration(seconds: float) -> str:
     if whole < _HOUR:
         return f"{whole // _MINUTE} min {whole % _MINUTE} s"
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
-
-
-def age(moment: dt.datetime, *, now: dt.datetime) -> str:
-    """Format how long ago that was, in one unit: ``4 minutes``, ``30 hours``, ``12 days``."""
-    seconds = max((now - moment).total_seconds(), 0)
-    minutes, hours, days = int(seconds // _MINUTE), int(seconds // _HOUR), int(seconds // (24 * _HOUR))
-    if hours < 1:
-        return f"{minutes} minute{'' if minutes == 1 else 's'}"
-    if days < _DAYS_AS_HOURS:
-        return f"{hours} hour{'' if hours == 1 else 's'}"
-    return f"{days} days"
 
 
 def _shown(value: object) -> object:

@@ -151,7 +151,7 @@ _LEFT_OVER = re.compile(r"(?:.*[.-])?(?:bak|backup|old|orig|rej|save|swp|tmp|doc
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class DockerfileVariant:
     """A Dockerfile of a folder, with the suffix and accelerator in its name."""
 
     path: str
@@ -166,17 +166,17 @@ class Chosen:
 
     path: str | None
     why: str = ""
-    others: tuple[Variant, ...] = ()
+    others: tuple[DockerfileVariant, ...] = ()
 
 
-def variants(paths: Collection[str], *, downstream: bool) -> tuple[Variant, ...]:
+def variants(paths: Collection[str], *, downstream: bool) -> tuple[DockerfileVariant, ...]:
     """Return the Dockerfiles of one kind at the top of a folder, without editors' copies."""
     found = (_variant(path) for path in paths if "/" not in path)
     return tuple(each for each in found if each is not None and each.is_downstream == downstream)
 
 
 def choose(
-    candidates: Sequence[Variant],
+    candidates: Sequence[DockerfileVariant],
     *,
     asked: str | None,
     option: str,
@@ -220,7 +220,7 @@ def choose(
     )
 
 
-def choose_if_clear(candidates: Sequence[Variant], accelerators: Sequence[Evidence]) -> Chosen:
+def choose_if_clear(candidates: Sequence[DockerfileVariant], accelerators: Sequence[Evidence]) -> Chosen:
     """Choose as `choose` does; return None if several are possible."""
     try:
         return choose(
@@ -230,7 +230,7 @@ def choose_if_clear(candidates: Sequence[Variant], accelerators: Sequence[Eviden
         return Chosen(path=None, others=tuple(candidates))
 
 
-def _of_accelerator(candidates: Sequence[Variant], accelerator: Evidence, option: str) -> Chosen:
+def _of_accelerator(candidates: Sequence[DockerfileVariant], accelerator: Evidence, option: str) -> Chosen:
     plain = [each for each in candidates if not each.suffix]
     fitting = [each for each in candidates if each.accelerator == accelerator.value]
     unknown = [each for each in candidates if each.suffix and each.accelerator is None]
@@ -252,12 +252,12 @@ def _of_accelerator(candidates: Sequence[Variant], accelerator: Evidence, option
     )
 
 
-def _chosen(variant: Variant, candidates: Sequence[Variant], why: str) -> Chosen:
+def _chosen(variant: DockerfileVariant, candidates: Sequence[DockerfileVariant], why: str) -> Chosen:
     others = tuple(each for each in candidates if each is not variant)
     return Chosen(path=variant.path, why=why, others=others)
 
 
-def _variant(path: str) -> Variant | None:
+def _variant(path: str) -> DockerfileVariant | None:
     konflux = _KONFLUX.fullmatch(path)
     match = konflux or _MIDSTREAM.fullmatch(path)
     if match is None or _LEFT_OVER.fullmatch(path):
@@ -265,7 +265,7 @@ def _variant(path: str) -> Variant | None:
     groups = match.groupdict()
     suffix = next((text for text in groups.values() if text), "")
     named = _ACCELERATOR.search(suffix.lower())
-    return Variant(
+    return DockerfileVariant(
         path=path,
         suffix=suffix,
         accelerator=named[1] if named else None,
@@ -273,10 +273,10 @@ def _variant(path: str) -> Variant | None:
     )
 
 
-def _accelerators(candidates: Sequence[Variant]) -> list[str]:
+def _accelerators(candidates: Sequence[DockerfileVariant]) -> list[str]:
     return list(dict.fromkeys(each.accelerator for each in candidates if each.accelerator))
 
 
-def _named(candidates: Sequence[Variant]) -> str:
+def _named(candidates: Sequence[DockerfileVariant]) -> str:
     names = [each.path for each in candidates]
     return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]

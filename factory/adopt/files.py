@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from factory.adopt.dockerfile import Variant
+from factory.adopt.dockerfile import DockerfileVariant
 from factory.adopt.draft import Draft
 from factory.adopt.evidence import FolderContent
 from factory.adopt.folder import base_urls, repository_problem
@@ -89,7 +89,7 @@ def _left(path: str, sources: FolderContent) -> Placement:
     return file_placed(path, "not kept", why=why, solution=solution)
 
 
-def _other_build(chosen: str | None, variant: Variant) -> Placement:
+def _other_build(chosen: str | None, variant: DockerfileVariant) -> Placement:
     """Place a Dockerfile that was not read because another was."""
     why = f"{chosen or 'none of its kind'} was read"
     option = "downstream-dockerfile" if variant.is_downstream else "dockerfile"

@@ -29,6 +29,7 @@ from factory.engine.images import find_image, find_images, tag_image
 from factory.engine.leftovers import cleaned_up, remove_leftovers, repository_mark
 from factory.errors import EngineError, FactoryError
 from factory.files import exclusive, make_output_folder
+from factory.images.builds import record_build
 from factory.images.parents import record_digests
 from factory.prefetch.plan import Fetching
 from factory.process import Cancellation
@@ -187,7 +188,21 @@ def _carry_out(builder: Builder[Result], session: BuildSession, target: Target) 
         with cleaned_up(engine, session.owner(notes)), prepare(session, target, notes) as prepared:
             image = builder.build(prepared)
             builder.publish_names(prepared, image)
+            _record(session, target, image)
             return image
+
+
+def _record(session: BuildSession, target: Target, image: AnyImage) -> None:
+    """Record when an image was built, which its labels do not say."""
+    if target.step.identity is None or (isinstance(image, BuiltImage) and image.difference):
+        return
+    record_build(
+        session.folders,
+        target.name,
+        identity=target.step.identity,
+        variant=target.step.definition.variant,
+        layout=f"{image.layout}:{image.tag}" if isinstance(image, LayoutImage) else None,
+    )
 
 
 def _existing(session: BuildSession, target: Target) -> BuiltImage:

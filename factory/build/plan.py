@@ -1,7 +1,7 @@
 """Plan a build: which images, from what, under which names. Nothing changes here."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from factory.engine.images import EngineImage, find_image
 from factory.errors import DriftError, EngineError, SpecError
 from factory.flavor.repository import Flavor, Repository
 from factory.images.catalogue import Catalogue, read_catalogue
-from factory.images.definitions import ImageDefinition, changed, local_reference
+from factory.images.definitions import VariantOptions, local_reference
 from factory.images.inputs import InputFile
 from factory.images.plan import PlanRequest, Step, plan_images
 from factory.lock.judgement import require_sound_lock
@@ -22,7 +22,7 @@ from factory.render.drift import find_drift
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRequest:
-    """What to build. None means the default; no ``names`` are all images of the repository.
+    """What to build. None means what the settings say; no ``names`` are all images of the repository.
 
     ``hermetic``: from a prefetched folder, without a network; always a downstream build, since the midstream
     one installs system packages. ``prefetched`` is that folder, by default one for the flavor under ``work``.
@@ -33,7 +33,7 @@ class BuildRequest:
 
     work: Path
     names: tuple[str, ...] = ()
-    downstream: bool = False
+    downstream: bool | None = None
     hermetic: bool = False
     base_image: str | None = None
     tag: str | None = None
@@ -49,6 +49,15 @@ class BuildRequest:
     def is_hermetic(self) -> bool:
         """Return whether the build has no network."""
         return self.hermetic or self.prefetched is not None or self.layout is not None
+
+    @property
+    def variant(self) -> VariantOptions:
+        """The variant that the options mean."""
+        return VariantOptions(
+            downstream=True if self.is_hermetic else self.downstream,
+            base_image=self.base_image,
+            builder=None if self.layout is None else "layout",
+        )
 
     @property
     def forced_by(self) -> str:
@@ -135,18 +144,17 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
     _refuse_unclear(request)
     engine = find_engine(request.engine)
     catalogue = read_catalogue(repository)
-    if not request.names and (request.downstream or request.is_hermetic):
-        _require_flavors_alone(catalogue)
+    if request.is_hermetic:
+        _require_flavors_alone(catalogue, request)
     named = catalogue.select(request.names) if request.names else ()
     for image in named:
         if image.flavor is not None:
             require_buildable(image.flavor)
-    rebased = _rebased(named, request)
     plan = plan_images(
         repository,
         PlanRequest(
             names=request.names,
-            change=lambda image: _changed(image, request, rebased=image.name in rebased),
+            variant=request.variant,
             pull=request.pull,
             forced_by=request.forced_by,
             engine=request.engine,
@@ -171,13 +179,13 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
     )
 
 
-def _require_flavors_alone(catalogue: Catalogue) -> None:
-    """Refuse other images: a stack on a downstream flavor would get its usual moving tag."""
-    others = [name for name in catalogue.tables if name not in catalogue.flavors]
+def _require_flavors_alone(catalogue: Catalogue, request: BuildRequest) -> None:
+    """Refuse other images, whose packages are not prefetched."""
+    others = [name for name in request.names or catalogue.names if name in catalogue.tables]
+    others = [name for name in others if name not in catalogue.flavors]
     if others:
         raise SpecError(
-            f"--downstream and --hermetic are for flavors, and this repository has other images: "
-            f"{', '.join(others)}",
+            f"--hermetic and --layout are for flavors, and {', '.join(others)} is none",
             solution="Name the flavors to build.",
         )
 
@@ -241,38 +249,9 @@ def _refuse_unclear(request: BuildRequest) -> None:
         check_tag(request.tag)
 
 
-def _rebased(named: Sequence[ImageDefinition], request: BuildRequest) -> frozenset[str]:
-    """Return the images that get another base: of several, those with no parent in the repository.
-
-    A child would otherwise leave the parent that is built beside it, and lack what that holds.
-    """
-    if request.base_image is None:
-        return frozenset()
-    found = frozenset(image.name for image in named if len(named) == 1 or image.parents[0].is_reference)
-    if not found:
-        raise SpecError(
-            "--base-image does not say for which image it is: all that are named have parents in the "
-            "repository",
-            solution="Name the one IMAGE that is to leave its parent, or its parents.",
-        )
-    return found
-
-
-def _changed(image: ImageDefinition, request: BuildRequest, *, rebased: bool) -> ImageDefinition:
-    wanted = request.downstream or request.is_hermetic
-    # If all are asked for, an image without a downstream build gets its usual one.
-    downstream = wanted and (image.flavor is not None or bool(request.names))
-    return changed(
-        image,
-        base_image=request.base_image if rebased else None,
-        downstream=downstream,
-        builder="engine" if request.layout is None else "layout",
-    )
-
-
 def _target(step: Step, request: BuildRequest, *, asked: bool) -> Target:
     definition = step.definition
-    hermetic = asked and request.is_hermetic and definition.flavor is not None
+    hermetic = request.is_hermetic and definition.kind == "flavor"
     folder = request.prefetched or request.work / "prefetched" / step.name
     moving = local_reference(step.name, definition.moving_tag)
     return Target(

@@ -23,6 +23,7 @@ from factory.files import open_regular, read_text, storage_error, temporary_sibl
 from factory.flavor.repository import Repository
 from factory.images.catalogue import read_catalogue
 from factory.images.definitions import ImageDefinition
+from factory.images.identity import variant_text
 from factory.images.inputs import InputFile, read_inputs
 from factory.images.plan import ParentReference
 from factory.layers.contents import layer_epochs, newest_upload
@@ -94,6 +95,8 @@ class Prepared:
             name=step.name,
             identity=step.identity or "",
             inputs="" if step.inputs is None else step.inputs.text,
+            variant=variant_text(step.definition.variant),
+            stand_in=next((parent.image for parent in step.definition.parents if parent.stand_in), ""),
         )
 
     def layer_epoch(self, layer: str | None) -> int:

@@ -19,7 +19,12 @@ from factory.prefetch.plan import Fetching
 
 @click.command(short_help="Build the images that have to be built, parents first.")
 @click.argument("images", metavar="[IMAGE]...", nargs=-1)
-@click.option("--downstream", is_flag=True, help="Build Dockerfile.konflux, on the downstream base image.")
+@click.option(
+    "--downstream/--midstream",
+    default=None,
+    help="Build flavors from Dockerfile.konflux, on the downstream base image, or from Dockerfile; other "
+    "images on such flavors. Default: as factory.toml says.",
+)
 @click.option(
     "--hermetic",
     is_flag=True,
@@ -98,7 +103,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation: Invocation,
     *,
     images: tuple[str, ...],
-    downstream: bool,
+    downstream: bool | None,
     hermetic: bool,
     base_image: str | None,
     tag: str | None,

@@ -20,6 +20,10 @@ A long text is cut: here is ``COUNT:`` and the first part; the others are in ``â
 """
 IMAGE_LABEL = "io.universal-image-factory.image"
 """The name of the image in its repository."""
+VARIANT_LABEL = "io.universal-image-factory.variant"
+"""Which of the image's builds it is: canonical JSON (`factory.images.identity.variant_text`)."""
+STAND_IN_LABEL = "io.universal-image-factory.stand-in"
+"""The base image that only stands in for the real one; an image that is built on it inherits the label."""
 # buildah's time for a label grows with the square of its length: 0.04 s for one of this length.
 _PART_CHARACTERS = 8_000
 _PARTED = re.compile(r"(?P<count>[0-9]{1,5}):(?P<first>.*)", re.DOTALL)
@@ -221,9 +225,13 @@ def _require_working(engine: Engine, said: str) -> None:
         )
 
 
-def image_labels(*, name: str, identity: str, inputs: str) -> dict[str, str]:
-    """Return the labels of a built image: its name, its identity, and the text of its manifest."""
+def image_labels(
+    *, name: str, identity: str, inputs: str, variant: str = "", stand_in: str = ""
+) -> dict[str, str]:
+    """Return the labels of a built image: its name, its identity, what that is the digest of, its variant."""
     labels = {IMAGE_LABEL: name, IDENTITY_LABEL: identity, INPUTS_LABEL: inputs}
+    labels |= {VARIANT_LABEL: variant} if variant else {}
+    labels |= {STAND_IN_LABEL: stand_in} if stand_in else {}
     if len(inputs) > _PART_CHARACTERS:
         parts = [inputs[at : at + _PART_CHARACTERS] for at in range(0, len(inputs), _PART_CHARACTERS)]
         labels[INPUTS_LABEL] = f"{len(parts)}:{parts[0]}"

@@ -3,14 +3,16 @@
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from factory.engine.engine import ENGINE_VARIABLE, Engine, find_engine
 from factory.engine.images import EngineImage, find_images, inputs_text
 from factory.errors import EngineError, RegistryError
 from factory.http.parallel import in_parallel
+from factory.images.builds import ExistingBuild, build_names, existing_builds, recorded_layout
 from factory.images.definitions import ImageDefinition, local_reference
-from factory.images.identity import BuildInputs, parse_build_inputs
+from factory.images.identity import BuildInputs, parse_build_inputs, parse_variant
 from factory.registry.declared import Registry
 
 if TYPE_CHECKING:
@@ -40,12 +42,14 @@ class Stores:
 
     registries: The declared registries by name; empty if offline.
     engine: The kind of engine; None for the installed one, if any.
+    notes: The folder with the repository's notes on each image.
     known: What the engine answered so far. Starting it takes longer than everything else of a plan that has
         nothing to build.
     """
 
     registries: Mapping[str, Registry]
     engine: str | None
+    notes: Path
     known: dict[str, EngineImage | None] = field(default_factory=dict)
 
     def find_engine(self) -> Engine | None:
@@ -75,6 +79,17 @@ class Stores:
         found = {reference: self.known.get(reference) for reference in wanted}
         return {reference: image for reference, image in found.items() if image is not None}
 
+    def builds(self, definitions: Iterable[ImageDefinition]) -> dict[str, tuple[ExistingBuild, ...]]:
+        """Return the builds of each image that this machine has, the newest first.
+
+        Raises:
+            EngineError: as `in_engine`.
+        """
+        wanted = tuple(definitions)
+        names = (name for definition in wanted for name in build_names(self.notes, definition))
+        stored = self.in_engine(names)
+        return {definition.name: existing_builds(self.notes, definition, stored) for definition in wanted}
+
     def registry_tag(self, definition: ImageDefinition, tag: str) -> RegistryTag | None:
         """Return a tag of an image in its registry; None without a registry that is asked."""
         registry = self.registries.get(definition.registry or "")
@@ -83,14 +98,18 @@ class Stores:
 
 @dataclass(frozen=True, kw_only=True)
 class Availability:
-    """Which images registries and the engine have, by name; None if not looked up."""
+    """Which images registries and the engine have, by name; None if not looked up.
+
+    in_layout: The layout of this repository that has an image whose builder writes one; None without one.
+    """
 
     in_registry: Mapping[str, bool | None]
     in_engine: Mapping[str, bool | None]
+    in_layout: Mapping[str, str | None]
 
     def has(self, name: str) -> bool:
         """Return whether an image is available, so that it need not be built."""
-        return bool(self.in_registry.get(name) or self.in_engine.get(name))
+        return bool(self.in_registry.get(name) or self.in_engine.get(name) or self.in_layout.get(name))
 
 
 def find_availability(
@@ -118,16 +137,21 @@ def find_availability(
     moving = [local_reference(name, definitions[name].moving_tag) for name in wanted]
     found = stores.in_engine((*wanted.values(), *moving))
     in_engine = {name: wanted[name] in found if name in wanted else None for name in inputs}
-    return Availability(in_registry=in_registry, in_engine=in_engine)
+    in_layout = {
+        name: recorded_layout(stores.notes, name, each.identity)
+        for name, each in inputs.items()
+        if definitions[name].builder == "layout"
+    }
+    return Availability(in_registry=in_registry, in_engine=in_engine, in_layout=in_layout)
 
 
 def find_latest_builds(
     definitions: Iterable[ImageDefinition], stores: Stores
 ) -> dict[str, tuple[str, BuildInputs | None]]:
-    """Return a reference with the moving tag of each image, and what that build was made from.
+    """Return a reference of each image's latest build of its variant, and what that was made from.
 
-    A registry comes before the engine. Images without any build are left out; the inputs are None if the
-    image's labels do not contain them.
+    A registry comes before the engine, and the moving tag before others. Images without such a build are
+    left out; the inputs are None if the image's labels do not contain them.
 
     Raises:
         RegistryError: a registry did not answer or refused.
@@ -136,19 +160,32 @@ def find_latest_builds(
     wanted = tuple(definitions)
     tags = {image.name: stores.registry_tag(image, image.moving_tag) for image in wanted}
     published = _labels(tag for tag in tags.values() if tag is not None)
-    local = {
-        image.name: local_reference(image.name, image.moving_tag)
-        for image in wanted
-        if (tag := tags[image.name]) is None or tag not in published
-    }
-    stored = stores.in_engine(local.values())
     found: dict[str, tuple[str, BuildInputs | None]] = {}
-    for name, tag in tags.items():
-        if tag is not None and tag in published:
-            found[name] = (tag.registry.reference(name, tag.tag), _inputs(published[tag]))
-        elif local[name] in stored:
-            found[name] = (local[name], _inputs(stored[local[name]].labels))
+    for image in wanted:
+        tag = tags[image.name]
+        if tag is not None and tag in published and _is_variant(published[tag], image):
+            found[image.name] = (tag.registry.reference(image.name, tag.tag), _inputs(published[tag]))
+    local = [image for image in wanted if image.name not in found]
+    builds = stores.builds(local)
+    for image in local:
+        moving = local_reference(image.name, image.moving_tag)
+        references = [
+            build.reference
+            for build in builds[image.name]
+            if build.variant.same_as(image.variant) and not build.in_layout
+        ]
+        stored = stores.in_engine((moving, *references))
+        if moving in stored and _is_variant(stored[moving].labels, image):
+            found[image.name] = (moving, _inputs(stored[moving].labels))
+        elif references:
+            found[image.name] = (references[0], _inputs(stored[references[0]].labels))
     return found
+
+
+def _is_variant(labels: Mapping[str, str], image: ImageDefinition) -> bool:
+    """Return whether a build is of the image's variant; one without labels of the factory counts."""
+    variant = parse_variant(labels)
+    return variant is None or variant.same_as(image.variant)
 
 
 def _inputs(labels: Mapping[str, str]) -> BuildInputs | None:

@@ -3,7 +3,7 @@
 import graphlib
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
@@ -17,12 +17,17 @@ from factory.images.definitions import (
     BASE_IMAGE,
     DOCKERFILE,
     DOWNSTREAM_DOCKERFILE,
+    DOWNSTREAM_TAG,
+    MIDSTREAM_TAG,
+    BuilderName,
     ImageDefinition,
     Kind,
     Parent,
     TestLevel,
+    Variant,
     check_argument,
 )
+from factory.images.mirrors import LocalSettings, check_builder, read_local
 from factory.registry.declared import Registry, parse_registries
 from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE, read_settings
 
@@ -51,6 +56,7 @@ class ImageTable:
     registry: str | Literal[False] | None = None
     tests: TestLevel | None = None
     downstream: bool | None = None
+    builder: BuilderName | None = None
     moving_tag: str | None = None
 
 
@@ -62,6 +68,7 @@ class Catalogue:
     flavors: The flavors, by name.
     tables: The settings of single images, by name.
     flavor_defaults: The settings of every flavor.
+    local: The mirrors, and the builder of the images that either can build.
     """
 
     repository: Repository
@@ -69,6 +76,7 @@ class Catalogue:
     flavors: Mapping[str, Flavor]
     tables: Mapping[str, ImageTable]
     flavor_defaults: ImageTable
+    local: LocalSettings = field(default_factory=LocalSettings)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,42 +138,110 @@ class Catalogue:
                 problem=error.reason,
             )
 
-    def _flavor(self, flavor: Flavor) -> ImageDefinition:
+    def changed(
+        self,
+        definition: ImageDefinition,
+        *,
+        downstream: bool | None = None,
+        base_image: str | None = None,
+        builder: BuilderName | None = None,
+    ) -> ImageDefinition:
+        """Return another variant of an image: its definition with the options of one command applied.
+
+        Args:
+            definition: The image.
+            downstream: Downstream or midstream; None for what the settings say. If that is something else,
+                its moving tag becomes ``downstream`` or ``midstream``. Without effect on an image that is
+                the same in both.
+            base_image: Replaces the first parent.
+            builder: What builds it; None for what the settings say.
+
+        Raises:
+            SpecError: the base image is not an image reference.
+        """
+        result = definition
+        if downstream is not None and definition.variant.downstream not in {None, downstream}:
+            result = self._of_stream(definition, downstream=downstream)
+        variant = replace(result.variant, builder=builder or result.variant.builder)
+        first, *others = result.parents
+        if base_image is not None and base_image != first.image:
+            check_image(base_image, of="the base image")
+            stand_in = any(one.stand_in and one.image == base_image for one in self.local.mirrors)
+            first = Parent(argument=first.argument, image=base_image, stand_in=stand_in)
+            variant = replace(variant, base_image=base_image)
+        return replace(result, parents=(first, *others), variant=variant)
+
+    def _of_stream(self, definition: ImageDefinition, *, downstream: bool) -> ImageDefinition:
+        flavor, tag = definition.flavor, DOWNSTREAM_TAG if downstream else MIDSTREAM_TAG
+        if definition.kind == "flavor" and flavor is not None:
+            own, changed = self._flavor(flavor), self._flavor(flavor, downstream=downstream)
+        else:
+            own = self._other(definition.name, self.tables[definition.name])
+            changed = replace(own, variant=replace(own.variant, downstream=downstream))
+        return own if own.variant == changed.variant else replace(changed, moving_tag=tag)
+
+    def _flavor(self, flavor: Flavor, *, downstream: bool | None = None) -> ImageDefinition:
         check_image_name(flavor.name, of=f"the flavor in {flavor.folder}")
         own, common = self.tables.get(flavor.name, ImageTable()), self.flavor_defaults
-        downstream = common.downstream if own.downstream is None else own.downstream
+        declared = common.downstream if own.downstream is None else own.downstream
+        downstream = bool(declared) if downstream is None else downstream
         parents = own.parents
         if BASE_IMAGE not in {parent.argument for parent in parents}:
             spec = flavor.project.spec
             base = spec.downstream_base_image if downstream else spec.base_image
             parents = (Parent(argument=BASE_IMAGE, image=base), *parents)
+        wanted = own.builder or self.local.builder or "engine"
         return ImageDefinition(
             name=flavor.name,
             kind="flavor",
             folder=flavor.folder,
             dockerfile=DOWNSTREAM_DOCKERFILE if downstream else DOCKERFILE,
-            parents=parents,
+            parents=tuple(map(self._mirrored, parents)),
             inputs=own.inputs,
             build_args=own.build_args,
             registry=(common.registry if own.registry is None else own.registry) or None,
             tests=own.tests or common.tests or ImageDefinition.tests,
             moving_tag=own.moving_tag or common.moving_tag or ImageDefinition.moving_tag,
             flavor=flavor,
+            # A midstream build installs system packages, which only the engine does.
+            variant=Variant(downstream=downstream, builder=wanted if downstream else "engine"),
+            declared=declared is not None,
         )
 
     def _other(self, name: str, table: ImageTable) -> ImageDefinition:
+        downstream, declared = self._inherited_stream(name)
         return ImageDefinition(
             name=name,
             kind=table.kind or "stack",
             folder=self.repository.root / IMAGES_FOLDER / name,
             dockerfile=DOCKERFILE,
-            parents=table.parents,
+            parents=tuple(map(self._mirrored, table.parents)),
             inputs=table.inputs,
             build_args=table.build_args,
             registry=table.registry or None,
             tests=table.tests or ImageDefinition.tests,
             moving_tag=table.moving_tag or ImageDefinition.moving_tag,
+            variant=Variant(downstream=downstream),
+            declared=declared,
         )
+
+    def _inherited_stream(self, name: str) -> tuple[bool | None, bool]:
+        """Return whether an image is built on downstream flavors (None without any), and is declared so."""
+        table = self.tables.get(name, ImageTable())
+        if name in self.flavors:
+            own = self.flavor_defaults.downstream if table.downstream is None else table.downstream
+            return bool(own), own is not None
+        found = [self._inherited_stream(parent.image) for parent in table.parents if not parent.is_reference]
+        streams = {downstream for downstream, _ in found if downstream is not None}
+        return (True in streams if streams else None), any(declared for _, declared in found)
+
+    def _mirrored(self, parent: Parent) -> Parent:
+        """Return a parent with the mirror that is used in its place, if there is one."""
+        mirror = self.local.mirror_of(parent.image) if parent.is_reference else None
+        image = None if mirror is None else mirror.replaces(parent.image)
+        if mirror is None or image is None:
+            return parent
+        return replace(parent, image=image, origin=parent.image, stand_in=mirror.stand_in)
 
 
 def read_catalogue(repository: Repository) -> Catalogue:
@@ -191,6 +267,7 @@ def read_catalogue(repository: Repository) -> Catalogue:
         flavors=flavors,
         tables=tables,
         flavor_defaults=_read_flavors_table(document, registries=registries),
+        local=read_local(repository.root, document),
     )
 
 
@@ -301,6 +378,7 @@ def _image(
         registry=_registry_or_none(table, content, registries),
         tests=_level(table),
         downstream=_downstream(table) if kind == "flavor" else None,
+        builder=_builder(table) if kind == "flavor" else None,
         moving_tag=_moving_tag(table),
     )
     table.refuse_the_rest()
@@ -432,6 +510,14 @@ def _level(table: TableReader) -> TestLevel | None:
 def _downstream(table: TableReader) -> bool | None:
     flag = table.flag("downstream", default=False)
     return flag if "downstream" in table.keys else None
+
+
+def _builder(table: TableReader) -> BuilderName | None:
+    given = table.optional_text("builder")
+    builder = check_builder(given)
+    if given is not None and builder is None:
+        raise table.refuse("builder", f"{given!r} is no builder", "Use engine, or layout.")
+    return builder
 
 
 def _moving_tag(table: TableReader) -> str | None:

@@ -1,12 +1,10 @@
 """The definition of one image: what it is built from and where it is published."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from factory.dockerfile.references import check_image
 from factory.errors import SpecError
 from factory.flavor.repository import Flavor
 
@@ -17,7 +15,8 @@ TestLevel = Literal["quick", "standard", "full"]
 BASE_IMAGE = "BASE_IMAGE"
 """The build argument that names the image of the final stage's FROM."""
 DOCKERFILE, DOWNSTREAM_DOCKERFILE = "Dockerfile", "Dockerfile.konflux"
-DOWNSTREAM_TAG = "downstream"
+DOWNSTREAM_TAG, MIDSTREAM_TAG = "downstream", "midstream"
+"""The moving tags of an image that is built downstream, or midstream, and not as its settings say."""
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -30,16 +29,69 @@ def local_reference(name: str, tag: str) -> str:
 class Parent:
     """An image that another is built from, and the build argument that names it.
 
-    ``image`` is the name of an image of the repository, or a reference to an external image.
+    ``image`` is the name of an image of the repository, or a reference to an external image. If that is a
+    mirror, ``origin`` is the reference whose place it takes, and ``stand_in`` whether it only stands in.
     """
 
     argument: str
     image: str
+    origin: str | None = None
+    stand_in: bool = False
 
     @property
     def is_reference(self) -> bool:
         """Return whether the image is external: only a reference has a tag or digest."""
         return ":" in self.image or "@" in self.image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """Which of an image's possible builds one is; with other options it is another variant.
+
+    downstream: None if the image is the same downstream and midstream: none of its parents is a flavor.
+    builder: What builds it.
+    base_image: The base image that an option named; None for the one that the settings say.
+    """
+
+    downstream: bool | None = None
+    builder: BuilderName = "engine"
+    base_image: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The variant for people: ``downstream on REFERENCE, in a layout``; empty for the only one."""
+        stream = {True: "downstream", False: "midstream", None: ""}[self.downstream]
+        base = "" if self.base_image is None else f"on {self.base_image}"
+        place = "in a layout" if self.builder == "layout" else ""
+        return ", ".join(part for part in (f"{stream} {base}".strip(), place) if part)
+
+    def same_as(self, other: "Variant") -> bool:
+        """Return whether both are one variant; without a difference, an image counts as midstream."""
+        return self.key == other.key
+
+    @property
+    def key(self) -> tuple[bool, BuilderName, str | None]:
+        """What two builds of one variant have in common."""
+        return bool(self.downstream), self.builder, self.base_image
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantOptions:
+    """The options of a command that mean another variant than the settings do; None for what those say.
+
+    downstream: For every image and its parents.
+    base_image: For the images in ``rebased``, which have their base from it.
+    builder: For the named flavors.
+    """
+
+    downstream: bool | None = None
+    base_image: str | None = None
+    builder: BuilderName | None = None
+    rebased: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        """Return whether one was given."""
+        return self.downstream is not None or self.base_image is not None or self.builder is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +105,9 @@ class ImageDefinition:
     registry: The name of a declared registry; None if the image stays in the engine.
     flavor: Set for a flavor only.
     problem: Why a flavor cannot be read; empty otherwise.
-    builder: Counts in the identity, since the two builders write different bytes.
+    variant: Which of its builds this is; its builder counts in the identity, since the two builders write
+        different bytes.
+    declared: Whether the settings say if it is built downstream or midstream.
     """
 
     name: str
@@ -68,12 +122,18 @@ class ImageDefinition:
     moving_tag: str = "latest"
     flavor: Flavor | None = None
     problem: str = ""
-    builder: BuilderName = "engine"
+    variant: Variant = Variant()
+    declared: bool = False
 
     @property
     def downstream(self) -> bool:
-        """Return whether this is the downstream build of a flavor."""
-        return self.dockerfile == DOWNSTREAM_DOCKERFILE
+        """Return whether this is the downstream build of a flavor, or is built on one."""
+        return self.variant.downstream is True
+
+    @property
+    def builder(self) -> BuilderName:
+        """Return what builds it."""
+        return self.variant.builder
 
     @property
     def own_parents(self) -> tuple[Parent, ...]:
@@ -88,7 +148,11 @@ class ImageDefinition:
     @property
     def built_names(self) -> tuple[str, ...]:
         """The names of its builds in the engine: its own build first, then the downstream one."""
-        tags = (self.moving_tag, "latest", *((DOWNSTREAM_TAG,) if self.flavor else ()))
+        tags = (
+            self.moving_tag,
+            "latest",
+            *((DOWNSTREAM_TAG,) if self.variant.downstream is not None else ()),
+        )
         return tuple(local_reference(self.name, tag) for tag in dict.fromkeys(tags))
 
 
@@ -104,62 +168,3 @@ def check_argument(name: str) -> str:
             solution="Use letters, digits and underscores, but no digit first, such as PYTORCH_VERSION.",
         )
     return name
-
-
-def changed(
-    definition: ImageDefinition,
-    *,
-    base_image: str | None = None,
-    downstream: bool = False,
-    builder: BuilderName = "engine",
-    build_args: Iterable[tuple[str, str]] = (),
-) -> ImageDefinition:
-    """Return the definition with the options of one build applied.
-
-    Args:
-        definition: The image.
-        base_image: Replaces the first parent.
-        downstream: Build the flavor downstream; unless its definition says so too, its moving tag becomes
-            ``downstream``.
-        builder: What builds it.
-        build_args: Further arguments; one that names a parent replaces that parent.
-
-    Raises:
-        SpecError: a parent is not an image reference, an argument is not a name, or the image has no
-            downstream build.
-    """
-    result = _downstream(definition) if downstream and not definition.downstream else definition
-    parents = {parent.argument: parent.image for parent in result.parents}
-    if base_image is not None:
-        parents[result.parents[0].argument] = check_image(base_image, of="the base image")
-    arguments = dict(result.build_args)
-    for name, value in build_args:
-        if check_argument(name) in parents:
-            parents[name] = check_image(value, of=f"the build argument {name}")
-        else:
-            arguments[name] = value
-    return replace(
-        result,
-        parents=tuple(Parent(argument=argument, image=image) for argument, image in parents.items()),
-        build_args=tuple(arguments.items()),
-        builder=builder,
-    )
-
-
-def _downstream(definition: ImageDefinition) -> ImageDefinition:
-    if definition.flavor is None:
-        raise SpecError(
-            f"{definition.name} has no downstream build: it is a {definition.kind}",
-            solution="Build it without --downstream, --hermetic and --layout, which are for flavors.",
-        )
-    spec = definition.flavor.project.spec
-    first, *others = definition.parents
-    if first.image == spec.base_image:
-        # A parent from factory.toml is kept.
-        first = replace(first, image=spec.downstream_base_image)
-    return replace(
-        definition,
-        dockerfile=DOWNSTREAM_DOCKERFILE,
-        parents=(first, *others),
-        moving_tag=DOWNSTREAM_TAG,
-    )

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import NotRequired, TypedDict
 
 from factory.documents import parse_json
+from factory.engine.images import VARIANT_LABEL, inputs_text
 from factory.errors import DocumentError
-from factory.images.definitions import BuilderName, ImageDefinition
+from factory.images.definitions import DOWNSTREAM_DOCKERFILE, BuilderName, ImageDefinition, Variant
 from factory.images.inputs import InputFile, read_inputs
 from factory.registry.tags import identity_tag
 
@@ -25,13 +26,15 @@ class ParentState:
 
     ``image`` is the name of an image of the repository, which has an ``identity``, or a reference. The
     ``digest`` of a reference is that of its manifest (``sha256:…``), or the engine's ID for an image of this
-    machine (``localhost/…``); None if it is not recorded, so that the reference alone counts.
+    machine (``localhost/…``); None if it is not recorded, so that the reference alone counts. ``stand_in``:
+    it only stands in for the real image, which a label of the child says.
     """
 
     argument: str
     image: str
     identity: str | None = None
     digest: str | None = None
+    stand_in: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,7 @@ def parse_build_inputs(text: str) -> BuildInputs | None:
                 image=parent["image"],
                 identity=parent.get("identity"),
                 digest=parent.get("digest"),
+                stand_in="stand-in" in parent,
             )
             for argument, parent in data["parents"].items()
         ),
@@ -104,10 +108,10 @@ def parse_build_inputs(text: str) -> BuildInputs | None:
     )
 
 
-class _LabelParent(TypedDict):
-    image: str
-    identity: NotRequired[str]
-    digest: NotRequired[str]
+_LabelParent = TypedDict(
+    "_LabelParent",
+    {"image": str, "identity": NotRequired[str], "digest": NotRequired[str], "stand-in": NotRequired[str]},
+)
 
 
 _Label = TypedDict(
@@ -134,8 +138,55 @@ def _as_data(inputs: BuildInputs) -> dict[str, object]:
 
 
 def _parent_data(parent: ParentState) -> dict[str, str]:
-    known = {"image": parent.image, "identity": parent.identity, "digest": parent.digest}
+    stand_in = "yes" if parent.stand_in else None
+    known = {
+        "image": parent.image,
+        "identity": parent.identity,
+        "digest": parent.digest,
+        "stand-in": stand_in,
+    }
     return {key: value for key, value in known.items() if value is not None}
+
+
+def variant_text(variant: Variant) -> str:
+    """Return a variant as canonical JSON, as a label has it."""
+    data = {
+        "downstream": variant.downstream,
+        "builder": variant.builder,
+        "base-image": variant.base_image,
+    }
+    return json.dumps({key: value for key, value in data.items() if value is not None}, sort_keys=True)
+
+
+def parse_variant(labels: Mapping[str, str]) -> Variant | None:
+    """Return the variant in an image's labels; None if they do not say."""
+    text = labels.get(VARIANT_LABEL)
+    try:
+        data = parse_json(text, _VariantLabel, source="a label") if text else None
+    except DocumentError:
+        data = None
+    if data is not None:
+        return Variant(
+            downstream=data.get("downstream"),
+            builder=data.get("builder", "engine"),
+            base_image=data.get("base-image"),
+        )
+    # An image of before the label; a Dockerfile.konflux is a flavor's.
+    inputs = parse_build_inputs(inputs_text(labels))
+    if inputs is None:
+        return None
+    downstream = True if inputs.dockerfile == DOWNSTREAM_DOCKERFILE else None
+    return Variant(downstream=downstream, builder=inputs.builder)
+
+
+_VariantLabel = TypedDict(
+    "_VariantLabel",
+    {
+        "downstream": NotRequired[bool],
+        "builder": NotRequired[BuilderName],
+        "base-image": NotRequired[str],
+    },
+)
 
 
 def differences(before: BuildInputs, now: BuildInputs) -> tuple[str, ...]:
@@ -201,6 +252,8 @@ def _parent_differences(before: ParentState, now: ParentState) -> Iterator[str]:
         yield f"parent {now.argument} is {now.image}, and was {before.image}"
     elif before.identity != now.identity:
         yield f"parent {now.image} changed"
+    elif before.stand_in != now.stand_in:
+        yield f"parent {now.image} is {'' if now.stand_in else 'not '}a stand-in now"
     elif before.digest == now.digest:
         return
     elif before.digest is None:

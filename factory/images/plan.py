@@ -1,17 +1,18 @@
 """The plan: which images have to be built, in which order, and why."""
 
 import graphlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from factory.console import Report, Table
 from factory.engine.images import EngineImage
-from factory.errors import FactoryError, ImageError, LockFileError
+from factory.errors import FactoryError, ImageError, LockFileError, SpecError
 from factory.flavor.repository import Repository
 from factory.images.availability import Availability, Stores, find_availability, find_latest_builds
+from factory.images.builds import IMAGES_NOTES, ExistingBuild, also_built
 from factory.images.catalogue import Catalogue, read_catalogue
-from factory.images.definitions import ImageDefinition, Parent, local_reference
+from factory.images.definitions import ImageDefinition, Parent, VariantOptions, local_reference
 from factory.images.identity import BuildInputs, ParentState, differences, read_build_inputs
 from factory.images.parents import (
     PARENTS_FILE,
@@ -31,7 +32,8 @@ class PlanRequest:
     """What to plan.
 
     names: Names of images or paths of flavor folders; all images if empty.
-    change: Applied to the named images, not to the parents that come along (`definitions.changed`).
+    variant: Means another variant than the settings do. Parents that come along are downstream or midstream
+        as well; a base image and a builder are for the named images.
     pull: Ask the origins of external parents for their digests.
     offline: Ask no registry.
     forced_by: The option that builds the named images even if they exist; empty without one.
@@ -40,7 +42,7 @@ class PlanRequest:
     """
 
     names: Sequence[str] = ()
-    change: Callable[[ImageDefinition], ImageDefinition] | None = None
+    variant: VariantOptions = field(default_factory=VariantOptions)
     pull: bool = False
     offline: bool = False
     forced_by: str = ""
@@ -73,6 +75,8 @@ class Step:
     tag: The tag of its identity.
     local, remote: The reference with that tag in the engine, and in the registry if the image has one.
     in_engine, in_registry: None if not looked up.
+    in_layout: The layout of this repository that has it, as ``oci:FOLDER:NAME``; None without one.
+    others: Further builds of the image that this machine has; looked up only for what has to be built.
     action: "blocked" if it cannot be built now and was not named; the reasons say why.
     """
 
@@ -87,6 +91,8 @@ class Step:
     action: Action
     reasons: tuple[str, ...]
     parents: tuple[ParentReference, ...]
+    in_layout: str | None = None
+    others: tuple[ExistingBuild, ...] = ()
 
     @property
     def name(self) -> str:
@@ -134,7 +140,11 @@ def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Cata
     blocked = _unlocked(images)
     if request.names:
         _refuse_unlocked(blocked)
-    stores = Stores(registries={} if request.offline else catalogue.registries, engine=request.engine)
+    stores = Stores(
+        registries={} if request.offline else catalogue.registries,
+        engine=request.engine,
+        notes=repository.root / IMAGES_NOTES,
+    )
     origins = _origin_digests(catalogue, images) if request.pull else {}
     digests = {**read_recorded_digests(repository.root), **origins, **_local_ids(images, stores)}
     inputs = _inputs(images, blocked, digests, include_broken=request.include_broken)
@@ -149,9 +159,14 @@ def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Cata
         availability=find_availability(images, inputs, stores),
     )
     to_build = _to_build(state)
-    reasons = _reasons(state, to_build)
+    others = _others(state, to_build)
+    reasons = _reasons(state, to_build, others)
     shown = {*asked, *to_build, *_to_tag(state, to_build)}
-    steps = tuple(_step(state, name, to_build, reasons) for name in images if name in shown)
+    steps = tuple(
+        replace(_step(state, name, to_build, reasons), others=others.get(name, ()))
+        for name in images
+        if name in shown
+    )
     return Plan(steps=steps, digests=origins, stored=stores.known)
 
 
@@ -180,16 +195,58 @@ def _chosen(catalogue: Catalogue, request: PlanRequest) -> tuple[dict[str, Image
     selected = catalogue.select(tuple(request.names), include_broken=request.include_broken)
     chosen = {image.name: image for image in selected}
     asked = frozenset(chosen)
-    if request.change is not None:
-        chosen = {name: request.change(image) for name, image in chosen.items()}
+    options = request.variant
+    rebased = options.rebased or _rebased(selected, options)
+
+    def variant(image: ImageDefinition) -> ImageDefinition:
+        return catalogue.changed(
+            image,
+            downstream=options.downstream,
+            base_image=options.base_image if image.name in rebased else None,
+            builder=options.builder if image.name in asked and image.kind == "flavor" else None,
+        )
+
+    chosen = {name: variant(image) for name, image in chosen.items()}
     waiting = list(chosen)
     while waiting:
         for parent in chosen[waiting.pop()].own_parents:
             if parent.image not in chosen:
-                chosen[parent.image] = catalogue.definition(parent.image)
+                chosen[parent.image] = variant(catalogue.definition(parent.image))
                 waiting.append(parent.image)
     graph = {name: [parent.image for parent in chosen[name].own_parents] for name in sorted(chosen)}
-    return {name: chosen[name] for name in graphlib.TopologicalSorter(graph).static_order()}, asked
+    ordered: dict[str, ImageDefinition] = {}
+    for name in graphlib.TopologicalSorter(graph).static_order():
+        ordered[name] = _on_variants(chosen[name], ordered)
+    return ordered, asked
+
+
+def _rebased(named: Sequence[ImageDefinition], options: VariantOptions) -> frozenset[str]:
+    """Return the images that get another base: of several, those with no parent in the repository.
+
+    A child would otherwise leave the parent that is built beside it, and lack what that holds.
+
+    Raises:
+        SpecError: all that are named have parents in the repository.
+    """
+    if options.base_image is None:
+        return frozenset()
+    found = frozenset(image.name for image in named if len(named) == 1 or image.parents[0].is_reference)
+    if not found:
+        raise SpecError(
+            "--base-image does not say for which image it is: all that are named have parents in the "
+            "repository",
+            solution="Name the one IMAGE that is to leave its parent, or its parents.",
+        )
+    return found
+
+
+def _on_variants(image: ImageDefinition, parents: Mapping[str, ImageDefinition]) -> ImageDefinition:
+    """Return an image that says which base image, given by an option, its parents are built on."""
+    if image.variant.base_image is not None:
+        return image
+    bases = (parents[parent.image].variant.base_image for parent in image.own_parents)
+    base = next((base for base in bases if base is not None), None)
+    return image if base is None else replace(image, variant=replace(image.variant, base_image=base))
 
 
 def _unlocked(images: Mapping[str, ImageDefinition]) -> dict[str, str]:
@@ -279,7 +336,7 @@ def _parent_state(
             argument=parent.argument, image=parent.image, identity=inputs[parent.image].identity
         )
     digest = digest_in(parent.image) or digests.get(parent.image)
-    return ParentState(argument=parent.argument, image=parent.image, digest=digest)
+    return ParentState(argument=parent.argument, image=parent.image, digest=digest, stand_in=parent.stand_in)
 
 
 def _to_build(state: _PlanState) -> frozenset[str]:
@@ -304,7 +361,19 @@ def _to_tag(state: _PlanState, to_build: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _reasons(state: _PlanState, to_build: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def _others(state: _PlanState, to_build: Iterable[str]) -> dict[str, tuple[ExistingBuild, ...]]:
+    """Return the builds of other variants that this machine has of images to build."""
+    missing = [state.images[name] for name in to_build if not state.availability.has(name)]
+    found = state.stores.builds(missing)
+    return {
+        image.name: tuple(build for build in found[image.name] if not build.variant.same_as(image.variant))
+        for image in missing
+    }
+
+
+def _reasons(
+    state: _PlanState, to_build: Iterable[str], others: Mapping[str, tuple[ExistingBuild, ...]]
+) -> dict[str, tuple[str, ...]]:
     missing = [state.images[name] for name in to_build if not state.availability.has(name)]
     latest = find_latest_builds(missing, state.stores)
     reasons: dict[str, tuple[str, ...]] = dict.fromkeys(
@@ -314,7 +383,8 @@ def _reasons(state: _PlanState, to_build: Iterable[str]) -> dict[str, tuple[str,
         reference, inputs = latest.get(image.name, (None, None))
         if reference is None:
             unknown = state.request.offline and image.registry is not None
-            reasons[image.name] = (_unavailable(state, image) if unknown else "never built",)
+            never = f"never built {image.variant.words}" if others[image.name] else "never built"
+            reasons[image.name] = (_unavailable(state, image) if unknown else never,)
         elif inputs is None:
             reasons[image.name] = (f"{reference} does not say what it was built from",)
         else:
@@ -347,6 +417,7 @@ def _step(
         remote=None if published is None else published.registry.reference(name, published.tag),
         in_engine=state.availability.in_engine.get(name),
         in_registry=state.availability.in_registry.get(name),
+        in_layout=state.availability.in_layout.get(name),
         action="blocked" if inputs is None else action,
         reasons=(state.blocked[name],) if inputs is None else reasons.get(name, ()),
         parents=tuple(_parent_reference(state, parent, to_build) for parent in image.parents),
@@ -384,11 +455,13 @@ def _parent_reference(state: _PlanState, parent: Parent, to_build: frozenset[str
 class PlannedStep:
     """One step of a plan as others read it.
 
-    ``registry`` is the registry's name, ``where`` says in words where the image is.
+    ``registry`` is the registry's name, ``where`` says in words where the image is, ``variant`` which of its
+    builds it is; ``also_built`` are builds of other variants that this machine has of an image to build.
     """
 
     image: str
     kind: str
+    variant: str
     identity: str | None
     tag: str | None
     local: str | None
@@ -397,9 +470,11 @@ class PlannedStep:
     in_engine: bool | None
     in_registry: bool | None
     where: str
+    in_layout: str | None
     action: Action
     reasons: tuple[str, ...]
     parents: tuple[ParentReference, ...]
+    also_built: tuple[ExistingBuild, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -436,6 +511,8 @@ class PlanReport(Report):
                 ),
                 yielding=frozenset({"WHY"}),
             )
+        for image in self.images:
+            yield from (also_built(build) for build in image.also_built)
         yield self.summary
         if self.recorded:
             yield f"Recorded in {PARENTS_FILE}: commit it."
@@ -455,9 +532,11 @@ def _planned(step: Step) -> PlannedStep:
     definition = step.definition
     registry = (definition.registry or "",) if step.in_registry else ()
     engine = ("engine",) if step.in_engine else ()
+    layout = ("layout",) if step.in_layout else ()
     return PlannedStep(
         image=step.name,
         kind=definition.kind,
+        variant=definition.variant.words,
         identity=step.identity,
         tag=step.tag,
         local=step.local,
@@ -465,7 +544,9 @@ def _planned(step: Step) -> PlannedStep:
         remote=step.remote,
         in_engine=step.in_engine,
         in_registry=step.in_registry,
-        where=", ".join((*registry, *engine)) or "nowhere",
+        in_layout=step.in_layout,
+        where=", ".join((*registry, *engine, *layout)) or "nowhere",
+        also_built=step.others,
         action=step.action,
         reasons=step.reasons,
         parents=step.parents,

@@ -10,7 +10,7 @@ from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, inputs_text
 from factory.errors import SpecError
 from factory.flavor.repository import Repository
 from factory.images.catalogue import read_catalogue
-from factory.images.definitions import DOWNSTREAM_TAG, ImageDefinition
+from factory.images.definitions import DOWNSTREAM_TAG, MIDSTREAM_TAG, ImageDefinition
 from factory.images.identity import parse_build_inputs
 from factory.images.parents import image_origin, read_recorded_digests
 from factory.registry.declared import Place, Registry, find_registry, place
@@ -87,14 +87,16 @@ def read_factory_labels(labels: Mapping[str, str]) -> FactoryLabels | None:
 
 
 def _policy(root: Path, images: Sequence[ImageDefinition]) -> Policy:
-    references = {parent.image for image in images for parent in image.parents if parent.is_reference}
+    parents = [parent for image in images for parent in image.parents if parent.is_reference]
+    # What a mirror takes the place of is built on elsewhere.
+    references = {name for parent in parents for name in (parent.image, parent.origin) if name}
     recorded = read_recorded_digests(root)
     named = {_named(reference) for reference in references | recorded.keys()}
     named |= {(_named(reference)[0], digest) for reference, digest in recorded.items()}
     return Policy(
         now=now(),
         images=frozenset(image.name for image in images),
-        moving={image.name: frozenset({image.moving_tag, DOWNSTREAM_TAG}) for image in images},
+        moving={image.name: frozenset({image.moving_tag, DOWNSTREAM_TAG, MIDSTREAM_TAG}) for image in images},
         named=frozenset(named),
     )
 

@@ -52,7 +52,7 @@ def find_builds(
         ]
         for definition in definitions
     }
-    stores = Stores(registries={}, engine=engine)
+    stores = Stores(registries={}, engine=engine, notes=Path())
     stored = stores.in_engine(reference for references in wanted.values() for reference in references)
     found: dict[str, BuildStatus] = {}
     for name, references in wanted.items():

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from factory.check.state import flavor_state
-from factory.clock import now, parse_moment
+from factory.clock import age, now, parse_moment
 from factory.console import Report, Table, human_size
 from factory.errors import FactoryError
 from factory.flavor.repository import Repository
-from factory.html import age
 from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.definitions import ImageDefinition
 from factory.images.plan import PlanRequest, Step, plan_images

@@ -16,7 +16,7 @@ from support.tiers import BASE, make_image
 
 from factory.errors import FactoryError, ImageError
 from factory.images.catalogue import read_catalogue
-from factory.images.definitions import ImageDefinition, Parent, changed
+from factory.images.definitions import ImageDefinition, Parent, Variant
 from factory.images.identity import BuildInputs, ParentState, parse_build_inputs, read_build_inputs
 
 PARENT = ParentState(argument="BASE_IMAGE", image=BASE)
@@ -156,7 +156,8 @@ def test_arguments_and_parents_count(tmp_path: Path) -> None:
     identities = [read_build_inputs(definition, [state]).identity for state in states]
     arguments = ([("A", "1")], [("A", "2")], [("B", "1")], [("A", "1"), ("B", "1")])
     identities += [
-        read_build_inputs(changed(definition, build_args=given_), [PARENT]).identity for given_ in arguments
+        read_build_inputs(replace(definition, build_args=tuple(given_)), [PARENT]).identity
+        for given_ in arguments
     ]
     assert len({*identities}) == len(identities)
 
@@ -164,7 +165,7 @@ def test_arguments_and_parents_count(tmp_path: Path) -> None:
 def test_the_builder_counts_and_the_engine_is_not_named(tmp_path: Path) -> None:
     _write(tmp_path, {"Dockerfile": b"ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n"})
     by_engine = read_build_inputs(_definition(tmp_path), [PARENT])
-    in_layout = read_build_inputs(changed(_definition(tmp_path), builder="layout"), [PARENT])
+    in_layout = read_build_inputs(replace(_definition(tmp_path), variant=Variant(builder="layout")), [PARENT])
     assert by_engine.identity != in_layout.identity
     assert "builder" not in json.loads(by_engine.text)
     assert parse_build_inputs(in_layout.text) == in_layout
@@ -185,7 +186,7 @@ def test_the_inputs_of_a_flavor_are_what_its_dockerfile_copies(tmp_path: Path) -
         "cuda.repo",
     }
     assert not midstream & {"pyproject.toml", "Dockerfile.konflux", "sbom.cdx.json"}
-    downstream = {*read_build_inputs(changed(image, downstream=True), []).files}
+    downstream = {*read_build_inputs(read_catalogue(repository).changed(image, downstream=True), []).files}
     assert "Dockerfile.konflux" in downstream
     assert "package-layers.sh" in downstream
     assert not downstream & {"Dockerfile", "cuda.repo"}

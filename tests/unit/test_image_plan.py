@@ -13,7 +13,7 @@ from support.tiers import BASE, four_tiers, make_image, table
 
 from factory.errors import EngineError, ImageError, LockFileError, NotFoundError, SpecError
 from factory.flavor.repository import Repository, find_repository
-from factory.images.definitions import changed
+from factory.images.definitions import VariantOptions
 from factory.images.identity import BuildInputs, ParentState, differences
 from factory.images.inputs import InputFile
 from factory.images.parents import (
@@ -221,7 +221,7 @@ def test_exactly_what_stands_on_a_changed_image_is_another_image_now(data: st.Da
 
 def test_a_change_for_one_build_is_made_to_what_is_named_alone(tmp_path: Path) -> None:
     repository = four_tiers(tmp_path)
-    other = PlanRequest(names=("stack",), change=lambda image: changed(image, base_image="x.example/y:1"))
+    other = PlanRequest(names=("stack",), variant=VariantOptions(base_image="x.example/y:1"))
     (step,) = plan_images(repository, other).steps
     assert [parent.image for parent in step.definition.parents] == ["x.example/y:1"]
     assert step.identity != _identities(repository)["stack"]

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from factory.html import age, duration
+from factory.clock import age
+from factory.html import duration
 from factory.image_tests.definition import ImageFinding
 from factory.image_tests.report import (
     ImageLayer,
