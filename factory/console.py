@@ -182,8 +182,9 @@ class Report:
 class Console:
     """Print for one run of the command."""
 
-    def __init__(self, *, json_output: bool = False) -> None:
+    def __init__(self, *, json_output: bool = False, quiet: bool = False) -> None:
         self.json_output = json_output
+        self.quiet = quiet
         # Formats a failure for an output with a format of its own, such as SARIF.
         self.error_form: Callable[[Failure], str] | None = None
 
@@ -221,6 +222,11 @@ class Console:
         # In one piece: another thread's line may come between two.
         print(f"{harmless(masked(message))}\n", end="", file=sys.stderr, flush=True)
 
+    def step(self, message: str) -> None:
+        """Print that a step of long work begins or has ended; nothing if quiet."""
+        if not self.quiet:
+            self.note(message)
+
     def warning(self, message: str) -> None:
         """Print a message that the user should look at."""
         self.note(f"warning: {message}")
@@ -252,7 +258,9 @@ class Console:
     @contextmanager
     def progress(self, description: str, *, total: int, unit: str = "") -> Iterator[Progress]:
         """Show the progress of long work on standard error; ``unit`` "bytes" shows sizes."""
-        if sys.stderr.isatty() and not self.json_output:
+        if self.quiet:
+            yield Silent()
+        elif sys.stderr.isatty() and not self.json_output:
             with _bar(description, total, in_bytes=unit == "bytes") as bar:
                 yield bar
         else:

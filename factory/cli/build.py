@@ -157,7 +157,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         find_links=find_links, public_find_links=() if find_links else folders_in_environment(os.environ)
     )
     with invocation.console.progress("prefetch", total=0, unit="bytes") as progress:
-        report = build_images(plan, fetching=fetching, progress=progress, say=invocation.console.note)
+        report = build_images(plan, fetching=fetching, progress=progress, say=invocation.console.step)
     return invocation.console.show(report)
 
 

@@ -14,6 +14,8 @@ import click
 from factory import __version__
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from factory.cli.options import Invocation
 
 # By name on the command line: the module under factory.cli that holds the command, and the command's short
@@ -48,7 +50,13 @@ COMMANDS = {
     "konflux": ("konflux", "Write the PipelineRuns that build flavors in Konflux."),
     "test-output": ("test_output", "Print as TEST_OUTPUT how the steps of a task ended."),
     "gate": ("gate", "Fail if one of the checks of a pipeline did not pass."),
+    "help": ("help_", "Show the help of a command, or of all."),
+    "completion": ("completion", "Print the script that completes names in a shell."),
 }
+# Commands whose first words are no names of images; a shell completes such names for all others.
+_WITHOUT_IMAGES = frozenset(
+    {"new-flavor", "new-image", "list", "bump", "adopt", "registry", "test-output", "gate", "completion"}
+)
 # As a shell reports SIGPIPE. Not 0: the reader that went away has not seen that there are no findings.
 _PIPE_CLOSED = 141
 
@@ -72,6 +80,38 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(f"factory.cli.{COMMANDS[cmd_name][0]}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if ctx.resilient_parsing:
+            return name, self._completing(ctx, name, args[1:]), args[1:]
+        if name not in COMMANDS and not name.startswith("-"):
+            raise click.UsageError(f"No such command {name!r}.{_meant(name)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Return the commands that begin so, without importing one, and options."""
+        return self._beginning(incomplete) + click.Command.shell_complete(self, ctx, incomplete)
+
+    def _beginning(self, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - for a shell alone
+
+        named = ((name, short_help) for name, (_, short_help) in COMMANDS.items())
+        return [CompletionItem(name, help=text) for name, text in named if name.startswith(incomplete)]
+
+    def _completing(self, ctx: click.Context, name: str, args: list[str]) -> click.Command | None:
+        """Return the command whose words a shell completes; without importing it if a name comes next."""
+        from factory.cli.names import complete_images, named_words  # noqa: PLC0415 - for a shell alone
+
+        if name == "help":
+            return named_words(name, self, lambda _, __, incomplete: self._beginning(incomplete))
+        # What is behind an option may be its value, which the command itself knows.
+        behind_option = bool(args) and args[-1].startswith("-")
+        if name not in COMMANDS or name in _WITHOUT_IMAGES or behind_option:
+            return self.get_command(ctx, name)
+        return named_words(name, self, complete_images)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             result: object = super().invoke(ctx)
@@ -94,8 +134,9 @@ class LazyGroup(click.Group):
     help="The repository; default: the nearest folder upwards that holds flavors/.",
 )
 @click.option("--json", "json_output", is_flag=True, help="Print the result as one JSON document.")
+@click.option("--quiet", "-q", is_flag=True, help="Print no progress: the result, warnings and errors alone.")
 @click.pass_context
-def group(context: click.Context, root: Path | None, *, json_output: bool) -> None:
+def group(context: click.Context, root: Path | None, *, json_output: bool, quiet: bool) -> None:
     """Create, lock, prove and build universal training images.
 
     A FLAVOR is a folder name under flavors/, or the path of such a folder.
@@ -103,10 +144,18 @@ def group(context: click.Context, root: Path | None, *, json_output: bool) -> No
     # Here, so that `--version` and `--help` do without the modules of an invocation.
     from factory.cli.options import begin  # noqa: PLC0415
 
-    invocation = begin(root=root, json_output=json_output)
+    invocation = begin(root=root, json_output=json_output, quiet=quiet)
     begun: list[Invocation] = context.obj
     begun.append(invocation)
     context.obj = invocation
+
+
+def _meant(name: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - after a misspelling alone
+
+    likely = get_close_matches(name, COMMANDS, n=2)
+    shown = " or ".join(f"`factory {one}`" for one in likely)
+    return f" Did you mean {shown}?" if likely else " `factory --help` lists them."
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

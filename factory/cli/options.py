@@ -36,10 +36,10 @@ class Invocation:
         return found
 
 
-def begin(*, root: Path | None, json_output: bool) -> Invocation:
+def begin(*, root: Path | None, json_output: bool, quiet: bool = False) -> Invocation:
     """Begin a run, of which nothing was changed yet."""
     forget_finished()
-    return Invocation(root=root, console=Console(json_output=json_output))
+    return Invocation(root=root, console=Console(json_output=json_output, quiet=quiet))
 
 
 def allow_other_build(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -56,7 +56,7 @@ def allow_other_build(command: Callable[Parameters, Result]) -> Callable[Paramet
 def common(
     command: Callable[Concatenate[Invocation, Parameters], Result],
 ) -> Callable[..., Result]:
-    """Add ``--root`` and ``--json``, which the group has as well, and pass the `Invocation`."""
+    """Add ``--root``, ``--json`` and ``--quiet``, which the group has as well; pass the `Invocation`."""
 
     @click.option(
         "--root",
@@ -65,6 +65,9 @@ def common(
         help="The repository; default: the nearest folder upwards that holds flavors/.",
     )
     @click.option("--json", "json_output", is_flag=True, help="Print the result as one JSON document.")
+    @click.option(
+        "--quiet", "-q", is_flag=True, help="Print no progress: the result, warnings and errors alone."
+    )
     @click.pass_context
     @wraps(command)
     def wrapper(
@@ -73,6 +76,7 @@ def common(
         *,
         root: Path | None,
         json_output: bool,
+        quiet: bool,
         **options: Any,  # noqa: ANN401
     ) -> Result:
         invocation: Invocation = context.ensure_object(Invocation)
@@ -80,6 +84,8 @@ def common(
             invocation.root = root
         if json_output:
             invocation.console.json_output = True
+        if quiet:
+            invocation.console.quiet = True
         return command(invocation, **options)  # type: ignore[call-arg]
 
     return wrapper

@@ -90,13 +90,13 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     console = invocation.console
     if everything or len(images) > 1:
         with console.progress("push", total=0) as progress:
-            several = push_images(invocation.repository, request, images, progress=progress, say=console.note)
+            several = push_images(invocation.repository, request, images, progress=progress, say=console.step)
         status = console.show(several)
         for error in several.failures():
             console.report(error)
         return status
     push = plan_push(invocation.repository, request)
-    console.note(push.note)
+    console.step(push.note)
     with console.progress("push", total=len(push.destinations)) as progress:
         report = push_image(push, progress=progress)
     status = console.show(report)

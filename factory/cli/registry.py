@@ -2,6 +2,7 @@
 
 import click
 
+from factory.cli.names import complete_registries
 from factory.cli.options import Invocation, common
 from factory.images.registries import read_maintenance
 from factory.registry.maintenance import (
@@ -14,7 +15,7 @@ from factory.registry.maintenance import (
 )
 from factory.registry.retention import Purpose
 
-_names = click.argument("registries", metavar="[REGISTRY]...", nargs=-1)
+_names = click.argument("registries", metavar="[REGISTRY]...", nargs=-1, shell_complete=complete_registries)
 _dry_run = click.option(
     "--dry-run", is_flag=True, help="Show what would be deleted; delete nothing. This is the default."
 )

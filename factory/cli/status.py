@@ -35,5 +35,5 @@ def command(
     status = collect_status(invocation.repository_of(*images), images, offline=offline, engine=engine)
     if html is not None:
         write_whole(html, status_page(status, now=now()).encode())
-        invocation.console.note(f"written: {html}")
+        invocation.console.step(f"written: {html}")
     return invocation.console.show(status)

@@ -85,7 +85,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
             invocation.repository_of(*images),
             request,
             images,
-            ended=lambda name, outcome: console.note(f"{name}: {outcome_line(outcome)}"),
+            ended=lambda name, outcome: console.step(f"{name}: {outcome_line(outcome)}"),
         )
         status = console.show(several)
         for error in several.failures():
@@ -97,7 +97,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         image,
         request,
         repository=repository,
-        ended=lambda outcome: console.note(outcome_line(outcome)),
+        ended=lambda outcome: console.step(outcome_line(outcome)),
     )
     console.result(tested.report, *tested.report.describe(), f"Page: {tested.written[-1]}")
     return tested.report.exit_code

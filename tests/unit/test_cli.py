@@ -395,3 +395,99 @@ def _wait_until_open(pid: int, folder: Path) -> None:
             return
         time.sleep(0.05)
     pytest.fail("the command did not come to wait for the folder")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["chekc"], "Did you mean `factory check`?"),
+        (["regsitry", "prune"], "Did you mean `factory registry`?"),
+        (["help", "statsu"], "Did you mean `factory status`?"),
+        (["nothing-like-it-at-all"], "`factory --help` lists them."),
+    ],
+)
+def test_a_misspelt_command_is_answered_with_the_likely_one(
+    tmp_path: Path, words: list[str], meant: str
+) -> None:
+    done = _factory(*words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert meant in done.stderr
+
+
+@pytest.mark.parametrize("words", [["check"], ["registry", "prune"], []])
+def test_help_prints_what_the_option_does(tmp_path: Path, words: list[str]) -> None:
+    asked, option = _factory("help", *words, cwd=tmp_path), _factory(*words, "--help", cwd=tmp_path)
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert asked.stdout == option.stdout
+
+
+def _completed(words: str, cwd: Path, *, after: str = "") -> list[str]:
+    """What a shell is told that may come next, of the last of these words."""
+    environment = {
+        **os.environ,
+        "COMP_WORDS": f"factory {words}",
+        "COMP_CWORD": str(len(words.split(" "))),
+        "_FACTORY_COMPLETE": "bash_complete",
+    }
+    program = f"from factory.cli.main import main\ntry: main([])\nfinally: {after or 'pass'}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=cwd, env=environment, capture_output=True, text=True, check=True
+    )
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+def test_a_shell_completes_commands_images_registries_and_options(flavor: Flavor) -> None:
+    root = flavor.folder.parents[1]
+    (root / "factory.toml").write_text(
+        '[images.ml-stack]\nfolder = "x"\n[images."$(id)"]\n[registries.mine]\nurl = "localhost:1"\n'
+    )
+    assert _completed("bui", root) == ["build"]
+    assert _completed("build ", root) == sorted([NAME, "ml-stack"])
+    assert _completed("build --jobs 2 ml", root) == ["ml-stack"]
+    assert _completed("build ml-stack th", flavor.folder) == [NAME]
+    assert _completed("build --engine p", root) == ["podman"]
+    assert _completed("build --verify", root) == ["--verify-reproducible"]
+    assert _completed("registry prune ", root) == ["mine"]
+    assert _completed("help stat", root) == ["status"]
+
+
+@pytest.mark.parametrize("text", ["[images", "images = 3", "\0", "[images.x]\n" * 2])
+def test_a_broken_settings_file_is_no_reason_to_complete_nothing(flavor: Flavor, text: str) -> None:
+    root = flavor.folder.parents[1]
+    (root / "factory.toml").write_text(text)
+    assert _completed("build ", root) == [NAME]
+
+
+def test_a_name_is_completed_without_the_command(flavor: Flavor) -> None:
+    loaded = "print(*('plain,' + name for name in sys.modules if name.startswith('factory')), sep='\\n')"
+    names = _completed("build th", flavor.folder, after=f"import sys; {loaded}")
+    assert NAME in names
+    assert not {"factory.cli.build", "factory.cli.options", "factory.flavor.repository"} & set(names)
+
+
+def test_the_script_of_bash_completes_a_name(flavor: Flavor, tmp_path: Path) -> None:
+    program = tmp_path / "factory"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m factory "$@"\n')
+    program.chmod(0o755)
+    script = (
+        'eval "$(factory completion bash)"; COMP_WORDS=(factory build th); COMP_CWORD=2; '
+        '_factory_completion factory; echo "${COMPREPLY[@]}"'
+    )
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=flavor.folder, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [NAME]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_quiet_prints_no_step_and_still_says_what_failed(
+    flavor: Flavor, tmp_path: Path, *, before: bool
+) -> None:
+    words = ["status", "--html", str(tmp_path / "page.html"), "--offline"]
+    loud = _factory(*words, cwd=flavor.folder)
+    quiet = _factory(*(["-q", *words] if before else [*words, "--quiet"]), cwd=flavor.folder)
+    assert "written: " in loud.stderr
+    assert (quiet.returncode, quiet.stderr) == (loud.returncode, "")
+    assert quiet.stdout == loud.stdout
+    assert "there is no" in _factory("show", "nothing", "--quiet", cwd=flavor.folder).stderr
