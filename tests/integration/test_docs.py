@@ -22,6 +22,7 @@ pytestmark = pytest.mark.integration
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = (
+    "add-a-flavor.md",
     "security-fix.md",
     "new-release.md",
     "re-push.md",
@@ -94,6 +95,35 @@ def _shown(world: PrivateWorld, page: str) -> dict[str, str]:
     return shown | ({world.following["cuda130"].url: f"{HOST}/kernels/simple/"} if page == KERNELS else {})
 
 
+# What the public index has for a flavor that is locked against it: below the caps of the template, as the
+# bait is above them.
+_PUBLIC = {
+    "accelerate": "1.12.0",
+    "datasets": "4.4.1",
+    "einops": "0.8.1",
+    "numba": "0.61.2",
+    "numpy": "2.4.1",
+    "peft": "0.18.0",
+    "safetensors": "0.6.2",
+    "sentencepiece": "0.2.1",
+    "tensorboard": "2.20.0",
+    "torch": "2.13.0",
+    "training-hub": "0.11.2",
+    "transformers": "5.0.0",
+    "trl": "0.24.0",
+}
+_SIZES = {"torch": 2_000_000, "transformers": 300_000, "numpy": 500_000, "numba": 200_000}
+
+
+def _serve_public(world: PrivateWorld, wheels: Path) -> None:
+    """The public index gets what a flavor for the CPU needs, and a folder beside it a CPU build of torch."""
+    for name, version in _PUBLIC.items():
+        make_wheel(world.public.folder, name, version, payload=_SIZES.get(name, 40_000))
+    make_wheel(
+        wheels, "torch", "2.13.0+cpu", tag="cp311-cp311-manylinux_2_28_x86_64", payload=_SIZES["torch"]
+    )
+
+
 def _git(folder: Path, *arguments: str) -> None:
     identity = ("-c", "user.name=Owner", "-c", "user.email=owner@example.com", "-c", "commit.gpgsign=false")
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
@@ -154,13 +184,12 @@ def _lay_out_by_hand(world: PrivateWorld) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def _events(world: PrivateWorld) -> Mapping[str, Callable[[], None]]:
+def _events(world: PrivateWorld, page: str) -> Mapping[str, Callable[[], None]]:
     return {
         "commit": lambda: _commit(world),
         "advisories": lambda: _advisories(world),
         "re-push": lambda: world.repush("cpu", "transformers", "tokenizers"),
-        "older-urllib3": lambda: _hold(world, "urllib3<2.6.2"),
-        "older-numpy": lambda: _hold(world, "numpy<2.4"),
+        "a-version-comes": lambda: _release(world, page),
         "newer-versions": lambda: _push_newer_versions(world),
         "new-dependency": lambda: _ask_for_what_nobody_has(world),
         "record-missing": lambda: _record_as_missing(world),
@@ -223,22 +252,39 @@ def _withdraw(world: PrivateWorld, project: str) -> None:
         path.unlink()
 
 
-def _hold(world: PrivateWorld, constraint: str) -> None:
-    """Lock every flavor as it was before the newest version came, and take the constraint away again."""
-    for name in (CUDA, ROCM, CPU):
-        path = world.folder(name) / "pyproject.toml"
-        text = path.read_text(encoding="utf-8")
-        held = text.replace("constraint-dependencies = []", f'constraint-dependencies = ["{constraint}"]')
-        assert held != text
-        path.write_text(held, encoding="utf-8")
-        world.locked(name)
-        path.write_text(text, encoding="utf-8")
-        world.locked(name)
+# The newest version of a package, which is on the indexes only after the flavors were locked.
+_LATER = {
+    "drift.md": ("urllib3", "2.6.2"),
+    "security-fix.md": ("urllib3", "2.6.2"),
+    "update-dependencies.md": ("numpy", "2.4.1"),
+}
+
+
+def _withhold(world: PrivateWorld, page: str) -> None:
+    if page in _LATER:
+        _move(world, page, "", ".later")
+
+
+def _release(world: PrivateWorld, page: str) -> None:
+    _move(world, page, ".later", "")
+
+
+def _move(world: PrivateWorld, page: str, before: str, after: str) -> None:
+    name, version = _LATER[page]
+    for variant in VARIANTS:
+        folder = world.indexes[variant].folder
+        found = list(folder.glob(f"{name}-{version}-*.whl{before}"))
+        assert found
+        for path in found:
+            path.rename(path.with_name(path.name.removesuffix(before) + after))
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_shows_what_its_commands_print(page: str, private_world: PrivateWorld) -> None:
+def test_a_page_shows_what_its_commands_print(page: str, private_world: PrivateWorld, tmp_path: Path) -> None:
     world = private_world
+    wheels = tmp_path / "wheels"
+    _serve_public(world, wheels)
+    _withhold(world, page)
     world.locked()
     (world.root / ".gitignore").write_text("/prefetched/\n", encoding="utf-8")
     _git(world.root, "init", "--quiet", "--initial-branch", "main")
@@ -249,9 +295,9 @@ def test_a_page_shows_what_its_commands_print(page: str, private_world: PrivateW
     shell = Shell(
         folder=world.root,
         environment={"PATH": f"{bin_folder}:{os.environ['PATH']}"},
-        shown={**_shown(world, page), str(world.root): "/srv/images"},
+        shown={**_shown(world, page), str(world.root): "/srv/images", str(wheels): "~/wheels"},
     )
-    now = run_page(text, shell, _events(world))
+    now = run_page(text, shell, _events(world, page))
     assert shell.ran, f"{page} runs nothing"
     if os.environ.get(REFRESH) and comparable(now) != comparable(text):
         path.write_text(now, encoding="utf-8")
