@@ -155,18 +155,6 @@ def _advisories(world: PrivateWorld) -> None:
     (folder / "PYSEC-2026-101.json").write_text(json.dumps(advisory), encoding="utf-8")
 
 
-def _add_kernels_index(world: PrivateWorld) -> None:
-    """The CUDA flavor takes two packages from the index of the next release."""
-    path = world.folder(CUDA) / "pyproject.toml"
-    further = (
-        "\n[[tool.factory.indexes]]\n"
-        'name = "kernels"\n'
-        f'url = "{world.following["cuda130"].url}"\n'
-        'packages = ["flash-attn", "aipcc-kernels"]\n'
-    )
-    path.write_text(path.read_text(encoding="utf-8") + further, encoding="utf-8")
-
-
 def _lay_out_by_hand(world: PrivateWorld) -> None:
     """A repository without flavors, and beside it a folder that was made by hand."""
     for name in (CUDA, ROCM, CPU):
@@ -191,11 +179,8 @@ def _events(world: PrivateWorld, page: str) -> Mapping[str, Callable[[], None]]:
         "re-push": lambda: world.repush("cpu", "transformers", "tokenizers"),
         "a-version-comes": lambda: _release(world, page),
         "newer-versions": lambda: _push_newer_versions(world),
-        "new-dependency": lambda: _ask_for_what_nobody_has(world),
-        "record-missing": lambda: _record_as_missing(world),
         "arrived": lambda: _push_what_nobody_had(world.indexes["cuda130"].folder),
         "new-transformers": lambda: _push_new_transformers(world),
-        "kernels-index": lambda: _add_kernels_index(world),
         "by-hand": lambda: _lay_out_by_hand(world),
         "version-gone": lambda: _withdraw(world, "filelock"),
     }
@@ -219,31 +204,9 @@ def _push_newer_versions(world: PrivateWorld) -> None:
         make_wheel(folder, "pillow", "12.3.0", tag=f"cp312-cp312-manylinux_2_28_{machine}")
 
 
-_NEW = "reward-tracker"
-_NEW_REQUIREMENT = f"{_NEW}>=1.2,<2"
-
-
-def _ask_for_what_nobody_has(world: PrivateWorld) -> None:
-    """The CUDA flavor asks for a package that only the public index has."""
-    _push_what_nobody_had(world.public.folder)
-    path = world.folder(CUDA) / "pyproject.toml"
-    text = path.read_text(encoding="utf-8")
-    path.write_text(
-        text.replace("    # Numbers\n", f'    "{_NEW_REQUIREMENT}",\n\n    # Numbers\n'), encoding="utf-8"
-    )
-
-
 def _push_what_nobody_had(folder: Path) -> None:
-    make_wheel(folder, _NEW, "1.2.0", requires=("numpy", "event-store>=0.4"))
+    make_wheel(folder, "reward-tracker", "1.2.0", requires=("numpy", "event-store>=0.4"))
     make_wheel(folder, "event-store", "0.4.1")
-
-
-def _record_as_missing(world: PrivateWorld) -> None:
-    """The flavor asks for it no more, and records it."""
-    path = world.folder(CUDA) / "pyproject.toml"
-    text = path.read_text(encoding="utf-8").replace(f'    "{_NEW_REQUIREMENT}",\n\n', "")
-    entry = f'requirement = "{_NEW_REQUIREMENT}"\nreason = "asked for on 2026-11-20"\n'
-    path.write_text(f"{text}\n[[tool.factory.missing]]\n{entry}", encoding="utf-8")
 
 
 def _withdraw(world: PrivateWorld, project: str) -> None:
@@ -284,6 +247,7 @@ def test_a_page_shows_what_its_commands_print(page: str, private_world: PrivateW
     world = private_world
     wheels = tmp_path / "wheels"
     _serve_public(world, wheels)
+    _push_what_nobody_had(world.public.folder)
     _withhold(world, page)
     world.locked()
     (world.root / ".gitignore").write_text("/prefetched/\n", encoding="utf-8")

@@ -21,7 +21,7 @@ _EVENT = re.compile(r"<!-- happens: (?P<name>[a-z0-9-]+) -->\s*")
 _FENCE = "```"
 _START = f"{_FENCE}console"
 _PROMPT = "$ "
-_CONTINUED = "> "
+_CONTINUED = ">"
 _PROGRESS = re.compile(
     r"^(?:locking|checking|verifying|rehashing|promoting|auditing|comparing|aligning|looking for gaps"
     r"|reading metadata)"
@@ -157,7 +157,7 @@ def _block(lines: _Lines, shell: Shell) -> Iterator[str]:
             while command.endswith("\\\n") or lines.ahead().startswith(_CONTINUED):
                 more = next(lines)
                 typed += more
-                command += more.removeprefix(_CONTINUED)
+                command += more.removeprefix(_CONTINUED).removeprefix(" ")
             yield typed + shell.run(command)
         elif line.strip() == _FENCE:
             yield line
