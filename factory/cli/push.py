@@ -65,13 +65,17 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     """Push images into one registry, or several at once.
 
     An IMAGE is an image of the repository (a flavor, or one of factory.toml), an image as the engine
-    names it (localhost/NAME:TAG), or oci:FOLDER[:NAME], an OCI layout. For an image of the repository,
-    its own build is pushed, or its downstream build if that is the only one, or the last result of
-    `factory build --layout`.
+    names it (localhost/NAME:TAG), oci:FOLDER[:NAME], an OCI layout, or an image in a registry:
+    REGISTRY/IMAGE[:TAG] with the name of a declared one, or docker://HOST/PATH:TAG. For an image of the
+    repository, its own build is pushed, or its downstream build if that is the only one, or the last
+    result of `factory build --layout`.
 
     Content that a registry has already is not sent. Content goes first, by its digest, and is read back;
     then the tags, the moving ones (latest, and the image's moving-tag) last. Any other tag that
     names another image is never overwritten. One registry that fails does not stop the others.
+
+    An image in a registry is copied by its digest without an engine, with what is attached to it, such as
+    its SBOM. By default it gets its identity's tag, and the tag by which it was named.
 
     Several images are pushed in the order of the plan, parents first. An image whose parent failed is not
     pushed; the others are.

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from factory.documents import Size, parse_json
 from factory.engine.engine import Engine, Operand, Word, call_engine, run_engine
@@ -43,6 +43,9 @@ class StartConfig(TypedDict):
     Cmd: NotRequired[list[str] | None]
     User: NotRequired[str | None]
     WorkingDir: NotRequired[str | None]
+    ExposedPorts: NotRequired[dict[str, Any] | None]
+    Volumes: NotRequired[dict[str, Any] | None]
+    StopSignal: NotRequired[str | None]
     Labels: NotRequired[dict[str, str] | None]
 
 

@@ -10,6 +10,7 @@ from factory.flavor.repository import Repository
 from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.several import Turn, ancestors, take_turns
 from factory.publish.push import PushReport, PushRequest, is_reference, plan_push, push_image
+from factory.publish.remote import remote_reference
 
 PushState = Literal["pushed", "failed", "stopped", "left out"]
 _HEADINGS = ("IMAGE", "DESTINATION", "TAG", "DIGEST", "STATE", "BYTES")
@@ -117,8 +118,12 @@ def _ordered(
     catalogue: Catalogue, names: Sequence[str], request: PushRequest
 ) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Return what to push with its ancestors, and the images that have no registry to go to."""
-    given = [name for name in names if is_reference(name)]
-    named = tuple(name for name in names if not is_reference(name))
+    given = [
+        name
+        for name in names
+        if is_reference(name) or remote_reference(name, catalogue.registries) is not None
+    ]
+    named = tuple(name for name in names if name not in given)
     definitions = catalogue.select(named, include_broken=True) if named or not given else ()
     without = [
         definition.name

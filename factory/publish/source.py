@@ -7,11 +7,11 @@ in every registry (OCI image-spec, image-layout.md).
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, Self
 
 from factory.build.oci_layout import LayoutDescriptor, OciLayout, name_of
 from factory.dockerfile.references import PATH_COMPONENT, find_reference
@@ -29,6 +29,7 @@ from factory.errors import ImageError, NotFoundError, RegistryError
 from factory.files import exclusive, make_output_folder, staged_folder
 from factory.http.parallel import in_parallel
 from factory.process import run
+from factory.publish.remote import RemoteImage
 from factory.registry.oci import OCI_MANIFEST, ImageConfig, Manifest, labels_of, read_manifest
 
 LAYOUT_PREFIX = "oci:"
@@ -41,10 +42,24 @@ _PLAIN_LAYERS = (".tar", ".rootfs.diff")
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageContents:
+    """What an image is, however compressed: its uncompressed layers, and how it starts, with its labels."""
+
+    layers: tuple[str, ...]
+    start: Mapping[str, object]
+
+    @classmethod
+    def of(cls, layers: Iterable[str], start: Mapping[str, object]) -> Self:
+        """Return them; engines write what is not set in several ways."""
+        return cls(layers=tuple(layers), start={name: value for name, value in start.items() if value})
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceLayout:
     """An image in an OCI layout: its manifest or index, and the manifests of its images.
 
-    ``labels`` are those of the first image. `verify` checks the blobs, which are not read before.
+    ``labels`` and ``contents`` are those of the first image. `verify` checks the blobs, which are not read
+    before.
     """
 
     folder: Path
@@ -52,6 +67,7 @@ class SourceLayout:
     manifest: Manifest
     manifests: tuple[Manifest, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
+    contents: ImageContents | None = None
 
     @property
     def operand(self) -> Operand:
@@ -89,13 +105,33 @@ class SourceLayout:
         return not any(str(layer.get("mediaType", "")).endswith(_PLAIN_LAYERS) for layer in layers)
 
 
+class Content(Protocol):
+    """A whole image to send: its manifest or index, its images' manifests, and their blobs."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Its manifest or index."""
+
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """The manifests of its images, those that others name first."""
+
+    @property
+    def blobs(self) -> dict[str, int]:
+        """The digests of all configurations and layers, with their sizes in bytes."""
+
+    def open_blob(self, digest: str) -> BinaryIO:
+        """Open a configuration or a layer to read it from its beginning."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PushSource:
     """An image that can be pushed.
 
-    engine: None for an image of a layout; ``layout`` is None for an image of the engine.
+    engine: Set for an image of the engine, ``layout`` for one of a layout, ``remote`` for one of a registry.
     config: The digest of its configuration, by which it is recognized without being compressed; None if the
         engine writes another one into a layout, or if there are several.
+    contents: What it is, by which it is recognized as well; None if that is not known.
     size: Bytes of its layers.
     """
 
@@ -104,8 +140,17 @@ class PushSource:
     size: int
     engine: Engine | None = None
     layout: SourceLayout | None = None
+    remote: RemoteImage | None = None
     config: str | None = None
+    contents: ImageContents | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def content(self) -> Content | None:
+        """Return what can be sent as it is; None if it has to be compressed first."""
+        if self.remote is not None:
+            return self.remote
+        return self.layout if self.layout is not None and self.layout.is_compressed else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,12 +256,24 @@ def read_layout(folder: Path, name: str | None) -> SourceLayout:
         images = [manifest]
         if manifest.is_index:
             images = [_manifest(layout, one) for one in layout.named(manifest.content).get("manifests") or ()]
-        config = layout.named(images[0].content).get("config") if images else None
-        labels: dict[str, str] = {}
-        if config is not None:
-            source = f"the configuration {config['digest']} of {folder}"
-            labels = labels_of(parse_json(layout.read(config), ImageConfig, source=source, error=ImageError))
-    return SourceLayout(folder=folder, name=name, manifest=manifest, manifests=tuple(images), labels=labels)
+        named = layout.named(images[0].content).get("config") if images else None
+        config = ImageConfig()
+        if named is not None:
+            source = f"the configuration {named['digest']} of {folder}"
+            config = parse_json(layout.read(named), ImageConfig, source=source, error=ImageError)
+    return SourceLayout(
+        folder=folder,
+        name=name,
+        manifest=manifest,
+        manifests=tuple(images),
+        labels=labels_of(config),
+        contents=None if manifest.is_index else image_contents(config),
+    )
+
+
+def image_contents(config: ImageConfig) -> ImageContents:
+    """Return what an image is, by its configuration."""
+    return ImageContents.of((config.get("rootfs") or {}).get("diff_ids") or (), config.get("config") or {})
 
 
 def _chosen(layout: OciLayout, name: str | None) -> LayoutDescriptor:
@@ -245,6 +302,25 @@ def _of_layout(reference: str, name: str | None) -> PushSource:
         layout=layout,
         config=layout.manifest.config_digest,
         labels=layout.labels,
+        contents=layout.contents,
+    )
+
+
+def of_remote(reference: str, image: RemoteImage, name: str | None) -> PushSource:
+    """Return an image of a registry as a source.
+
+    Raises:
+        ImageError: it cannot have that name in a registry.
+    """
+    return _checked(
+        PushSource(
+            reference=reference,
+            name=name or image.name,
+            size=sum(image.blobs.values()),
+            remote=image,
+            config=image.manifest.config_digest,
+            labels=image.labels,
+        )
     )
 
 
@@ -263,6 +339,7 @@ def _of_engine(reference: str, name: str | None, engine: Engine) -> PushSource:
         size=found.size,
         engine=engine,
         config=config,
+        contents=ImageContents.of(found.layers, found.config),
         labels=found.labels,
     )
 

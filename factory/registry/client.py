@@ -19,6 +19,7 @@ from factory.http.client import HttpResponse
 from factory.http.origins import Login
 from factory.http.parallel import in_parallel
 from factory.http.retry import RetryPolicy
+from factory.registry.blobs import open_remote_blob
 from factory.registry.connection import Connection, Scheme
 from factory.registry.credentials import Credentials
 from factory.registry.declared import Registry
@@ -27,8 +28,10 @@ from factory.registry.oci import (
     DOCKER_MANIFEST,
     OCI_INDEX,
     OCI_MANIFEST,
+    Descriptor,
     ImageConfig,
     Manifest,
+    ManifestDocument,
     labels_of,
     platform_of,
     read_manifest,
@@ -201,20 +204,56 @@ class RegistryClient:
         if taken != manifest.digest:
             raise damaged(self._name(repository, tag), manifest.digest, taken)
 
-    def put_blob(self, repository: str, digest: str, size: int, opened: Callable[[], BinaryIO]) -> None:
-        """Push a layer or a configuration, unless the repository has it.
+    def put_blob(
+        self,
+        repository: str,
+        digest: str,
+        size: int,
+        opened: Callable[[], BinaryIO],
+        *,
+        mount_from: str | None = None,
+    ) -> bool:
+        """Push a layer or a configuration, unless the repository has it; return whether it was sent.
 
         Args:
             repository: where it goes.
             digest: what it is.
             size: its bytes.
             opened: opens it at its beginning; called once for each try.
+            mount_from: another repository of this registry that has it.
         """
         if self.has_blob(repository, digest):
-            return
+            return False
+        if mount_from is not None and self._connection.mount(repository, digest, mount_from):
+            return False
         answer = self._connection.upload(repository, digest, size, opened)
         if answer.status not in {HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
             raise self._unexpected(answer, self._name(repository, digest), doing="taking")
+        return True
+
+    def open_blob(self, repository: str, digest: str, size: int) -> BinaryIO:
+        """Open a layer or a configuration to read it once; nothing is sent before the first read.
+
+        Reading raises as `factory.registry.blobs.open_remote_blob` says.
+        """
+        path = path_of(repository, "blobs", digest)
+        return open_remote_blob(self._connection, path, repository=repository, digest=digest, size=size)
+
+    def referrers(self, repository: str, digest: str) -> tuple[Descriptor, ...] | None:
+        """Return what is attached to a manifest by its ``subject`` (distribution-spec 1.1).
+
+        Returns None if the registry does not list it: then a tag does (`factory.registry.inventory`).
+        """
+        answer = self._connection.request(
+            "GET", path_of(repository, "referrers", digest), repository=repository
+        )
+        if answer.status != HTTPStatus.OK:
+            return None
+        try:
+            page = parse_json(answer.content, ManifestDocument, source="")
+        except DocumentError:
+            return None
+        return tuple(page.get("manifests") or ())
 
     def _manifest_request(self, method: str, repository: str, reference: str) -> HttpResponse | None:
         answer = self._connection.request(

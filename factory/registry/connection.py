@@ -15,6 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
@@ -198,6 +199,42 @@ class Connection:
             url, repository, deadline, lambda: self._send_authorized(request, repository, deadline)
         )
 
+    @contextmanager
+    def open(
+        self, path: str, *, repository: str, headers: Mapping[str, str], deadline: Deadline
+    ) -> Iterator[httpx.Response]:
+        """Yield the response to a GET, whatever its status, with its body still to be read.
+
+        Raises:
+            RegistryError: as `request`.
+            httpx.TransportError: the connection failed; nothing is tried again.
+        """
+        authorization = self._authorization(self._challenge, _scope("GET", repository), repository)
+        url = urljoin(self.base, path)
+        request = HttpRequest(url=url, headers=headers, authorization=authorization)
+        with self._http.open(request, deadline) as response:
+            yield response
+
+    def blob_deadline(self, size: int) -> Deadline:
+        """Return when the transfer of a blob of so many bytes, begun now, has to be done."""
+        return Deadline(_LEAST_SECONDS + size / _LEAST_BYTES_A_SECOND)
+
+    def mount(self, repository: str, digest: str, source: str) -> bool:
+        """Let a repository have a blob of another one of this registry (``POST …?mount=…&from=…``).
+
+        Returns False if the registry does not do it, or not for this login: then the blob has to be sent.
+        """
+        path = f"/v2/{quote(repository)}/blobs/uploads/?mount={digest}&from={quote(source, safe='')}"
+        try:
+            answer = self.request("POST", path, repository=repository)
+        except RegistryError:
+            return False
+        if answer.status == HTTPStatus.ACCEPTED:
+            # An upload was begun in its place.
+            with suppress(RegistryError):
+                self.request("DELETE", self._upload_place(answer), repository=repository)
+        return answer.status == HTTPStatus.CREATED
+
     def upload(self, repository: str, digest: str, size: int, opened: Callable[[], BinaryIO]) -> HttpResponse:
         """Push a blob, from its beginning at each try (``POST``, ``PATCH``, ``PUT …/blobs/uploads/``).
 
@@ -214,7 +251,7 @@ class Connection:
             ProgramError: the work was stopped.
         """
         url = f"{self.base}/v2/{quote(repository)}/blobs/uploads/"
-        deadline = Deadline(_LEAST_SECONDS + size / _LEAST_BYTES_A_SECOND)
+        deadline = self.blob_deadline(size)
         described = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         begin = HttpRequest(method="POST", url=url, max_bytes=MAX_BYTES, read_seconds=_LEAST_SECONDS)
 

@@ -4,7 +4,7 @@ import re
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from itertools import combinations
 from pathlib import Path
@@ -112,6 +112,19 @@ def find_registry(registries: Mapping[str, Registry], name: str) -> Registry:
         f"there is no registry {name!r} in {SETTINGS_FILE}",
         solution=f"Name a declared one ({known}), or declare it as [{TABLE}.{name}]; {_EXAMPLE}.",
     )
+
+
+def given_registry(url: str, *, of: str) -> Registry:
+    """Return a registry that is given by its address alone, from which nothing may be deleted.
+
+    Raises:
+        SpecError: it is not the address of a registry; ``of`` says in the message what gave it.
+    """
+    given = {TABLE: {"given": {"url": url, "class": "persistent"}}}
+    try:
+        return replace(parse_registries(given)["given"], name=url)
+    except SpecError as error:
+        raise SpecError(f"{of}: {error.reason.partition(': ')[2]}", solution=error.solution) from error
 
 
 def _registry(name: str, content: object) -> Registry:

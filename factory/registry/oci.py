@@ -8,6 +8,7 @@ from typing import Annotated, NotRequired, TypedDict
 import msgspec
 
 from factory.documents import Size, parse_json
+from factory.engine.images import StartConfig
 from factory.errors import RegistryError
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -40,6 +41,7 @@ class Descriptor(TypedDict):
     mediaType: NotRequired[str]
     platform: NotRequired[Platform | None]
     annotations: NotRequired[dict[str, str] | None]
+    artifactType: NotRequired[str | None]
 
 
 class ManifestDocument(TypedDict):
@@ -52,19 +54,21 @@ class ManifestDocument(TypedDict):
     manifests: NotRequired[list[Descriptor] | None]
     subject: NotRequired[Descriptor | None]
     annotations: NotRequired[dict[str, str] | None]
+    artifactType: NotRequired[str | None]
 
 
-class Labelled(TypedDict):
-    """The start configuration of an image, as far as it is read in a registry."""
+class RootFileSystem(TypedDict):
+    """The digests of an image's uncompressed layers, from the bottom up."""
 
-    Labels: NotRequired[dict[str, str] | None]
+    diff_ids: NotRequired[list[str] | None]
 
 
 class ImageConfig(TypedDict):
     """The configuration of an image, as far as it is read in a registry."""
 
     created: NotRequired[str | None]
-    config: NotRequired[Labelled | None]
+    config: NotRequired[StartConfig | None]
+    rootfs: NotRequired[RootFileSystem | None]
 
 
 def labels_of(config: ImageConfig) -> dict[str, str]:

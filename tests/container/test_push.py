@@ -1,5 +1,6 @@
 """`factory push` of an image that podman has: compressed once, the same digest everywhere, sent once."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,15 @@ def test_an_image_of_the_repository_goes_to_its_registry_under_its_moving_tag(si
     report = site.push(name)
     assert [tag["tag"] for tag in report["outcomes"][0]["tags"]] == [TAG, "current"]
     assert set(site.tags(f"team/{name}")) == {TAG, "current"}
+
+
+def test_a_new_tag_for_an_image_that_is_there_exports_nothing(site: Site) -> None:
+    site.push(_NAME, "--to", "near")
+    shutil.rmtree(site.root / ".work")
+    (outcome,) = site.push(_NAME, "--to", "near", "--tags", "1.0.0")["outcomes"]
+    assert [tag["state"] for tag in outcome["tags"]] == ["tagged"]
+    # Beside the locks of the tags.
+    assert [path.name for path in (site.root / ".work" / "push").iterdir() if path.is_dir()] == ["tags"]
 
 
 def test_a_dry_run_compresses_nothing(site: Site) -> None:

@@ -101,6 +101,56 @@ def test_uncompressed_layers_are_compressed_and_twice_give_one_digest(site: Site
     assert not list((site.root / ".work").rglob("blobs"))
 
 
+def test_a_new_tag_for_an_image_that_is_there_compresses_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = site.image(compressed=False)
+    site.push(plain.reference, "--to", "near")
+    # Without the programs that would compress it.
+    monkeypatch.setenv("PATH", str(site.root))
+    (planned,) = site.push(plain.reference, "--to", "near", "--tags", "1.0.0", "--dry-run")["outcomes"]
+    assert [tag["state"] for tag in planned["tags"]] == ["would be tagged"]
+    (outcome,) = site.push(plain.reference, "--to", "near", "--tags", "1.0.0")["outcomes"]
+    assert [tag["state"] for tag in outcome["tags"]] == ["tagged"]
+    assert outcome["sent_bytes"] == 0
+    assert len(set(site.tags().values())) == 1
+
+
+def test_an_image_is_found_under_a_tag_that_nobody_asked_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = site.image(compressed=False)
+    site.push(plain.reference, "--to", "near", "--tags", "odd")
+    site.push(site.image("other", content="other").reference, "--to", "near", "--tags", "latest")
+    monkeypatch.setenv("PATH", str(site.root))
+    (outcome,) = site.push(plain.reference, "--to", "near")["outcomes"]
+    assert outcome["sent_bytes"] == 0
+    assert site.tags()[TAG] == site.tags()["latest"] == site.tags()["odd"]
+
+
+def test_the_same_layers_and_labels_are_the_same_image_whatever_else_its_configuration_says(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = site.image("first")
+    site.push(first.reference, "--to", "near", "--tags", "1.0.0")
+    # As docker writes an image of its own: another configuration, and layers that are not compressed.
+    second = site.image("second", compressed=False, created="2026-01-01T00:00:00Z")
+    monkeypatch.setenv("PATH", str(site.root))
+    report = site.push(second.reference, "--to", "near", "--tags", "1.0.0", "--tags", "1.0")
+    states = {tag["tag"]: tag["state"] for tag in report["outcomes"][0]["tags"]}
+    assert states == {"1.0.0": "already there", "1.0": "tagged"}
+    assert site.tags() == {"1.0.0": first.digest, "1.0": first.digest}
+
+
+def test_the_same_layers_with_other_labels_are_another_image(site: Site) -> None:
+    site.push(site.image("first").reference, "--to", "near", "--tags", "1.0.0")
+    second = site.image("second", labels={"other": "label"})
+    report = site.push(
+        second.reference, "--to", "near", "--name", "trainer", "--tags", "1.0.0", status=REGISTRY_ERROR
+    )
+    assert "1.0.0 exists already" in report["outcomes"][0]["error"]["reason"]
+
+
 def test_an_index_is_pushed_whole(site: Site) -> None:
     image = site.image()
     digest = indexed(image)

@@ -38,6 +38,7 @@ def small_image(
     size: int = 200_000,
     layers: int = 2,
     compressed: bool = True,
+    created: str | None = None,
 ) -> SmallImage:
     """An image of layers of so many bytes, which do not compress; equal arguments give equal bytes."""
     (folder / "blobs" / "sha256").mkdir(parents=True)
@@ -52,6 +53,7 @@ def small_image(
         "os": "linux",
         "config": {"Labels": dict(labels or {})},
         "rootfs": {"type": "layers", "diff_ids": [_digest(tar) for tar in tars]},
+        **({"created": created} if created else {}),
     }
     manifest = {
         "schemaVersion": 2,

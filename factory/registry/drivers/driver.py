@@ -4,16 +4,15 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from http import HTTPStatus
 from typing import Literal, Protocol, Self
 
 from factory.clock import parse_moment
 from factory.documents import parse_json
-from factory.errors import DocumentError, RegistryError
+from factory.errors import RegistryError
 from factory.http.parallel import in_parallel
-from factory.registry.client import RegistryClient, path_of
+from factory.registry.client import RegistryClient
 from factory.registry.inventory import LabelReader, RegistryImage, attached_to
-from factory.registry.oci import ImageConfig, Manifest, ManifestDocument, labels_of
+from factory.registry.oci import ImageConfig, Manifest, labels_of
 
 State = Literal["ok", "created", "would be created", "wrong", "not checked"]
 
@@ -248,15 +247,8 @@ def _referrers(client: RegistryClient, repository: str, digests: list[str]) -> l
     """
 
     def ask(digest: str) -> list[str] | None:
-        path = path_of(repository, "referrers", digest)
-        answer = client.connection.request("GET", path, repository=repository)
-        if answer.status != HTTPStatus.OK:
-            return None
-        try:
-            page = parse_json(answer.content, ManifestDocument, source="")
-        except DocumentError:
-            return None
-        return [item["digest"] for item in page.get("manifests") or ()]
+        found = client.referrers(repository, digest)
+        return None if found is None else [item["digest"] for item in found]
 
     first = ask(digests[0])
     if first is None:
