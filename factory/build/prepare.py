@@ -16,7 +16,7 @@ from factory.build.plan import BuildPlan, Target, shell_command
 from factory.console import Progress
 from factory.dockerfile.steps import base_references, parse_steps
 from factory.engine.engine import Engine
-from factory.engine.images import find_image, image_labels, pull_image
+from factory.engine.images import KIND_LABEL, find_image, image_labels, pull_image
 from factory.engine.leftovers import ContainerOwner, repository_mark
 from factory.errors import EngineError, ImageError
 from factory.files import open_regular, read_text, storage_error, temporary_sibling
@@ -91,13 +91,14 @@ class Prepared:
     def labels(self) -> dict[str, str]:
         """The labels of the image."""
         step = self.target.step
-        return image_labels(
+        labels = image_labels(
             name=step.name,
             identity=step.identity or "",
             inputs="" if step.inputs is None else step.inputs.text,
             variant=variant_text(step.definition.variant),
             stand_in=next((parent.image for parent in step.definition.parents if parent.stand_in), ""),
         )
+        return {**labels, f"{KIND_LABEL}{step.definition.kind}": step.name}
 
     def layer_epoch(self, layer: str | None) -> int:
         """Return the time of a package layer; the image's if it has none of its own."""

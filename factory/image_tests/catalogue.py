@@ -1,7 +1,8 @@
 """All of the factory's own tests on one screen, by the kind of image.
 
 An image has the tests of "any", of its kind, and of its parents' kinds: what is true for a `pytorch-base` is
-true for a stack on it and for a trainer on that. A flavor has all but the launcher's.
+true for a stack on it and for a trainer on that. A flavor has those of a `pytorch-base` as well. A trainer or
+launcher with an entry point of its own is no workbench, and has no test of its parent's entry point.
 To add one: write its function (it takes a `Context` and returns a `Result`), and a line here.
 """
 
@@ -17,9 +18,21 @@ _STANDARD_SECONDS = 300.0
 
 
 def _quick(
-    name: str, title: str, function: Callable[[Context], Result], *, needs_flavor: bool = False
+    name: str,
+    title: str,
+    function: Callable[[Context], Result],
+    *,
+    needs_flavor: bool = False,
+    of_entrypoint: bool = False,
 ) -> ImageTest:
-    return ImageTest(name=name, title=title, level="quick", function=function, needs_flavor=needs_flavor)
+    return ImageTest(
+        name=name,
+        title=title,
+        level="quick",
+        function=function,
+        needs_flavor=needs_flavor,
+        of_entrypoint=of_entrypoint,
+    )
 
 
 def _standard(
@@ -29,8 +42,17 @@ def _standard(
     *,
     seconds: float = _STANDARD_SECONDS,
     tags: tuple[str, ...] = (),
+    of_entrypoint: bool = False,
 ) -> ImageTest:
-    return ImageTest(name=name, title=title, level="standard", function=function, seconds=seconds, tags=tags)
+    return ImageTest(
+        name=name,
+        title=title,
+        level="standard",
+        function=function,
+        seconds=seconds,
+        tags=tags,
+        of_entrypoint=of_entrypoint,
+    )
 
 
 def _full(
@@ -63,11 +85,19 @@ _ANY = (
 )
 _COMMAND = (
     _quick(
-        "entrypoint-command", "A command runs as given, its status comes back", starting.entrypoint_command
+        "entrypoint-command",
+        "A command runs as given, its status comes back",
+        starting.entrypoint_command,
+        of_entrypoint=True,
     ),
 )
 _TRAINING = (
-    _standard("sigterm-command", "SIGTERM reaches the command, which ends in time", starting.stops_command),
+    _standard(
+        "sigterm-command",
+        "SIGTERM reaches the command, which ends in time",
+        starting.stops_command,
+        of_entrypoint=True,
+    ),
     _standard("torchrun", "torchrun: two processes reduce on gloo, end on SIGTERM", starting.torchrun),
 )
 _COMPILED = (
@@ -86,22 +116,44 @@ _GPU = (
 )
 _FLAVOR = (
     _quick(
-        "entrypoint-notebook", "JupyterLab starts where no command is given", starting.entrypoint_notebook
+        "entrypoint-notebook",
+        "JupyterLab starts where no command is given",
+        starting.entrypoint_notebook,
+        of_entrypoint=True,
     ),
     _quick(
         "versions", "Python, torch, training-hub: the spec's versions", matching.versions, needs_flavor=True
     ),
-    _standard("notebook", "JupyterLab runs a cell, saves, ends on SIGTERM", starting.notebook),
-    _standard("ipv6-only", "torchrun and JupyterLab work with IPv6 alone", starting.ipv6),
+    _standard(
+        "notebook",
+        "JupyterLab runs a cell, saves, ends on SIGTERM",
+        starting.notebook,
+        of_entrypoint=True,
+    ),
+    _standard("ipv6-only", "torchrun and JupyterLab work with IPv6 alone", starting.ipv6, of_entrypoint=True),
     _full("model", "A small model learns, is saved and loaded the same", training.model),
     _full("training-hub", "A training-hub run on generated data saves a checkpoint", training.training_hub),
+)
+
+_TRAINER = (
+    _quick(
+        "entrypoint-torchrun",
+        "Its entry point, torchrun, starts what it is given",
+        starting.entrypoint_torchrun,
+    ),
+    _quick("trainer-script", "The script of its command is there, compiles", starting.trainer_script),
+    _standard("ipv6-torchrun", "torchrun works with IPv6 alone", starting.ipv6_torchrun),
+)
+_LAUNCHER = (
+    _quick("entrypoint-kept", "Entry point and command are the parent's", starting.entrypoint_kept),
+    _quick("launch-script", "Its program runs, and submits no job", starting.launch_script),
 )
 
 TESTS: Mapping[str, tuple[ImageTest, ...]] = {
     "any": _ANY,
     "pytorch-base": (*_COMMAND, *_COMPILED, *_TRAINING, *_GPU),
     "stack": (),
-    "trainer": (),
-    "launcher": (),
+    "trainer": _TRAINER,
+    "launcher": _LAUNCHER,
     "flavor": (*_COMMAND, *_TRAINING, *_FLAVOR, *_GPU),
 }

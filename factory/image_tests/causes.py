@@ -2,16 +2,21 @@
 
 import re
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from factory.documents import parse_toml
 from factory.errors import ImageTestError
+from factory.files import read_regular, storage_error
 
+KNOWN_FILE = "known.toml"
+"""Known failures: the factory's own, and those in a folder of tests."""
+_ENTRIES = {"modules": ("module", "what", "reason"), "libraries": ("file", "library", "reason")}
 # Modules whose package has another name.
 PACKAGE_OF_MODULE = {
     "attr": "attrs",
@@ -151,8 +156,8 @@ def _no_module(found: re.Match[str], package: str) -> Cause:
     name = PACKAGE_OF_MODULE.get(module) or PACKAGE_OF_MODULE.get(top) or top.replace("_", "-")
     return Cause(
         cause=f"missing module {module}",
-        fix=f"Add {name} to the dependencies and lock again, or, where {package} does without, enter it as "
-        "known.",
+        fix=f"Add {name} to the dependencies and lock again, or, where {package} does without, enter it "
+        "in known.toml beside the image's own tests (docs/testing-images.md).",
     )
 
 
@@ -219,7 +224,7 @@ _MESSAGES: tuple[tuple[str, Callable[[re.Match[str], str], Cause]], ...] = (
         r"no NVIDIA driver|CUDA driver|No CUDA GPUs|No HIP GPUs|not compiled with CUDA|0 active drivers",
         _said(
             "the driver of a GPU is absent",
-            "Run the test with a GPU, or enter {package} as known: its import asks for the device.",
+            "Run the test with a GPU, or enter {package} in known.toml: its import asks for the device.",
         ),
     ),
     (r"cannot import name '([^']+)' from (?:partially initialized module )?'([^']+)'", _no_name),
@@ -262,7 +267,7 @@ class KnownLibrary:
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """The failures of ``known.toml`` that are accepted."""
+    """The failures that are accepted."""
 
     modules: tuple[KnownModule, ...]
     libraries: tuple[KnownLibrary, ...]
@@ -291,33 +296,61 @@ class Known:
 
 
 @cache
-def known() -> Known:
+def shipped_failures() -> Known:
     """Return the known failures that the factory ships."""
-    return parse_known((files(__package__) / "known.toml").read_text(encoding="utf-8"))
+    return parse_known((files(__package__) / KNOWN_FILE).read_text(encoding="utf-8"), source=KNOWN_FILE)
 
 
-def parse_known(text: str) -> Known:
-    """Read known failures from TOML.
+def known_failures(folders: Iterable[Path]) -> Known:
+    """Return the known failures in folders of tests, the nearest first, and those that the factory ships.
+
+    Raises:
+        ImageTestError: as `parse_known`.
+        StorageError: a file cannot be read.
+    """
+    found = [_known_in(folder / KNOWN_FILE) for folder in folders]
+    found.append(shipped_failures())
+    return Known(
+        modules=tuple(module for one in found for module in one.modules),
+        libraries=tuple(library for one in found for library in one.libraries),
+    )
+
+
+def _known_in(path: Path) -> Known:
+    try:
+        text = read_regular(path).decode("utf-8")
+    except FileNotFoundError:
+        return Known(modules=(), libraries=())
+    except UnicodeDecodeError as error:
+        raise ImageTestError(f"{path} is not UTF-8", solution="Save it as UTF-8.") from error
+    except OSError as error:
+        raise storage_error(path, error) from error
+    return parse_known(text, source=str(path))
+
+
+def parse_known(text: str, *, source: str) -> Known:
+    """Read known failures from TOML; ``source`` names the file in messages.
 
     Raises:
         ImageTestError: an entry lacks a key, has an unknown one, or has no reason.
     """
-    table = parse_toml(text, dict[str, Any], source="known.toml", error=ImageTestError)
+    table = parse_toml(text, dict[str, Any], source=source, error=ImageTestError)
+    entries = {key: table.pop(key, []) for key in _ENTRIES}
+    whole = not table and all(isinstance(listed, list) for listed in entries.values())
+    for key, listed in entries.items() if whole else ():
+        whole = whole and all(_is_entry(entry, _ENTRIES[key]) for entry in listed)
+    if not whole:
+        wanted = "; ".join(f"[[{key}]] with {', '.join(names)}" for key, names in _ENTRIES.items())
+        raise ImageTestError(
+            f"{source} has more or less than: {wanted}",
+            solution="Fix the entry: each of its keys is a text, and readers of the report see its reason.",
+        )
     return Known(
-        modules=tuple(
-            KnownModule(**_strings(entry, ("module", "what", "reason"))) for entry in table.get("modules", ())
-        ),
-        libraries=tuple(
-            KnownLibrary(**_strings(entry, ("file", "library", "reason")))
-            for entry in table.get("libraries", ())
-        ),
+        modules=tuple(KnownModule(**entry) for entry in entries["modules"]),
+        libraries=tuple(KnownLibrary(**entry) for entry in entries["libraries"]),
     )
 
 
-def _strings(entry: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, str]:
-    if set(entry) != set(keys) or not all(isinstance(value, str) and value for value in entry.values()):
-        raise ImageTestError(
-            f"known.toml: {dict(entry)} has to have {', '.join(keys)} as texts, and nothing else",
-            solution="Fix the entry; readers of the report see its reason.",
-        )
-    return dict(entry)
+def _is_entry(entry: object, keys: tuple[str, ...]) -> bool:
+    texts = isinstance(entry, dict) and all(isinstance(value, str) and value for value in entry.values())
+    return isinstance(entry, dict) and texts and set(entry) == set(keys)

@@ -53,7 +53,8 @@ class ImageTest:
     ``name`` is in lower case with dashes; ``title`` says what is true if it passes. With an accelerator
     among the ``tags`` (cpu, cuda, rocm) it is for images of that one, without one for all; ``gpu``: it needs
     such a device. A test that ``needs_flavor`` compares with a spec, and is skipped if the flavor is not
-    known. ``seconds`` is how long it may take: what still runs in a container then is removed, and the test
+    known. A test ``of_entrypoint`` is about a workbench's, and not for a trainer or launcher with one of its
+    own. ``seconds`` is how long it may take: what still runs in a container then is removed, and the test
     has failed. ``origin`` is the file of a drop-in test, and empty for the factory's own.
     """
 
@@ -63,6 +64,7 @@ class ImageTest:
     function: "Callable[[Context], Result]"
     tags: tuple[str, ...] = ()
     needs_flavor: bool = False
+    of_entrypoint: bool = False
     seconds: float = DEFAULT_SECONDS
     origin: str = ""
 

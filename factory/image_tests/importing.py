@@ -6,11 +6,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from factory.errors import ImageTestError
-from factory.image_tests.causes import Cause, known, why_no_import, why_no_library
+from factory.image_tests.causes import Cause, known_failures, why_no_import, why_no_library
 from factory.image_tests.container import WORKING
 from factory.image_tests.context import Context
 from factory.image_tests.definition import ImageFinding, Result, judged
-from factory.image_tests.inventory import LOOKING, locks_of
+from factory.image_tests.inventory import LOOKING, locked_versions
 
 IMPORT_SECONDS = 900.0
 # Interfaces that the kernel adds to every new network namespace if modules are loaded; none leads anywhere.
@@ -44,8 +44,7 @@ def imported(context: Context) -> dict[str, Any]:
     Raises:
         ImageTestError: it found no module at all, and every image for training has some.
     """
-    locks = locks_of(context)
-    wanted = sorted(locks.versions()) if locks else []
+    wanted = sorted(locked_versions(context) or ())
     found: dict[str, Any] = context.probe("imports.py", *wanted, conditions=WORKING)
     if not found["modules"]:
         raise ImageTestError(
@@ -57,6 +56,7 @@ def imported(context: Context) -> dict[str, Any]:
 
 def imports(context: Context) -> Result:
     """Test that every top-level module of every locked package imports, except known failures."""
+    known = known_failures(context.subject.lineage.folders)
     answer = imported(context)
     findings = [
         ImageFinding(
@@ -78,7 +78,7 @@ def imports(context: Context) -> Result:
             cause=cause.cause,
             fix=cause.fix,
         )
-        reason = known().module(module["module"], message)
+        reason = known.module(module["module"], message)
         if reason is None:
             findings.append(finding)
         else:
@@ -148,11 +148,12 @@ def _slowest(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 def shared_libraries(context: Context) -> Result:
     """Test that every ELF file below Python's prefix finds its libraries, as ld.so looks for them."""
+    known = known_failures(context.subject.lineage.folders)
     answer = context.probe("elf.py", conditions=LOOKING)
     findings, advice = [], []
     for problem in answer["problems"]:
         file, package = _below(problem["path"], answer["root"]), _package(problem["path"])
-        reason = known().library(problem["path"], problem["what"])
+        reason = known.library(problem["path"], problem["what"])
         if reason is not None:
             advice.append(ImageFinding(subject=file, problem=f"{problem['what']} is missing", cause=reason))
         elif problem["kind"] == "preloaded":

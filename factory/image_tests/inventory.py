@@ -1,15 +1,17 @@
 """Read an image's content: its Python packages, its locks and its layers."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from factory.engine.images import IMAGE_LABEL
 from factory.errors import FactoryError, ImageTestError
 from factory.image_tests.container import Conditions
 from factory.image_tests.context import Context
 from factory.image_tests.report import ImageLayer, ImagePackage
 from factory.image_tests.subject import HistoryStep
-from factory.lock.lockset import LockSet, parse_lock_set, read_lock_set
+from factory.lock.lockset import parse_lock_set, read_lock_set
 
 # As root and without a temporary file system over the image's files: it only reads, and sees everything.
 LOOKING = Conditions(user="0:0", tmpfs=())
@@ -37,30 +39,45 @@ def base_contents(context: Context) -> dict[str, Any] | None:
         return None
 
 
-def locks_of(context: Context) -> LockSet | None:
-    """Return the lock files in the image, else its flavor's; None without any.
+def locked_versions(context: Context) -> dict[str, str] | None:
+    """Return the locked packages by the lock files in the image, else by its flavor's; None without any.
+
+    Each image of the line has its own; what an image locks replaces what its parents lock.
 
     Raises:
         LockFileError: one of them is not UTF-8.
     """
     texts = {name: text for name, text in contents(context)["locks"].items() if name.endswith(_LOCK_SUFFIX)}
     if texts:
-        return parse_lock_set(texts)
-    flavor = context.subject.flavor
-    return None if flavor is None else read_lock_set(flavor.folder, flavor.project.spec)
+        line = [definition.name for definition in context.subject.lineage.definitions]
+        own = context.subject.configuration.labels.get(IMAGE_LABEL, "")
+        order = [*reversed(line or [own])]
+        folders = sorted({name.rpartition("/")[0] for name in texts})
+        folders.sort(key=lambda folder: order.index(folder) if folder in order else -1)
+        return _versions_of(texts, folders)
+    flavor = context.subject.lineage.nearest_flavor
+    locks = None if flavor is None else read_lock_set(flavor.folder, flavor.project.spec)
+    return None if locks is None else locks.versions()
+
+
+def _versions_of(texts: Mapping[str, str], folders: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for folder in folders:
+        own = {name: text for name, text in texts.items() if name.rpartition("/")[0] == folder}
+        found |= parse_lock_set(own).versions()
+    return found
 
 
 def installed_packages(context: Context) -> tuple[ImagePackage, ...]:
     """Return the Python packages of the image by name; empty if its Python does not answer."""
     context.deadline = float("inf")
     try:
-        return _packages(contents(context)["packages"], locks_of(context))
+        return _packages(contents(context)["packages"], locked_versions(context) or {})
     except (FactoryError, *MALFORMED_ANSWER):
         return ()
 
 
-def _packages(found: list[dict[str, Any]], locks: LockSet | None) -> tuple[ImagePackage, ...]:
-    locked = locks.versions() if locks else {}
+def _packages(found: list[dict[str, Any]], locked: Mapping[str, str]) -> tuple[ImagePackage, ...]:
     return tuple(
         ImagePackage(
             name=package["name"],

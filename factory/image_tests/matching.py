@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from factory.files import read_text
 from factory.image_tests.container import WORKING
 from factory.image_tests.context import Context
 from factory.image_tests.definition import ImageFinding, Result, judged, skipped
-from factory.image_tests.inventory import base_contents, contents, locks_of
+from factory.image_tests.inventory import base_contents, contents, locked_versions
 from factory.image_tests.subject import TITLE_LABEL
 
 _NAME_LABELS = ("name", TITLE_LABEL)
@@ -38,13 +38,15 @@ def versions(context: Context) -> Result:
     if spec is None:
         return skipped("it is not known which flavor this image is")
     answer = contents(context)
+    # A stack may replace a package of its flavor, which its own lock says.
+    replaced = {} if context.subject.flavor else locked_versions(context) or {}
     installed: dict[str, str] = {
         canonicalize_name(package["name"]): package["version"] for package in answer["packages"]
     }
     pairs = (
         ("Python", spec.python, answer["environment"]["python_version"]),
-        ("torch", spec.torch, installed.get("torch")),
-        ("training-hub", spec.training_hub, installed.get("training-hub")),
+        ("torch", replaced.get("torch", spec.torch), installed.get("torch")),
+        ("training-hub", replaced.get("training-hub", spec.training_hub), installed.get("training-hub")),
     )
     findings = tuple(
         ImageFinding(
@@ -93,14 +95,14 @@ def labels(context: Context) -> Result:
 def dependencies(context: Context) -> Result:
     """Test that every installed package has what it requires, as ``pip check`` does."""
     answer, base = contents(context), base_contents(context)
-    flavor = context.subject.flavor
-    overridden = _names(flavor.project.overrides) if flavor else frozenset[str]()
+    projects = [one.flavor.project for one in context.subject.lineage.definitions if one.flavor]
+    overridden = _names(override for project in projects for override in project.overrides)
     before = set(conflicts(base["packages"], base["environment"])) if base else set()
     findings: list[ImageFinding] = []
     advice: list[ImageFinding] = []
     for conflict in conflicts(answer["packages"], answer["environment"]):
         deliberate = conflict.wanted in overridden
-        cause = "The spec overrides this requirement." if deliberate else ""
+        cause = "The spec overrides this requirement, or a parent's." if deliberate else ""
         cause = cause or ("The base image has the same conflict." if conflict in before else "")
         finding = ImageFinding(
             subject=conflict.package,
@@ -174,10 +176,9 @@ def _python_conflict(package: Mapping[str, Any], environment: Mapping[str, str])
 
 def locked_packages(context: Context) -> Result:
     """Test that each locked package is installed once, in its locked version."""
-    locks = locks_of(context)
-    if locks is None:
+    pinned = locked_versions(context)
+    if pinned is None:
         return skipped("the image has no lock file in it, and it is not known which flavor it is")
-    pinned = locks.versions()
     installed: dict[str, list[str]] = defaultdict(list)
     for package in contents(context)["packages"]:
         installed[canonicalize_name(package["name"])].append(package["version"])
@@ -243,7 +244,7 @@ def _label(label: str, problem: str) -> ImageFinding:
     return ImageFinding(subject=label, problem=problem, fix=_REBUILD)
 
 
-def _names(requirements: tuple[str, ...]) -> frozenset[str]:
+def _names(requirements: Iterable[str]) -> frozenset[str]:
     found = set()
     for text in requirements:
         try:

@@ -82,12 +82,14 @@ class ImageLayer:
 class ImageTestReport(Report):
     """One test run of one image. ``started`` is ISO 8601 in UTC; ``layers`` begin at the bottom.
 
+    ``kind`` and ``flavor`` are None if they are not known; only a flavor has the latter.
     ``selected``: tests were chosen by name (``--only``, ``--skip``), so it does not speak for the level.
     """
 
     image: str
     image_id: str
     identity: str | None
+    kind: str | None = None
     flavor: str | None
     level: Level
     engine: str
@@ -281,6 +283,7 @@ def _fill(suite: ET.Element, report: ImageTestReport) -> None:
     facts = {
         "image-id": report.image_id,
         "identity": report.identity,
+        "kind": report.kind,
         "flavor": report.flavor,
         "level": report.level,
         "engine": report.engine,

@@ -37,7 +37,11 @@ def tests_of(lineage: Lineage) -> tuple[ImageTest, ...]:
     Raises:
         ImageTestError: a drop-in test is not acceptable.
     """
-    own = inherited(TESTS, lineage.kinds)
+    own = [
+        test
+        for test in inherited(TESTS, lineage.kinds)
+        if not (test.of_entrypoint and lineage.own_entrypoint)
+    ]
     found = (*own, *drop_in_tests(lineage.folders, taken=[test.name for test in own]))
     return tuple(test for test in found if is_for(test, lineage.accelerator))
 
@@ -71,6 +75,7 @@ def run_tests(
         image=subject.reference,
         image_id=subject.image_id,
         identity=subject.identity,
+        kind=subject.lineage.kind,
         flavor=subject.flavor.name if subject.flavor else None,
         level=selection.level,
         engine=_engine_name(engine),
@@ -103,7 +108,7 @@ def run_test(test: ImageTest, context: Context) -> TestOutcome:
 
 
 def _result(test: ImageTest, context: Context) -> Result:
-    if test.needs_flavor and context.subject.flavor is None:
+    if test.needs_flavor and context.subject.lineage.nearest_flavor is None:
         return skipped("it is not known which flavor this image is: say so with --flavor NAME")
     if GPU_TAG in test.tags and (reason := missing_gpu(context.subject.accelerator)):
         return skipped(reason)

@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from factory.errors import ImageTestError
 from factory.image_tests.container import ARBITRARY_USER, WORKING, Background, Conditions
@@ -15,7 +16,10 @@ from factory.image_tests.inventory import contents
 # Words that a shell in between would change, and a status that nothing returns by chance.
 _WORDS = ("two words", "$HOME", "*", "", "`id`")
 _STATUS = 23
-_PRINT_WORDS = f'printf "%s|" "$0" "$@"; exit {_STATUS}'
+_PRINT_ALL = 'printf "%s|" "$0" "$@"'
+_PRINT_WORDS = f"{_PRINT_ALL}; exit {_STATUS}"
+_COMPILE = "import sys; compile(open(sys.argv[1], 'rb').read(), sys.argv[1], 'exec')"
+_LAUNCHER = "/opt/launcher/launch.py"
 # A command must also run if the workbench's arguments are set, as many deployments do.
 _COMMAND_CONDITIONS = Conditions(environment=(("NOTEBOOK_ARGS", "--ServerApp.port=1"),))
 _START_SECONDS = 90.0
@@ -35,6 +39,7 @@ _IPV6 = Conditions(
     environment=_COMMAND.environment,
     options=("--cap-add", "NET_ADMIN", "--hostname", "ipv6-only"),
 )
+_WITHOUT_IPV4 = ("-c", inside_script("ipv6.py"), *ARBITRARY_USER.split(":"))
 _CANNOT = 77
 
 
@@ -80,24 +85,8 @@ def arbitrary_user(context: Context) -> Result:
     return judged(tuple(findings), "it does not run as OpenShift runs images")
 
 
-def own_entrypoint(context: Context) -> str | None:
-    """Return why no test uses the image's entry point; None if it is that of a workbench.
-
-    A trainer's entry point trains and a launcher's may submit jobs, unless it is the parent's, which the
-    parent's tests are about.
-    """
-    own, kind = context.subject.configuration.entrypoint, context.subject.kind
-    if not own or kind not in {"trainer", "launcher"}:
-        return None
-    if context.base is not None and context.base.entrypoint == own:
-        return None
-    return f"a {kind} with an entry point of its own takes arguments: {own[0]}"
-
-
 def entrypoint_command(context: Context) -> Result:
     """Test that a command is run exactly as given, and its exit status comes back."""
-    if (entry := own_entrypoint(context)) is not None:
-        return skipped(entry)
     ran = context.start("sh", "-c", _PRINT_WORDS, *_WORDS, conditions=_COMMAND_CONDITIONS)
     wanted = "".join(f"{word}|" for word in _WORDS)
     findings = []
@@ -122,10 +111,94 @@ def entrypoint_command(context: Context) -> Result:
     return judged(tuple(findings), "a command is not run as it is given", output=ran.output)
 
 
+def entrypoint_torchrun(context: Context) -> Result:
+    """Test that the entry point is torchrun, and starts a program as it is given."""
+    entry = context.subject.configuration.entrypoint
+    if PurePosixPath("".join(entry[:1])).name != "torchrun":
+        return skipped(f"the entry point is {' '.join(entry) or 'none'}: what it takes is the trainer's own")
+    program = ("--no-python", "sh", "-c", _PRINT_ALL, *_WORDS)
+    ran = context.start("--standalone", "--nproc-per-node=1", *program, conditions=_COMMAND)
+    wanted = "".join(f"{word}|" for word in _WORDS)
+    findings = []
+    if ran.status != 0 or ran.stdout != wanted:
+        findings.append(
+            ImageFinding(
+                subject="torchrun",
+                problem=f"ended with {ran.status}; the program printed {shortened(ran.stdout, 200)!r}, and "
+                f"not {wanted!r}",
+                cause=_last_line(ran.stderr),
+                fix='Write ENTRYPOINT ["torchrun"] in the Dockerfile, with torchrun on PATH, in brackets.',
+            )
+        )
+    return judged(tuple(findings), "torchrun does not start a program", output=ran.output)
+
+
+def trainer_script(context: Context) -> Result:
+    """Test that the script which the default command names is there and compiles."""
+    command = context.subject.configuration.command
+    script = next((word for word in command if word.endswith(".py") and not word.startswith("-")), None)
+    if script is None:
+        return skipped(f"the default command names no script: {' '.join(command) or 'there is none'}")
+    ran = context.run("python3", "-c", _COMPILE, script)
+    findings: tuple[ImageFinding, ...] = ()
+    if ran.status != 0:
+        findings = (
+            ImageFinding(
+                subject=script,
+                problem="cannot be read, or is not Python",
+                cause=_last_line(ran.output),
+                fix="Name a script that the Dockerfile copies, from the WORKDIR, and that any user may read.",
+            ),
+        )
+    return judged(findings, "the script of the default command does not work", output=ran.output)
+
+
+def entrypoint_kept(context: Context) -> Result:
+    """Test that entry point, command, user and folder are the parent's, if the Dockerfile sets none."""
+    if context.subject.lineage.own_entrypoint:
+        entry = " ".join(context.subject.configuration.entrypoint)
+        return skipped(f"it has an entry point of its own, which no test starts: {entry or 'none'}")
+    if context.base is None:
+        return skipped("the engine does not have the parent, to compare with")
+    own, parent = context.subject.configuration, context.base.configuration
+    pairs = (
+        ("entry point", own.entrypoint, parent.entrypoint),
+        ("command", own.command, parent.command),
+    )
+    findings = tuple(
+        ImageFinding(
+            subject=what,
+            problem=f"is {' '.join(found) or 'none'}, and the parent's is {' '.join(wanted) or 'none'}",
+            cause="An agent of the parent would not be started.",
+            fix="Set neither ENTRYPOINT nor CMD, or both.",
+        )
+        for what, found, wanted in pairs
+        if found != wanted
+    )
+    return judged(findings, "the parent's entry point is not kept", output=" ".join(own.entrypoint))
+
+
+def launch_script(context: Context) -> Result:
+    """Test that the launcher's program runs, without submitting a job."""
+    there = context.run("sh", "-c", f"test -f {_LAUNCHER}")
+    if there.status != 0:
+        return skipped(f"there is no {_LAUNCHER}: how jobs are submitted is the launcher's own")
+    ran = context.run("python3", _LAUNCHER, "--help")
+    findings: tuple[ImageFinding, ...] = ()
+    if ran.status != 0:
+        findings = (
+            ImageFinding(
+                subject=_LAUNCHER,
+                problem=f"with --help it ended with status {ran.status}",
+                cause=_last_line(ran.output),
+                fix="Let it print its options with --help; read its output for what it lacks.",
+            ),
+        )
+    return judged(findings, "the launcher's program does not run", output=ran.output)
+
+
 def entrypoint_notebook(context: Context) -> Result:
     """Test that JupyterLab starts and listens if no command is given."""
-    if (entry := own_entrypoint(context)) is not None:
-        return skipped(entry)
     seconds = context.time_left(_START_SECONDS)
     with context.background() as workbench:
         ran = workbench.execute(
@@ -161,8 +234,6 @@ def _last_line(text: str) -> str:
 
 def notebook(context: Context) -> Result:
     """Test that JupyterLab answers, runs a cell of a notebook, saves it, and ends on SIGTERM."""
-    if (entry := own_entrypoint(context)) is not None:
-        return skipped(entry)
     token = secrets.token_hex(16)
     arguments = (("NOTEBOOK_ARGS", f"--ServerApp.token={token}"), *_COMMAND.environment)
     with context.background(conditions=replace(_COMMAND, environment=arguments)) as workbench:
@@ -213,7 +284,7 @@ def torchrun(context: Context) -> Result:
     """Test that two processes of torchrun reduce on gloo, and end on SIGTERM."""
     program, *words = _torchrun("--standalone", waiting=True)
     # An entry point that takes arguments, such as a trainer's, would be given a second torchrun.
-    entry = program if own_entrypoint(context) else None
+    entry = program if context.subject.lineage.own_entrypoint else None
     command = words if entry else (program, *words)
     with context.background(*command, conditions=_COMMAND, entrypoint=entry) as training:
         if not _ready(context, training, _PROCESSES):
@@ -224,8 +295,6 @@ def torchrun(context: Context) -> Result:
 
 def stops_command(context: Context) -> Result:
     """Test that SIGTERM reaches the command of a training container, its first process."""
-    if (entry := own_entrypoint(context)) is not None:
-        return skipped(entry)
     command = ("python3", "-c", inside_script("stop.py"))
     with context.background(*command, conditions=_COMMAND) as training:
         if not _ready(context, training, 1):
@@ -234,18 +303,24 @@ def stops_command(context: Context) -> Result:
         return _stops(context, training, 1, status=_STOPPED)
 
 
-def ipv6(context: Context) -> Result:
-    """Test that torchrun's processes meet, and JupyterLab answers, without any IPv4 address."""
-    entry = () if own_entrypoint(context) else context.subject.configuration.entrypoint
-    through = ("-c", inside_script("ipv6.py"), *ARBITRARY_USER.split(":"))
+def ipv6_torchrun(context: Context) -> Result:
+    """Test that torchrun's processes meet without any IPv4 address."""
+    subject = context.subject
+    entry = () if subject.lineage.own_entrypoint else subject.configuration.entrypoint
     command = _torchrun("--rdzv_backend=c10d", "--rdzv_endpoint=[::1]:29400")
-    ran = context.run("python3", *through, *entry, *command, conditions=_IPV6)
+    ran = context.run("python3", *_WITHOUT_IPV4, *entry, *command, conditions=_IPV6)
     if ran.status == _CANNOT:
         return skipped(f"the engine's machine cannot: {ran.stdout.strip()}")
-    reduced = _reduced(ran.output)
-    if reduced.status != "passed" or own_entrypoint(context):
+    return _reduced(ran.output)
+
+
+def ipv6(context: Context) -> Result:
+    """Test that torchrun's processes meet, and JupyterLab answers, without any IPv4 address."""
+    reduced = ipv6_torchrun(context)
+    if reduced.status != "passed":
         return reduced
-    with context.background(*through, *entry, conditions=_IPV6, entrypoint="python3") as workbench:
+    command = (*_WITHOUT_IPV4, *context.subject.configuration.entrypoint)
+    with context.background(*command, conditions=_IPV6, entrypoint="python3") as workbench:
         answer = _answer(context, workbench, f"http://[::1]:{_PORT}/api")
         logs = workbench.logs()
     if answer == 0:

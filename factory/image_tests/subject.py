@@ -1,16 +1,19 @@
 """The image under test: its configuration and history in the engine, its lineage in the repository."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NotRequired, TypedDict
 
+from factory.dockerfile.model import read_dockerfile
 from factory.dockerfile.references import PATH_COMPONENT, find_reference
 from factory.documents import Size, parse_json
 from factory.engine.engine import Engine, Operand, call_engine
-from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, EngineImage, find_image
+from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, KIND_LABEL, EngineImage, find_image
 from factory.errors import ImageTestError, NotFoundError
+from factory.files import read_text
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository, find_repository
 from factory.flavor.spec import Spec
@@ -23,8 +26,12 @@ TITLE_LABEL = "org.opencontainers.image.title"
 BASE_LABEL = "org.opencontainers.image.base.name"
 _ID_LENGTH = 12
 _IDENTITY = re.compile("[0-9a-f]{64}")
-# A flavor has it all: its own PyTorch, and it runs a user's training.
-_KINDS_OF_A_FLAVOR: tuple[Kind, ...] = ("flavor", "pytorch-base", "stack", "trainer")
+# What is on top of what, as far as labels tell: they have no order.
+_ORDER: tuple[Kind, ...] = ("launcher", "trainer", "stack", "flavor", "pytorch-base")
+_TRAINER_ENTRYPOINT = "torchrun"
+# The kinds whose entry point is no workbench's, if it is not their parent's.
+_ENDS_OF_LINE = frozenset({"trainer", "launcher"})
+_ARCHITECTURES = {"TORCH_CUDA_ARCH_LIST": "cuda", "PYTORCH_ROCM_ARCH": "rocm"}
 TESTS_FOLDER = "tests"
 SHARED_TESTS_FOLDER = Path("tests", "images")
 LOGIN_IN_URL = re.compile(r"(?<=://)[^/\s:@\"']+:(?!\$)[^/\s@\"'$]+(?=@)")
@@ -47,12 +54,21 @@ _SOURCE = "the history of an image"
 class Lineage:
     """An image with its parents: ``definitions`` and ``kinds``, its own first.
 
-    ``folders`` hold drop-in tests, the nearest first, and the repository's for every image last.
+    ``folders`` hold drop-in tests and known failures, the nearest first, and the repository's for every image
+    last. ``known``: the first kind is the image's; an unknown image is tested as a flavor.
+    ``own_entrypoint``: a trainer or launcher that starts neither a workbench nor a given command.
     """
 
     definitions: tuple[ImageDefinition, ...]
     kinds: tuple[Kind, ...]
     folders: tuple[Path, ...]
+    known: bool = True
+    own_entrypoint: bool = False
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of the image; None if it is not known."""
+        return self.kinds[0] if self.known else None
 
     @property
     def flavor(self) -> Flavor | None:
@@ -60,9 +76,17 @@ class Lineage:
         return self.definitions[0].flavor if self.definitions else None
 
     @property
+    def nearest_flavor(self) -> Flavor | None:
+        """The flavor that the image is or is built on; None if it is not known."""
+        return next((one.flavor for one in self.definitions if one.flavor is not None), None)
+
+    @property
     def accelerator(self) -> str | None:
         """cpu, cuda or rocm; None if that is not known. Raises as `read_project` does."""
-        return None if self.flavor is None else self.flavor.project.spec.accelerator
+        if (flavor := self.nearest_flavor) is not None:
+            return flavor.project.spec.accelerator
+        arguments = {name for one in self.definitions for name, _ in one.build_args}
+        return next((kind for name, kind in _ARCHITECTURES.items() if name in arguments), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,14 +148,10 @@ class ImageUnderTest:
         return self.lineage.flavor
 
     @property
-    def kind(self) -> Kind:
-        """Return the kind whose tests it gets."""
-        return self.lineage.kinds[0]
-
-    @property
     def spec(self) -> Spec | None:
-        """The spec of the flavor; raises as `read_project` does."""
-        return None if self.flavor is None else self.flavor.project.spec
+        """The spec of the flavor that it is or is built on; raises as `read_project` does."""
+        flavor = self.lineage.nearest_flavor
+        return None if flavor is None else flavor.project.spec
 
     @property
     def accelerator(self) -> str | None:
@@ -150,8 +170,7 @@ class BaseImage:
     """The parent of the image under test: its ID, how it starts, and how it was built."""
 
     image_id: str
-    environment: Mapping[str, str]
-    entrypoint: tuple[str, ...]
+    configuration: Configuration
     history: tuple[HistoryStep, ...]
 
 
@@ -205,7 +224,7 @@ def find_subject(
         labels = configuration.labels
         named = (labels.get(IMAGE_LABEL), labels.get(TITLE_LABEL))
         lineage = next((made for name in named if name and (made := _labelled(repository, name))), None)
-    lineage = lineage or foreign_lineage(repository)
+    lineage = lineage or labelled_lineage(configuration, repository) or foreign_lineage(repository)
     return ImageUnderTest(
         reference=reference,
         name=_name(lineage, reference),
@@ -220,20 +239,20 @@ def find_subject(
 
 def find_base(engine: Engine, subject: ImageUnderTest) -> BaseImage | None:
     """Return the image below this one, if the engine has it: its layers are this one's lowest."""
-    candidates = [subject.configuration.labels.get(BASE_LABEL, "")]
+    candidates: list[str] = []
     for definition in subject.lineage.definitions[1:2]:
         candidates += definition.built_names
     if subject.definition is not None:
-        candidates.append(subject.definition.parents[0].image)
+        candidates += [parent.image for parent in subject.definition.parents[:1]]
+    # Last: an image without this label of its own has that of an image further below.
+    candidates.append(subject.configuration.labels.get(BASE_LABEL, ""))
     for reference in dict.fromkeys(candidates):
         # Anybody may set a label: what it names is looked up only if it can be an image.
         found = find_image(engine, reference) if find_reference(reference) else None
         if found and found.layers and found.layers == subject.layers[: len(found.layers)]:
-            configuration = _configuration(found)
             return BaseImage(
                 image_id=found.id,
-                environment=configuration.environment,
-                entrypoint=configuration.entrypoint,
+                configuration=_configuration(found),
                 history=history_of(engine, reference),
             )
     return None
@@ -286,18 +305,60 @@ def lineage_of(repository: Repository, name: str) -> Lineage | None:
     if name not in catalogue.names and not (Path(name) / PROJECT_FILE).is_file():
         return None
     line = line_of(catalogue, name)
-    kinds = tuple(kind for one in line for kind in _kinds(one))
+    kinds = tuple(kind for one in line for kind in _kinds(one.kind))
     return Lineage(
         definitions=line,
         kinds=tuple(dict.fromkeys(kinds)),
-        folders=(*(one.folder / TESTS_FOLDER for one in line), repository.root / SHARED_TESTS_FOLDER),
+        folders=(*(one.folder / TESTS_FOLDER for one in line), *_shared(repository)),
+        own_entrypoint=line[0].kind in _ENDS_OF_LINE and _sets_entrypoint(line),
+    )
+
+
+def labelled_lineage(configuration: Configuration, repository: Repository | None = None) -> Lineage | None:
+    """Return the lineage of an image by what its own configuration says; None if it says nothing.
+
+    A build labels an image with its kind, and a label stays in what is built on the image. An entry point
+    that is torchrun is a trainer's.
+    """
+    labels = configuration.labels
+    named = {kind: name for kind in _ORDER if (name := labels.get(f"{KIND_LABEL}{kind}"))}
+    own = next((kind for kind, name in named.items() if name == labels.get(IMAGE_LABEL)), None)
+    trains = PurePosixPath("".join(configuration.entrypoint[:1])).name == _TRAINER_ENTRYPOINT
+    if own is None and not trains:
+        return None
+    first: Kind = own or "trainer"
+    others = tuple(kind for kind in _ORDER if kind in named and kind != first)
+    kinds = tuple(part for kind in (first, *others) for part in _kinds(kind))
+    return Lineage(
+        definitions=(),
+        kinds=tuple(dict.fromkeys(kinds if named else (first, *_kinds("flavor")))),
+        folders=_shared(repository),
+        own_entrypoint=first == "launcher" or (first == "trainer" and trains),
     )
 
 
 def foreign_lineage(repository: Repository | None = None) -> Lineage:
     """Return the lineage of an undefined image: it is tested as a universal training image."""
-    folders = () if repository is None else (repository.root / SHARED_TESTS_FOLDER,)
-    return Lineage(definitions=(), kinds=_KINDS_OF_A_FLAVOR, folders=folders)
+    return Lineage(definitions=(), kinds=_kinds("flavor"), folders=_shared(repository), known=False)
+
+
+def _shared(repository: Repository | None) -> tuple[Path, ...]:
+    return () if repository is None else (repository.root / SHARED_TESTS_FOLDER,)
+
+
+def _sets_entrypoint(line: tuple[ImageDefinition, ...]) -> bool:
+    """Return whether the nearest trainer or launcher that sets an entry point comes before other kinds."""
+    ends = itertools.takewhile(lambda one: one.kind in _ENDS_OF_LINE, line)
+    return any(sets_entrypoint(one) for one in ends)
+
+
+def sets_entrypoint(definition: ImageDefinition) -> bool:
+    """Return whether the Dockerfile sets the image's entry point; a missing one does not."""
+    try:
+        text = read_text(definition.folder / definition.dockerfile, errors="replace")
+    except OSError:
+        return False
+    return any(instruction.name == "ENTRYPOINT" for instruction in read_dockerfile(text).final)
 
 
 def line_of(catalogue: Catalogue, name: str) -> tuple[ImageDefinition, ...]:
@@ -308,8 +369,9 @@ def line_of(catalogue: Catalogue, name: str) -> tuple[ImageDefinition, ...]:
     return tuple(line)
 
 
-def _kinds(definition: ImageDefinition) -> tuple[Kind, ...]:
-    return _KINDS_OF_A_FLAVOR if definition.kind == "flavor" else (definition.kind,)
+def _kinds(kind: Kind) -> tuple[Kind, ...]:
+    """Return the kinds whose tests an image of a kind has: a flavor has its own PyTorch."""
+    return ("flavor", "pytorch-base") if kind == "flavor" else (kind,)
 
 
 def history_of(engine: Engine, image: str) -> tuple[HistoryStep, ...]:

@@ -57,7 +57,7 @@ def credentials(context: Context) -> Result:
     """Test that no login, token or private key is in the image's files, environment or history."""
     findings, advice = _leftovers(context, "credential")
     subject, base = context.subject, context.base
-    in_base = base.environment if base else {}
+    in_base = base.configuration.environment if base else {}
     for name, value in sorted(subject.configuration.environment.items()):
         if is_credential(name, value):
             found = _credential(f"environment variable {name}", "looks like a credential")

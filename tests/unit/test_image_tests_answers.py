@@ -163,8 +163,7 @@ def test_credentials_of_the_base_image_are_its_vendor_s(
     context.subject = replace(context.subject, configuration=configuration, history=(theirs, own))
     context.base = BaseImage(
         image_id="b",
-        environment={"A_TOKEN": "abc", "B_TOKEN": "other"},
-        entrypoint=(),
+        configuration=replace(configuration, environment={"A_TOKEN": "abc", "B_TOKEN": "other"}),
         history=(theirs,),
     )
     result = credentials(context)

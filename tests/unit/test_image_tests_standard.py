@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from factory.errors import ImageTestError
-from factory.image_tests.causes import known, parse_known, why_no_import, why_no_library
+from factory.image_tests.causes import known_failures, parse_known, why_no_import, why_no_library
 from factory.image_tests.training import covers
 
 INSIDE = Path(__file__).parents[2] / "factory" / "image_tests" / "inside"
@@ -95,7 +95,8 @@ def test_the_package_of_a_library_is_named_or_how_to_find_it(library: str, words
 
 def test_a_known_module_is_excused_for_its_own_failure_alone() -> None:
     lists = parse_known(
-        '[[modules]]\nmodule = "timm*"\nwhat = "named \'torchvision\'"\nreason = "left out"\n'
+        '[[modules]]\nmodule = "timm*"\nwhat = "named \'torchvision\'"\nreason = "left out"\n',
+        source="known.toml",
     )
     assert lists.module("timm", "No module named 'torchvision'") == "left out"
     assert lists.module("timm", "No module named 'torch'") is None
@@ -108,16 +109,38 @@ def test_a_known_module_is_excused_for_its_own_failure_alone() -> None:
         '[[modules]]\nmodule = "a"\nwhat = "b"\n',
         '[[modules]]\nmodule = "a"\nwhat = "b"\nreason = ""\n',
         '[[libraries]]\nfile = "a"\nlibrary = "b"\nreason = "c"\nmore = "d"\n',
+        '[[module]]\nmodule = "a"\nwhat = "b"\nreason = "c"\n',
+        "modules = 1\n",
+        "modules = [1]\n",
     ],
 )
 def test_a_known_entry_without_a_reason_or_with_more_is_refused(text: str) -> None:
     with pytest.raises(ImageTestError, match=r"known\.toml"):
-        parse_known(text)
+        parse_known(text, source="x/known.toml")
+
+
+def test_known_failures_of_an_image_and_its_parents_are_known_beside_the_factory_s(tmp_path: Path) -> None:
+    near, far = tmp_path / "stack", tmp_path / "flavor"
+    for folder in (near, far):
+        folder.mkdir()
+        (folder / "known.toml").write_text(
+            f'[[modules]]\nmodule = "odd"\nwhat = "no device"\nreason = "of the {folder.name}"\n'
+        )
+    found = known_failures([near, far, tmp_path / "nowhere"])
+    assert found.module("odd", "there is no device") == "of the stack"
+    assert found.library("/opt/x/libtorch_cuda.so", "libcuda.so.1")
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[[modules]]\n", b"x = 1\n", b"["])
+def test_a_file_of_known_failures_that_is_wrong_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "known.toml").write_bytes(content)
+    with pytest.raises(ImageTestError, match=str(tmp_path / "known.toml")):
+        known_failures([tmp_path])
 
 
 def test_the_driver_s_library_is_known_wherever_it_is_wanted() -> None:
-    assert "driver" in (known().library("/opt/x/libtorch_cuda.so", "libcuda.so.1") or "")
-    assert known().library("/opt/x/libtorch_cuda.so", "libcudart.so.12") is None
+    assert "driver" in (known_failures([]).library("/opt/x/libtorch_cuda.so", "libcuda.so.1") or "")
+    assert known_failures([]).library("/opt/x/libtorch_cuda.so", "libcudart.so.12") is None
 
 
 def test_what_a_library_of_this_machine_needs_is_read() -> None:

@@ -229,8 +229,9 @@ def leftovers() -> list[dict[str, str]]:
 
 
 def locks() -> dict[str, str]:
-    names = sorted(os.listdir(LOCKS)) if os.path.isdir(LOCKS) else ()
-    return {name: text_of(f"{LOCKS}/{name}") for name in names if re.fullmatch(r"requirements.*\.txt", name)}
+    """Return the lock files by path below `LOCKS`: a flavor's, and in folders those of other images."""
+    found = sorted(glob.glob(f"{LOCKS}/requirements*.txt") + glob.glob(f"{LOCKS}/*/requirements*.txt"))
+    return {os.path.relpath(path, LOCKS): text_of(path) for path in found}
 
 
 def main() -> None:
