@@ -16,13 +16,15 @@ from typing import Literal, Self
 
 from factory.dockerfile.references import is_image_id, parse_reference
 from factory.errors import EngineError
-from factory.process import Cancellation, Finished, run
+from factory.process import Cancellation, Finished, current_cancellation, run
 from factory.tree import Tree
 
 ENGINES = ("podman", "docker")
 ENGINE_VARIABLE = "FACTORY_ENGINE"
 # As engines name containers: a name or an ID.
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_LISTINGS = 5
+_LISTING_PAUSE_SECONDS = 0.5
 
 Word = str | Path
 SKOPEO = "skopeo"
@@ -139,6 +141,24 @@ def call_engine(
     """
     words = engine_words(engine, command, *options, operands=operands, arguments=arguments)
     return run(words, given=given, timeout=timeout, accept_failure=accept_failure)
+
+
+def call_listing(engine: Engine, command: str, *options: Word) -> Finished:
+    """Run a command that lists images or containers, again for a while if it fails.
+
+    podman fails for a moment if another program removes one of them while it lists them. Its messages for
+    that differ with the moment, so that none is looked for.
+
+    Raises:
+        ProgramError: the engine is missing, or the run was interrupted.
+    """
+    listed = call_engine(engine, command, *options)
+    for _ in range(_LISTINGS):
+        if listed.status == 0:
+            break
+        current_cancellation().pause(_LISTING_PAUSE_SECONDS)
+        listed = call_engine(engine, command, *options)
+    return listed
 
 
 def find_engine(kind: str | None = None) -> Engine:

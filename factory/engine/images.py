@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from factory.documents import Size, parse_json
-from factory.engine.engine import Engine, Operand, Word, call_engine, run_engine
+from factory.engine.engine import Engine, Operand, Word, call_engine, call_listing, run_engine
 from factory.errors import EngineError
-from factory.process import current_cancellation
 
 IDENTITY_LABEL = "io.universal-image-factory.identity"
 """The identity of the image: 64 hex digits."""
@@ -32,8 +31,6 @@ _PARTED = re.compile(r"(?P<count>[0-9]{1,5}):(?P<first>.*)", re.DOTALL)
 # podman's messages and docker's; they do not depend on the language.
 _NOT_FOUND = ("image not known", "No such image")
 _HALF_WRITTEN = re.compile(r'image with ID "([0-9a-f]{64})" \(consider removing the image')
-_LISTINGS = 5
-_LISTING_PAUSE_SECONDS = 0.5
 _NEVER_THERE = "localhost/factory-asks-whether-podman-works:none"
 
 
@@ -108,20 +105,22 @@ def find_labelled(engine: Engine, label: str, value: str) -> tuple[str, ...]:
 def list_images(engine: Engine, *options: Word) -> str:
     """Return what ``image ls`` prints.
 
-    podman fails for a moment if another program removes an image while it lists them, and for good if a run
-    that was killed left an image half-written. Such an image, which is unusable, is removed after a while.
+    It is repeated as `call_listing` does. podman fails for good if a run that was killed left an image
+    half-written. Such an image, which is unusable, is removed after a while; there may be several.
 
     Raises:
         ProgramError: it failed every time.
     """
-    for _ in range(_LISTINGS):
-        found = call_engine(engine, "image ls", *options)
+    removed = set[str]()
+    while True:
+        found = call_listing(engine, "image ls", *options)
         if found.status == 0:
             return found.stdout
-        current_cancellation().pause(_LISTING_PAUSE_SECONDS)
-    if (broken := _HALF_WRITTEN.search(found.stderr)) is not None:
+        broken = _HALF_WRITTEN.search(found.stderr)
+        if broken is None or broken[1] in removed:
+            return call_engine(engine, "image ls", *options, accept_failure=False).stdout
         remove_image(engine, broken[1])
-    return call_engine(engine, "image ls", *options, accept_failure=False).stdout
+        removed.add(broken[1])
 
 
 def pull_image(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from factory.documents import parse_json
-from factory.engine.engine import Engine, Operand, call_engine, engine_words, remove_container
+from factory.engine.engine import Engine, Operand, call_engine, call_listing, engine_words, remove_container
 from factory.errors import BusyError, DocumentError, EngineError, StorageError
 from factory.files import exclusive, storage_error
 from factory.process import Cancellation, run
@@ -165,7 +165,7 @@ class _Record(TypedDict):
 
 def _marks(engine: Engine) -> dict[str, str]:
     """Return the marks of the containers of all repositories' builds, by container ID."""
-    listed = call_engine(engine, "ps", "--all", "--external", "--no-trunc", "--format", "json")
+    listed = call_listing(engine, "ps", "--all", "--external", "--no-trunc", "--format", "json")
     if listed.status != 0:
         return {}
     source = f"{engine.kind}'s list of containers"

@@ -1,7 +1,6 @@
 """Entry points that do something: a launcher's that submits jobs, an agent's that a launcher is built on."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,8 @@ CONFIGURATION = ("Entrypoint", "Cmd", "User", "WorkingDir")
 
 
 def _build(tag: str, text: str, context: Path) -> None:
-    command = ["podman", "build", "--quiet", "--network", "none", "--pull=never", "--tag", tag, "--file", "-"]
-    subprocess.run(
-        [*command, "."],
-        input=text,
-        text=True,
-        check=True,
-        capture_output=True,
-        cwd=context,
-    )
+    words = ("--quiet", "--network", "none", "--pull=never", "--tag", tag, "--file", "-")
+    podman("build", *words, ".", given=text, cwd=context)
 
 
 @pytest.fixture

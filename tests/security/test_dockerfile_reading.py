@@ -95,14 +95,14 @@ def _found(flavor: Flavor, lines: str) -> dict[str, str]:
 @pytest.mark.parametrize("text", DOCKERFILES.values(), ids=DOCKERFILES)
 def test_a_dockerfile_is_read_as_podman_reads_it(engine: None, tmp_path: Path, text: str) -> None:
     (tmp_path / "Dockerfile").write_text(text, newline="")
-    words = ["podman", "build", "--layers=false", "--network", "none", "--iidfile", str(tmp_path / "id")]
-    done = subprocess.run([*words, str(tmp_path)], capture_output=True, text=True, check=True)
+    words = ("--layers=false", "--network", "none", "--iidfile", tmp_path / "id")
+    said = podman("build", *words, tmp_path, stderr=subprocess.PIPE)
     image = (tmp_path / "id").read_text()
     try:
         (document,) = json.loads(podman("image", "inspect", image))
     finally:
         podman("image", "rm", image)
-    steps = [line.partition(": ")[2] for line in done.stdout.split("\n") if line.startswith("STEP ")]
+    steps = [line.partition(": ")[2] for line in said.split("\n") if line.startswith("STEP ")]
     read = [item for item in read_dockerfile(text).instructions if item.name == "LABEL"]
     assert [f"{item.name} {item.text}".split() for item in read] == [step.split() for step in steps[1:]]
     # The step is what podman shows; the labels are what it made of it.

@@ -47,14 +47,8 @@ def labelled(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """An image whose label names a base image that podman would take for an option."""
     name = "localhost/option-as-a-base:1"
     text = 'FROM scratch\nLABEL org.opencontainers.image.base.name="--help"\n'
-    subprocess.run(
-        ["podman", "build", "--quiet", "--network", "none", "--tag", name, "--file", "-", "."],
-        input=text,
-        text=True,
-        check=True,
-        capture_output=True,
-        cwd=tmp_path_factory.mktemp("labelled"),
-    )
+    words = ("--quiet", "--network", "none", "--tag", name, "--file", "-", ".")
+    podman("build", *words, given=text, cwd=tmp_path_factory.mktemp("labelled"))
     yield name
     podman("image", "rm", "--force", name)
 

@@ -1,35 +1,63 @@
 """podman as the tests use it: short commands, and a service for testcontainers."""
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 
 _START_SECONDS = 30.0
-# What podman 4.3 says if another run removes an image while it looks through all for a cached one.
-_RACE = "checking if cached image exists from a previous build"
-_TRIES = 3
+# podman 4.3 reads all images or containers in a listing, and in a build to look for a cached one. If another
+# run removes one of them meanwhile it fails, with a message that differs with the moment.
+_READS_ALL = frozenset({"build", "images", "image ls", "image prune", "ps", "system df"})
+_RACE = re.compile(
+    r"(image|layer|container) not known|no such (image|container)|does not exist in database"
+    r"|overlay.*no such file or directory|checking if cached image exists|consider removing the image"
+)
+_TRIES = 5
+_PAUSE_SECONDS = 0.3
 
 
-def podman(*arguments: str | Path, status: int | None = 0, timeout: float = 300) -> str:
-    """Run podman to its end and return what it printed, both outputs together.
+def run_podman(
+    *arguments: str | Path,
+    timeout: float = 300,
+    given: str = "",
+    cwd: Path | None = None,
+    stderr: int = subprocess.STDOUT,
+) -> "CompletedProcess[str]":
+    """Run podman to its end, again if another run's removal of an image or container made it fail.
+
+    ``given`` is what it reads; ``stderr`` is as `subprocess.run` takes it: by default both outputs are one.
+    """
+    words = [str(word) for word in arguments]
+    tries = _TRIES if _READS_ALL & {words[0], " ".join(words[:2])} else 1
+    for left in reversed(range(tries)):
+        done = subprocess.run(
+            ["podman", *words], input=given, stdout=subprocess.PIPE, stderr=stderr, text=True,
+            cwd=cwd, timeout=timeout, check=False,
+        )  # fmt: skip
+        if done.returncode == 0 or not left or not _RACE.search(f"{done.stdout}{done.stderr}"):
+            break
+        time.sleep(_PAUSE_SECONDS)
+    return done
+
+
+def podman(
+    *arguments: str | Path,
+    status: int | None = 0,
+    timeout: float = 300,
+    given: str = "",
+    cwd: Path | None = None,
+    stderr: int = subprocess.STDOUT,
+) -> str:
+    """Run podman as `run_podman` does and return what it printed, by default both outputs together.
 
     ``status`` is the exit status that the test expects, None for any.
     """
-    for _ in range(_TRIES):
-        done = subprocess.run(
-            ["podman", *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        if done.returncode == 0 or _RACE not in done.stdout:
-            break
-    said = f"podman {arguments}: {done.returncode}\n{done.stdout}"
+    done = run_podman(*arguments, timeout=timeout, given=given, cwd=cwd, stderr=stderr)
+    said = f"podman {arguments}: {done.returncode}\n{done.stdout}{done.stderr or ''}"
     assert status is None or done.returncode == status, said
     return done.stdout
 

@@ -49,11 +49,8 @@ def trusted_artifacts_image(factory_image: str) -> str:
     """A stand-in for the image of `use-trusted-artifact` and `create-trusted-artifact`."""
     tag = f"localhost/universal-image-trusted-artifacts:{factory_image.rpartition(':')[2]}"
     folder = Path(__file__).with_name("trusted_artifacts")
-    subprocess.run(
-        ["podman", "build", "--quiet", "--network=none", "--pull=never", "--layers", f"--tag={tag}",
-         f"--build-arg=FACTORY_IMAGE={factory_image}", folder],
-        stdout=subprocess.DEVNULL, check=True,
-    )  # fmt: skip
+    words = ("--quiet", "--network=none", "--pull=never", "--layers", f"--tag={tag}")
+    podman("build", *words, f"--build-arg=FACTORY_IMAGE={factory_image}", folder)
     return tag
 
 

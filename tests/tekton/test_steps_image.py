@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from support.podman import podman
+from support.podman import podman, run_podman
 
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "tekton" / "image"
@@ -125,10 +125,7 @@ def test_a_base_image_that_lacks_a_program_and_cannot_install_it_is_told(
     check = (IMAGE / "Containerfile").read_text(encoding="utf-8").split("RUN set -eu;")[1].split("\nCOPY")[0]
     lacking.write_text(f"FROM {base}\nRUN rm /usr/bin/skopeo /usr/bin/git\nRUN set -eu;{check}")
 
-    done = subprocess.run(
-        ["podman", "build", "--network=none", "--no-cache", f"--file={lacking}", tmp_path],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
+    done = run_podman("build", "--network=none", "--no-cache", f"--file={lacking}", tmp_path)
 
     assert done.returncode != 0
     assert "the base image has no dnf and lacks: git skopeo" in done.stdout
@@ -136,10 +133,6 @@ def test_a_base_image_that_lacks_a_program_and_cannot_install_it_is_told(
 
 def run(image: str, script: str, *options: str) -> list[str]:
     """The lines that a script in the image prints."""
-    done = subprocess.run(
-        ["podman", "run", "--rm", "--network=none", *options, "--entrypoint=bash", image, "-c", script],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    sys.stdout.write(done.stdout)
-    return done.stdout.splitlines()
+    said = podman("run", "--rm", "--network=none", *options, "--entrypoint=bash", image, "-c", script)
+    sys.stdout.write(said)
+    return said.splitlines()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.built import factory
 from support.pipeline_site import pipeline_site
+from support.podman import podman
 from support.registry import Registry
 from tekton.bench import inspected
 from tekton.runner import Cluster, PipelineOutcome, TaskOutcome, run_pipeline, run_task
@@ -23,8 +24,7 @@ def base_image(registry: Registry, workbench_base: str) -> str:
     """The stand-in for the vendor's base image, in the registry."""
     reference = registry.reference("vendor/workbench", "py311")
     # Not compressed: nobody waits for it to be unpacked again.
-    command = ["podman", "push", "--quiet", "--tls-verify=false", workbench_base, reference]
-    subprocess.run(command, check=True)
+    podman("push", "--quiet", "--tls-verify=false", workbench_base, reference)
     return reference
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from support.podman import run_podman
 from tekton.runner.errors import NotStartedError, RefusedError, StoppedError
 
 _LOOPBACK = re.compile(r"^(localhost|127\.0\.0\.1):\d+/")
@@ -194,12 +195,4 @@ def mount_option(source: Path, target: str, *, read_only: bool) -> str:
 
 
 def _podman(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["podman", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=_PODMAN_SECONDS,
-        check=False,
-    )
+    return run_podman(*arguments, timeout=_PODMAN_SECONDS)
