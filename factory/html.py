@@ -1,14 +1,20 @@
 """One look for every page: the Jinja2 environment, and how sizes and times are written."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from factory.console import human_size, visible
+from factory.console import human_size, plural, visible
 
 _HERE = Path(__file__).parent
+_COMMAND = re.compile(r"`([^`]+)`")
+_DIGEST = re.compile(r"\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b")
+_SPACES = re.compile(r"(\s+)")
+_SEPARATOR = re.compile(r"([/,:@=&]+)(?=\S)")
 _MINUTE, _HOUR = 60, 3600
 
 
@@ -35,6 +41,37 @@ def duration(seconds: float) -> str:
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
 
 
+def breakable(text: str) -> Markup:
+    """Return text, escaped: addresses may break behind their separators alone, `commands` are code."""
+    parts = (
+        Markup("<code>") + escape(part) + Markup("</code>") if number % 2 else _with_breaks(part)
+        for number, part in enumerate(_COMMAND.split(visible(text)))
+    )
+    return Markup("").join(parts)
+
+
+def _with_breaks(text: str) -> Markup:
+    # The pattern has a group: every second piece is a separator.
+    pieces = _SEPARATOR.split(text)
+    return Markup("").join(
+        escape(piece) + Markup("<wbr>") if number % 2 else _with_whole_names(piece)
+        for number, piece in enumerate(pieces)
+    )
+
+
+def _with_whole_names(text: str) -> Markup:
+    """Return text in which a browser breaks no word at its hyphens."""
+    return Markup("").join(
+        Markup('<span class="whole">') + escape(word) + Markup("</span>") if "-" in word else escape(word)
+        for word in _SPACES.split(text)
+    )
+
+
+def short_digests(text: str) -> str:
+    """Return text in which digests have twelve digits, as engines show them."""
+    return _DIGEST.sub(r"\1…", text)
+
+
 def _shown(value: object) -> object:
     return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
@@ -50,5 +87,11 @@ def _environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": human_size, "duration": duration}
+    environment.filters |= {
+        "size": human_size,
+        "duration": duration,
+        "breakable": breakable,
+        "short_digests": short_digests,
+        "plural": plural,
+    }
     return environment

@@ -32,8 +32,10 @@ def command(
     An image is current if it has the identity that its inputs have now (`factory plan`), and older if it
     has the moving tag and was built from other inputs. Nothing is built, pulled or changed.
     """
-    status = collect_status(invocation.repository_of(*images), images, offline=offline, engine=engine)
+    repository = invocation.repository_of(*images)
+    status = collect_status(repository, images, offline=offline, engine=engine)
     if html is not None:
-        write_whole(html, status_page(status, now=now()).encode())
+        page = status_page(status, now=now(), root=repository.root, place=html.absolute().parent)
+        write_whole(html, page.encode())
         invocation.console.step(f"written: {html}")
     return invocation.console.show(status)

@@ -28,7 +28,7 @@ _FAILED, _COULD_NOT_RUN = 1, 33
 _PACKAGE_LAYER = re.compile(r"(?:package-layers\.sh install|-r) /usr/share/factory/layers/([a-z0-9-]+)/")
 # A narrower layer is no more than a line in the chart; the table below it has it.
 _NARROWEST_PERCENT = 0.4
-_LABELLED_PERCENT = 9.0
+_NUMBERED_PERCENT, _LABELLED_PERCENT = 3.0, 9.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,6 +362,7 @@ class Slice:
     number: int
     start: float
     width: float
+    numbered: bool
     labelled: bool
 
 
@@ -373,7 +374,15 @@ def layer_slices(layers: Sequence[ImageLayer]) -> tuple[Slice, ...]:
     for number, layer in enumerate(layers, start=1):
         width = 100 * layer.size / whole if whole else 0.0
         if width >= _NARROWEST_PERCENT:
-            labelled = width >= _LABELLED_PERCENT
-            slices.append(Slice(layer=layer, number=number, start=start, width=width, labelled=labelled))
+            slices.append(
+                Slice(
+                    layer=layer,
+                    number=number,
+                    start=start,
+                    width=width,
+                    numbered=width >= _NUMBERED_PERCENT,
+                    labelled=width >= _LABELLED_PERCENT,
+                )
+            )
         start += width
     return tuple(slices)

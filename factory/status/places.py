@@ -9,7 +9,7 @@ from factory.errors import DocumentError, FactoryError
 from factory.files import WORK_FOLDER
 from factory.http.parallel import in_parallel
 from factory.image_tests.definition import LEVELS
-from factory.image_tests.report import TESTED_FILE
+from factory.image_tests.report import PAGE_FILE, SELECTED_FOLDER, TESTED_FILE
 from factory.image_tests.report import Tested as RecordedTests
 from factory.images.availability import Stores
 from factory.images.definitions import ImageDefinition, local_reference
@@ -155,6 +155,7 @@ class TestStatus:
 
     level: "selected" if only tests chosen by name were run.
     current: Whether the tested image had the current identity.
+    report: The page of the report, below the repository's root; None if it is not there.
     """
 
     __test__ = False  # not a test, although pytest would collect it by its name
@@ -163,6 +164,7 @@ class TestStatus:
     passed: bool
     started: str
     current: bool
+    report: Path | None = None
 
 
 def last_test(root: Path, name: str, tag: str | None) -> TestStatus | None:
@@ -171,15 +173,15 @@ def last_test(root: Path, name: str, tag: str | None) -> TestStatus | None:
     A record that cannot be read is skipped: the next test run writes it.
     """
     folder = root / REPORTS / name
-    if tag is not None and (found := _read(folder / tag / TESTED_FILE, current=True)) is not None:
+    if tag is not None and (found := _read(root, folder / tag, current=True)) is not None:
         return found
-    others = [_read(path, current=False) for path in folder.glob(f"*/{TESTED_FILE}")]
+    others = [_read(root, path.parent, current=False) for path in folder.glob(f"*/{TESTED_FILE}")]
     return max((one for one in others if one is not None), key=lambda one: one.started, default=None)
 
 
-def _read(path: Path, *, current: bool) -> TestStatus | None:
+def _read(root: Path, folder: Path, *, current: bool) -> TestStatus | None:
     try:
-        recorded = read_json(path, RecordedTests)
+        recorded = read_json(folder / TESTED_FILE, RecordedTests)
     except (OSError, DocumentError):
         return None
     level = next((level for level in reversed(LEVELS) if level in recorded["levels"]), _SELECTED)
@@ -193,4 +195,11 @@ def _read(path: Path, *, current: bool) -> TestStatus | None:
         passed=not has_failed and "passed" in statuses,
         started=max(outcome["started"] for outcome in recorded["tests"].values()) if statuses else "",
         current=current,
+        report=_page(root, folder),
     )
+
+
+def _page(root: Path, folder: Path) -> Path | None:
+    """Return the page of the last whole run, else of the last selected tests."""
+    pages = (place / PAGE_FILE for place in (folder, folder / SELECTED_FOLDER))
+    return next((page.relative_to(root) for page in pages if page.is_file()), None)

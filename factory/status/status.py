@@ -25,7 +25,7 @@ from factory.status.places import (
 
 Tone = Literal["good", "warn", "bad", "calm"]
 NOTHING = "—"
-_HEADINGS = ("IMAGE", "KIND", "LOCK", "FOLDER", "BUILT", "TESTED", "PUSHED", "SIZE", "AGE", "PARENTS")
+_HEADINGS = ("IMAGE", "KIND", "LOCK", "FOLDER", "BUILT", "TESTED", "PUSHED", "SIZE", "BUILT AGO", "PARENTS")
 # Go writes nanoseconds; Python reads microseconds.
 _FRACTION_DIGITS = 6
 # Reproducible builds write 1970 or 1980, the first years of clocks and zip archives, for no time at all.
@@ -285,6 +285,24 @@ def age_text(image: ImageStatus, moment: dt.datetime) -> str:
     """Return how long before ``moment`` it was built; nothing for a year that means no time."""
     created = _moment(image.created)
     return NOTHING if created is None or created.year <= _NO_YEAR else age(created, now=moment)
+
+
+def tested_ago(image: ImageStatus, moment: dt.datetime) -> str:
+    """Return how long before ``moment`` its tests began; empty without any."""
+    started = None if image.tested is None else _moment(image.tested.started)
+    return "" if started is None else age(started, now=moment)
+
+
+def attention(image: ImageStatus) -> tuple[str, ...]:
+    """Return what has to be fixed about an image, each as a sentence without its end."""
+    said = [image.problem] if image.problem else []
+    if image.lock == "stale":
+        said.append(f"its lock is older than its pyproject.toml: run `factory lock {image.name}`")
+    if image.rendering == "drifted":
+        said.append(f"its files are not as rendered: run `factory sync {image.name}`")
+    if image.tested is not None and image.tested.current and not image.tested.passed:
+        said.append(f"its {image.tested.level} tests failed")
+    return tuple(said) or ("its folder or its lock cannot be read: `factory check` says why",)
 
 
 def _moment(text: str | None) -> dt.datetime | None:

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from factory.clock import age
-from factory.html import duration
+from factory.html import breakable, duration, short_digests
 from factory.image_tests.definition import ImageFinding
 from factory.image_tests.report import (
     ImageLayer,
@@ -97,7 +97,7 @@ def test_what_an_image_prints_stays_text() -> None:
 def test_page_needs_no_file_and_no_network() -> None:
     text = report_page(_report(_hostile_outcome()))
     assert [reference for reference in _read(text).references if not reference.startswith("#")] == []
-    assert not re.search(r"@import|url\(", text)
+    assert not re.search(r"@import|url\((?!#)", text)
     assert "default-src 'none'" in text
 
 
@@ -170,3 +170,52 @@ def test_duration_in_words(seconds: float, said: str) -> None:
 )
 def test_age_in_one_unit(before: dt.timedelta, said: str) -> None:
     assert age(NOW - before, now=NOW) == said
+
+
+def test_an_address_breaks_behind_its_separators_and_a_name_nowhere() -> None:
+    shown = str(breakable("see https://example.com/a-b/c and run `factory lock my-stack`"))
+    assert shown == (
+        'see https://<wbr>example.com/<wbr><span class="whole">a-b</span>/<wbr>c and run '
+        "<code>factory lock my-stack</code>"
+    )
+
+
+def test_what_may_break_is_escaped() -> None:
+    shown = str(breakable(f"{HOSTILE}/x-y\u202e"))
+    assert "<script" not in shown
+    assert "<img" not in shown
+    assert "\u202e" not in shown
+
+
+def test_a_digest_is_shown_as_an_engine_shows_it() -> None:
+    digest = "sha256:" + "ab" * 32
+    assert short_digests(f"quay.io/x@{digest}") == "quay.io/x@sha256:abababababab…"
+    assert short_digests("sha256:abc") == "sha256:abc"
+
+
+def test_each_layer_of_a_cycle_has_its_own_colour_and_the_next_cycle_a_pattern() -> None:
+    """Okabe and Ito's palette without black and vermillion: seven colours, then the same with stripes."""
+    page = report_page(_report(layers=tuple(_layer(100) for _ in range(15))))
+    chart = page.partition('<svg class="chart"')[2].partition('<div class="box')[0]
+    fills = re.findall(r'fill="(#[0-9A-F]{6})" stroke="var', chart)
+    assert len(fills) == 15
+    assert len(set(fills[:7])) == 7
+    assert fills[7:14] == fills[:7]
+    assert chart.count("url(#stripes)") == 7
+    assert chart.count("url(#dots)") == 1
+
+
+def test_nothing_of_a_page_breaks_within_words() -> None:
+    assert "anywhere" not in report_page(_report())
+    assert "break-all" not in report_page(_report())
+
+
+def test_the_bar_of_a_time_has_a_place_of_its_own() -> None:
+    """Whatever the label says, the bars of all tests stand below one another."""
+    outcomes = [
+        TestOutcome(name="a", title="t", level="quick", tags=(), status="passed", seconds=seconds)
+        for seconds in (0.1, 7260.0)
+    ]
+    page = report_page(_report(*outcomes))
+    assert "grid-template-columns: 90px 84px" in page
+    assert "<span>2 h 1 min</span>" in page

@@ -10,7 +10,13 @@ import pytest
 
 from factory.console import Table
 from factory.image_tests.definition import Level, Status
-from factory.image_tests.report import TESTED_FILE, ImageTestReport, TestOutcome, record_outcomes
+from factory.image_tests.report import (
+    PAGE_FILE,
+    TESTED_FILE,
+    ImageTestReport,
+    TestOutcome,
+    record_outcomes,
+)
 from factory.status import status as words  # pytest would collect `tested_word` by its name
 from factory.status.page import status_page
 from factory.status.places import AskedRegistry, BuildStatus, PushStatus, TestStatus, last_test
@@ -176,6 +182,22 @@ def test_page_shows_every_image_escapes_and_refers_to_nothing_outside() -> None:
     assert not re.search(r"(?:src|href)=|@import|url\(", page)
 
 
+def test_page_links_a_test_to_its_report_from_wherever_the_page_is() -> None:
+    tested = replace(_tested(passed=False), report=Path(".work/reports/a b/x/report.html"))
+    image = replace(BARE, built=_built(current=True), tested=tested)
+    page = status_page(_overview(image), now=NOW, root=Path("/repo"), place=Path("/repo/public"))
+    links = re.findall(r'href="([^"]+)"', page)
+    assert links == ["../.work/reports/a%20b/x/report.html"] * 2  # in the table, and in what needs attention
+    assert "its standard tests failed" in page
+
+
+def test_page_says_of_what_an_age_is() -> None:
+    image = replace(BARE, built=_built(current=True), tested=_tested())
+    page = status_page(_overview(image), now=NOW)
+    assert "built 2 days ago" in page
+    assert "tested 36 hours ago" in page
+
+
 def _run(
     *outcomes: tuple[str, Status], level: Level, started: str, selected: bool = False
 ) -> ImageTestReport:
@@ -204,6 +226,10 @@ def test_last_test_is_that_of_the_identity_and_else_the_newest(tmp_path: Path) -
     assert newest == TestStatus(level="full", passed=True, started=second, current=False)
     own = last_test(tmp_path, "image", "cccc")
     assert own == TestStatus(level="quick", passed=False, started=first, current=True)
+    (reports / "cccc" / PAGE_FILE).touch()
+    own = last_test(tmp_path, "image", "cccc")
+    assert own is not None
+    assert own.report == Path(".work/reports/image/cccc", PAGE_FILE)
 
 
 RUNS = ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z")
