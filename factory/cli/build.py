@@ -19,6 +19,7 @@ from factory.prefetch.plan import Fetching
 
 @click.command(short_help="Build the images that have to be built, parents first.")
 @click.argument("images", metavar="[IMAGE]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Build every image; so does naming none.")
 @click.option(
     "--downstream/--midstream",
     default=None,
@@ -103,6 +104,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation: Invocation,
     *,
     images: tuple[str, ...],
+    everything: bool,
     downstream: bool | None,
     hermetic: bool,
     base_image: str | None,
@@ -126,12 +128,11 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     tag of its identity and then its moving tag. After an interruption, the next run resumes from the last
     layer that was finished.
     """
+    _check_usage(images, everything=everything, only_epoch=only_epoch)
     if prune_cache:
         return _prune(invocation, engine, dry=dry)
     repository = invocation.repository_of(*images)
     if only_epoch:
-        if len(images) != 1:
-            raise click.UsageError("--epoch goes with one IMAGE.")
         epoch = image_epoch(repository, images[0], os.environ)
         invocation.console.result({"epoch": epoch}, str(epoch))
         return 0
@@ -159,6 +160,13 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     with invocation.console.progress("prefetch", total=0, unit="bytes") as progress:
         report = build_images(plan, fetching=fetching, progress=progress, say=invocation.console.step)
     return invocation.console.show(report)
+
+
+def _check_usage(images: tuple[str, ...], *, everything: bool, only_epoch: bool) -> None:
+    if everything and images:
+        raise click.UsageError("name images, or give --all: one of the two.")
+    if only_epoch and len(images) != 1:
+        raise click.UsageError("--epoch goes with one IMAGE.")
 
 
 def _prune(invocation: Invocation, engine: str | None, *, dry: bool) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from factory.cli.main import main
 from factory.console import Silent
 from factory.errors import ImageTestError, NotFoundError
 from factory.flavor.repository import Repository
@@ -146,3 +147,13 @@ def test_the_joined_junit_has_a_suite_for_each_image_and_counts_all() -> None:
     assert [suite.get("name") for suite in root] == ["localhost/base:latest", "child", "grandchild"]
     assert root.find("testsuite[@name='child']/testcase/error") is not None
     assert root.find("testsuite[@name='grandchild']/testcase/skipped") is not None
+
+
+@pytest.mark.parametrize("command", ["build", "test", "push"])
+def test_all_and_the_name_of_an_image_are_refused_together(
+    repository: Repository, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--root", str(repository.root), command, "--all", "trainer"])
+    assert ended.value.code == 2
+    assert "name images, or give --all: one of the two" in capsys.readouterr().err
