@@ -4,8 +4,8 @@ import click
 
 from factory.cli.options import Invocation, common
 from factory.engine.engine import ENGINE_VARIABLE, ENGINES
-from factory.publish.push import PushRequest, plan_push, push_image
-from factory.publish.several import push_images
+from factory.publish.push import PushRequest, plan_push
+from factory.publish.several import push_images, push_one
 from factory.registry.tags import PARTS
 
 
@@ -102,11 +102,10 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     push = plan_push(invocation.repository, request)
     console.step(push.note)
     with console.progress("push", total=len(push.destinations)) as progress:
-        report = push_image(push, progress=progress)
+        report = push_one(invocation.repository, push, progress=progress)
     status = console.show(report)
-    for outcome in report.outcomes:
-        if outcome.error is not None:
-            console.report(outcome.error)
+    for error in report.failures():
+        console.report(error)
     return status
 
 

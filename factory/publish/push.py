@@ -29,6 +29,7 @@ from factory.images.identity import BuildInputs, parse_build_inputs
 from factory.masking import masked_address
 from factory.process import Cancellation, run
 from factory.publish.delivery import Destination, PushOutcome, deliver_all, preview, with_named, with_present
+from factory.publish.pruning import Pruning
 from factory.publish.remote import read_remote, remote_reference
 from factory.publish.source import (
     LAYOUT_PREFIX,
@@ -105,17 +106,24 @@ class PushReport(Report):
     tags: tuple[str, ...]
     dry_run: bool
     outcomes: tuple[PushOutcome, ...]
+    pruned: Pruning | None = None
+
+    def failures(self) -> Iterable[FactoryError]:
+        """Return the errors of the destinations, and of the pruning afterwards."""
+        pruning = self.pruned.failures if self.pruned else ()
+        return (*filter(None, (outcome.error for outcome in self.outcomes)), *pruning)
 
     @property
     def exit_code(self) -> int:
         """0 if every destination has the image, else a registry's error, whatever failed there."""
-        return RegistryError.exit_code if any(outcome.error for outcome in self.outcomes) else 0
+        return RegistryError.exit_code if any(self.failures()) else 0
 
     def describe(self) -> Iterable[str | Table]:
-        """Return the tags of all destinations as a table."""
+        """Yield the tags of all destinations as a table, and what was pruned."""
         headings = ("DESTINATION", "TAG", "DIGEST", "STATE", "BYTES")
         rows = tuple(row for outcome in self.outcomes for row in outcome.rows)
-        return (Table(headings=headings, rows=rows, right_aligned=frozenset({"BYTES"})),)
+        yield Table(headings=headings, rows=rows, right_aligned=frozenset({"BYTES"}))
+        yield from self.pruned.lines if self.pruned else ()
 
 
 def plan_push(repository: Repository, request: PushRequest, *, catalogue: Catalogue | None = None) -> Push:

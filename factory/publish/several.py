@@ -9,7 +9,8 @@ from factory.errors import FactoryError
 from factory.flavor.repository import Repository
 from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.several import Turn, ancestors, take_turns
-from factory.publish.push import PushReport, PushRequest, is_reference, plan_push, push_image
+from factory.publish.pruning import Pruning, prune_after_push
+from factory.publish.push import Push, PushReport, PushRequest, is_reference, plan_push, push_image
 from factory.publish.remote import remote_reference
 
 PushState = Literal["pushed", "failed", "stopped", "left out"]
@@ -51,10 +52,12 @@ class SeveralPushes(Report):
 
     dry_run: bool
     images: tuple[ImagePush, ...]
+    pruned: Pruning | None = None
 
     def failures(self) -> Iterable[FactoryError]:
-        """Return every error, in the order of the images."""
-        return (error for image in self.images for error in image.failures)
+        """Return every error, in the order of the images, and those of the pruning afterwards."""
+        yield from (error for image in self.images for error in image.failures)
+        yield from self.pruned.failures if self.pruned else ()
 
     def describe(self) -> Iterable[str | Table]:
         """Yield the tags of all images as one table, why images were not pushed, and a line that counts."""
@@ -73,6 +76,7 @@ class SeveralPushes(Report):
             f"{counts.pop('pushed')} {words}",
             *(f"{count} {state}" for state, count in counts.items() if count),
         ]
+        yield from self.pruned.lines if self.pruned else ()
         yield f"{plural(len(self.images), 'image')}: {', '.join(said)}"
 
 
@@ -111,7 +115,23 @@ def push_images(
         ImagePush(image=name, state="left out", reason="it has no registry in factory.toml")
         for name in without
     )
-    return SeveralPushes(dry_run=request.dry_run, images=(*(_image_push(turn) for turn in turns), *left_out))
+    outcomes = [outcome for turn in turns if turn.result for outcome in turn.result.outcomes]
+    return SeveralPushes(
+        dry_run=request.dry_run,
+        images=(*(_image_push(turn) for turn in turns), *left_out),
+        pruned=prune_after_push(repository, outcomes, dry_run=request.dry_run, progress=progress),
+    )
+
+
+def push_one(repository: Repository, push: Push, *, progress: Progress) -> PushReport:
+    """Push one image, and prune afterwards.
+
+    Raises:
+        SpecError, BusyError, ProgramError, StorageError: as `push_image`.
+    """
+    report = push_image(push, progress=progress)
+    pruned = prune_after_push(repository, report.outcomes, dry_run=report.dry_run, progress=progress)
+    return replace(report, pruned=pruned)
 
 
 def _ordered(

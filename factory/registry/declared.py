@@ -44,6 +44,7 @@ class Registry:
     kind: Nothing is ever deleted from a ``persistent`` one: its images took hours to build.
     keep: How many of the newest images of each name `prune` keeps.
     keep_days: The age in days up to which `prune` keeps all images.
+    prune_after_push: Whether a push prunes it afterwards; only of a ``disposable`` one.
     token_host: The ``HOST[:PORT]`` of a token service at another origin, which gets the login by https.
     """
 
@@ -54,6 +55,7 @@ class Registry:
     keep: int = 10
     keep_days: int = 30
     tls_verify: bool = True
+    prune_after_push: bool = False
     token_host: str | None = None
 
     @property
@@ -139,19 +141,31 @@ def _registry(name: str, content: object) -> Registry:
             solution="Use lower-case letters, digits and hyphens between them, such as release.",
         )
     table = TableReader(content, where=SETTINGS_FILE, name=f"{TABLE}.{name}", example=_EXAMPLE)
-    driver = _driver(table)
+    driver, kind = _driver(table), _class(table)
     registry = Registry(
         name=name,
         url=_url(table, driver),
-        kind=_class(table),
+        kind=kind,
         driver=driver,
         keep=_at_least(table, "keep", 1, default=Registry.keep),
         keep_days=_at_least(table, "keep-days", 0, default=Registry.keep_days),
         tls_verify=table.flag("tls-verify", default=Registry.tls_verify),
+        prune_after_push=_prune_after_push(table, kind),
         token_host=_token_host(table),
     )
     table.refuse_the_rest()
     return registry
+
+
+def _prune_after_push(table: TableReader, kind: RegistryClass) -> bool:
+    wanted = table.flag("prune-after-push", default=False)
+    if wanted and kind != "disposable":
+        raise table.refuse(
+            "prune-after-push",
+            "is for a disposable registry, and this one is persistent: nothing is ever deleted from it",
+            'Remove the line, or write class = "disposable" if its images may go.',
+        )
+    return wanted
 
 
 def _class(table: TableReader) -> RegistryClass:

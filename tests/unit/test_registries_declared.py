@@ -36,11 +36,17 @@ def test_a_registry_has_defaults_for_all_but_its_place_and_class(tmp_path: Path)
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
-    further = ('driver = "oci"', "keep = 3", "keep-days = 0", "tls-verify = false")
+    further = ('driver = "oci"', "keep = 3", "keep-days = 0", "tls-verify = false", "prune-after-push = true")
     found = _read(tmp_path, _table("scratch", "127.0.0.1:5000", "disposable", *further))
     assert found == {
         "scratch": Registry(
-            name="scratch", url="127.0.0.1:5000", kind="disposable", keep=3, keep_days=0, tls_verify=False
+            name="scratch",
+            url="127.0.0.1:5000",
+            kind="disposable",
+            keep=3,
+            keep_days=0,
+            tls_verify=False,
+            prune_after_push=True,
         )
     }
 
@@ -59,6 +65,10 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         (_table("x", "quay.io/x", "persistent", "keep-days = -1"), "-1 is less than 0"),
         (_table("x", "quay.io/x", "persistent", 'keep = "3"'), "keep is not a whole number"),
         (_table("x", "quay.io/x", "persistent", "kept = 3"), "unknown keys: kept"),
+        (
+            _table("x", "quay.io/x", "persistent", "prune-after-push = true"),
+            "nothing is ever deleted from it",
+        ),
         (_table("x", "quay.io/x", "persistent", 'driver = "ecr"'), "quay.io is no host of ecr"),
         (
             _table("x", "europe-docker.pkg.dev/p", "persistent", 'driver = "artifact-registry"'),
