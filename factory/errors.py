@@ -215,6 +215,12 @@ class OtherBuildError(FactoryError):
     exit_code = 37
 
 
+class ReplacesParentError(FactoryError):
+    """An image would install another version of a package than its parent has, without permission."""
+
+    exit_code = 38
+
+
 class DefectError(FactoryError):
     """The factory itself failed, by an exception of another kind: a defect (EX_SOFTWARE)."""
 

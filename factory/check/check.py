@@ -1,4 +1,4 @@
-"""``factory check``: apply every rule to flavors."""
+"""``factory check``: apply every rule to images."""
 
 import datetime as dt
 from collections import Counter
@@ -44,7 +44,7 @@ def check_flavors(
         flavors: what to check.
         root: the repository's root, to which paths in the report are relative.
         today: the day on which waivers hold or have expired.
-        others: the repository's flavors, with which some rules compare.
+        others: the repository's images, with which some rules compare.
         whole: check the files that belong to no single flavor as well.
 
     Raises:

@@ -281,7 +281,7 @@ def check_labels(path: str, dockerfile: Dockerfile, project: Project | None) -> 
                 message=f"the label {key} begins or ends with white space: {value!r}",
                 solution=f"Write {value.strip()!r}.",
             )
-        if key == _LICENCES and project is not None:
+        if key == _LICENCES and project is not None and project.spec.accelerator:
             yield from _licence(path, item, value, project.spec.accelerator)
 
 

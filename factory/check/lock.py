@@ -11,13 +11,15 @@ from factory.lock.lockfile import LOCK_FILE
 
 
 def check_lock(subject: Subject) -> Iterator[Problem]:
-    """FAC301 to FAC335, of every lock file."""
+    """FAC301 to FAC335, FAC337 and FAC338, of every lock file."""
+    if not subject.flavor.has_packages:
+        return
     # If there is no project either, there is nothing to lock.
     if not subject.locks and not subject.lock_errors and not isinstance(subject.project_error, NotFoundError):
         yield Problem(
             code="FAC301",
             path=PROJECT_FILE,
-            message=f"the flavor is not locked: there is no {LOCK_FILE}",
+            message=f"the {subject.flavor.kind} is not locked: there is no {LOCK_FILE}",
             solution=f"Run `factory lock {subject.flavor.name}`.",
         )
     for found in judge_lock(subject.flavor.name, subject.project, subject.locks, subject.lock_errors):

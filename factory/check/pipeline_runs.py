@@ -44,7 +44,9 @@ def check_pipeline_runs(subject: Subject) -> Iterator[Problem]:
     `factory konflux` has written them. Konflux builds no flavor outside of ``flavors/``.
     """
     folder = subject.flavor.folder
-    if subject.konflux is None or subject.project is None or folder.parent.name != FLAVORS_FOLDER:
+    if subject.konflux is None or not subject.flavor.is_flavor:
+        return
+    if subject.project is None or folder.parent.name != FLAVORS_FOLDER:
         return
     try:
         files = files_of(subject.flavor, subject.konflux)

@@ -11,7 +11,7 @@ from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.errors import NotFoundError
 from factory.flavor.project import PROJECT_FILE, Asked, Project, admits, asked, parse
-from factory.flavor.spec import Spec, default_layers
+from factory.flavor.spec import Spec
 from factory.upkeep.floors import version_after
 
 _HONOURED = frozenset({"constraint-dependencies", "override-dependencies"})
@@ -29,17 +29,18 @@ _INDEX_KEYS = frozenset(
 _UNSAFE_STRATEGIES = frozenset({"unsafe-best-match", "unsafe-first-match"})
 _FLOORS = frozenset({">=", ">", "==", "==="})
 _BOUNDING = frozenset({"<", "<=", "~=", "==", "==="})
-# The spec fixes these: the flavor is named after them.
-_FIXED = frozenset({"torch", "training-hub"})
 
 
 def check_project(subject: Subject) -> Iterator[Problem]:
     """Yield FAC201 to FAC211, and FAC217 to FAC219."""
+    if not subject.flavor.has_packages:
+        return
     if subject.project is None:
         yield _unreadable(subject)
         return
     requirements = tuple(asked(subject.project))
-    yield from _folder_name(subject, subject.project)
+    if subject.flavor.is_flavor:
+        yield from _folder_name(subject, subject.project)
     yield from _project_name(subject, subject.project)
     yield from _versions(subject, subject.project, requirements)
     yield from _python(subject, subject.project)
@@ -97,7 +98,7 @@ def _project_name(subject: Subject, project: Project) -> Iterator[Problem]:
 
 
 def _versions(subject: Subject, project: Project, requirements: Iterable[Asked]) -> Iterator[Problem]:
-    fixed = {"torch": project.spec.torch, "training-hub": project.spec.training_hub}
+    fixed = project.spec.fixed_versions
     for item in requirements:
         version = fixed.get(item.name)
         if version is None or admits(item.requirement.specifier, version):
@@ -135,7 +136,7 @@ def _python(subject: Subject, project: Project) -> Iterator[Problem]:
 
 
 def _layers(subject: Subject, spec: Spec) -> Iterator[Problem]:
-    usual = {pattern for layer in default_layers(spec.accelerator) for pattern in layer.patterns}
+    usual = {pattern for layer in spec.usual_layers for pattern in layer.patterns}
     usual |= {missing.package for missing in spec.missing}
     locked = {pin.name for pin in subject.pins}
     # If a lock file is missing, that is the finding.
@@ -245,8 +246,9 @@ def _missing(subject: Subject, project: Project) -> Iterator[Problem]:
 def _ranges(subject: Subject, requirements: Iterable[Asked]) -> Iterator[Problem]:
     """Yield FAC217 of dependencies and FAC218; without a constraint there would be no bound at all."""
     locked = {pin.name: pin.version for pin in subject.pins}
+    fixed = frozenset() if subject.project is None else subject.project.spec.fixed_versions.keys()
     for item in requirements:
-        if item.name in _FIXED or item.requirement.url is not None:
+        if item.name in fixed or item.requirement.url is not None:
             continue
         if item.key == "dependencies" and not _is_bounded(item):
             message = f"{item.text} has no upper bound"

@@ -162,7 +162,7 @@ def _property(text: str) -> str:
 
 
 def _counts(report: CheckReport) -> str:
-    return f"{plural(len(report.flavors), 'flavor')} checked, {_counted_findings(report)}"
+    return f"{plural(len(report.flavors), 'image')} checked, {_counted_findings(report)}"
 
 
 def _counted_findings(report: CheckReport) -> str:

@@ -111,6 +111,10 @@ RULES = {
     "FAC336": _error(
         "sbom-stale", "Scanners would look for other files than the image holds, and miss what it does."
     ),
+    "FAC337": _error("parent-moved", "The lock was resolved against packages that the parent no longer has."),
+    "FAC338": _error(
+        "replaces-parent", "What the parent was resolved and tested with would be another version above it."
+    ),
     # The Dockerfiles and what they use
     "FAC401": _error("marker", "A block that does not pair cannot be removed for downstream."),
     "FAC402": _error(

@@ -1,4 +1,4 @@
-"""The state of a flavor, and its details: whether it is rendered and locked as its spec says."""
+"""The state of an image, and its details: whether it is rendered and locked as its spec says."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,54 +8,86 @@ from typing import Literal
 from factory.check.waivers import waiver_text
 from factory.console import Report, Table
 from factory.errors import FactoryError
+from factory.flavor.kinds import Kind
 from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
+from factory.lock.given import parent_moved
 from factory.lock.lockset import LockSet, inputs_digest, lock_file_names, read_lock_set
 from factory.masking import masked
 from factory.render.drift import find_drift
 from factory.render.render import render_flavor
 
 Rendering = Literal["rendered", "drifted", "broken"]
-Locking = Literal["locked", "stale", "not locked", "broken"]
+Locking = Literal["locked", "stale", "not locked", "broken", "no packages"]
 _INDEX = "index"
-_HEADINGS = ("name", "accelerator", "torch", "python", "training hub", _INDEX, "state")
+_HEADINGS = ("name", "kind", "accelerator", "torch", "python", "training hub", _INDEX, "state")
 _PUBLIC = "public"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlavorState:
-    """One flavor in ``factory list``. If it is broken, ``spec`` is None and ``problem`` says why."""
+    """One image in ``factory list``. If it is broken, ``spec`` is None and ``problem`` says why.
+
+    ``spec`` is None as well if the image installs no packages.
+    """
 
     name: str
     rendering: Rendering
     lock: Locking
     problem: str | None
     spec: Spec | None
+    kind: Kind = "flavor"
+    parents: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
         """Both states, for people."""
+        if self.lock == "no packages":
+            return "no packages"
         return "broken" if self.spec is None else f"{self.rendering}, {self.lock}"
 
 
 def flavor_state(flavor: Flavor) -> FlavorState:
-    """Return the state of a flavor, whatever is wrong with it."""
+    """Return the state of an image, whatever is wrong with it."""
+    parents = tuple(parent.image for parent in flavor.parents)
+    if not flavor.has_packages:
+        return FlavorState(
+            name=flavor.name,
+            rendering="rendered",
+            lock="no packages",
+            problem=None,
+            spec=None,
+            kind=flavor.kind,
+            parents=parents,
+        )
     try:
         project = flavor.project
     except FactoryError as error:
         return FlavorState(
-            name=flavor.name, rendering="broken", lock="broken", problem=error.reason, spec=None
+            name=flavor.name,
+            rendering="broken",
+            lock="broken",
+            problem=error.reason,
+            spec=None,
+            kind=flavor.kind,
+            parents=parents,
         )
     rendering, problem = _rendering(flavor)
     lock, lock_problem = _locking(flavor, project)
     return FlavorState(
-        name=flavor.name, rendering=rendering, lock=lock, problem=problem or lock_problem, spec=project.spec
+        name=flavor.name,
+        rendering=rendering,
+        lock=lock,
+        problem=problem or lock_problem,
+        spec=project.spec,
+        kind=flavor.kind,
+        parents=parents,
     )
 
 
 def describe_states(states: Sequence[FlavorState]) -> Iterator[str | Table]:
-    """Yield a table with one row for each flavor, and why broken ones are broken."""
+    """Yield a table with one row for each image, and why broken ones are broken."""
     yield Table(headings=_HEADINGS, rows=tuple(map(_row, states)), yielding=frozenset({_INDEX}))
     yield from (f"{state.name}: {state.problem}" for state in states if state.problem is not None)
 
@@ -63,13 +95,15 @@ def describe_states(states: Sequence[FlavorState]) -> Iterator[str | Table]:
 def _row(state: FlavorState) -> tuple[str, ...]:
     spec = state.spec
     if spec is None:
-        return (state.name, *("?" for _ in _HEADINGS[2:]), state.words)
+        unknown = "-" if state.lock == "no packages" else "?"
+        return (state.name, state.kind, *(unknown for _ in _HEADINGS[3:]), state.words)
     return (
         state.name,
-        _accelerator(spec),
-        spec.torch,
+        state.kind,
+        _accelerator(spec) or "-",
+        spec.torch or "-",
         spec.python,
-        spec.training_hub,
+        spec.training_hub or "-",
         spec.index_url or _PUBLIC,
         state.words,
     )
@@ -100,7 +134,8 @@ def _lock_state(project: Project, locks: LockSet | None) -> Locking:
         return "not locked"
     complete = tuple(locks.files) == lock_file_names(project.spec) and locks.belongs_together
     inputs = inputs_digest(project)
-    return "locked" if complete and all(lock.inputs == inputs for lock in locks.files.values()) else "stale"
+    current = complete and all(lock.inputs == inputs for lock in locks.files.values())
+    return "locked" if current and parent_moved(locks, project) is None else "stale"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +160,7 @@ class LockSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class FlavorDetails(Report):
-    """One flavor as ``factory show`` shows it: the spec, what is resolved, the files and the lock."""
+    """One image as ``factory show`` shows it: the spec, what is resolved, the files and the lock."""
 
     name: str
     folder: Path
@@ -138,6 +173,8 @@ class FlavorDetails(Report):
     overrides: tuple[str, ...]
     files: tuple[FileState, ...]
     locked: LockSummary | None
+    kind: Kind = "flavor"
+    parents: tuple[str, ...] = ()
 
     def describe(self) -> Iterator[str | Table]:
         yield f"{self.name}: {self.rendering}, {self.lock}\n"
@@ -161,7 +198,7 @@ class FlavorDetails(Report):
 
 
 def flavor_details(flavor: Flavor) -> FlavorDetails:
-    """Return everything about one flavor.
+    """Return everything about one image.
 
     Raises:
         SpecError: its ``pyproject.toml`` cannot be read.
@@ -174,7 +211,7 @@ def flavor_details(flavor: Flavor) -> FlavorDetails:
     return FlavorDetails(
         name=flavor.name,
         folder=flavor.folder,
-        derived_name=project.spec.derived_name,
+        derived_name=project.spec.derived_name if flavor.is_flavor else flavor.name,
         rendering=_rendering(flavor)[0],
         lock=_lock_state(project, lock),
         spec=project.spec,
@@ -183,6 +220,8 @@ def flavor_details(flavor: Flavor) -> FlavorDetails:
         overrides=project.overrides,
         files=files,
         locked=None if lock is None else _summary(lock),
+        kind=flavor.kind,
+        parents=tuple(parent.image for parent in flavor.parents),
     )
 
 
@@ -214,19 +253,30 @@ def _summary(locks: LockSet) -> LockSummary:
 def _spec_rows(details: FlavorDetails) -> Iterator[tuple[str, str]]:
     spec = details.spec
     yield "folder", str(details.folder)
-    yield "derived name", details.derived_name
-    yield "accelerator", _accelerator(spec)
-    yield "torch", spec.torch
+    if spec.is_flavor:
+        yield "derived name", details.derived_name
+    else:
+        yield "kind", details.kind
+        yield "parent", ", ".join(details.parents)
+    if spec.accelerator:
+        yield "accelerator", _accelerator(spec)
+        yield "torch", spec.torch
     yield "python", spec.python
-    yield "training hub", spec.training_hub
+    if spec.training_hub:
+        yield "training hub", spec.training_hub
     yield "index", spec.index_url or _PUBLIC
     for index in spec.indexes:
         yield f"index {index.name}", f"{index.url} for {', '.join(index.packages)}"
     yield "platforms", ", ".join(spec.platforms)
-    yield "base image", spec.base_image
-    yield "downstream base image", spec.downstream_base_image
+    if spec.is_flavor:
+        yield "base image", spec.base_image
+        yield "downstream base image", spec.downstream_base_image
     yield "template set", spec.template_set
     yield "glibc", spec.glibc
+    if spec.replaces:
+        yield "replaces", ", ".join(spec.replaces)
+    if spec.provides:
+        yield "provides", ", ".join(spec.provides)
 
 
 def _lock_line(details: FlavorDetails) -> str:

@@ -46,7 +46,7 @@ def command(
     """
     if bool(flavors) == every:
         raise click.UsageError("Name flavors, or give --all, not both.")
-    selected = invocation.repository_of(*flavors).select(flavors)
+    selected = invocation.repository_of(*flavors).select_flavors(flavors)
     options = LockOptions(
         explain=explain_failure,
         find_links=find_links,

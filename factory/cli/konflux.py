@@ -74,7 +74,7 @@ def command(
         return
     report = write_runs(
         repository,
-        repository.select(flavors),
+        repository.select_flavors(flavors),
         options={name.replace("_", "-"): value for name, value in options.items()},
         every=every,
         dry_run=dry_run,

@@ -1,4 +1,4 @@
-"""``factory list``: every flavor and its state."""
+"""``factory list``: every image and its state."""
 
 import click
 
@@ -6,17 +6,17 @@ from factory.check.state import describe_states, flavor_state
 from factory.cli.options import Invocation, common
 
 
-@click.command("list", short_help="List the flavors with their versions and states.")
+@click.command("list", short_help="List the images with their versions and states.")
 @common
 def command(invocation: Invocation) -> None:
-    """List the flavors with their versions and states.
+    """List the images with their kinds, versions and states.
 
-    A flavor is rendered or drifted, and locked, stale (its pyproject.toml has changed since) or not
-    locked.
+    An image that installs packages is rendered or drifted, and locked, stale (its pyproject.toml or the
+    packages of its parent have changed since) or not locked.
     """
     repository = invocation.repository
-    states = [flavor_state(flavor) for flavor in repository.flavors()]
+    states = [flavor_state(flavor) for flavor in repository.images()]
     if states:
         invocation.console.result(states, *describe_states(states))
     else:
-        invocation.console.result(states, "no flavors yet: make one with `factory new-flavor`")
+        invocation.console.result(states, "no images yet: make one with `factory new-flavor`")

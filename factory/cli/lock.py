@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from factory.cli.options import Invocation, allow_other_build, common
+from factory.cli.options import Invocation, allow_other_build, common, images_argument
 from factory.clock import now
 from factory.flavor.repository import Flavor
 from factory.gaps.gaps import explain_failure
@@ -20,9 +20,9 @@ from factory.lock.verify import verify_flavors, verify_report
 from factory.sbom.write import SbomUpdater, describe_followed
 
 
-@click.command(short_help="Resolve and lock flavors, or prove that a lock holds.")
-@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Lock every flavor; without it, name one or more.")
+@click.command(short_help="Resolve and lock images, or prove that a lock holds.")
+@images_argument
+@click.option("--all", "every", is_flag=True, help="Lock every image; without it, name one or more.")
 @click.option("--upgrade", is_flag=True, help="Take the newest versions instead of keeping those locked.")
 @click.option(
     "--upgrade-package", "upgrade_packages", metavar="NAME", multiple=True, help="Do so for one package."
@@ -31,10 +31,10 @@ from factory.sbom.write import SbomUpdater, describe_followed
     "--find-links",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     multiple=True,
-    help="A folder of wheels beside the index. For flavors of the public index the folders in "
+    help="A folder of wheels beside the index. For images of the public index the folders in "
     "UV_FIND_LINKS, else PIP_FIND_LINKS, serve where this is not given.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Flavors at a time; default: the CPUs, at least 4.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Images at a time; default: the CPUs, at least 4.")
 @click.option("--dry-run", is_flag=True, help="Resolve and say what would change; write nothing.")
 @click.option(
     "--check",
@@ -56,11 +56,18 @@ from factory.sbom.write import SbomUpdater, describe_followed
     show_default=True,
     help="With --verify: text for people, or the one line that a pipeline's task gives as its TEST_OUTPUT.",
 )
+@click.option(
+    "--allow-replacing",
+    "replacing",
+    is_flag=True,
+    help="Let an image install another version of a package than its parent has; pyproject.toml records "
+    "which, as replaces in [tool.factory].",
+)
 @allow_other_build
 @common
 def command(  # noqa: PLR0913 - each is an option
     invocation: Invocation,
-    flavors: tuple[str, ...],
+    images: tuple[str, ...],
     *,
     every: bool,
     upgrade: bool,
@@ -68,29 +75,30 @@ def command(  # noqa: PLR0913 - each is an option
     find_links: tuple[Path, ...],
     jobs: int | None,
     other_builds: bool,
+    replacing: bool,
     dry_run: bool,
     check: bool,
     verify: bool,
     form: str,
 ) -> int:
-    """Lock flavors: resolve with uv, keep the versions that are valid, take every hash again.
+    """Lock images: resolve with uv, keep the versions that are valid, take every hash again.
 
-    A lock holds one wheel of each package for each platform of the flavor. When the index lacks
-    something, all of it is reported at once and nothing is written.
+    A lock holds one wheel of each package for each platform of the image. When the index lacks
+    something, all of it is reported at once and nothing is written. What an image's parents have
+    counts as given: another version of it is refused.
     """
     if form == "test-output":
-        _answer_with_test_output(invocation, flavors, verify=verify)
-    if bool(flavors) == every:
-        raise click.UsageError("Name flavors, or give --all, not both.")
+        _answer_with_test_output(invocation, images, verify=verify)
     if sum((check, verify, dry_run)) > 1 or ((check or verify) and (upgrade or upgrade_packages)):
         raise click.UsageError(
             "--check, --verify and --dry-run are three questions, and the first two are about the lock "
             "as it is: give one of them, and neither with --upgrade or --upgrade-package."
         )
-    selected = invocation.repository_of(*flavors).select(flavors)
+    selected = invocation.images_or_all(images, every=every)
     options = LockOptions(
         explain=explain_failure,
         other_builds=other_builds,
+        replacing=replacing,
         upgrade=upgrade,
         upgrade_packages=upgrade_packages,
         find_links=find_links,
@@ -118,8 +126,8 @@ def command(  # noqa: PLR0913 - each is an option
     return exit_code
 
 
-def _answer_with_test_output(invocation: Invocation, flavors: tuple[str, ...], *, verify: bool) -> None:
-    invocation.console.error_form = partial(failure_line, subject=", ".join(flavors))
+def _answer_with_test_output(invocation: Invocation, images: tuple[str, ...], *, verify: bool) -> None:
+    invocation.console.error_form = partial(failure_line, subject=", ".join(images))
     invocation.console.json_output = False  # the line is JSON as it is
     if not verify:
         raise click.UsageError("--format test-output is a form of --verify: give both.")

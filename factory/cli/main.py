@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 COMMANDS = {
     "new-flavor": ("new_flavor", "Make a flavor folder from templates, or from another flavor."),
     "new-image": ("new_image", "Start an image that is not a flavor, such as a stack."),
-    "list": ("list_", "List the flavors with their versions and states."),
-    "show": ("show", "Show a flavor: its spec, its files and their state."),
-    "sync": ("sync", "Render the generated files of flavors again."),
-    "lock": ("lock", "Resolve and lock flavors, or prove that a lock holds."),
+    "list": ("list_", "List the images with their versions and states."),
+    "show": ("show", "Show an image: its spec, its files and their state."),
+    "sync": ("sync", "Render the generated files of images again."),
+    "lock": ("lock", "Resolve and lock images, or prove that a lock holds."),
     "rehash": ("rehash", "Keep the locked versions and take their hashes again."),
     "index-gaps": ("index_gaps", "List all that a flavor's index lacks, in one pass."),
     "align": ("align", "Compare Training Hub's requirements with flavors."),
@@ -38,7 +38,7 @@ COMMANDS = {
     "audit": ("audit", "Report known vulnerabilities of locked versions."),
     "sbom": ("sbom", "Write the bill of materials of an image, from its lock."),
     "strip": ("strip", "Remove the MIDSTREAM ONLY blocks, and nothing else."),
-    "check": ("check", "Apply every rule to flavors, without a network."),
+    "check": ("check", "Apply every rule to images, without a network."),
     "prefetch": ("prefetch", "Fetch and verify all artifacts of a flavor's lock."),
     "layers": ("layers", "Show or choose which packages share a layer of the image."),
     "plan": ("plan", "Show which images have to be built, in order, and why."),
@@ -139,7 +139,7 @@ class LazyGroup(click.Group):
 def group(context: click.Context, root: Path | None, *, json_output: bool, quiet: bool) -> None:
     """Create, lock, prove and build universal training images.
 
-    A FLAVOR is a folder name under flavors/, or the path of such a folder.
+    An IMAGE is a folder name under flavors/ or images/, or the path of such a folder.
     """
     # Here, so that `--version` and `--help` do without the modules of an invocation.
     from factory.cli.options import begin  # noqa: PLC0415

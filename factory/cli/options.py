@@ -1,6 +1,6 @@
 """Options that every command has, and what they make: the repository and the console."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from factory.console import Console
+from factory.flavor.project import ImageFolder
 from factory.flavor.repository import Repository, find_repository
 from factory.transaction import forget_finished
 
@@ -28,12 +29,28 @@ class Invocation:
         """The repository; raises NotFoundError outside of one."""
         return self.repository_of()
 
+    def images(self, names: Iterable[str] = ()) -> tuple[ImageFolder, ...]:
+        """Return the named images that install packages, or all of them if none is named."""
+        named = tuple(names)
+        return self.repository_of(*named).select(named)
+
+    def images_or_all(self, names: tuple[str, ...], *, every: bool) -> tuple[ImageFolder, ...]:
+        """Return what `images` does; raises UsageError unless either names or ``--all`` is given."""
+        if bool(names) == every:
+            raise click.UsageError("Name images, or give --all, not both.")
+        return self.images(names)
+
     def repository_of(self, *flavors: str) -> Repository:
-        """Return the repository or, outside of one, that of the flavors that are given as paths."""
+        """Return the repository or, outside of one, that of the images that are given as paths."""
         found = find_repository(self.root, start=Path.cwd(), flavors=flavors)
         for said in found.finished:
             self.console.note(said)
         return found
+
+
+def images_argument(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Add the images that a command is about: of any kind, by name or by path."""
+    return click.argument("images", metavar="[IMAGE]...", nargs=-1)(command)
 
 
 def begin(*, root: Path | None, json_output: bool, quiet: bool = False) -> Invocation:

@@ -67,7 +67,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         base_image=base_image,
         downstream_base_image=downstream_base_image,
     )
-    selected = invocation.repository_of(*flavors).select(flavors)
+    selected = invocation.repository_of(*flavors).select_flavors(flavors)
     options = LockOptions(
         explain=explain_failure,
         other_builds=other_builds,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from factory.cli.options import Invocation, common
+from factory.cli.options import Invocation, common, images_argument
 from factory.gaps.gaps import explain_failure
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
@@ -15,20 +15,20 @@ from factory.sbom.write import SbomUpdater, describe_followed
 
 
 @click.command(short_help="Keep the locked versions and take their hashes again.")
-@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Rehash every flavor; without it, name one or more.")
+@images_argument
+@click.option("--all", "every", is_flag=True, help="Rehash every image; without it, name one or more.")
 @click.option(
     "--find-links",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     multiple=True,
-    help="A folder of wheels, for what the lock took from one. For flavors of the public index the folders "
+    help="A folder of wheels, for what the lock took from one. For images of the public index the folders "
     "in UV_FIND_LINKS, else PIP_FIND_LINKS, serve where this is not given.",
 )
 @click.option("--dry-run", is_flag=True, help="Say which hashes would change; write nothing.")
 @common
 def command(
     invocation: Invocation,
-    flavors: tuple[str, ...],
+    images: tuple[str, ...],
     *,
     every: bool,
     find_links: tuple[Path, ...],
@@ -40,9 +40,7 @@ def command(
     with all others like it, and nothing is written. Ask the owners of the index first why the bytes of a
     version have changed.
     """
-    if bool(flavors) == every:
-        raise click.UsageError("Name flavors, or give --all, not both.")
-    selected = invocation.repository_of(*flavors).select(flavors)
+    selected = invocation.images_or_all(images, every=every)
     options = LockOptions(
         explain=explain_failure,
         find_links=find_links,

@@ -1,4 +1,4 @@
-"""``factory show``: everything about one flavor."""
+"""``factory show``: everything about one image."""
 
 import click
 
@@ -6,9 +6,10 @@ from factory.check.state import flavor_details
 from factory.cli.options import Invocation, common
 
 
-@click.command(short_help="Show a flavor: its spec, its files and their state.")
-@click.argument("flavor")
+@click.command(short_help="Show an image: its spec, its files and their state.")
+@click.argument("image")
 @common
-def command(invocation: Invocation, flavor: str) -> None:
-    """Show a flavor: its spec, what is resolved, its files with their states, and its lock."""
-    invocation.console.show(flavor_details(invocation.repository_of(flavor).flavor(flavor)))
+def command(invocation: Invocation, image: str) -> None:
+    """Show an image: its spec, what is resolved, its files with their states, and its lock."""
+    (chosen,) = invocation.images((image,))
+    invocation.console.show(flavor_details(chosen))

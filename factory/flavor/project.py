@@ -1,9 +1,10 @@
-"""A flavor's ``pyproject.toml``, the only file that a person edits, and the requirements in force."""
+"""An image folder and its ``pyproject.toml``, the only file that a person edits."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,64 @@ from factory.dockerfile.references import PLATFORMS, parse_requirement
 from factory.documents import parse_toml
 from factory.errors import NotFoundError, SpecError
 from factory.files import read_regular, storage_error
-from factory.flavor.spec import Spec, parse_spec
+from factory.flavor.kinds import Kind, Parent
+from factory.flavor.spec import Spec, parse_child_spec, parse_spec
 
 PROJECT_FILE = "pyproject.toml"
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """The folder of an image, whose project is read on first use.
+
+    ``parents`` are those that ``factory.toml`` names, that of the final stage first; a flavor has none, since
+    its spec names its base image. ``parent`` is the first of them if it is an image of the repository.
+    """
+
+    folder: Path
+    kind: Kind = "flavor"
+    parents: tuple[Parent, ...] = ()
+    parent: "ImageFolder | None" = None
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def is_flavor(self) -> bool:
+        """Return whether it is a flavor."""
+        return self.kind == "flavor"
+
+    @property
+    def has_packages(self) -> bool:
+        """Return whether the image installs Python packages; a flavor always does."""
+        return self.is_flavor or os.path.lexists(self.folder / PROJECT_FILE)
+
+    @property
+    def given_by(self) -> "ImageFolder | None":
+        """The nearest parent that installs packages, which this image's packages are added to."""
+        above = self.parent
+        while above is not None and not above.has_packages:
+            above = above.parent
+        return above
+
+    @cached_property
+    def project(self) -> "Project":
+        """The content of its ``pyproject.toml``; raises as `read_project` does."""
+        return self.read_project()
+
+    def read_project(self) -> "Project":
+        """Return the content of its ``pyproject.toml`` as it is now; raises as `read_project` does."""
+        return read_project(self.folder, image=self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """The spec and what is resolved: PEP 508 requirements, constraints and overrides, as written.
 
-    ``document`` is the whole file as data.
+    ``document`` is the whole file as data. ``parent`` is the image of the repository whose packages these
+    are added to; None for a flavor.
     """
 
     spec: Spec
@@ -33,21 +82,22 @@ class Project:
     constraints: tuple[str, ...]
     overrides: tuple[str, ...]
     document: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    parent: ImageFolder | None = field(default=None, repr=False, compare=False)
 
 
-def read_project(folder: Path) -> Project:
-    """Read the ``pyproject.toml`` of a flavor folder.
+def read_project(folder: Path, *, image: ImageFolder | None = None) -> Project:
+    """Read the ``pyproject.toml`` of an image folder; ``image`` says which kind it is, if not a flavor.
 
     Raises:
         NotFoundError: it does not exist.
         SpecError: it is not TOML, has no spec, or holds something unacceptable.
         StorageError: it cannot be read.
     """
-    return parse_project(read_project_text(folder), where=str(folder / PROJECT_FILE))
+    return parse_project(read_project_text(folder), where=str(folder / PROJECT_FILE), image=image)
 
 
 def read_project_text(folder: Path) -> str:
-    """Return the text of a flavor's ``pyproject.toml``, with its line endings as they are.
+    """Return the text of an image's ``pyproject.toml``, with its line endings as they are.
 
     Raises:
         NotFoundError: it does not exist.
@@ -60,7 +110,8 @@ def read_project_text(folder: Path) -> str:
     except FileNotFoundError as error:
         raise NotFoundError(
             f"{folder} has no {PROJECT_FILE}",
-            solution="Name a flavor that `factory list` shows, or make one with `factory new-flavor`.",
+            solution="Name an image that `factory list` shows, or make one with `factory new-flavor` or "
+            "`factory new-image`.",
         ) from error
     except UnicodeDecodeError as error:
         raise SpecError(f"{path} is not UTF-8", solution="Save it as UTF-8; TOML knows no other.") from error
@@ -73,8 +124,13 @@ def read_project_text(folder: Path) -> str:
     return text
 
 
-def parse_project(text: str, *, where: str) -> Project:
-    """Read the text of a flavor's ``pyproject.toml``; ``where`` names it in messages.
+def parse_project(text: str, *, where: str, image: ImageFolder | None = None) -> Project:
+    """Read the text of a ``pyproject.toml``.
+
+    Args:
+        text: the file's.
+        where: names it in messages.
+        image: the image whose file it is; a flavor if None.
 
     Raises:
         SpecError: as for `read_project`.
@@ -83,7 +139,8 @@ def parse_project(text: str, *, where: str) -> Project:
         text, dict[str, Any], source=where, error=SpecError, solution="Fix the line that it names."
     )
     tool = _table(document, "tool", where)
-    if "factory" not in tool:
+    is_flavor = image is None or image.is_flavor
+    if is_flavor and "factory" not in tool:
         raise SpecError(
             f"{where} has no [tool.factory]: it is not a flavor",
             solution="Make a flavor with `factory new-flavor`, or add the table.",
@@ -96,11 +153,25 @@ def parse_project(text: str, *, where: str) -> Project:
     project = _table(document, "project", where)
     uv = _table(tool, "uv", where)
     return Project(
-        spec=parse_spec(_table(tool, "factory", where), where=where),
+        spec=_spec(_table(tool, "factory", where), where, image),
         dependencies=_requirements(project, "dependencies", where),
         constraints=_requirements(uv, "constraint-dependencies", where),
         overrides=_requirements(uv, "override-dependencies", where),
         document=document,
+        parent=None if image is None or is_flavor else image.given_by,
+    )
+
+
+def _spec(table: Mapping[str, object], where: str, image: ImageFolder | None) -> Spec:
+    if image is None or image.is_flavor:
+        return parse_spec(table, where=where)
+    above = image.given_by
+    return parse_child_spec(
+        table,
+        where=where,
+        kind=image.kind,
+        base=next((parent.image for parent in image.parents), ""),
+        parent=None if above is None else above.project.spec,
     )
 
 

@@ -1,35 +1,21 @@
-"""The repository root, its ``flavors/`` folder, and the flavors in it."""
+"""The repository root and its images: the flavors in ``flavors/``, and what ``factory.toml`` declares."""
 
 import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
 
 from factory.errors import NotFoundError
 from factory.files import is_temporary
-from factory.flavor.project import PROJECT_FILE, Project, read_project
-from factory.settings import FLAVORS_FOLDER
+from factory.flavor.kinds import IMAGES_FOLDER, IMAGES_TABLE, DeclaredImage, read_declared_images
+from factory.flavor.project import PROJECT_FILE, ImageFolder
+from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE, read_settings
 from factory.transaction import finish_interrupted, repository_of
 
+Flavor = ImageFolder
+"""An image folder that is a flavor."""
 _FEW = 10
-
-
-@dataclass(frozen=True)
-class Flavor:
-    """A flavor folder, whose project is read on first use."""
-
-    folder: Path
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.folder.name
-
-    @cached_property
-    def project(self) -> Project:
-        """The content of its ``pyproject.toml``; raises as `read_project` does."""
-        return read_project(self.folder)
 
 
 @dataclass(frozen=True)
@@ -44,46 +30,163 @@ class Repository:
         """The folder of the flavors."""
         return self.root / FLAVORS_FOLDER
 
-    def flavors(self) -> tuple[Flavor, ...]:
+    def flavors(self) -> tuple[ImageFolder, ...]:
         """Return every folder under ``flavors/``, by name; the rules report one that is not a flavor."""
         return tuple(
-            Flavor(folder)
+            ImageFolder(folder)
             for folder in sorted(self.flavors_folder.iterdir())
             if folder.is_dir() and not folder.name.startswith(".") and not is_temporary(folder)
         )
 
-    def flavor(self, name_or_path: str) -> Flavor:
+    def images(self) -> tuple[ImageFolder, ...]:
+        """Return every image: the flavors, then those of ``[images]``, each after its parents.
+
+        Raises:
+            SpecError: ``factory.toml`` cannot be read, or a kind or a parent in it is not acceptable.
+        """
+        flavors = self.flavors() if self.flavors_folder.is_dir() else ()
+        found = {flavor.name: flavor for flavor in flavors}
+        declared = self._declared(found)
+        for name in sorted(declared):
+            self._add(name, declared, found)
+        return tuple(found.values())
+
+    def _declared(self, flavors: Mapping[str, ImageFolder]) -> dict[str, DeclaredImage]:
+        names = {name for name, flavor in flavors.items() if (flavor.folder / PROJECT_FILE).exists()}
+        return read_declared_images(read_settings(self.root), root=self.root, flavors=names)
+
+    def _add(self, name: str, declared: Mapping[str, DeclaredImage], found: dict[str, ImageFolder]) -> None:
+        """Add a declared image to those found, its parents first."""
+        if name in found:
+            return
+        image = declared[name]
+        for parent in image.parents:
+            if parent.image in declared:
+                self._add(parent.image, declared, found)
+        found[name] = ImageFolder(
+            self.root / IMAGES_FOLDER / name,
+            kind=image.kind,
+            parents=image.parents,
+            parent=found.get(image.parents[0].image) if image.parents else None,
+        )
+
+    def flavor(self, name_or_path: str) -> ImageFolder:
         """Return a flavor by its folder name or by a path.
 
         Raises:
             NotFoundError: there is no such flavor.
         """
+        found = self._flavor(name_or_path)
+        if found is None:
+            names = [flavor.name for flavor in self.flavors()]
+            raise NotFoundError(
+                f"there is no flavor {name_or_path!r} under {self.flavors_folder}",
+                solution=f"Name one of those that are there ({_likely(name_or_path, names)}), "
+                "or give the path of a flavor folder.",
+            )
+        return found
+
+    def _flavor(self, name_or_path: str) -> ImageFolder | None:
         for folder in (self.flavors_folder / name_or_path, Path(name_or_path)):
-            if (folder / PROJECT_FILE).is_file():
-                return Flavor(_absolute(folder))
-        raise NotFoundError(
-            f"there is no flavor {name_or_path!r} under {self.flavors_folder}",
-            solution=f"Name one of those that are there ({self._known(name_or_path)}), "
-            "or give the path of a flavor folder.",
-        )
+            if (folder / PROJECT_FILE).is_file() and not self._is_below_images(folder):
+                return ImageFolder(_absolute(folder))
+        return None
 
-    def _known(self, wanted: str) -> str:
-        """Name the flavors, or the likeliest of them if they are many."""
-        names = [flavor.name for flavor in self.flavors()]
-        if len(names) <= _FEW:
-            return ", ".join(names) or "none yet"
-        likely = get_close_matches(wanted, names, n=3)
-        return ", ".join((*likely, f"`factory list` shows all {len(names)}"))
+    def _is_below_images(self, folder: Path) -> bool:
+        return _absolute(folder).parent == self.root / IMAGES_FOLDER
 
-    def select(self, names: tuple[str, ...]) -> tuple[Flavor, ...]:
+    def select_flavors(self, names: Iterable[str] = ()) -> tuple[ImageFolder, ...]:
         """Return the named flavors, each once and in that order, or every flavor if none is named.
 
         Raises:
             NotFoundError: one of them does not exist.
         """
-        if not names:
-            return self.flavors()
-        return tuple(dict.fromkeys(self.flavor(name) for name in names))
+        named = tuple(names)
+        return tuple(dict.fromkeys(map(self.flavor, named))) if named else self.flavors()
+
+    def image(self, name_or_path: str) -> ImageFolder:
+        """Return an image of any kind, by its name or by the path of its folder.
+
+        Raises:
+            NotFoundError: there is no such image.
+            SpecError: ``factory.toml`` cannot be read; it is not read for a flavor.
+        """
+        flavor = self._flavor(name_or_path)
+        if flavor is not None:
+            return flavor
+        images = self.images()
+        folder = _absolute(Path(name_or_path))
+        for image in images:
+            if name_or_path == image.name or (not image.is_flavor and image.folder == folder):
+                return image
+        if self._is_below_images(folder) and folder.is_dir():
+            raise NotFoundError(
+                f"{folder} is no image: {SETTINGS_FILE} has no table [{IMAGES_TABLE}.{folder.name}]",
+                solution="Add the table, with the image's kind and its parent; docs/images.md shows a whole "
+                "one.",
+            )
+        raise NotFoundError(
+            f"there is no image {name_or_path!r} in {self.root}",
+            solution=f"Name one of those that are there ({_likely(name_or_path, [i.name for i in images])}), "
+            "or give the path of an image folder.",
+        )
+
+    def select(self, names: Iterable[str] = ()) -> tuple[ImageFolder, ...]:
+        """Return the named images that install packages, each once and in that order; all if none is named.
+
+        Raises:
+            NotFoundError: one of them does not exist, or installs no packages.
+            SpecError: as for `images`.
+        """
+        named = tuple(names)
+        if not named:
+            return tuple(image for image in self.images() if image.has_packages)
+        return tuple(require_packages(image) for image in self.select_any(named))
+
+    def select_any(self, names: Iterable[str] = ()) -> tuple[ImageFolder, ...]:
+        """Return the named images, each once and in that order, or every image if none is named.
+
+        Raises:
+            NotFoundError, SpecError: as for `image`.
+        """
+        named = tuple(names)
+        found = map(self.image, named) if named else self.images()
+        return tuple({image.folder: image for image in found}.values())
+
+
+def require_packages(image: ImageFolder) -> ImageFolder:
+    """Return an image that installs packages.
+
+    Raises:
+        NotFoundError: it has no ``pyproject.toml``.
+    """
+    if not image.has_packages:
+        raise NotFoundError(
+            f"{image.name} installs no packages: the {image.kind} has no {PROJECT_FILE}",
+            solution=f"Name an image that has one, or write {image.folder / PROJECT_FILE} with [project] and "
+            "its dependencies; docs/images.md shows one.",
+        )
+    return image
+
+
+def in_parent_order(images: Iterable[ImageFolder]) -> tuple[ImageFolder, ...]:
+    """Return images with each after those of its parents that are among them, else in the given order."""
+    given = {image.folder: image for image in images}
+    ordered: dict[Path, ImageFolder] = {}
+    for image in given.values():
+        chain = [image]
+        while (above := chain[-1].parent) is not None:
+            chain.append(above)
+        ordered |= {item.folder: given[item.folder] for item in reversed(chain) if item.folder in given}
+    return tuple(ordered.values())
+
+
+def _likely(wanted: str, names: list[str]) -> str:
+    """Name the images, or the likeliest of them if they are many."""
+    likely = get_close_matches(wanted, names, n=3)
+    if len(names) <= _FEW:
+        return ", ".join(dict.fromkeys((*likely, *names))) or "none yet"
+    return ", ".join((*likely, f"`factory list` shows all {len(names)}"))
 
 
 def _absolute(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The spec of a flavor: ``[tool.factory]`` of its ``pyproject.toml``, and the name that follows from it."""
+"""The spec of an image, ``[tool.factory]`` of its ``pyproject.toml``, and the name of a flavor."""
 
 import datetime as dt
 import re
@@ -26,6 +26,7 @@ from factory.dockerfile.references import (
 from factory.documents import TableReader
 from factory.errors import SpecError
 from factory.flavor.hooks import NO_HOOKS, Hooks, read_hooks
+from factory.flavor.kinds import IMAGES_EXAMPLE, Kind
 
 ACCELERATORS = ("cuda", "rocm", "cpu")
 
@@ -118,12 +119,17 @@ class PackageLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """The combination of versions that a flavor is for, and how its image is built.
+    """The combination of versions that an image is for, and how it is built.
 
     ``accelerator_version`` is None for cpu; ``index_url`` is None for the public index; ``name`` is None if
     the folder has the derived name. ``indexes`` are those beside the main one, ``redirect_hosts`` the hosts
     that an index may redirect to. ``layers`` are empty for the default; with ``bytecode`` the packages are
     compiled when they are installed.
+
+    An image of another kind than a flavor has its parent's accelerator, torch and Training Hub, which are
+    empty if the parent is no image of the repository; its base images are its parent. ``replaces`` are the
+    packages of the parents that it installs in another version, ``provides`` requirements of one version
+    each that it has by other means than its lock.
     """
 
     accelerator: str
@@ -145,6 +151,19 @@ class Spec:
     hooks: Hooks = NO_HOOKS
     layers: tuple[PackageLayer, ...] = ()
     bytecode: bool = False
+    kind: Kind = "flavor"
+    replaces: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+
+    @property
+    def is_flavor(self) -> bool:
+        """Return whether it has a flavor's keys, name and templates."""
+        return self.kind == "flavor"
+
+    @property
+    def fixed_versions(self) -> dict[str, str]:
+        """The versions that a flavor is named after, by package; empty for other kinds."""
+        return {"torch": self.torch, "training-hub": self.training_hub} if self.is_flavor else {}
 
     @property
     def folder_name(self) -> str:
@@ -154,7 +173,12 @@ class Spec:
     @property
     def package_layers(self) -> tuple[PackageLayer, ...]:
         """The layers of packages without ``rest``, which takes what they leave."""
-        return self.layers or default_layers(self.accelerator)
+        return self.layers or self.usual_layers
+
+    @property
+    def usual_layers(self) -> tuple[PackageLayer, ...]:
+        """The layers of a spec that names none: a flavor's accelerator has one, and other kinds none."""
+        return default_layers(self.accelerator) if self.is_flavor else ()
 
     @property
     def index_names(self) -> tuple[str, ...]:
@@ -221,8 +245,121 @@ def parse_spec(table: Mapping[str, object], *, where: str) -> Spec:
         raise SpecError(f"{where}: {error.reason}", solution=error.solution) from error
 
 
+_FLAVOR_KEYS = (
+    "accelerator",
+    "accelerator-version",
+    "torch",
+    "training-hub",
+    "base-image",
+    "downstream-base-image",
+    "template-set",
+    "name",
+    "hooks",
+)
+
+
+def parse_child_spec(
+    table: Mapping[str, object], *, where: str, kind: Kind, base: str, parent: Spec | None
+) -> Spec:
+    """Read ``[tool.factory]`` of an image that is no flavor; what it leaves out is its parent's.
+
+    Args:
+        table: the table; may be empty.
+        where: names the file in messages.
+        kind: the image's.
+        base: its parent, a name or a reference.
+        parent: the parent's spec; None if the parent is no image of the repository.
+
+    Raises:
+        SpecError: a key is missing, unknown, a flavor's or of the wrong type, its value is not acceptable, or
+            Python or a platform is not the parent's.
+    """
+    reader = TableReader(table, where=where, name="tool.factory", example=IMAGES_EXAMPLE)
+    for key in _FLAVOR_KEYS:
+        if key in table:
+            raise reader.refuse(
+                key,
+                f"the key is a flavor's, and this image is a {kind}",
+                f"Remove it: a {kind} has the versions of its parent, which factory.toml names.",
+            )
+    python = reader.optional_text("python") or (None if parent is None else parent.python)
+    if python is None:
+        raise reader.refuse(
+            "python",
+            f"is missing, and the parent {base} is no image of this repository, whose Python would count",
+            'Write, for instance, python = "3.12": the version that the parent has.',
+        )
+    spec = Spec(
+        kind=kind,
+        accelerator=parent.accelerator if parent else "",
+        accelerator_version=parent.accelerator_version if parent else None,
+        torch=parent.torch if parent else "",
+        training_hub=parent.training_hub if parent else "",
+        base_image=base,
+        downstream_base_image=base,
+        template_set=parent.template_set if parent else DEFAULT_TEMPLATE_SET,
+        python=python,
+        platforms=reader.texts("platforms", parent.platforms if parent else DEFAULT_PLATFORMS),
+        glibc=reader.optional_text("glibc") or (parent.glibc if parent else DEFAULT_GLIBC),
+        index_url=reader.optional_text("index-url") or (parent.index_url if parent else None),
+        indexes=read_further_indexes(reader) if parent is None or "indexes" in table else parent.indexes,
+        redirect_hosts=reader.texts("redirect-hosts", parent.redirect_hosts if parent else ()),
+        missing=_missing(reader),
+        waivers=read_waivers(reader),
+        layers=read_layers(reader),
+        bytecode=reader.flag("bytecode", default=False),
+        replaces=_replaces(reader),
+        provides=_provides(reader),
+    )
+    reader.refuse_the_rest()
+    _refuse_other_place(reader, spec, base=base, parent=parent)
+    try:
+        _check_places(spec)
+    except SpecError as error:
+        raise SpecError(f"{where}: {error.reason}", solution=error.solution) from error
+    return spec
+
+
+def _replaces(table: TableReader) -> tuple[str, ...]:
+    names = tuple(_package(table, name, key="replaces") for name in table.texts("replaces"))
+    return tuple(sorted(set(names)))
+
+
+def _provides(table: TableReader) -> tuple[str, ...]:
+    for text in table.texts("provides"):
+        try:
+            clauses = list(parse_requirement(text).specifier)
+        except InvalidRequirement:
+            clauses = []
+        if len(clauses) != 1 or clauses[0].operator != "==" or clauses[0].version.endswith(".*"):
+            raise table.refuse(
+                "provides",
+                f"{text!r} is not a package with its version",
+                "Write what the image has beside its lock as name==version, such as torch==2.11.0.",
+            )
+    return table.texts("provides")
+
+
+def _refuse_other_place(reader: TableReader, spec: Spec, *, base: str, parent: Spec | None) -> None:
+    """Refuse another Python than the parent's, and platforms for which there is no parent."""
+    if parent is None:
+        return
+    if spec.python != parent.python:
+        raise reader.refuse(
+            "python",
+            f"{spec.python!r}, and the parent {base} has Python {parent.python}",
+            "Remove it: packages are installed for the parent's Python.",
+        )
+    if strange := [platform for platform in spec.platforms if platform not in parent.platforms]:
+        raise reader.refuse(
+            "platforms",
+            f"the parent {base} is not built for {', '.join(strange)}",
+            f"Use platforms of the parent ({', '.join(parent.platforms)}), or add them to it.",
+        )
+
+
 def check_spec(spec: Spec) -> Spec:
-    """Return a spec all of whose values are acceptable together.
+    """Return a flavor's spec all of whose values are acceptable together.
 
     Raises:
         SpecError: one of them is not; the message names it.
@@ -234,6 +371,17 @@ def check_spec(spec: Spec) -> Spec:
     _check_accelerator_version(spec)
     check_version(spec.torch, of="torch")
     check_version(spec.training_hub, of="training-hub")
+    _check_places(spec)
+    check_image(spec.base_image, of="base-image")
+    check_image(spec.downstream_base_image, of="downstream-base-image")
+    check_template_set(spec.template_set)
+    if spec.name is not None:
+        check_name(spec.name)
+    return spec
+
+
+def _check_places(spec: Spec) -> None:
+    """Check where packages come from and where they are installed."""
     check_glibc(spec.glibc)
     check_python(spec.python)
     if spec.index_url is not None:
@@ -248,12 +396,6 @@ def check_spec(spec: Spec) -> Spec:
         )
     for platform in spec.platforms:
         check_platform(platform)
-    check_image(spec.base_image, of="base-image")
-    check_image(spec.downstream_base_image, of="downstream-base-image")
-    check_template_set(spec.template_set)
-    if spec.name is not None:
-        check_name(spec.name)
-    return spec
 
 
 def _check_accelerator_version(spec: Spec) -> None:
@@ -331,11 +473,11 @@ def read_further_indexes(table: TableReader) -> tuple[FurtherIndex, ...]:
     return tuple(found)
 
 
-def _package(entry: TableReader, name: str) -> str:
+def _package(entry: TableReader, name: str, *, key: str = "packages") -> str:
     normalized = canonicalize_name(name)
     if not is_normalized_name(normalized):
         raise entry.refuse(
-            "packages",
+            key,
             f"{name!r} is not the name of a package",
             "Write the name alone, such as flash-attn; versions belong into dependencies.",
         )

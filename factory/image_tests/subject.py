@@ -14,11 +14,12 @@ from factory.engine.engine import Engine, Operand, call_engine
 from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, KIND_LABEL, EngineImage, find_image
 from factory.errors import ImageTestError, NotFoundError
 from factory.files import read_text
+from factory.flavor.kinds import Kind
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository, find_repository
 from factory.flavor.spec import Spec
 from factory.images.catalogue import Catalogue, read_catalogue
-from factory.images.definitions import ImageDefinition, Kind
+from factory.images.definitions import ImageDefinition
 from factory.masking import HIDDEN, masked
 from factory.registry.tags import identity_tag
 

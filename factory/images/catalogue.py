@@ -1,6 +1,5 @@
 """The images of a repository: its flavors, and ``[flavors]`` and ``[images]`` of ``factory.toml``."""
 
-import graphlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -8,34 +7,40 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from factory.dockerfile.references import PATH_COMPONENT, check_image
+from factory.dockerfile.references import check_image
 from factory.documents import TableReader
-from factory.errors import FactoryError, NotFoundError, SpecError
+from factory.errors import FactoryError, NotFoundError
+from factory.flavor.kinds import (
+    BASE_IMAGE,
+    IMAGES_EXAMPLE,
+    IMAGES_FOLDER,
+    IMAGES_TABLE,
+    Kind,
+    Parent,
+    check_image_name,
+    declared_image,
+    image_tables,
+    read_argument,
+    read_declared_images,
+    settings_table,
+)
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository
 from factory.images.definitions import (
-    BASE_IMAGE,
     DOCKERFILE,
     DOWNSTREAM_DOCKERFILE,
     DOWNSTREAM_TAG,
     MIDSTREAM_TAG,
     BuilderName,
     ImageDefinition,
-    Kind,
-    Parent,
     TestLevel,
     Variant,
-    check_argument,
 )
 from factory.images.mirrors import LocalSettings, check_builder, read_local
 from factory.registry.declared import Registry, parse_registries
-from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE, read_settings
+from factory.settings import SETTINGS_FILE, read_settings
 
-FLAVORS_TABLE, IMAGES_TABLE = "flavors", "images"
-IMAGES_FOLDER = "images"
-"""Where the folders of images that are not flavors are."""
-_EXAMPLE = "docs/images.md shows a whole table"
-_KINDS: tuple[Kind, ...] = get_args(Kind)
+FLAVORS_TABLE = "flavors"
 _LEVELS: tuple[TestLevel, ...] = get_args(TestLevel)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _LIKE_AN_IDENTITY = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{48})?")
@@ -101,7 +106,7 @@ class Catalogue:
             f"there is no image {name_or_path!r} in {self.repository.root}",
             solution=f"Name an existing one ({', '.join(likely) or 'none yet'}; `factory plan` shows all), "
             f"give the path of a flavor folder, or define it as [{IMAGES_TABLE}.NAME] in {SETTINGS_FILE}; "
-            f"{_EXAMPLE}.",
+            f"{IMAGES_EXAMPLE}.",
         )
 
     def select(
@@ -258,9 +263,7 @@ def read_catalogue(repository: Repository) -> Catalogue:
     found = repository.flavors() if repository.flavors_folder.is_dir() else ()
     flavors = {flavor.name: flavor for flavor in found if (flavor.folder / PROJECT_FILE).exists()}
     tables = read_images_table(document, registries=registries, flavors=flavors)
-    for name, table in tables.items():
-        _require_folder(repository, name, table, flavors)
-    _refuse_cycle(tables)
+    read_declared_images(document, root=repository.root, flavors=flavors)
     return Catalogue(
         repository=repository,
         registries=registries,
@@ -271,57 +274,8 @@ def read_catalogue(repository: Repository) -> Catalogue:
     )
 
 
-def _require_folder(
-    repository: Repository, name: str, table: ImageTable, flavors: Mapping[str, Flavor]
-) -> None:
-    place = FLAVORS_FOLDER if table.kind == "flavor" else IMAGES_FOLDER
-    folder = repository.root / place / name
-    if name in flavors or (table.kind != "flavor" and folder.is_dir()):
-        return
-    existing = [path.name for path in folder.parent.glob("*") if path.is_dir()]
-    likely = [other for other in existing if other.lower() == name] or get_close_matches(name, existing)
-    make = "make the folder" if table.kind == "flavor" else "make the folder (`factory new-image` starts one)"
-    raise SpecError(
-        f"{SETTINGS_FILE}: [{IMAGES_TABLE}.{name}] is a {table.kind}, and its folder {folder} does not exist",
-        solution=f"An image has the name of its folder{f', such as {likely[0]}' if likely else ''}: {make}, "
-        "or rename the table.",
-    )
-
-
-def _refuse_cycle(tables: Mapping[str, ImageTable]) -> None:
-    graph = {name: [parent.image for parent in table.parents] for name, table in tables.items()}
-    try:
-        graphlib.TopologicalSorter(graph).prepare()
-    except graphlib.CycleError as error:
-        cycle = " is built on ".join(reversed(error.args[1]))
-        raise SpecError(
-            f"{SETTINGS_FILE}: a cycle of parents: {cycle}",
-            solution="Give one of them another parent: an image is built after its parents.",
-        ) from error
-
-
-def check_image_name(name: str, *, of: str) -> str:
-    """Return a name that serves for a folder and for a repository in a registry.
-
-    Raises:
-        SpecError: it is a path, or not a component of a repository's name (OCI distribution-spec).
-    """
-    if "/" in name:
-        raise SpecError(
-            f"{of}: {name!r} is a path, and an image has the name of its folder",
-            solution=f"Write the name alone: {name.rstrip('/').rpartition('/')[2]}.",
-        )
-    if not re.fullmatch(PATH_COMPONENT, name):
-        raise SpecError(
-            f"{of}: {name!r} cannot be the name of an image in a registry",
-            solution="Rename it, its folder and its table: lower-case letters and digits, with dots, "
-            "underscores and hyphens between them.",
-        )
-    return name
-
-
 def _read_flavors_table(document: Mapping[str, object], *, registries: Collection[str]) -> ImageTable:
-    table = _table(document.get(FLAVORS_TABLE, {}), FLAVORS_TABLE)
+    table = settings_table(document.get(FLAVORS_TABLE, {}), FLAVORS_TABLE)
     settings = ImageTable(
         registry=_registry(table, registries),
         tests=_level(table),
@@ -345,9 +299,7 @@ def read_images_table(
     Raises:
         SpecError: a key is unknown, of the wrong type or not acceptable.
     """
-    content = document.get(IMAGES_TABLE, {})
-    if not isinstance(content, dict):
-        raise _not_a_table(IMAGES_TABLE)
+    content = image_tables(document)
     images = {*content, *flavors}
     return {name: _image(name, settings, registries, flavors, images) for name, settings in content.items()}
 
@@ -359,94 +311,28 @@ def _image(
     flavors: Collection[str],
     images: Collection[str],
 ) -> ImageTable:
-    check_image_name(name, of=f"{SETTINGS_FILE}: [{IMAGES_TABLE}]")
-    table = _table(content, f"{IMAGES_TABLE}.{name}")
-    kind = _kind(table, is_flavor=name in flavors)
-    parents = _parents(table, name, images)
-    if not parents and kind != "flavor":
-        raise table.refuse(
-            "parents",
-            "an image is built on another, and none is named",
-            f'Write parent = "NAME OR REFERENCE", which is the build argument {BASE_IMAGE}.',
-        )
+    table = settings_table(content, f"{IMAGES_TABLE}.{name}")
+    declared = declared_image(table, name, flavors, images)
     inputs = _inputs(table)
     settings = ImageTable(
-        kind=kind,
-        parents=parents,
+        kind=declared.kind,
+        parents=declared.parents,
         inputs=inputs if "inputs" in table.keys else None,
-        build_args=_build_args(table, parents),
+        build_args=_build_args(table, declared.parents),
         registry=_registry_or_none(table, content, registries),
         tests=_level(table),
-        downstream=_downstream(table) if kind == "flavor" else None,
-        builder=_builder(table) if kind == "flavor" else None,
+        downstream=_downstream(table) if declared.kind == "flavor" else None,
+        builder=_builder(table) if declared.kind == "flavor" else None,
         moving_tag=_moving_tag(table),
     )
     table.refuse_the_rest()
     return settings
 
 
-def _table(content: object, name: str) -> TableReader:
-    if not isinstance(content, dict):
-        raise _not_a_table(name)
-    return TableReader(content, where=SETTINGS_FILE, name=name, example=_EXAMPLE)
-
-
-def _not_a_table(name: str) -> SpecError:
-    return SpecError(f"{SETTINGS_FILE}: {name} is not a table", solution=f"Write it as [{name}]; {_EXAMPLE}.")
-
-
-def _kind(table: TableReader, *, is_flavor: bool) -> Kind:
-    given = table.optional_text("kind") or ("flavor" if is_flavor else None)
-    kind = next((known for known in _KINDS if known == given), None)
-    if kind is None:
-        problem = "is missing" if given is None else f"{given!r} is not a kind of image"
-        raise table.refuse("kind", problem, f"Use one of {', '.join(_KINDS)}.")
-    if is_flavor and kind != "flavor":
-        raise table.refuse(
-            "kind",
-            f"{kind!r}, and there is a flavor of the same name: two images would have one name",
-            f'Rename the folder under {IMAGES_TABLE}/ and this table, or write kind = "flavor".',
-        )
-    return kind
-
-
-def _parents(table: TableReader, name: str, images: Collection[str]) -> tuple[Parent, ...]:
-    one, several = table.optional_text("parent"), table.named_texts("parents")
-    if one is not None and several:
-        raise table.refuse("parent", "is given beside parents", "Write one of the two.")
-    named = several if one is None else ((BASE_IMAGE, one),)
-    return tuple(_parent(table, argument, image, images, name) for argument, image in named)
-
-
-def _parent(table: TableReader, argument: str, image: str, images: Collection[str], child: str) -> Parent:
-    parent = Parent(argument=_argument(table, "parents", argument), image=image)
-    try:
-        if image not in images and parent.is_reference:
-            check_image(image, of=f"the parent {argument}")
-    except SpecError as error:
-        raise table.refuse("parents", error.reason, error.solution) from error
-    if image not in images and not parent.is_reference:
-        raise table.refuse(
-            "parents",
-            f"the parent {image!r} is neither an image of this repository nor a reference with a tag or a "
-            "digest",
-            f"Name an existing image ({', '.join(sorted({*images} - {child}))}), or write it as "
-            "registry/path:tag.",
-        )
-    return parent
-
-
-def _argument(table: TableReader, key: str, name: str) -> str:
-    try:
-        return check_argument(name)
-    except SpecError as error:
-        raise table.refuse(key, error.reason, error.solution) from error
-
-
 def _build_args(table: TableReader, parents: tuple[Parent, ...]) -> tuple[tuple[str, str], ...]:
     found = table.named_texts("build-args")
     for name, _ in found:
-        _argument(table, "build-args", name)
+        read_argument(table, "build-args", name)
         if name in {parent.argument for parent in parents} | {BASE_IMAGE}:
             raise table.refuse("build-args", f"{name} names a parent", "Give it in parents alone.")
     return found

@@ -1,47 +1,23 @@
 """The definition of one image: what it is built from and where it is published."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from factory.errors import SpecError
+from factory.flavor.kinds import Kind, Parent
 from factory.flavor.repository import Flavor
 
-Kind = Literal["flavor", "pytorch-base", "stack", "trainer", "launcher"]
 BuilderName = Literal["engine", "layout"]
 """What builds an image: the container engine, or the factory itself in an OCI layout."""
 TestLevel = Literal["quick", "standard", "full"]
-BASE_IMAGE = "BASE_IMAGE"
-"""The build argument that names the image of the final stage's FROM."""
 DOCKERFILE, DOWNSTREAM_DOCKERFILE = "Dockerfile", "Dockerfile.konflux"
 DOWNSTREAM_TAG, MIDSTREAM_TAG = "downstream", "midstream"
 """The moving tags of an image that is built downstream, or midstream, and not as its settings say."""
-_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def local_reference(name: str, tag: str) -> str:
     """Return the name that an image of the repository has in the engine."""
     return f"localhost/{name}:{tag}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parent:
-    """An image that another is built from, and the build argument that names it.
-
-    ``image`` is the name of an image of the repository, or a reference to an external image. If that is a
-    mirror, ``origin`` is the reference whose place it takes, and ``stand_in`` whether it only stands in.
-    """
-
-    argument: str
-    image: str
-    origin: str | None = None
-    stand_in: bool = False
-
-    @property
-    def is_reference(self) -> bool:
-        """Return whether the image is external: only a reference has a tag or digest."""
-        return ":" in self.image or "@" in self.image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,17 +130,3 @@ class ImageDefinition:
             *((DOWNSTREAM_TAG,) if self.variant.downstream is not None else ()),
         )
         return tuple(local_reference(self.name, tag) for tag in dict.fromkeys(tags))
-
-
-def check_argument(name: str) -> str:
-    """Return the name of a build argument.
-
-    Raises:
-        SpecError: it is not a name that ARG accepts.
-    """
-    if not _ARGUMENT.fullmatch(name):
-        raise SpecError(
-            f"{name!r} is not the name of a build argument",
-            solution="Use letters, digits and underscores, but no digit first, such as PYTORCH_VERSION.",
-        )
-    return name

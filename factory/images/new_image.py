@@ -14,10 +14,10 @@ from factory.dockerfile.references import check_accelerator_version, check_pytho
 from factory.documents import parse_toml
 from factory.errors import FlavorExistsError, SpecError
 from factory.files import read_regular
+from factory.flavor.kinds import BASE_IMAGE, IMAGES_FOLDER, IMAGES_TABLE, Parent, check_image_name
 from factory.flavor.repository import Repository
 from factory.flavor.spec import DEFAULT_TEMPLATE_SET
-from factory.images.catalogue import IMAGES_FOLDER, IMAGES_TABLE, check_image_name, read_images_table
-from factory.images.definitions import BASE_IMAGE, Parent
+from factory.images.catalogue import read_images_table
 from factory.registry.declared import parse_registries
 from factory.render.create import default_image
 from factory.render.image_templates import ImageTemplate, load_image_template, render_image

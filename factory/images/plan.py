@@ -8,11 +8,12 @@ from typing import Literal
 from factory.console import Report, Table
 from factory.engine.images import EngineImage
 from factory.errors import FactoryError, ImageError, LockFileError, SpecError
+from factory.flavor.kinds import Parent
 from factory.flavor.repository import Repository
 from factory.images.availability import Availability, Stores, find_availability, find_latest_builds
 from factory.images.builds import IMAGES_NOTES, ExistingBuild, also_built
 from factory.images.catalogue import Catalogue, read_catalogue
-from factory.images.definitions import ImageDefinition, Parent, VariantOptions, local_reference
+from factory.images.definitions import ImageDefinition, VariantOptions, local_reference
 from factory.images.identity import BuildInputs, ParentState, differences, read_build_inputs
 from factory.images.parents import (
     PARENTS_FILE,

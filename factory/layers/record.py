@@ -13,7 +13,7 @@ from factory.documents import parse_toml_for_edit
 from factory.errors import LockFileError, SpecError
 from factory.flavor.project import PROJECT_FILE, parse_project, read_project_text
 from factory.flavor.repository import Flavor
-from factory.flavor.spec import ACCELERATOR, REST, PackageLayer, default_layers, layer_of
+from factory.flavor.spec import ACCELERATOR, REST, PackageLayer, layer_of
 from factory.layers.choose import SHARE, SizedPackage, choose_layers
 from factory.layers.contents import installed_sizes, layer_epochs, wheel_sizes
 from factory.lock.lockset import LockSet, require_lock_set
@@ -160,11 +160,12 @@ def _chosen(
     flavor: Flavor, *, prefetched: Path | None, dry_run: bool
 ) -> tuple[FlavorLayers, tuple[Replacement, ...]]:
     text = read_project_text(flavor.folder)
-    project = parse_project(text, where=str(flavor.folder / PROJECT_FILE))
+    project = parse_project(text, where=str(flavor.folder / PROJECT_FILE), image=flavor)
     spec = project.spec
     locks = require_lock_set(flavor.folder, spec)
     sizes = _sizes(flavor, locks, prefetched)
-    stack = next(layer for layer in default_layers(spec.accelerator) if layer.name == ACCELERATOR)
+    no_stack = PackageLayer(name=ACCELERATOR, patterns=())
+    stack = next((layer for layer in spec.usual_layers if layer.name == ACCELERATOR), no_stack)
     # Recorded layers may have been chosen by better sizes: the smaller share moves none of them.
     share = SHARE if prefetched is not None or spec.layers else _SHARE_OF_WHEELS
     chosen = choose_layers(sizes, stack=stack, before=spec.layers, share=share)
@@ -177,7 +178,7 @@ def _chosen(
         written=differs and not dry_run,
     )
     new = with_layers(text, chosen) if differs else text
-    project = parse_project(new, where=str(flavor.folder / PROJECT_FILE))
+    project = parse_project(new, where=str(flavor.folder / PROJECT_FILE), image=flavor)
     files = rendering_changes(flavor, project, find_drift(flavor, project))
     if new == text:
         return found, files

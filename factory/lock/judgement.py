@@ -25,6 +25,7 @@ from packaging.version import Version
 from factory.clock import today
 from factory.errors import FactoryError, LockFileError, OtherBuildError
 from factory.flavor.project import (
+    Asked,
     Project,
     admits,
     asked,
@@ -35,7 +36,8 @@ from factory.flavor.project import (
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec, waiver_for
 from factory.index.metadata import project_of
-from factory.lock.lockfile import Artifact, LockFile, Option, Pin
+from factory.lock.given import NOTHING_GIVEN, GivenPackages, given_packages, parent_moved
+from factory.lock.lockfile import LOCK_FILE, Artifact, LockFile, Option, Pin
 from factory.lock.lockset import (
     LockSet,
     index_names,
@@ -53,7 +55,7 @@ WARNINGS = frozenset({"FAC331", "FAC332"})
 UNREADABLE = frozenset({"FAC302", "FAC303", "FAC304", "FAC306", "FAC310", "FAC333", "FAC334"})
 # Refused unless the spec waives it: these compare the lock with pyproject.toml, which people edit.
 # A waiver of any other rule silences check alone.
-_WAIVABLE = frozenset({"FAC321", "FAC322", "FAC323", "FAC324", "FAC329", "FAC330"})
+_WAIVABLE = frozenset({"FAC321", "FAC322", "FAC323", "FAC324", "FAC329", "FAC330", "FAC337"})
 # Hermeto's lists (docs/downstream.md). An option on neither is unknown to it, and refused as well.
 _ACCEPTED = frozenset({"--index-url", "-i", "--require-hashes", "--trusted-host"})
 _IGNORED = frozenset({"--requirement", "-r", "--constraint", "-c"})
@@ -105,8 +107,10 @@ def judge_lock(
     judge = _Judge(name=name, locks=locks, errors=errors or {})
     yield from judge.form()
     if project is not None and locks:
+        given = _given(project)
         yield from judge.files(project.spec)
-        yield from judge.content(project)
+        yield from judge.content(project, given)
+        yield from judge.parent(project, given)
         yield from judge.artifacts(project.spec)
 
 
@@ -115,11 +119,18 @@ def judge_requirements(
 ) -> Iterator[LockProblem]:
     """Yield each requirement of a locked wheel that the lock does not meet on some platform.
 
-    Packages that overrides replace or remove, and those recorded as missing, need not be locked.
+    What the parents have is met by them: their locks and this one are complete together. Packages that
+    overrides replace or remove, and those recorded as missing, need not be locked.
     """
-    pins = {pin.name: pin for pin in locks.pins}
-    files = {pin.name: path for path, lock in locks.files.items() for pin in lock.pins}
-    overridden = {canonicalize_name(parse(text).name) for text in project.overrides} | dropped(project)
+    given = _given(project)
+    own = {pin.name: pin for pin in locks.pins}
+    pins = {**_pins_of(given), **own}
+    files = dict.fromkeys(pins, LOCK_FILE)
+    files |= {pin.name: path for path, lock in locks.files.items() for pin in lock.pins}
+    overrides = (*project.overrides, *given.overrides)
+    overridden = (
+        {canonicalize_name(parse(text).name) for text in overrides} | dropped(project) | given.missing
+    )
     roots = [parse(text) for text in (*project.dependencies, *project.overrides)]
     found: dict[tuple[str, str], LockProblem] = {}
     for platform in project.spec.platforms:
@@ -143,6 +154,30 @@ def judge_requirements(
                     if problem is not None:
                         found.setdefault((owner, target), problem)
     yield from found.values()
+
+
+def _given(project: Project) -> GivenPackages:
+    """Return what the parents have; nothing if they cannot be read, which `_Judge.parent` reports."""
+    try:
+        return given_packages(project)
+    except FactoryError:
+        return NOTHING_GIVEN
+
+
+def _pins_of(given: GivenPackages) -> dict[str, Pin]:
+    """Return a pin for everything that the parents have; without artifacts if no lock holds it."""
+    return {
+        name: given.pins.get(name)
+        or Pin(
+            line=0,
+            text=f"{name}=={version}",
+            name=name,
+            version=version,
+            marker=None,
+            artifacts=(),
+        )
+        for name, version in given.versions.items()
+    }
 
 
 def requires_of(spec: Spec, names: Mapping[str, str], read: Callable[[str, str], bytes | None]) -> Requires:
@@ -332,10 +367,36 @@ class _Judge:
             path = next(iter(self.locks))
             yield LockProblem(code="FAC335", path=path, message=message, solution=self.relock)
 
-    def content(self, project: Project) -> Iterator[LockProblem]:
+    def parent(self, project: Project, given: GivenPackages) -> Iterator[LockProblem]:
+        """FAC337 and FAC338: the lock compared with those of the image's parents."""
+        path = next(iter(self.locks))
+        moved = parent_moved(LockSet(files=self.locks), project)
+        # A lock that does not say what it was made from has that finding.
+        if moved is not None and self.locks[path].inputs is not None:
+            solution = f"{self.relock} Lock the parent first, if `factory check` finds something of it."
+            yield LockProblem(code="FAC337", path=path, message=moved, solution=solution)
+        for path, lock in self.locks.items():
+            for pin in lock.pins:
+                theirs = given.versions.get(pin.name)
+                if theirs is not None and (theirs == pin.version or pin.name not in project.spec.replaces):
+                    yield self._on_parent(path, pin, given)
+
+    def _on_parent(self, path: str, pin: Pin, given: GivenPackages) -> LockProblem:
+        owner = given.owners.get(pin.name, self.name)
+        theirs = f"{pin.name} {given.versions[pin.name]}"
+        return self._about(
+            pin,
+            "FAC338",
+            path,
+            f"{pin.text} is locked, and {owner} has {theirs}",
+            f"{self.relock} It leaves out what the parent has; if the image is meant to replace it, "
+            "give --allow-replacing.",
+        )
+
+    def content(self, project: Project, given: GivenPackages) -> Iterator[LockProblem]:
         """FAC321 to FAC328: the lock compared with the spec and the dependencies."""
         spec, names = project.spec, index_names(project.spec)
-        yield from self._dependencies(project)
+        yield from self._dependencies(project, given)
         yield from self._spec_packages(project)
         for path, lock in self.locks.items():
             if lock.inputs != inputs_digest(project):
@@ -346,12 +407,16 @@ class _Judge:
             yield from self._spec_versions(path, spec, lock)
             yield from self._index(path, lock, spec.url_of(names[path]))
 
-    def _dependencies(self, project: Project) -> Iterator[LockProblem]:
+    def _dependencies(self, project: Project, given: GivenPackages) -> Iterator[LockProblem]:
         pins = {pin.name: (path, pin) for path, lock in self.locks.items() for pin in lock.pins}
         left_out = dropped(project)
         for item in asked(project):
             path, pin = pins.get(item.name, (lock_file_name(project.spec.index_of(item.name)), None))
-            if pin is None:
+            theirs = given.versions.get(item.name)
+            if pin is None and theirs is not None:
+                if path in self.locks and not admits(item.requirement.specifier, theirs):
+                    yield self._unmet_by_parent(path, item, given)
+            elif pin is None:
                 # A missing file is one finding that covers its contents.
                 if item.key == "dependencies" and item.name not in left_out and path in self.locks:
                     yield LockProblem(
@@ -365,8 +430,18 @@ class _Judge:
                 message = f"{pin.text} is locked, and {item.key} asks for {item.text}"
                 yield self._about(pin, "FAC323", path, message)
 
+    def _unmet_by_parent(self, path: str, item: Asked, given: GivenPackages) -> LockProblem:
+        owner, theirs = given.owners.get(item.name, self.name), given.versions[item.name]
+        return LockProblem(
+            code="FAC323",
+            path=path,
+            message=f"{owner} has {item.name} {theirs}, and {item.key} asks for {item.text}",
+            solution=f"{self.relock} It says what would be replaced.",
+            package=item.name,
+        )
+
     def _spec_versions(self, path: str, spec: Spec, lock: LockFile) -> Iterator[LockProblem]:
-        fixed = {"torch": spec.torch, "training-hub": spec.training_hub}
+        fixed = spec.fixed_versions
         for pin in lock.pins:
             wanted = fixed.get(pin.name)
             if wanted is not None and _is_version(pin.version) and not _is_same(str(pin.version), wanted):
@@ -382,7 +457,7 @@ class _Judge:
         known = {pin.name for lock in self.locks.values() for pin in lock.pins}
         known |= {missing.package for missing in spec.missing}
         known |= {item.name for item in asked(project) if item.key == "dependencies"}
-        for name, version in (("torch", spec.torch), ("training-hub", spec.training_hub)):
+        for name, version in spec.fixed_versions.items():
             if name not in known:
                 yield LockProblem(
                     code="FAC324",
@@ -452,9 +527,8 @@ class _Judge:
             for_gpus = [pin for pin in lock.pins if pin.name.startswith(FOR_GPUS)]
             if spec.accelerator == "cpu" and for_gpus:
                 first = for_gpus[0]
-                message = (
-                    f"a CPU flavor locks {len(for_gpus)} packages for GPUs, {first.name} the first of them"
-                )
+                count = f"{len(for_gpus)} packages for GPUs, {first.name} the first of them"
+                message = f"a CPU {spec.kind} locks {count}"
                 solution = (
                     f"Give a CPU build of torch with --find-links, or an index that has one. {self.relock}"
                 )

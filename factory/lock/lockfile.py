@@ -38,6 +38,7 @@ _CONTENTS = re.compile(r"^# contents: (sha256:[0-9a-f]{64})\n", re.MULTILINE)
 _BESIDE = re.compile(r"# not from the index: (.+)")
 _INDEX = re.compile(r"^# index: ([a-z0-9-]+)$", re.MULTILINE)
 _TOGETHER = re.compile(r"^# together: (sha256:[0-9a-f]{64})$", re.MULTILINE)
+_PARENT = re.compile(r"^# parent: (\S+ sha256:[0-9a-f]{64})$", re.MULTILINE)
 _INPUTS = re.compile(r"#\s*inputs:\s*(sha256:[0-9a-f]{64})\s*")
 _HASH = re.compile(r"--hash[= ](?P<algorithm>[a-z0-9]+):(?P<digest>[0-9a-fA-F]+)")
 _FILE_NAME = re.compile(
@@ -49,7 +50,7 @@ _TIME = "%Y-%m-%dT%H:%M:%SZ"
 # requirements or options.
 _HEAD = re.compile(
     r"# Locked by `factory lock[^`\r\n]*`\. Do not edit: change pyproject\.toml and lock again\.\n"
-    r"(?:# (?:platforms|inputs|index|together|not from the index): [\x20-\x7e]*\n)*"
+    r"(?:# (?:platforms|inputs|parent|index|together|not from the index): [\x20-\x7e]*\n)*"
 )
 _HASH_OPTION = re.compile(r"\s--hash[= ].*", re.DOTALL)
 # A long option with a space or = before its value, or a short one with a space or nothing (optparse).
@@ -107,6 +108,8 @@ class LockFile:
     that the factory would write otherwise. ``beside_index`` names the packages that come from a folder of
     wheels, which the index lacks. ``unreadable`` holds line numbers and texts that are no requirements. If a
     lock has several files, ``index`` is the name of this one's and ``together`` the digest of all their pins.
+    ``parent`` is the name of the parent that the lock was made against and the digest of its packages
+    (`factory.lock.given`); None for an image without one.
     """
 
     inputs: str | None
@@ -119,6 +122,7 @@ class LockFile:
     together: str | None = None
     line_endings: bool = True
     odd_line: tuple[int, str] | None = None
+    parent: str | None = None
 
     @property
     def index_urls(self) -> tuple[str, ...]:
@@ -202,10 +206,11 @@ def parse_lock(text: str) -> LockFile:
         together=match[1] if (match := _TOGETHER.search(text)) else None,
         line_endings="\r" not in written,
         odd_line=None if as_locked else _odd_line(written, pins, options),
+        parent=match[1] if (match := _PARENT.search(text)) else None,
     )
 
 
-def format_lock(
+def format_lock(  # noqa: PLR0913 - each is a line of the file
     pins: Iterable[Pin],
     *,
     index_url: str | None,
@@ -215,18 +220,22 @@ def format_lock(
     beside_index: Collection[str] = (),
     index: str | None = None,
     together: str | None = None,
+    parent: str | None = None,
 ) -> str:
     """Return the text of a lock, sorted, so that equal locks have equal bytes.
 
-    ``index`` and ``together`` are for a lock of several files, as in `LockFile`.
+    ``index`` and ``together`` are for a lock of several files, ``parent`` for an image with one, as in
+    `LockFile`.
     """
     contents = _format_contents(pins, index_url)
     beside = f"# not from the index: {', '.join(sorted(beside_index))}\n" if beside_index else ""
+    of_parent = f"# parent: {parent}\n" if parent is not None else ""
     several = f"# index: {index}\n# together: {together}\n" if index is not None else ""
     return (
         f"# Locked by `{command}`. Do not edit: change pyproject.toml and lock again.\n"
         f"# platforms: {', '.join(platforms)}\n"
         f"# inputs: {inputs}\n"
+        f"{of_parent}"
         f"{several}"
         f"{beside}"
         f"# contents: {_digest(contents)}\n"

@@ -1,23 +1,33 @@
-"""Lock flavors: each is locked whole or left unchanged, several side by side."""
+"""Lock images: each is locked whole or left unchanged, several side by side, parents before children."""
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from packaging.utils import canonicalize_name
 
-from factory.errors import FactoryError, IndexAccessError, IndexGapError, ResolutionError, SpecError
-from factory.flavor.project import Project, read_project
-from factory.flavor.repository import Flavor
+from factory.errors import (
+    FactoryError,
+    IndexAccessError,
+    IndexGapError,
+    LockFileError,
+    ResolutionError,
+    SpecError,
+)
+from factory.flavor.edit import add_item
+from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
+from factory.flavor.repository import Flavor, in_parent_order
 from factory.flavor.spec import Spec
 from factory.index.cache import cache_folder
 from factory.lock.find_links import WheelFolder, open_wheel_folder, size_and_time
-from factory.lock.judgement import refuse_other_builds
+from factory.lock.given import GivenPackages, NewLocks, given_packages, project_on
+from factory.lock.judgement import refuse_other_builds, require_sound_lock
 from factory.lock.lockfile import Artifact, Pin
 from factory.lock.lockset import (
     LockSet,
@@ -29,6 +39,7 @@ from factory.lock.lockset import (
     read_lock_set,
 )
 from factory.lock.narrow import best_wheel, tag_ranks
+from factory.lock.replacing import Replaced, conflicts_of, refusal_of, replaced_by
 from factory.lock.report import FailedFlavor, Locked, compare_form, compare_pins
 from factory.lock.resolution import Disagreement, Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
@@ -60,7 +71,8 @@ class LockOptions:
     """How to lock. ``public_find_links`` serve flavors without an index URL, ``find_links`` all of them.
 
     ``only_recorded``: sizes and times missing from the previous lock do not count as changes.
-    ``other_builds``: another build may replace a locked one. ``explain`` makes the error of a failed
+    ``other_builds``: another build may replace a locked one. ``replacing``: packages of the parents may be
+    replaced, and those that are become ``replaces`` of the spec. ``explain`` makes the error of a failed
     resolution.
     """
 
@@ -72,6 +84,7 @@ class LockOptions:
     dry_run: bool = False
     only_recorded: bool = False
     other_builds: bool = False
+    replacing: bool = False
     cache: Path = field(default_factory=cache_folder)
 
 
@@ -79,12 +92,14 @@ class LockOptions:
 class NewLock:
     """A new lock before it is written: its pins, and each file's text by file name.
 
-    ``from_folders`` maps packages that came from a folder of wheels to it.
+    ``from_folders`` maps packages that came from a folder of wheels to it. ``replaced`` are the packages of
+    the parents that are locked in another version.
     """
 
     pins: tuple[Pin, ...]
     files: Mapping[str, bytes]
     from_folders: dict[str, str]
+    replaced: tuple[Replaced, ...] = ()
 
     @property
     def lock_set(self) -> LockSet:
@@ -101,9 +116,10 @@ def lock_flavors(
     done: Callable[[Locked | FailedFlavor], None],
     following: Following | None = None,
 ) -> tuple[Locked | FailedFlavor, ...]:
-    """Lock several flavors, ``jobs`` at a time; one that fails does not stop the others.
+    """Lock several images, ``jobs`` at a time; one that fails stops none but its children.
 
-    An interruption stops all of them: uv is ended, and nothing more is started or written.
+    A child is locked when its parents are, against their new locks. An interruption stops all of them: uv is
+    ended, and nothing more is started or written.
 
     Args:
         flavors: what to lock.
@@ -117,23 +133,58 @@ def lock_flavors(
     Returns:
         The outcomes in the order of the flavors.
     """
-    outcomes: dict[str, Locked | FailedFlavor] = {}
+    outcomes: dict[Path, Locked | FailedFlavor] = {}
     workers = jobs or min(max(len(flavors), 1), max(os.cpu_count() or 1, _LEAST_JOBS))
     stop = Cancellation()
+    new: dict[Path, tuple[Project, LockSet]] = {}
+    waiting = list(in_parent_order(flavors))
+    running: dict[Future[Locked | FailedFlavor], Flavor] = {}
     with open_index_verifier() as verifier, ThreadPoolExecutor(workers, thread_name_prefix="lock") as pool:
-        waiting = {
-            pool.submit(_outcome, flavor, options, stop, begun, verifier, following): flavor
-            for flavor in flavors
-        }
         try:
-            for future in as_completed(waiting):
-                outcome = future.result()
-                outcomes[str(waiting[future].folder)] = outcome
-                done(outcome)
+            while waiting or running:
+                for flavor in _ready(waiting, running.values()):
+                    waiting.remove(flavor)
+                    failed = _failed_parent(flavor, outcomes)
+                    work = _outcome if failed is None else partial(_refused_child, failed)
+                    task = pool.submit(work, flavor, options, stop, begun, verifier, following, new)
+                    running[task] = flavor
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    outcome = outcomes[running.pop(future).folder] = future.result()
+                    done(outcome)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             stop.stop()
-    return tuple(outcomes[str(flavor.folder)] for flavor in flavors)
+    return tuple(outcomes[flavor.folder] for flavor in flavors)
+
+
+def _ready(waiting: Collection[Flavor], running: Collection[Flavor]) -> tuple[Flavor, ...]:
+    """Return the images of which no parent is still to be locked."""
+    busy = {flavor.folder for flavor in (*waiting, *running)}
+    return tuple(flavor for flavor in waiting if not busy & {above.folder for above in _above(flavor)})
+
+
+def _above(flavor: Flavor) -> Iterator[Flavor]:
+    """Yield the parents of an image that install packages, the nearest first."""
+    parent = flavor.given_by
+    while parent is not None:
+        yield parent
+        parent = parent.given_by
+
+
+def _failed_parent(flavor: Flavor, outcomes: Mapping[Path, Locked | FailedFlavor]) -> str | None:
+    found = (outcomes.get(above.folder) for above in _above(flavor))
+    return next((outcome.flavor for outcome in found if isinstance(outcome, FailedFlavor)), None)
+
+
+def _refused_child(failed: str, flavor: Flavor, *_: object) -> FailedFlavor:
+    return FailedFlavor(
+        flavor=flavor.name,
+        error=LockFileError(
+            f"its parent {failed} could not be locked, and what the parent has counts as given",
+            solution=f"Do what is said for {failed}, and lock both.",
+        ),
+    )
 
 
 def lock_flavor(
@@ -143,8 +194,9 @@ def lock_flavor(
     stop: Cancellation,
     verifier: IndexVerifier | None = None,
     following: Following | None = None,
+    new_locks: dict[Path, tuple[Project, LockSet]] | None = None,
 ) -> Locked:
-    """Resolve a flavor and replace its lock files; a failure writes nothing.
+    """Resolve an image and replace its lock files; a failure writes nothing.
 
     Args:
         flavor: what to lock.
@@ -152,27 +204,51 @@ def lock_flavor(
         stop: cancels the work from another thread, up to the moment of writing.
         verifier: as for `make_lock`.
         following: returns what changes together with the lock files.
+        new_locks: the new locks of its parents; this one is added.
 
     Raises:
         SpecError: ``pyproject.toml`` is not acceptable, or requires nothing, or something from a URL.
         IndexGapError: the index lacks something; the error holds every gap.
         ResolutionError: the requirements contradict each other.
         OtherBuildError: a package would be locked in another build, such as for another accelerator.
+        ReplacesParentError: a package of a parent would be replaced.
+        LockFileError: a parent is not locked, or its lock is not sound.
         IndexAccessError: the index did not answer, or refused.
         IndexContentError: a file is not the package that its name says, or its page no longer lists it.
         RedirectError: a private index redirects to a host that the spec does not name.
         BusyError, NotFoundError, ProgramError, StorageError: as their names say.
     """
     with stop.active(), open_transaction([flavor.folder]) as transaction:
-        project = read_project(flavor.folder)
+        text = read_project_text(flavor.folder)
+        project = parse_project(text, where=str(flavor.folder / PROJECT_FILE), image=flavor)
         before = read_lock_set(flavor.folder, project.spec)
-        new = make_lock(flavor.name, project, before, options, verifier=verifier)
+        known_locks = {} if new_locks is None else new_locks
+        given = _sound_parents(flavor, project, known_locks)
+        new = make_lock(flavor.name, project, before, options, verifier=verifier, given=given)
         left_behind = orphans(flavor.folder, project.spec)
-        changes = lock_changes(flavor.folder, project.spec, new)
+        recorded, project = _with_replaces(flavor, text, project, new)
+        changes = (*lock_changes(flavor.folder, project.spec, new), *recorded)
         followed = () if options.dry_run or following is None else following(flavor, project, new.lock_set)
         if not options.dry_run:
             stop.check()
             transaction.commit((*changes, *followed))
+        known_locks[flavor.folder] = (project, new.lock_set)
+    return _locked(
+        flavor, project, before, new, options, changes=changes, followed=followed, orphans=left_behind
+    )
+
+
+def _locked(
+    flavor: Flavor,
+    project: Project,
+    before: LockSet | None,
+    new: NewLock,
+    options: LockOptions,
+    *,
+    changes: Sequence[Replacement],
+    followed: Sequence[Replacement],
+    orphans: tuple[str, ...],
+) -> Locked:
     known = before.versions() if before else {}
     return Locked(
         flavor=flavor.name,
@@ -186,10 +262,33 @@ def lock_flavor(
             name for name in options.upgrade_packages if canonicalize_name(name) not in known
         ),
         form=compare_form(before, new.lock_set),
-        orphans=left_behind,
+        orphans=orphans,
         followed=tuple(item.path.name for item in followed),
         idle=_idle(project.spec, new.pins),
+        replaced=new.replaced,
     )
+
+
+def _sound_parents(flavor: Flavor, project: Project, new: NewLocks) -> GivenPackages:
+    """Return what the parents have; each of their locks is new, or one that check accepts."""
+    for above in _above(flavor):
+        if above.folder not in new:
+            require_sound_lock(above)
+    return given_packages(project, new=new)
+
+
+def _with_replaces(
+    flavor: Flavor, text: str, project: Project, new: NewLock
+) -> tuple[tuple[Replacement, ...], Project]:
+    """Return the change of ``pyproject.toml`` that records what a new lock replaces."""
+    written, known = text, project.spec.replaces
+    for name in sorted({item.package for item in new.replaced} - set(known)):
+        written = add_item(written, ("tool", "factory", "replaces"), name, lambda comment: comment)
+    if written == text:
+        return (), project
+    path = flavor.folder / PROJECT_FILE
+    change = Replacement(path=path, before=text.encode(), content=written.encode())
+    return (change,), parse_project(written, where=str(path), image=flavor)
 
 
 def lock_changes(folder: Path, spec: Spec, new: NewLock) -> tuple[Replacement, ...]:
@@ -221,6 +320,7 @@ def make_lock(
     *,
     held: Mapping[str, str] | None = None,
     verifier: IndexVerifier | None = None,
+    given: GivenPackages | None = None,
 ) -> NewLock:
     """Resolve a project and return its lock; reads nothing from its folder and writes nothing.
 
@@ -231,25 +331,34 @@ def make_lock(
         options: how; ``dry_run`` has no effect here.
         held: versions (by normalized name) that may not change: if one has to, the resolution fails.
         verifier: shared by the flavors of a run, so that each page is read once; a new one if None.
+        given: what the parents have, if their locks are not those in their folders.
 
     Raises:
+        ReplacesParentError, LockFileError: as for `lock_flavor`.
         SpecError, IndexGapError, ResolutionError, OtherBuildError: as for `lock_flavor`.
         IndexAccessError, IndexContentError, RedirectError: as for `lock_flavor`.
         NotFoundError, ProgramError, StorageError: as for `lock_flavor`.
     """
     exact = tuple(f"{package}=={version}" for package, version in (held or {}).items())
     asked = replace(project, constraints=(*project.constraints, *exact))
+    given = given_packages(project) if given is None else given
     with nullcontext(verifier) if verifier else open_index_verifier() as shared:
-        pins, from_folders = _pins(asked, before, options)
+        pins, from_folders, replaced = _pins(asked, before, options, given)
         if before is not None and not (options.other_builds or options.only_recorded):
             upgraded = _rebuilt(project.spec, before, options)
             refuse_other_builds(project.spec, before.pins, pins, upgraded=upgraded)
         pins = keep_recorded(pins, before, only_recorded=options.only_recorded)
         shared.verify(project.spec, pins, from_folders=from_folders)
+    replaces = tuple(sorted({*project.spec.replaces, *(item.package for item in replaced)}))
     files = format_lock_set(
-        name, project.spec, pins, inputs=inputs_digest(project), beside_index=from_folders
+        name,
+        project.spec,
+        pins,
+        inputs=inputs_digest(replace(project, spec=replace(project.spec, replaces=replaces))),
+        beside_index=from_folders,
+        parent=given.recorded,
     )
-    return NewLock(pins=pins, files=files, from_folders=from_folders)
+    return NewLock(pins=pins, files=files, from_folders=from_folders, replaced=replaced)
 
 
 def _rebuilt(spec: Spec, before: LockSet, options: LockOptions) -> frozenset[str] | None:
@@ -288,33 +397,53 @@ def _outcome(
     begun: Callable[[str], None],
     verifier: IndexVerifier,
     following: Following | None,
+    new_locks: dict[Path, tuple[Project, LockSet]],
 ) -> Locked | FailedFlavor:
     try:
         stop.check()
         begun(flavor.name)
-        return lock_flavor(flavor, options, stop=stop, verifier=verifier, following=following)
+        return lock_flavor(
+            flavor, options, stop=stop, verifier=verifier, following=following, new_locks=new_locks
+        )
     except FactoryError as error:
         return FailedFlavor(flavor=flavor.name, error=error)
 
 
 def _pins(
-    project: Project, before: LockSet | None, options: LockOptions
-) -> tuple[tuple[Pin, ...], dict[str, str]]:
-    """Return the pins of the new lock, and which packages came from which folder of wheels."""
+    project: Project, before: LockSet | None, options: LockOptions, given: GivenPackages
+) -> tuple[tuple[Pin, ...], dict[str, str], tuple[Replaced, ...]]:
+    """Return the new lock's pins, which packages came from which folder of wheels, and what is replaced."""
     folders = wheel_folders(project.spec, options)
     upgraded = {canonicalize_name(name) for name in options.upgrade_packages}
     known = {} if options.upgrade or before is None else before.versions()
-    preferences = {name: version for name, version in known.items() if name not in upgraded}
-    resolved = resolve_project(project, preferences=preferences, folders=folders)
+    kept = {name: version for name, version in known.items() if name not in upgraded}
+    preferences = {**given.versions, **kept}
+    replacing = frozenset(project.spec.replaces)
+    asked = project_on(given, project, replacing=replacing)
+    resolved = resolve_project(asked, preferences=preferences, folders=folders)
+    if isinstance(resolved, (Refused, Disagreement)) and given.pins:
+        conflicts = conflicts_of(project, given, replacing, preferences=preferences, folders=folders)
+        if conflicts and not options.replacing:
+            raise refusal_of(given, conflicts)
+        if conflicts:
+            replacing |= {item.package for item in conflicts}
+            asked = project_on(given, project, replacing=replacing)
+            resolved = resolve_project(asked, preferences=preferences, folders=folders)
     if isinstance(resolved, (Refused, Disagreement)):
-        raise options.explain(project, resolved, preferences=preferences, folders=folders)
-    if not any(resolved.values()):
+        raise options.explain(asked, resolved, preferences=preferences, folders=folders)
+    if not any(resolved.values()) and not given.parent:
         raise SpecError(
             "there is nothing to lock: [project] dependencies asks for no package on "
             + " or ".join(project.spec.platforms),
             solution="Name in [project] dependencies of pyproject.toml what the image adds to its base.",
         )
-    return _narrowed(project, resolved, folders)
+    versions = {package.name: package.version for packages in resolved.values() for package in packages}
+    had = given.versions
+    added = {
+        platform: tuple(package for package in packages if had.get(package.name) != package.version)
+        for platform, packages in resolved.items()
+    }
+    return *_narrowed(project, added, folders), replaced_by(given, asked, versions, folders=folders)
 
 
 def _narrowed(

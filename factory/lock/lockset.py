@@ -56,6 +56,12 @@ class LockSet:
         return recorded.pop() if len(recorded) == 1 else None
 
     @property
+    def parent(self) -> str | None:
+        """Return what the lock records of its parent; None if a file has nothing, or two differ."""
+        recorded = {lock.parent for lock in self.files.values()}
+        return recorded.pop() if len(recorded) == 1 else None
+
+    @property
     def as_locked(self) -> bool:
         """Return whether every file is as the factory wrote it."""
         return all(lock.as_locked for lock in self.files.values())
@@ -125,12 +131,6 @@ def misplaced(locks: LockSet, spec: Spec) -> tuple[Misplaced, ...]:
     return tuple(found)
 
 
-def is_stale(locks: LockSet, project: Project) -> bool:
-    """Return whether a lock was made from other inputs than the project has now."""
-    now = inputs_digest(project)
-    return any(lock.inputs is not None and lock.inputs != now for lock in locks.files.values())
-
-
 def keep_recorded(
     pins: Iterable[Pin], before: LockSet | None, *, only_recorded: bool = False
 ) -> tuple[Pin, ...]:
@@ -171,7 +171,13 @@ def together_digest(pins: Mapping[str, Iterable[Pin]]) -> str:
 
 
 def format_lock_set(
-    name: str, spec: Spec, pins: Iterable[Pin], *, inputs: str, beside_index: Collection[str] = ()
+    name: str,
+    spec: Spec,
+    pins: Iterable[Pin],
+    *,
+    inputs: str,
+    beside_index: Collection[str] = (),
+    parent: str | None = None,
 ) -> dict[str, bytes]:
     """Return each lock file's content, by file name; equal pins give equal bytes.
 
@@ -181,6 +187,7 @@ def format_lock_set(
         pins: all of them, in any order.
         inputs: the digest of their inputs (`inputs_digest`).
         beside_index: the packages among them that came from a folder of wheels.
+        parent: what the lock records of the image's parent; None for an image without one.
     """
     by_file: dict[str, list[Pin]] = {file_name: [] for file_name in lock_file_names(spec)}
     for pin in pins:
@@ -197,6 +204,7 @@ def format_lock_set(
             beside_index={pin.name for pin in by_file[file_name]} & set(beside_index),
             index=index if several else None,
             together=together,
+            parent=parent,
         ).encode()
         for file_name, index in index_names(spec).items()
     }
@@ -275,5 +283,9 @@ def inputs_digest(project: Project) -> str:
     }
     if spec.indexes:
         inputs["indexes"] = sorted((index.name, index.url, *sorted(index.packages)) for index in spec.indexes)
+    if spec.replaces:
+        inputs["replaces"] = sorted(spec.replaces)
+    if spec.provides:
+        inputs["provides"] = sorted(spec.provides)
     canonical = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"

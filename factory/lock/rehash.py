@@ -12,7 +12,7 @@ from pathlib import Path
 from factory.console import Report
 from factory.errors import FactoryError, IndexGapError, LockFileError, ResolutionError
 from factory.files import read_regular
-from factory.flavor.project import Project, read_project
+from factory.flavor.project import Project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.http.parallel import in_parallel
@@ -20,13 +20,13 @@ from factory.index.client import IndexClient
 from factory.index.pages import IndexFile
 from factory.index.wheel import check_wheel_at
 from factory.lock.find_links import file_sha256, find_wheel, size_and_time
+from factory.lock.given import is_stale
 from factory.lock.judgement import judge_lock, judge_requirements, refusals, refuse
 from factory.lock.lockfile import LOCKED_BY, Artifact, Pin
 from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, make_lock
 from factory.lock.lockset import (
     LockSet,
     format_lock_set,
-    is_stale,
     keep_recorded,
     lock_file_name,
     misplaced,
@@ -231,17 +231,19 @@ def _subject(flavor: Flavor) -> _Subject:
     Raises:
         LockFileError: no lock exists, or ``factory lock`` did not make it.
     """
-    project = read_project(flavor.folder)
+    project = flavor.read_project()
     locks = require_lock_set(flavor.folder, project.spec)
     for name in locks.files:
         if not read_regular(flavor.folder / name).startswith(LOCKED_BY.encode()):
             raise _refused(flavor, f"{name} was not made by `factory lock`")
     if locks.inputs is None:
         raise _refused(flavor, "the lock does not say what it was made from")
-    found = judge_lock(flavor.name, project, locks.files)
+    found = tuple(judge_lock(flavor.name, project, locks.files))
     is_moved = bool(misplaced(locks, project.spec))  # this has its own message
     if not is_moved and any(problem.code == "FAC321" for problem in refusals(project, found)):
         raise _refused(flavor, "pyproject.toml has changed since the lock was made")
+    if any(problem.code == "FAC337" for problem in refusals(project, found)):
+        raise _refused(flavor, "its parent has changed since the lock was made")
     return _Subject(flavor=flavor, project=project, locks=locks)
 
 
@@ -334,7 +336,14 @@ def _with_new_hashes(subject: _Subject, pages: PinnedPages, folders: Sequence[Pa
     )
     beside = dict.fromkeys(sorted(locks.beside_index), "a folder of wheels")
     kept = keep_recorded(pins, locks)
-    files = format_lock_set(subject.flavor.name, spec, kept, inputs=locks.inputs or "", beside_index=beside)
+    files = format_lock_set(
+        subject.flavor.name,
+        spec,
+        kept,
+        inputs=locks.inputs or "",
+        beside_index=beside,
+        parent=locks.parent,
+    )
     return NewLock(pins=kept, files=files, from_folders=beside)
 
 

@@ -7,6 +7,7 @@ from factory.console import Report
 from factory.errors import FactoryError, IndexGapError
 from factory.lock.lockfile import LockFile, Pin
 from factory.lock.lockset import LockSet
+from factory.lock.replacing import Replaced
 from factory.masking import masked
 
 
@@ -44,7 +45,8 @@ class Locked:
     ``differs``: a file changes; ``written``: it was written; ``form`` says what changes beside the pins.
     ``followed`` are the files that changed together with the lock. ``orphans`` are removed lock files of
     indexes that the spec no longer has. ``from_folders`` maps packages that came from a folder of wheels to
-    it: the index alone lacks them. ``idle`` are further indexes from which nothing is pinned.
+    it: the index alone lacks them. ``idle`` are further indexes from which nothing is pinned. ``replaced``
+    are packages of the parents that are locked in another version.
     """
 
     flavor: str
@@ -59,6 +61,7 @@ class Locked:
     orphans: tuple[str, ...] = ()
     followed: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
+    replaced: tuple[Replaced, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +101,7 @@ class FlavorReport:
     orphans: tuple[str, ...] = ()
     followed: tuple[str, ...] = ()
     error: ErrorBody | None = None
+    replaced: tuple[Replaced, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +200,7 @@ def _flavor(outcome: Locked | FailedFlavor) -> FlavorReport:
         form=outcome.form,
         orphans=outcome.orphans,
         followed=outcome.followed,
+        replaced=outcome.replaced,
     )
 
 
@@ -218,6 +223,8 @@ def _notes(outcome: Locked | FailedFlavor) -> Iterator[str]:
         yield f"{outcome.flavor}: {name} comes from {folder}, not from the index"
     for name in outcome.idle:
         yield f"{outcome.flavor}: nothing that is required comes from the index {name!r}"
+    for item in outcome.replaced:
+        yield f"{outcome.flavor}: replaces {item}"
     for name in outcome.not_locked_before:
         yield f"warning: {outcome.flavor}: --upgrade-package {name}: it was not in the lock"
 
@@ -257,6 +264,8 @@ def _form(before: LockFile, after: LockFile) -> Iterator[str]:
         yield "does not say what it was made from: it was not made by `factory lock`, or was edited"
     elif before.inputs != after.inputs:
         yield "was made from another pyproject.toml"
+    if before.parent != after.parent:
+        yield "was made against other packages of its parent"
     if before.index_urls != after.index_urls:
         old, new = (
             " and ".join(map(masked, urls)) or "no index" for urls in (before.index_urls, after.index_urls)

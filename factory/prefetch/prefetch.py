@@ -12,8 +12,9 @@ from factory.http.parallel import in_parallel
 from factory.index.cache import MetadataCache
 from factory.index.client import RetryPolicy, client_for
 from factory.index.wheel import check_wheel
+from factory.lock.given import is_stale
 from factory.lock.judgement import judge_requirements, refusals, requires_of
-from factory.lock.lockset import LockSet, is_stale
+from factory.lock.lockset import LockSet
 from factory.lock.prefetched import ARTIFACTS, OUTPUT, PrefetchedFolder, make_prefetched, open_prefetched
 from factory.masking import shown
 from factory.prefetch.artifacts import (

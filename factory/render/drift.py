@@ -1,4 +1,4 @@
-"""Find how a flavor folder differs from its rendering, and render it again."""
+"""Find how an image folder differs from its rendering, and render it again."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,8 @@ class Difference:
 def find_drift(flavor: Flavor, project: Project | None = None) -> tuple[Difference, ...]:
     """Return every difference between a folder and its rendering, by path.
 
-    Without ``project``, the folder's own project is rendered.
+    Only a flavor has stray files: of another image, what is not rendered is its owner's. Without
+    ``project``, the folder's own project is rendered.
 
     Raises:
         SpecError, TemplateError, MarkerError: the flavor cannot be rendered.
@@ -57,7 +58,8 @@ def find_drift(flavor: Flavor, project: Project | None = None) -> tuple[Differen
     # As `factory.lock.lockset` names the lock of a further index; it is later in the chain of imports.
     further = {f"requirements-{index.name}.txt" for index in wanted.spec.indexes}
     expected = {PROJECT_FILE, SBOM_FILE, *LOCK_FILES, *further, *rendered, *own}
-    found += [Difference(path=path, kind="stray") for path in _strays(flavor.folder, expected)]
+    if flavor.is_flavor:
+        found += [Difference(path=path, kind="stray") for path in _strays(flavor.folder, expected)]
     return tuple(sorted(found, key=lambda difference: difference.path))
 
 

@@ -1,4 +1,7 @@
-"""Render a spec to its folder's generated files. Pure: equal projects give equal bytes."""
+"""Render a spec to its folder's generated files. Pure: equal projects give equal bytes.
+
+Of an image that is no flavor only what installs its packages is generated; the rest is its owner's.
+"""
 
 import hashlib
 from collections.abc import Iterable
@@ -29,19 +32,17 @@ class RenderedFile:
 
 
 def render_flavor(project: Project, *, name: str) -> tuple[RenderedFile, ...]:
-    """Return every generated file of a flavor, by path.
+    """Return every generated file of an image, by path.
 
     Raises:
         TemplateError: the template set is missing or does not fit the spec.
         MarkerError: a template's MIDSTREAM ONLY blocks do not pair.
     """
-    try:
-        check_name(name)
-    except SpecError as error:
-        raise TemplateError(error.reason, solution=error.solution) from error
+    if project.spec.is_flavor:
+        _check_flavor_name(name)
     template_set = load_template_set(project.spec.template_set)
     _refuse_generated(project.spec.hooks.files, template_set)
-    wanted = (file for file in template_set.files if project.spec.accelerator in file.accelerators)
+    wanted = (file for file in template_set.files if _is_for(file, project.spec))
     return tuple(
         RenderedFile(
             path=file.path,
@@ -50,6 +51,17 @@ def render_flavor(project: Project, *, name: str) -> tuple[RenderedFile, ...]:
         )
         for file in sorted(wanted, key=lambda file: file.path)
     )
+
+
+def _check_flavor_name(name: str) -> None:
+    try:
+        check_name(name)
+    except SpecError as error:
+        raise TemplateError(error.reason, solution=error.solution) from error
+
+
+def _is_for(file: TemplateFile, spec: Spec) -> bool:
+    return spec.accelerator in file.accelerators if spec.is_flavor else file.every_kind
 
 
 def _refuse_generated(own: tuple[str, ...], template_set: TemplateSet) -> None:
@@ -64,7 +76,7 @@ def _refuse_generated(own: tuple[str, ...], template_set: TemplateSet) -> None:
 def _render(template_set: TemplateSet, file: TemplateFile, project: Project, name: str) -> bytes:
     spec = project.spec
     accelerator = template_set.accelerators.get(spec.accelerator)
-    if accelerator is None:
+    if accelerator is None and spec.is_flavor:
         raise TemplateError(
             f"template set {template_set.name} has no data for {spec.accelerator}",
             solution=f"Add accelerators/{spec.accelerator}.toml to it, or use another template set.",

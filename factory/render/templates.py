@@ -19,13 +19,17 @@ _SET_FILE = "template-set.toml"
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateFile:
-    """One file of a set: its template, its path in the flavor folder, and for which accelerators."""
+    """One file of a set: its template, its path in the folder, and for which accelerators.
+
+    ``every_kind``: images of other kinds than flavors have it as well.
+    """
 
     template: str
     path: str
     accelerators: frozenset[str]
     executable: bool
     downstream: bool
+    every_kind: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +72,17 @@ def load_template_set(name: str) -> TemplateSet:
     )
 
 
-class _Entry(TypedDict):
-    template: str
-    path: str
-    accelerators: NotRequired[list[str]]
-    executable: NotRequired[bool]
-    downstream: NotRequired[bool]
+_Entry = TypedDict(
+    "_Entry",
+    {
+        "template": str,
+        "path": str,
+        "accelerators": NotRequired[list[str]],
+        "executable": NotRequired[bool],
+        "downstream": NotRequired[bool],
+        "every-kind": NotRequired[bool],
+    },
+)
 
 
 class _Description(TypedDict):
@@ -93,6 +102,7 @@ def _file(entry: _Entry, accelerators: frozenset[str]) -> TemplateFile:
         accelerators=frozenset(entry.get("accelerators", accelerators)),
         executable=entry.get("executable", False),
         downstream=entry.get("downstream", False),
+        every_kind=entry.get("every-kind", False),
     )
 
 

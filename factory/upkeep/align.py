@@ -17,8 +17,9 @@ from factory.flavor.spec import Spec
 from factory.gaps.needs import disjoint
 from factory.http.parallel import attempt_in_parallel
 from factory.index.metadata import Metadata
+from factory.lock.given import is_stale
 from factory.lock.locking import LockOptions, wheel_folders
-from factory.lock.lockset import LockSet, is_stale, read_lock_set
+from factory.lock.lockset import LockSet, read_lock_set
 from factory.lock.package_finder import (
     PackageFinder,
     in_order,

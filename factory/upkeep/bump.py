@@ -19,8 +19,9 @@ from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_pr
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.gaps.gaps import Gap
+from factory.lock.given import is_stale
 from factory.lock.locking import LockOptions, make_lock, wheel_folders
-from factory.lock.lockset import LockSet, is_stale, lock_file_names, read_lock_set
+from factory.lock.lockset import LockSet, lock_file_names, read_lock_set
 from factory.lock.narrow import tag_ranks
 from factory.lock.package_finder import (
     Offer,
@@ -138,7 +139,7 @@ class Bump:
             IndexAccessError: the index did not answer, or refused.
         """
         text = read_project_text(flavor.folder)
-        project = parse_project(text, where=str(flavor.folder / PROJECT_FILE))
+        project = parse_project(text, where=str(flavor.folder / PROJECT_FILE), image=flavor)
         lock = read_lock_set(flavor.folder, project.spec)
         plan = BumpPlan(
             flavor=flavor,
@@ -177,7 +178,7 @@ class Bump:
         plan = replace(
             plan,
             new_text=floored.text,
-            new_project=parse_project(floored.text, where=str(flavor.folder / PROJECT_FILE)),
+            new_project=parse_project(floored.text, where=str(flavor.folder / PROJECT_FILE), image=flavor),
             relock=not settled,
             state="nothing-to-do",
             floors=floors,

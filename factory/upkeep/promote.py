@@ -11,8 +11,9 @@ from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_pr
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import MAIN_INDEX, Spec, check_spec
 from factory.gaps.gaps import find_gaps, gap_error
+from factory.lock.given import is_stale
 from factory.lock.locking import LockOptions, make_lock, wheel_folders
-from factory.lock.lockset import is_stale, read_lock_set
+from factory.lock.lockset import read_lock_set
 from factory.lock.package_finder import open_package_finder
 from factory.lock.report import change_lines
 from factory.lock.verify import IndexVerifier
@@ -179,9 +180,9 @@ class Promotion:
         """
         where = str(flavor.folder / PROJECT_FILE)
         text = read_project_text(flavor.folder)
-        old = parse_project(text, where=where)
+        old = parse_project(text, where=where, image=flavor)
         new_text = respec(text, with_release(old.spec, self.release, flavor=flavor.name))
-        new = parse_project(new_text, where=where)
+        new = parse_project(new_text, where=where, image=flavor)
         moved = moved_keys(old.spec, new.spec)
         relock = any(item.is_index for item in moved)
         lock = read_lock_set(flavor.folder, old.spec) if moved else None

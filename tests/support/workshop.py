@@ -76,6 +76,27 @@ class Workshop:
         (folder / "pyproject.toml").write_text(text)
         return folder
 
+    def child(
+        self, *dependencies: str, name: str, parent: str, kind: str = "stack", settings: str = ""
+    ) -> Path:
+        """Write the project of an image that is no flavor, and its table in ``factory.toml``.
+
+        ``settings`` are the lines of its ``[tool.factory]``. Its lock, where it has one, stays.
+        """
+        folder = self.root / "images" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pyproject.toml").write_text(
+            f'[project]\nname = "{name}"\nversion = "1"\ndependencies = {json.dumps(dependencies)}\n'
+            f"[tool.factory]\n{settings}"
+        )
+        (folder / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n")
+        settings_file = self.root / "factory.toml"
+        known = settings_file.read_text() if settings_file.exists() else ""
+        if f"[images.{name}]" not in known:
+            table = f'[images.{name}]\nkind = "{kind}"\nparent = "{parent}"\n'
+            settings_file.write_text(f"{known}{table}")
+        return folder
+
     def lock(self, *arguments: str) -> Run:
         """Run ``factory lock``."""
         return self.run("lock", *arguments)

@@ -49,7 +49,7 @@ def test_people_read_why_and_until_when(tmp_path: Path) -> None:
     text = findings_text(_report(tmp_path, UNSAFE + _waiver("FAC206")))
     assert "waived until 2026-11-22: FAC206 unsafe-index-strategy" in text
     assert "waived because: until the index moves" in text
-    assert text.endswith("1 flavor checked, 0 errors, 1 warning, 1 waived")
+    assert text.endswith("1 image checked, 0 errors, 1 warning, 1 waived")
 
 
 def test_github_shows_a_waived_finding_as_a_notice(tmp_path: Path) -> None:

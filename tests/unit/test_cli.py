@@ -168,7 +168,7 @@ def test_a_flavor_may_be_given_as_a_path(flavor: Flavor) -> None:
 def test_check_exits_with_0_where_there_are_only_warnings(flavor: Flavor) -> None:
     done = _factory("check", cwd=flavor.folder)
     assert done.returncode == 0
-    assert done.stdout.endswith("\n1 flavor checked, 0 errors, 1 warning\n")
+    assert done.stdout.endswith("\n1 image checked, 0 errors, 1 warning\n")
     assert done.stderr == ""
 
 
@@ -179,7 +179,7 @@ def test_check_exits_with_1_where_there_is_an_error(flavor: Flavor, chosen: list
     assert done.returncode == 1
     assert f"error FAC101 missing-file  flavors/{NAME}/LICENSE.md" in done.stdout
     assert f"what to do: Run `factory sync {NAME}`." in done.stdout
-    assert done.stdout.endswith("\n1 flavor checked, 1 error, 1 warning\n")
+    assert done.stdout.endswith("\n1 image checked, 1 error, 1 warning\n")
 
 
 @pytest.mark.parametrize("option", [["--json"], ["--format", "json"]])
@@ -247,12 +247,12 @@ def test_check_for_github_annotates_the_line(flavor: Flavor) -> None:
     assert first.startswith(
         f"::warning file={path},line=28,title=FAC208 missing-from-index::flash-attn>=2.8 is"
     )
-    assert last == "1 flavor checked, 0 errors, 1 warning"
+    assert last == "1 image checked, 0 errors, 1 warning"
 
 
 def test_check_of_nothing_says_so(repository: Repository) -> None:
     done = _factory("check", cwd=repository.root)
-    assert (done.returncode, done.stdout) == (0, "0 flavors checked, 0 errors, 0 warnings\n")
+    assert (done.returncode, done.stdout) == (0, "0 images checked, 0 errors, 0 warnings\n")
 
 
 def test_check_needs_neither_a_network_nor_a_program(flavor: Flavor) -> None:
@@ -269,7 +269,7 @@ def test_check_needs_neither_a_network_nor_a_program(flavor: Flavor) -> None:
         [sys.executable, "-c", code], cwd=flavor.folder, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1 flavor checked" in done.stdout
+    assert "1 image checked" in done.stdout
 
 
 def test_list_shows_versions_and_states(repository: Repository, flavor: Flavor) -> None:
@@ -278,10 +278,20 @@ def test_list_shows_versions_and_states(repository: Repository, flavor: Flavor) 
     done = _factory("list", cwd=repository.root)
     assert done.returncode == 0
     heading, first, second, problem = done.stdout.splitlines()
-    assert heading.split() == ["name", "accelerator", "torch", "python", "training", "hub", "index", "state"]
+    assert heading.split() == [
+        "name",
+        "kind",
+        "accelerator",
+        "torch",
+        "python",
+        "training",
+        "hub",
+        "index",
+        "state",
+    ]
     assert first.split()[0] == "a-broken-one"
     assert first.rstrip().endswith("broken")
-    assert second.split()[:6] == [NAME, "cuda", "13.0", "2.11.0", "3.12", "0.9.2"]
+    assert second.split()[:6] == [NAME, "flavor", "cuda", "13.0", "2.11.0", "3.12"]
     assert second.rstrip().endswith("rendered, locked")
     assert problem.startswith("a-broken-one: ")
     assert "lacks accelerator" in problem
@@ -289,7 +299,7 @@ def test_list_shows_versions_and_states(repository: Repository, flavor: Flavor) 
 
 def test_list_of_nothing_says_how_to_make_one(repository: Repository) -> None:
     done = _factory("list", cwd=repository.root)
-    assert (done.returncode, done.stdout) == (0, "no flavors yet: make one with `factory new-flavor`\n")
+    assert (done.returncode, done.stdout) == (0, "no images yet: make one with `factory new-flavor`\n")
 
 
 def test_show_tells_everything_about_a_flavor(flavor: Flavor) -> None:

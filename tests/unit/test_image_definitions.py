@@ -8,9 +8,9 @@ from support.clean_flavor import NAME, make_flavor, make_repository
 from support.tiers import BASE, four_tiers, make_image, table
 
 from factory.errors import FactoryError, NotFoundError, SpecError
+from factory.flavor.kinds import Parent
 from factory.flavor.repository import Repository
 from factory.images.catalogue import read_catalogue
-from factory.images.definitions import Parent
 
 STACK = table("stack", "stack", BASE)
 

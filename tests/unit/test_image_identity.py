@@ -15,8 +15,9 @@ from support.clean_flavor import make_flavor, make_repository
 from support.tiers import BASE, make_image
 
 from factory.errors import FactoryError, ImageError
+from factory.flavor.kinds import Parent
 from factory.images.catalogue import read_catalogue
-from factory.images.definitions import ImageDefinition, Parent, Variant
+from factory.images.definitions import ImageDefinition, Variant
 from factory.images.identity import BuildInputs, ParentState, parse_build_inputs, read_build_inputs
 
 PARENT = ParentState(argument="BASE_IMAGE", image=BASE)

@@ -6,7 +6,8 @@ import pytest
 from support.tiers import BASE
 
 from factory.errors import ImageError
-from factory.images.definitions import ImageDefinition, Parent
+from factory.flavor.kinds import Parent
+from factory.images.definitions import ImageDefinition
 from factory.images.inputs import read_inputs
 
 OTHER = "registry.example.com/vendor/tools:1"

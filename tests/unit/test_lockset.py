@@ -9,12 +9,12 @@ from support.clean_flavor import PROJECT
 from factory.errors import LockFileError
 from factory.flavor.project import Project, parse_project
 from factory.flavor.spec import FurtherIndex, Spec
+from factory.lock.given import is_stale
 from factory.lock.lockfile import Artifact, Pin
 from factory.lock.lockset import (
     LockSet,
     format_lock_set,
     inputs_digest,
-    is_stale,
     keep_recorded,
     lock_file_names,
     misplaced,
