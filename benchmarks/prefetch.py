@@ -40,7 +40,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="prefetch-benchmark-") as name:
         work = Path(name)
         mirror = options.mirror or work / "mirror"
-        run(factory(REPOSITORY, options.flavor, mirror), stream=True)
+        run(factory(REPOSITORY, options.flavor, mirror))
         wheels = Layout(mirror).artifacts
         size = sum(path.stat().st_size for path in wheels.iterdir())
         with served(wheels) as url:

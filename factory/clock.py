@@ -46,3 +46,15 @@ def age(moment: dt.datetime, *, now: dt.datetime) -> str:
     if days < _DAYS_AS_HOURS:
         return f"{hours} hour{'' if hours == 1 else 's'}"
     return f"{days} days"
+
+
+def duration(seconds: float) -> str:
+    """Format a duration for people: ``0.3 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 10:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"

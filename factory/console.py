@@ -27,7 +27,7 @@ from factory.masking import masked
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
+    from rich.progress import Task, TaskID
 
 _PLAIN_PROGRESS_SECONDS = 5.0
 _GAP = 2
@@ -283,11 +283,6 @@ def harmless(text: str) -> str:
     return _without_commands(visible(text))
 
 
-def passed_on(line: str) -> None:
-    """Print a line that another program printed, on standard error."""
-    print(harmless(masked(line)), end="", file=sys.stderr, flush=True)
-
-
 def to_json(data: object, *, indent: int | None = 2, ascii_only: bool = False) -> str:
     """Return data as JSON, in which all that is not `visible` and `harmless` is escaped."""
     text = json.dumps(to_plain(data), indent=indent, ensure_ascii=ascii_only)
@@ -365,9 +360,12 @@ def _drawn(table: Table) -> str:
             right=heading in table.right_aligned,
             yields=heading in table.yielding,
             # A name is never broken, and names are in the first column.
-            least=_least(column, whole=number == 0 or heading in table.right_aligned)
-            if heading not in table.yielding
-            else max(_cell_width(heading), min(_least(column), _NARROWEST)),
+            least=max(
+                _cell_width(heading),
+                min(_least(column), _NARROWEST)
+                if heading in table.yielding
+                else _least(column, whole=number == 0 or heading in table.right_aligned),
+            ),
         )
         for number, (heading, column) in enumerate(
             zip(table.headings, map(list, zip(*cells, strict=True)), strict=True)
@@ -504,7 +502,10 @@ def _bar(description: str, total: int, *, in_bytes: bool) -> Iterator[Progress]:
         TextColumn("{task.fields[message]}", markup=False),
     )
     with RichProgress(*columns, console=RichConsole(stderr=True), transient=True) as progress:
-        task = progress.add_task(visible(description, one_line=True), total=total, message="")
+        # Not shown until there is something to do, and no longer once all is done.
+        task = progress.add_task(
+            visible(description, one_line=True), total=total, message="", visible=total > 0
+        )
         yield _RichBar(progress, task)
 
 
@@ -520,10 +521,14 @@ class _RichBar:
         self._progress.advance(self._task, amount)
         if message:
             self.begin(message)
+        self._progress.update(self._task, visible=not self._own.finished)
 
     def extend(self, amount: int) -> None:
-        total = next(task.total for task in self._progress.tasks if task.id == self._task)
-        self._progress.update(self._task, total=(total or 0) + amount)
+        self._progress.update(self._task, total=(self._own.total or 0) + amount, visible=True)
+
+    @property
+    def _own(self) -> "Task":
+        return next(task for task in self._progress.tasks if task.id == self._task)
 
 
 class _PlainProgress:

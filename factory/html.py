@@ -1,4 +1,4 @@
-"""One look for every page: the Jinja2 environment, and how sizes and times are written."""
+"""One look for every page: the Jinja2 environment, and how addresses and names are written."""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from factory.clock import duration
 from factory.console import human_size, plural, visible
 
 _HERE = Path(__file__).parent
@@ -15,7 +16,6 @@ _COMMAND = re.compile(r"`([^`]+)`")
 _DIGEST = re.compile(r"\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b")
 _SPACES = re.compile(r"(\s+)")
 _SEPARATOR = re.compile(r"([/,:@=&]+)(?=\S)")
-_MINUTE, _HOUR = 60, 3600
 
 
 def render_page(folder: Path, template: str, values: Mapping[str, object]) -> str:
@@ -27,18 +27,6 @@ def render_page(folder: Path, template: str, values: Mapping[str, object]) -> st
         values: for the template. Every text is escaped: it may come from an image.
     """
     return _environment(folder).get_template(template).render(**values)
-
-
-def duration(seconds: float) -> str:
-    """Format a duration for people: ``0.3 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 10:  # noqa: PLR2004
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{whole} s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
-    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
 
 
 def breakable(text: str) -> Markup:

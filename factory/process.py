@@ -13,7 +13,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.console import passed_on
 from factory.errors import ProgramError
 
 # Seconds between SIGTERM and SIGKILL.
@@ -27,7 +26,7 @@ _MAX_OUTPUT_BYTES = 1 << 27
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A program that has ended: its exit status and its output, which is empty if it was streamed."""
+    """A program that has ended: its exit status and its output, which is empty if each line was passed on."""
 
     arguments: tuple[str, ...]
     status: int
@@ -126,7 +125,7 @@ def run(
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
     given: str | None = None,
-    stream: bool = False,
+    each_line: Callable[[str], None] | None = None,
     accept_failure: bool = False,
     timeout: float | None = None,
 ) -> Finished:
@@ -137,8 +136,8 @@ def run(
         cwd: the folder to run in.
         environment: the whole environment; the caller's own if None.
         given: its standard input; empty if None.
-        stream: pass both outputs on to standard error by way of the console, as they come, so that standard
-            output stays for results.
+        each_line: is called, in another thread, with each line of both outputs as it comes; then they are not
+            part of what is returned.
         accept_failure: return a non-zero status instead of raising.
         timeout: seconds after which the program is ended.
 
@@ -150,7 +149,7 @@ def run(
     stop = current_cancellation()
     stop.check()
     with (
-        _to_console() if stream else nullcontext(subprocess.PIPE) as output,
+        nullcontext(subprocess.PIPE) if each_line is None else _passed_to(each_line) as output,
         _started(words, cwd, environment, output=output, reads=given is not None) as process,
         _in_charge(stop, process),
     ):
@@ -241,13 +240,13 @@ def _text(output: bytearray) -> str:
 
 
 @contextmanager
-def _to_console() -> Iterator[int]:
-    """Yield a descriptor; lines that a program writes to it are printed as they come.
+def _passed_to(each_line: Callable[[str], None]) -> Iterator[int]:
+    """Yield a descriptor; each line that a program writes to it is passed on as it comes.
 
     A program that it started and left may hold the descriptor open, so the wait for the rest is short.
     """
     reading, writing = os.pipe()
-    reader = threading.Thread(target=_pass_on, args=(reading,), daemon=True)
+    reader = threading.Thread(target=_pass_on, args=(reading, each_line), daemon=True)
     reader.start()
     try:
         yield writing
@@ -256,12 +255,13 @@ def _to_console() -> Iterator[int]:
         reader.join(_GRACE_SECONDS)
 
 
-def _pass_on(descriptor: int) -> None:
+def _pass_on(descriptor: int, each_line: Callable[[str], None]) -> None:
     with os.fdopen(descriptor, encoding="utf-8", errors="replace") as lines:
-        # A line without an end is printed in parts.
+        # A line without an end is passed on in parts.
         while line := lines.readline(_MAX_LINE_CHARACTERS):
-            with suppress(OSError):  # the reader has left; the program must not wait for it
-                passed_on(line)
+            # What takes the line may fail, or be closed; the program must not wait for it.
+            with suppress(OSError, ValueError):
+                each_line(line)
 
 
 def _started(

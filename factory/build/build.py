@@ -3,6 +3,7 @@
 Every image takes one path: prepare it, run a builder, publish its names.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
@@ -24,6 +25,7 @@ from factory.build.report import (
     dry_layout,
     existing_image,
 )
+from factory.clock import duration
 from factory.console import Progress
 from factory.engine.images import find_image, find_images, tag_image
 from factory.engine.leftovers import cleaned_up, remove_leftovers, repository_mark
@@ -56,8 +58,7 @@ def build_images(
 ) -> BuildReport:
     """Build what has to be built. An interrupted run resumes from the parts and layers it finished.
 
-    The engine's output goes to standard error if images are built one at a time, else into a file for each,
-    which is repeated if it failed.
+    The engine's output goes into a file for each image, whose last lines an error quotes.
 
     Raises:
         EngineError: the engine failed; the moving names of failed images are unchanged.
@@ -185,11 +186,22 @@ def _carry_out(builder: Builder[Result], session: BuildSession, target: Target) 
     with exclusive(notes):
         if not forced and find_image(engine, target.step.local or "") is not None:
             return _existing(session, target)
+        log = session.log(notes)
+        log.unlink(missing_ok=True)
+        session.say(f"{target.name}: building; the engine's own lines go to {_shown(log)}")
+        start = time.monotonic()
         with cleaned_up(engine, session.owner(notes)), prepare(session, target, notes) as prepared:
             image = builder.build(prepared)
             builder.publish_names(prepared, image)
             _record(session, target, image)
-            return image
+        session.say(f"{target.name}: built in {duration(time.monotonic() - start)}")
+        return image
+
+
+def _shown(path: Path) -> Path:
+    """Return a path from the current folder, if it is below it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _record(session: BuildSession, target: Target, image: AnyImage) -> None:

@@ -138,6 +138,7 @@ class PartBuilder:
             image = self._run_build(text, key, title=title, epoch=epoch, labels=labels)
         else:
             image = found.id
+            self.prepared.say(f"{self.prepared.target.name}: {title}: kept from an earlier build")
         done = BuiltPart(title=title, key=key, image=image, kept=found is not None)
         self.parts.append(done)
         if self.kept:

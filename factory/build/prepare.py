@@ -42,7 +42,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSession:
-    """One run of `factory build`. ``say`` gets the name of each part that begins."""
+    """One run of `factory build`. ``say`` gets a line for each part that begins."""
 
     plan: BuildPlan
     fetching: Fetching
@@ -58,9 +58,9 @@ class BuildSession:
         """Return the owner of the containers of the image that has its notes in a folder."""
         return ContainerOwner(repository=repository_mark(self.plan.root), notes=notes)
 
-    def log(self, notes: Path) -> Path | None:
-        """Return the file for the engine's output; None, for standard error, if images are built in turn."""
-        return notes / "build.log" if self.plan.request.jobs > 1 else None
+    def log(self, notes: Path) -> Path:
+        """Return the file for the engine's output."""
+        return notes / "build.log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Prepared:
     prefetched: Prefetched | None
     fresh: bool
     twice: bool
-    log: Path | None
+    log: Path
     say: Callable[[str], None]
 
     @property

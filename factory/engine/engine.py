@@ -8,14 +8,19 @@ and skopeo 1.9 accept ``--`` in all commands used here.
 import os
 import re
 import shutil
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
+from factory.clock import now
+from factory.console import visible
 from factory.dockerfile.references import is_image_id, parse_reference
 from factory.errors import EngineError
+from factory.files import storage_error
+from factory.masking import masked
 from factory.process import Cancellation, Finished, current_cancellation, run
 from factory.tree import Tree
 
@@ -28,6 +33,8 @@ _LISTING_PAUSE_SECONDS = 0.5
 
 Word = str | Path
 SKOPEO = "skopeo"
+# Of a failed engine's output, in the error: where the reason is. The log has all of it.
+_QUOTED_LINES = 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,26 +195,38 @@ def run_engine(
     *options: Word,
     operands: Sequence[Operand],
     solution: str,
+    log: Path,
     environment: Mapping[str, str] | None = None,
-    log: Path | None = None,
 ) -> None:
-    """Run the engine with its output on standard error, or appended to the file ``log``.
+    """Run the engine with its output appended to the file ``log``, each line as it comes and with its time.
 
     The words are those of `engine_words`.
 
     Raises:
-        EngineError: it failed; ``solution`` says what to do then. Output in a file is repeated.
+        EngineError: it failed; ``solution`` says what to do then. It quotes the last lines.
+        StorageError: the log cannot be written.
     """
     words = engine_words(engine, command, *options, operands=operands)
-    finished = run(words, stream=log is None, accept_failure=True, environment=environment)
-    said = finished.stdout + finished.stderr
-    if log is not None:
-        with log.open("a", encoding="utf-8") as file:
-            file.write(said)
+    last: deque[str] = deque(maxlen=_QUOTED_LINES)
+    try:
+        with log.open("a", encoding="utf-8", buffering=1) as file:
+
+            def keep(line: str) -> None:
+                shown = visible(masked(line.rstrip("\r\n")))
+                last.append(shown)
+                file.write(f"{now():%H:%M:%S} {shown}\n")
+
+            keep(f"$ {engine.kind} {command}")
+            last.clear()
+            finished = run(words, each_line=keep, accept_failure=True, environment=environment)
+    except OSError as error:
+        raise storage_error(log, error) from error
     if finished.status != 0:
-        where = "; its output is above" if log is None else f" (its output is in {log}):\n{said.strip()}"
+        said = "\n".join(line for line in last if line.strip()) or "(it printed nothing)"
         raise EngineError(
-            f"{engine.kind} {command} ended with status {finished.status}{where}", solution=solution
+            f"{engine.kind} {command} ended with status {finished.status}. Its last lines:\n{said}\n"
+            f"All of them are in {log}",
+            solution=solution,
         )
 
 

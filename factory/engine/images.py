@@ -123,9 +123,7 @@ def list_images(engine: Engine, *options: Word) -> str:
         removed.add(broken[1])
 
 
-def pull_image(
-    engine: Engine, reference: str, *, verified: bool, solution: str, log: Path | None = None
-) -> None:
+def pull_image(engine: Engine, reference: str, *, verified: bool, solution: str, log: Path) -> None:
     """Pull an image; ``verified`` is whether the registry has to prove its identity (TLS).
 
     Raises:

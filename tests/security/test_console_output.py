@@ -27,7 +27,8 @@ from factory.check.finding import Problem, finding
 from factory.check.report import CheckReport, as_sarif, error_as_sarif
 from factory.cli.main import main
 from factory.console import Console, Failure, Levels, Table, harmless, to_json, visible
-from factory.errors import IndexAccessError, RegistryError
+from factory.engine.engine import Engine, Operand, run_engine
+from factory.errors import EngineError, IndexAccessError, RegistryError, StorageError
 from factory.flavor.repository import Repository
 from factory.image_tests.report import ImageTestReport, TestOutcome, junit, report_page
 from factory.index.client import IndexClient
@@ -194,24 +195,49 @@ def test_a_cell_stays_in_its_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert _is_safe(said)
 
 
-def test_lines_of_a_program_are_passed_on_without_what_a_terminal_obeys(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    script = (
-        "printf '\\033]0;owned\\007\\302\\233\\n::error::owned\\n\\377\\342\\200\\256end'; echo to-stderr >&2"
+def _fails(tmp_path: Path, script: str) -> tuple[str, str]:
+    """What the log of an engine that runs a script and fails has, and what the error says."""
+    program, log = tmp_path / "podman", tmp_path / "build.log"
+    program.write_text(f"#!/bin/sh\n{script}\nexit 3\n")
+    program.chmod(0o755)
+    engine = Engine(kind="podman", program=program)
+    with pytest.raises(EngineError) as raised:
+        run_engine(engine, "build", operands=[Operand.path(tmp_path)], solution="Fix it.", log=log)
+    return log.read_text(), raised.value.reason
+
+
+def test_the_log_of_an_engine_has_every_line_without_what_a_terminal_obeys(tmp_path: Path) -> None:
+    log, reason = _fails(
+        tmp_path,
+        "printf '\\033]0;owned\\007\\302\\233\\n\\377\\342\\200\\256end\\n'; "
+        "echo https://user:secret@host/ >&2; for n in $(seq 40); do echo line $n; done",
     )
-    run(["sh", "-c", script], stream=True)
-    captured = capfd.readouterr()
-    assert captured.out == ""
-    assert "end" in captured.err
-    assert "to-stderr" in captured.err
-    assert _is_safe(captured.err)
-    assert _obeyed(captured.err) == []
+    lines = log.splitlines()
+    assert len(lines) == 44  # with the command
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in lines)
+    assert _is_safe(log)
+    assert "owned" in log
+    assert "secret" not in log
+    assert reason.splitlines()[1:-1] == [f"line {number}" for number in range(16, 41)]
+    assert reason.endswith(f"All of them are in {tmp_path / 'build.log'}")
 
 
-def test_a_line_without_an_end_does_not_fill_the_memory(capfd: pytest.CaptureFixture[str]) -> None:
-    run(["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x"], stream=True)
-    assert capfd.readouterr().err == "x" * 1_000_000
+def test_an_engine_that_prints_nothing_fails_in_words(tmp_path: Path) -> None:
+    assert "ended with status 3. Its last lines:\n(it printed nothing)\n" in _fails(tmp_path, "")[1]
+
+
+def test_a_log_that_cannot_be_written_is_an_error_with_its_path(tmp_path: Path) -> None:
+    engine = Engine(kind="podman", program=Path("/bin/true"))
+    log = tmp_path / "missing" / "build.log"
+    with pytest.raises(StorageError, match=str(log)):
+        run_engine(engine, "build", operands=[Operand.path(tmp_path)], solution="-", log=log)
+
+
+def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
+    lines: list[str] = []
+    run(["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x"], each_line=lines.append)
+    assert "".join(lines) == "x" * 1_000_000
+    assert max(map(len, lines)) <= 1 << 16
 
 
 @pytest.mark.parametrize("output", ["1", "2"])
@@ -238,9 +264,10 @@ except ProgramError as error:
 """
 
 
-def test_what_a_program_leaves_behind_is_not_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
-    run(["sh", "-c", "echo started; sleep 30 & exit 0"], stream=True)
-    assert capfd.readouterr().err == "started\n"
+def test_what_a_program_leaves_behind_is_not_waited_for() -> None:
+    lines: list[str] = []
+    run(["sh", "-c", "echo started; sleep 30 & exit 0"], each_line=lines.append)
+    assert lines == ["started\n"]
 
 
 def _on_terminal(script: str, environment: Mapping[str, str] | None = None) -> str:

@@ -270,7 +270,7 @@ def test_every_part_of_a_build_has_its_time_and_the_network_of_the_whole(
         prefetched=None,
         fresh=False,
         twice=False,
-        log=None,
+        log=Path("build.log"),
         say=print,
     )
     text = "FROM base\nARG TAKEN\nARG SOURCE_DATE_EPOCH\nRUN true\n"

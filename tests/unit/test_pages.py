@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from factory.clock import age
-from factory.html import breakable, duration, short_digests
+from factory.clock import age, duration
+from factory.html import breakable, short_digests
 from factory.image_tests.definition import ImageFinding
 from factory.image_tests.report import (
     ImageLayer,
