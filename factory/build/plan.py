@@ -148,8 +148,8 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
         _require_flavors_alone(catalogue, request)
     named = catalogue.select(request.names) if request.names else ()
     for image in named:
-        if image.flavor is not None:
-            require_buildable(image.flavor)
+        if image.packages is not None:
+            require_buildable(image.packages)
     plan = plan_images(
         repository,
         PlanRequest(
@@ -165,8 +165,8 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
     targets = tuple(_target(step, request, asked=not names or step.name in names) for step in steps)
     for target in targets:
         if target.step.action == "build":
-            if target.name not in names and target.step.definition.flavor is not None:
-                require_buildable(target.step.definition.flavor)
+            if target.name not in names and target.step.definition.packages is not None:
+                require_buildable(target.step.definition.packages)
             _require_possible(engine, target)
     return BuildPlan(
         root=repository.root,
@@ -191,7 +191,7 @@ def _require_flavors_alone(catalogue: Catalogue, request: BuildRequest) -> None:
 
 
 def require_buildable(flavor: Flavor) -> None:
-    """Check that a flavor's folder agrees with its ``pyproject.toml``.
+    """Check that an image's folder agrees with its ``pyproject.toml``.
 
     Raises:
         LockFileError, DriftError: it does not; the message says what to do.

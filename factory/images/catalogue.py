@@ -21,10 +21,9 @@ from factory.flavor.kinds import (
     declared_image,
     image_tables,
     read_argument,
-    read_declared_images,
     settings_table,
 )
-from factory.flavor.project import PROJECT_FILE
+from factory.flavor.project import PROJECT_FILE, ImageFolder
 from factory.flavor.repository import Flavor, Repository
 from factory.images.definitions import (
     DOCKERFILE,
@@ -71,6 +70,7 @@ class Catalogue:
 
     registries: The declared registries, by name.
     flavors: The flavors, by name.
+    images: The folders of all images, by name.
     tables: The settings of single images, by name.
     flavor_defaults: The settings of every flavor.
     local: The mirrors, and the builder of the images that either can build.
@@ -79,6 +79,7 @@ class Catalogue:
     repository: Repository
     registries: Mapping[str, Registry]
     flavors: Mapping[str, Flavor]
+    images: Mapping[str, ImageFolder]
     tables: Mapping[str, ImageTable]
     flavor_defaults: ImageTable
     local: LocalSettings = field(default_factory=LocalSettings)
@@ -99,7 +100,10 @@ class Catalogue:
             return self._flavor(self.flavors[name_or_path])
         if name_or_path in self.tables:
             return self._other(name_or_path, self.tables[name_or_path])
-        if (Path(name_or_path) / PROJECT_FILE).is_file():
+        folder = Path(name_or_path).resolve()
+        if folder.parent == self.repository.root / IMAGES_FOLDER and folder.name in self.tables:
+            return self._other(folder.name, self.tables[folder.name])
+        if (folder / PROJECT_FILE).is_file():
             return self._flavor(self.repository.flavor(name_or_path))
         likely = get_close_matches(name_or_path, self.names, n=3) or self.names[:_FEW]
         raise NotFoundError(
@@ -140,6 +144,7 @@ class Catalogue:
                 dockerfile=DOCKERFILE,
                 parents=(),
                 flavor=flavor,
+                packages=flavor,
                 problem=error.reason,
             )
 
@@ -208,6 +213,7 @@ class Catalogue:
             tests=own.tests or common.tests or ImageDefinition.tests,
             moving_tag=own.moving_tag or common.moving_tag or ImageDefinition.moving_tag,
             flavor=flavor,
+            packages=flavor,
             # A midstream build installs system packages, which only the engine does.
             variant=Variant(downstream=downstream, builder=wanted if downstream else "engine"),
             declared=declared is not None,
@@ -215,10 +221,12 @@ class Catalogue:
 
     def _other(self, name: str, table: ImageTable) -> ImageDefinition:
         downstream, declared = self._inherited_stream(name)
+        image = self.images[name]
         return ImageDefinition(
             name=name,
             kind=table.kind or "stack",
-            folder=self.repository.root / IMAGES_FOLDER / name,
+            folder=image.folder,
+            packages=image if image.has_packages else None,
             dockerfile=DOCKERFILE,
             parents=tuple(map(self._mirrored, table.parents)),
             inputs=table.inputs,
@@ -263,11 +271,12 @@ def read_catalogue(repository: Repository) -> Catalogue:
     found = repository.flavors() if repository.flavors_folder.is_dir() else ()
     flavors = {flavor.name: flavor for flavor in found if (flavor.folder / PROJECT_FILE).exists()}
     tables = read_images_table(document, registries=registries, flavors=flavors)
-    read_declared_images(document, root=repository.root, flavors=flavors)
+    images = {image.name: image for image in repository.images()}
     return Catalogue(
         repository=repository,
         registries=registries,
         flavors=flavors,
+        images=images,
         tables=tables,
         flavor_defaults=_read_flavors_table(document, registries=registries),
         local=read_local(repository.root, document),

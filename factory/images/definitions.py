@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from factory.flavor.kinds import Kind, Parent
+from factory.flavor.project import ImageFolder
 from factory.flavor.repository import Flavor
 
 BuilderName = Literal["engine", "layout"]
@@ -80,6 +81,7 @@ class ImageDefinition:
         the Dockerfile; None for the files that the Dockerfile copies.
     registry: The name of a declared registry; None if the image stays in the engine.
     flavor: Set for a flavor only.
+    packages: Its folder if it installs packages, which a flavor always does; None otherwise.
     problem: Why a flavor cannot be read; empty otherwise.
     variant: Which of its builds this is; its builder counts in the identity, since the two builders write
         different bytes.
@@ -97,6 +99,7 @@ class ImageDefinition:
     tests: TestLevel = "quick"
     moving_tag: str = "latest"
     flavor: Flavor | None = None
+    packages: ImageFolder | None = None
     problem: str = ""
     variant: Variant = Variant()
     declared: bool = False

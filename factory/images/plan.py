@@ -9,6 +9,7 @@ from factory.console import Report, Table
 from factory.engine.images import EngineImage
 from factory.errors import FactoryError, ImageError, LockFileError, SpecError
 from factory.flavor.kinds import Parent
+from factory.flavor.project import ImageFolder
 from factory.flavor.repository import Repository
 from factory.images.availability import Availability, Stores, find_availability, find_latest_builds
 from factory.images.builds import IMAGES_NOTES, ExistingBuild, also_built
@@ -23,9 +24,12 @@ from factory.images.parents import (
     pinned,
     read_recorded_digests,
 )
-from factory.lock.lockset import lock_file_names
+from factory.lock.judgement import refusals_of
+from factory.lock.lockset import lock_file_names, require_lock_set
 
 Action = Literal["build", "nothing", "blocked"]
+# The rules about a lock that was made from something else than there is now.
+_STALE = frozenset({"FAC321", "FAC337"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,18 +255,35 @@ def _on_variants(image: ImageDefinition, parents: Mapping[str, ImageDefinition])
 
 
 def _unlocked(images: Mapping[str, ImageDefinition]) -> dict[str, str]:
-    """Return why images cannot be built before a flavor is locked or repaired, by name."""
+    """Return why images cannot be built before one is locked or repaired, by name."""
     blocked: dict[str, str] = {}
     for name, image in images.items():
-        flavor = image.flavor
         if image.problem:
             blocked[name] = image.problem
-        elif flavor is not None:
-            needed = lock_file_names(flavor.project.spec)
-            if not all((flavor.folder / file_name).is_file() for file_name in needed):
-                blocked[name] = f"not locked: run `factory lock {name}`"
+        elif image.packages is not None and (problem := _lock_problem(image.packages)):
+            blocked[name] = problem
         _block_child(image, blocked)
     return blocked
+
+
+def _lock_problem(image: ImageFolder) -> str:
+    """Return why an image's lock does not let it be built; empty if it does.
+
+    Of a flavor it is a missing lock alone, and a build finds the rest. Others are stale if a parent moved.
+    """
+    try:
+        needed = lock_file_names(image.project.spec)
+        if not all((image.folder / file_name).is_file() for file_name in needed):
+            return f"not locked: run `factory lock {image.name}`"
+        if image.is_flavor:
+            return ""
+        found = refusals_of(image, require_lock_set(image.folder, image.project.spec))
+    except FactoryError as error:
+        if image.is_flavor:
+            raise
+        return error.reason
+    stale = next((problem.message for problem in found if problem.code in _STALE), "")
+    return f"its lock is stale, {stale}: run `factory lock {image.name}`" if stale else ""
 
 
 def _block_child(image: ImageDefinition, blocked: dict[str, str]) -> None:
@@ -273,11 +294,14 @@ def _block_child(image: ImageDefinition, blocked: dict[str, str]) -> None:
 
 def _refuse_unlocked(blocked: Mapping[str, str]) -> None:
     # The first is a flavor: its children come after it.
-    for name in blocked:
+    for name, reason in blocked.items():
+        is_unlocked = reason.startswith("not locked")
         raise LockFileError(
-            f"{name} is not locked, so nothing says what goes into it",
+            f"{name} is not locked, so nothing says what goes into it"
+            if is_unlocked
+            else f"{name}: {reason}",
             solution=f"Run `factory lock {name}` first.",
-            not_locked=True,
+            not_locked=is_unlocked,
         )
 
 

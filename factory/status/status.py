@@ -183,7 +183,7 @@ def _steps(
 
 def _image_status(repository: Repository, definition: ImageDefinition, step: Step | None) -> ImageStatus:
     tag = None if step is None else step.tag
-    state = None if definition.flavor is None else flavor_state(definition.flavor)
+    state = None if definition.packages is None else flavor_state(definition.packages)
     return ImageStatus(
         name=definition.name,
         kind=definition.kind,

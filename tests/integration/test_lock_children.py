@@ -195,3 +195,27 @@ def test_an_edited_lock_of_a_child_is_refused(chain: Workshop, tmp_path: Path) -
     path.write_text(text.replace("own==1.0", "own==1.1"))
     assert (STACK, "FAC309") in findings(chain, "FAC309")
     assert chain.run("prefetch", STACK, str(tmp_path / "out")).status != 0
+
+
+def test_plan_and_status_know_that_a_child_is_stale_and_build_refuses_it(chain: Workshop) -> None:
+    folder = chain.child("adds", name=STACK, parent=FLAVOR)
+    assert chain.run("sync", STACK).status == 0
+    (chain.root / "flavors" / FLAVOR / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n")
+
+    def said(*arguments: str) -> str:
+        run = chain.run(*arguments)
+        return run.out + run.err
+
+    assert f"not locked: run `factory lock {STACK}`" in said("plan", "--offline", "--json")
+    assert chain.lock("--all").status == 0
+    assert "stale" not in said("plan", "--offline", "--json")
+    make_wheel(chain.pushed, "helper", "1.1")
+    assert chain.lock(FLAVOR, "--upgrade").status == 0
+    stale = f"its lock is stale, the packages of its parent {FLAVOR} have changed since the lock was made"
+    assert stale in said("plan", "--offline", "--json")
+    assert stale in said("plan", "--offline", str(folder))
+    states = {
+        item["name"]: item["lock"]
+        for item in json.loads(chain.run("status", "--offline", "--json").out)["images"]
+    }
+    assert states == {FLAVOR: "locked", STACK: "stale"}
