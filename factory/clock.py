@@ -1,6 +1,16 @@
-"""The time: read only here, and parsed from documents."""
+"""The time: read only here, and parsed from documents; and how long operations take.
+
+`timed` measures an operation by its kind, as a context manager or a decorator. What it measured is shown by
+``--timings``. Operations of several threads run side by side, and some within others, so that the kinds need
+not add up to the whole.
+"""
 
 import datetime as dt
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 _MINUTE, _HOUR = 60, 3600
 _DAYS_AS_HOURS = 2
@@ -58,3 +68,111 @@ def duration(seconds: float) -> str:
     if whole < _HOUR:
         return f"{whole // _MINUTE} min {whole % _MINUTE} s"
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long operations of one kind took.
+
+    kind: Such as resolve, download, hash, build, compress, send.
+    count: How many there were.
+    seconds: During which at least one of them ran.
+    busy_seconds: Those of each together; more than ``seconds`` if several ran side by side.
+    """
+
+    kind: str
+    count: int
+    seconds: float
+    busy_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timings:
+    """How long a run took so far, and its operations by kind, the longest first."""
+
+    seconds: float
+    operations: tuple[Timing, ...]
+
+
+class _Kind:
+    """The operations of one kind so far."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.seconds = 0.0
+        self.busy_seconds = 0.0
+        self.running = 0
+        self.since = 0.0
+
+
+class _Stopwatch:
+    """Measures operations; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin a run, of which nothing was measured yet."""
+        with self._guard:
+            self._kinds: dict[str, _Kind] = {}
+            self._begun = time.monotonic()
+
+    def start(self, kind: str) -> tuple[_Kind, float]:
+        moment = time.monotonic()
+        with self._guard:
+            found = self._kinds.setdefault(kind, _Kind())
+            found.count += 1
+            found.running += 1
+            if found.running == 1:
+                found.since = moment
+        return found, moment
+
+    def stop(self, kind: _Kind, since: float) -> None:
+        moment = time.monotonic()
+        with self._guard:
+            kind.running -= 1
+            kind.busy_seconds += moment - since
+            if kind.running == 0:
+                kind.seconds += moment - kind.since
+
+    def read(self) -> Timings:
+        moment = time.monotonic()
+        with self._guard:
+            found = [
+                Timing(
+                    kind=name,
+                    count=kind.count,
+                    seconds=round(kind.seconds + (moment - kind.since if kind.running else 0.0), 3),
+                    busy_seconds=round(kind.busy_seconds, 3),
+                )
+                for name, kind in self._kinds.items()
+            ]
+            seconds = round(moment - self._begun, 3)
+        return Timings(
+            seconds=seconds,
+            operations=tuple(sorted(found, key=lambda timing: (-timing.seconds, timing.kind))),
+        )
+
+
+_stopwatch = _Stopwatch()
+
+
+@contextmanager
+def timed(kind: str) -> Iterator[None]:
+    """Measure an operation of a kind: the block, or each call of the function that this decorates."""
+    measured = _stopwatch.start(kind)
+    try:
+        yield
+    finally:
+        _stopwatch.stop(*measured)
+
+
+def read_timings() -> Timings:
+    """Return what was measured so far in this run."""
+    return _stopwatch.read()
+
+
+def restart_timings() -> None:
+    """Begin a run, of which nothing was measured yet."""
+    _stopwatch.restart()

@@ -22,6 +22,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Protocol
 
+from factory.clock import read_timings
 from factory.errors import FactoryError
 from factory.masking import masked
 
@@ -185,13 +186,15 @@ class Console:
     def __init__(self, *, json_output: bool = False, quiet: bool = False) -> None:
         self.json_output = json_output
         self.quiet = quiet
+        # Whether how long operations took is shown, in the JSON or on standard error.
+        self.timings = False
         # Formats a failure for an output with a format of its own, such as SARIF.
         self.error_form: Callable[[Failure], str] | None = None
 
     def result(self, data: object, *parts: str | Table) -> None:
         """Print a result: the data as JSON with ``--json``, else the parts, one below the other."""
         if self.json_output:
-            print(to_json(data, ascii_only=not _prints_unicode()))
+            print(to_json(self._with_timings(data), ascii_only=not _prints_unicode()))
             return
         for part in parts:
             if isinstance(part, Table):
@@ -202,6 +205,24 @@ class Console:
                 print(_LEVEL.sub(lambda level: _styled(level[0], _LEVELS[level[0].strip()]), harmless(part)))
             else:
                 print(harmless(part))
+
+    def show_timings(self) -> None:
+        """Print how long operations took, on standard error; with ``--json`` the result has it."""
+        if self.json_output or not self.timings:
+            return
+        found = read_timings()
+        rows = [(one.kind, str(one.count), f"{one.seconds:.2f}") for one in found.operations]
+        headings = ("OPERATION", "COUNT", "SECONDS")
+        right = frozenset({"COUNT", "SECONDS"})
+        rows.append(("in all", "", f"{found.seconds:.2f}"))
+        self.note(_drawn(Table(headings=headings, rows=tuple(rows), right_aligned=right)))
+
+    def _with_timings(self, data: object) -> object:
+        """Return data with the timings: an object gets one more key, anything else becomes ``result``."""
+        if not self.timings:
+            return data
+        plain = to_plain(data)
+        return {**(plain if isinstance(plain, dict) else {"result": plain}), "timings": read_timings()}
 
     def show(self, report: Report) -> int:
         """Print a report as `result` does, and return its exit code."""
@@ -240,7 +261,7 @@ class Console:
     def failed(self, failure: Failure) -> None:
         """Print the failure in place of the result, if that is JSON or has its own format."""
         if self.json_output:
-            print(to_json({"error": failure}, ascii_only=not _prints_unicode()))
+            print(to_json(self._with_timings({"error": failure}), ascii_only=not _prints_unicode()))
         elif self.error_form is not None:
             print(harmless(self.error_form(failure)))
 

@@ -23,6 +23,7 @@ from typing import NotRequired, TypedDict
 
 from factory.build.layer_tar import LayerBlob, Ownership, folders_above, write_layer
 from factory.build.package_layers import LayerInstall
+from factory.clock import timed
 from factory.documents import parse_json
 from factory.engine.engine import Engine, Operand, call_engine, remove_container
 from factory.engine.leftovers import ContainerOwner
@@ -83,6 +84,7 @@ class InstalledLayer:
     removed: Mapping[str, Mapping[str, Ownership]]
 
 
+@timed("install")
 def install_layer(
     setup: BuildContainer, layer: LayerInstall, engine_made: Mapping[str, State], *, epoch: int
 ) -> InstalledLayer:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from factory.clock import timed
 from factory.tree import Tree
 
 WHITEOUT = ".wh."
@@ -150,6 +151,7 @@ def _one_folder_open(tree: Tree) -> Iterator[_Look]:
         yield look
 
 
+@timed("layer")
 def _written(blobs: Tree, add: Callable[[_Archive], None]) -> LayerBlob:
     # The digest, which is the name, is known at the end; `remove_unused` removes a killed run's file.
     unnamed = f"layer-{os.urandom(6).hex()}"

@@ -18,6 +18,7 @@ from stat import S_ISREG
 from typing import Any, BinaryIO, NotRequired, TypedDict
 
 from factory.build.layer_tar import LayerBlob
+from factory.clock import timed
 from factory.documents import Size, parse_json, require_shape
 from factory.errors import ImageError
 from factory.files import (
@@ -165,6 +166,7 @@ class OciLayout:
         self._require(descriptor, hashlib.sha256(content).hexdigest(), len(content))
         return content
 
+    @timed("hash")
     def verify(self, descriptor: LayoutDescriptor) -> None:
         """Check that a blob of any size matches its descriptor.
 

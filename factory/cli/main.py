@@ -135,8 +135,11 @@ class LazyGroup(click.Group):
 )
 @click.option("--json", "json_output", is_flag=True, help="Print the result as one JSON document.")
 @click.option("--quiet", "-q", is_flag=True, help="Print no progress: the result, warnings and errors alone.")
+@click.option("--timings", is_flag=True, help="Say how long each kind of operation took, also as JSON.")
 @click.pass_context
-def group(context: click.Context, root: Path | None, *, json_output: bool, quiet: bool) -> None:
+def group(
+    context: click.Context, root: Path | None, *, json_output: bool, quiet: bool, timings: bool
+) -> None:
     """Create, lock, prove and build universal training images.
 
     An IMAGE is a folder name under flavors/ or images/, or the path of such a folder.
@@ -144,7 +147,7 @@ def group(context: click.Context, root: Path | None, *, json_output: bool, quiet
     # Here, so that `--version` and `--help` do without the modules of an invocation.
     from factory.cli.options import begin  # noqa: PLC0415
 
-    invocation = begin(root=root, json_output=json_output, quiet=quiet)
+    invocation = begin(root=root, json_output=json_output, quiet=quiet, timings=timings)
     begun: list[Invocation] = context.obj
     begun.append(invocation)
     context.obj = invocation

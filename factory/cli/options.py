@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
+from factory.clock import restart_timings
 from factory.console import Console
 from factory.flavor.project import ImageFolder
 from factory.flavor.repository import Repository, find_repository
@@ -53,10 +54,13 @@ def images_argument(command: Callable[Parameters, Result]) -> Callable[Parameter
     return click.argument("images", metavar="[IMAGE]...", nargs=-1)(command)
 
 
-def begin(*, root: Path | None, json_output: bool, quiet: bool = False) -> Invocation:
+def begin(*, root: Path | None, json_output: bool, quiet: bool = False, timings: bool = False) -> Invocation:
     """Begin a run, of which nothing was changed yet."""
     forget_finished()
-    return Invocation(root=root, console=Console(json_output=json_output, quiet=quiet))
+    restart_timings()
+    invocation = Invocation(root=root, console=Console(json_output=json_output, quiet=quiet))
+    invocation.console.timings = timings
+    return invocation
 
 
 def allow_other_build(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -73,7 +77,7 @@ def allow_other_build(command: Callable[Parameters, Result]) -> Callable[Paramet
 def common(
     command: Callable[Concatenate[Invocation, Parameters], Result],
 ) -> Callable[..., Result]:
-    """Add ``--root``, ``--json`` and ``--quiet``, which the group has as well; pass the `Invocation`."""
+    """Add the options that the group has as well (``--root``, ``--json`` …); pass the `Invocation`."""
 
     @click.option(
         "--root",
@@ -85,6 +89,7 @@ def common(
     @click.option(
         "--quiet", "-q", is_flag=True, help="Print no progress: the result, warnings and errors alone."
     )
+    @click.option("--timings", is_flag=True, help="Say how long each kind of operation took, also as JSON.")
     @click.pass_context
     @wraps(command)
     def wrapper(
@@ -94,6 +99,7 @@ def common(
         root: Path | None,
         json_output: bool,
         quiet: bool,
+        timings: bool,
         **options: Any,  # noqa: ANN401
     ) -> Result:
         invocation: Invocation = context.ensure_object(Invocation)
@@ -103,6 +109,13 @@ def common(
             invocation.console.json_output = True
         if quiet:
             invocation.console.quiet = True
-        return command(invocation, **options)  # type: ignore[call-arg]
+        if timings:
+            invocation.console.timings = True
+        try:
+            return command(invocation, **options)  # type: ignore[call-arg]
+        finally:
+            # Of a group the command that follows says it.
+            if context.invoked_subcommand is None:
+                invocation.console.show_timings()
 
     return wrapper

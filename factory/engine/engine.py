@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from factory.clock import now
+from factory.clock import now, timed
 from factory.console import visible
 from factory.dockerfile.references import is_image_id, parse_reference
 from factory.errors import EngineError
@@ -147,7 +147,8 @@ def call_engine(
         ProgramError: it is missing, ran past the timeout, or failed without ``accept_failure``.
     """
     words = engine_words(engine, command, *options, operands=operands, arguments=arguments)
-    return run(words, given=given, timeout=timeout, accept_failure=accept_failure)
+    with timed("engine"):
+        return run(words, given=given, timeout=timeout, accept_failure=accept_failure)
 
 
 def call_listing(engine: Engine, command: str, *options: Word) -> Finished:
@@ -209,7 +210,7 @@ def run_engine(
     words = engine_words(engine, command, *options, operands=operands)
     last: deque[str] = deque(maxlen=_QUOTED_LINES)
     try:
-        with log.open("a", encoding="utf-8", buffering=1) as file:
+        with log.open("a", encoding="utf-8", buffering=1) as file, timed(command):
 
             def keep(line: str) -> None:
                 shown = visible(masked(line.rstrip("\r\n")))

@@ -23,6 +23,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from factory import __version__
+from factory.clock import timed
 from factory.errors import FactoryError, IndexAccessError
 from factory.http.bounded import accepted, read_body
 from factory.http.origins import origin_of, same_origin
@@ -127,6 +128,7 @@ class HttpClient:
         for client in self._opened.values():
             client.close()
 
+    @timed("request")
     def send(self, request: HttpRequest) -> HttpResponse:
         """Return the response, whatever its status, but for failures that may pass: those are retried.
 

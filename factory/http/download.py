@@ -11,6 +11,7 @@ from typing import IO, Protocol, Self
 
 import httpx
 
+from factory.clock import timed
 from factory.errors import IndexContentError, SpecError
 from factory.files import room_beside
 from factory.http.client import HttpClient, HttpRequest
@@ -56,6 +57,7 @@ class ExistenceCheck(Protocol):
         """Return whether it is the file, False if it does not exist; raise for anything else."""
 
 
+@timed("download")
 def download(
     client: HttpClient,
     request: HttpRequest,

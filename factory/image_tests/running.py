@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from factory.clock import now
+from factory.clock import now, timed
 from factory.engine.engine import Engine, call_engine
 from factory.errors import FactoryError, ImageTestError
 from factory.image_tests.catalogue import TESTS
@@ -88,6 +88,7 @@ def run_tests(
     )
 
 
+@timed("test")
 def run_test(test: ImageTest, context: Context) -> TestOutcome:
     """Run one test; an error in it becomes its outcome."""
     start = time.monotonic()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NotRequired, TypedDict
 
+from factory.clock import timed
 from factory.documents import parse_json
 from factory.engine.images import VARIANT_LABEL, inputs_text
 from factory.errors import DocumentError
@@ -66,6 +67,7 @@ class BuildInputs:
         return identity_tag(self.identity)
 
 
+@timed("hash")
 def read_build_inputs(definition: ImageDefinition, parents: Iterable[ParentState]) -> BuildInputs:
     """Read the current build inputs of an image.
 

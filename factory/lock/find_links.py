@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+from factory.clock import timed
 from factory.errors import NotFoundError
 from factory.files import exclusive, open_regular, read_text, staged_folder, storage_error, write_whole
 from factory.index.wheel import check_wheel_at, read_directory
@@ -119,6 +120,7 @@ def find_wheel(file_name: str | None, folders: Iterable[Path]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
+@timed("hash")
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hex.
 

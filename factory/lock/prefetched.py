@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from factory.clock import timed
 from factory.errors import NotFoundError, PrefetchError
 from factory.files import IGNORE_FILE, make_output_folder, storage_error
 from factory.tree import Tree
@@ -101,6 +102,7 @@ def open_artifact(artifacts: Tree, file_name: str, *, sha256: str) -> Iterator[B
         yield file
 
 
+@timed("hash")
 def digest_of(file: BinaryIO, path: Path) -> str:
     """Return the SHA-256 of an open file in hex, and rewind it.
 

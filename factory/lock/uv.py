@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from uv import find_uv_bin
 
-from factory.clock import seconds_since_1970
+from factory.clock import seconds_since_1970, timed
 from factory.dockerfile.references import PLATFORMS
 from factory.documents import Size, read_toml
 from factory.errors import IndexAccessError, IndexContentError, ProgramError, ResolutionError
@@ -192,6 +192,7 @@ def _without_what_nobody_requires(
     return tuple(package for package in packages if package.name in needed)
 
 
+@timed("resolve")
 def _compile(request: Request, folder: Path, output: tuple[str | Path, ...]) -> Finished:
     """Run uv in its own folder, so that it finds no project; returns status 0 or `_NO_SOLUTION`."""
     files: list[str | Path] = [_listed(folder / "requirements.in", request.requirements)]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, Self
 
 from factory.build.oci_layout import LayoutDescriptor, OciLayout, name_of
+from factory.clock import timed
 from factory.dockerfile.references import PATH_COMPONENT, find_reference
 from factory.documents import parse_json
 from factory.engine.engine import (
@@ -220,7 +221,7 @@ def staged(source: PushSource, work: Path) -> Iterator[Staged]:
             # The name may belong to another image by now.
             shutil.rmtree(layout, ignore_errors=True)
         if not layout.exists():
-            with staged_folder(layout) as temporary:
+            with staged_folder(layout) as temporary, timed("compress"):
                 run(_staging(source, temporary))
         staged_layout = read_layout(layout, _STAGED_NAME)
         if source.layout is not None and _configs(staged_layout) != _configs(source.layout):

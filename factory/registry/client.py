@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any, BinaryIO, Self, TypedDict
 from urllib.parse import quote, urljoin
 
+from factory.clock import timed
 from factory.documents import parse_json, require_shape
 from factory.errors import DocumentError, RegistryError
 from factory.http.bounded import Listing
@@ -204,6 +205,7 @@ class RegistryClient:
         if taken != manifest.digest:
             raise damaged(self._name(repository, tag), manifest.digest, taken)
 
+    @timed("send")
     def put_blob(
         self,
         repository: str,

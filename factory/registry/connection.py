@@ -24,6 +24,7 @@ from urllib.parse import quote, urljoin
 
 import httpx
 
+from factory.clock import timed
 from factory.documents import parse_json
 from factory.errors import DocumentError, RegistryError
 from factory.http.client import HttpClient, HttpRequest, HttpResponse, ServerErrors
@@ -163,6 +164,7 @@ class Connection:
         """Return whether the registry speaks plain HTTP."""
         return self.base.startswith("http://")
 
+    @timed("request")
     def request(
         self,
         method: str,

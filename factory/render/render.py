@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from jinja2 import TemplateError as JinjaError
 from jinja2 import TemplateNotFound
 
+from factory.clock import timed
 from factory.downstream.blocks import strip_blocks
 from factory.errors import SpecError, TemplateError
 from factory.flavor.project import Project, parse_project
@@ -31,6 +32,7 @@ class RenderedFile:
         return hashlib.sha256(self.content).hexdigest()
 
 
+@timed("render")
 def render_flavor(project: Project, *, name: str) -> tuple[RenderedFile, ...]:
     """Return every generated file of an image, by path.
 
