@@ -80,7 +80,8 @@ _TITLES = {"cu": "cuda"}
 
 def check_origins(subject: Subject) -> Iterator[Problem]:
     """Find FAC215 and FAC216."""
-    if subject.project is None:
+    # On an external parent it is not known which accelerator an image is for.
+    if subject.project is None or not subject.project.spec.accelerator:
         return
     spec = subject.project.spec
     for index in spec.index_names:
@@ -90,7 +91,7 @@ def check_origins(subject: Subject) -> Iterator[Problem]:
                 code="FAC215",
                 path=PROJECT_FILE,
                 line=subject.project_line("url", f'"{url}"'),
-                message=f"the index {url} is called {other}, and the flavor is for {_of(spec)}",
+                message=f"the index {url} is called {other}, and the {spec.kind} is for {_of(spec)}",
                 solution=f"Give the index that is built for {_of(spec)}, and lock again.",
             )
     yield from _shared(subject, spec)

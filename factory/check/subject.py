@@ -33,7 +33,7 @@ NO_NEIGHBOURS = Neighbours({})
 def read_neighbours(flavors: Iterable[Flavor]) -> Neighbours:
     """Return the flavors whose specs can be read; the others have findings of their own."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for flavor in flavors:
+    for flavor in (image for image in flavors if image.is_flavor):
         try:
             spec = flavor.project.spec
         except FactoryError:

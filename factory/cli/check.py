@@ -38,7 +38,7 @@ def command(invocation: Invocation, images: tuple[str, ...], *, every: bool, for
         repository.select_any(images),
         root=repository.root,
         today=today(),
-        others=repository.images(),
+        others=repository.flavors() if repository.flavors_folder.is_dir() else (),
         whole=not images,
     )
     if form == "test-output":

@@ -93,13 +93,14 @@ class NewLock:
     """A new lock before it is written: its pins, and each file's text by file name.
 
     ``from_folders`` maps packages that came from a folder of wheels to it. ``replaced`` are the packages of
-    the parents that are locked in another version.
+    the parents that are locked in another version; ``given`` is which parent has which package.
     """
 
     pins: tuple[Pin, ...]
     files: Mapping[str, bytes]
     from_folders: dict[str, str]
     replaced: tuple[Replaced, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lock_set(self) -> LockSet:
@@ -266,6 +267,7 @@ def _locked(
         followed=tuple(item.path.name for item in followed),
         idle=_idle(project.spec, new.pins),
         replaced=new.replaced,
+        given=new.given,
     )
 
 
@@ -358,7 +360,7 @@ def make_lock(
         beside_index=from_folders,
         parent=given.recorded,
     )
-    return NewLock(pins=pins, files=files, from_folders=from_folders, replaced=replaced)
+    return NewLock(pins=pins, files=files, from_folders=from_folders, replaced=replaced, given=given.owners)
 
 
 def _rebuilt(spec: Spec, before: LockSet, options: LockOptions) -> frozenset[str] | None:

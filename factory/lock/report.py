@@ -1,7 +1,9 @@
 """Describe a run of ``factory lock``, as data and in words."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from packaging.utils import canonicalize_name
 
 from factory.console import Report
 from factory.errors import FactoryError, IndexGapError
@@ -46,7 +48,8 @@ class Locked:
     ``followed`` are the files that changed together with the lock. ``orphans`` are removed lock files of
     indexes that the spec no longer has. ``from_folders`` maps packages that came from a folder of wheels to
     it: the index alone lacks them. ``idle`` are further indexes from which nothing is pinned. ``replaced``
-    are packages of the parents that are locked in another version.
+    are packages of the parents that are locked in another version; ``given`` is which parent has which
+    package.
     """
 
     flavor: str
@@ -62,6 +65,7 @@ class Locked:
     followed: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
     replaced: tuple[Replaced, ...] = ()
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +230,9 @@ def _notes(outcome: Locked | FailedFlavor) -> Iterator[str]:
     for item in outcome.replaced:
         yield f"{outcome.flavor}: replaces {item}"
     for name in outcome.not_locked_before:
-        yield f"warning: {outcome.flavor}: --upgrade-package {name}: it was not in the lock"
+        owner = outcome.given.get(canonicalize_name(name))
+        why = "it was not in the lock" if owner is None else f"{owner} has it: upgrade it there"
+        yield f"warning: {outcome.flavor}: --upgrade-package {name}: {why}"
 
 
 def compare_pins(before: Iterable[Pin], after: Iterable[Pin]) -> Changes:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,11 @@ from factory.check.check import check_flavor
 from factory.check.rules import RULES
 from factory.downstream.context import write_context
 from factory.errors import FactoryError, LockFileError
-from factory.flavor.repository import Flavor
+from factory.flavor.repository import Flavor, Repository
 from factory.gaps.gaps import explain_failure
-from factory.lock.judgement import WARNINGS
+from factory.lock.judgement import WARNINGS, require_sound_lock
 from factory.lock.lockfile import LOCK_FILE
-from factory.lock.locking import LockOptions, lock_flavor
+from factory.lock.locking import LockOptions, lock_flavor, lock_flavors
 from factory.lock.rehash import rehash_flavors
 from factory.lock.report import FailedFlavor
 from factory.lock.verify import Verified, verify_flavors
@@ -212,3 +213,63 @@ def test_what_check_calls_a_warning_is_no_refusal() -> None:
     assert {code for code in WARNINGS if RULES[code].severity == "warning"} == WARNINGS
     lock_rules = {code for code in RULES if "FAC302" <= code <= "FAC335"}
     assert {code for code in lock_rules if RULES[code].severity == "warning"} == WARNINGS
+
+
+@pytest.fixture(scope="module")
+def child(place: Place) -> Flavor:
+    """The lock of a stack that holds what the flavor's does, on a flavor that has one package."""
+    root = place.scratch / "with-a-child"
+    for folder in ("flavors/below", "images/stack"):
+        (root / folder).mkdir(parents=True)
+    spec = (place.flavor.folder / "pyproject.toml").read_text()
+    head, _, tail = spec.partition("[tool.factory]\n")
+    packages = head.partition("dependencies = [")[2].partition("]\n\n[tool.uv]")
+    below = spec.replace(packages[0], '"protobuf"').replace(
+        "[tool.factory]\n", '[tool.factory]\nname = "below"\n'
+    )
+    (root / "flavors/below/pyproject.toml").write_text(below)
+    missing = "[[tool.factory.missing]]" + tail.partition("[[tool.factory.missing]]")[2]
+    (root / "images/stack/pyproject.toml").write_text(f"{head}[tool.factory]\n{missing}")
+    (root / "factory.toml").write_text('[images.stack]\nkind = "stack"\nparent = "below"\n')
+    images = Repository(root).images()
+    locked = lock_flavors(
+        images, LockOptions(explain=explain_failure), jobs=1, begun=lambda _: None, done=lambda _: None
+    )
+    assert not [item.error for item in locked if isinstance(item, FailedFlavor)]
+    return images[1]
+
+
+@pytest.mark.parametrize("edit", (FORMS | MEANINGS).values(), ids=FORMS | MEANINGS)
+def test_the_lock_of_a_child_is_judged_as_a_flavors(child: Flavor, edit: Edit) -> None:
+    path = child.folder / LOCK_FILE
+    text = path.read_text()
+    assert require_sound_lock(child).versions().keys() == {"numpy", "torch", "training-hub", "urllib3"}
+    try:
+        for edited in (edit(text), resealed(edit(text))):
+            path.write_bytes(edited.encode())
+            with pytest.raises(LockFileError):
+                require_sound_lock(child)
+    finally:
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("edit", "code"),
+    [
+        (lambda text: text.replace("# parent: below sha256:", "# parent: below sha256:0"), "FAC337"),
+        (lambda text: re.sub(r"(# parent: below sha256:)[0-9a-f]{64}", rf"\g<1>{'0' * 64}", text), "FAC337"),
+        (lambda text: text.replace("# parent: below", "# parent: above"), "FAC337"),
+        (lambda text: re.sub(r"# parent: [^\n]*\n", "", text), "FAC337"),
+        (lambda text: resealed(text.replace("urllib3", "protobuf")), "FAC338"),
+    ],
+    ids=["a digest that is too long", "another digest", "another parent", "no parent", "what the parent has"],
+)
+def test_what_a_lock_says_of_its_parent_cannot_be_edited(child: Flavor, edit: Edit, code: str) -> None:
+    path = child.folder / LOCK_FILE
+    text = path.read_text()
+    try:
+        path.write_text(edit(text))
+        with pytest.raises(LockFileError, match=code):
+            require_sound_lock(child)
+    finally:
+        path.write_text(text)
