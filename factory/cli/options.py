@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, get_args
 
 import click
 
@@ -12,6 +12,7 @@ from factory.clock import restart_timings
 from factory.console import Console
 from factory.flavor.project import ImageFolder
 from factory.flavor.repository import Repository, find_repository
+from factory.images.definitions import BuilderName, VariantOptions
 from factory.transaction import forget_finished
 
 Parameters = ParamSpec("Parameters")
@@ -72,6 +73,34 @@ def allow_other_build(command: Callable[Parameters, Result]) -> Callable[Paramet
         help="Let another build of a package take the place of the one that is locked, such as one for "
         "another accelerator.",
     )(command)
+
+
+def variant_options(command: Callable[Parameters, Result]) -> Callable[..., Result]:
+    """Add the options that mean another variant of images than the settings do: ``variant``."""
+
+    @click.option(
+        "--downstream/--midstream",
+        default=None,
+        help="Mean the images built downstream, or midstream. Default: as factory.toml says.",
+    )
+    @click.option("--base-image", metavar="REF", help="Mean the images built on this base image.")
+    @click.option(
+        "--builder",
+        type=click.Choice(get_args(BuilderName)),
+        help="Mean the images built by the engine, or in a layout.",
+    )
+    @wraps(command)
+    def wrapper(
+        *arguments: Any,  # noqa: ANN401
+        downstream: bool | None,
+        base_image: str | None,
+        builder: BuilderName | None,
+        **options: Any,  # noqa: ANN401
+    ) -> Result:
+        variant = VariantOptions(downstream=downstream, base_image=base_image, builder=builder)
+        return command(*arguments, variant=variant, **options)  # type: ignore[arg-type]
+
+    return wrapper
 
 
 def common(

@@ -2,8 +2,9 @@
 
 import click
 
-from factory.cli.options import Invocation, common
+from factory.cli.options import Invocation, common, variant_options
 from factory.engine.engine import ENGINE_VARIABLE, ENGINES
+from factory.images.definitions import VariantOptions
 from factory.publish.push import PushRequest, plan_push
 from factory.publish.several import push_images, push_one
 from factory.registry.tags import PARTS
@@ -47,6 +48,12 @@ from factory.registry.tags import PARTS
 @click.option(
     "--engine", type=click.Choice(ENGINES), help=f"Default: {ENGINE_VARIABLE}, then podman, docker."
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Also push an image that is built on a stand-in (`stand-in = true`) into a persistent registry.",
+)
+@variant_options
 @click.option("--dry-run", is_flag=True, help="Read the registries, and show what would be done.")
 @common
 def command(  # noqa: PLR0913 - one parameter per option of the command
@@ -60,6 +67,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     name: str | None,
     allow_dirty: bool,
     engine: str | None,
+    force: bool,
+    variant: VariantOptions,
     dry_run: bool,
 ) -> int:
     """Push images into one registry, or several at once.
@@ -67,8 +76,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     An IMAGE is an image of the repository (a flavor, or one of factory.toml), an image as the engine
     names it (localhost/NAME:TAG), oci:FOLDER[:NAME], an OCI layout, or an image in a registry:
     REGISTRY/IMAGE[:TAG] with the name of a declared one, or docker://HOST/PATH:TAG. For an image of the
-    repository, its own build is pushed, or its downstream build if that is the only one, or the last
-    result of `factory build --layout`.
+    repository, the variant is pushed that factory.toml or an option says; if neither does, the only one
+    that there is. Other builds of it are named.
 
     Content that a registry has already is not sent. Content goes first, by its digest, and is read back;
     then the tags, the moving ones (latest, and the image's moving-tag) last. Any other tag that
@@ -90,6 +99,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         allow_dirty=allow_dirty,
         dry_run=dry_run,
         engine=engine,
+        variant=variant,
+        force=force,
     )
     console = invocation.console
     if everything or len(images) > 1:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from factory.cli.options import Invocation, common
+from factory.cli.options import Invocation, common, variant_options
 from factory.console import Table
 from factory.engine.engine import ENGINE_VARIABLE, ENGINES, find_engine
 from factory.flavor.repository import Repository
@@ -13,6 +13,7 @@ from factory.image_tests.report import outcome_line
 from factory.image_tests.running import tests_of
 from factory.image_tests.several import ImageTestRequest, run_for_image, run_for_images
 from factory.image_tests.subject import find_lineage, foreign_lineage, repository_here
+from factory.images.definitions import VariantOptions
 
 
 @click.command(short_help="Test built images: in containers of them, at three levels.")
@@ -45,6 +46,7 @@ from factory.image_tests.subject import find_lineage, foreign_lineage, repositor
 @click.option(
     "--engine", type=click.Choice(ENGINES), help=f"Default: {ENGINE_VARIABLE}, then podman, docker."
 )
+@variant_options
 @common
 def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation: Invocation,
@@ -59,11 +61,13 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     skip: tuple[str, ...],
     list_tests: bool,
     engine: str | None,
+    variant: VariantOptions,
 ) -> int:
     """Test built images, in containers of them.
 
-    An IMAGE is the name of a flavor or of another image of the repository, as it was built last; one image
-    alone may be any reference that the engine has. Nothing is pulled, and no container is left behind.
+    An IMAGE is the name of a flavor or of another image of the repository, in the variant that factory.toml
+    or an option says; if neither does, the only one that was built. One image alone may be any reference that
+    the engine has. Nothing is pulled, and no container is left behind.
 
     Several images are tested in the order of the plan, parents first, --jobs at a time. An image whose
     parent failed is not tested; the others are. Each has its own report, and one junit.xml has all.
@@ -78,7 +82,9 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     image = images[0] if images else ""
     if list_tests:
         return _list(invocation, repository_here(invocation.root, Path.cwd(), image or "."), flavor or image)
-    request = ImageTestRequest(level=level, only=only, skip=skip, folder=folder, flavor=flavor, jobs=jobs)
+    request = ImageTestRequest(
+        level=level, only=only, skip=skip, folder=folder, flavor=flavor, jobs=jobs, variant=variant
+    )
     if everything or len(images) > 1:
         several = run_for_images(
             find_engine(engine),
@@ -86,6 +92,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
             request,
             images,
             ended=lambda name, outcome: console.step(f"{name}: {outcome_line(outcome)}"),
+            say=console.note,
         )
         status = console.show(several)
         for error in several.failures():
@@ -98,6 +105,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         request,
         repository=repository,
         ended=lambda outcome: console.step(outcome_line(outcome)),
+        say=console.note,
     )
     console.result(tested.report, *tested.report.describe(), f"Page: {tested.written[-1]}")
     return tested.report.exit_code

@@ -134,6 +134,23 @@ def pull_image(engine: Engine, reference: str, *, verified: bool, solution: str,
     run_engine(engine, "pull", "--quiet", *options, operands=operands, solution=solution, log=log)
 
 
+def load_layout(engine: Engine, layout: str, name: str) -> None:
+    """Load the image of a layout, ``oci:FOLDER:NAME``, into the engine's storage under a name.
+
+    Raises:
+        EngineError: the engine cannot read it; docker reads no layout.
+    """
+    folder, _, inner = layout.removeprefix("oci:").rpartition(":")
+    operand = Operand.in_layout(Path(folder), inner)
+    found = call_engine(engine, "pull", "--quiet", operands=[operand])
+    if found.status != 0:
+        raise EngineError(
+            f"{engine.kind} cannot load {layout}: {found.stderr.strip()}",
+            solution="Build the image with the engine, or load it with podman.",
+        )
+    tag_image(engine, found.stdout.split()[-1], name)
+
+
 def tag_image(engine: Engine, image: str, *names: str) -> None:
     """Tag an image with names, in order.
 

@@ -1,7 +1,7 @@
 """Test images and write their reports: one, or several in the order of the plan with one summary."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,7 @@ from factory.image_tests.report import (
 from factory.image_tests.running import run_tests
 from factory.image_tests.subject import find_subject
 from factory.images.catalogue import read_catalogue
+from factory.images.definitions import VariantOptions
 from factory.images.several import Turn, ancestors, take_turns
 
 TestState = Literal["passed", "failed", "could not be tested", "stopped"]
@@ -39,6 +40,7 @@ class ImageTestRequest:
     folder: Where the reports go; None for the image's own below ``.work/reports``.
     flavor: Which flavor an image is if its labels do not say; for one image alone.
     jobs: So many images at a time.
+    variant: Means other builds of images of the repository than the settings do.
     """
 
     level: Level | None = None
@@ -47,6 +49,7 @@ class ImageTestRequest:
     folder: Path | None = None
     flavor: str | None = None
     jobs: int = 1
+    variant: VariantOptions = field(default_factory=VariantOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +136,7 @@ def run_for_image(
     *,
     repository: Repository | None,
     ended: Callable[[TestOutcome], None],
+    say: Callable[[str], None],
 ) -> ImageTestRun:
     """Test one image, record the outcomes for `factory status`, and write its reports.
 
@@ -140,7 +144,11 @@ def run_for_image(
         ImageTestError: the engine does not have the image, or there is no test of a given name.
         EngineError, NotFoundError, ProgramError, SpecError, StorageError: as `find_subject` and `run_tests`.
     """
-    subject = find_subject(engine, image, repository=repository, flavor=request.flavor)
+    subject = find_subject(
+        engine, image, repository=repository, flavor=request.flavor, variant=request.variant
+    )
+    for note in subject.notes:
+        say(note)
     default = subject.definition.tests if subject.definition else "quick"
     selection = Selection(level=request.level or default, only=request.only, skip=request.skip)
     if request.folder is not None:
@@ -160,6 +168,7 @@ def run_for_images(
     names: Sequence[str],
     *,
     ended: Callable[[str, TestOutcome], None],
+    say: Callable[[str], None],
 ) -> SeveralTests:
     """Test images in the order of the plan; a failed parent stops its children, and the rest goes on.
 
@@ -169,6 +178,7 @@ def run_for_images(
         request: How to test. Below its folder each image has a folder of its own.
         names: Images of the repository; every image if empty.
         ended: Receives each outcome, with the name of its image.
+        say: Receives what to know of the choice of a build.
 
     Raises:
         NotFoundError: there is no such image; nothing was tested.
@@ -188,6 +198,7 @@ def run_for_images(
             replace(request, folder=own),
             repository=repository,
             ended=lambda outcome: ended(name, outcome),
+            say=say,
         )
 
     turns = take_turns(order, work, jobs=request.jobs, failed=lambda tested: not tested.report.passed)

@@ -11,7 +11,14 @@ from factory.dockerfile.model import read_dockerfile
 from factory.dockerfile.references import PATH_COMPONENT, find_reference
 from factory.documents import Size, parse_json
 from factory.engine.engine import Engine, Operand, call_engine
-from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, KIND_LABEL, EngineImage, find_image
+from factory.engine.images import (
+    IDENTITY_LABEL,
+    IMAGE_LABEL,
+    KIND_LABEL,
+    EngineImage,
+    find_image,
+    load_layout,
+)
 from factory.errors import ImageTestError, NotFoundError
 from factory.files import read_text
 from factory.flavor.kinds import Kind
@@ -19,7 +26,8 @@ from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Flavor, Repository, find_repository
 from factory.flavor.spec import Spec
 from factory.images.catalogue import Catalogue, read_catalogue
-from factory.images.definitions import ImageDefinition
+from factory.images.chosen import choose_build
+from factory.images.definitions import ImageDefinition, VariantOptions, local_reference
 from factory.masking import HIDDEN, masked
 from factory.registry.tags import identity_tag
 
@@ -119,7 +127,8 @@ class ImageUnderTest:
     """An image to test.
 
     ``reference`` is its name in the engine, ``name`` that for people; ``layers`` are the digests of the
-    uncompressed layers. It inherits its tests from its ``lineage``.
+    uncompressed layers. It inherits its tests from its ``lineage``. ``notes`` say what to know of the choice
+    of this build.
     """
 
     reference: str
@@ -130,6 +139,7 @@ class ImageUnderTest:
     configuration: Configuration
     history: tuple[HistoryStep, ...]
     lineage: Lineage
+    notes: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str | None:
@@ -199,18 +209,25 @@ def find_lineage(repository: Repository | None, name: str | None) -> Lineage | N
 
 
 def find_subject(
-    engine: Engine, image: str, *, repository: Repository | None, flavor: str | None
+    engine: Engine,
+    image: str,
+    *,
+    repository: Repository | None,
+    flavor: str | None,
+    variant: VariantOptions | None = None,
 ) -> ImageUnderTest:
     """Find the image to test, by the name of one of the repository's or any reference.
 
     Raises:
         ImageTestError: the engine does not have it, or it is another image of the repository than ``flavor``.
-        NotFoundError: there is no flavor of the given name.
+        NotFoundError: there is no flavor of the given name, or the image has no build of the variant.
         SpecError: ``factory.toml`` is not acceptable.
     """
     lineage = None if repository is None else lineage_of(repository, image)
-    references = (image,) if lineage is None else lineage.definitions[0].built_names
-    reference, found = _first(engine, references, image)
+    reference, notes = image, tuple[str, ...]()
+    if repository is not None and lineage is not None:
+        reference, notes = _built(engine, repository, image, variant or VariantOptions())
+    found = _find(engine, reference)
     configuration = _configuration(found)
     if repository is not None and flavor is not None:
         known = repository.flavor(flavor)
@@ -235,7 +252,21 @@ def find_subject(
         configuration=configuration,
         history=history_of(engine, reference),
         lineage=lineage,
+        notes=notes,
     )
+
+
+def _built(
+    engine: Engine, repository: Repository, image: str, variant: VariantOptions
+) -> tuple[str, tuple[str, ...]]:
+    """Return the name in the engine of the build to test, and what to know of the choice."""
+    chosen = choose_build(repository, read_catalogue(repository), image, variant, engine=engine.kind)
+    if chosen.build is None or not chosen.build.in_layout:
+        return image if chosen.build is None else chosen.build.reference, chosen.notes
+    # A container runs only what the engine's storage has.
+    name = local_reference(chosen.build.image, chosen.build.tag)
+    load_layout(engine, chosen.build.reference, name)
+    return name, chosen.notes
 
 
 def find_base(engine: Engine, subject: ImageUnderTest) -> BaseImage | None:
@@ -259,14 +290,12 @@ def find_base(engine: Engine, subject: ImageUnderTest) -> BaseImage | None:
     return None
 
 
-def _first(engine: Engine, references: tuple[str, ...], asked: str) -> tuple[str, EngineImage]:
-    for reference in references:
-        if (found := find_image(engine, reference)) is not None:
-            return reference, found
-    tried = "" if references == (asked,) else f" (looked for {', '.join(references)})"
+def _find(engine: Engine, reference: str) -> EngineImage:
+    if (found := find_image(engine, reference)) is not None:
+        return found
     raise ImageTestError(
-        f"{engine.kind} does not have the image {asked}{tried}",
-        solution=f"Build it with `factory build {asked}`, or get it with `{engine.kind} pull`: nothing is "
+        f"{engine.kind} does not have the image {reference}",
+        solution=f"Build it with `factory build`, or get it with `{engine.kind} pull`: nothing is "
         "pulled for a test.",
     )
 

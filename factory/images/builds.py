@@ -12,7 +12,7 @@ from typing import NotRequired, TypedDict
 
 from factory.clock import age, now, parse_moment
 from factory.documents import read_json
-from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, EngineImage
+from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, EngineImage, inputs_text
 from factory.errors import DocumentError
 from factory.files import WORK_FOLDER, exclusive, make_output_folder, write_whole
 from factory.images.definitions import (
@@ -22,7 +22,7 @@ from factory.images.definitions import (
     Variant,
     local_reference,
 )
-from factory.images.identity import parse_variant
+from factory.images.identity import parse_build_inputs, parse_variant
 from factory.registry.tags import LATEST, identity_tag
 
 IMAGES_NOTES = Path(WORK_FOLDER, "images")
@@ -39,6 +39,7 @@ class ExistingBuild:
 
     reference: Its name in the engine, or ``oci:FOLDER:NAME``.
     built: When this repository built it, RFC 3339; empty if that is not recorded.
+    leaves_parent: Whether it is built on no image of the repository.
     """
 
     image: str
@@ -46,6 +47,7 @@ class ExistingBuild:
     identity: str
     variant: Variant
     built: str = ""
+    leaves_parent: bool = False
 
     @property
     def in_layout(self) -> bool:
@@ -119,7 +121,11 @@ def build_names(folders: Path, definition: ImageDefinition) -> tuple[str, ...]:
 
 
 def existing_builds(
-    folders: Path, definition: ImageDefinition, stored: Mapping[str, EngineImage]
+    folders: Path,
+    definition: ImageDefinition,
+    stored: Mapping[str, EngineImage],
+    *,
+    names: Iterable[str] = (),
 ) -> tuple[ExistingBuild, ...]:
     """Return the builds of an image that this machine has, the newest first; each identity once.
 
@@ -127,22 +133,18 @@ def existing_builds(
         folders: The folder with the notes on each image.
         definition: The image.
         stored: What the engine has, by name: at least `build_names`.
+        names: Further names in the engine to look at.
     """
     recorded = _read(folders, definition.name)
     found: dict[str, ExistingBuild] = {}
-    for reference in build_names(folders, definition):
+    for reference in (*build_names(folders, definition), *names):
         image = stored.get(reference)
         build = None if image is None else _of_engine(definition.name, reference, image)
-        if build is None:
-            continue
-        built = recorded.get(build.identity)
-        name = local_reference(definition.name, build.tag)
-        found[build.identity] = replace(
-            build,
-            built="" if built is None else built["built"],
-            reference=name if name in stored else build.reference,
-        )
-    found = {build.identity: build for build in _in_layouts(folders, definition.name)} | found
+        if build is not None and build.identity not in found:
+            built = recorded.get(build.identity)
+            found[build.identity] = replace(build, built="" if built is None else built["built"])
+    for build in _in_layouts(folders, definition.name):
+        found.setdefault(build.identity, build)
     # Without a record a build comes last; moving names come first among those.
     return tuple(sorted(found.values(), key=lambda build: build.built, reverse=True))
 
@@ -157,7 +159,14 @@ def _of_engine(name: str, reference: str, image: EngineImage) -> ExistingBuild |
     identity, variant = image.labels.get(IDENTITY_LABEL, ""), parse_variant(image.labels)
     if image.labels.get(IMAGE_LABEL) != name or not identity or variant is None:
         return None
-    return ExistingBuild(image=name, reference=reference, identity=identity, variant=variant)
+    inputs = parse_build_inputs(inputs_text(image.labels))
+    return ExistingBuild(
+        image=name,
+        reference=reference,
+        identity=identity,
+        variant=variant,
+        leaves_parent=inputs is not None and all(parent.identity is None for parent in inputs.parents[:1]),
+    )
 
 
 def _in_layouts(folders: Path, name: str) -> Iterable[ExistingBuild]:

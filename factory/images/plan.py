@@ -123,13 +123,20 @@ class Plan:
         return tuple(step for step in self.steps if step.action == "build")
 
 
-def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Catalogue | None = None) -> Plan:
+def plan_images(
+    repository: Repository,
+    request: PlanRequest,
+    *,
+    catalogue: Catalogue | None = None,
+    stores: Stores | None = None,
+) -> Plan:
     """Decide which images have to be built, in which order, and why.
 
     Args:
         repository: The repository.
         request: What to plan.
         catalogue: That of the repository, if it was read already.
+        stores: Where to look for images, if the engine was asked before.
 
     Raises:
         SpecError: ``factory.toml`` or a flavor's spec is not acceptable.
@@ -145,7 +152,7 @@ def plan_images(repository: Repository, request: PlanRequest, *, catalogue: Cata
     blocked = _unlocked(images)
     if request.names:
         _refuse_unlocked(blocked)
-    stores = Stores(
+    stores = stores or Stores(
         registries={} if request.offline else catalogue.registries,
         engine=request.engine,
         notes=repository.root / IMAGES_NOTES,

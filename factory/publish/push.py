@@ -10,22 +10,20 @@ one machine wait for each other.
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from factory.build.oci_layout import find_layout
-from factory.build.parts import PARTS_REPOSITORY
 from factory.clock import now
 from factory.console import Progress, Report, Table
-from factory.engine.engine import Engine, find_engine
-from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, find_images, find_labelled, inputs_text
-from factory.errors import FactoryError, NotFoundError, RegistryError, SpecError
+from factory.engine.images import IDENTITY_LABEL, STAND_IN_LABEL
+from factory.errors import FactoryError, ImageError, RegistryError, SpecError
 from factory.files import WORK_FOLDER
 from factory.flavor.repository import Repository
 from factory.http.parallel import in_parallel
 from factory.images.catalogue import Catalogue, read_catalogue
-from factory.images.definitions import DOWNSTREAM_DOCKERFILE, DOWNSTREAM_TAG, ImageDefinition
-from factory.images.identity import BuildInputs, parse_build_inputs
+from factory.images.chosen import choose_build
+from factory.images.definitions import DOWNSTREAM_TAG, ImageDefinition, VariantOptions
+from factory.images.identity import parse_variant
 from factory.masking import masked_address
 from factory.process import Cancellation, run
 from factory.publish.delivery import Destination, PushOutcome, deliver_all, preview, with_named, with_present
@@ -61,6 +59,8 @@ class PushRequest:
     rules: Which tags to set (`wanted_tags`).
     name: The image's name at the destination; None for its own name.
     raised: Which part of the version ``semver`` raises.
+    variant: Means another build of an image of the repository than the settings do.
+    force: Also send an image that is built on a stand-in into a persistent registry.
     """
 
     image: str
@@ -71,6 +71,8 @@ class PushRequest:
     allow_dirty: bool = False
     dry_run: bool = False
     engine: str | None = None
+    variant: VariantOptions = field(default_factory=VariantOptions)
+    force: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,8 @@ class Push:
 
     work: The folder for the compressed image and the locks.
     variant: How the image was built, in words; empty if its labels do not say.
-    others: The names of other builds of the image, which are not pushed.
+    notes: What to know of the choice of the build, such as others that are not pushed.
+    persistent: The names of the declared registries from which nothing is deleted by rule.
     """
 
     request: PushRequest
@@ -88,13 +91,14 @@ class Push:
     facts: TagFacts
     work: Path
     variant: str = ""
-    others: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    persistent: frozenset[str] = frozenset()
 
     @property
     def note(self) -> str:
-        """Describe what is pushed, and how to push the other builds."""
-        also = f"; not {', '.join(self.others)}: push that by its name" if self.others else ""
-        return f"pushing {self.source.reference}{f' ({self.variant})' if self.variant else ''}{also}"
+        """Describe what is pushed, and which other builds are not."""
+        pushed = f"pushing {self.source.reference}{f' ({self.variant})' if self.variant else ''}"
+        return "\n".join((pushed, *self.notes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,14 +151,15 @@ def plan_push(repository: Repository, request: PushRequest, *, catalogue: Catalo
         return _push_of(repository, _copied(request, source), source, catalogue, definition)
     definition = None if is_reference(request.image) else catalogue.definition(request.image)
     reference, name = request.image, request.name
-    others: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     if definition is not None:
-        reference, *found = _builds(repository, definition, find_engine(request.engine))
-        name, others = name or definition.name, tuple(found)
+        chosen = choose_build(repository, catalogue, definition.name, request.variant, engine=request.engine)
+        name, definition, notes = name or definition.name, chosen.definition, chosen.notes
+        reference = reference if chosen.build is None else chosen.build.reference
     source = find_source(reference, name=name, engine=request.engine)
     if definition is None and source.name in catalogue.names:
         definition = catalogue.definition(source.name)
-    return replace(_push_of(repository, request, source, catalogue, definition), others=others)
+    return replace(_push_of(repository, request, source, catalogue, definition), notes=notes)
 
 
 def _push_of(
@@ -164,14 +169,16 @@ def _push_of(
     catalogue: Catalogue,
     definition: ImageDefinition | None,
 ) -> Push:
-    inputs = parse_build_inputs(inputs_text(source.labels))
     return Push(
         request=request,
         source=source,
         destinations=_destinations(request.to, catalogue, definition, source),
-        facts=_facts(source, definition, inputs, root=repository.root, rules=request.rules),
+        facts=_facts(source, _as_built(catalogue, definition, source), repository.root, request.rules),
         work=repository.root / WORK_FOLDER,
-        variant=_variant(inputs),
+        variant=_variant(source.labels),
+        persistent=frozenset(
+            name for name, registry in catalogue.registries.items() if registry.kind == "persistent"
+        ),
     )
 
 
@@ -199,38 +206,6 @@ def _copied(request: PushRequest, source: PushSource) -> PushRequest:
 def is_reference(image: str) -> bool:
     """Return whether this is a reference or a layout, not a repository image's name."""
     return image.startswith((LAYOUT_PREFIX, "localhost/")) or ":" in image or "@" in image
-
-
-def _builds(repository: Repository, definition: ImageDefinition, engine: Engine) -> tuple[str, ...]:
-    """Return an image's builds in the engine, the one to push first; without any, its layout.
-
-    Raises:
-        NotFoundError: it does not exist, or there are several and none has a name that takes precedence.
-    """
-    found = find_images(engine, definition.built_names)
-    named = [name for name in definition.built_names if name in found]
-    if named:
-        first, *others = named
-        return (first, *(name for name in others if found[name].id != found[first].id))
-    names = [
-        name
-        for name in find_labelled(engine, IMAGE_LABEL, definition.name)
-        if not name.startswith(f"{PARTS_REPOSITORY}/")
-    ]
-    labelled = find_images(engine, names)
-    if len({labelled[name].id for name in names if name in labelled}) == 1:
-        return (names[0],)
-    if names:
-        raise NotFoundError(
-            f"{definition.name} has several builds, and none is named {' or '.join(definition.built_names)}",
-            solution=f"Name the one to push: {', '.join(names)}.",
-        )
-    if (layout := find_layout(repository.root / WORK_FOLDER / "images", definition.name)) is not None:
-        return (f"{LAYOUT_PREFIX}{layout}",)
-    raise NotFoundError(
-        f"{definition.name} has not been built: {engine.kind} has no image of it, and no layout is known",
-        solution=f"Run `factory build {definition.name}` first, or name the image or the layout itself.",
-    )
 
 
 def _destinations(
@@ -261,28 +236,31 @@ def _destination(name: str, declared: Mapping[str, Registry]) -> Registry:
     )
 
 
-def _variant(inputs: BuildInputs | None) -> str:
-    if inputs is None:
+def _variant(labels: Mapping[str, str]) -> str:
+    """Return how an image was built, in words; empty if its labels do not say."""
+    found = parse_variant(labels)
+    if found is None:
         return ""
-    how = "built by the engine" if inputs.builder == "engine" else "built with --layout"
-    return f"downstream, {how}" if inputs.dockerfile == DOWNSTREAM_DOCKERFILE else how
+    how = "built with --layout" if found.builder == "layout" else "built by the engine"
+    return ", ".join(part for part in (replace(found, builder="engine").words, how) if part)
+
+
+def _as_built(
+    catalogue: Catalogue, definition: ImageDefinition | None, source: PushSource
+) -> ImageDefinition | None:
+    """Return the definition in the variant that an image was built in: each has its own moving tag."""
+    variant = parse_variant(source.labels)
+    if definition is None or variant is None or variant.downstream is None:
+        return definition
+    return catalogue.changed(definition, downstream=variant.downstream)
 
 
 def _facts(
-    source: PushSource,
-    definition: ImageDefinition | None,
-    inputs: BuildInputs | None,
-    *,
-    root: Path,
-    rules: tuple[str, ...],
+    source: PushSource, definition: ImageDefinition | None, root: Path, rules: tuple[str, ...]
 ) -> TagFacts:
     identity = source.labels.get(IDENTITY_LABEL, "")
     moving = definition.moving_tag if definition else LATEST
-    downstream = inputs is not None and inputs.dockerfile == DOWNSTREAM_DOCKERFILE
-    if not (definition and definition.downstream) and (
-        downstream or source.reference.endswith(f":{DOWNSTREAM_TAG}")
-    ):
-        # Not the build of its definition, whose moving tag belongs to the other build.
+    if definition is None and source.reference.endswith(f":{DOWNSTREAM_TAG}"):
         moving = DOWNSTREAM_TAG
     commit, dirty = _commit(root) if any("git-sha" in rule for rule in rules) else (None, False)
     return TagFacts(
@@ -342,6 +320,7 @@ def push_image(push: Push, *, progress: Progress) -> PushReport:
         ) -> list[Destination]:
             return in_parallel(_unless_failed(function), places, jobs=len(places), stop=stop)
 
+        found = each(lambda place: _refuse_stand_in(push, place), found)
         if any("semver" in rule for rule in request.rules):
             found = each(lambda place: _with_versions(place, source), found)
             _require_versions(found)
@@ -408,3 +387,20 @@ def _versions(found: Sequence[Destination], request: PushRequest) -> Versions:
     having = [place for place in found if newest in place.tags]
     kept = newest if having and all(place.kept == newest for place in having) else None
     return Versions(existing=existing, raised=request.raised, kept=kept)
+
+
+def _refuse_stand_in(push: Push, place: Destination) -> Destination:
+    """Refuse an image for tests in a persistent registry that ``factory.toml`` declares.
+
+    Raises:
+        ImageError: it is built on a stand-in, and is not forced.
+    """
+    stand_in, registry = push.source.labels.get(STAND_IN_LABEL), place.client.registry
+    if stand_in and registry.name in push.persistent and not push.request.force:
+        raise ImageError(
+            f"{push.source.reference} is built on {stand_in}, which only stands in for its real base image, "
+            f"and {registry.name} keeps what it is given",
+            solution="Build it on its real base image (without that mirror), push it into a disposable "
+            "registry, or give --force.",
+        )
+    return place
