@@ -30,13 +30,13 @@ from factory.build.oci_layout import (
     record_layout,
 )
 from factory.build.package_layers import LayerInstall, split_layers
-from factory.build.parts import PARTS_REPOSITORY, PartBuilder
+from factory.build.parts import PartBuilder
 from factory.build.plan import BuildRequest, Target
 from factory.build.prepare import Prepared
 from factory.build.report import LayoutImage, layout_name
 from factory.documents import Size, parse_json
 from factory.engine.engine import Engine, Operand, mount_image, skopeo_words
-from factory.engine.images import find_image
+from factory.engine.images import PARTS_REPOSITORY, find_image
 from factory.errors import EngineError, ImageError, SpecError
 from factory.files import exclusive, make_output_folder, scratch_folder
 from factory.http.parallel import in_parallel

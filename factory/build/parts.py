@@ -30,6 +30,7 @@ from factory.engine.engine import (
     run_engine,
 )
 from factory.engine.images import (
+    PARTS_REPOSITORY,
     EngineImage,
     find_image,
     label_instruction,
@@ -42,7 +43,6 @@ from factory.errors import ProgramError, StorageError
 from factory.files import read_text, scratch_folder, write_whole
 from factory.tree import Entry, Tree
 
-PARTS_REPOSITORY = "localhost/factory-layer"
 LAYERS = "/layers"
 _RECORD = "segments"
 _PATTERN = frozenset("$*?[")

@@ -83,11 +83,9 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     then the tags, the moving ones (latest, and the image's moving-tag) last. Any other tag that
     names another image is never overwritten. One registry that fails does not stop the others.
 
-    An image in a registry is copied by its digest without an engine, with what is attached to it, such as
-    its SBOM. By default it gets its identity's tag, and the tag by which it was named.
-
-    Several images are pushed in the order of the plan, parents first. An image whose parent failed is not
-    pushed; the others are.
+    An image in a registry is copied by its digest without an engine, with its SBOM and what else is attached.
+    By default it gets its identity's tag, and the tag by which it was named.
+    Several are pushed in the order of the plan, parents first; not one whose parent failed.
     """
     _check_usage(images, everything=everything, name=name)
     request = PushRequest(

@@ -69,16 +69,15 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     or an option says; if neither does, the only one that was built. One image alone may be any reference that
     the engine has. Nothing is pulled, and no container is left behind.
 
-    Several images are tested in the order of the plan, parents first, --jobs at a time. An image whose
-    parent failed is not tested; the others are. Each has its own report, and one junit.xml has all.
+    Several images are tested in the order of the plan, parents first, --jobs at a time; not one whose parent
+    failed. Each has its own report, and one junit.xml has all.
 
     Exits with 0 if every test passed or was skipped, with 1 if one failed, and with 33 if none failed
     and one could not be run. docs/testing-images.md explains what is tested and how to add tests.
     """
     console = invocation.console
     _check_usage(images, everything=everything, list_tests=list_tests, flavor=flavor)
-    if only and set(only) <= set(skip):
-        raise click.UsageError("--skip leaves out every test that --only names.")
+    _require_tests(only, skip)
     image = images[0] if images else ""
     if list_tests:
         return _list(invocation, repository_here(invocation.root, Path.cwd(), image or "."), flavor or image)
@@ -119,6 +118,11 @@ def _check_usage(images: tuple[str, ...], *, everything: bool, list_tests: bool,
         raise click.UsageError("name an image, or give --all or --list.")
     if several and (list_tests or flavor is not None):
         raise click.UsageError("--list and --flavor are for one image.")
+
+
+def _require_tests(only: tuple[str, ...], skip: tuple[str, ...]) -> None:
+    if only and set(only) <= set(skip):
+        raise click.UsageError("--skip leaves out every test that --only names.")
 
 
 def _list(invocation: Invocation, repository: Repository | None, name: str) -> int:

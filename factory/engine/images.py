@@ -25,6 +25,8 @@ STAND_IN_LABEL = "io.universal-image-factory.stand-in"
 """The base image that only stands in for the real one; an image that is built on it inherits the label."""
 KIND_LABEL = "io.universal-image-factory.kind."
 """Followed by a kind of image: the name of the nearest such image that this one is or is built on."""
+PARTS_REPOSITORY = "localhost/factory-layer"
+"""What begins the names of single layers, which are no images of the repository."""
 # buildah's time for a label grows with the square of its length: 0.04 s for one of this length.
 _PART_CHARACTERS = 8_000
 _PARTED = re.compile(r"(?P<count>[0-9]{1,5}):(?P<first>.*)", re.DOTALL)

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from factory.console import Report, Table, to_json, visible
 from factory.documents import read_json
@@ -201,15 +201,17 @@ class LastOutcome(TypedDict):
 class Tested(TypedDict):
     """The outcomes of all test runs of one image: `TESTED_FILE`.
 
-    ``levels`` says when each level was last run as a whole, ``tests`` the last outcome of each test.
+    ``levels`` says when each level was last run as a whole, ``tests`` the last outcome of each test,
+    ``report`` where the page of the last run is.
     """
 
     levels: dict[str, str]
     tests: dict[str, LastOutcome]
+    report: NotRequired[str]
 
 
-def record_outcomes(report: ImageTestReport, folder: Path) -> None:
-    """Record a run for `factory status`, wherever its reports are written.
+def record_outcomes(report: ImageTestReport, folder: Path, *, written: Path) -> None:
+    """Record a run for `factory status`, and that its reports are in ``written``.
 
     A failed test stays failed until it is run again, by whatever level or selection.
 
@@ -229,7 +231,11 @@ def record_outcomes(report: ImageTestReport, folder: Path) -> None:
             outcome.name: LastOutcome(status=outcome.status, started=report.started)
             for outcome in report.outcomes
         }
-        after = Tested(levels=before["levels"] | levels, tests=before["tests"] | tests)
+        after = Tested(
+            levels=before["levels"] | levels,
+            tests=before["tests"] | tests,
+            report=str((written / PAGE_FILE).absolute()),
+        )
         write_whole(path, f"{json.dumps(after, indent=2)}\n".encode())
 
 

@@ -155,9 +155,9 @@ def run_for_image(
         make_report_folder(request.folder)
     report = run_tests(engine, subject, selection, ended=ended)
     work = (repository.root if repository else Path.cwd()) / REPORTS_FOLDER
-    if repository is not None:
-        record_outcomes(report, work / subject.report_folder)
     folder = request.folder or report_folder(report, work / subject.report_folder)
+    if repository is not None:
+        record_outcomes(report, work / subject.report_folder, written=folder)
     return ImageTestRun(report=report, written=write_reports(report, folder))
 
 

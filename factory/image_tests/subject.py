@@ -224,20 +224,15 @@ def find_subject(
         SpecError: ``factory.toml`` is not acceptable.
     """
     lineage = None if repository is None else lineage_of(repository, image)
+    if repository is not None and flavor is not None:
+        _require_flavor(lineage, image, repository.flavor(flavor))
     reference, notes = image, tuple[str, ...]()
     if repository is not None and lineage is not None:
         reference, notes = _built(engine, repository, image, variant or VariantOptions())
     found = _find(engine, reference)
     configuration = _configuration(found)
     if repository is not None and flavor is not None:
-        known = repository.flavor(flavor)
-        if lineage is not None and lineage.definitions[0].name != known.name:
-            raise ImageTestError(
-                f"{image} is an image of the repository, and not the flavor {known.name}",
-                solution="Leave --flavor out, or name the image by its reference, such as "
-                f"localhost/{lineage.definitions[0].name}:TAG.",
-            )
-        lineage = lineage or lineage_of(repository, known.name)
+        lineage = lineage or lineage_of(repository, flavor)
     elif repository is not None and lineage is None:
         labels = configuration.labels
         named = (labels.get(IMAGE_LABEL), labels.get(TITLE_LABEL))
@@ -254,6 +249,15 @@ def find_subject(
         lineage=lineage,
         notes=notes,
     )
+
+
+def _require_flavor(lineage: Lineage | None, image: str, flavor: Flavor) -> None:
+    if lineage is not None and lineage.definitions[0].name != flavor.name:
+        raise ImageTestError(
+            f"{image} is an image of the repository, and not the flavor {flavor.name}",
+            solution="Leave --flavor out, or name the image by its reference, such as "
+            f"localhost/{lineage.definitions[0].name}:TAG.",
+        )
 
 
 def _built(

@@ -12,7 +12,7 @@ from typing import NotRequired, TypedDict
 
 from factory.clock import age, now, parse_moment
 from factory.documents import read_json
-from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, EngineImage, inputs_text
+from factory.engine.images import IDENTITY_LABEL, EngineImage, inputs_text
 from factory.errors import DocumentError
 from factory.files import WORK_FOLDER, exclusive, make_output_folder, write_whole
 from factory.images.definitions import (
@@ -38,6 +38,7 @@ class ExistingBuild:
     """A build of an image that the engine, or a layout on this machine, has.
 
     reference: Its name in the engine, or ``oci:FOLDER:NAME``.
+    identity: 64 hex digits; empty if the factory did not build it.
     built: When this repository built it, RFC 3339; empty if that is not recorded.
     leaves_parent: Whether it is built on no image of the repository.
     """
@@ -65,7 +66,7 @@ class ExistingBuild:
         moment = parse_moment(self.built) if self.built else None
         ago = "" if moment is None else f", {age(moment, now=now())} ago"
         what = self.variant.words or "the same"
-        return f"{what}, identity {self.identity[:_SHORT]}{ago}"
+        return f"{what}, identity {self.identity[:_SHORT] or 'unknown'}{ago}"
 
 
 class _Recorded(TypedDict):
@@ -140,9 +141,9 @@ def existing_builds(
     for reference in (*build_names(folders, definition), *names):
         image = stored.get(reference)
         build = None if image is None else _of_engine(definition.name, reference, image)
-        if build is not None and build.identity not in found:
+        if build is not None and (key := build.identity or build.reference) not in found:
             built = recorded.get(build.identity)
-            found[build.identity] = replace(build, built="" if built is None else built["built"])
+            found[key] = replace(build, built="" if built is None else built["built"])
     for build in _in_layouts(folders, definition.name):
         found.setdefault(build.identity, build)
     # Without a record a build comes last; moving names come first among those.
@@ -154,11 +155,12 @@ def also_built(build: ExistingBuild) -> str:
     return f"{build.image} is also built: {build.words} ({build.reference})"
 
 
-def _of_engine(name: str, reference: str, image: EngineImage) -> ExistingBuild | None:
-    """Return an image of the engine as a build; None if its labels do not say that it is one of this name."""
-    identity, variant = image.labels.get(IDENTITY_LABEL, ""), parse_variant(image.labels)
-    if image.labels.get(IMAGE_LABEL) != name or not identity or variant is None:
-        return None
+def _of_engine(name: str, reference: str, image: EngineImage) -> ExistingBuild:
+    """Return an image of the engine as a build.
+
+    The name that somebody gave it counts, and not the one in its labels, which may be missing.
+    """
+    identity, variant = image.labels.get(IDENTITY_LABEL, ""), parse_variant(image.labels) or Variant()
     inputs = parse_build_inputs(inputs_text(image.labels))
     return ExistingBuild(
         image=name,

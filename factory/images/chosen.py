@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from factory.engine.images import IMAGE_LABEL, find_labelled
+from factory.engine.images import IMAGE_LABEL, PARTS_REPOSITORY, find_labelled
 from factory.errors import FactoryError, NotFoundError
 from factory.flavor.repository import Repository
 from factory.images.availability import Stores
-from factory.images.builds import IMAGES_NOTES, ExistingBuild, existing_builds
+from factory.images.builds import IMAGES_NOTES, ExistingBuild, build_names, existing_builds
 from factory.images.catalogue import Catalogue
 from factory.images.definitions import ImageDefinition, Variant, VariantOptions
 from factory.images.plan import PlanRequest, Step, plan_images
@@ -61,7 +61,7 @@ def choose_build(
     definition = catalogue.definition(name)
     stores = Stores(registries={}, engine=engine, notes=repository.root / IMAGES_NOTES)
     (chosen,) = choose_builds(repository, catalogue, [definition], options, stores).values()
-    if chosen.build is None and not chosen.others:
+    if chosen.build is None or (chosen.build.in_layout and definition.builder != "layout" and not options):
         chosen = _labelled(chosen, stores)
     if chosen.build is None:
         raise _not_built(chosen)
@@ -161,10 +161,12 @@ def _only_one(
     stores: Stores,
 ) -> ChosenBuild:
     """Return the only variant that there are builds of, if the settings leave it open."""
-    if len({build.variant.key for build in one.others}) != 1:
+    declared = one.definition
+    own = [build for build in one.others if build.variant.builder == declared.builder] or one.others
+    if len({build.variant.key for build in own}) != 1:
         return one
-    newest = one.others[0]
-    declared, variant = one.definition, newest.variant
+    newest = own[0]
+    variant = newest.variant
     if declared.declared and bool(variant.downstream) != declared.downstream:
         return one
     options = _options(catalogue, declared.name, variant, leaves_parent=newest.leaves_parent)
@@ -194,15 +196,21 @@ def _options(catalogue: Catalogue, name: str, variant: Variant, *, leaves_parent
 
 
 def _labelled(chosen: ChosenBuild, stores: Stores) -> ChosenBuild:
-    """Return the build of an image that has other names in the engine, if all builds are of one variant."""
+    """Return the build of an image that has only other names in the engine, if there is one of those."""
     engine = stores.find_engine()
     name = chosen.definition.name
     names = () if engine is None else find_labelled(engine, IMAGE_LABEL, name)
-    stored = stores.in_engine(names)
-    found = existing_builds(stores.notes, chosen.definition, stored, names=names)
+    known = {build.identity for build in chosen.others}
+    names = tuple(name for name in names if not name.startswith(f"{PARTS_REPOSITORY}/"))
+    stored = stores.in_engine((*names, *build_names(stores.notes, chosen.definition)))
+    found = [
+        build
+        for build in existing_builds(stores.notes, chosen.definition, stored, names=names)
+        if not build.in_layout and build.identity not in known
+    ]
     if len({build.identity for build in found}) == 1:
         return replace(chosen, build=found[0], current=False, why="only one")
-    return replace(chosen, others=found)
+    return replace(chosen, others=(*found, *chosen.others))
 
 
 def _not_built(chosen: ChosenBuild) -> NotFoundError:

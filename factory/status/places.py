@@ -1,6 +1,6 @@
-"""Find where one image is: built in the engine, tested here, pushed into registries."""
+"""Find where one image is: tested here, pushed into registries."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from factory.http.parallel import in_parallel
 from factory.image_tests.definition import LEVELS
 from factory.image_tests.report import PAGE_FILE, SELECTED_FOLDER, TESTED_FILE
 from factory.image_tests.report import Tested as RecordedTests
-from factory.images.availability import Stores
-from factory.images.definitions import ImageDefinition, local_reference
+from factory.images.definitions import ImageDefinition
+from factory.images.identity import parse_variant
 from factory.registry.client import RegistryClient, open_registry
 from factory.registry.declared import Registry
+from factory.registry.oci import ImageConfig, labels_of
 
 REPORTS = Path(WORK_FOLDER) / "reports"
 _SELECTED = "selected"
@@ -23,48 +24,17 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, kw_only=True)
 class BuildStatus:
-    """An image in the engine: whether its identity is current, its size in bytes, its time."""
+    """An image in the engine or in a layout: whether its identity is current, its size in bytes, its time.
+
+    created: The time in it, which is that of its packages.
+    built: When this repository built it; empty if that is not recorded.
+    """
 
     reference: str
     current: bool
     size: int
     created: str
-
-
-def find_builds(
-    definitions: Iterable[ImageDefinition], tags: Mapping[str, str | None], engine: str | None
-) -> dict[str, BuildStatus]:
-    """Return the engine's images by name: of the current identity, else the moving tag's.
-
-    Args:
-        definitions: The images.
-        tags: The tag of each image's current identity; None without one.
-        engine: As in `factory.engine.engine.find_engine`.
-
-    Raises:
-        EngineError: the named engine is not installed, or the engine does not work.
-    """
-    wanted = {
-        definition.name: [
-            local_reference(definition.name, tag)
-            for tag in (tags.get(definition.name), definition.moving_tag)
-            if tag is not None
-        ]
-        for definition in definitions
-    }
-    stores = Stores(registries={}, engine=engine, notes=Path())
-    stored = stores.in_engine(reference for references in wanted.values() for reference in references)
-    found: dict[str, BuildStatus] = {}
-    for name, references in wanted.items():
-        for reference in references:
-            if name not in found and (image := stored.get(reference)) is not None:
-                found[name] = BuildStatus(
-                    reference=reference,
-                    current=reference == local_reference(name, tags.get(name) or ""),
-                    size=image.size,
-                    created=image.created,
-                )
-    return found
+    built: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +42,7 @@ class PushStatus:
     """An image in a registry.
 
     current: Whether the tag of the current identity exists there; else only the moving tag does.
+    variant: Which variant the moving tag names, in words, if it is another than the one that is meant.
     size: Bytes of the compressed layers, which a pull transfers.
     """
 
@@ -80,6 +51,7 @@ class PushStatus:
     current: bool
     size: int = 0
     created: str = ""
+    variant: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +100,7 @@ def _pushed(
         for rank, tag in enumerate((tags.get(definition.name), definition.moving_tag))
         if tag is not None
     }
+    meant = {definition.name: definition.variant for definition in definitions}
     digests = client.digests(wanted)
     existing = sorted(
         (place for place in wanted if digests[place] is not None), key=lambda place: (wanted[place][1], place)
@@ -137,13 +110,16 @@ def _pushed(
     def describe(item: tuple[str, tuple[str, str]]) -> tuple[str, PushStatus]:
         name, (repository, tag) = item
         manifest = client.image_manifest(repository, tag)
-        config = client.config(repository, tag) or {}
+        config = client.config(repository, tag) or ImageConfig()
+        variant = parse_variant(labels_of(config))
+        other = tag != tags.get(name) and variant is not None and not variant.same_as(meant[name])
         return name, PushStatus(
             registry=client.registry.name,
             reference=client.registry.reference(name, tag),
             current=tag == tags.get(name),
             size=0 if manifest is None else sum(manifest.blobs.values()),
             created=str(config.get("created") or ""),
+            variant=variant.words if other and variant is not None else "",
         )
 
     return dict(in_parallel(describe, best.items(), jobs=_AT_ONCE))
@@ -155,7 +131,8 @@ class TestStatus:
 
     level: "selected" if only tests chosen by name were run.
     current: Whether the tested image had the current identity.
-    report: The page of the report, below the repository's root; None if it is not there.
+    failed: The tests that failed, or could not be run.
+    report: The page of the last run, below the repository's root if it is in it; None if it is not there.
     """
 
     __test__ = False  # not a test, although pytest would collect it by its name
@@ -164,6 +141,7 @@ class TestStatus:
     passed: bool
     started: str
     current: bool
+    failed: tuple[str, ...] = ()
     report: Path | None = None
 
 
@@ -186,7 +164,8 @@ def _read(root: Path, folder: Path, *, current: bool) -> TestStatus | None:
         return None
     level = next((level for level in reversed(LEVELS) if level in recorded["levels"]), _SELECTED)
     statuses = {outcome["status"] for outcome in recorded["tests"].values()}
-    has_failed = bool({"failed", "error"} & statuses)
+    failed = [name for name, one in recorded["tests"].items() if one["status"] in {"failed", "error"}]
+    has_failed = bool(failed)
     if level == _SELECTED and not has_failed:
         # Tests chosen by name do not count for a level, but a failure does.
         return None
@@ -195,11 +174,14 @@ def _read(root: Path, folder: Path, *, current: bool) -> TestStatus | None:
         passed=not has_failed and "passed" in statuses,
         started=max(outcome["started"] for outcome in recorded["tests"].values()) if statuses else "",
         current=current,
-        report=_page(root, folder),
+        failed=tuple(failed),
+        report=_page(root, folder, recorded.get("report", "")),
     )
 
 
-def _page(root: Path, folder: Path) -> Path | None:
-    """Return the page of the last whole run, else of the last selected tests."""
-    pages = (place / PAGE_FILE for place in (folder, folder / SELECTED_FOLDER))
-    return next((page.relative_to(root) for page in pages if page.is_file()), None)
+def _page(root: Path, folder: Path, recorded: str) -> Path | None:
+    """Return the page of the last run, wherever it is; else that of a run in the image's own folder."""
+    own = (place / PAGE_FILE for place in (folder, folder / SELECTED_FOLDER))
+    pages = (*((Path(recorded),) if recorded else ()), *own)
+    page = next((page for page in pages if page.is_file()), None)
+    return page.relative_to(root) if page is not None and page.is_relative_to(root) else page

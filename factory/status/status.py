@@ -8,18 +8,18 @@ from typing import Literal
 from factory.check.state import flavor_state
 from factory.clock import age, now, parse_moment
 from factory.console import Report, Table, human_size
-from factory.errors import FactoryError
 from factory.flavor.repository import Repository
+from factory.images.availability import Stores
+from factory.images.builds import IMAGES_NOTES, ExistingBuild, also_built
 from factory.images.catalogue import Catalogue, read_catalogue
-from factory.images.definitions import ImageDefinition
-from factory.images.plan import PlanRequest, Step, plan_images
+from factory.images.chosen import ChosenBuild, choose_builds
+from factory.images.definitions import ImageDefinition, VariantOptions
 from factory.status.places import (
     AskedRegistry,
     BuildStatus,
     PushStatus,
     TestStatus,
     ask_registries,
-    find_builds,
     last_test,
 )
 
@@ -37,6 +37,9 @@ class ImageStatus:
     """The status of one image.
 
     depth: How many images of the repository it is built on, one on the other.
+    variant: Which of its builds the row is about, in words; empty if it has only one.
+    only_one: Whether the settings leave the variant open, and that is the only one that was built.
+    also_built: Builds of other variants that this machine has.
     lock, rendering: Empty if it is not a flavor.
     tag: That of its current identity; None if it has none, and ``problem`` says why.
     """
@@ -45,6 +48,9 @@ class ImageStatus:
     kind: str
     depth: int
     parents: tuple[str, ...]
+    variant: str = ""
+    only_one: bool = False
+    also_built: tuple[ExistingBuild, ...] = ()
     lock: str
     rendering: str
     identity: str | None
@@ -63,7 +69,7 @@ class ImageStatus:
     @property
     def created(self) -> str | None:
         """When the image was built, RFC 3339; None if that is not known."""
-        times = [self.built.created] if self.built else [one.created for one in self.pushed]
+        times = [self.built.built, self.built.created] if self.built else [one.created for one in self.pushed]
         return next((time for time in times if time), None)
 
     @property
@@ -73,8 +79,21 @@ class ImageStatus:
             bool(self.problem)
             or self.lock in {"stale", "broken"}
             or self.rendering in {"drifted", "broken"}
-            or (self.tested is not None and self.tested.current and not self.tested.passed)
+            or self.failed_tests != ""
         )
+
+    @property
+    def failed_tests(self) -> str:
+        """Say which tests of the current image failed; empty if none did."""
+        tested = self.tested
+        if tested is None or not tested.current or tested.passed:
+            return ""
+        return f"its {tested.level} tests failed: {', '.join(tested.failed) or 'none was run'}"
+
+    @property
+    def test_report(self) -> str:
+        """Where the report of its tests is, as the end of a sentence; empty if it is not there."""
+        return f"; see {self.tested.report}" if self.tested and self.tested.report else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +131,13 @@ class RepositoryStatus(Report):
         )
         yield ""
         yield from (f"{image.name}: {image.problem}" for image in self.images if image.problem)
+        for image in self.images:
+            if image.failed_tests:
+                yield f"{image.name}: {image.failed_tests}{image.test_report}"
+        for image in self.images:
+            if image.only_one:
+                yield f"{image.name} is shown as it was built: {image.variant}"
+            yield from map(also_built, image.also_built)
         yield from (f"{one.name} ({one.url}): {one.problem}" for one in self.registries if one.problem)
         counts = self.summary
         noun = "image" if counts["images"] == 1 else "images"
@@ -122,7 +148,12 @@ class RepositoryStatus(Report):
 
 
 def collect_status(
-    repository: Repository, names: tuple[str, ...] = (), *, offline: bool = False, engine: str | None = None
+    repository: Repository,
+    names: tuple[str, ...] = (),
+    *,
+    offline: bool = False,
+    engine: str | None = None,
+    variant: VariantOptions | None = None,
 ) -> RepositoryStatus:
     """Return the status of every image. Errors of one image or registry become part of its row.
 
@@ -131,6 +162,7 @@ def collect_status(
         names: Images to include; all if empty.
         offline: Ask no registry.
         engine: As in `factory.engine.engine.find_engine`.
+        variant: Means other builds of the images than the settings do.
 
     Raises:
         SpecError: ``factory.toml`` is not acceptable.
@@ -139,64 +171,52 @@ def collect_status(
     """
     catalogue = read_catalogue(repository)
     definitions = catalogue.select(names, include_broken=True)
-    steps, problems = _steps(repository, definitions, engine)
-    tags = {name: step.tag for name, step in steps.items()}
-    built = find_builds(definitions, tags, engine)
-    asked, pushed = ask_registries({} if offline else catalogue.registries, definitions, tags)
+    stores = Stores(registries={}, engine=engine, notes=repository.root / IMAGES_NOTES)
+    chosen = choose_builds(repository, catalogue, definitions, variant or VariantOptions(), stores)
+    tags = {name: one.step.tag for name, one in chosen.items() if one.step is not None}
+    asked, pushed = ask_registries(
+        {} if offline else catalogue.registries, [one.definition for one in chosen.values()], tags
+    )
     rows = [
         replace(
-            _image_status(repository, definition, steps.get(definition.name)),
-            depth=_depth(catalogue, definition),
-            built=built.get(definition.name),
-            pushed=pushed.get(definition.name, ()),
-            problem=problems.get(definition.name, ""),
+            _image_status(repository, one, stores),
+            depth=_depth(catalogue, one.definition),
+            pushed=pushed.get(name, ()),
         )
-        for definition in definitions
+        for name, one in chosen.items()
     ]
     return RepositoryStatus(repository=repository.root.name, images=_as_tree(rows), registries=asked)
 
 
-def _steps(
-    repository: Repository, definitions: tuple[ImageDefinition, ...], engine: str | None
-) -> tuple[dict[str, Step], dict[str, str]]:
-    """Return the plan's step of each image, and why others have none."""
-
-    def plan(*names: str) -> dict[str, Step]:
-        planned = plan_images(
-            repository, PlanRequest(names=names, offline=True, engine=engine, include_broken=not names)
-        )
-        return {step.name: step for step in planned.steps}
-
-    try:
-        steps = plan()
-    except FactoryError:
-        # One image breaks the whole plan: plan each by itself.
-        steps, problems = {}, {}
-        for definition in definitions:
-            try:
-                steps |= plan(definition.name)
-            except FactoryError as error:
-                problems[definition.name] = error.reason
-        return steps, problems
-    return steps, {name: "; ".join(step.reasons) for name, step in steps.items() if step.action == "blocked"}
-
-
-def _image_status(repository: Repository, definition: ImageDefinition, step: Step | None) -> ImageStatus:
-    tag = None if step is None else step.tag
+def _image_status(repository: Repository, chosen: ChosenBuild, stores: Stores) -> ImageStatus:
+    definition, step, build = chosen.definition, chosen.step, chosen.build
     state = None if definition.packages is None else flavor_state(definition.packages)
+    tag = None if step is None else step.tag
+    stored = None if build is None else stores.known.get(build.reference)
     return ImageStatus(
         name=definition.name,
         kind=definition.kind,
         depth=0,
         parents=tuple(parent.image for parent in definition.parents),
+        variant=definition.variant.words,
+        only_one=build is not None and chosen.why == "only one",
+        also_built=chosen.others,
         lock="" if state is None else state.lock,
         rendering="" if state is None else state.rendering,
         identity=None if step is None else step.identity,
         tag=tag,
-        built=None,
+        built=None
+        if build is None
+        else BuildStatus(
+            reference=build.reference,
+            current=chosen.current,
+            size=0 if stored is None else stored.size,
+            created="" if stored is None else stored.created,
+            built=build.built,
+        ),
         tested=last_test(repository.root, definition.name, tag),
         pushed=(),
-        problem="",
+        problem=chosen.problem,
     )
 
 
@@ -267,7 +287,7 @@ def pushed_words(image: ImageStatus) -> tuple[Word, ...]:
     """Return the registries that have the image; one word that says no if none has."""
     words = tuple(
         Word(
-            text=one.registry if one.current else f"{one.registry}, older",
+            text=one.registry if one.current else f"{one.registry}, {one.variant or 'older'}",
             tone="good" if one.current else "warn",
             more=one.reference,
         )
@@ -300,8 +320,8 @@ def attention(image: ImageStatus) -> tuple[str, ...]:
         said.append(f"its lock is older than its pyproject.toml: run `factory lock {image.name}`")
     if image.rendering == "drifted":
         said.append(f"its files are not as rendered: run `factory sync {image.name}`")
-    if image.tested is not None and image.tested.current and not image.tested.passed:
-        said.append(f"its {image.tested.level} tests failed")
+    if image.failed_tests:
+        said.append(image.failed_tests)
     return tuple(said) or ("its folder or its lock cannot be read: `factory check` says why",)
 
 

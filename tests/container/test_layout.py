@@ -164,8 +164,8 @@ def test_it_is_the_image_that_podman_builds(site: Site, assembled: Any, tmp_path
             if ours_tree.get(path) != theirs_tree.get(path)
         }
         assert differing == {}
-        # The builder counts in the identity, and so in these two labels.
-        counted = {"io.universal-image-factory.identity", "io.universal-image-factory.inputs"}
+        # The builder counts in the identity, and so in these labels.
+        counted = {f"io.universal-image-factory.{name}" for name in ("identity", "inputs", "variant")}
         configs = [_config(ours), _config(theirs)]
         for config in configs:
             config["Labels"] = {key: value for key, value in config["Labels"].items() if key not in counted}
@@ -233,18 +233,18 @@ def test_what_each_builder_made_is_found_said_and_pushed_beside_the_other(
     downstream, mine = f"localhost/{site.name}:downstream", f"localhost/{site.name}-mine:1"
     with registry(tmp_path / "registry") as served:
         image, variant, by_engine = push(site.name)
-        assert (image, variant) == (downstream, "downstream, built by the engine")
+        assert (image, variant) == (downstream, f"downstream on {site.base}, built by the engine")
         assert set(by_engine) == {built["identity"][:16], "downstream"}
 
         _, variant, in_layout = push(f"oci:{assembled['layout']}")
-        assert variant == "downstream, built with --layout"
+        assert variant == f"downstream on {site.base}, built with --layout"
         assert set(in_layout) == {assembled["identity"][:16], "downstream"}
         assert set(in_layout.values()) != set(by_engine.values())
         assert push(site.name)[2] == by_engine
 
         podman("tag", built["id"], mine)
         podman("untag", downstream, downstream, built["identity_tag"])
-        assert push(site.name) == (mine, "downstream, built by the engine", by_engine)
+        assert push(site.name) == (mine, f"downstream on {site.base}, built by the engine", by_engine)
 
         podman("untag", mine)
         # The last layout that was written; the tests of this file write several.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from factory.clock import now
 from factory.console import Table
 from factory.image_tests.definition import Level, Status
 from factory.image_tests.report import (
@@ -17,6 +18,8 @@ from factory.image_tests.report import (
     TestOutcome,
     record_outcomes,
 )
+from factory.images.builds import ExistingBuild
+from factory.images.definitions import Variant
 from factory.status import status as words  # pytest would collect `tested_word` by its name
 from factory.status.page import status_page
 from factory.status.places import AskedRegistry, BuildStatus, PushStatus, TestStatus, last_test
@@ -215,21 +218,28 @@ def test_last_test_is_that_of_the_identity_and_else_the_newest(tmp_path: Path) -
     reports = tmp_path / ".work" / "reports" / "image"
     assert last_test(tmp_path, "image", "aaaa") is None
     first, second, third = (f"2026-11-2{day}T00:00:00Z" for day in (0, 1, 2))
-    record_outcomes(_run(("a", "passed"), ("b", "skipped"), level="full", started=second), reports / "bbbb")
-    record_outcomes(_run(("a", "error"), level="quick", started=first), reports / "cccc")
+    passed = _run(("a", "passed"), ("b", "skipped"), level="full", started=second)
+    record_outcomes(passed, reports / "bbbb", written=reports / "bbbb")
+    elsewhere = tmp_path / "elsewhere"
+    record_outcomes(_run(("a", "error"), level="quick", started=first), reports / "cccc", written=elsewhere)
     chosen = _run(("a", "passed"), level="full", started=third, selected=True)
-    record_outcomes(chosen, reports / "eeee")
+    record_outcomes(chosen, reports / "eeee", written=reports / "eeee" / "selected")
     for name, text in (("dddd", "cut sh"), ("ffff", "[]")):
         (reports / name).mkdir()
         (reports / name / TESTED_FILE).write_text(text)
     newest = last_test(tmp_path, "image", "aaaa")
     assert newest == TestStatus(level="full", passed=True, started=second, current=False)
     own = last_test(tmp_path, "image", "cccc")
-    assert own == TestStatus(level="quick", passed=False, started=first, current=True)
+    assert own == TestStatus(level="quick", passed=False, started=first, current=True, failed=("a",))
     (reports / "cccc" / PAGE_FILE).touch()
     own = last_test(tmp_path, "image", "cccc")
     assert own is not None
     assert own.report == Path(".work/reports/image/cccc", PAGE_FILE)
+    elsewhere.mkdir()
+    (elsewhere / PAGE_FILE).touch()
+    own = last_test(tmp_path, "image", "cccc")
+    assert own is not None
+    assert own.report == Path("elsewhere", PAGE_FILE)
 
 
 RUNS = ("2026-11-20T00:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z")
@@ -260,7 +270,7 @@ def test_a_failed_test_stays_failed_until_it_is_run_again(
 ) -> None:
     folder = tmp_path / ".work" / "reports" / "image" / "aaaa"
     for started, (*outcomes, at, selected) in zip(RUNS, runs, strict=False):
-        record_outcomes(_run(*outcomes, level=at, started=started, selected=selected), folder)
+        record_outcomes(_run(*outcomes, level=at, started=started, selected=selected), folder, written=folder)
     found = last_test(tmp_path, "image", "aaaa")
     assert found is not None
     assert (found.level, found.passed) == (level, passed)
@@ -270,3 +280,30 @@ def test_an_image_whose_tests_failed_is_not_counted_as_tested() -> None:
     failed = replace(BARE, tested=_tested(passed=False))
     assert _overview(failed).summary["tested"] == 0
     assert _overview(failed).summary["to fix"] == 1
+
+
+def test_failed_tests_are_named_with_their_report_for_people_and_on_the_page() -> None:
+    tested = replace(_tested(passed=False), failed=("torchrun",), report=Path(".work/reports/x/report.html"))
+    failed = replace(BARE, name="stack", tested=tested)
+    overview = _overview(failed)
+    assert overview.summary["to fix"] == 1
+    said = "its standard tests failed: torchrun"
+    assert f"stack: {said}; see .work/reports/x/report.html" in overview.describe()
+    assert said in status_page(overview, now=now(), root=Path("/x"), place=Path("/x"))
+
+
+def test_other_builds_are_named_and_a_variant_that_nobody_declared_is_told() -> None:
+    other = ExistingBuild(
+        image="stack",
+        reference="localhost/stack:downstream",
+        identity="a" * 64,
+        variant=Variant(downstream=True, base_image="localhost/x:1"),
+        built=(now() - dt.timedelta(minutes=5)).isoformat(),
+    )
+    overview = _overview(replace(BARE, name="stack", variant="midstream", also_built=(other,)))
+    said = "stack is also built: downstream on localhost/x:1, identity aaaaaaaaaaaa, 5 minutes ago"
+    assert f"{said} (localhost/stack:downstream)" in overview.describe()
+    page = status_page(overview, now=now(), root=Path("/x"), place=Path("/x"))
+    assert "also downstream on localhost" in page
+    alone = _overview(replace(BARE, name="stack", variant="downstream", only_one=True))
+    assert "stack is shown as it was built: downstream" in alone.describe()
