@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
-from factory.cli.options import Invocation, common
+from factory.cli.options import Invocation, common, images_argument
 from factory.clock import today
+from factory.flavor.repository import with_parents
 from factory.upkeep.audit import audit_flavors
 
 
 @click.command(short_help="Report known vulnerabilities of locked versions.")
-@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Audit every flavor; so does naming none.")
+@images_argument
+@click.option("--all", "every", is_flag=True, help="Audit every image; so does naming none.")
 @click.option(
     "--advisories",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -27,15 +28,16 @@ from factory.upkeep.audit import audit_flavors
 @common
 def command(
     invocation: Invocation,
-    flavors: tuple[str, ...],
+    images: tuple[str, ...],
     *,
     every: bool,
     advisories: Path | None,
     osv_url: str | None,
 ) -> int:
-    """Report known vulnerabilities of the locked versions; of every flavor if none is named.
+    """Report known vulnerabilities of the locked versions; of every image if none is named.
 
-    A finding comes with the command that would fix it, one for all that the same version fixes. No
+    An image is audited together with its parents of the repository, whose packages it has. A finding comes
+    with the command that would fix it, one for all that the same version fixes. No
     package index is asked for anything, so the command itself finds out whether that version is there. A
     local version such as 2.11.0+cpu is compared as 2.11.0. Exits with 1 if there are findings that no
     waiver covers: a [[tool.factory.waivers]] whose finding is one of the advisory's ids, with a reason
@@ -44,14 +46,14 @@ def command(
     Without --advisories, pip-audit asks a service in the network: the names and versions of all pinned
     packages are sent to it, also of those that only a private index has.
     """
-    if every and flavors:
-        raise click.UsageError("Name flavors, or give --all, not both.")
+    if every and images:
+        raise click.UsageError("Name images, or give --all, not both.")
     if advisories is not None and osv_url is not None:
         raise click.UsageError("Give --advisories (or FACTORY_ADVISORIES) or --osv-url, not both.")
-    selected = invocation.repository_of(*flavors).select(flavors)
+    selected = with_parents(invocation.images(images))
     with invocation.console.progress("auditing", total=len(selected)) as progress:
         progress.begin("what is pinned")
         report = audit_flavors(
-            selected, named=bool(flavors), advisories=advisories, url=osv_url, today=today()
+            selected, named=bool(images), advisories=advisories, url=osv_url, today=today()
         )
     return invocation.console.show(report)

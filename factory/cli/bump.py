@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, allow_other_build, common
+from factory.flavor.project import ImageFolder
+from factory.flavor.repository import Repository
 from factory.gaps.gaps import explain_failure
 from factory.lock.find_links import folders_in_environment
 from factory.lock.locking import LockOptions
@@ -17,8 +19,10 @@ from factory.upkeep.floors import Cap
 
 @click.command(short_help="Raise the floor of packages, as for a security fix.")
 @click.argument("requirements", metavar="REQUIREMENT...", nargs=-1, required=True)
-@click.option("--flavor", "flavors", metavar="FLAVOR", multiple=True, help="Only this flavor; repeatable.")
-@click.option("--all", "every", is_flag=True, help="Every flavor that has the package and is locked.")
+@click.option(
+    "--image", "--flavor", "images", metavar="IMAGE", multiple=True, help="Only this image; repeatable."
+)
+@click.option("--all", "every", is_flag=True, help="Every image that has the package and is locked.")
 @click.option("--reason", metavar="TEXT", help="Why, such as CVE-2026-54058; stays as a comment at the line.")
 @click.option(
     "--cap",
@@ -33,7 +37,7 @@ from factory.upkeep.floors import Cap
     multiple=True,
     help="A folder of wheels beside the index, as for `factory lock`.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Flavors at a time; default: the CPUs.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Images at a time; default: the CPUs.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write, and say what would change.")
 @allow_other_build
 @common
@@ -41,7 +45,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation: Invocation,
     requirements: tuple[str, ...],
     *,
-    flavors: tuple[str, ...],
+    images: tuple[str, ...],
     every: bool,
     reason: str | None,
     cap: Cap | None,
@@ -53,18 +57,18 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
 ) -> int:
     """Raise the floor of packages, and lock again with everything else held still.
 
-    A REQUIREMENT is a name and a floor, such as "pillow>=12.3.0". The floor goes where the flavor
+    A REQUIREMENT is a name and a floor, such as "pillow>=12.3.0". The floor goes where the image
     decides about the package: into every line of [project] dependencies, of the constraints and of the
     overrides that names it; if it only comes with others, into a new constraint. An exact pin becomes
     a range, a higher floor stays, and what is locked is never capped away.
 
     The index is asked first: a version that it does not have is reported before anything is edited, with
     the nearest that it has. If other packages would have to move, they are listed with the requirement
-    behind it, and nothing changes without --allow-moves. All flavors are changed, or none.
+    behind it, and nothing changes without --allow-moves. An image on one whose lock changes is locked
+    again with it. All images are changed, or none.
     """
-    repository = invocation.repository_of(*flavors)
-    if (flavors and every) or not (flavors or every or len(repository.flavors()) == 1):
-        raise click.UsageError("Name one flavor or several with --flavor, or give --all, not both.")
+    repository = invocation.repository_of(*images)
+    selected = _selected(repository, images, every=every)
     options = LockOptions(
         explain=explain_failure,
         other_builds=other_builds,
@@ -77,14 +81,14 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         cap=cap,
         reason=reason,
         allow_moves=allow_moves,
-        named=bool(flavors),
+        named=bool(images),
         options=options,
     )
-    selected = repository.select(flavors)
     with invocation.console.progress("locking", total=len(selected)) as progress:
         report = change_flavors(
             bump,
             selected,
+            dependants=repository.dependants(selected),
             jobs=jobs,
             begun=progress.begin,
             done=lambda name: progress.advance(message=name),
@@ -97,3 +101,10 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     for note in describe_followed(report.flavors if report.written else ()):
         invocation.console.note(note)
     return exit_code
+
+
+def _selected(repository: Repository, names: tuple[str, ...], *, every: bool) -> tuple[ImageFolder, ...]:
+    selected = repository.select(names)
+    if (names and every) or not (names or every or len(selected) == 1):
+        raise click.UsageError("Name one image or several with --image, or give --all, not both.")
+    return selected

@@ -7,7 +7,7 @@ from factory.upkeep.diff import describe_difference, difference, difference_mark
 from factory.upkeep.snapshot import plain_name, two_snapshots
 
 
-@click.command(short_help="Show what differs between flavors or revisions.")
+@click.command(short_help="Show what differs between images or revisions.")
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="[B]", required=False)
 @click.option("--markdown", is_flag=True, help="Print tables in Markdown, for a pull request.")
@@ -16,11 +16,11 @@ from factory.upkeep.snapshot import plain_name, two_snapshots
 def command(
     invocation: Invocation, first: str, second: str | None, *, markdown: bool, exit_code: bool
 ) -> int:
-    """Show what two flavors differ in, or one of them at two times.
+    """Show what two images differ in, or one of them at two times.
 
     Versions, packages added and removed, hashes that changed under the same version, images, indexes,
-    the template set, and the lines of pyproject.toml. A and B are flavors as they are in their
-    folders, or FLAVOR@REVISION as git has them. With A alone: from what git has (at HEAD, or at the
+    the template set, and the lines of pyproject.toml. A and B are images as they are in their
+    folders, or IMAGE@REVISION as git has them. With A alone: from what git has (at HEAD, or at the
     revision given) to what is in the folder. B may be a revision alone, such as HEAD~1: from what
     git has there of A to A.
     """

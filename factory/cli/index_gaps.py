@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from factory.cli.options import Invocation, common
+from factory.cli.options import Invocation, common, images_argument
 from factory.files import write_whole
 from factory.gaps.gaps import explain_failure
 from factory.gaps.index_gaps import GapOptions, index_gaps
@@ -17,10 +17,10 @@ _TO_STDOUT = "-"
 
 
 def _markdown_file(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Return the file of --markdown; refuse a name that may be meant as a flavor."""
+    """Return the file of --markdown; refuse a name that may be meant as an image."""
     if value not in {None, _TO_STDOUT} and not str(value).endswith(".md"):
         raise click.BadParameter(
-            f"{value!r} does not end in .md. Is it a flavor? Give --markdown after the flavors.",
+            f"{value!r} does not end in .md. Is it an image? Give --markdown after the images.",
             ctx=context,
             param=parameter,
         )
@@ -29,17 +29,15 @@ def _markdown_file(context: click.Context, parameter: click.Parameter, value: st
     return value
 
 
-@click.command("index-gaps", short_help="List all that a flavor's index lacks, in one pass.")
-@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Look at every flavor; without it, name one or more.")
-@click.option(
-    "--index-url", metavar="URL", help="Ask about this index in the place of the flavor's main one."
-)
+@click.command("index-gaps", short_help="List all that an image's index lacks, in one pass.")
+@images_argument
+@click.option("--all", "every", is_flag=True, help="Look at every image; without it, name one or more.")
+@click.option("--index-url", metavar="URL", help="Ask about this index in the place of the image's main one.")
 @click.option(
     "--allow-public-metadata",
     is_flag=True,
     help="Read on the public index what a missing package would require itself, so that gaps behind gaps "
-    "are found. Asked there are only names that none of the flavor's own indexes has in any version.",
+    "are found. Asked there are only names that none of the image's own indexes has in any version.",
 )
 @click.option(
     "--markdown",
@@ -48,7 +46,7 @@ def _markdown_file(context: click.Context, parameter: click.Parameter, value: st
     flag_value=_TO_STDOUT,
     callback=_markdown_file,
     help="Write a request to the owners of the index, in Markdown, to FILE, whose name ends in .md; "
-    "without FILE, print it in the place of the report (give it after the flavors then).",
+    "without FILE, print it in the place of the report (give it after the images then).",
 )
 @click.option(
     "--find-links",
@@ -56,11 +54,11 @@ def _markdown_file(context: click.Context, parameter: click.Parameter, value: st
     multiple=True,
     help="A folder of wheels beside the index, as for `factory lock`.",
 )
-@click.option("--jobs", type=click.IntRange(min=1), help="Flavors at a time; default: the CPUs.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Images at a time; default: the CPUs.")
 @common
 def command(
     invocation: Invocation,
-    flavors: tuple[str, ...],
+    images: tuple[str, ...],
     *,
     every: bool,
     index_url: str | None,
@@ -69,7 +67,7 @@ def command(
     find_links: tuple[Path, ...],
     jobs: int | None,
 ) -> int:
-    """List all that a flavor's index lacks: at present, or the index to come with --index-url.
+    """List all that an image's index lacks: at present, or the index to come with --index-url.
 
     What is lacking is set aside and the resolution goes on, so that one run finds everything: projects
     that are not there, versions that do not satisfy, wheels that are missing for a platform or a
@@ -78,11 +76,11 @@ def command(
     Exits with 0 where nothing is missing but what [[tool.factory.missing]] records, and with 1 where
     something is.
     """
-    if bool(flavors) == every:
-        raise click.UsageError("Name flavors, or give --all, not both.")
+    if bool(images) == every:
+        raise click.UsageError("Name images, or give --all, not both.")
     if markdown == _TO_STDOUT and invocation.console.json_output:
         raise click.UsageError("--markdown without FILE and --json both print the result: choose one.")
-    selected = invocation.repository_of(*flavors).select(flavors)
+    selected = invocation.images(images)
     options = GapOptions(
         index_url=index_url,
         public_metadata=allow_public_metadata,

@@ -14,8 +14,8 @@ from factory.prefetch.prefetch import PlannedArtifact, Prefetched, plan_prefetch
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
-@click.command(short_help="Fetch and verify all artifacts of a flavor's lock.")
-@click.argument("flavor")
+@click.command(short_help="Fetch and verify all artifacts of an image's lock.")
+@click.argument("image")
 @click.option(
     "--output",
     required=True,
@@ -26,7 +26,7 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     "--find-links",
     multiple=True,
     type=_FOLDER,
-    help="A folder of wheels that goes before the index. For flavors of the public index the folders in "
+    help="A folder of wheels that goes before the index. For images of the public index the folders in "
     "UV_FIND_LINKS, else PIP_FIND_LINKS, serve where this is not given.",
 )
 @click.option(
@@ -48,7 +48,7 @@ _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 @common
 def command(
     invocation: Invocation,
-    flavor: str,
+    image: str,
     *,
     output: Path,
     find_links: tuple[Path, ...],
@@ -56,12 +56,12 @@ def command(
     timeout: float,
     dry_run: bool,
 ) -> None:
-    """Fetch the artifacts of a flavor's lock, each verified, in Hermeto's layout.
+    """Fetch the artifacts of an image's lock, each verified, in Hermeto's layout.
 
     Goes on where an interrupted run ended; on a complete folder it only verifies. A wrong, missing
     or extra file is an error, and no file is under its name before its bytes are right.
     """
-    chosen = invocation.repository_of(flavor).flavor(flavor)
+    (chosen,) = invocation.images((image,))
     fetching = Fetching(
         find_links=find_links,
         public_find_links=() if find_links else folders_in_environment(os.environ),

@@ -67,7 +67,8 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         base_image=base_image,
         downstream_base_image=downstream_base_image,
     )
-    selected = invocation.repository_of(*flavors).select_flavors(flavors)
+    repository = invocation.repository_of(*flavors)
+    selected = repository.select_flavors(flavors)
     options = LockOptions(
         explain=explain_failure,
         other_builds=other_builds,
@@ -79,6 +80,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
         report = change_flavors(
             Promotion(release=release, options=options, allow_moves=allow_moves),
             selected,
+            dependants=repository.dependants(selected),
             jobs=jobs,
             begun=progress.begin,
             done=lambda name: progress.advance(message=name),

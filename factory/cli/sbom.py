@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from factory.cli.options import Invocation, common
+from factory.cli.options import Invocation, common, images_argument
 from factory.files import write_whole
 from factory.flavor.repository import Flavor
 from factory.lock.find_links import folders_in_environment
@@ -19,8 +19,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
 @click.command(short_help="Write the bill of materials of an image, from its lock.")
-@click.argument("flavors", metavar="[FLAVOR]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="With --write: every flavor.")
+@images_argument
+@click.option("--all", "every", is_flag=True, help="With --write: every image.")
 @click.option(
     "--format",
     "form",
@@ -39,7 +39,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
     "--write",
     "into_folder",
     is_flag=True,
-    help="Write sbom.cdx.json into the flavor's folder. From there it gets into the image, and every "
+    help="Write sbom.cdx.json into the image's folder. From there it gets into the image, and every "
     "command that writes the lock keeps it current.",
 )
 @click.option(
@@ -66,7 +66,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 @common
 def command(  # noqa: PLR0913 - one parameter per option of the command
     invocation: Invocation,
-    flavors: tuple[str, ...],
+    images: tuple[str, ...],
     *,
     every: bool,
     form: SbomFormat,
@@ -80,21 +80,21 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
 ) -> int:
     """Write the bill of materials of an image, from its lock.
 
-    It lists what the lock adds to the base image: of each package the name, the version, the package URL
-    with its index, the name and SHA-256 of each file, and the licences that the wheels declare. They are
-    read on the index, or in a prefetched folder; both give the same bytes, and so does every run while
-    the lock stays as it is.
+    It lists what the lock adds to the base image or the parent: of each package the name, the version, the
+    package URL with its index, the name and SHA-256 of each file, and the licences that the wheels
+    declare. They are read on the index, or in a prefetched folder; both give the same bytes, and so
+    does every run while the lock stays as it is.
     """
-    if bool(flavors) == every or (len(flavors) != 1 and not into_folder):
-        raise click.UsageError("Name one flavor; with --write name one or more, or give --all.")
+    if bool(images) == every or (len(images) != 1 and not into_folder):
+        raise click.UsageError("Name one image; with --write name one or more, or give --all.")
     if sum((output is not None, into_folder, attach_to is not None)) > 1:
         raise click.UsageError("--output, --write and --attach-to are three places: give one of them.")
     if form != "cyclonedx" and (into_folder or attach_to):
         raise click.UsageError("--write and --attach-to are for CycloneDX: leave out --format.")
     if attach_to is None and (plain_http or tls_verify is not None):
         raise click.UsageError("--plain-http and --tls-verify are about the registry of --attach-to.")
-    repository = invocation.repository_of(*flavors)
-    selected = repository.select(flavors)
+    repository = invocation.repository_of(*images)
+    selected = repository.select(images)
     sources = SbomSources(
         find_links=find_links,
         public_find_links=() if find_links or prefetched else folders_in_environment(os.environ),

@@ -59,6 +59,12 @@ class ImageFolder:
             above = above.parent
         return above
 
+    @property
+    def above(self) -> "tuple[ImageFolder, ...]":
+        """The parents that install packages, the nearest first."""
+        parent = self.given_by
+        return () if parent is None else (parent, *parent.above)
+
     @cached_property
     def project(self) -> "Project":
         """The content of its ``pyproject.toml``; raises as `read_project` does."""
@@ -124,13 +130,16 @@ def read_project_text(folder: Path) -> str:
     return text
 
 
-def parse_project(text: str, *, where: str, image: ImageFolder | None = None) -> Project:
+def parse_project(
+    text: str, *, where: str, image: ImageFolder | None = None, parent_spec: Spec | None = None
+) -> Project:
     """Read the text of a ``pyproject.toml``.
 
     Args:
         text: the file's.
         where: names it in messages.
         image: the image whose file it is; a flavor if None.
+        parent_spec: the spec of the nearest parent that installs packages, if not that in its folder.
 
     Raises:
         SpecError: as for `read_project`.
@@ -153,7 +162,7 @@ def parse_project(text: str, *, where: str, image: ImageFolder | None = None) ->
     project = _table(document, "project", where)
     uv = _table(tool, "uv", where)
     return Project(
-        spec=_spec(_table(tool, "factory", where), where, image),
+        spec=_spec(_table(tool, "factory", where), where, image, parent_spec),
         dependencies=_requirements(project, "dependencies", where),
         constraints=_requirements(uv, "constraint-dependencies", where),
         overrides=_requirements(uv, "override-dependencies", where),
@@ -162,7 +171,9 @@ def parse_project(text: str, *, where: str, image: ImageFolder | None = None) ->
     )
 
 
-def _spec(table: Mapping[str, object], where: str, image: ImageFolder | None) -> Spec:
+def _spec(
+    table: Mapping[str, object], where: str, image: ImageFolder | None, parent_spec: Spec | None
+) -> Spec:
     if image is None or image.is_flavor:
         return parse_spec(table, where=where)
     above = image.given_by
@@ -171,7 +182,7 @@ def _spec(table: Mapping[str, object], where: str, image: ImageFolder | None) ->
         where=where,
         kind=image.kind,
         base=next((parent.image for parent in image.parents), ""),
-        parent=None if above is None else above.project.spec,
+        parent=parent_spec or (None if above is None else above.project.spec),
     )
 
 

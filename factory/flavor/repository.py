@@ -143,6 +143,22 @@ class Repository:
             return tuple(image for image in self.images() if image.has_packages)
         return tuple(require_packages(image) for image in self.select_any(named))
 
+    def dependants(self, images: Iterable[ImageFolder]) -> tuple[ImageFolder, ...]:
+        """Return the other images that install packages on one of these, each after its parents.
+
+        Raises:
+            SpecError: as for `images`.
+        """
+        below = {image.folder for image in images}
+        every = self.images() if (self.root / SETTINGS_FILE).exists() else ()
+        return tuple(
+            image
+            for image in every
+            if image.has_packages
+            and image.folder not in below
+            and any(above.folder in below for above in image.above)
+        )
+
     def select_any(self, names: Iterable[str] = ()) -> tuple[ImageFolder, ...]:
         """Return the named images, each once and in that order, or every image if none is named.
 
@@ -167,6 +183,12 @@ def require_packages(image: ImageFolder) -> ImageFolder:
             "its dependencies; docs/images.md shows one.",
         )
     return image
+
+
+def with_parents(images: Iterable[ImageFolder]) -> tuple[ImageFolder, ...]:
+    """Return images and those of their parents that install packages, parents first, each once."""
+    found = {item.folder: item for image in images for item in (*reversed(image.above), image)}
+    return tuple(found.values())
 
 
 def in_parent_order(images: Iterable[ImageFolder]) -> tuple[ImageFolder, ...]:

@@ -12,6 +12,7 @@ from factory.gaps.gaps import Gap, Gaps, find_gaps
 from factory.gaps.stub_wheels import Assumed
 from factory.http.parallel import attempt_in_parallel
 from factory.lock.find_links import WheelFolder
+from factory.lock.given import given_packages, project_on
 from factory.lock.locking import LockOptions, wheel_folders
 from factory.lock.lockset import read_lock_set
 from factory.lock.resolution import package_of
@@ -214,9 +215,10 @@ def _look(flavor: Flavor, options: GapOptions) -> FlavorGaps:
     present = flavor.project.spec
     spec = present if options.index_url is None else replace(present, index_url=options.index_url)
     lock = read_lock_set(flavor.folder, present)
+    given = given_packages(flavor.project)
     found = survey(
-        replace(flavor.project, spec=spec),
-        preferences={} if lock is None else lock.versions(),
+        project_on(given, replace(flavor.project, spec=spec), replacing=present.replaces),
+        preferences=given.versions | ({} if lock is None else lock.versions()),
         folders=wheel_folders(spec, options.lock),
         present=present,
         public_metadata=options.public_metadata,

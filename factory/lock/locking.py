@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -162,19 +162,11 @@ def lock_flavors(
 def _ready(waiting: Collection[Flavor], running: Collection[Flavor]) -> tuple[Flavor, ...]:
     """Return the images of which no parent is still to be locked."""
     busy = {flavor.folder for flavor in (*waiting, *running)}
-    return tuple(flavor for flavor in waiting if not busy & {above.folder for above in _above(flavor)})
-
-
-def _above(flavor: Flavor) -> Iterator[Flavor]:
-    """Yield the parents of an image that install packages, the nearest first."""
-    parent = flavor.given_by
-    while parent is not None:
-        yield parent
-        parent = parent.given_by
+    return tuple(flavor for flavor in waiting if not busy & {above.folder for above in flavor.above})
 
 
 def _failed_parent(flavor: Flavor, outcomes: Mapping[Path, Locked | FailedFlavor]) -> str | None:
-    found = (outcomes.get(above.folder) for above in _above(flavor))
+    found = (outcomes.get(above.folder) for above in flavor.above)
     return next((outcome.flavor for outcome in found if isinstance(outcome, FailedFlavor)), None)
 
 
@@ -273,7 +265,7 @@ def _locked(
 
 def _sound_parents(flavor: Flavor, project: Project, new: NewLocks) -> GivenPackages:
     """Return what the parents have; each of their locks is new, or one that check accepts."""
-    for above in _above(flavor):
+    for above in flavor.above:
         if above.folder not in new:
             require_sound_lock(above)
     return given_packages(project, new=new)

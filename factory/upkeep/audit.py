@@ -392,7 +392,7 @@ def _remedy(package: str, version: Version, needs: Sequence[_Need], specs: Mappi
     if package in _IN_THE_SPEC:
         commands = tuple(_in_the_spec(name, specs[name], package, str(version)) for name in flavors)
     else:
-        named = (word for name in flavors for word in ("--flavor", name))
+        named = (word for name in flavors for word in ("--image", name))
         reason = ", ".join(vulnerabilities)
         words = ("factory", "bump", f"{package}>={version}", *named, "--reason", reason)
         commands = (shlex.join(words),)

@@ -12,6 +12,7 @@ from factory.errors import (
     IndexGapError,
     LockFileError,
     NotFoundError,
+    ReplacesParentError,
     ResolutionError,
     SpecError,
 )
@@ -19,9 +20,9 @@ from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_pr
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.gaps.gaps import Gap
-from factory.lock.given import is_stale
+from factory.lock.given import GivenPackages, given_packages, is_stale
 from factory.lock.locking import LockOptions, make_lock, wheel_folders
-from factory.lock.lockset import LockSet, lock_file_names, read_lock_set
+from factory.lock.lockset import LockSet, read_lock_set
 from factory.lock.narrow import tag_ranks
 from factory.lock.package_finder import (
     Offer,
@@ -41,7 +42,9 @@ from factory.upkeep.change import (
     VersionMove,
     find_moves,
     from_folders,
+    held_versions,
     moves_error,
+    refuse_unsound,
 )
 from factory.upkeep.floors import (
     Cap,
@@ -153,15 +156,12 @@ class Bump:
         )
         if lock is None:
             return _not_locked(plan, named=self.named)
-        _refuse_unsound(flavor, project, lock)
+        refuse_unsound(flavor, project, lock)
         locked = lock.versions()
+        had = given_packages(project).versions | locked
         absent = tuple(floor.package for floor in self.floors if not is_in(floor.package, project, locked))
         if absent and self.named:
-            raise NotFoundError(
-                f"it does not have {' or '.join(absent)}: its lock has no such package, "
-                "or its pyproject.toml leaves it out",
-                solution="Look at the name, or leave that flavor out.",
-            )
+            raise _absent(flavor, absent)
         if len(absent) == len(self.floors):
             return replace(plan, absent=absent)
         floors = tuple(
@@ -173,7 +173,7 @@ class Bump:
         settled = (
             all(edit.before == edit.after for edit in floored.edits)
             and not is_stale(lock, project)
-            and _are_met(floors, floored, locked)
+            and _are_met(floors, floored, had)
         )
         plan = replace(
             plan,
@@ -197,20 +197,33 @@ class Bump:
                     solution="Look at the name; add a package that a flavor lacks to its pyproject.toml.",
                 )
 
-    def relock(self, plan: BumpPlan, verifier: IndexVerifier) -> Relocked:
+    def follow(self, flavor: Flavor, project: Project, lock: LockSet) -> BumpPlan:
+        """Return the plan of an image that has no floor to raise, and a parent whose lock changes."""
+        text = read_project_text(flavor.folder)
+        return BumpPlan(
+            flavor=flavor,
+            text=text,
+            project=project,
+            lock=lock,
+            new_text=text,
+            new_project=project,
+            relock=True,
+        )
+
+    def relock(self, plan: BumpPlan, verifier: IndexVerifier, given: GivenPackages) -> Relocked:
         """Lock with everything else held or, if that fails, with nothing held."""
         name, project, options = plan.flavor.name, plan.new_project, self.options
         meant = {floor.package for floor in plan.floors}
-        held = {package: version for package, version in plan.locked.items() if package not in meant}
+        held = held_versions(plan, given, meant=meant)
         moves: tuple[VersionMove, ...] = ()
         try:
-            new = make_lock(name, project, plan.lock, options, held=held, verifier=verifier)
-        except (ResolutionError, IndexGapError) as error:
+            new = make_lock(name, project, plan.lock, options, held=held, verifier=verifier, given=given)
+        except (ResolutionError, IndexGapError, ReplacesParentError) as error:
             # If that fails as well, its error says why.
-            new = make_lock(name, project, plan.lock, options, verifier=verifier)
+            new = make_lock(name, project, plan.lock, options, verifier=verifier, given=given)
             moves = find_moves(plan, new, meant=meant, options=options)
             if moves and not self.allow_moves:
-                wanted = " and ".join(map(str, plan.floors))
+                wanted = " and ".join(map(str, plan.floors)) or f"what {given.parent} has then"
                 raise moves_error(
                     f"{wanted} can be had only if other packages move as well:",
                     moves,
@@ -251,7 +264,7 @@ class Bump:
             (
                 *("factory", "bump"),
                 *(instead.get(floor.package) or str(floor) for floor in plan.floors),
-                *("--flavor", plan.flavor.name),
+                *("--image", plan.flavor.name),
                 *(("--reason", self.reason) if self.reason else ()),
                 *(("--cap", self.cap) if self.cap else ()),
                 *(("--allow-moves",) if self.allow_moves else ()),
@@ -317,6 +330,20 @@ def _describe(flavor: ChangedFlavor[BumpPlan]) -> Iterator[str]:
         yield from change_lines(flavor.changes)
 
 
+def _absent(image: Flavor, packages: Sequence[str]) -> NotFoundError:
+    given = given_packages(image.project)
+    owners = tuple(dict.fromkeys(given.owners[name] for name in packages if name in given.owners))
+    others = f"; {' and '.join(owners)} has it" if owners else ""
+    named = "".join(f" --image {owner}" for owner in owners)
+    return NotFoundError(
+        f"it does not have {' or '.join(packages)}: its lock has no such package, or its pyproject.toml "
+        f"leaves it out{others}",
+        solution=f"Raise it where it is, with{named}: {image.name} is locked again with its parent."
+        if owners
+        else "Look at the name, or leave that image out.",
+    )
+
+
 def _not_locked(plan: BumpPlan, *, named: bool) -> BumpPlan:
     name = plan.flavor.name
     if named:
@@ -329,27 +356,6 @@ def _not_locked(plan: BumpPlan, *, named: bool) -> BumpPlan:
         f"run `factory lock {name}`, then the same command for it"
     )
     return replace(plan, notes=("it is not locked, so nothing of it can be held still",), warnings=(warning,))
-
-
-def _refuse_unsound(flavor: Flavor, project: Project, lock: LockSet) -> None:
-    """Refuse a lock that was changed by hand: its lost pins could not be held.
-
-    Raises:
-        LockFileError: it was edited, or not made by ``factory lock``, or files of it are missing.
-    """
-    absent = [name for name in lock_file_names(project.spec) if name not in lock.files]
-    if not lock.as_locked:
-        problem = "its lock was edited, or not made by `factory lock`"
-    elif not lock.belongs_together or (absent and not is_stale(lock, project)):
-        missing = f": it has no {' and no '.join(absent)}" if absent else ""
-        problem = f"the files of its lock are not all those of one run{missing}"
-    else:
-        return
-    raise LockFileError(
-        f"{problem}, so that it is not known what is to be held still",
-        solution=f"Lock it first: `factory lock {flavor.name}` keeps the versions that are valid. "
-        "Then run the command again.",
-    )
 
 
 def _are_met(floors: Sequence[Floor], floored: Floored, locked: Mapping[str, str]) -> bool:

@@ -1,24 +1,27 @@
-"""Change several flavors at once, all of them or none: project, generated files, lock and sbom.
+"""Change several images at once, all of them or none: project, generated files, lock and sbom.
 
-`bump` and `promote` are the two ways to say what changes. Nothing is written before every flavor has its new
-project and its new lock; then all is written in one transaction, or nothing is.
+`bump` and `promote` are the two ways to say what changes. Nothing is written before every image has its new
+project and its new lock; then all is written in one transaction, or nothing is. An image on a parent whose
+lock changes is locked again with it, against the new lock.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from factory.console import Report
-from factory.errors import DriftError, FactoryError, IndexGapError, MovesError
-from factory.flavor.project import PROJECT_FILE, Project, asked, marker_environment
-from factory.flavor.repository import Flavor
+from factory.errors import DriftError, FactoryError, IndexGapError, LockFileError, MovesError
+from factory.flavor.project import PROJECT_FILE, Project, asked, marker_environment, parse_project
+from factory.flavor.repository import Flavor, in_parent_order
 from factory.flavor.spec import Spec
 from factory.http.parallel import attempt_in_parallel
+from factory.lock.given import GivenPackages, given_packages, is_stale
 from factory.lock.locking import Following, LockOptions, NewLock, lock_changes, wheel_folders
-from factory.lock.lockset import LockSet
+from factory.lock.lockset import LockSet, lock_file_names, read_lock_set
 from factory.lock.package_finder import PackageFinder, in_order, open_package_finder
 from factory.lock.report import Changes, compare_pins
 from factory.lock.verify import IndexVerifier, open_index_verifier
@@ -94,8 +97,11 @@ class FlavorsChange(Protocol[PlanKind]):
     def check(self, plans: Sequence[PlanKind]) -> None:
         """Raise FactoryError if the plans of all flavors together make no sense."""
 
-    def relock(self, plan: PlanKind, verifier: IndexVerifier) -> Relocked:
-        """Resolve the new lock of a flavor.
+    def follow(self, flavor: Flavor, project: Project, lock: LockSet) -> PlanKind:
+        """Return the plan of an image in which nothing is to change but what its parent's lock decides."""
+
+    def relock(self, plan: PlanKind, verifier: IndexVerifier, given: GivenPackages) -> Relocked:
+        """Resolve the new lock of a flavor; ``given`` is what its parents have after the change.
 
         Raises:
             MovesError: other versions would have to move, and that was not allowed.
@@ -178,19 +184,21 @@ def change_flavors(
     change: FlavorsChange[PlanKind],
     flavors: Sequence[Flavor],
     *,
+    dependants: Sequence[Flavor] = (),
     jobs: int | None,
     begun: Callable[[str], None],
     done: Callable[[str], None],
     following: Following | None,
 ) -> ChangeReport[PlanKind]:
-    """Change flavors and lock them again: all of them, or none.
+    """Change images and lock them again: all of them, or none.
 
     Args:
         change: what changes.
-        flavors: where.
+        flavors: where; images of any kind.
+        dependants: further images on those; one that is locked is locked again if a parent's lock changes.
         jobs: how many at a time; None: as many as there are CPUs.
-        begun: called with the name of each flavor whose work begins, on a thread of its own.
-        done: called with the name of each flavor whose work ended, on a thread of its own.
+        begun: called with the name of each image whose work begins, on a thread of its own.
+        done: called with the name of each image whose work ended, on a thread of its own.
         following: returns what changes together with the lock files.
 
     Raises:
@@ -198,66 +206,175 @@ def change_flavors(
         BusyError, StorageError: a folder is held or a file was changed meanwhile, or the file system
             refused; nothing was written.
     """
-
-    def apply(plan: PlanKind) -> ChangedFlavor[PlanKind]:
-        name = plan.flavor.name
-        try:
-            if plan.is_settled:
-                return ChangedFlavor(flavor=name, state=plan.state, plan=plan)
-            begun(name)
-            return _apply(change, plan, verifier, following)
-        finally:
-            done(name)
-
-    with open_transaction(one.folder for one in flavors) as transaction, open_index_verifier() as verifier:
+    images = {image.folder: image for image in (*flavors, *dependants)}
+    with open_transaction(images) as transaction, open_index_verifier() as verifier:
         planned = attempt_in_parallel(change.plan, flavors, jobs=jobs)
         plans = [item for item in planned if not isinstance(item, FactoryError)]
         if len(plans) < len(flavors):
             return change.report(_refused(flavors, [_unapplied(item) for item in planned]), written=False)
         change.check(plans)
-        applied = attempt_in_parallel(apply, plans, jobs=jobs)
-        results = tuple(item for item in applied if not isinstance(item, FactoryError))
-        if len(results) < len(flavors):
-            return change.report(_refused(flavors, applied), written=False)
+        run = _ChainRun(
+            change, {plan.flavor.folder: plan for plan in plans}, verifier, following, begun, done
+        )
+        for level in _levels(images.values()):
+            if not run.failed:
+                outcomes = attempt_in_parallel(run.apply, level, jobs=jobs)
+                run.outcomes |= {image.folder: item for image, item in zip(level, outcomes, strict=True)}
+        if run.failed:
+            return change.report(_refused(*run.all_outcomes(images)), written=False)
+        results = tuple(
+            item
+            for folder in images
+            if (item := run.outcomes[folder]) is not None and not isinstance(item, FactoryError)
+        )
         files = [file for result in results for file in result.files]
         if not change.options.dry_run:
             transaction.commit(files)
     return change.report(results, written=bool(files) and not change.options.dry_run)
 
 
-def _apply(
-    change: FlavorsChange[PlanKind],
-    plan: PlanKind,
-    verifier: IndexVerifier,
-    following: Following | None,
-) -> ChangedFlavor[PlanKind]:
-    """Return a changed flavor, with the files to write.
+def _levels(images: Iterable[Flavor]) -> list[list[Flavor]]:
+    """Return images in levels: those of one are on none of the same level and of later ones."""
+    depths: dict[Path, int] = {}
+    levels: list[list[Flavor]] = []
+    for image in in_parent_order(images):
+        depth = max((depths[above.folder] + 1 for above in image.above if above.folder in depths), default=0)
+        depths[image.folder] = depth
+        levels += [[]] * (depth + 1 - len(levels))
+        levels[depth] = [*levels[depth], image]
+    return levels
+
+
+class _ChainRun(Generic[PlanKind]):
+    """The work on a chain of images: each sees the new locks of its parents.
+
+    ``outcomes`` are by folder; None is that of a dependant in which nothing is to be done.
+    """
+
+    def __init__(
+        self,
+        change: FlavorsChange[PlanKind],
+        plans: Mapping[Path, PlanKind],
+        verifier: IndexVerifier,
+        following: Following | None,
+        begun: Callable[[str], None],
+        done: Callable[[str], None],
+    ) -> None:
+        self.change, self.plans, self.verifier, self.following = change, plans, verifier, following
+        self.begun, self.done = begun, done
+        self.new: dict[Path, tuple[Project, LockSet]] = {}
+        self.outcomes: dict[Path, ChangedFlavor[PlanKind] | FactoryError | None] = {}
+
+    @property
+    def failed(self) -> bool:
+        """Return whether an image cannot be changed."""
+        return any(isinstance(item, FactoryError) for item in self.outcomes.values())
+
+    def all_outcomes(
+        self, images: Mapping[Path, Flavor]
+    ) -> tuple[list[Flavor], list[ChangedFlavor[PlanKind] | FactoryError]]:
+        """Return the images that were to be changed with their outcomes, also those that had no turn."""
+        untouched = {folder: _unapplied(plan) for folder, plan in self.plans.items()}
+        found = {folder: self.outcomes.get(folder) or untouched.get(folder) for folder in images}
+        outcomes = {folder: item for folder, item in found.items() if item is not None}
+        return [images[folder] for folder in outcomes], list(outcomes.values())
+
+    def apply(self, image: Flavor) -> ChangedFlavor[PlanKind] | None:
+        """Return a changed image, after its parents; None for a dependant that stays as it is.
+
+        Raises:
+            FactoryError: from `FlavorsChange.relock`; or a generated file would be overwritten, or what
+                follows from the lock cannot be made.
+        """
+        plan = self._plan(image)
+        try:
+            if plan is None:
+                return None
+            if plan.is_settled:
+                return ChangedFlavor(flavor=image.name, state=plan.state, plan=plan)
+            self.begun(image.name)
+            return self._changed(plan)
+        finally:
+            if image.folder in self.plans:
+                self.done(image.name)
+
+    def _plan(self, image: Flavor) -> PlanKind | None:
+        """Return the plan of an image, with a new lock if its parents have other packages or indexes then."""
+        plan = self.plans.get(image.folder)
+        changed = next((above for above in image.above if above.folder in self.new), None)
+        if changed is None or (plan is not None and (plan.relock or plan.lock is None)):
+            return plan
+        found = plan or self._follow(image)
+        if found is None or found.lock is None:
+            return None
+        parent, _ = self.new[changed.folder]
+        where = str(image.folder / PROJECT_FILE)
+        new = parse_project(found.new_text, where=where, image=image, parent_spec=parent.spec)
+        if new.spec == found.project.spec and found.lock.parent == given_packages(new, new=self.new).recorded:
+            return plan
+        note = f"locked again, since the lock of its parent {changed.name} changes"
+        return replace(found, new_project=new, relock=True, notes=(*found.notes, note))
+
+    def _follow(self, image: Flavor) -> PlanKind | None:
+        """Return the plan of a dependant; None if it is not locked."""
+        project = image.read_project()
+        lock = read_lock_set(image.folder, project.spec)
+        if lock is None:
+            return None
+        refuse_unsound(image, project, lock)
+        return self.change.follow(image, project, lock)
+
+    def _changed(self, plan: PlanKind) -> ChangedFlavor[PlanKind]:
+        flavor, new, options = plan.flavor, plan.new_project, self.change.options
+        files = [] if new == plan.project else list(_rendered(flavor, old=plan.project, new=new))
+        relocked = None
+        if plan.relock:
+            relocked = self.change.relock(plan, self.verifier, given_packages(new, new=self.new))
+            files += lock_changes(flavor.folder, new.spec, relocked.lock)
+            self.new[flavor.folder] = new, relocked.lock.lock_set
+        locks = relocked.lock.lock_set if relocked else plan.lock
+        followed: Sequence[Replacement] = ()
+        if self.following and locks and not options.dry_run and (relocked or new != plan.project):
+            followed = self.following(flavor, new, locks)
+        files += followed
+        if plan.new_text != plan.text:
+            path, before = flavor.folder / PROJECT_FILE, plan.text.encode()
+            files.append(Replacement(path=path, before=before, content=plan.new_text.encode()))
+        return ChangedFlavor(
+            flavor=flavor.name,
+            state="would-change" if options.dry_run else "changed",
+            plan=plan,
+            relocked=relocked,
+            files=tuple(files),
+            followed=tuple(item.path.name for item in followed),
+        )
+
+
+def refuse_unsound(flavor: Flavor, project: Project, lock: LockSet) -> None:
+    """Refuse a lock that was changed by hand: its lost pins could not be held.
 
     Raises:
-        DriftError: a generated file would be overwritten that is not as its templates make it.
-        FactoryError: from `FlavorsChange.relock`, or what follows from the lock cannot be made.
+        LockFileError: it was edited, or not made by ``factory lock``, or files of it are missing.
     """
-    flavor, new = plan.flavor, plan.new_project
-    files = [] if new == plan.project else list(_rendered(flavor, old=plan.project, new=new))
-    relocked = change.relock(plan, verifier) if plan.relock else None
-    if relocked:
-        files += lock_changes(flavor.folder, new.spec, relocked.lock)
-    locks = relocked.lock.lock_set if relocked else plan.lock
-    followed: Sequence[Replacement] = ()
-    if following and locks and not change.options.dry_run and (relocked or new != plan.project):
-        followed = following(flavor, new, locks)
-    files += followed
-    if plan.new_text != plan.text:
-        path, before = flavor.folder / PROJECT_FILE, plan.text.encode()
-        files.append(Replacement(path=path, before=before, content=plan.new_text.encode()))
-    return ChangedFlavor(
-        flavor=flavor.name,
-        state="would-change" if change.options.dry_run else "changed",
-        plan=plan,
-        relocked=relocked,
-        files=tuple(files),
-        followed=tuple(item.path.name for item in followed),
+    absent = [name for name in lock_file_names(project.spec) if name not in lock.files]
+    if not lock.as_locked:
+        problem = "its lock was edited, or not made by `factory lock`"
+    elif not lock.belongs_together or (absent and not is_stale(lock, project)):
+        missing = f": it has no {' and no '.join(absent)}" if absent else ""
+        problem = f"the files of its lock are not all those of one run{missing}"
+    else:
+        return
+    raise LockFileError(
+        f"{problem}, so that it is not known what is to be held still",
+        solution=f"Lock it first: `factory lock {flavor.name}` keeps the versions that are valid. "
+        "Then run the command again.",
     )
+
+
+def held_versions(plan: FlavorPlan, given: GivenPackages, *, meant: Collection[str]) -> dict[str, str]:
+    """Return the locked versions that are to stay: not the ``meant`` ones, nor what the parents have."""
+    free = {*meant, *given.versions}
+    return {package: version for package, version in plan.locked.items() if package not in free}
 
 
 def _rendered(flavor: Flavor, *, old: Project, new: Project) -> Iterator[Replacement]:

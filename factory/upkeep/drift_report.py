@@ -317,5 +317,5 @@ def _bump(drift: VersionDrift) -> str:
     excused = {item.flavor for item in drift.excused}
     left = [(use.version, [name for name in use.flavors if name not in excused]) for use in drift.uses]
     (newest, _), *older = [(version, names) for version, names in left if names]
-    named = (f"--flavor {name}" for _, names in older for name in names)
+    named = (f"--image {name}" for _, names in older for name in names)
     return " ".join((f'factory bump "{drift.package}>={newest}"', *named))

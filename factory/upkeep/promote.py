@@ -11,9 +11,9 @@ from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_pr
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import MAIN_INDEX, Spec, check_spec
 from factory.gaps.gaps import find_gaps, gap_error
-from factory.lock.given import is_stale
+from factory.lock.given import GivenPackages, is_stale, project_on
 from factory.lock.locking import LockOptions, make_lock, wheel_folders
-from factory.lock.lockset import read_lock_set
+from factory.lock.lockset import LockSet, read_lock_set
 from factory.lock.package_finder import open_package_finder
 from factory.lock.report import change_lines
 from factory.lock.verify import IndexVerifier
@@ -227,7 +227,21 @@ class Promotion:
                     solution="Promote them one by one, each with what is made for it.",
                 )
 
-    def relock(self, plan: PromotePlan, verifier: IndexVerifier) -> Relocked:
+    def follow(self, flavor: Flavor, project: Project, lock: LockSet) -> PromotePlan:
+        """Return the plan of an image on a flavor whose lock changes; its index may be the flavor's."""
+        text = read_project_text(flavor.folder)
+        return PromotePlan(
+            flavor=flavor,
+            text=text,
+            project=project,
+            lock=lock,
+            new_text=text,
+            new_project=project,
+            relock=True,
+            moved=(),
+        )
+
+    def relock(self, plan: PromotePlan, verifier: IndexVerifier, given: GivenPackages) -> Relocked:
         """Lock at the new indexes with the versions of before.
 
         Raises:
@@ -239,11 +253,12 @@ class Promotion:
         name, new, options = plan.flavor.name, plan.new_project, self.options
         _refuse_silent_indexes(plan, options)
         try:
-            lock = make_lock(name, new, plan.lock, options, verifier=verifier)
+            lock = make_lock(name, new, plan.lock, options, verifier=verifier, given=given)
         except (IndexGapError, ResolutionError):
             # Once more, for everything: the present index's metadata shows the gaps behind a gap.
             folders = wheel_folders(new.spec, options)
-            gaps = find_gaps(new, preferences=plan.locked, folders=folders, present=plan.project.spec)
+            whole = project_on(given, new, replacing=new.spec.replaces)
+            gaps = find_gaps(whole, preferences=plan.locked, folders=folders, present=plan.project.spec)
             if gaps.gaps:
                 raise gap_error(gaps) from None
             raise

@@ -1,10 +1,10 @@
-"""Read a flavor as it is in its folder, or as it was at a git revision."""
+"""Read an image as it is in its folder, or as it was at a git revision."""
 
 import os
 from dataclasses import dataclass
 
 from factory.errors import NotFoundError, ProgramError
-from factory.flavor.project import PROJECT_FILE, Project, parse_project
+from factory.flavor.project import PROJECT_FILE, ImageFolder, Project, parse_project
 from factory.flavor.repository import Flavor, Repository
 from factory.lock.lockfile import LOCK_FILE
 from factory.lock.lockset import LockSet, lock_file_names, parse_lock_set, read_lock_set
@@ -31,7 +31,7 @@ _ANOTHER_REPOSITORY = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A flavor at one time.
+    """An image at one time.
 
     ``revision`` and ``commit`` are None for the folder as it is; ``locks`` is None if it is not locked.
     """
@@ -44,17 +44,17 @@ class Snapshot:
 
 
 def two_snapshots(repository: Repository, first: str, second: str | None) -> tuple[Snapshot, Snapshot]:
-    """Return two flavors, each as ``NAME`` in its folder, or as ``NAME@REVISION`` in git.
+    """Return two images, each as ``NAME`` in its folder, or as ``NAME@REVISION`` in git.
 
     Without a second, the first as git has it (at HEAD, if no revision is given), and as it is.
     The second may be a revision alone: then the first as git has it there, and as it was given.
 
     Raises:
-        NotFoundError: there is no such flavor, revision or git repository.
+        NotFoundError: there is no such image, revision or git repository.
         SpecError, LockFileError: its files cannot be read.
     """
     if second is None:
-        after = _in_folder(repository.flavor(plain_name(first)))
+        after = _in_folder(repository.image(plain_name(first)))
         return _take(repository, first if "@" in first else f"{first}@HEAD"), after
     if "@" not in second and not _has(repository, second) and _is_revision(repository, second):
         return _at_revision(repository, plain_name(first), second), _take(repository, first)
@@ -62,7 +62,7 @@ def two_snapshots(repository: Repository, first: str, second: str | None) -> tup
 
 
 def plain_name(name: str) -> str:
-    """Return the flavor of ``NAME@REVISION``: no flavor's name has an @, and revisions may.
+    """Return the image of ``NAME@REVISION``: no image's name has an @, and revisions may.
 
     Raises:
         NotFoundError: there is no name.
@@ -70,8 +70,8 @@ def plain_name(name: str) -> str:
     flavor = name.partition("@")[0]
     if not flavor:
         raise NotFoundError(
-            f"{name!r} names no flavor",
-            solution="Write FLAVOR@REVISION, such as the flavor's name and @HEAD.",
+            f"{name!r} names no image",
+            solution="Write IMAGE@REVISION, such as the image's name and @HEAD.",
         )
     return flavor
 
@@ -79,12 +79,12 @@ def plain_name(name: str) -> str:
 def _take(repository: Repository, name: str) -> Snapshot:
     flavor = plain_name(name)
     _, at, revision = name.partition("@")
-    return _at_revision(repository, flavor, revision or "HEAD") if at else _in_folder(repository.flavor(name))
+    return _at_revision(repository, flavor, revision or "HEAD") if at else _in_folder(repository.image(name))
 
 
 def _has(repository: Repository, name: str) -> bool:
     try:
-        repository.flavor(name)
+        repository.image(name)
     except NotFoundError:
         return False
     return True
@@ -100,7 +100,7 @@ def _is_revision(repository: Repository, text: str) -> bool:
 
 
 def _in_folder(flavor: Flavor) -> Snapshot:
-    """Return the flavor as it is in its folder.
+    """Return the image as it is in its folder.
 
     Raises:
         NotFoundError, SpecError, LockFileError: its files are not there, or cannot be read.
@@ -111,37 +111,45 @@ def _in_folder(flavor: Flavor) -> Snapshot:
 
 
 def _at_revision(repository: Repository, name: str, revision: str) -> Snapshot:
-    """Return a flavor as git has it at a revision, even if its folder no longer exists.
+    """Return an image as git has it at a revision, even if its folder no longer exists.
 
     Raises:
-        NotFoundError: no git repository, no such revision, or no such flavor in it.
+        NotFoundError: no git repository, no such revision, or no such image in it.
         SpecError: its ``pyproject.toml`` of that time cannot be read.
     """
-    # A path is given by its last part, as the folder is called under flavors/.
-    there = _has(repository, name)
-    flavor = repository.flavor(name).name if there else name.rstrip("/").rpartition("/")[2]
+    # What the folder has now says which kind of image it is; one without a folder was a flavor. A path is
+    # given by its last part, as the folder is called under flavors/.
+    image = repository.image(name) if _has(repository, name) else None
+    folder = _folder_of(repository, image, name)
     commit = _commit(repository, revision)
-    listed = _git(repository, "ls-tree", "-z", "--name-only", commit, f"{flavor}/").stdout.split("\0")
-    present = {path.removeprefix(f"{flavor}/") for path in listed}
+    listed = _git(repository, "ls-tree", "-z", "--name-only", commit, f"{folder}/").stdout.split("\0")
+    present = {path.removeprefix(f"{folder}/") for path in listed}
     if PROJECT_FILE not in present:
         raise NotFoundError(
-            f"there is no flavor {flavor!r} under {FLAVORS_FOLDER}/ at revision {revision}",
-            solution=f"Name a revision that has it: `git log -- {FLAVORS_FOLDER}/{flavor}` shows them.",
+            f"there is no image {folder.rpartition('/')[2]!r} under {folder.rpartition('/')[0]}/ at revision "
+            f"{revision}",
+            solution=f"Name a revision that has it: `git log -- {folder}` shows them.",
         )
 
     def content(path: str) -> str:
-        return _git(repository, "show", f"{commit}:./{flavor}/{path}").stdout
+        return _git(repository, "show", f"{commit}:./{folder}/{path}").stdout
 
-    where = f"{revision}:{FLAVORS_FOLDER}/{flavor}/{PROJECT_FILE}"
-    project = parse_project(content(PROJECT_FILE), where=where)
+    project = parse_project(content(PROJECT_FILE), where=f"{revision}:{folder}/{PROJECT_FILE}", image=image)
     texts = {path: content(path) for path in lock_file_names(project.spec) if path in present}
     return Snapshot(
-        flavor=flavor,
+        flavor=folder.rpartition("/")[2],
         revision=revision,
         commit=commit,
         project=project,
         locks=parse_lock_set(texts) if LOCK_FILE in texts else None,
     )
+
+
+def _folder_of(repository: Repository, image: ImageFolder | None, name: str) -> str:
+    """Return the folder of an image from the repository's root."""
+    if image is not None and not image.is_flavor:
+        return image.folder.relative_to(repository.root).as_posix()
+    return f"{FLAVORS_FOLDER}/{image.name if image else name.rstrip('/').rpartition('/')[2]}"
 
 
 def _commit(repository: Repository, revision: str) -> str:
@@ -151,7 +159,7 @@ def _commit(repository: Repository, revision: str) -> str:
         raise NotFoundError(
             f"{repository.root} is no git repository that can be read"
             + "".join(f": {line}" for line in last),
-            solution="Compare two flavors, or run it where the repository is cloned.",
+            solution="Compare two images, or run it where the repository is cloned.",
         )
     # A revision is never an option: git would take one that begins with a hyphen for it.
     known = (
@@ -175,7 +183,7 @@ def _git(repository: Repository, *arguments: str, accept_failure: bool = False) 
     environment = {name: value for name, value in os.environ.items() if name not in _ANOTHER_REPOSITORY}
     return run(
         ("git", *arguments),
-        cwd=repository.flavors_folder,
+        cwd=repository.root,
         environment=environment,
         accept_failure=accept_failure,
     )

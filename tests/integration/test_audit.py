@@ -76,7 +76,7 @@ def test_findings_name_the_flavors_and_the_command(private_world: PrivateWorld, 
     assert "Heap overflow in a decoder" in run.out
     assert "fixed in 12.2.1, 12.3.1" in run.out
     assert (
-        f"fix: factory bump 'pillow>=12.2.1' --flavor {CPU} --flavor {CUDA} --flavor {ROCM} "
+        f"fix: factory bump 'pillow>=12.2.1' --image {CPU} --image {CUDA} --image {ROCM} "
         "--reason CVE-2026-54058" in run.out
     )
     assert "flash-attn 2.8.3+cu130, 2.8.3+rocm7.14: PYSEC-2026-90" in run.out
@@ -93,7 +93,7 @@ def test_as_json_the_command_splits_into_its_words(private_world: PrivateWorld, 
     assert run.status == 1
     (finding,) = _list(run, "findings")
     assert finding["flavors"] == [CPU]
-    words = ["factory", "bump", "pillow>=12.2.1", "--flavor", CPU, "--reason", "CVE-2026-54058"]
+    words = ["factory", "bump", "pillow>=12.2.1", "--image", CPU, "--reason", "CVE-2026-54058"]
     assert [shlex.split(command) for command in _commands(finding)] == [words]
     source = run.data["source"]
     assert isinstance(source, dict)
@@ -205,7 +205,7 @@ def test_one_command_is_rid_of_all_that_a_package_has_in_all_flavors(
     assert f"  12.1.0 in {ROCM}\n    fixed in 12.2.1\n  12.2.0 in {CPU}\n" in run.out
     (command,) = (line for line in run.out.splitlines() if "fix: " in line)
     assert command.split("fix: ")[1] == (
-        f"factory bump 'pillow>=12.3.0' --flavor {CPU} --flavor {ROCM} --reason 'CVE-2026-1, CVE-2026-2'"
+        f"factory bump 'pillow>=12.3.0' --image {CPU} --image {ROCM} --reason 'CVE-2026-1, CVE-2026-2'"
     )
 
 
@@ -281,7 +281,7 @@ def test_of_what_a_service_tells_one_command_is_rid_of_all(private_world: Privat
         [{"version": "12.2.0", "flavors": [CPU], "fixed": fixed}]
         for fixed in (["12.2.1", "12.3.1"], ["12.4.0"])
     ]
-    words = ["factory", "bump", "pillow>=12.4.0", "--flavor", CPU, "--reason", "CVE-2026-54058, CVE-2026-9"]
+    words = ["factory", "bump", "pillow>=12.4.0", "--image", CPU, "--reason", "CVE-2026-54058, CVE-2026-9"]
     assert [shlex.split(_commands(finding)[0]) for finding in found] == [words, words]
 
 

@@ -83,7 +83,7 @@ def test_only_the_named_flavor_changes(three: Workshop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
-        (("lib>=1.1",), 2, "--flavor, or give --all"),
+        (("lib>=1.1",), 2, "--image, or give --all"),
         (("lib>=1.1", "--all", "--flavor", FIRST), 2, "not both"),
         (("--all",), 2, "REQUIREMENT"),
         (("lib", "--all"), SPEC, "has no floor"),
@@ -142,7 +142,7 @@ def test_a_version_that_is_not_there_is_told_with_the_nearest_and_nothing_is_loc
     assert isinstance(error, dict)
     assert "has no lib>=1.2,<1.3 for linux/amd64: the index has 1.2.5 as sdist only" in error["reason"]
     assert "nearest that serves this flavor: 1.1.2 below and 1.3.1 above" in error["reason"]
-    assert "`factory bump 'lib>=1.3.1' --flavor first`" in error["solution"]
+    assert "`factory bump 'lib>=1.3.1' --image first`" in error["solution"]
     gaps = found["gaps"]
     assert isinstance(gaps, list)
     assert gaps[0]["requirement"] == "lib>=1.2,<1.3"

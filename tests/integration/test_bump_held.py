@@ -124,7 +124,7 @@ def test_the_command_that_takes_what_is_there_runs_as_it_stands(three: Workshop)
     run = three.run("bump", "lib>=1.4,!=2.1", "--flavor", FIRST, "--flavor", SECOND, "--reason", "two words")
     assert run.status == GAP
     command = run.err.split("Or take what is there: `")[1].split("`")[0]
-    assert command == "factory bump 'lib>=2.2,!=2.1' --flavor first --reason 'two words'"
+    assert command == "factory bump 'lib>=2.2,!=2.1' --image first --reason 'two words'"
     assert three.run(*shlex.split(command)[1:]).status == 0
     assert require_lock(three.root / "flavors" / FIRST).versions()["lib"] == "2.2"
 

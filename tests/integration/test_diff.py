@@ -170,13 +170,13 @@ def test_markdown_is_what_a_pull_request_takes(flavor: Flavor, diff: Diff) -> No
     [
         ((f"{NAME}@no-such",), "git knows no revision 'no-such'"),
         ((f"{NAME}@--help",), "git knows no revision '--help'"),
-        (("th99@HEAD", NAME), "there is no flavor 'th99' under flavors/ at revision HEAD"),
-        (("th99", NAME), "there is no flavor 'th99'"),
-        ((NAME, "th99"), "there is no flavor 'th99'"),
-        ((NAME, "--", "-h"), "there is no flavor '-h'"),
+        (("th99@HEAD", NAME), "there is no image 'th99' under flavors/ at revision HEAD"),
+        (("th99", NAME), "there is no image 'th99'"),
+        ((NAME, "th99"), "there is no image 'th99'"),
+        ((NAME, "--", "-h"), "there is no image '-h'"),
         (("th99",), f"those that are there ({NAME})"),
-        (("@HEAD",), "'@HEAD' names no flavor"),
-        ((NAME, "@HEAD"), "'@HEAD' names no flavor"),
+        (("@HEAD",), "'@HEAD' names no image"),
+        ((NAME, "@HEAD"), "'@HEAD' names no image"),
     ],
 )
 def test_what_is_not_there_is_an_error_that_says_so(

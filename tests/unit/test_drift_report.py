@@ -160,7 +160,7 @@ def test_what_would_mend_it_leaves_alone_who_is_excused(tmp_path: Path) -> None:
         _flavor(tmp_path, "vendor", {"transformers": "6.0"}, waivers=_waiver()),
         _flavor(tmp_path, "old", {"transformers": "5.1"}, waivers=_waiver()),
     )
-    assert 'factory bump "transformers>=5.5.4" --flavor rocm\n' in _words(report)
+    assert 'factory bump "transformers>=5.5.4" --image rocm\n' in _words(report)
 
 
 def test_a_flavor_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def _commands(package: str, *needs: Need) -> list[str]:
 
 
 def _bump(floor: str, *flavors: str, reason: str = "CVE-1") -> list[str]:
-    named = [word for name in flavors for word in ("--flavor", name)]
+    named = [word for name in flavors for word in ("--image", name)]
     return ["factory", "bump", f"pillow>={floor}", *named, "--reason", reason]
 
 
