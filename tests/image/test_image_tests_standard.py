@@ -1,12 +1,16 @@
 """``factory test``, standard and full: the CPU flavor's image passes; what is planted is explained."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.built import BuiltFlavor, factory
 from support.podman import podman
+from support.small_flavors import make_flavor
+
+from factory.lock.lockfile import require_lock
 
 # Everything in one run, of which most is importing torch; a busy machine takes several times as long.
 pytestmark = [pytest.mark.container, pytest.mark.timeout(1500)]
@@ -25,6 +29,7 @@ STANDARD = (
     "notebook",
     "ipv6-only",
 )
+CHANGED = ("einops", "markupsafe", "py-cpuinfo", "sentencepiece", "shellingham")
 # What of a locked package is changed, the test that sees it, and what its finding or its advice says.
 PLANTED = (
     (
@@ -85,18 +90,36 @@ def test_the_cpu_image_passes_every_standard_and_full_test(cpu_flavor: BuiltFlav
     assert {"cygrpc", "libarrow"} <= linked
 
 
+@pytest.fixture
+def few_packages(cpu_flavor: BuiltFlavor, tmp_path: Path) -> Iterator[BuiltFlavor]:
+    """An image with the packages that something is planted in: few, so that all import soon."""
+    tag = "localhost/universal-image-tests:few-packages"
+    root, words = tmp_path / "root", ("--hermetic", "--base-image", cpu_flavor.base, "--tag", tag)
+    pins = require_lock(cpu_flavor.folder).pins
+    made = make_flavor(
+        root,
+        index_url=None,
+        dependencies=[f"{pin.name}=={pin.version}" for pin in pins if pin.name in CHANGED],
+    )
+    for command in ("sync", "lock"):
+        factory("--root", root, command, made.name)
+    report = factory("--root", root, "--json", "build", made.name, *words)
+    yield BuiltFlavor(tag=tag, folder=made.folder, base=cpu_flavor.base, report=report)
+    podman("rmi", "--force", tag)
+
+
 def test_what_is_planted_is_found_with_its_cause_and_what_mends_it(
-    cpu_flavor: BuiltFlavor, tmp_path: Path
+    few_packages: BuiltFlavor, tmp_path: Path
 ) -> None:
     context = tmp_path / "context"
     context.mkdir()
-    lines = [f"FROM {cpu_flavor.tag}", "USER 0", *(f"RUN {line}" for line, _ in PLANTED), "USER 1001"]
+    lines = [f"FROM {few_packages.tag}", "USER 0", *(f"RUN {line}" for line, _ in PLANTED), "USER 1001"]
     (context / "Dockerfile").write_text("\n".join(lines) + "\n")
     tag = "localhost/universal-image-tests:planted"
     podman("build", "--quiet", "--network", "none", "--tag", tag, context)
     try:
         words = [word for name in ("imports", "shared-libraries", "openssl") for word in ("--only", name)]
-        found = outcomes(cpu_flavor, tag, tmp_path / "report", *words, status=1)
+        found = outcomes(few_packages, tag, tmp_path / "report", *words, status=1)
     finally:
         podman("rmi", "--force", tag)
     told = [

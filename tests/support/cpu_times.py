@@ -38,8 +38,10 @@ class CpuTimes:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Iterator[None]:
         """Count what a test's fixtures take: those of many tests count for the first."""
-        yield
-        self._count("setup", item.nodeid)
+        try:
+            yield
+        finally:
+            self._count("setup", item.nodeid)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
@@ -52,8 +54,10 @@ class CpuTimes:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Iterator[None]:
         """Count what its fixtures take at the end."""
-        yield
-        self._count("teardown", item.nodeid)
+        try:
+            yield
+        finally:
+            self._count("teardown", item.nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the longest."""
