@@ -39,7 +39,7 @@ from factory.lock.lockset import (
     read_lock_set,
 )
 from factory.lock.narrow import best_wheel, tag_ranks
-from factory.lock.replacing import Replaced, conflicts_of, refusal_of, replaced_by
+from factory.lock.replacing import Replaced, broken_by, conflicts_of, refusal_of, replaced_by
 from factory.lock.report import FailedFlavor, Locked, compare_form, compare_pins
 from factory.lock.resolution import Disagreement, Refused, folder_of, resolve_project
 from factory.lock.uv import Package, Wheel
@@ -93,7 +93,8 @@ class NewLock:
     """A new lock before it is written: its pins, and each file's text by file name.
 
     ``from_folders`` maps packages that came from a folder of wheels to it. ``replaced`` are the packages of
-    the parents that are locked in another version; ``given`` is which parent has which package.
+    the parents that are locked in another version; ``given`` is which parent has which package,
+    ``broken`` why their packages do not go with what is replaced.
     """
 
     pins: tuple[Pin, ...]
@@ -101,6 +102,7 @@ class NewLock:
     from_folders: dict[str, str]
     replaced: tuple[Replaced, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict)
+    broken: str = ""
 
     @property
     def lock_set(self) -> LockSet:
@@ -260,6 +262,7 @@ def _locked(
         idle=_idle(project.spec, new.pins),
         replaced=new.replaced,
         given=new.given,
+        broken=new.broken,
     )
 
 
@@ -337,7 +340,8 @@ def make_lock(
     asked = replace(project, constraints=(*project.constraints, *exact))
     given = given_packages(project) if given is None else given
     with nullcontext(verifier) if verifier else open_index_verifier() as shared:
-        pins, from_folders, replaced = _pins(asked, before, options, given)
+        made = _pins(asked, before, options, given)
+        pins, from_folders, replaced = made.pins, made.from_folders, made.replaced
         if before is not None and not (options.other_builds or options.only_recorded):
             upgraded = _rebuilt(project.spec, before, options)
             refuse_other_builds(project.spec, before.pins, pins, upgraded=upgraded)
@@ -352,7 +356,14 @@ def make_lock(
         beside_index=from_folders,
         parent=given.recorded,
     )
-    return NewLock(pins=pins, files=files, from_folders=from_folders, replaced=replaced, given=given.owners)
+    return NewLock(
+        pins=pins,
+        files=files,
+        from_folders=from_folders,
+        replaced=replaced,
+        given=given.owners,
+        broken=made.broken,
+    )
 
 
 def _rebuilt(spec: Spec, before: LockSet, options: LockOptions) -> frozenset[str] | None:
@@ -403,10 +414,18 @@ def _outcome(
         return FailedFlavor(flavor=flavor.name, error=error)
 
 
-def _pins(
-    project: Project, before: LockSet | None, options: LockOptions, given: GivenPackages
-) -> tuple[tuple[Pin, ...], dict[str, str], tuple[Replaced, ...]]:
-    """Return the new lock's pins, which packages came from which folder of wheels, and what is replaced."""
+@dataclass(frozen=True, kw_only=True)
+class _Pinned:
+    """The pins of a new lock; the other fields are those of `NewLock`."""
+
+    pins: tuple[Pin, ...]
+    from_folders: dict[str, str]
+    replaced: tuple[Replaced, ...]
+    broken: str
+
+
+def _pins(project: Project, before: LockSet | None, options: LockOptions, given: GivenPackages) -> _Pinned:
+    """Return the new lock's pins: what the requirements need and the parents do not have."""
     folders = wheel_folders(project.spec, options)
     upgraded = {canonicalize_name(name) for name in options.upgrade_packages}
     known = {} if options.upgrade or before is None else before.versions()
@@ -418,7 +437,7 @@ def _pins(
     if isinstance(resolved, (Refused, Disagreement)) and given.pins:
         conflicts = conflicts_of(project, given, replacing, preferences=preferences, folders=folders)
         if conflicts and not options.replacing:
-            raise refusal_of(given, conflicts)
+            raise refusal_of(conflicts)
         if conflicts:
             replacing |= {item.package for item in conflicts}
             asked = project_on(given, project, replacing=replacing)
@@ -437,7 +456,10 @@ def _pins(
         platform: tuple(package for package in packages if had.get(package.name) != package.version)
         for platform, packages in resolved.items()
     }
-    return *_narrowed(project, added, folders), replaced_by(given, asked, versions, folders=folders)
+    pins, from_folders = _narrowed(project, added, folders)
+    replaced = replaced_by(given, asked, versions, folders=folders)
+    broken = broken_by(given, project, replaced, preferences={**had, **versions}, folders=folders)
+    return _Pinned(pins=pins, from_folders=from_folders, replaced=replaced, broken=broken)
 
 
 def _narrowed(

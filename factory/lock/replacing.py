@@ -103,17 +103,41 @@ def replaced_by(
     )
 
 
-def refusal_of(given: GivenPackages, conflicts: Sequence[Replaced]) -> ReplacesParentError:
+def broken_by(
+    given: GivenPackages,
+    project: Project,
+    replaced: Sequence[Replaced],
+    *,
+    preferences: Mapping[str, str],
+    folders: tuple[WheelFolder, ...],
+) -> str:
+    """Return why the parents' other packages do not go with what a project replaces; empty if they do.
+
+    A lock is made for the project's own requirements: nobody asked for those of the parents' packages.
+
+    Raises:
+        IndexAccessError, ResolutionError, ProgramError, SpecError: as for `resolve_project`.
+    """
+    if not replaced:
+        return ""
+    names = {item.package for item in replaced}
+    others = tuple(name for name in given.pins if name not in names)
+    whole = replace(project, dependencies=(*project.dependencies, *others))
+    answer = resolve_project(
+        project_on(given, whole, replacing=names), preferences=preferences, folders=folders
+    )
+    return "" if isinstance(answer, dict) else answer.explanation
+
+
+def refusal_of(conflicts: Sequence[Replaced]) -> ReplacesParentError:
     """Return the error of a resolution that needs other versions than the parents have."""
     lines = "".join(f"\n  - {item}" for item in conflicts)
     one = len(conflicts) == 1
     gone = any(item.unavailable for item in conflicts)
     first = "Give the wheels that the index lacks with --find-links, or name their index. " if gone else ""
     return ReplacesParentError(
-        f"what is asked for does not go with {'a package' if one else f'{len(conflicts)} packages'} of its "
-        f"parent {given.parent}:{lines}",
-        solution=f"{first}Ask for versions that go with the parent's, or change them in {given.parent} and "
-        "lock both. "
-        "If this image is to install its own over the parent's, give --allow-replacing; what else the parent "
-        "has for the old version may then fail.",
+        f"what is asked for does not go with {'a package' if one else f'{len(conflicts)} packages'} of "
+        f"{' and '.join(dict.fromkeys(item.owner for item in conflicts))}, which it is built on:{lines}",
+        solution=f"{first}Ask for versions that go with the parent's, or change the parent and lock both. "
+        "If this image is to install its own over the parent's, give --allow-replacing.",
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from packaging.utils import canonicalize_name
 
-from factory.console import Report
+from factory.console import Report, plural
 from factory.errors import FactoryError, IndexGapError
 from factory.lock.lockfile import LockFile, Pin
 from factory.lock.lockset import LockSet
@@ -49,7 +49,7 @@ class Locked:
     indexes that the spec no longer has. ``from_folders`` maps packages that came from a folder of wheels to
     it: the index alone lacks them. ``idle`` are further indexes from which nothing is pinned. ``replaced``
     are packages of the parents that are locked in another version; ``given`` is which parent has which
-    package.
+    package, ``broken`` why the parents' packages do not go with what is replaced.
     """
 
     flavor: str
@@ -66,6 +66,7 @@ class Locked:
     idle: tuple[str, ...] = ()
     replaced: tuple[Replaced, ...] = ()
     given: Mapping[str, str] = field(default_factory=dict)
+    broken: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,7 @@ class FlavorReport:
     followed: tuple[str, ...] = ()
     error: ErrorBody | None = None
     replaced: tuple[Replaced, ...] = ()
+    broken: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,7 @@ class LockReport(Report):
             yield from (f"  {name} is of an index that the spec does not name" for name in flavor.orphans)
         failed = sum(flavor.error is not None for flavor in self.flavors)
         if failed and len(self.flavors) > 1:
-            yield f"{failed} of {len(self.flavors)} flavors could not be locked"
+            yield f"{failed} of {plural(len(self.flavors), 'image')} could not be locked"
 
 
 _LOCKED = {"changed": "would change", "unchanged": "locked as it was"}
@@ -205,6 +207,7 @@ def _flavor(outcome: Locked | FailedFlavor) -> FlavorReport:
         orphans=outcome.orphans,
         followed=outcome.followed,
         replaced=outcome.replaced,
+        broken=outcome.broken,
     )
 
 
@@ -229,6 +232,11 @@ def _notes(outcome: Locked | FailedFlavor) -> Iterator[str]:
         yield f"{outcome.flavor}: nothing that is required comes from the index {name!r}"
     for item in outcome.replaced:
         yield f"{outcome.flavor}: replaces {item}"
+    if outcome.broken:
+        yield (
+            f"warning: {outcome.flavor}: beside what it replaces, packages of its parents lack what they "
+            f"require:\n{outcome.broken}"
+        )
     for name in outcome.not_locked_before:
         owner = outcome.given.get(canonicalize_name(name))
         why = "it was not in the lock" if owner is None else f"{owner} has it: upgrade it there"

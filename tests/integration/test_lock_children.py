@@ -219,3 +219,14 @@ def test_plan_and_status_know_that_a_child_is_stale_and_build_refuses_it(chain: 
         for item in json.loads(chain.run("status", "--offline", "--json").out)["images"]
     }
     assert states == {FLAVOR: "locked", STACK: "stale"}
+
+
+def test_a_parents_package_that_does_not_go_with_what_is_replaced_is_said(chain: Workshop) -> None:
+    make_wheel(chain.pushed, "strict", "1.0", requires=["base<2"])
+    chain.flavor("base<2", "helper<2", "strict", name=FLAVOR)
+    stack = chain.child("newer", name=STACK, parent=FLAVOR)
+    run = chain.lock(FLAVOR, STACK, "--allow-replacing")
+    assert run.status == 0, run.err
+    assert require_lock(stack).versions() == {"base": "2.0", "newer": "1.0"}
+    assert f"warning: {STACK}: beside what it replaces, packages of its parents lack" in run.err
+    assert "strict==1.0" in run.err
