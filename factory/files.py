@@ -245,6 +245,25 @@ def staged_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def clone_folder(source: Path, new: Path) -> None:
+    """Copy a folder by hard links if possible; links in it stay links, and temporary files stay behind.
+
+    Files are replaced whole here and never written to in place, so that a change of one is none of the other.
+    """
+
+    def link(one: str, other: str) -> str:
+        try:
+            os.link(one, other, follow_symlinks=False)
+        except OSError:
+            shutil.copy2(one, other, follow_symlinks=False)
+        return other
+
+    def left(folder: str, names: list[str]) -> set[str]:
+        return {name for name in names if is_temporary(Path(folder, name))}
+
+    shutil.copytree(source, new, symlinks=True, copy_function=link, ignore=left)
+
+
 def make_output_folder(folder: Path, *, within: Path | None = None) -> Path:
     """Make a folder for output that is not committed, and have git ignore it.
 

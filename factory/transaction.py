@@ -35,6 +35,7 @@ from factory.files import (
     IGNORE_FILE,
     STAGED_SUFFIX,
     acquire,
+    clone_folder,
     exclusive,
     is_temporary,
     open_regular,
@@ -62,13 +63,24 @@ class Replacement:
 
 @dataclass(frozen=True, kw_only=True)
 class NewFolder:
-    """A folder to create with its files: path in it to content, and whether it is executable."""
+    """A folder to create with its files: path in it to content, and whether it is executable.
+
+    The other files of ``source``, an existing folder, come along.
+    """
 
     path: Path
     files: Mapping[str, tuple[bytes, bool]]
+    source: Path | None = None
 
 
-Change = Replacement | NewFolder
+@dataclass(frozen=True, kw_only=True)
+class RemovedFolder:
+    """A folder to remove with everything in it."""
+
+    path: Path
+
+
+Change = Replacement | NewFolder | RemovedFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +179,7 @@ class Transaction:
     ) -> _Entry:
         """Write new content, and keep the old, in a folder one rename away from both."""
         path = _real(change.path)
-        above = [folder for folder in self._folders if path.is_relative_to(folder)]
+        above = [folder for folder in self._folders if path.is_relative_to(folder) and path != folder]
         if not above:
             message = f"{path} is not in a folder that is held"
             raise ValueError(message)
@@ -179,10 +191,13 @@ class Transaction:
                 _write(stages[home] / IGNORE_FILE, IGNORE_ALL)
             new, old = _places(stages[home], number)
             if isinstance(change, NewFolder):
+                if change.source is not None:
+                    clone_folder(change.source, new)
                 for name, (content, executable) in change.files.items():
                     (new / name).parent.mkdir(parents=True, exist_ok=True)
+                    (new / name).unlink(missing_ok=True)
                     _write(new / name, content, executable=executable)
-            elif change.content is not None:
+            elif isinstance(change, Replacement) and change.content is not None:
                 _write(new, change.content, executable=change.executable)
             _keep(path, old)
             return _Entry(
@@ -333,9 +348,12 @@ def _carry_out(root: Path, entries: Sequence[_Entry]) -> None:
 
 
 def _put(root: Path, entry: _Entry) -> None:
-    path, (new, _) = root / entry.path, _places(root / entry.staged, entry.number)
+    path, (new, old) = root / entry.path, _places(root / entry.staged, entry.number)
     if entry.after is None:
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            path.replace(old)
+        else:
+            path.unlink(missing_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     new.replace(path)
@@ -366,7 +384,7 @@ def _refuse_changed(change: Change) -> None:
                 f"{change.path} is there already",
                 solution="Choose another name, or remove the folder first.",
             )
-    elif read_before(change.path) != change.before:
+    elif isinstance(change, Replacement) and read_before(change.path) != change.before:
         raise BusyError(
             f"{change.path} was changed by somebody else meanwhile; nothing was written",
             solution="Run the command again: it starts from what the file says now.",

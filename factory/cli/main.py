@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "new-flavor": ("new_flavor", "Make a flavor folder from templates, or from another flavor."),
     "new-image": ("new_image", "Start an image that is not a flavor, such as a stack."),
+    "rename": ("rename", "Rename an image, with all that is named after it."),
     "list": ("list_", "List the images with their versions and states."),
     "show": ("show", "Show an image: its spec, its files and their state."),
     "sync": ("sync", "Render the generated files of images again."),

@@ -46,7 +46,7 @@ def retarget(text: str, *, old: Spec, new: Spec, old_name: str, name: str) -> st
     for array in _requirement_arrays(document):
         _repin(array, versions)
     _write_spec(document, new)
-    return _rename_in_comments(tomlkit.dumps(document), old_name, name)
+    return rename_in_comments(tomlkit.dumps(document), old_name, name)
 
 
 def respec(text: str, spec: Spec) -> str:
@@ -62,6 +62,14 @@ def respec(text: str, spec: Spec) -> str:
     return written if _UNIX_END.search(text) else _UNIX_END.sub("\r\n", written)
 
 
+def renamed(text: str, *, old_name: str, name: str) -> str:
+    """Return the ``pyproject.toml`` of an image that is no flavor with another name, in comments too."""
+    document = parse_toml_for_edit(text, source=PROJECT_FILE, error=SpecError)
+    if "project" in document and _table(document["project"]).get("name") == old_name:
+        _table(document["project"])["name"] = name
+    return rename_in_comments(tomlkit.dumps(document), old_name, name)
+
+
 def _with_place_for_index(text: str, spec: Spec) -> str:
     """Replace the comment that there is no index by an empty ``index-url``, which is set afterwards."""
     document = parse_toml_for_edit(text, source=PROJECT_FILE, error=SpecError)
@@ -70,7 +78,7 @@ def _with_place_for_index(text: str, spec: Spec) -> str:
     return _NO_INDEX.sub('index-url = ""', text, count=1)
 
 
-def _rename_in_comments(text: str, old_name: str, name: str) -> str:
+def rename_in_comments(text: str, old_name: str, name: str) -> str:
     whole_name = re.compile(rf"(?<![\w-]){re.escape(old_name)}(?![\w-])")
     lines = text.splitlines(keepends=True)
     return "".join(whole_name.sub(name, line) if line.lstrip().startswith("#") else line for line in lines)

@@ -40,6 +40,7 @@ CHAIN = (
     "upkeep",
     "downstream",
     "konflux",
+    "rename",
     "check",
     "status",
     "adopt",

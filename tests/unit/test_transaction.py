@@ -20,6 +20,7 @@ from factory.transaction import (
     JOURNAL_FOLDER,
     Change,
     NewFolder,
+    RemovedFolder,
     Replacement,
     finish_interrupted,
     finished,
@@ -36,8 +37,12 @@ def root(tmp_path: Path) -> Path:
 
 
 def every_kind(root: Path) -> list[Change]:
-    """In two flavors and beside them: files that are replaced, removed, made, and a folder."""
-    first, second = root / "flavors" / "a", root / "flavors" / "b"
+    """In flavors and beside them: files that are replaced, removed, made; a folder, and one that moves."""
+    first, second, third = (root / "flavors" / name for name in "abc")
+    make(third, "edited", "kept")
+    (third / "deep").mkdir(exist_ok=True)
+    (third / "deep" / "run").write_bytes(b"3")
+    (third / "deep" / "run").chmod(0o755)
     changes = [*make(first, "x", "y"), *make(second, "x")]
     (second / "gone").write_bytes(b"old")
     return [
@@ -45,6 +50,8 @@ def every_kind(root: Path) -> list[Change]:
         Replacement(path=second / "gone", before=b"old", content=None),
         Replacement(path=second / "made", before=None, content=b"#!", executable=True),
         NewFolder(path=root / "images" / "one", files={"deep/file": (b"1", False), "run": (b"2", True)}),
+        NewFolder(path=root / "flavors" / "moved", source=third, files={"edited": (b"new edited", False)}),
+        RemovedFolder(path=third),
         *make(root, "factory.toml"),
     ]
 
@@ -97,6 +104,9 @@ def test_every_change_is_made_and_nothing_is_left_beside_them(root: Path) -> Non
         "flavors/b/made": (b"#!", True),
         "images/one/deep/file": (b"1", False),
         "images/one/run": (b"2", True),
+        "flavors/moved/edited": (b"new edited", False),
+        "flavors/moved/kept": (b"old kept", False),
+        "flavors/moved/deep/run": (b"3", True),
         "factory.toml": (b"new factory.toml", False),
     }
     assert leftovers(root) == []
