@@ -354,12 +354,13 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     if error.errno == errno.ENOSPC:
         return StorageError(
             f"no space is left on the device that holds {path}",
-            solution="Free some space and run the same command again. No file was left half-written; what a "
-            f"download had is kept under a name that ends in {TEMPORARY_SUFFIX}, to go on with.",
+            solution="Free some space and run the same command again: a file is written whole or not at all. "
+            f"What a download had is kept under a name that ends in {TEMPORARY_SUFFIX}, to go on with.",
         )
     return StorageError(
         f"{path}: {error.strerror or error}",
-        solution="Look at the permissions and the file system; nothing was left half-written.",
+        solution="Look at the permissions and the file system, then run the same command again: a file is "
+        "written whole or not at all.",
         path=path,
     )
 

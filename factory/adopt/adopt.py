@@ -69,7 +69,9 @@ class AdoptedFlavor(Report):
         repeated = [each for each in self.placements if each.repeats]
         if repeated:
             one = repeated[0]
-            yield f"\n{len(repeated)} more of {one.path} are also in {one.repeats}, and go the same way."
+            are, go = ("is", "goes") if len(repeated) == 1 else ("are", "go")
+            more = f"{len(repeated)} more of {one.path} {are} also in {one.repeats}"
+            yield f"\n{more}, and {go} the same way."
         if self.added:
             lines = (f"  {each.what}\n      {', '.join(each.items)}" for each in self.added)
             yield "\n".join(("", "The template adds, and the folder had not:", *lines, f"      {_ADDED}"))

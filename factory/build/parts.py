@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from factory.build.plan import prefetched_volume
 from factory.build.prepare import STAGE_EPOCH, VARIABLE, Prepared
-from factory.console import Report
+from factory.console import Report, plural
 from factory.dockerfile.instructions import Instruction, declared_arguments
 from factory.dockerfile.model import SCRATCH, Stage, context_sources, read_dockerfile
 from factory.dockerfile.steps import BuildStep, BuildSteps, base_references, dockerfile_of, parse_steps
@@ -312,9 +312,9 @@ class PrunedParts(Report):
 
     def describe(self) -> Iterator[str]:
         """Yield a line for each of the two."""
-        layers = "1 layer" if len(self.removed) == 1 else f"{len(self.removed)} layers"
         verb = "would be removed" if self.dry else "removed"
-        yield f"{layers} {verb}"
+        layers = plural(len(self.removed), "layer")
+        yield f"{layers} {verb}" if self.removed else "no layer is kept: nothing to remove"
         if self.left_behind:
             yield f"What interrupted builds left of {', '.join(self.left_behind)} {verb}"
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from factory.build.package_layers import split_layers
 from factory.build.plan import BuildPlan, Target, shell_command
-from factory.console import Report, Table, human_size
+from factory.console import Report, Table, human_size, plural
 from factory.dockerfile.references import parse_reference
 from factory.dockerfile.steps import parse_steps
 from factory.engine.images import EngineImage
@@ -185,7 +185,7 @@ def _layout_table(image: LayoutImage) -> Table:
         headings=("IMAGE", image.reference),
         rows=(
             ("digest", image.digest),
-            ("size", f"{human_size(image.size)} in {image.layers} layers"),
+            ("size", f"{human_size(image.size)} in {plural(image.layers, 'layer')}"),
             ("base image", image.base_image),
             ("identity", image.identity[:16]),
             ("layers made", ", ".join(image.made) or "none"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from factory.check.waivers import waiver_text
-from factory.console import Report, Table
+from factory.console import Report, Table, plural
 from factory.errors import FactoryError
 from factory.flavor.kinds import Kind
 from factory.flavor.project import PROJECT_FILE, Project
@@ -284,4 +284,4 @@ def _lock_line(details: FlavorDetails) -> str:
     if lock is None:
         return f"not locked: run `factory lock {details.name}`"
     source = " and ".join((lock.index_url or "the public index", *lock.further_index_urls))
-    return f"lock: {lock.packages} packages, {lock.artifacts} artifacts, from {source}"
+    return f"lock: {plural(lock.packages, 'package')}, {plural(lock.artifacts, 'artifact')}, from {source}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from factory.cli.options import Invocation, common
-from factory.console import Table, human_size
+from factory.console import Table, human_size, plural
 from factory.lock.find_links import folders_in_environment
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import PlannedArtifact, Prefetched, plan_prefetch, prefetch_flavor
@@ -74,7 +74,9 @@ def command(
         else:
             done = prefetch_flavor(chosen, output, fetching=fetching, progress=progress)
     if dry_run:
-        invocation.console.result(planned, _table(planned), f"{len(planned)} artifacts; nothing was fetched")
+        invocation.console.result(
+            planned, _table(planned), f"{plural(len(planned), 'artifact')}; nothing was fetched"
+        )
         return
     if done.stale_lock:
         invocation.console.warning(
@@ -84,9 +86,13 @@ def command(
 
 
 def _lines(done: Prefetched, output: Path) -> list[str]:
-    counts = f"{done.fetched} fetched, {done.linked} from local folders, {done.verified} verified"
+    numbers = {"fetched": done.fetched, "from local folders": done.linked, "verified": done.verified}
+    counts = (
+        ", ".join(f"{number} {words}" for words, number in numbers.items() if number) or "nothing to fetch"
+    )
+    size = f"{plural(done.artifacts, 'artifact')}, {human_size(done.size)}"
     return [
-        f"{done.flavor}: {done.artifacts} artifacts, {human_size(done.size)}, in {output}: {counts}",
+        f"{done.flavor}: {size}, in {output}: {counts}",
         *(f"  {name}: had wrong bytes, replaced" for name in done.replaced),
         *(f"  {name}: no longer in the lock, removed" for name in done.removed),
     ]

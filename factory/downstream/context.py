@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.console import Report
+from factory.console import Report, plural
 from factory.errors import DriftError, StorageError
 from factory.files import (
     exclusive,
@@ -38,7 +38,7 @@ class DownstreamContext(Report):
 
     def describe(self) -> Iterator[str]:
         """Yield where it was written, its files, and what it leaves out."""
-        yield f"Wrote {len(self.files)} files to {self.folder}: {', '.join(self.files)}"
+        yield f"Wrote {plural(len(self.files), 'file')} to {self.folder}: {', '.join(self.files)}"
         yield f"Base image: {self.base_image}"
         yield f"Left out: {', '.join(self.left_out) or 'nothing'}"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from factory.console import Report
+from factory.console import Report, plural
 from factory.dockerfile.instructions import declared_arguments, expand
 from factory.dockerfile.model import SCRATCH, Dockerfile, read_dockerfile
 from factory.dockerfile.references import check_pullable
@@ -25,8 +25,8 @@ class StripReport(Report):
 
     def describe(self) -> Iterator[str]:
         """Yield where it was written, and what was removed."""
-        blocks = f"{self.blocks} {'block' if self.blocks == 1 else 'blocks'}"
-        yield f"Wrote {self.path}: {blocks}, {self.lines_removed} of {self.lines} lines removed"
+        lines = f"{self.lines_removed} of {plural(self.lines, 'line')}"
+        yield f"Wrote {self.path}: {plural(self.blocks, 'block')}, {lines} removed"
 
 
 @dataclass(frozen=True, kw_only=True)

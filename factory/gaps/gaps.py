@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from factory.console import plural
 from factory.errors import FactoryError, IndexContentError, IndexGapError, ResolutionError
 from factory.files import scratch_folder
 from factory.flavor.project import Project, asked
@@ -256,9 +257,8 @@ def _without(project: Project, freed: Mapping[str, str]) -> Project:
 def gap_error(found: Gaps) -> FactoryError:
     """Return gaps as the error of work that cannot continue without the missing packages."""
     gaps = found.gaps
-    several = "s" if len(gaps) > 1 else ""
     indexes = dict.fromkeys(gap.index for gap in gaps)
-    lines = [f"{' and '.join(indexes) or 'the index'} lacks {len(gaps)} requirement{several}"]
+    lines = [f"{' and '.join(indexes) or 'the index'} lacks {plural(len(gaps), 'requirement')}"]
     for gap in gaps:
         lines.append(f"  {gap.requirement} for {', '.join(gap.platforms)}: {gap.found}")
         lines += [f"    needed by {who}" for who in gap.needed_by]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from factory.console import plural
 from factory.gaps.gaps import Gap
 from factory.gaps.index_gaps import FlavorGaps, GapReport, RecordedMissing, RequestedPackage
 from factory.gaps.needs import PROJECT
@@ -31,7 +32,12 @@ def gaps_text(report: GapReport) -> tuple[str, ...]:
     missing = {wanted.package for wanted in report.wanted if not wanted.reasons}
     if len(report.flavors) > 1:
         lacking = sum(bool(flavor.gaps) for flavor in report.flavors)
-        lines.append(f"{len(missing)} packages are missing, in {lacking} of {len(report.flavors)} flavors")
+        what = f"{plural(len(missing), 'package is', 'packages are')} missing"
+        lines.append(
+            f"{what}, in {lacking} of {plural(len(report.flavors), 'flavor')}"
+            if missing
+            else "nothing is missing"
+        )
     return tuple(lines)
 
 
@@ -127,7 +133,7 @@ def _recorded(recorded: Iterable[RecordedMissing]) -> Iterator[str]:
 
 
 def _count(number: int) -> str:
-    return f"{number} requirement{'' if number == 1 else 's'}"
+    return plural(number, "requirement")
 
 
 def _still(recorded: Iterable[RecordedMissing]) -> bool:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import PurePosixPath
 from typing import Any
 
+from factory.console import plural
 from factory.errors import ImageTestError
 from factory.image_tests.causes import Cause, known_failures, why_no_import, why_no_library
 from factory.image_tests.container import WORKING
@@ -84,15 +85,16 @@ def imports(context: Context) -> Result:
         else:
             optional.append(ImageFinding(subject=module["module"], problem=cause.cause, cause=reason))
     output = (
-        f"{len(answer['modules'])} modules of the locked packages in {answer['seconds']:.0f} s without a "
-        f"network; {len(findings)} failed, {len(optional)} are known to"
+        f"{plural(len(answer['modules']), 'module')} of the locked packages in {answer['seconds']:.0f} s "
+        f"without a network; {len(findings)} failed, {plural(len(optional), 'is', 'are')} known to"
     )
     lines = [
         f"{module['package']}: {module['module']}, {module['seconds']:.2f} s" for module in _slowest(answer)
     ]
+    number = len(answer["modules"]) + len(answer["missing"])
     return judged(
         tuple(findings),
-        f"{len(findings)} of {len(answer['modules']) + len(answer['missing'])} modules cannot be imported",
+        f"{len(findings)} of {plural(number, 'module')} cannot be imported",
         output="\n".join([output, "the slowest:", *lines]),
         advice=tuple(optional),
     )
@@ -129,7 +131,7 @@ def no_network(context: Context) -> Result:
                     fix=cause.fix,
                 )
             )
-    output = f"interfaces: {' '.join(interfaces)}; {len(answer['modules'])} modules imported"
+    output = f"interfaces: {' '.join(interfaces)}; {plural(len(answer['modules']), 'module')} imported"
     return judged(tuple(findings), "it needs a network", output=output)
 
 
@@ -172,8 +174,8 @@ def shared_libraries(context: Context) -> Result:
             )
     return judged(
         tuple(findings),
-        f"{len(findings)} libraries are not found, or do not fit",
-        output=f"{answer['files']} ELF files below {answer['root']} for {answer['machine']}",
+        f"{plural(len(findings), 'library is not found, or does', 'libraries are not found, or do')} not fit",
+        output=f"{plural(answer['files'], 'ELF file')} below {answer['root']} for {answer['machine']}",
         advice=tuple(advice),
     )
 

@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from factory.console import plural
 from factory.dockerfile.model import read_dockerfile
 from factory.dockerfile.references import parse_requirement
 from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL
@@ -113,7 +114,7 @@ def dependencies(context: Context) -> Result:
             else f"Add what fits of {conflict.wanted} to the dependencies, and lock again.",
         )
         (advice if cause else findings).append(finding)
-    shown = f"{len(answer['packages'])} packages"
+    shown = plural(len(answer["packages"]), "package")
     return judged(tuple(findings), "packages do not fit together", output=shown, advice=tuple(advice))
 
 
@@ -197,7 +198,7 @@ def locked_packages(context: Context) -> Result:
         for name, there in sorted(installed.items())
         if len(there) > 1 and name not in pinned
     )
-    shown = f"{len(pinned)} locked packages"
+    shown = plural(len(pinned), "locked package")
     return judged(tuple(findings), "packages are not as they are locked", output=shown, advice=advice)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from factory.console import Report, Table
+from factory.console import Report, Table, plural
 from factory.engine.images import EngineImage
 from factory.errors import FactoryError, ImageError, LockFileError, SpecError
 from factory.flavor.kinds import Parent
@@ -530,7 +530,8 @@ class PlanReport(Report):
             return "no images yet: make a flavor with `factory new-flavor`"
         if not self.to_build:
             return f"nothing to build{behind}"
-        return f"{len(self.to_build)} of {len(self.images)} to build, in this order{behind}"
+        order = ", in this order" if len(self.to_build) > 1 else ""
+        return f"{len(self.to_build)} of {plural(len(self.images), 'image')} to build{order}{behind}"
 
     def describe(self) -> Iterable[str | Table]:
         """Yield the images as a table, and the result in one sentence."""

@@ -198,7 +198,7 @@ class GateReport(Report):
         )
         blocking = [item.task for item in self.outcomes if item.result in _BLOCKING]
         failed = f"{len(blocking)} of {len(rows)} did not pass: {', '.join(blocking)}"
-        yield failed if blocking else f"all {len(rows)} passed"
+        yield failed if blocking else "it passed" if len(rows) == 1 else f"all {len(rows)} passed"
 
 
 def judge(words: Sequence[str]) -> GateReport:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from factory.console import Report
+from factory.console import Report, plural
 from factory.errors import KonfluxError
 from factory.files import read_text, storage_error
 from factory.flavor.repository import Flavor, Repository
@@ -236,15 +236,16 @@ def _lines(report: KonfluxReport) -> Iterator[str]:
             yield f"{file.path}: {'would be ' if report.dry_run else ''}{_DID[file.change]}"
     for kept in report.kept:
         number = len(kept.bundles)
-        bundles = "1 bundle stays as it is" if number == 1 else f"{number} bundles stay as they are"
+        bundles = plural(number, "bundle stays as it is", "bundles stay as they are")
         yield f"{kept.path}: {bundles}, by another tag or digest than the factory's"
     for file_replaced in report.replaced:
         yield from (f"{file_replaced.path}: {_replaced(item)}" for item in file_replaced.bundles)
     for name, reason in report.left_out.items():
         yield f"{name} is left out of the check of every flavor: {reason}"
     counts = Counter(file.change for file in report.files)
-    flavors = f"{len(report.flavors)} flavor{'' if len(report.flavors) == 1 else 's'}"
-    yield f"{flavors}, {sum(counts.values()) - counts['removed']} files: {counts['same']} unchanged"
+    files, same = sum(counts.values()) - counts["removed"], counts["same"]
+    unchanged = "" if not same else ", unchanged" if same == files else f", {same} of them unchanged"
+    yield f"{plural(len(report.flavors), 'flavor')}, {plural(files, 'file')}{unchanged}"
 
 
 def _replaced(item: OtherBundle) -> str:

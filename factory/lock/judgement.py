@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from factory.clock import today
+from factory.console import plural
 from factory.errors import FactoryError, LockFileError, OtherBuildError
 from factory.flavor.project import (
     Asked,
@@ -527,7 +528,7 @@ class _Judge:
             for_gpus = [pin for pin in lock.pins if pin.name.startswith(FOR_GPUS)]
             if spec.accelerator == "cpu" and for_gpus:
                 first = for_gpus[0]
-                count = f"{len(for_gpus)} packages for GPUs, {first.name} the first of them"
+                count = f"{plural(len(for_gpus), 'package')} for GPUs, {first.name} the first of them"
                 message = f"a CPU {spec.kind} locks {count}"
                 solution = (
                     f"Give a CPU build of torch with --find-links, or an index that has one. {self.relock}"
@@ -689,7 +690,8 @@ def refuse_other_builds(
     parts = [f"another build would take the place of the one that is locked: {', '.join(changed)}"]
     if gpus:
         count = f"{len(gpus)} packages" if len(gpus) > 1 else "a package"
-        parts.append(f"{count} for GPUs would come into a CPU flavor, {gpus[0].name} the first")
+        names = f"{gpus[0].name} the first" if len(gpus) > 1 else gpus[0].name
+        parts.append(f"{count} for GPUs would come into a CPU flavor, {names}")
     raise OtherBuildError(
         "; ".join(parts if changed else parts[1:]),
         solution="Name the index that has the build: index-url, or an entry of [[tool.factory.indexes]] for "

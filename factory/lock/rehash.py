@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from factory.console import Report
+from factory.console import Report, plural
 from factory.errors import FactoryError, IndexGapError, LockFileError, ResolutionError
 from factory.files import read_regular
 from factory.flavor.project import Project
@@ -390,7 +390,7 @@ def _resolved(subject: _Subject, options: LockOptions) -> NewLock:
 
 
 def _gap_error(flavor: Flavor, lacking: Sequence[Lacking]) -> IndexGapError:
-    count = f"{len(lacking)} locked version{'s' if len(lacking) > 1 else ''}"
+    count = plural(len(lacking), "locked version")
     lines = [f"{count} cannot be hashed again, and nothing was written"]
     lines += [
         f"  {item.package} {item.version} for {', '.join(item.platforms)}: {item.reason}" for item in lacking
@@ -435,13 +435,14 @@ class RehashReport(Report):
         """Yield each flavor, and below it each file whose hash changed."""
         for flavor in self.flavors:
             count = len({change.file_name for change in flavor.changes})
-            files = f"{count} file{'' if count == 1 else 's'}"
+            files = plural(count, "file")
             state = f"new hashes of {files}" if flavor.written else f"would take new hashes of {files}"
             if not count:
                 state = (
                     "written again, with the same hashes" if flavor.written else "every hash is what it was"
                 )
-            yield f"{flavor.flavor}: {state}, {flavor.packages} packages at the versions that they had"
+            packages = plural(flavor.packages, "package")
+            yield f"{flavor.flavor}: {state}, {packages} at the versions that they had"
             yield from (f"  {line}" for change in flavor.changes for line in _lines(change))
             yield from (f"  {note}" for note in _notes(flavor))
         for name, error in self.errors.items():

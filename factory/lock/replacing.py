@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from factory.console import plural
 from factory.errors import ReplacesParentError
 from factory.flavor.project import Project
 from factory.lock.find_links import WheelFolder
@@ -136,7 +137,7 @@ def refusal_of(conflicts: Sequence[Replaced]) -> ReplacesParentError:
     gone = any(item.unavailable for item in conflicts)
     first = "Give the wheels that the index lacks with --find-links, or name their index. " if gone else ""
     return ReplacesParentError(
-        f"what is asked for does not go with {'a package' if one else f'{len(conflicts)} packages'} of "
+        f"what is asked for does not go with {'a package' if one else plural(len(conflicts), 'package')} of "
         f"{' and '.join(dict.fromkeys(item.owner for item in conflicts))}, which it is built on:{lines}",
         solution=f"{first}Ask for versions that go with the parent's, or change the parent and lock both. "
         "If this image is to install its own over the parent's, give --allow-replacing.",

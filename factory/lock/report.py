@@ -137,14 +137,19 @@ class LockReport(Report):
                 yield f"{flavor.flavor}: {what} ({flavor.error.kind})"
                 continue
             state = words.get(flavor.state, flavor.state)
-            yield f"{flavor.flavor}: {state}, {flavor.packages} packages, {flavor.artifacts} artifacts"
+            yield f"{flavor.flavor}: {state}, {_size(flavor.packages, flavor.artifacts)}"
             yield from change_lines(flavor.changes or Changes(), packages=flavor.packages)
             if self.checked or not flavor.changes:
                 yield from (f"  {text}" for text in flavor.form)
             yield from (f"  {name} is of an index that the spec does not name" for name in flavor.orphans)
         failed = sum(flavor.error is not None for flavor in self.flavors)
         if failed and len(self.flavors) > 1:
-            yield f"{failed} of {plural(len(self.flavors), 'image')} could not be locked"
+            what = "checked" if self.checked else "locked"
+            yield f"{failed} of {plural(len(self.flavors), 'image')} could not be {what}"
+
+
+def _size(packages: int, artifacts: int) -> str:
+    return f"{plural(packages, 'package')}, {plural(artifacts, 'artifact')}"
 
 
 _LOCKED = {"changed": "would change", "unchanged": "locked as it was"}
@@ -180,7 +185,7 @@ def change_lines(changes: Changes, *, packages: int | None = None) -> Iterator[s
     if not changes:
         yield "  no pin has changed"
     elif len(changes.added) == packages and not changes.removed:
-        yield f"  {packages} added: it was not locked before"
+        yield f"  {plural(len(changes.added), 'package')} added: it was not locked before"
         return
     yield from (f"  + {change.name} {change.after}" for change in changes.added)
     yield from (f"  - {change.name} {change.before}" for change in changes.removed)

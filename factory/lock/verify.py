@@ -20,7 +20,7 @@ from typing import Literal, TypeVar
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from factory.console import Report
+from factory.console import Report, plural
 from factory.errors import FactoryError, IndexContentError, LockFileError
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
@@ -597,8 +597,9 @@ class VerifyReport(Report):
         """Yield each flavor, and below it each file that changed."""
         for flavor in self.flavors:
             wrong = sum(not finding.warning for finding in flavor.findings)
-            state = f"{wrong} finding{'' if wrong == 1 else 's'}" if wrong else "as it was locked"
-            yield f"{flavor.flavor}: {state}, {flavor.verified} of {flavor.artifacts} artifacts verified"
+            state = plural(wrong, "finding") if wrong else "as it was locked"
+            artifacts = plural(flavor.artifacts, "artifact")
+            yield f"{flavor.flavor}: {state}, {flavor.verified} of {artifacts} verified"
             yield from (f"  {line}" for finding in flavor.findings for line in _lines(finding))
             if flavor.unverified:
                 yield (

@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol, Self
 
 from factory.build.oci_layout import LayoutDescriptor, OciLayout, name_of
 from factory.clock import timed
+from factory.console import plural
 from factory.dockerfile.references import PATH_COMPONENT, find_reference
 from factory.documents import parse_json
 from factory.engine.engine import (
@@ -283,7 +284,8 @@ def _chosen(layout: OciLayout, name: str | None) -> LayoutDescriptor:
     if len(chosen) != 1:
         names = sorted(filter(None, map(name_of, entries)))
         raise ImageError(
-            f"{layout.folder} has {len(chosen) or 'no'} images{f' of the name {name}' if name else ''}",
+            f"{layout.folder} has {plural(len(chosen), 'image') if chosen else 'no image'}"
+            f"{f' of the name {name}' if name else ''}",
             solution=f"Name one of them as oci:{layout.folder}:NAME ({', '.join(names) or 'it names none'}).",
         )
     return chosen[0]

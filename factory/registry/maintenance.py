@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from factory.clock import now
-from factory.console import Progress, Report, Table, human_size
+from factory.console import Progress, Report, Table, human_size, plural
 from factory.errors import RegistryError
 from factory.http.parallel import in_parallel
 from factory.registry.declared import DriverName, Registry, RegistryClass
@@ -298,7 +298,11 @@ class Cleanup(Report):
         deleted = sum(deletion.state in {"deleted", "gone already"} for deletion in going)
         count = f"{len(going)} to delete" if self.dry_run else f"{deleted} of {len(going)} deleted"
         freeing = "would be" if self.dry_run else "are"
-        yield f"{count}, {len(kept)} stay; {human_size(self.freed_bytes)} {freeing} freed"
+        if not going:
+            count = "nothing to delete"
+        stay = plural(len(kept), "stays", "stay")
+        freed = f"; {human_size(self.freed_bytes)} {freeing} freed" if going else ""
+        yield f"{count}, {stay}{freed}"
         if self.dry_run and going:
             yield "nothing was deleted: --yes deletes"
         if self.errors:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from factory.console import plural
 from factory.registry.declared import Place, Registry, lies_in, place
 from factory.registry.inventory import Inventory, RegistryImage
 from factory.registry.references import References
@@ -192,7 +193,8 @@ def _reasons_of_age(
         return
     days = (policy.now - image.moment).days
     if days < registry.keep_days:
-        yield f"it is {_count(max(days, 0), 'day')} old, and all younger than {registry.keep_days} stay"
+        least = plural(registry.keep_days, "day")
+        yield f"it is {plural(max(days, 0), 'day')} old, and what is younger than {least} stays"
     if f"{image.repository}@{image.digest}" in newest:
         yield f"it is one of the newest {registry.keep}"
 
@@ -246,13 +248,9 @@ def _why(purpose: Purpose, inventory: Inventory, image: RegistryImage, reference
     if purpose == "teardown":
         return "made by the factory, in a disposable registry"
     registry = inventory.registry
-    return f"older than {_count(registry.keep_days, 'day')}, and not of the newest {registry.keep}"
+    return f"older than {plural(registry.keep_days, 'day')}, and not of the newest {registry.keep}"
 
 
 def short(digest: str) -> str:
     """Return a digest as shown to people: the first 12 digits."""
     return digest[: len("sha256:") + 12]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from factory.console import Report
+from factory.console import Report, plural
 from factory.errors import FactoryError, NotFoundError
 from factory.files import is_temporary, read_regular, storage_error
 from factory.flavor.project import PROJECT_FILE, Project
@@ -149,8 +149,9 @@ class SyncReport(Report):
             for outcome in self.flavors
             for difference in outcome.differences
         ]
-        count = "1 flavor" if len(self.flavors) == 1 else f"{len(self.flavors)} flavors"
-        return lines or ([] if self.failures() else [f"{count}: nothing has drifted"])
+        if self.flavors and not lines and not self.failures():
+            return [f"{plural(len(self.flavors), 'flavor')}: nothing has drifted"]
+        return lines or ([] if self.flavors else ["no flavors yet: make one with `factory new-flavor`"])
 
 
 _LEFT = {"stray": "is stray, left alone", "absent": "is not there, and the hooks name it: put it there"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from factory.console import Progress, Report
+from factory.console import Progress, Report, plural
 from factory.errors import FactoryError, SbomError
 from factory.flavor.project import Project
 from factory.flavor.repository import Flavor
@@ -96,7 +96,8 @@ class SbomsReport(Report):
     def describe(self) -> Iterator[str]:
         for one in self.flavors:
             state = "written" if one.written else "is current"
-            yield f"{one.flavor}: {SBOM_FILE} {state}, {one.packages} packages in {one.files} files"
+            size = f"{plural(one.packages, 'package')} in {plural(one.files, 'file')}"
+            yield f"{one.flavor}: {SBOM_FILE} {state}, {size}"
         for name, error in self.errors.items():
             yield f"{name}: no SBOM was written ({type(error).__name__})"
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from factory.check.state import flavor_state
 from factory.clock import age, now, parse_moment
-from factory.console import Report, Table, human_size
+from factory.console import Report, Table, human_size, plural
 from factory.flavor.repository import Repository
 from factory.images.availability import Stores
 from factory.images.builds import IMAGES_NOTES, ExistingBuild, also_built
@@ -140,10 +140,9 @@ class RepositoryStatus(Report):
             yield from map(also_built, image.also_built)
         yield from (f"{one.name} ({one.url}): {one.problem}" for one in self.registries if one.problem)
         counts = self.summary
-        noun = "image" if counts["images"] == 1 else "images"
         yield (
-            f"{counts['images']} {noun}: {counts['built']} built, {counts['tested']} tested, "
-            f"{counts['pushed']} pushed as they are now; {counts['to fix']} to fix"
+            f"{plural(counts['images'], 'image')}: {counts['built']} built, {counts['tested']} tested, "
+            f"{counts['pushed']} pushed as they are now; {counts['to fix'] or 'nothing'} to fix"
         )
 
 

@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from factory.console import Report
+from factory.console import Report, plural
 from factory.dockerfile.references import check_version
 from factory.errors import FactoryError
 from factory.flavor.project import Asked, Project, admits, asked, dropped
@@ -119,7 +119,7 @@ class AlignReport(Report):
         if len(self.flavors) > 1:
             count = sum(len(flavor.findings) for flavor in self.flavors)
             wrong = sum(bool(flavor.findings) for flavor in self.flavors)
-            yield f"{_count(count, 'finding')} in {wrong} of {len(self.flavors)} flavors"
+            yield f"{plural(count, 'finding')} in {wrong} of {plural(len(self.flavors), 'flavor')}"
 
     def as_markdown(self) -> str:
         """Return the findings as a table in Markdown, one line for each."""
@@ -530,7 +530,7 @@ def _flavor_lines(flavor: Alignment) -> Iterator[str]:
     extras = f"[{','.join(flavor.extras)}]" if flavor.extras else ""
     hub = f"{TRAINING_HUB}{extras} {flavor.training_hub} on {flavor.index}"
     if flavor.findings:
-        yield f"{flavor.flavor}: {hub}: {_count(len(flavor.findings), 'finding')}"
+        yield f"{flavor.flavor}: {hub}: {plural(len(flavor.findings), 'finding')}"
     else:
         against = "flavor, lock and index" if flavor.locked else "flavor and index"
         yield f"{flavor.flavor}: {hub}: {against} meet all {flavor.requirements} requirements"
@@ -548,11 +548,8 @@ def _flavor_lines(flavor: Alignment) -> Iterator[str]:
         now = "; the index has it now: it can be taken off the list" if item.there_now else ""
         yield f"  excused: {item.requirement}: recorded as missing: {item.recorded} ({item.reason}){now}"
     if flavor.floating:
+        count = plural(len(flavor.floating), "requirement floats", "requirements float")
         yield (
-            f"  note: {_count(len(flavor.floating), 'requirement')} float, since neither Training Hub nor "
-            f"the flavor sets an upper bound: {', '.join(flavor.floating)}"
+            f"  note: {count}, since neither "
+            f"Training Hub nor the flavor sets an upper bound: {', '.join(flavor.floating)}"
         )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

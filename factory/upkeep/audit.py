@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from factory.console import Report
+from factory.console import Report, plural
 from factory.errors import LockFileError
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec, waiver_for
@@ -454,21 +454,17 @@ def _ids(ids: tuple[str, ...]) -> str:
 def _summary(audit: AuditReport) -> str:
     found, borne = len(audit.findings), len(audit.waived)
     what = (
-        _count(found, "known vulnerability", "known vulnerabilities") if found else "no known vulnerabilities"
+        plural(found, "known vulnerability", "known vulnerabilities") if found else "no known vulnerabilities"
     )
     waived = f", {borne} waived" if borne else ""
-    pins, flavors = _count(audit.packages, "pin", "pins"), _count(len(audit.flavors), "flavor", "flavors")
+    pins, flavors = plural(audit.packages, "pin"), plural(len(audit.flavors), "flavor")
     return f"{what}{waived} in {pins} of {flavors}, by {_source(audit.source)}"
-
-
-def _count(number: int, one: str, more: str) -> str:
-    return f"{number} {one if number == 1 else more}"
 
 
 def _source(source: AdvisorySource) -> str:
     if source.advisories is None:
         return source.name
     days = source.age_days
-    age = "today" if days == 0 else f"{days} day{'' if days == 1 else 's'} ago"
-    count = _count(source.advisories, "advisory", "advisories")
+    age = "today" if days == 0 else f"{plural(days or 0, 'day')} ago"
+    count = plural(source.advisories, "advisory", "advisories")
     return f"{count} in {source.name}, the newest of {source.modified} ({age})"

@@ -7,7 +7,7 @@ from typing import Literal
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from factory.console import Table
+from factory.console import Table, plural
 from factory.flavor.project import Project, parse
 from factory.flavor.spec import Spec
 from factory.lock.lockfile import Artifact, Pin
@@ -321,7 +321,7 @@ def difference_markdown(found: FlavorDifference) -> str:
     for title, group in (("Changed", found.changed), ("Added", found.added), ("Removed", found.removed)):
         cells = [_package_row(item) for item in group]
         if cells:
-            heading = f"{title}: {len(cells)} {_plural('package', len(cells))}"
+            heading = f"{title}: {plural(len(cells), 'package')}"
             content = list(table(("package", "before", "after", "step", ""), cells))
             lines += folded(heading, content, rows=len(cells))
     files = [(item.package, item.version or "", *_file(item)) for item in _rehashed_on_one_index(found)]
@@ -392,10 +392,6 @@ def _count(found: FlavorDifference) -> str:
     counts = ((len(found.changed), "changed"), (len(found.added), "added"), (len(found.removed), "removed"))
     said = ", ".join(f"{number} {word}" for number, word in counts)
     return f"packages: {said}, {rehashed} with other hashes"
-
-
-def _plural(noun: str, number: int) -> str:
-    return noun if number == 1 else f"{noun}s"
 
 
 def version_step(before: str, after: str) -> VersionStep:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from packaging.utils import canonicalize_name
 
-from factory.console import Report, Table
+from factory.console import Report, Table, plural
 from factory.errors import FactoryError
 from factory.flavor.project import parse
 from factory.flavor.repository import Flavor
@@ -295,9 +295,10 @@ def _count(report: DriftReport) -> str:
     found = report.unwaived
     direct = sum(item.direct for item in found)
     waived = sum(item.standing == "waived" for item in report.drifts)
+    said = f"{plural(len(found), 'drifts', 'drift')} ({direct} direct)" if found else "none drifts"
     return (
-        f"{len(report.flavors)} flavors compared, {report.compared} packages in more than one: "
-        f"{len(found)} drift ({direct} direct), {waived} waived"
+        f"{plural(len(report.flavors), 'flavor')} compared, "
+        f"{plural(report.compared, 'package')} in more than one: {said}, {waived} waived"
     )
 
 

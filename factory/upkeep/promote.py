@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
 
+from factory.console import plural
 from factory.errors import IndexGapError, ResolutionError, SpecError
 from factory.flavor.edit import respec
 from factory.flavor.project import PROJECT_FILE, Project, parse_project, read_project_text
@@ -150,8 +151,9 @@ def _describe(flavor: ChangedFlavor[PromotePlan]) -> Iterator[str]:
         yield from (f"  {move.package} does not stay: {why}" for move in flavor.moves for why in move.why)
     if (changes := flavor.changes) is not None:
         # Counts of what stayed: other hashes are what a new index has.
-        kept, rehashed = _kept(flavor), f"{len(changes.rehashed)} of them with new hashes"
-        yield f"  versions: {kept} kept, {rehashed}; {len(changes.changed)} changed"
+        kept, number = _kept(flavor), len(changes.rehashed)
+        rehashed = f", {number} of them with new hashes" if number else ""
+        yield f"  versions: {kept} kept{rehashed}; {len(changes.changed)} changed"
         if others := replace(changes, rehashed=()):
             new = not kept and not others.changed
             yield from change_lines(others, packages=len(others.added) if new else None)
@@ -265,7 +267,7 @@ class Promotion:
         moves = find_moves(plan, lock, meant=(), options=options)
         if moves and not self.allow_moves:
             raise moves_error(
-                f"{len(moves)} locked version{'s' if len(moves) > 1 else ''} would not stay:",
+                f"{plural(len(moves), 'locked version')} would not stay:",
                 moves,
                 solution="Ask the owners of the new index for them, or give --allow-moves to take what it "
                 f"has; nothing was changed. `factory index-gaps {name}` lists what it lacks altogether.",

@@ -53,7 +53,7 @@ def test_it_says_what_it_did(repository: Repository, tmp_path: Path) -> None:
     status, out, _ = repository.run(_FLAVOR, "--output", output)
     assert status == 0
     assert f"{_FLAVOR}: 2 artifacts" in out
-    assert "2 fetched, 0 from local folders, 0 verified" in out
+    assert "2 fetched" in out
     status, out, _ = repository.run(_FLAVOR, "--output", output, "--json")
     assert status == 0
     result = json.loads(out)

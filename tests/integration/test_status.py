@@ -70,7 +70,7 @@ def test_each_image_stands_below_its_parent(site: Site) -> None:
     run = site.status()
     names = [line.split()[0] for line in run.out.splitlines()[1:5]]
     assert names == ["base", "stack", "trainer", "launcher"]
-    assert "4 images: 0 built, 0 tested, 4 pushed as they are now; 0 to fix" in run.out
+    assert "4 images: 0 built, 0 tested, 4 pushed as they are now; nothing to fix" in run.out
 
 
 def test_registry_that_does_not_answer_is_told_and_the_rest_is_shown(site: Site) -> None:

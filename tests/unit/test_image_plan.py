@@ -311,7 +311,7 @@ def test_a_plan_for_people_and_as_data(tmp_path: Path) -> None:
         "no images yet: make a flavor with `factory new-flavor`"
     ]
     report = report_plan(_plan(four_tiers(tmp_path / "four")))
-    assert report.summary == "4 of 4 to build, in this order"
+    assert report.summary == "4 of 4 images to build, in this order"
     assert {*report.to_build} == {"base", "launcher", "stack", "trainer"}
     assert {image.where for image in report.images} == {"nowhere"}
 

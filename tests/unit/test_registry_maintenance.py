@@ -53,7 +53,7 @@ def test_what_is_incomplete_says_so(errors: tuple[RegistryError, ...], *, told: 
 
 
 def test_registries_that_are_empty_have_nothing_to_do() -> None:
-    assert lines(cleanup()) == ["0 to delete, 0 stay; 0 B would be freed"]
+    assert lines(cleanup()) == ["nothing to delete, 0 stay"]
 
 
 def test_a_setup_that_found_nothing_has_no_table() -> None:

@@ -318,4 +318,4 @@ def test_the_table_has_every_check_and_the_last_line_those_that_hinder() -> None
         ("lock", "FAILURE", "4", "th09: a note with [31mcolour"),
     )
     assert last == "2 of 3 did not pass: lock, image-test"
-    assert list(judge([_line()]).describe())[1] == "all 1 passed"
+    assert list(judge([_line()]).describe())[1] == "it passed"

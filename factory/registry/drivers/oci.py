@@ -10,6 +10,7 @@ from http import HTTPStatus
 from shlex import quote
 from urllib.parse import urljoin
 
+from factory.console import plural
 from factory.errors import RegistryError
 from factory.http.origins import is_loopback, origin_or_none, same_origin
 from factory.registry.drivers.driver import (
@@ -50,7 +51,7 @@ class OciDriver(OciInterface):
             RegistryCheck(
                 what="login", state="ok", detail="one is there" if login else "none: nobody is logged in"
             ),
-            _tried("reads", lambda: f"{len(self.client.tags(repository))} tags in {repository}"),
+            _tried("reads", lambda: f"{plural(len(self.client.tags(repository)), 'tag')} in {repository}"),
             RegistryCheck(what="deletes", state="not checked", detail=untried),
         )
 
