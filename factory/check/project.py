@@ -244,13 +244,17 @@ def _missing(subject: Subject, project: Project) -> Iterator[Problem]:
 
 
 def _ranges(subject: Subject, requirements: Iterable[Asked]) -> Iterator[Problem]:
-    """Yield FAC217 of dependencies and FAC218; without a constraint there would be no bound at all."""
+    """Yield FAC217 of dependencies and FAC218; without a constraint there would be no bound at all.
+
+    What a parent has keeps the parent's version, whatever is asked for.
+    """
     locked = {pin.name: pin.version for pin in subject.pins}
+    given = subject.given_names
     fixed = frozenset() if subject.project is None else subject.project.spec.fixed_versions.keys()
     for item in requirements:
         if item.name in fixed or item.requirement.url is not None:
             continue
-        if item.key == "dependencies" and not _is_bounded(item):
+        if item.key == "dependencies" and not _is_bounded(item) and item.name not in given:
             message = f"{item.text} has no upper bound"
             solution = f"Add a cap below what has not been tried{_such_as(item, locked)}."
             yield _range_problem("FAC217", subject, item, message, solution)

@@ -11,6 +11,7 @@ from factory.flavor.project import PROJECT_FILE, Project
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec
 from factory.konflux.settings import Settings
+from factory.lock.given import given_packages
 from factory.lock.lockfile import LOCK_FILE, LockFile, Pin, parse_lock, read_lock_text
 from factory.lock.lockset import lock_file_names
 
@@ -79,6 +80,14 @@ class Subject:
     def pinned_names(self) -> frozenset[str]:
         """The normalized names of all pinned packages."""
         return frozenset(pin.name for pin in self.pins)
+
+    @cached_property
+    def given_names(self) -> frozenset[str]:
+        """The normalized names of what the parents have; empty if they cannot be read."""
+        try:
+            return frozenset() if self.project is None else frozenset(given_packages(self.project).versions)
+        except FactoryError:
+            return frozenset()
 
     @property
     def relock(self) -> str:

@@ -128,7 +128,8 @@ class Repository:
         raise NotFoundError(
             f"there is no image {name_or_path!r} in {self.root}",
             solution=f"Name one of those that are there ({_likely(name_or_path, [i.name for i in images])}), "
-            "or give the path of an image folder.",
+            f"or give the path of an image folder; a new one is declared in {SETTINGS_FILE} as "
+            f"[{IMAGES_TABLE}.NAME].",
         )
 
     def select(self, names: Iterable[str] = ()) -> tuple[ImageFolder, ...]:

@@ -3,17 +3,14 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal, get_args
 
 from factory.dockerfile.references import check_image
 from factory.documents import TableReader
-from factory.errors import FactoryError, NotFoundError
+from factory.errors import FactoryError
 from factory.flavor.kinds import (
     BASE_IMAGE,
-    IMAGES_EXAMPLE,
-    IMAGES_FOLDER,
     IMAGES_TABLE,
     Kind,
     Parent,
@@ -37,13 +34,12 @@ from factory.images.definitions import (
 )
 from factory.images.mirrors import LocalSettings, check_builder, read_local
 from factory.registry.declared import Registry, parse_registries
-from factory.settings import SETTINGS_FILE, read_settings
+from factory.settings import read_settings
 
 FLAVORS_TABLE = "flavors"
 _LEVELS: tuple[TestLevel, ...] = get_args(TestLevel)
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _LIKE_AN_IDENTITY = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{48})?")
-_FEW = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +86,7 @@ class Catalogue:
         return tuple(sorted({*self.flavors, *self.tables}))
 
     def definition(self, name_or_path: str) -> ImageDefinition:
-        """Return an image by its name, or a flavor by the path of its folder.
+        """Return an image by its name or by the path of its folder.
 
         Raises:
             NotFoundError: there is no such image.
@@ -100,18 +96,8 @@ class Catalogue:
             return self._flavor(self.flavors[name_or_path])
         if name_or_path in self.tables:
             return self._other(name_or_path, self.tables[name_or_path])
-        folder = Path(name_or_path).resolve()
-        if folder.parent == self.repository.root / IMAGES_FOLDER and folder.name in self.tables:
-            return self._other(folder.name, self.tables[folder.name])
-        if (folder / PROJECT_FILE).is_file():
-            return self._flavor(self.repository.flavor(name_or_path))
-        likely = get_close_matches(name_or_path, self.names, n=3) or self.names[:_FEW]
-        raise NotFoundError(
-            f"there is no image {name_or_path!r} in {self.repository.root}",
-            solution=f"Name an existing one ({', '.join(likely) or 'none yet'}; `factory plan` shows all), "
-            f"give the path of a flavor folder, or define it as [{IMAGES_TABLE}.NAME] in {SETTINGS_FILE}; "
-            f"{IMAGES_EXAMPLE}.",
-        )
+        image = self.repository.image(name_or_path)
+        return self._flavor(image) if image.is_flavor else self._other(image.name, self.tables[image.name])
 
     def select(
         self, names: tuple[str, ...] = (), *, include_broken: bool = False
@@ -119,7 +105,7 @@ class Catalogue:
         """Return the named images, each once and in that order; every image if none is named.
 
         Args:
-            names: Names, or paths of flavor folders.
+            names: Names, or paths of folders.
             include_broken: When every image is returned, include flavors that cannot be read, each with its
                 ``problem``.
 

@@ -57,6 +57,8 @@ def test_a_childs_lock_leaves_out_what_its_parents_have(chain: Workshop) -> None
     assert lock.parent is not None
     assert lock.parent.startswith(f"{STACK} sha256:")
     assert findings(chain, "FAC321", "FAC322", "FAC323", "FAC337", "FAC338", "FAC309") == []
+    # Of adds and extra; what a parent has keeps its version without a cap.
+    assert findings(chain, "FAC217") == [(STACK, "FAC217"), (TRAINER, "FAC217")]
     assert chain.lock("--all", "--check").status == 0
     assert chain.lock("--all", "--verify").status == 0
     assert chain.run("rehash", "--all").status == 0
