@@ -74,6 +74,8 @@ RUNS: dict[str, tuple[str, ...]] = {
         "--training-hub", "0.11.2",
     ),
     "new-image-stack": ("--json", "new-image", "my-stack", "--kind", "stack", "--from", CPU),
+    "rename-dry": ("--json", "rename", CPU, "main-cpu", "--dry-run"),
+    "rename-taken": ("rename", CPU, CUDA),
     "new-image-kind": ("new-image", "my-stack", "--kind", "sauce"),
     "konflux-json": ("--json", "konflux", "--all"),
     "konflux-prefetch-input": ("konflux", CPU, "--prefetch-input"),
