@@ -6,6 +6,7 @@ from pathlib import Path
 from factory.check.finding import Problem
 from factory.check.subject import Subject
 from factory.errors import KonfluxError
+from factory.flavor.kinds import IMAGES_FOLDER
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.repository import Repository
 from factory.konflux.files import (
@@ -38,32 +39,37 @@ def read_konflux(root: Path) -> tuple[Settings | None, tuple[Problem, ...]]:
 
 
 def check_pipeline_runs(subject: Subject) -> Iterator[Problem]:
-    """Yield FAC501, FAC502 and FAC504 for the files of one flavor, if the repository uses Konflux.
+    """Yield FAC501, FAC502 and FAC504 for the files of one image, if the repository uses Konflux.
 
-    Files can be missing only for a flavor that Konflux builds (`flavors_built`): a new one needs none before
-    `factory konflux` has written them. Konflux builds no flavor outside of ``flavors/``.
+    Files can be missing only for an image that Konflux builds (`flavors_built`): a new one needs none before
+    `factory konflux` has written them. Konflux builds no image outside of ``flavors/`` and ``images/``.
     """
     folder = subject.flavor.folder
-    if subject.konflux is None or not subject.flavor.is_flavor:
+    if subject.konflux is None:
         return
-    if subject.project is None or folder.parent.name != FLAVORS_FOLDER:
+    if subject.project is None or folder.parent.name not in {FLAVORS_FOLDER, IMAGES_FOLDER}:
         return
+    root = folder.parents[1]
     try:
         files = files_of(subject.flavor, subject.konflux)
     except KonfluxError as error:
-        yield _refused(PROJECT_FILE, error)
+        if subject.flavor.is_flavor or _has_runs(root, subject.flavor.name, subject.konflux):
+            yield _refused(PROJECT_FILE, error)
         return
-    root = folder.parents[1]
     blocked = in_the_way(root, subject.konflux)
     if blocked is not None:
         yield _blocked(f"{_TO_ROOT}/{blocked}", subject.konflux)
         return
-    if not flavors_built(root, [subject.flavor.name], (subject.konflux.out, DEFAULTS["out"])):
+    if not _has_runs(root, subject.flavor.name, subject.konflux):
         return
     for item in compare_files(root, files):
         yield from _differing(
             item, f"{_TO_ROOT}/{item.file.path}", f"`factory konflux {subject.flavor.name}`"
         )
+
+
+def _has_runs(root: Path, name: str, settings: Settings) -> bool:
+    return bool(flavors_built(root, [name], (settings.out, DEFAULTS["out"])))
 
 
 def check_shared_runs(repository: Repository, settings: Settings) -> tuple[Problem, ...]:
@@ -89,7 +95,7 @@ def check_shared_runs(repository: Repository, settings: Settings) -> tuple[Probl
     wanted = wanted_paths(repository, settings, files)
     # Pipelines as Code reads .tekton, whatever the settings say.
     for path in strays(repository.root, (settings.out, DEFAULTS["out"]), wanted):
-        message = "written by `factory konflux` for a flavor that no longer exists"
+        message = "written by `factory konflux` for an image that no longer exists"
         if not path.startswith(f"{settings.out}/"):
             message = f"written by `factory konflux`, which writes to {settings.out} now"
         found.append(

@@ -48,7 +48,7 @@ COMMANDS = {
     "push": ("push", "Push images into one registry, or several at once."),
     "registry": ("registry", "Set up, look at, prune or empty container registries."),
     "status": ("status", "Show which images are locked, built, tested, pushed."),
-    "konflux": ("konflux", "Write the PipelineRuns that build flavors in Konflux."),
+    "konflux": ("konflux", "Write the PipelineRuns that build images in Konflux."),
     "test-output": ("test_output", "Print as TEST_OUTPUT how the steps of a task ended."),
     "gate": ("gate", "Fail if one of the checks of a pipeline did not pass."),
     "help": ("help_", "Show the help of a command, or of all."),

@@ -8,9 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from factory.errors import KonfluxError, LockFileError
+from factory.errors import KonfluxError, LockFileError, SpecError
 from factory.files import is_temporary, read_regular, storage_error
-from factory.flavor.project import PROJECT_FILE
+from factory.flavor.kinds import IMAGES_FOLDER
+from factory.flavor.project import PROJECT_FILE, ImageFolder
 from factory.flavor.repository import Flavor, Repository
 from factory.konflux.bundles import OtherBundle, keep_bundles
 from factory.konflux.flavors_check import copied_pipeline, flavors_check_files, shared_names
@@ -23,7 +24,7 @@ from factory.konflux.pipeline_run import (
     check_flavor_name,
     file_name,
     file_path,
-    flavor_files,
+    image_files,
 )
 from factory.konflux.settings import Settings
 from factory.layers.contents import newest_upload
@@ -31,6 +32,7 @@ from factory.lock.lockset import read_lock_set
 from factory.settings import FLAVORS_FOLDER
 
 _RUN_STEM = re.compile(r"(?P<name>.+)-(?:pull-request|push)")
+_IMAGE_FOLDERS = (FLAVORS_FOLDER, IMAGES_FOLDER)
 _LISTED = re.compile(rb'^ +- "(?P<name>[^"\n]+)"$', re.MULTILINE)
 Kind = Literal["missing", "changed", "foreign", "same"]
 
@@ -49,15 +51,10 @@ class ComparedFile:
     replaced: tuple[OtherBundle, ...] = ()
 
 
-def files_of(flavor: Flavor, settings: Settings) -> tuple[RunFile, ...]:
-    """Return the files of one flavor.
-
-    Raises:
-        KonfluxError: it is not in the repository's ``flavors/``, or its name is not acceptable.
-        SpecError, NotFoundError: its spec cannot be read.
-    """
-    epoch = _epoch(flavor) if settings.reproducible else None
-    return flavor_files(flavor.name, flavor.project.spec, settings, epoch=epoch)
+def files_of(image: ImageFolder, settings: Settings) -> tuple[RunFile, ...]:
+    """Return the files of one image; raises as `image_files` does."""
+    epoch = _epoch(image) if settings.reproducible and image.has_packages else None
+    return image_files(image, settings, epoch=epoch)
 
 
 def _epoch(flavor: Flavor) -> int | None:
@@ -136,6 +133,14 @@ def in_repository(repository: Repository) -> Iterator[Flavor]:
     return (flavor for flavor in repository.flavors() if (flavor.folder / PROJECT_FILE).is_file())
 
 
+def declared_names(repository: Repository) -> tuple[str, ...]:
+    """Return the names of the images that are no flavors; none if ``factory.toml`` cannot be read."""
+    try:
+        return tuple(image.name for image in repository.images() if not image.is_flavor)
+    except SpecError:
+        return ()
+
+
 def compare_files(root: Path, files: Iterable[RunFile]) -> tuple[ComparedFile, ...]:
     """Compare files with what is in their places in the repository at root.
 
@@ -146,8 +151,8 @@ def compare_files(root: Path, files: Iterable[RunFile]) -> tuple[ComparedFile, .
 
 
 def wanted_paths(repository: Repository, settings: Settings, shared: Iterable[RunFile]) -> frozenset[str]:
-    """Return the paths of all wanted files: the shared ones, and those of every flavor."""
-    names = [flavor.name for flavor in in_repository(repository)]
+    """Return the paths of all wanted files: the shared ones, and those of every image."""
+    names = [*(flavor.name for flavor in in_repository(repository)), *declared_names(repository)]
     own = (file_path(name, event, settings) for name in names for event in EVENTS)
     return frozenset((*own, *(file.path for file in shared)))
 
@@ -234,9 +239,9 @@ def _was_written_here(path: Path) -> bool:
     if run is None:
         name = re.compile(rf'^  name: "?{re.escape(stem)}"?$'.encode(), re.MULTILINE)
         return stem in shared_names() and name.search(content) is not None
-    own = f"{MARK} from {FLAVORS_FOLDER}/{run['name']}/{PROJECT_FILE} "
-    header = f"{MARK} from the flavors' folders " if run["name"] == FLAVORS_CHECK else own
-    return content.startswith(header.encode())
+    own = tuple(f"{MARK} from {folder}/{run['name']}/{PROJECT_FILE}" for folder in _IMAGE_FOLDERS)
+    headers = (f"{MARK} from the flavors' folders ",) if run["name"] == FLAVORS_CHECK else own
+    return content.startswith(tuple(header.encode() for header in headers))
 
 
 def _content(path: Path) -> bytes | None:
@@ -249,14 +254,15 @@ def _content(path: Path) -> bytes | None:
         raise storage_error(path, error) from error
 
 
-def check_in_repository(flavor: Flavor, repository: Repository) -> None:
-    """Refuse a flavor that is not in the repository's ``flavors/``.
+def check_in_repository(flavor: ImageFolder, repository: Repository) -> None:
+    """Refuse an image that is not in the repository's ``flavors/`` or ``images/``.
 
     Raises:
         KonfluxError: it is somewhere else, and Konflux would not find it.
     """
-    if flavor.folder.parent != repository.flavors_folder:
+    place = repository.root / (FLAVORS_FOLDER if flavor.is_flavor else IMAGES_FOLDER)
+    if flavor.folder.parent != place:
         raise KonfluxError(
-            f"{flavor.folder} is not in {repository.flavors_folder}",
+            f"{flavor.folder} is not in {place}",
             solution="Konflux builds what is in the repository: move it there, or give another --root.",
         )

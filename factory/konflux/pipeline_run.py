@@ -1,4 +1,4 @@
-"""The PipelineRuns that build one flavor in Konflux, rendered from its spec and the repository's settings.
+"""The PipelineRuns that build one image in Konflux, rendered from its spec and the repository's settings.
 
 Pipelines as Code (https://pipelinesascode.com) replaces what is in double braces when it starts one. In
 ``pipeline-run.yaml.j2``, ``<< >>`` writes a value as a quoted YAML string.
@@ -17,7 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from factory.dockerfile.references import PLATFORMS, check_image
 from factory.errors import KonfluxError, SpecError
-from factory.flavor.project import PROJECT_FILE
+from factory.flavor.kinds import IMAGES_FOLDER, Parent
+from factory.flavor.project import PROJECT_FILE, ImageFolder
 from factory.flavor.spec import Spec, check_name
 from factory.konflux.settings import Settings, check_label
 from factory.lock.lockset import lock_file_names
@@ -66,23 +67,107 @@ def flavor_files(
     Raises:
         KonfluxError: the flavor's name makes a name that Kubernetes does not take, or that is in use.
     """
-    component = check_flavor_name(name, settings)
-    sources = f"{FLAVORS_FOLDER}/{name}/{PROJECT_FILE}{'' if epoch is None else ', its lock'}"
+    return _run_files(
+        _Build(
+            name=name,
+            folder=f"{FLAVORS_FOLDER}/{name}",
+            spec=spec,
+            dockerfile=DOCKERFILE,
+            prefetch=prefetch_input(name, spec),
+            epoch=epoch,
+        ),
+        settings,
+    )
+
+
+def image_files(image: ImageFolder, settings: Settings, *, epoch: int | None = None) -> tuple[RunFile, ...]:
+    """Return the two files of an image of any kind; ``epoch`` as for `flavor_files`.
+
+    The parents of an image that is no flavor are build arguments of its own Dockerfile. One of the repository
+    is the image that ``[konflux.parents]`` names: Konflux builds an image from what a registry has.
+
+    Raises:
+        KonfluxError: as for `flavor_files`; or a parent has no reference, its platforms are not known, or the
+            image compiles PyTorch, whose sources Hermeto does not fetch.
+        SpecError, NotFoundError: a spec cannot be read.
+    """
+    if image.is_flavor:
+        return flavor_files(image.name, image.project.spec, settings, epoch=epoch)
+    if image.kind == "pytorch-base":
+        raise KonfluxError(
+            f"{image.name} compiles PyTorch from sources that Hermeto does not fetch",
+            solution="Build it with `factory build`, push it, and name the image under [konflux.parents] of "
+            f"{SETTINGS_FILE}.",
+        )
+    nearest = image if image.has_packages else image.given_by
+    if nearest is None:
+        raise KonfluxError(
+            f"{image.name} has no {PROJECT_FILE}, and neither have its parents: its platforms are not known",
+            solution='Write one with [project], and platforms = ["linux/amd64"] under [tool.factory].',
+        )
+    spec = nearest.project.spec
+    return _run_files(
+        _Build(
+            name=image.name,
+            folder=f"{IMAGES_FOLDER}/{image.name}",
+            spec=spec,
+            dockerfile="Dockerfile",
+            prefetch=prefetch_input(image.name, spec, under=IMAGES_FOLDER) if image.has_packages else "",
+            epoch=epoch,
+            parents=tuple(
+                f"{parent.argument}={_built_parent(image.name, parent, settings)}" for parent in image.parents
+            ),
+        ),
+        settings,
+    )
+
+
+def _built_parent(name: str, parent: Parent, settings: Settings) -> str:
+    if parent.is_reference:
+        return parent.image
+    reference = settings.parents.get(parent.image)
+    place = f"{settings.output_image}{settings.component_prefix}{parent.image}"
+    if reference is None:
+        raise KonfluxError(
+            f"{name} is built on {parent.image}, and it is not known which image Konflux has built of that",
+            solution=f"Write it into {SETTINGS_FILE} under [konflux.parents], by digest: "
+            f'"{parent.image}" = "{place}@sha256:…". '
+            "Konflux keeps the digest current where the component of the parent nudges this one.",
+        )
+    return reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Build:
+    """The build of one image: its folder from the root, its Dockerfile in it, and its build arguments."""
+
+    name: str
+    folder: str
+    spec: Spec
+    dockerfile: str
+    prefetch: str
+    epoch: int | None
+    parents: tuple[str, ...] = ()
+
+
+def _run_files(build: _Build, settings: Settings) -> tuple[RunFile, ...]:
+    component = check_flavor_name(build.name, settings)
+    sources = f"{build.folder}/{PROJECT_FILE}{'' if build.epoch is None else ', its lock'}"
     header = f"{MARK} from {sources} and {SETTINGS_FILE}. Do not edit.\n---\n"
     return tuple(
         RunFile(
-            path=file_path(name, event, settings),
+            path=file_path(build.name, event, settings),
             content=(
                 header
                 + render_run(
-                    name,
+                    build.name,
                     settings,
                     event,
                     pipeline=PIPELINE,
                     component=component,
-                    globs=(f"{FLAVORS_FOLDER}/{name}/***", file_path(name, event, settings)),
-                    parameters=dict(_parameters(name, spec, settings, event, epoch)),
-                    timeout=settings.timeouts[spec.accelerator],
+                    globs=(f"{build.folder}/***", file_path(build.name, event, settings)),
+                    parameters=dict(_parameters(build, settings, event)),
+                    timeout=settings.timeouts[build.spec.accelerator or "cpu"],
                     service_account=settings.service_account or f"build-pipeline-{component}",
                 )
             ).encode(),
@@ -91,34 +176,33 @@ def flavor_files(
     )
 
 
-def _parameters(
-    name: str, spec: Spec, settings: Settings, event: Event, epoch: int | None
-) -> Iterator[tuple[str, str | Sequence[str]]]:
+def _parameters(build: _Build, settings: Settings, event: Event) -> Iterator[tuple[str, str | Sequence[str]]]:
+    spec = build.spec
     tag = "on-pr-{{revision}}" if event == "pull_request" else "{{revision}}"
     yield "git-url", "{{source_url}}"
     yield "revision", "{{revision}}"
-    yield "output-image", f"{settings.output_image}{settings.component_prefix}{name}:{tag}"
+    yield "output-image", f"{settings.output_image}{settings.component_prefix}{build.name}:{tag}"
     if event == "pull_request":
         yield "image-expires-after", settings.image_expires_after
-    yield "dockerfile", DOCKERFILE
-    yield "path-context", f"{FLAVORS_FOLDER}/{name}"
+    yield "dockerfile", build.dockerfile
+    yield "path-context", build.folder
     yield "hermetic", "true"
-    yield "prefetch-input", prefetch_input(name, spec)
-    yield "build-args", settings.build_args
+    yield "prefetch-input", build.prefetch
+    yield "build-args", (*settings.build_args, *build.parents)
     yield "build-platforms", [settings.platforms[platform] for platform in spec.platforms]
     yield "build-source-image", str(settings.build_source_image).lower()
     yield "build-image-index", str(len(spec.platforms) > 1).lower()
-    if epoch is not None:  # two builds of one commit are alike
-        yield "source-date-epoch", str(epoch)
+    if build.epoch is not None:  # two builds of one commit are alike
+        yield "source-date-epoch", str(build.epoch)
         yield "rewrite-timestamp", "true"
 
 
-def prefetch_input(name: str, spec: Spec) -> str:
-    """Return Hermeto's input for a flavor, Konflux's ``prefetch-input``, as one line of JSON.
+def prefetch_input(name: str, spec: Spec, *, under: str = FLAVORS_FOLDER) -> str:
+    """Return Hermeto's input for an image, Konflux's ``prefetch-input``, as one line of JSON.
 
     ``arch`` is a comma-separated list, and ``py_version`` one integer (Hermeto's `PipBinaryFilters`). The
     filters admit every wheel of the narrow lock; they keep Hermeto from other wheels if somebody wrote the
-    lock wide.
+    lock wide. ``under`` is the folder that the image's folder is in.
     """
     wheels = {
         "arch": ",".join(PLATFORMS[platform] for platform in spec.platforms),
@@ -127,7 +211,7 @@ def prefetch_input(name: str, spec: Spec) -> str:
     }
     package = {
         "type": "pip",
-        "path": f"{FLAVORS_FOLDER}/{name}",
+        "path": f"{under}/{name}",
         "requirements_files": list(lock_file_names(spec)),
         "binary": wheels,
     }
@@ -154,7 +238,7 @@ def run_name(name: str, event: Event, settings: Settings) -> str:
 
 
 def check_flavor_name(name: str, settings: Settings) -> str:
-    """Return the name of the Konflux component of a flavor.
+    """Return the name of the Konflux component of an image.
 
     Raises:
         KonfluxError: it cannot be one, or another file would have the same name.
@@ -163,17 +247,17 @@ def check_flavor_name(name: str, settings: Settings) -> str:
     room = max(map(len, _ENDINGS.values()))
     try:
         check_name(name)
-        check_label(component, of=f"the component of flavor {name}", room=room)
+        check_label(component, of=f"the component of {name}", room=room)
         check_image(f"{settings.output_image}{component}:tag", of="output-image")
     except SpecError as error:
         raise KonfluxError(
-            f"flavor {name!r} cannot have a PipelineRun: {error.reason}",
-            solution=f"{error.solution} Set `name` under [tool.factory], and rename the folder.",
+            f"{name!r} cannot have a PipelineRun: {error.reason}",
+            solution=f"{error.solution} `factory rename` gives an image another name.",
         ) from error
     if name == FLAVORS_CHECK:
         raise KonfluxError(
-            f"flavor {name!r} cannot have a PipelineRun: the run that checks every flavor has that name",
-            solution="Set another `name` under [tool.factory], and rename the folder.",
+            f"{name!r} cannot have a PipelineRun: the run that checks every flavor has that name",
+            solution="`factory rename` gives an image another name.",
         )
     return component
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,8 @@ class Settings:
     that of its Pipelines as Code Repository. ``netrc_secret`` is a Secret with a file ``.netrc``, None if
     the index needs no login. ``reproducible`` sets the time of all files of an image to that of its lock.
     ``timeouts`` are minutes, by accelerator, and that of ``check``; ``platforms`` the cluster's names of
-    platforms, by the spec's.
+    platforms, by the spec's. ``parents`` are references to images of the repository, by name: what Konflux
+    has built of them, for the images on them.
     """
 
     application: str
@@ -65,6 +66,7 @@ class Settings:
     factory_image: str
     timeouts: Mapping[str, int]
     platforms: Mapping[str, str]
+    parents: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_konflux_settings(root: Path) -> Settings | None:
@@ -148,6 +150,9 @@ def _settings(content: object) -> Settings:
         factory_image=check_factory_image(_text(table, "factory-image", "{{ factory_image }}")),
         timeouts=_timeouts(table),
         platforms=_platforms(table),
+        parents={
+            name: check_image(image, of=f"parents.{name}") for name, image in table.named_texts("parents")
+        },
     )
     table.refuse_the_rest()
     return found

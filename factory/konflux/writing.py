@@ -9,12 +9,14 @@ from typing import Literal
 from factory.console import Report, plural
 from factory.errors import KonfluxError
 from factory.files import read_text, storage_error
+from factory.flavor.project import ImageFolder
 from factory.flavor.repository import Flavor, Repository
 from factory.konflux.bundles import OtherBundle
 from factory.konflux.files import (
     ComparedFile,
     check_in_repository,
     compare_files,
+    declared_names,
     files_of,
     flavors_built,
     in_the_way,
@@ -72,7 +74,8 @@ class KonfluxReport(Report):
     ``kept`` has the bundles that differ from the factory's by tag or digest, and stay; ``replaced`` those
     that gave way to the factory's, since the file was written by a release that shipped others.
     ``left_out`` has the flavors that no run checks since their names are not acceptable, each with why.
-    ``unbuildable`` are those of ``flavors`` whose runs are written and will fail.
+    ``unbuildable`` are those of ``flavors`` whose runs are written and will fail; ``without_runs`` are the
+    images that were not named and cannot have any, each with why.
     """
 
     flavors: tuple[str, ...]
@@ -83,6 +86,7 @@ class KonfluxReport(Report):
     replaced: tuple[OtherBundles, ...]
     left_out: Mapping[str, str]
     unbuildable: tuple[Unbuildable, ...]
+    without_runs: Mapping[str, str]
     dry_run: bool
 
     def describe(self) -> Iterator[str]:
@@ -91,13 +95,13 @@ class KonfluxReport(Report):
 
 def write_runs(
     repository: Repository,
-    flavors: Iterable[Flavor],
+    flavors: Iterable[ImageFolder],
     *,
     options: Mapping[str, str | None],
     every: bool,
     dry_run: bool = False,
 ) -> KonfluxReport:
-    """Write the files of flavors and the shared ones; with ``every``, remove those of former flavors.
+    """Write the files of images and the shared ones; with ``every``, remove those of former images.
 
     If ``out`` changes, the files in the former folder are removed.
 
@@ -118,9 +122,11 @@ def write_runs(
         settings = proposal.settings
         _refuse_in_the_way(root, settings)
         _check_out(root, settings)
-        wanted = [file for flavor in chosen for file in files_of(flavor, settings)]
+        without_runs = _without_runs(chosen, settings) if every else {}
+        chosen = tuple(image for image in chosen if image.name not in without_runs)
+        wanted = [file for image in chosen for file in files_of(image, settings)]
         former = [change.old or DEFAULTS["out"] for change in proposal.changes if change.key == "out"]
-        names = [flavor.name for flavor in repository.flavors()]
+        names = [*(flavor.name for flavor in repository.flavors()), *declared_names(repository)]
         built = flavors_built(root, names, (settings.out, *former))
         shared = shared_files(repository, settings, built | {flavor.name for flavor in chosen})
         compared = compare_files(root, (*wanted, *shared))
@@ -144,8 +150,21 @@ def write_runs(
         ),
         left_out=left_out(repository, settings),
         unbuildable=tuple(item for flavor in chosen if (item := _unbuildable(flavor)) is not None),
+        without_runs=without_runs,
         dry_run=dry_run,
     )
+
+
+def _without_runs(images: Iterable[ImageFolder], settings: Settings) -> dict[str, str]:
+    """Return the images that cannot have PipelineRuns, without flavors, each with why and what to do."""
+    refused: dict[str, str] = {}
+    for image in images:
+        try:
+            if not image.is_flavor:
+                files_of(image, settings)
+        except KonfluxError as error:
+            refused[image.name] = f"{error.reason}. {error.solution}"
+    return refused
 
 
 def _refuse_in_the_way(root: Path, settings: Settings) -> None:
@@ -198,6 +217,8 @@ def _replacements(
 
 def _unbuildable(flavor: Flavor) -> Unbuildable | None:
     """Find why a build would fail, without parsing locks: 100 would take seconds."""
+    if not flavor.has_packages:
+        return None
     beside: set[str] = set()
     for name in lock_file_names(flavor.project.spec):
         path = flavor.folder / name
@@ -242,10 +263,12 @@ def _lines(report: KonfluxReport) -> Iterator[str]:
         yield from (f"{file_replaced.path}: {_replaced(item)}" for item in file_replaced.bundles)
     for name, reason in report.left_out.items():
         yield f"{name} is left out of the check of every flavor: {reason}"
+    for name, reason in report.without_runs.items():
+        yield f"{name} has no PipelineRuns: {reason}"
     counts = Counter(file.change for file in report.files)
     files, same = sum(counts.values()) - counts["removed"], counts["same"]
     unchanged = "" if not same else ", unchanged" if same == files else f", {same} of them unchanged"
-    yield f"{plural(len(report.flavors), 'flavor')}, {plural(files, 'file')}{unchanged}"
+    yield f"{plural(len(report.flavors), 'image')}, {plural(files, 'file')}{unchanged}"
 
 
 def _replaced(item: OtherBundle) -> str:

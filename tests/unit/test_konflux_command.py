@@ -40,9 +40,9 @@ def test_it_says_what_it_wrote_into_which_file(capsys: pytest.CaptureFixture[str
         "factory.toml: output-image is now 'quay.io/example/'",
     ]
     assert ".tekton/th09-push.yaml: written" in lines
-    assert lines[-1] == "2 flavors, 12 files"
+    assert lines[-1] == "2 images, 12 files"
     again = _run(capsys, root, "--all", *OPTIONS)
-    assert again.out == "2 flavors, 12 files, unchanged\n"
+    assert again.out == "2 images, 12 files, unchanged\n"
 
 
 def test_a_dry_run_says_what_would_be(capsys: pytest.CaptureFixture[str], root: Path) -> None:
@@ -133,14 +133,14 @@ def test_the_prefetch_input_of_a_flavor_that_is_not_in_the_repository_is_refused
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
-        ((), 2, "give flavors or --all"),
-        (("--all", "th09"), 2, "give flavors or --all"),
-        (("--all", "--prefetch-input"), 2, "takes one flavor"),
-        (("th09", "th10", "--prefetch-input"), 2, "takes one flavor"),
+        ((), 2, "give images or --all"),
+        (("--all", "th09"), 2, "give images or --all"),
+        (("--all", "--prefetch-input"), 2, "takes one image"),
+        (("th09", "th10", "--prefetch-input"), 2, "takes one image"),
         (("th09", "--prefetch-input", "--dry-run"), 2, "give no other option"),
         (("th09", "--prefetch-input", "--out", "x"), 2, "give no other option"),
         (("th09", "--prefetch-input", "--application", ""), 2, "give no other option"),
-        (("th11", *OPTIONS), 13, "there is no flavor 'th11'"),
+        (("th11", *OPTIONS), 13, "there is no image 'th11'"),
         (("--all",), 31, "--application NAME"),
         (("--all", *OPTIONS, "--target-branch", "a b"), 31, "not the name of a branch"),
         (("--all", *OPTIONS, "--out", "../x"), 31, "not a folder for PipelineRuns"),

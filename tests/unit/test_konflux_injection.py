@@ -155,7 +155,7 @@ def test_a_name_makes_no_name_of_more_than_63_characters(
 ) -> None:
     repository = make_site(tmp_path, name, settings=f'{SETTINGS}component-prefix = "{prefix}"\n')
     if not fits:
-        with pytest.raises(KonfluxError, match=rf"flavor '{name}' cannot have a PipelineRun") as refused:
+        with pytest.raises(KonfluxError, match=rf"'{name}' cannot have a PipelineRun") as refused:
             write_all(repository)
         assert "at most 47" in refused.value.solution
         return
