@@ -208,12 +208,23 @@ def is_image_id(text: str) -> bool:
 
 
 def check_image(reference: str, *, of: str) -> str:
-    """Return an image reference that says which image it means, by tag or by digest.
+    """Return an image reference that says which image of which registry it means, by tag or by digest.
 
     Raises:
-        SpecError: it cannot be parsed, has neither tag nor digest (which would mean ``latest``), or has a
-            digest that is no SHA-256, the only kind that registries have to know.
+        SpecError: it cannot be parsed, names no registry, has neither tag nor digest (which would mean
+            ``latest``), or has a digest that is no SHA-256, the only kind that registries have to know.
     """
+    found = _check_says_which(reference, of=of)
+    if not found.domain:
+        path = found.path if "/" in found.path else f"library/{found.path}"
+        raise SpecError(
+            f"{of} {reference} is a short name: each machine's engine has its own setting for its registry",
+            solution=f"Write {replace(found, domain='docker.io', path=path)} if it is on Docker Hub.",
+        )
+    return reference
+
+
+def _check_says_which(reference: str, *, of: str) -> ImageReference:
     found = parse_reference(reference, of=of)
     if found.tag is None and found.digest is None:
         raise SpecError(
@@ -225,7 +236,7 @@ def check_image(reference: str, *, of: str) -> str:
             f"{of} {reference} has a digest that is not a SHA-256",
             solution="Give the digest that the registry lists, which begins with sha256:.",
         )
-    return reference
+    return found
 
 
 def check_pullable(reference: str, *, of: str) -> str:
@@ -235,9 +246,9 @@ def check_pullable(reference: str, *, of: str) -> str:
     skopeo refuse it. The digest says which image it is.
 
     Raises:
-        SpecError: as `check_image`.
+        SpecError: as `check_image`, but for a name without a registry, which a FROM may have.
     """
-    found = parse_reference(check_image(reference, of=of), of=of)
+    found = _check_says_which(reference, of=of)
     return str(found if found.digest is None else replace(found, tag=None))
 
 

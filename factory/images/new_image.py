@@ -10,7 +10,12 @@ from typing import Any
 import tomlkit
 
 from factory.console import Report, Table, human_size
-from factory.dockerfile.references import check_accelerator_version, check_python, check_version
+from factory.dockerfile.references import (
+    check_accelerator_version,
+    check_image,
+    check_python,
+    check_version,
+)
 from factory.documents import parse_toml
 from factory.errors import FlavorExistsError, SpecError
 from factory.files import read_regular
@@ -177,7 +182,11 @@ def _check_free(repository: Repository, settings: Mapping[str, Any], name: str) 
 def _check_parents(repository: Repository, settings: Mapping[str, Any], declaration: Declaration) -> None:
     known = {*settings.get(IMAGES_TABLE, {}), *(flavor.name for flavor in repository.flavors())}
     for argument, image in declaration.parents.items():
-        if image not in known and not Parent(argument=argument, image=image).is_reference:
+        if image in known:
+            continue
+        if Parent(argument=argument, image=image).is_reference:
+            check_image(image, of=f"the parent {argument}")
+        else:
             raise SpecError(
                 f"the parent {image!r} is neither an image of this repository nor a reference with a tag or "
                 "digest",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.clean_flavor import NAME, PROJECT
 
-from factory.dockerfile.references import check_image, check_index_url, check_tag
+from factory.dockerfile.references import check_image, check_index_url, check_pullable, check_tag
 from factory.errors import SpecError
 from factory.flavor.project import parse_project, read_project_text
 from factory.flavor.spec import DEFAULT_GLIBC, Missing, Spec, check_spec, parse_spec
@@ -184,13 +184,28 @@ def test_a_project_that_is_no_plain_utf8_is_refused(tmp_path: Path, mark: bytes,
     [
         "quay.io/example/base:1",
         "localhost:5000/base:1.2-rc_3",
-        "base:latest",
+        "localhost/base:latest",
         "registry.example.com/a/b__c/d-e.f@sha256:" + "a" * 64,
         "quay.io/example/base:1@sha256:" + "a" * 64,
     ],
 )
 def test_an_image_with_a_tag_or_a_digest_is_accepted(reference: str) -> None:
     assert check_image(reference, of="base-image") == reference
+
+
+@pytest.mark.parametrize(
+    ("reference", "full"),
+    [
+        ("wandb/launch-agent:latest", "docker.io/wandb/launch-agent:latest"),
+        ("python:3.12", "docker.io/library/python:3.12"),
+        ("python@sha256:" + "a" * 64, "docker.io/library/python@sha256:" + "a" * 64),
+    ],
+)
+def test_a_short_name_is_refused_with_the_full_one(reference: str, full: str) -> None:
+    with pytest.raises(SpecError, match="short name") as caught:
+        check_image(reference, of="base-image")
+    assert f"Write {full} " in caught.value.solution
+    assert check_pullable(reference, of="a FROM") == reference
 
 
 @pytest.mark.parametrize(
