@@ -47,10 +47,16 @@ _SOLUTIONS = {
 }
 
 
+# A pytorch-base is compiled on images that may lack Python or a compiler, and its wheel is copied over the
+# parent's environment once its own script has removed what it replaces (docs/pytorch-base.md).
+_OF_A_COMPILING_BUILD = frozenset({"FAC405", "FAC413"})
+
+
 def check_dockerfiles(subject: Subject) -> Iterator[Problem]:
     """Find FAC401 to FAC420 in the folder's Dockerfiles, .repo files and own files."""
+    excused = _OF_A_COMPILING_BUILD if subject.flavor.kind == "pytorch-base" else frozenset()
     for path, content in subject.dockerfiles.items():
-        yield from _dockerfile(path, content, subject)
+        yield from (found for found in _dockerfile(path, content, subject) if found.code not in excused)
     for path, content in (subject.repositories | subject.own_files).items():
         for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
             found = _UNSIGNED.search(line)
@@ -265,12 +271,15 @@ def check_labels(path: str, dockerfile: Dockerfile, project: Project | None) -> 
     names = {key for _, key, _ in found}
     missing = [name for name in _REQUIRED if name not in names]
     if missing:
+        generated = project is None or project.spec.is_flavor
         yield Problem(
             code="FAC414",
             path=path,
             line=stage[-1].line if stage else dockerfile.lineage[0].head.line,
             message=f"the final stage has no label {' and no '.join(missing)}",
-            solution="The template sets it: `factory sync`; a template set of your own has to as well.",
+            solution="The template sets it: `factory sync`; a template set of your own has to as well."
+            if generated
+            else "Set it in the Dockerfile, which is yours to edit; the parent's say what the parent is.",
         )
     for item, key, value in found:
         if value != value.strip():

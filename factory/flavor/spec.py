@@ -29,6 +29,8 @@ from factory.flavor.hooks import NO_HOOKS, Hooks, read_hooks
 from factory.flavor.kinds import IMAGES_EXAMPLE, Kind
 
 ACCELERATORS = ("cuda", "rocm", "cpu")
+BUILD_LAYER = "build"
+"""The layer of a pytorch-base that is for its build alone."""
 
 
 DEFAULT_PLATFORMS = ("linux/amd64",)
@@ -179,6 +181,16 @@ class Spec:
     def usual_layers(self) -> tuple[PackageLayer, ...]:
         """The layers of a spec that names none: a flavor's accelerator has one, and other kinds none."""
         return default_layers(self.accelerator) if self.is_flavor else ()
+
+    def for_build_alone(self, package: str) -> bool:
+        """Return whether a locked package is not in the image: in the layer `build` of a pytorch-base.
+
+        ``package`` is its normalized name.
+        """
+        if self.kind != "pytorch-base":
+            return False
+        takers = (layer.name for layer in self.package_layers if layer.takes(package))
+        return next(takers, None) == BUILD_LAYER
 
     @property
     def index_names(self) -> tuple[str, ...]:

@@ -25,7 +25,9 @@ _TEMPLATE = "report.html.j2"
 _WORDS = {"passed": "passed", "failed": "FAILED", "skipped": "skipped", "error": "BROKE"}
 _FAILED, _COULD_NOT_RUN = 1, 33
 # How a flavor's Dockerfile installs a layer of packages; -r is how it did before package-layers.sh.
-_PACKAGE_LAYER = re.compile(r"(?:package-layers\.sh install|-r) /usr/share/factory/layers/([a-z0-9-]+)/")
+_PACKAGE_LAYER = re.compile(
+    r"(?:package-layers\.sh install|-r) /usr/share/factory/(?:[^/\s]+/)?layers/([a-z0-9-]+)/"
+)
 # A narrower layer is no more than a line in the chart; the table below it has it.
 _NARROWEST_PERCENT = 0.4
 _NUMBERED_PERCENT, _LABELLED_PERCENT = 3.0, 9.0

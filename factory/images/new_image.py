@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
+from packaging.requirements import InvalidRequirement
 
 from factory.console import Report, Table, human_size
 from factory.dockerfile.references import (
@@ -15,18 +16,20 @@ from factory.dockerfile.references import (
     check_image,
     check_python,
     check_version,
+    parse_requirement,
 )
 from factory.documents import parse_toml
 from factory.errors import FlavorExistsError, SpecError
 from factory.files import read_regular
-from factory.flavor.kinds import BASE_IMAGE, IMAGES_FOLDER, IMAGES_TABLE, Parent, check_image_name
+from factory.flavor.kinds import BASE_IMAGE, IMAGES_FOLDER, IMAGES_TABLE, Kind, Parent, check_image_name
+from factory.flavor.project import PROJECT_FILE, ImageFolder, parse_project
 from factory.flavor.repository import Repository
 from factory.flavor.spec import DEFAULT_TEMPLATE_SET
 from factory.images.catalogue import read_images_table
 from factory.registry.declared import parse_registries
 from factory.render.create import default_image
 from factory.render.image_templates import ImageTemplate, load_image_template, render_image
-from factory.render.render import RenderedFile, contents_of
+from factory.render.render import RenderedFile, contents_of, render_flavor
 from factory.render.templates import load_template_set
 from factory.settings import SETTINGS_FILE, read_document, read_settings_text
 from factory.transaction import NewFolder, Replacement, open_transaction
@@ -48,25 +51,37 @@ class PyTorchRequest:
     accelerator_version: str
     version: str
     commit: str
-    python: str
+    python: str = "3.12"
     arch_list: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRequest:
-    """The image to start. ``pytorch`` and ``devel_image`` are for a pytorch-base only."""
+    """The image to start.
+
+    ``pytorch`` and ``devel_image`` are for a pytorch-base only. ``python``: the Python of an external parent.
+    ``extras`` are groups of packages of a stack, ``packages`` further requirements of any other kind than a
+    pytorch-base. ``keep_entrypoint``: a launcher starts what its parent starts.
+    """
 
     name: str
-    kind: str
+    kind: Kind
     parent: str | None = None
     devel_image: str | None = None
     registry: str | None = None
     pytorch: PyTorchRequest | None = None
+    python: str | None = None
+    extras: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    keep_entrypoint: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewImage(Report):
-    """An image that was started, or would be: files with sizes, parents, table as text."""
+    """An image that was started, or would be: files with sizes, parents, table as text.
+
+    ``locks``: it installs packages, and has to be locked before it is built.
+    """
 
     name: str
     kind: str
@@ -74,6 +89,7 @@ class NewImage(Report):
     parents: dict[str, str]
     files: tuple[tuple[str, int], ...]
     table: str
+    locks: bool
     written: bool
 
     def describe(self) -> Iterable[str | Table]:
@@ -86,7 +102,8 @@ class NewImage(Report):
         yield f"{'Added' if self.written else 'Would add'} to {SETTINGS_FILE}:"
         yield from self.table.splitlines()
         if self.written:
-            yield f"Next: factory build {self.name}"
+            lock = f"factory lock {self.name} && " if self.locks else ""
+            yield f"Next: {lock}factory build {self.name}"
 
 
 def new_image(repository: Repository, request: ImageRequest, *, dry_run: bool = False) -> NewImage:
@@ -105,11 +122,12 @@ def new_image(repository: Repository, request: ImageRequest, *, dry_run: bool = 
     _check_tables(repository, text)
     _check_free(repository, settings, check_image_name(request.name, of="the new image"))
     template = load_image_template(request.kind)
+    _check_options(template, request)
     declaration, values = _declare(template, request)
     _check_parents(repository, settings, declaration)
-    files = render_image(template, values)
-    _check_tables(repository, with_declaration(text, declaration))
     folder = repository.root / IMAGES_FOLDER / request.name
+    files = _render(repository, template, declaration, values, folder)
+    _check_tables(repository, with_declaration(text, declaration))
     _check_folder(folder, files)
     if not dry_run:
         _write(repository, folder, files, declaration)
@@ -120,6 +138,7 @@ def new_image(repository: Repository, request: ImageRequest, *, dry_run: bool = 
         parents=dict(declaration.parents),
         files=tuple(sorted((file.path, len(file.content)) for file in files)),
         table=_declaration_text(declaration),
+        locks=bool(values["installs"]),
         written=not dry_run,
     )
 
@@ -129,15 +148,75 @@ class Declaration:
     """The content of ``[images.NAME]``; ``parents`` maps build arguments to images."""
 
     name: str
-    kind: str
+    kind: Kind
     parents: Mapping[str, str]
     build_args: Mapping[str, str]
     registry: str | None = None
 
 
+def _check_options(template: ImageTemplate, request: ImageRequest) -> None:
+    """Refuse options that are for another kind, and requirements that no lock can have."""
+    if request.keep_entrypoint and request.kind != "launcher":
+        raise SpecError(
+            f"a {request.kind} has the entry point that its Dockerfile says",
+            solution="Leave out --keep-entrypoint, which is for a launcher, and edit the Dockerfile.",
+        )
+    if request.extras and request.kind != "stack":
+        raise SpecError(
+            f"a {request.kind} has no {', '.join(request.extras)} to choose",
+            solution="Leave out --with, which is for a stack; --package names a package of any other kind.",
+        )
+    if request.packages and template.build_packages:
+        raise SpecError(
+            f"a {request.kind} has the packages that compiling and running PyTorch need",
+            solution="Leave out --package: put a stack on it, or edit its pyproject.toml.",
+        )
+    for text in request.packages:
+        try:
+            unacceptable = parse_requirement(text).url is not None
+        except InvalidRequirement:
+            unacceptable = True
+        if unacceptable:
+            raise SpecError(
+                f"--package: {text!r} is not a requirement that an index can have (PEP 508)",
+                solution="Write a name with a range, such as 'trl>=0.24,<2'.",
+            )
+
+
+def _render(
+    repository: Repository,
+    template: ImageTemplate,
+    declaration: Declaration,
+    values: dict[str, object],
+    folder: Path,
+) -> tuple[RenderedFile, ...]:
+    """Return the files of the new folder, with what `factory sync` would generate in it."""
+    parents = tuple(Parent(argument=argument, image=image) for argument, image in declaration.parents.items())
+    above = None if parents[0].is_reference else repository.image(parents[0].image)
+    image = ImageFolder(folder, kind=declaration.kind, parents=parents, parent=above)
+    if values["installs"] and values["python"] is None and image.given_by is None:
+        raise SpecError(
+            f"{declaration.name} installs packages for the Python of {parents[0].image}, which is not known",
+            solution="Say it with --python, such as --python 3.12.",
+        )
+    files = {file.path: file for file in render_image(template, values)}
+    if (project := files.get(PROJECT_FILE)) is not None:
+        read = parse_project(project.content.decode(), where=str(folder / PROJECT_FILE), image=image)
+        files |= {file.path: file for file in render_flavor(read, name=declaration.name)}
+    return tuple(files.values())
+
+
 def _declare(template: ImageTemplate, request: ImageRequest) -> tuple[Declaration, dict[str, object]]:
     """Return the table of the image, and the values that its templates need."""
-    values: dict[str, object] = {"name": request.name}
+    values: dict[str, object] = {
+        "name": request.name,
+        "installs": template.installs_packages or bool(request.packages),
+        "python": None if request.python is None else check_python(request.python),
+        "extras": request.extras,
+        "packages": request.packages,
+        "keep_entrypoint": request.keep_entrypoint,
+        "build_packages": template.build_packages,
+    }
     build_args: Mapping[str, str] = {}
     images = [request.parent, request.devel_image]
     if request.kind == _PYTORCH:
@@ -335,7 +414,9 @@ def _pytorch_base(template: ImageTemplate, request: PyTorchRequest) -> _PyTorchB
         template_values={
             "accelerator": request.accelerator,
             "arch_list": default,
+            "glibc": data["glibc"],
             "python": python,
+            "version": request.version,
             "summary": f"PyTorch compiled from source for {data['title']} {version}, Python {python}",
         },
     )

@@ -85,7 +85,7 @@ def given_packages(project: Project, *, new: NewLocks | None = None) -> GivenPac
     overrides: dict[str, str] = {}
     for image, parent, locks in _parents(project, new or {}):
         for pin in locks.pins:
-            if pin.name not in owners:
+            if pin.name not in owners and not parent.spec.for_build_alone(pin.name):
                 owners[pin.name] = image.name
                 pins[pin.name] = pin
         for name, version in _provided(parent):

@@ -6,15 +6,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+import tomlkit
 from jinja2 import TemplateError as JinjaError
 
 from factory.documents import read_toml
 from factory.errors import TemplateError
+from factory.flavor.project import PROJECT_FILE
 from factory.render.render import RenderedFile
 from factory.render.templates import template_environment, templates_folder
 
 _TEMPLATE_FILE = "image-template.toml"
 _RENDERED = ".j2"
+_PARTS_FOLDER = "image-parts"
+"""What the templates of several kinds have in common."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,18 +26,28 @@ class ImageTemplate:
     """The templates of one kind of image.
 
     ``arguments`` are the build arguments that name the parents of such an image, the final stage's first;
-    ``accelerators`` is the data of each, by name.
+    ``accelerators`` is the data of each, by name. With ``installs_packages`` every such image has a
+    ``pyproject.toml``, else only one that is started with packages. ``build_packages`` are patterns of what
+    only the build of the image needs.
     """
 
     kind: str
     folder: Path
     arguments: tuple[str, ...]
     accelerators: Mapping[str, Mapping[str, Any]]
+    installs_packages: bool = False
+    build_packages: tuple[str, ...] = ()
 
 
-class _Description(TypedDict):
-    arguments: list[str]
-    accelerators: NotRequired[dict[str, dict[str, Any]]]
+_Description = TypedDict(
+    "_Description",
+    {
+        "arguments": list[str],
+        "accelerators": NotRequired[dict[str, dict[str, Any]]],
+        "installs-packages": NotRequired[bool],
+        "build-packages": NotRequired[list[str]],
+    },
+)
 
 
 @cache
@@ -51,6 +65,8 @@ def load_image_template(kind: str) -> ImageTemplate:
             folder=folder,
             arguments=tuple(description["arguments"]),
             accelerators=description.get("accelerators", {}),
+            installs_packages=description.get("installs-packages", False),
+            build_packages=tuple(description.get("build-packages", ())),
         )
     except (FileNotFoundError, NotADirectoryError) as error:
         raise TemplateError(
@@ -68,14 +84,19 @@ def image_kinds() -> tuple[str, ...]:
 def render_image(template: ImageTemplate, values: Mapping[str, object]) -> tuple[RenderedFile, ...]:
     """Render every file of a new image folder, by path. The same values make the same bytes.
 
+    ``pyproject.toml`` is left out unless the value ``installs`` is true.
+
     Raises:
         TemplateError: a template asks for a value that is missing.
     """
-    environment = template_environment(template.folder)
+    environment = template_environment(template.folder, template.folder.parent / _PARTS_FOLDER)
+    environment.filters["toml"] = lambda text: tomlkit.item(text).as_string()
     files = []
     for path in sorted(template.folder.rglob("*")):
         name = path.relative_to(template.folder).as_posix()
         if not path.is_file() or name == _TEMPLATE_FILE or "__pycache__" in path.parts:
+            continue
+        if name == f"{PROJECT_FILE}{_RENDERED}" and not values.get("installs"):
             continue
         try:
             content = (

@@ -119,10 +119,10 @@ def templates_folder() -> Path:
     )
 
 
-def template_environment(folder: Path) -> Environment:
-    """Return what renders the templates of a folder; an undefined name is an error."""
+def template_environment(*folders: Path) -> Environment:
+    """Return what renders the templates of folders, the first first; an undefined name is an error."""
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(folders),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

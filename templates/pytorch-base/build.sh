@@ -4,7 +4,7 @@
 set -euo pipefail
 
 accelerator=$1 sources=$2 made=$3
-wheels=$PWD/wheels requirements=$PWD/requirements-build.txt
+wheels=$PWD/wheels layers=$PWD/layers
 
 for toolset in /opt/rh/gcc-toolset-*/enable; do
     # Such a file may use variables that are not set.
@@ -13,7 +13,7 @@ for toolset in /opt/rh/gcc-toolset-*/enable; do
 done
 export PATH="/build/venv/bin:$PATH"
 pip install --quiet --disable-pip-version-check --no-index --find-links "$wheels" --no-deps --require-hashes \
-    --requirement "$requirements"
+    --requirement "$layers/build/requirements.txt" --requirement "$layers/rest/requirements.txt"
 
 # The version is exactly that of the tag; without these two it would carry the commit and ask git for more.
 export PYTORCH_BUILD_VERSION=$PYTORCH_VERSION PYTORCH_BUILD_NUMBER=1
@@ -49,7 +49,7 @@ if [ "$accelerator" = rocm ] && [ -f tools/amd_build/build_amd.py ]; then
     python tools/amd_build/build_amd.py
 fi
 echo "compiling PyTorch $PYTORCH_VERSION for $architectures, $MAX_JOBS jobs at once" >&2
-# Checked before the hours of compiling: requirements-build.txt has what this release needs to be built.
+# Checked before the hours of compiling: the lock has what this release needs to be built.
 pip wheel --disable-pip-version-check --no-index --no-deps --no-build-isolation --check-build-dependencies \
     --wheel-dir "$made" .
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Put the locked wheels of a requirements file into a folder: download.sh PYTHON REQUIREMENTS FOLDER
+# Put the locked wheels of requirements files into a folder: download.sh PYTHON FOLDER REQUIREMENTS...
 # A prefetched folder (Hermeto's layout, mounted at /cachi2) is used if there is one, else the package index.
 set -euo pipefail
 
-python=$1 requirements=$2 folder=$3
+python=$1 folder=$2
+shift 2
 options=()
 for file in /cachi2/cachi2.env /cachi2/prefetch.env; do
     if [ -f "$file" ]; then
@@ -14,4 +15,4 @@ for file in /cachi2/cachi2.env /cachi2/prefetch.env; do
 done
 mkdir -p "$folder"
 "$python" -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --require-hashes \
-    --only-binary :all: "${options[@]}" --dest "$folder" --requirement "$requirements"
+    --only-binary :all: "${options[@]}" --dest "$folder" "${@/#/--requirement=}"

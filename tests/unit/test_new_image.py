@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from support.clean_flavor import NAME, make_flavor, make_repository
 
+from factory.check.check import check_flavors
+from factory.clock import today
 from factory.dockerfile.model import Dockerfile, read_dockerfile
 from factory.errors import FactoryError, FlavorExistsError, SpecError, TemplateError
+from factory.flavor.kinds import Kind
 from factory.flavor.repository import Repository
 from factory.images.catalogue import read_catalogue
 from factory.images.inputs import read_inputs
@@ -24,9 +28,10 @@ from factory.images.new_image import (
     new_image,
     with_declaration,
 )
-from factory.lock.lockfile import parse_lock
+from factory.lock.given import given_packages
+from factory.render.drift import find_drift
 from factory.render.image_templates import image_kinds, load_image_template
-from factory.render.templates import load_template_set, templates_folder
+from factory.render.templates import load_template_set
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CUDA = PyTorchRequest(
@@ -34,13 +39,17 @@ CUDA = PyTorchRequest(
 )
 ROCM = replace(CUDA, accelerator="rocm", accelerator_version="7.1")
 BASE = ImageRequest(name="torch-cu130", kind="pytorch-base", pytorch=CUDA)
-STACK = ImageRequest(name="stack", kind="stack", parent="registry.example.com/base:1")
+STACK = ImageRequest(name="stack", kind="stack", parent="registry.example.com/base:1", python="3.12")
+TRAINER = ImageRequest(name="trainer", kind="trainer", parent="stack")
+LAUNCHER = ImageRequest(
+    name="launcher", kind="launcher", parent="registry.example.com/python@sha256:" + "0" * 64
+)
 TIERS = (
     BASE,
     ImageRequest(name="torch-rocm71", kind="pytorch-base", pytorch=ROCM),
-    replace(STACK, parent="torch-cu130"),
-    ImageRequest(name="trainer", kind="trainer", parent="stack"),
-    ImageRequest(name="launcher", kind="launcher", parent="registry.example.com/python@sha256:" + "0" * 64),
+    replace(STACK, parent="torch-cu130", python=None),
+    TRAINER,
+    LAUNCHER,
 )
 
 
@@ -81,19 +90,21 @@ def test_every_tier_and_a_separate_lineage_are_started_one_after_the_other(repos
 def test_all_that_a_dockerfile_copies_is_there_and_decides_the_identity(repository: Repository) -> None:
     for request in TIERS:
         new_image(repository, request)
+        if (repository.root / "images" / request.name / "pyproject.toml").exists():
+            (repository.root / "images" / request.name / "requirements.txt").write_text("")
     catalogue = read_catalogue(repository)
     inputs = {name: set(read_inputs(catalogue.definition(name))) for name in catalogue.names}
-    assert inputs["stack"] == {"Dockerfile", "requirements.txt"}
+    assert inputs["stack"] == {"Dockerfile", "package-layers.sh", "requirements.txt"}
     assert inputs["trainer"] == {"Dockerfile", "src/train.py"}
     assert inputs["launcher"] == {"Dockerfile", "src/launch.py"}
     # What a lock is made from changes nothing until it is locked again.
     folder = repository.root / "images" / BASE.name
     there = {path.name for path in folder.iterdir()}
-    assert inputs[BASE.name] == there - {"requirements-build.in", "requirements-runtime.in"}
+    assert inputs[BASE.name] == there - {"pyproject.toml"}
 
 
 @pytest.mark.parametrize("kind", ["stack", "trainer", "launcher"])
-def test_what_a_test_run_leaves_beside_the_code_changes_nothing(repository: Repository, kind: str) -> None:
+def test_what_a_test_run_leaves_beside_the_code_changes_nothing(repository: Repository, kind: Kind) -> None:
     new_image(repository, replace(STACK, kind=kind))
     definition = read_catalogue(repository).definition("stack")
     (definition.folder / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY . /app/\n")
@@ -157,8 +168,16 @@ def test_the_architectures_and_the_parents_are_those_that_were_given(repository:
         (replace(STACK, registry="nowhere"), SpecError, "'nowhere' is not declared"),
         (replace(STACK, pytorch=CUDA), SpecError, "compiles no PyTorch"),
         (replace(STACK, devel_image="registry.example.com/b:1"), SpecError, "compiles no PyTorch"),
-        (replace(STACK, kind="universal"), TemplateError, "no template"),
-        (replace(STACK, kind="../.."), TemplateError, "no template"),
+        (replace(STACK, kind="flavor"), TemplateError, "no template"),
+        (replace(STACK, parent="wandb/agent:1"), SpecError, "is a short name"),
+        (replace(STACK, python=None), SpecError, "installs packages for the Python of"),
+        (replace(STACK, python="3.12.1"), SpecError, "3.12.1"),
+        (replace(STACK, parent=NAME, python="3.9"), SpecError, "has Python 3"),
+        (replace(STACK, packages=("trl >= x",)), SpecError, "is not a requirement"),
+        (replace(STACK, packages=("trl @ https://example.com/trl.whl",)), SpecError, "is not a requirement"),
+        (replace(STACK, keep_entrypoint=True), SpecError, "the entry point that its Dockerfile says"),
+        (replace(STACK, kind="trainer", extras=("cloud-storage",)), SpecError, "has no cloud-storage"),
+        (replace(BASE, packages=("trl",)), SpecError, "has the packages that compiling"),
         (replace(BASE, pytorch=None), SpecError, "which PyTorch"),
         (replace(BASE, pytorch=replace(CUDA, accelerator="cpu")), SpecError, "not compiled for 'cpu'"),
         (replace(BASE, pytorch=replace(CUDA, commit="v2.11.0")), SpecError, "is not a commit"),
@@ -318,11 +337,71 @@ def test_a_dockerfile_ends_as_a_user_that_is_not_root(repository: Repository, na
     assert [text for found, text in _instructions(repository, name) if found == "USER"][-1] == "1001"
 
 
-def test_a_launcher_changes_nothing_that_its_parent_is_started_with(repository: Repository) -> None:
-    (request,) = (request for request in TIERS if request.kind == "launcher")
-    new_image(repository, request)
-    names = {found for found, _ in _instructions(repository, request.name)}
+def test_a_launcher_that_keeps_the_entry_point_changes_nothing_that_its_parent_is_started_with(
+    repository: Repository,
+) -> None:
+    new_image(repository, replace(LAUNCHER, keep_entrypoint=True))
+    names = {found for found, _ in _instructions(repository, LAUNCHER.name)}
     assert names == {"ARG", "FROM", "COPY", "LABEL"}
+
+
+def test_a_launcher_starts_its_own_program_else(repository: Repository) -> None:
+    new_image(repository, LAUNCHER)
+    assert ("ENTRYPOINT", '["python3", "/opt/launcher/launch.py"]') in _instructions(
+        repository, LAUNCHER.name
+    )
+
+
+@pytest.mark.parametrize("kind", ["trainer", "launcher"])
+def test_what_installs_packages_has_a_project_and_is_to_be_locked(repository: Repository, kind: Kind) -> None:
+    without = new_image(repository, replace(STACK, name="without", kind=kind, python=None))
+    made = new_image(repository, replace(STACK, kind=kind, packages=("trl>=0.24,<2", 'tqdm; os_name == "x"')))
+    assert (without.locks, made.locks) == (False, True)
+    own = {"pyproject.toml", "package-layers.sh"}
+    assert {name for name, _ in made.files} - {name for name, _ in without.files} == own
+    image = repository.image("stack")
+    assert image.project.dependencies == ("trl>=0.24,<2", 'tqdm; os_name == "x"')
+    assert image.project.spec.python == "3.12"
+    assert list(made.describe())[-1] == "Next: factory lock stack && factory build stack"
+    assert find_drift(image) == ()
+
+
+def test_a_stack_has_cloud_storage_if_that_is_asked_for(repository: Repository) -> None:
+    new_image(repository, STACK)
+    new_image(repository, replace(STACK, name="cloud", extras=("cloud-storage",)))
+    names = [
+        {Requirement(text).name for text in repository.image(name).project.dependencies}
+        for name in ("stack", "cloud")
+    ]
+    assert {"accelerate", "datasets", "huggingface-hub", "peft", "transformers", "wandb"} <= names[0]
+    assert names[1] - names[0] == {"gcsfs", "s3fs"}
+
+
+def test_what_the_build_of_a_base_needs_alone_is_not_given_to_images_on_it(repository: Repository) -> None:
+    new_image(repository, BASE)
+    base = repository.image(BASE.name)
+    pins = "".join(
+        f"{name}==1 --hash=sha256:{'0' * 64}\n" for name in ("cmake", "jinja2", "mkl-static", "uv")
+    )
+    (base.folder / "requirements.txt").write_text(pins)
+    new_image(repository, replace(STACK, parent=BASE.name, python=None))
+    given = given_packages(repository.image("stack").project)
+    assert given.versions == {"torch": "2.11.0", "jinja2": "1", "uv": "1"}
+    # The script of the base has the layers; its Dockerfile names none.
+    script = (base.folder / "package-layers.sh").read_text()
+    assert "'build certifi charset-normalizer cmake" in script
+
+
+@pytest.mark.parametrize(
+    "request_", [replace(STACK, packages=("trl",)), BASE, replace(LAUNCHER, packages=("trl",), python="3.12")]
+)
+def test_the_rules_find_nothing_in_a_new_image_but_that_it_is_not_locked(
+    repository: Repository, request_: ImageRequest
+) -> None:
+    new_image(repository, request_)
+    image = repository.image(request_.name)
+    report = check_flavors([image], root=repository.root, today=today(), others=[image])
+    assert {finding.code for finding in report.findings} <= {"FAC301", "FAC217"}
 
 
 def test_no_compiler_and_no_sources_reach_the_final_stage(repository: Repository) -> None:
@@ -337,26 +416,7 @@ def test_no_compiler_and_no_sources_reach_the_final_stage(repository: Repository
         for word in text.split()
         if word.startswith("--from=")
     }
-    assert origins == {"install", "wheel"}
-
-
-@pytest.mark.parametrize(
-    "lock",
-    sorted(path for kind in image_kinds() for path in (templates_folder() / kind).glob("*.txt")),
-    ids=lambda path: f"{path.parent.name}-{path.name}",
-)
-def test_every_requirement_of_a_template_is_pinned_and_hashed_and_none_is_torch(lock: Path) -> None:
-    pins = parse_lock(lock.read_text(encoding="utf-8")).pins
-    assert pins
-    wanted = [
-        line.split(";")[0].strip()
-        for line in lock.with_suffix(".in").read_text(encoding="utf-8").splitlines()
-        if line and not line.startswith("#")
-    ]
-    names = {pin.name for pin in pins}
-    assert all(any(line.startswith(name) for name in names) for line in wanted)
-    assert all(pin.version and pin.artifacts for pin in pins)
-    assert "torch" not in names
+    assert origins == {"install", "locks", "wheel"}
 
 
 @pytest.mark.parametrize("request_", TIERS, ids=lambda request: request.name)
