@@ -86,14 +86,16 @@ def tiers(tmp_path_factory: pytest.TempPathFactory, base_image: str, devel_image
         ("launcher", "--kind", "launcher", "--parent", base_image),
     ):  # fmt: skip
         factory("--root", root, "new-image", *words)
-    for path, name in (
-        (f"{BASE}/requirements-build.txt", "standin-ninja"),
-        (f"{BASE}/requirements-runtime.txt", "standin-sympy"),
-        ("stack/requirements.txt", "standin-transformers"),
+    # cmake is of the layer that is for the build alone.
+    for image, names in (
+        (BASE, ("cmake", "standin-ninja", "standin-sympy")),
+        ("stack", ("standin-transformers",)),
     ):
-        wheel = make_wheel(wheels, name, "1.0")
-        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-        (root / "images" / path).write_text(f"{name}==1.0 --hash=sha256:{digest}\n")
+        lock = ""
+        for name in names:
+            wheel = make_wheel(wheels, name, "1.0")
+            lock += f"{name}==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n"
+        (root / "images" / image / "requirements.txt").write_text(lock)
     return Tiers(root=root, mirror=mirror, commit=commit, prefetched=prefetched)
 
 
@@ -117,6 +119,7 @@ def test_what_was_compiled_runs_and_is_for_every_architecture_although_there_is_
         == "[]\n"
     )
     assert podman("run", "--rm", base, "python", "-c", "import standin_sympy") == ""
+    podman("run", "--rm", base, "python", "-c", "import cmake", status=1)
 
 
 def test_the_final_image_has_no_compiler_and_no_leftovers(base: str) -> None:
@@ -255,7 +258,6 @@ def test_a_stack_and_a_trainer_stand_on_it_and_the_launcher_on_something_else(
     assert started.split() == ["torchrun", "--standalone", "--nproc-per-node=1", "train.py"]
     printed = podman(
         "run", "--rm", "--user", "123456:0", "--read-only", "localhost/launcher:test",
-        "python3", "/opt/launcher/launch.py",
         "--dry-run", "--nodes", "2", "first", "localhost/trainer:test", "train.py", "--steps", "3",
     )  # fmt: skip
     job = json.loads(printed)

@@ -54,7 +54,8 @@ def _configuration(image: str) -> dict[str, Any]:
 
 def test_launcher_keeps_the_entry_point_of_its_parent(agent: str, tmp_path: Path) -> None:
     (tmp_path / "flavors").mkdir()
-    factory("--root", tmp_path, "new-image", "entry-point-jobs", "--kind", "launcher", "--parent", agent)
+    words = ("--kind", "launcher", "--parent", agent, "--keep-entrypoint")
+    factory("--root", tmp_path, "new-image", "entry-point-jobs", *words)
     image = json.loads(factory("--root", tmp_path, "--json", "build", "entry-point-jobs"))
     try:
         assert _configuration(image["id"]) == _configuration(agent)

@@ -112,12 +112,35 @@ _PUBLIC = {
     "transformers": "5.0.0",
     "trl": "0.24.0",
 }
+# What the page of a compiled PyTorch locks besides: the base's own packages, and what a stack adds.
+_COMPILING = {
+    "cmake": "4.1.2",
+    "filelock": "3.20.0",
+    "fsspec": "2025.9.0",
+    "huggingface-hub": "1.0.0",
+    "jinja2": "3.1.6",
+    "mkl-include": "2025.3.0",
+    "mkl-static": "2025.3.0",
+    "networkx": "3.5",
+    "ninja": "1.13.0",
+    "packaging": "25.0",
+    "pyyaml": "6.0.3",
+    "requests": "2.32.5",
+    "six": "1.17.0",
+    "scikit-build-core": "1.0.0",
+    "setuptools": "79.0.1",
+    "sympy": "1.14.0",
+    "uv": "0.9.17",
+    "typing-extensions": "4.15.0",
+    "wandb": "0.23.0",
+    "wheel": "0.45.1",
+}
 _SIZES = {"torch": 2_000_000, "transformers": 300_000, "numpy": 500_000, "numba": 200_000}
 
 
 def _serve_public(world: PrivateWorld, wheels: Path) -> None:
     """The public index gets what a flavor for the CPU needs, and a folder beside it a CPU build of torch."""
-    for name, version in _PUBLIC.items():
+    for name, version in (_PUBLIC | _COMPILING).items():
         make_wheel(world.public.folder, name, version, payload=_SIZES.get(name, 40_000))
     make_wheel(
         wheels, "torch", "2.13.0+cpu", tag="cp311-cp311-manylinux_2_28_x86_64", payload=_SIZES["torch"]

@@ -129,7 +129,18 @@ def test_konflux_with_files_of_a_flavor_that_is_gone(runner: Runner) -> None:
 
 def test_new_image(runner: Runner) -> None:
     (runner.root / "factory.toml").write_text("# Ours.\n")
-    words = ("new-image", "one", "--kind", "trainer", "--parent", "quay.io/x/base:1")
+    words = (
+        "new-image",
+        "one",
+        "--kind",
+        "trainer",
+        "--parent",
+        "quay.io/x/base:1",
+        "--package",
+        "trl",
+        "--python",
+        "3.12",
+    )
     kill_again_and_again(runner, _case(runner, *words, once=True))
 
 

@@ -73,7 +73,7 @@ RUNS: dict[str, tuple[str, ...]] = {
         "new-flavor", "--accelerator", "cuda", "--torch", "2.13.0", "--python", "3.11",
         "--training-hub", "0.11.2",
     ),
-    "new-image-stack": ("--json", "new-image", "my-stack", "--kind", "stack", "--from", CPU),
+    "new-image-stack": ("--json", "new-image", "my-stack", "--kind", "stack", "--parent", CPU),
     "rename-dry": ("--json", "rename", CPU, "main-cpu", "--dry-run"),
     "rename-taken": ("rename", CPU, CUDA),
     "new-image-kind": ("new-image", "my-stack", "--kind", "sauce"),
