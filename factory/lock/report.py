@@ -149,6 +149,8 @@ class LockReport(Report):
 
 
 def _size(packages: int, artifacts: int) -> str:
+    if not packages:
+        return "nothing to install: its parents have all that it asks for"
     return f"{plural(packages, 'package')}, {plural(artifacts, 'artifact')}"
 
 

@@ -170,7 +170,9 @@ def test_a_child_on_an_external_parent_needs_its_python_and_is_locked_whole(work
 
 def test_everything_from_the_parent_makes_an_empty_lock(chain: Workshop) -> None:
     stack = chain.child("base", name=STACK, parent=FLAVOR)
-    assert chain.lock("--all").status == 0
+    run = chain.lock("--all")
+    assert run.status == 0
+    assert f"{STACK}: locked, nothing to install: its parents have all that it asks for" in run.out
     assert require_lock(stack).versions() == {}
     assert chain.lock(STACK, "--check").status == 0
 
@@ -232,3 +234,16 @@ def test_a_parents_package_that_does_not_go_with_what_is_replaced_is_said(chain:
     assert require_lock(stack).versions() == {"base": "2.0", "newer": "1.0"}
     assert f"warning: {STACK}: beside what it replaces, packages of its parents lack" in run.err
     assert "strict==1.0" in run.err
+
+
+def test_what_the_parent_overrides_or_lacks_counts_for_its_children(chain: Workshop) -> None:
+    make_wheel(chain.pushed, "odd", "1.0")
+    make_wheel(chain.pushed, "uses", "1.0", requires=["flash>=2", "odd>=2", "gone"])
+    overrides = ["odd>=1", "gone; sys_platform == 'never'"]
+    chain.flavor("base<2", "helper<2", "odd", name=FLAVOR, missing=["flash>=2"], overrides=overrides)
+    stack = chain.child("uses<2", name=STACK, parent=FLAVOR)
+    run = chain.lock("--all")
+    assert run.status == 0, run.err
+    assert require_lock(stack).versions() == {"uses": "1.0"}
+    assert chain.lock("--all", "--verify").status == 0
+    assert findings(chain, "FAC322", "FAC323", "FAC337") == []
