@@ -15,10 +15,13 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 import tomlkit
+from packaging.version import InvalidVersion, Version
 from tomlkit.exceptions import TOMLKitError
 
+from factory import __version__
 from factory.errors import DocumentError, FactoryError, SpecError
 from factory.files import read_regular
+from factory.pages import docs_command
 
 T = TypeVar("T")
 # Larger than any page or manifest seen: the public index's largest page of JSON has about 20 MB.
@@ -203,6 +206,30 @@ def _wrong(language: str, cause: Exception) -> str:
     return f"not {language}: {cause}"
 
 
+VERSION_KEY = "factory-version"
+"""The key of a file's table, or of the file, with the version of the factory that wrote it."""
+
+
+def written_by(table: Mapping[str, object]) -> str:
+    """Return the version of the factory that wrote a file, as it says; empty if it does not."""
+    value = table.get(VERSION_KEY)
+    return value if isinstance(value, str) else ""
+
+
+def newer_factory(writer: str) -> str:
+    """Return the sentence on a key that is not known here: a newer factory may know it."""
+    try:
+        newer = bool(writer) and Version(writer) > Version(__version__)
+    except InvalidVersion:
+        newer = False
+    if newer:
+        return f"factory {writer} wrote the file, and this is {__version__}: take that one, or a newer one."
+    wrote = (
+        f"; {'the same' if writer == __version__ else f'factory {writer}'} wrote the file" if writer else ""
+    )
+    return f"A factory newer than this one, {__version__}, may know more{wrote}."
+
+
 class TableReader:
     """A table of a hand-edited file, read key by key; unknown keys can be refused.
 
@@ -211,6 +238,7 @@ class TableReader:
         where: the file, as messages name it.
         name: the table's own name, such as ``tool.factory``.
         example: the page that shows one, as messages name it.
+        written_by: the version of the factory that wrote the file; empty if the file does not say.
     """
 
     def __init__(
@@ -219,12 +247,14 @@ class TableReader:
         *,
         where: str,
         name: str,
-        example: str = "docs/add-a-flavor.md shows a whole spec",
+        example: str = f"{docs_command('add-a-flavor')} shows a whole spec",
+        written_by: str = "",
     ) -> None:
         self._content = content
         self._where = where
         self._name = name
         self._example = example
+        self._written_by = written_by
         self._read: set[str] = set()
 
     @property
@@ -330,11 +360,17 @@ class TableReader:
         if unknown:
             raise SpecError(
                 f"{self._place} has unknown keys: {', '.join(unknown)}",
-                solution=f"Known keys: {', '.join(sorted(self._read))}.",
+                solution=f"Known keys: {', '.join(sorted(self._read))}. {newer_factory(self._written_by)}",
             )
 
     def _below(self, key: str, content: Mapping[str, object]) -> "TableReader":
-        return TableReader(content, where=self._where, name=f"{self._name}.{key}", example=self._example)
+        return TableReader(
+            content,
+            where=self._where,
+            name=f"{self._name}.{key}",
+            example=self._example,
+            written_by=self._written_by,
+        )
 
     @property
     def _place(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from factory.documents import parse_toml
+from factory.documents import VERSION_KEY, newer_factory, parse_toml, written_by
 from factory.errors import SpecError
 from factory.files import read_regular, storage_error
 
@@ -58,7 +58,7 @@ def read_document(text: str, name: str = SETTINGS_FILE) -> dict[str, Any]:
 
 def unknown_tables(document: Collection[str]) -> tuple[str, ...]:
     """Return the keys of a ``factory.toml`` that no room owns, by name."""
-    return tuple(sorted(set(document) - set(TABLES)))
+    return tuple(sorted(set(document) - {*TABLES, VERSION_KEY}))
 
 
 def read_settings(root: Path) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def read_settings(root: Path) -> dict[str, Any]:
     if unknown := unknown_tables(document):
         raise SpecError(
             f"{SETTINGS_FILE} has unknown tables or keys: {', '.join(unknown)}",
-            solution=f"Known: {', '.join(TABLES)}.",
+            solution=f"Known: {', '.join(TABLES)}. {newer_factory(written_by(document))}",
         )
     return document
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from factory.check.agents import check_agent_files
 from factory.check.dockerfiles import check_dockerfiles
 from factory.check.finding import Finding, Problem, finding
 from factory.check.folder import check_folder
@@ -55,6 +56,8 @@ def check_flavors(
     konflux, problems = read_konflux(root)
     if whole and konflux is not None:
         problems += check_shared_runs(Repository(root), konflux)
+    if whole:
+        problems += check_agent_files(root)
     findings = (
         *(finding(problem, flavor="", folder="") for problem in problems),
         *(found for flavor in chosen for found in _check_readable(flavor, root, today, neighbours, konflux)),

@@ -19,6 +19,7 @@ from factory.check.finding import Finding
 from factory.check.rules import RULES, Rule
 from factory.console import Commands, Failure, Levels, Report, plural, to_json, visible
 from factory.konflux.test_output import TaskOutcome, TaskResult, failure_line
+from factory.pages import docs_command, page_address
 
 _SHOWN = 3
 _LISTED_LINES = 10
@@ -244,13 +245,15 @@ def _sarif(results: list[Object], invocation: Object) -> str:
 
 
 def _rule(code: str, rule: Rule) -> Object:
-    page = f"docs/rules.md#{code.lower()}-{rule.name}"
+    section = f"{code.lower()}-{rule.name}"
+    see = docs_command(code)
     return {
         "id": code,
         # As the standard has names: one word of several, each with a capital.
         "name": "".join(word.capitalize() for word in rule.name.split("-")),
         "shortDescription": {"text": rule.why},
-        "help": {"text": f"{rule.why} See {page}.", "markdown": f"{rule.why} See `{page}`."},
+        "help": {"text": f"{rule.why} {see} explains it.", "markdown": f"{rule.why} {see} explains it."},
+        "helpUri": page_address("rules", section),
         "defaultConfiguration": {"level": rule.severity},
         "properties": {"waivable": rule.waivable},
     }

@@ -157,4 +157,6 @@ RULES = {
     "FAC502": _error("pipeline-run-changed", "Konflux would fetch or build what the spec does not say."),
     "FAC503": _error("pipeline-run-stray", "Konflux would go on building a flavor that was removed."),
     "FAC504": _error("pipeline-run-refused", "What cannot be rendered cannot be kept current."),
+    # What coding agents read
+    "FAC511": _error("agent-file-changed", "A coding agent would follow what holds no longer."),
 }

@@ -26,7 +26,7 @@ def command(invocation: Invocation, images: tuple[str, ...], *, every: bool, for
     """Apply every rule to images; to all if none is named.
 
     Needs no network. Exits with 1 if an error was found, and with 0 if nothing but warnings and waived
-    findings was. docs/rules.md explains each rule by its code, and waivers.
+    findings was. `factory docs rules` explains each rule, and waivers.
     """
     invocation.console.error_form = error_form(form, images)
     if every and images:

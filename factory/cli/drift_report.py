@@ -17,7 +17,7 @@ def command(invocation: Invocation, images: tuple[str, ...], *, direct_only: boo
 
     The index's own part of a version (+cpu, +cu130) does not count, nor do torch and training-hub if
     the specs differ. A deviation that is meant is waived in the spec of its image, with a reason and a
-    last day: docs/rules.md shows how. Exits with 1 if something drifts that is not waived, a waiver
+    last day: `factory docs rules` shows how. Exits with 1 if something drifts that is not waived, a waiver
     has expired, or an image cannot be read; the others are compared all the same.
     """
     report = drift_report(invocation.images(images), today=today(), direct_only=direct_only, whole=not images)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # By name on the command line: the module under factory.cli that holds the command, and the command's short
 # help, so that `factory --help` imports none. The order is that of the job: make, look, lock, prove, build.
 COMMANDS = {
+    "init": ("init_", "Start a repository of images, with its CI files."),
     "new-flavor": ("new_flavor", "Make a flavor folder from templates, or from another flavor."),
     "new-image": ("new_image", "Start an image that is not a flavor, such as a stack."),
     "rename": ("rename", "Rename an image, with all that is named after it."),
@@ -51,12 +52,25 @@ COMMANDS = {
     "konflux": ("konflux", "Write the PipelineRuns that build images in Konflux."),
     "test-output": ("test_output", "Print as TEST_OUTPUT how the steps of a task ended."),
     "gate": ("gate", "Fail if one of the checks of a pipeline did not pass."),
+    "docs": ("docs", "Show a page of the documentation, or list the pages."),
     "help": ("help_", "Show the help of a command, or of all."),
     "completion": ("completion", "Print the script that completes names in a shell."),
 }
 # Commands whose first words are no names of images; a shell completes such names for all others.
 _WITHOUT_IMAGES = frozenset(
-    {"new-flavor", "new-image", "list", "bump", "adopt", "registry", "test-output", "gate", "completion"}
+    {
+        "new-flavor",
+        "new-image",
+        "list",
+        "bump",
+        "adopt",
+        "registry",
+        "test-output",
+        "gate",
+        "completion",
+        "docs",
+        "init",
+    }
 )
 # As a shell reports SIGPIPE. Not 0: the reader that went away has not seen that there are no findings.
 _PIPE_CLOSED = 141

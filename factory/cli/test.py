@@ -73,7 +73,7 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
     failed. Each has its own report, and one junit.xml has all.
 
     Exits with 0 if every test passed or was skipped, with 1 if one failed, and with 33 if none failed
-    and one could not be run. docs/testing-images.md explains what is tested and how to add tests.
+    and one could not be run. `factory docs testing-images` explains what is tested and how to add tests.
     """
     console = invocation.console
     _check_usage(images, everything=everything, list_tests=list_tests, flavor=flavor)

@@ -17,7 +17,8 @@ from packaging.utils import canonicalize_name
 from tomlkit.container import OutOfOrderTableProxy
 from tomlkit.items import AbstractTable, Array
 
-from factory.documents import parse_toml, parse_toml_for_edit
+from factory import __version__
+from factory.documents import VERSION_KEY, parse_toml, parse_toml_for_edit
 from factory.errors import DocumentError, SpecError
 from factory.flavor.project import PROJECT_FILE
 from factory.flavor.spec import Spec
@@ -129,6 +130,8 @@ def _write_spec(document: tomlkit.TOMLDocument, spec: Spec) -> None:
             table.pop(key, None)
         elif table.get(key) != value:
             table[key] = value
+    if VERSION_KEY in table:
+        table[VERSION_KEY] = __version__
     if tuple(table.get("platforms", ())) != spec.platforms:
         table["platforms"] = list(spec.platforms)
 

@@ -243,7 +243,7 @@ def _find(root: Path | None, *, start: Path, flavors: tuple[str, ...]) -> Reposi
         if not (root / FLAVORS_FOLDER).is_dir():
             raise NotFoundError(
                 f"{root} holds no {FLAVORS_FOLDER}/",
-                solution=f"Make it with `mkdir -p {shlex.quote(str(root / FLAVORS_FOLDER))}`, or give "
+                solution=f"Start a repository there with `factory init {shlex.quote(str(root))}`, or give "
                 "another --root.",
             )
         return Repository(root.resolve())
@@ -256,5 +256,5 @@ def _find(root: Path | None, *, start: Path, flavors: tuple[str, ...]) -> Reposi
         return Repository(named[0].parent)
     raise NotFoundError(
         f"neither {start} nor a folder above it holds {FLAVORS_FOLDER}/",
-        solution=f"Go into the repository, give --root, or start one with `mkdir {FLAVORS_FOLDER}`.",
+        solution="Go into the repository, give --root, or start one here with `factory init`.",
     )

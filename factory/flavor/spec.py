@@ -23,7 +23,7 @@ from factory.dockerfile.references import (
     check_version,
     parse_requirement,
 )
-from factory.documents import TableReader
+from factory.documents import VERSION_KEY, TableReader, written_by
 from factory.errors import SpecError
 from factory.flavor.hooks import NO_HOOKS, Hooks, read_hooks
 from factory.flavor.kinds import IMAGES_EXAMPLE, Kind
@@ -228,7 +228,8 @@ def parse_spec(table: Mapping[str, object], *, where: str) -> Spec:
     Raises:
         SpecError: a key is missing, unknown, of the wrong type, or its value is not acceptable.
     """
-    reader = TableReader(table, where=where, name="tool.factory")
+    reader = TableReader(table, where=where, name="tool.factory", written_by=written_by(table))
+    reader.optional_text(VERSION_KEY)
     spec = Spec(
         accelerator=reader.text("accelerator"),
         accelerator_version=reader.optional_text("accelerator-version"),

@@ -23,6 +23,7 @@ from factory.image_tests.definition import (
     passed,
     skipped,
 )
+from factory.pages import docs_command
 
 SUFFIXES = (".py", ".sh")
 _HEADER = re.compile(r"#\s*(level|tags|title|seconds):\s*(.*?)\s*", re.IGNORECASE)
@@ -84,7 +85,9 @@ def read_test(path: Path) -> ImageTest:
     elif path.suffix == ".py" and only_defines_tests(text):
         problem = "it only defines tests, and nothing calls them: pytest is not run in the image"
     if problem:
-        raise ImageTestError(f"{path}: {problem}", solution="Fix it; docs/testing-images.md has an example.")
+        raise ImageTestError(
+            f"{path}: {problem}", solution=f"Fix it; {docs_command('testing-images')} has an example."
+        )
     return ImageTest(
         name=path.stem,
         title=header.get("title") or f"{path.parent.name}/{path.name} ends well",

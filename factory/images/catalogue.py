@@ -33,6 +33,7 @@ from factory.images.definitions import (
     Variant,
 )
 from factory.images.mirrors import LocalSettings, check_builder, read_local
+from factory.pages import docs_command
 from factory.registry.declared import Registry, parse_registries
 from factory.settings import read_settings
 
@@ -375,7 +376,7 @@ def _registry(table: TableReader, registries: Collection[str]) -> str | None:
             "registry",
             f"{name!r} is not declared",
             f"Name a declared one ({', '.join(registries) or 'none yet'}), or declare it as "
-            f"[registries.{name}]; docs/registries.md shows a whole table.",
+            f"[registries.{name}]; {docs_command('registries')} shows a whole table.",
         )
     return name
 

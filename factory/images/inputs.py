@@ -23,6 +23,7 @@ from factory.files import (
 )
 from factory.images.definitions import ImageDefinition
 from factory.images.parents import digest_in
+from factory.pages import docs_command
 
 IGNORE_FILES = (".containerignore", ".dockerignore")
 """The files of ignore patterns, the first existing one counts (docker reads only the second)."""
@@ -77,7 +78,7 @@ def _dockerfile(definition: ImageDefinition) -> Dockerfile:
     try:
         content = read_regular(path)
     except FileNotFoundError as error:
-        solution = f"Write it; `inputs` and docs/images.md say what goes into {definition.name}."
+        solution = f"Write it; `inputs` and {docs_command('images')} say what goes into {definition.name}."
         if definition.flavor is not None:
             solution = f"Run `factory sync {definition.name}`, which writes it."
         raise ImageError(

@@ -13,6 +13,7 @@ from factory.dockerfile.references import check_image, find_reference
 from factory.documents import TableReader
 from factory.errors import SpecError
 from factory.images.definitions import BuilderName
+from factory.pages import docs_command
 from factory.settings import (
     BUILDER_KEY,
     LOCAL_SETTINGS_FILE,
@@ -21,7 +22,7 @@ from factory.settings import (
     read_local_settings,
 )
 
-_EXAMPLE = "docs/images.md shows a whole table"
+_EXAMPLE = f"{docs_command('images')} shows a whole table"
 _BUILDERS: tuple[BuilderName, ...] = get_args(BuilderName)
 
 

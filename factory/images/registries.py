@@ -13,6 +13,7 @@ from factory.images.catalogue import read_catalogue
 from factory.images.definitions import DOWNSTREAM_TAG, MIDSTREAM_TAG, ImageDefinition
 from factory.images.identity import parse_build_inputs
 from factory.images.parents import image_origin, read_recorded_digests
+from factory.pages import docs_command
 from factory.registry.declared import Place, Registry, find_registry, place
 from factory.registry.drivers import open_driver
 from factory.registry.inventory import FactoryLabels, RecordedParent
@@ -59,7 +60,7 @@ def read_maintenance(repository: Repository, names: Iterable[str]) -> Maintenanc
         raise SpecError(
             f"{SETTINGS_FILE} declares no registry",
             solution='Write [registries.NAME] with url = "HOST/PATH" and class = "persistent" or '
-            '"disposable"; docs/registries.md shows a whole table.',
+            f'"disposable"; {docs_command("registries")} shows a whole table.',
         )
     asked = tuple(dict.fromkeys(find_registry(registries, name).name for name in names))
     return Maintenance(

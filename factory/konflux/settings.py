@@ -11,10 +11,11 @@ import tomlkit
 
 from factory import settings
 from factory.dockerfile.references import check_image, check_platform
-from factory.documents import TableReader, parse_toml_for_edit
+from factory.documents import TableReader, newer_factory, parse_toml_for_edit, written_by
 from factory.errors import KonfluxError, SpecError
 from factory.flavor.spec import ACCELERATORS
 from factory.masking import masked_address
+from factory.pages import docs_command
 from factory.settings import SETTINGS_FILE, read_settings_text
 
 TABLE = "konflux"
@@ -25,9 +26,9 @@ DEFAULTS: Mapping[str, str] = {"target-branch": "main", "out": ".tekton", "compo
 _TIMEOUTS = {"cuda": "8h", "rocm": "8h", "cpu": "4h", "check": "6h"}
 # Konflux's names; a cluster may have larger machines under others.
 _PLATFORMS = {"linux/amd64": "linux/x86_64", "linux/arm64": "linux/arm64"}
-_EXAMPLE = "docs/konflux.md shows a whole table"
+_EXAMPLE = f"{docs_command('konflux')} shows a whole table"
 _NEW_FILE = """\
-# What this repository's flavors have in common. docs/konflux.md of the factory explains every key.
+# What this repository's flavors have in common. `factory docs konflux` explains every key.
 
 [konflux]
 """
@@ -115,7 +116,8 @@ def parse_settings(text: str) -> Settings | None:
     if unknown := settings.unknown_tables(document):
         raise KonfluxError(
             f"{SETTINGS_FILE} has unknown tables or keys: {', '.join(unknown)}",
-            solution=f"Known tables: {', '.join(f'[{table}]' for table in settings.TABLES)}; {_EXAMPLE}.",
+            solution=f"Known tables: {', '.join(f'[{table}]' for table in settings.TABLES)}; {_EXAMPLE}. "
+            f"{newer_factory(written_by(document))}",
         )
     try:
         return _settings(document[TABLE]) if TABLE in document else None

@@ -25,6 +25,7 @@ from factory.images.chosen import choose_build
 from factory.images.definitions import DOWNSTREAM_TAG, ImageDefinition, VariantOptions
 from factory.images.identity import parse_variant
 from factory.masking import masked_address
+from factory.pages import docs_command
 from factory.process import Cancellation, run
 from factory.publish.delivery import Destination, PushOutcome, deliver_all, preview, with_named, with_present
 from factory.publish.pruning import Pruning
@@ -216,7 +217,7 @@ def _destinations(
         raise SpecError(
             f"{source.name} has no registry to go to",
             solution=f"Give --to REGISTRY, or write registry = … for it into {SETTINGS_FILE}; "
-            "docs/registries.md shows both.",
+            f"{docs_command('registries')} shows both.",
         )
     found = [_destination(name, catalogue.registries) for name in names]
     return tuple({registry.url: registry for registry in found}.values())

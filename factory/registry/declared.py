@@ -15,6 +15,7 @@ from factory.documents import TableReader
 from factory.errors import NotFoundError, SpecError
 from factory.http.origins import is_loopback, origin_or_none
 from factory.masking import masked_address
+from factory.pages import docs_command
 from factory.settings import SETTINGS_FILE, read_settings
 
 TABLE = "registries"
@@ -22,7 +23,7 @@ TABLE = "registries"
 RegistryClass = Literal["persistent", "disposable"]
 DriverName = Literal["oci", "ecr", "artifact-registry"]
 
-_EXAMPLE = "docs/registries.md shows a whole table"
+_EXAMPLE = f"{docs_command('registries')} shows a whole table"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 # Docker takes a first component without a dot and a port as a path on its own registry.
 _URL = re.compile(

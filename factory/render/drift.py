@@ -131,13 +131,14 @@ class SyncedFlavor:
 
 @dataclass(frozen=True, kw_only=True)
 class SyncReport(Report):
-    """The flavors that were rendered again, or would be."""
+    """The flavors that were rendered again, or would be, and the files of coding agents that were written."""
 
     flavors: tuple[SyncedFlavor, ...]
     dry_run: bool
+    agent_files: tuple[str, ...] = ()
 
     def data(self) -> dict[str, object]:
-        return {"flavors": self.flavors}
+        return {"flavors": self.flavors, "agent_files": self.agent_files}
 
     def failures(self) -> list[FactoryError]:
         return [outcome.error for outcome in self.flavors if outcome.error is not None]
@@ -149,6 +150,7 @@ class SyncReport(Report):
             for outcome in self.flavors
             for difference in outcome.differences
         ]
+        lines += [f"{path}: {verbs['changed']}" for path in self.agent_files]
         if self.flavors and not lines and not self.failures():
             return [f"{plural(len(self.flavors), 'flavor')}: nothing has drifted"]
         return lines or ([] if self.flavors else ["no flavors yet: make one with `factory new-flavor`"])

@@ -15,6 +15,7 @@ from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec, waiver_for
 from factory.lock.lockset import read_lock_set
 from factory.markdown import code, folded, plain, table
+from factory.pages import docs_command
 from factory.upkeep.diff import VersionRank, VersionStep, version_rank, version_step, without_local
 
 DRIFT = "drift"
@@ -307,7 +308,7 @@ def _remedy(report: DriftReport) -> str:
     return (
         f"To bring one together: {_bump(first)}\n"
         'To leave it for a while: [[tool.factory.waivers]] with finding = "drift" in the flavor\'s '
-        "pyproject.toml (docs/rules.md)"
+        f"pyproject.toml ({docs_command('rules#waivers')})"
     )
 
 

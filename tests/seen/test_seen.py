@@ -23,6 +23,11 @@ CPU, CUDA, ROCM = (path.name for path in sorted((ROOT / "flavors").iterdir()))
 
 # Each runs on a copy of this repository's flavors with no engine, no index and no registry within reach.
 RUNS: dict[str, tuple[str, ...]] = {
+    "init": ("init", "new team", "--example", "--ci", "github", "--agent", "claude"),
+    "init-again": ("init", "--pre-commit"),
+    "init-json": ("--json", "init", "new", "--dry-run"),
+    "docs-rule": ("docs", "FAC331"),
+    "docs-unknown": ("docs", "imagse"),
     "list": ("list",),
     "list-json": ("--json", "list"),
     "show-json": ("--json", "show", CUDA),
@@ -90,7 +95,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "unknown-option": ("--json", "check", "--al"),
 }  # fmt: skip
 # Where a run is looked at again for what it wrote.
-WRITES = {"strip-context-json", "new-flavor-dry", "new-image-stack", "konflux-json"}
+WRITES = {"init-again", "strip-context-json", "new-flavor-dry", "new-image-stack", "konflux-json"}
 
 
 def _commands(
@@ -158,6 +163,8 @@ def test_every_command_has_a_run() -> None:
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of this repository's flavors and settings, and one flavor that has drifted."""
     root = tmp_path / "repository"
+    # Else the addresses of pages are of files on this machine.
+    monkeypatch.setenv("FACTORY_SITE_URL", "https://pages.example.com/")
     for folder in ("flavors", ".tekton"):
         shutil.copytree(ROOT / folder, root / folder)
     shutil.copy(ROOT / "factory.toml", root)

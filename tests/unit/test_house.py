@@ -41,6 +41,7 @@ CHAIN = (
     "downstream",
     "konflux",
     "rename",
+    "init",
     "check",
     "status",
     "adopt",
@@ -59,6 +60,7 @@ SHARED = frozenset(
         "clock",
         "masking",
         "settings",
+        "pages",
     }
 )
 MAX_FUNCTION_LINES = 60

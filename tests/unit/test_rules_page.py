@@ -33,9 +33,8 @@ def test_a_section_says_what_why_an_example_and_how_to_fix(code: str) -> None:
     what, rest = section["body"].strip().split("\n\nWhy: ", 1)
     assert len(what) > 30
     assert rest.startswith(f"{rule.why}\n")
-    assert re.search(
-        rf"\n{rule.severity} {code} {rule.name}  (flavors/|images/|\.tekton/|factory\.toml\n)", rest
-    )
+    place = r"(flavors/|images/|\.tekton/|\.claude/|factory\.toml\n)"
+    assert re.search(rf"\n{rule.severity} {code} {rule.name}  {place}", rest)
     assert "\n\nTo fix: " in rest
 
 

@@ -1,0 +1,1 @@
+"""A new repository: its settings, its example, its CI files, and what coding agents read."""
