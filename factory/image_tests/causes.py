@@ -13,6 +13,7 @@ from typing import Any
 from factory.documents import parse_toml
 from factory.errors import ImageTestError
 from factory.files import read_regular, storage_error
+from factory.pages import docs_command
 
 KNOWN_FILE = "known.toml"
 """Known failures: the factory's own, and those in a folder of tests."""
@@ -157,7 +158,7 @@ def _no_module(found: re.Match[str], package: str) -> Cause:
     return Cause(
         cause=f"missing module {module}",
         fix=f"Add {name} to the dependencies and lock again, or, where {package} does without, enter it "
-        "in known.toml beside the image's own tests (docs/testing-images.md).",
+        f"in known.toml beside the image's own tests ({docs_command('testing-images')}).",
     )
 
 

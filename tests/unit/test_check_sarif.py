@@ -57,7 +57,10 @@ def test_the_driver_describes_every_rule(flavor: Flavor) -> None:
         assert rule["shortDescription"] == {"text": known.why}
         assert rule["defaultConfiguration"] == {"level": known.severity}
         assert rule["name"].isalnum()
-        assert f"docs/rules.md#{rule['id'].lower()}-{known.name}" in rule["help"]["text"]
+        assert f"`factory docs {rule['id']}`" in rule["help"]["text"]
+        # An absolute URI (SARIF 3.49.12), even if the pages are on no site.
+        assert rule["helpUri"].startswith(("file:///", "https://"))
+        assert rule["helpUri"].endswith(f"#{rule['id'].lower()}-{known.name}")
 
 
 def test_a_result_points_to_its_rule_and_its_line(flavor: Flavor) -> None:

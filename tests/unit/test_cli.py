@@ -95,7 +95,7 @@ def test_without_a_repository_a_command_says_how_to_get_one(tmp_path: Path, comm
     done = _factory(*command, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (13, "")
     assert done.stderr.startswith("error: ")
-    assert "mkdir flavors" in done.stderr
+    assert "`factory init`" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["show", "check", "sync"])
