@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from factory.dockerfile.references import PATH_COMPONENT, check_image
 from factory.documents import TableReader
 from factory.errors import SpecError
+from factory.pages import docs_command
 from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE
 
 Kind = Literal["flavor", "pytorch-base", "stack", "trainer", "launcher"]
@@ -23,7 +24,7 @@ BASE_IMAGE = "BASE_IMAGE"
 IMAGES_TABLE = "images"
 IMAGES_FOLDER = "images"
 """Where the folders of images that are not flavors are."""
-IMAGES_EXAMPLE = "docs/images.md shows a whole table"
+IMAGES_EXAMPLE = f"{docs_command('images')} shows a whole table"
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 

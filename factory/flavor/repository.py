@@ -10,6 +10,7 @@ from factory.errors import NotFoundError
 from factory.files import is_temporary
 from factory.flavor.kinds import IMAGES_FOLDER, IMAGES_TABLE, DeclaredImage, read_declared_images
 from factory.flavor.project import PROJECT_FILE, ImageFolder
+from factory.pages import docs_command
 from factory.settings import FLAVORS_FOLDER, SETTINGS_FILE, read_settings
 from factory.transaction import finish_interrupted, repository_of
 
@@ -122,8 +123,8 @@ class Repository:
         if self._is_below_images(folder) and folder.is_dir():
             raise NotFoundError(
                 f"{folder} is no image: {SETTINGS_FILE} has no table [{IMAGES_TABLE}.{folder.name}]",
-                solution="Add the table, with the image's kind and its parent; docs/images.md shows a whole "
-                "one.",
+                solution="Add the table, with the image's kind and its parent; "
+                f"{docs_command('images')} shows a whole one.",
             )
         raise NotFoundError(
             f"there is no image {name_or_path!r} in {self.root}",
@@ -181,7 +182,7 @@ def require_packages(image: ImageFolder) -> ImageFolder:
         raise NotFoundError(
             f"{image.name} installs no packages: the {image.kind} has no {PROJECT_FILE}",
             solution=f"Name an image that has one, or write {image.folder / PROJECT_FILE} with [project] and "
-            "its dependencies; docs/images.md shows one.",
+            f"its dependencies; {docs_command('images')} shows one.",
         )
     return image
 

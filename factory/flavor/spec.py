@@ -287,7 +287,10 @@ def parse_child_spec(
         SpecError: a key is missing, unknown, a flavor's or of the wrong type, its value is not acceptable, or
             Python or a platform is not the parent's.
     """
-    reader = TableReader(table, where=where, name="tool.factory", example=IMAGES_EXAMPLE)
+    reader = TableReader(
+        table, where=where, name="tool.factory", example=IMAGES_EXAMPLE, written_by=written_by(table)
+    )
+    reader.optional_text(VERSION_KEY)
     for key in _FLAVOR_KEYS:
         if key in table:
             raise reader.refuse(

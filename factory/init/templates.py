@@ -7,7 +7,6 @@ from pathlib import PurePosixPath
 from jinja2 import Environment
 from jinja2 import TemplateError as JinjaError
 
-from factory import __version__
 from factory.errors import TemplateError
 from factory.render.templates import template_environment, templates_folder
 
@@ -15,13 +14,13 @@ _FOLDER = "repository"
 
 
 def render_text(template: str, values: Mapping[str, object]) -> bytes:
-    """Render a template of a repository's file; the version of the factory is among the values.
+    """Render a template of a repository's file.
 
     Raises:
         TemplateError: it cannot be rendered.
     """
     try:
-        text = _environment().get_template(template).render(factory_version=__version__, **values)
+        text = _environment().get_template(template).render(values)
     except JinjaError as error:
         raise TemplateError(
             f"{PurePosixPath(_FOLDER, template)} cannot be rendered: {error}",

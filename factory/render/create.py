@@ -7,7 +7,6 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from factory import __version__
 from factory.console import Report, Table, human_size
 from factory.dockerfile.references import check_python
 from factory.errors import FlavorExistsError, SpecError, TemplateError
@@ -235,7 +234,7 @@ def default_image(template_set: TemplateSet, accelerator: str, python: str, key:
 def _project_text(spec: Spec, name: str, source: Flavor | None) -> str:
     if source is None:
         template = load_template_set(spec.template_set).environment.get_template(_PROJECT_TEMPLATE)
-        return template.render(spec=spec, name=name, factory_version=__version__)
+        return template.render(spec=spec, name=name)
     text = read_project_text(source.folder)
     return retarget(text, old=source.project.spec, new=spec, old_name=source.name, name=name)
 

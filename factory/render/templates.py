@@ -131,6 +131,7 @@ def template_environment(*folders: Path) -> Environment:
         autoescape=False,  # noqa: S701
     )
     environment.filters["unpinned"] = unpinned
+    environment.globals["factory_version"] = factory.__version__
     return environment
 
 
