@@ -12,6 +12,7 @@ from factory.images.builds import IMAGES_NOTES, ExistingBuild, build_names, exis
 from factory.images.catalogue import Catalogue
 from factory.images.definitions import ImageDefinition, Variant, VariantOptions
 from factory.images.plan import PlanRequest, Step, plan_images
+from factory.pages import docs_command
 
 Why = Literal["settings", "options", "only one"]
 
@@ -225,5 +226,5 @@ def _not_built(chosen: ChosenBuild) -> NotFoundError:
         f"{name} has not been built {words or 'as its settings say'}; it is built: {there}",
         solution=f"Run `factory build {name}`, give --downstream, --midstream or --base-image to mean "
         "another variant, or name one by its reference. What commands mean without an option is a setting: "
-        "docs/images.md.",
+        f"{docs_command('images')}.",
     )
