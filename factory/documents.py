@@ -230,6 +230,9 @@ def newer_factory(writer: str) -> str:
     return f"A factory newer than this one, {__version__}, may know more{wrote}."
 
 
+SPEC_EXAMPLE = f"{docs_command('add-a-flavor')} shows a whole spec"
+
+
 class TableReader:
     """A table of a hand-edited file, read key by key; unknown keys can be refused.
 
@@ -247,7 +250,7 @@ class TableReader:
         *,
         where: str,
         name: str,
-        example: str = f"{docs_command('add-a-flavor')} shows a whole spec",
+        example: str = SPEC_EXAMPLE,
         written_by: str = "",
     ) -> None:
         self._content = content

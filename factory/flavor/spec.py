@@ -23,7 +23,7 @@ from factory.dockerfile.references import (
     check_version,
     parse_requirement,
 )
-from factory.documents import VERSION_KEY, TableReader, written_by
+from factory.documents import SPEC_EXAMPLE, VERSION_KEY, TableReader, written_by
 from factory.errors import SpecError
 from factory.flavor.hooks import NO_HOOKS, Hooks, read_hooks
 from factory.flavor.kinds import IMAGES_EXAMPLE, Kind
@@ -228,8 +228,7 @@ def parse_spec(table: Mapping[str, object], *, where: str) -> Spec:
     Raises:
         SpecError: a key is missing, unknown, of the wrong type, or its value is not acceptable.
     """
-    reader = TableReader(table, where=where, name="tool.factory", written_by=written_by(table))
-    reader.optional_text(VERSION_KEY)
+    reader = _spec_reader(table, where)
     spec = Spec(
         accelerator=reader.text("accelerator"),
         accelerator_version=reader.optional_text("accelerator-version"),
@@ -256,6 +255,14 @@ def parse_spec(table: Mapping[str, object], *, where: str) -> Spec:
         return check_spec(spec)
     except SpecError as error:
         raise SpecError(f"{where}: {error.reason}", solution=error.solution) from error
+
+
+def _spec_reader(table: Mapping[str, object], where: str, example: str = SPEC_EXAMPLE) -> TableReader:
+    reader = TableReader(
+        table, where=where, name="tool.factory", example=example, written_by=written_by(table)
+    )
+    reader.optional_text(VERSION_KEY)
+    return reader
 
 
 _FLAVOR_KEYS = (
@@ -287,10 +294,7 @@ def parse_child_spec(
         SpecError: a key is missing, unknown, a flavor's or of the wrong type, its value is not acceptable, or
             Python or a platform is not the parent's.
     """
-    reader = TableReader(
-        table, where=where, name="tool.factory", example=IMAGES_EXAMPLE, written_by=written_by(table)
-    )
-    reader.optional_text(VERSION_KEY)
+    reader = _spec_reader(table, where, IMAGES_EXAMPLE)
     for key in _FLAVOR_KEYS:
         if key in table:
             raise reader.refuse(
