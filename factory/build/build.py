@@ -89,10 +89,10 @@ def dry_run(plan: BuildPlan) -> DryBuild | DryLayout:
 
 
 def _require_possible(plan: BuildPlan) -> None:
-    if plan.request.layout is not None:
-        (target,) = plan.asked
-        require_layout_possible(plan.engine, target, plan.request)
-    elif plan.request.verify and plan.engine.kind != "podman":
+    for target in plan.targets:
+        if target.layout is not None and target.step.action == "build":
+            require_layout_possible(plan.engine, target, plan.request)
+    if plan.request.verify and plan.engine.kind != "podman":
         raise EngineError(
             f"{plan.engine.kind} cannot build twice alike: it has no --timestamp",
             solution="Verify with --engine podman.",
@@ -164,11 +164,10 @@ def _one_of(failures: Mapping[str, FactoryError]) -> FactoryError:
 
 
 def _build_one(session: BuildSession, target: Target) -> AnyImage:
-    layout = session.plan.request.layout
     if target.step.action == "nothing":
         return _existing(session, target)
-    if layout is not None and target.asked:
-        return _carry_out(OciBuilder(layout.absolute()), session, target)
+    if target.layout is not None:
+        return _carry_out(OciBuilder(target.layout), session, target)
     return _carry_out(EngineBuilder(), session, target)
 
 

@@ -57,14 +57,9 @@ def require_layout_possible(engine: Engine, target: Target, request: BuildReques
     """Check that an image can be built in a layout here. Nothing is changed.
 
     Raises:
-        SpecError: it is not a flavor, or is to be built in another way at the same time.
+        SpecError: it is to be built in another way at the same time.
         EngineError: the engine is not podman run by root, or cannot take the path.
     """
-    if target.step.definition.flavor is None:
-        raise SpecError(
-            f"{target.name} is no flavor, and has no layers of packages",
-            solution="Build it with the engine: without --layout.",
-        )
     if request.verify:
         raise SpecError(
             "--verify-reproducible compares what the engine builds",
@@ -76,9 +71,9 @@ def require_layout_possible(engine: Engine, target: Target, request: BuildReques
             "read",
             solution="Run it as root with podman, as a CI runner does, or build without --layout.",
         )
-    if ":" in str(request.layout):
+    if ":" in str(target.layout):
         raise EngineError(
-            f"a layout cannot be in {request.layout}: skopeo and podman take a colon for the end of its path",
+            f"a layout cannot be in {target.layout}: skopeo and podman take a colon for the end of its path",
             solution="Name a folder without a colon in its path.",
         )
 

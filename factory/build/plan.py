@@ -10,7 +10,7 @@ from factory.engine.engine import Engine, find_engine
 from factory.engine.images import EngineImage, find_image
 from factory.errors import DriftError, EngineError, SpecError
 from factory.flavor.repository import Flavor, Repository
-from factory.images.catalogue import Catalogue, read_catalogue
+from factory.images.catalogue import read_catalogue
 from factory.images.definitions import VariantOptions, local_reference
 from factory.images.inputs import InputFile
 from factory.images.plan import PlanRequest, Step, plan_images
@@ -24,8 +24,9 @@ from factory.render.drift import find_drift
 class BuildRequest:
     """What to build. None means what the settings say; no ``names`` are all images of the repository.
 
-    ``hermetic``: from a prefetched folder, without a network; always a downstream build, since the midstream
-    one installs system packages. ``prefetched`` is that folder, by default one for the flavor under ``work``.
+    ``hermetic``: from prefetched folders, without a network, for the whole chain; always a downstream build,
+    since the midstream one installs system packages. ``prefetched`` is that folder of one image, by default
+    one for each image under ``work``.
     ``force``: build what exists already, and use nothing of earlier builds. ``verify``: build twice that way,
     and compare. ``jobs`` is how many images may be built at a time. ``layout``: the folder of an OCI layout
     to build the image in, without a network, instead of the engine's storage.
@@ -74,24 +75,22 @@ class BuildRequest:
 class Target:
     """One image of a build: its step in the plan, and the moving name that it gets last.
 
-    ``prefetched`` is the folder to build from without a network, None for a build with one. ``asked``: it was
-    asked for, and is not only a parent of what was.
+    ``hermetic``: it is built without a network, from the folder ``prefetched`` if it installs packages.
+    ``layout`` is the folder of the OCI layout to build it in; None for the engine's storage. ``asked``: it
+    was asked for, and is not only a parent of what was.
     """
 
     step: Step
     moving: str
     asked: bool
+    hermetic: bool
     prefetched: Path | None
+    layout: Path | None
 
     @property
     def name(self) -> str:
         """The image's name."""
         return self.step.name
-
-    @property
-    def hermetic(self) -> bool:
-        """Return whether it is built without a network."""
-        return self.prefetched is not None
 
     @property
     def dockerfile(self) -> Path:
@@ -144,8 +143,6 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
     _refuse_unclear(request)
     engine = find_engine(request.engine)
     catalogue = read_catalogue(repository)
-    if request.is_hermetic:
-        _require_flavors_alone(catalogue, request)
     named = catalogue.select(request.names) if request.names else ()
     for image in named:
         if image.packages is not None:
@@ -164,6 +161,7 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
     steps = [step for step in plan.steps if step.action != "blocked"]
     targets = tuple(_target(step, request, asked=not names or step.name in names) for step in steps)
     for target in targets:
+        _require_layers(target, request)
         if target.step.action == "build":
             if target.name not in names and target.step.definition.packages is not None:
                 require_buildable(target.step.definition.packages)
@@ -177,17 +175,6 @@ def plan_build(repository: Repository, request: BuildRequest) -> BuildPlan:
         digests=plan.digests,
         stored=plan.stored,
     )
-
-
-def _require_flavors_alone(catalogue: Catalogue, request: BuildRequest) -> None:
-    """Refuse other images, whose packages are not prefetched."""
-    others = [name for name in request.names or catalogue.names if name in catalogue.tables]
-    others = [name for name in others if name not in catalogue.flavors]
-    if others:
-        raise SpecError(
-            f"--hermetic and --layout are for flavors, and {', '.join(others)} is none",
-            solution="Name the flavors to build.",
-        )
 
 
 def require_buildable(flavor: Flavor) -> None:
@@ -251,15 +238,29 @@ def _refuse_unclear(request: BuildRequest) -> None:
 
 def _target(step: Step, request: BuildRequest, *, asked: bool) -> Target:
     definition = step.definition
-    hermetic = request.is_hermetic and definition.kind == "flavor"
-    folder = request.prefetched or request.work / "prefetched" / step.name
+    place = request.layout or request.work / "layouts" / step.name
+    layout = place.absolute() if definition.builder == "layout" else None
+    # The chain is built as its images are: parents that have to be built are hermetic as well.
+    hermetic = request.is_hermetic or layout is not None
+    given = request.prefetched if asked else None
+    folder = given or request.work / "prefetched" / step.name
     moving = local_reference(step.name, definition.moving_tag)
     return Target(
         step=step,
         moving=request.tag if request.tag is not None and asked else moving,
         asked=asked,
-        prefetched=folder.absolute() if hermetic else None,
+        hermetic=hermetic,
+        prefetched=folder.absolute() if hermetic and definition.packages is not None else None,
+        layout=layout,
     )
+
+
+def _require_layers(target: Target, request: BuildRequest) -> None:
+    if target.asked and request.layout is not None and target.layout is None:
+        raise SpecError(
+            f"{target.name} is no flavor, and has no layers of packages",
+            solution="Build it with the engine: without --layout.",
+        )
 
 
 def _require_possible(engine: Engine, target: Target) -> None:

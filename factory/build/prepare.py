@@ -16,11 +16,12 @@ from factory.build.plan import BuildPlan, Target, shell_command
 from factory.console import Progress
 from factory.dockerfile.steps import base_references, parse_steps
 from factory.engine.engine import Engine
-from factory.engine.images import KIND_LABEL, find_image, image_labels, pull_image
+from factory.engine.images import KIND_LABEL, find_image, image_labels, load_layout, pull_image
 from factory.engine.leftovers import ContainerOwner, repository_mark
 from factory.errors import EngineError, ImageError
 from factory.files import open_regular, read_text, storage_error, temporary_sibling
 from factory.flavor.repository import Repository
+from factory.images.builds import recorded_layout
 from factory.images.catalogue import read_catalogue
 from factory.images.definitions import ImageDefinition
 from factory.images.identity import variant_text
@@ -118,9 +119,9 @@ def prepare(session: BuildSession, target: Target, notes: Path) -> Iterator[Prep
     """
     definition, request = target.step.definition, session.plan.request
     prefetched = None
-    if target.prefetched is not None and definition.flavor is not None:
+    if target.prefetched is not None and definition.packages is not None:
         prefetched = prefetch_flavor(
-            definition.flavor, target.prefetched, fetching=session.fetching, progress=session.progress
+            definition.packages, target.prefetched, fetching=session.fetching, progress=session.progress
         )
     bases = {} if session.plan.engine.kind == "docker" else _pull_bases(session, target, notes)
     with build_context(definition.folder, target.files, notes) as context:
@@ -163,6 +164,12 @@ def _pull_base(session: BuildSession, target: Target, parent: ParentReference, n
     engine = session.plan.engine
     reference = parent.pinned or parent.reference
     image = find_image(engine, reference)
+    if image is None and parent.image is not None and parent.registry is None:
+        tag = reference.rpartition(":")[2]
+        if (layout := recorded_layout(session.folders, parent.image, tag)) is not None:
+            session.say(f"{target.name}: loading {layout}")
+            load_layout(engine, layout, reference)
+            image = find_image(engine, reference)
     if image is None:
         registry = session.plan.registries.get(parent.registry or "")
         session.say(f"{target.name}: pulling {reference}")

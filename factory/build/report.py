@@ -114,8 +114,9 @@ class BuildReport(Report):
         """Yield a table of the image, or of all images, and notes."""
         if self._in_layout is not None:
             yield _layout_table(self._in_layout)
-            return
         images = self._in_engine
+        if not images:
+            return
         if len(images) == 1:
             yield self._nothing(images[0]) if images[0].action == "nothing" else _image_table(images[0])
         else:

@@ -138,7 +138,7 @@ def find_availability(
     found = stores.in_engine((*wanted.values(), *moving))
     in_engine = {name: wanted[name] in found if name in wanted else None for name in inputs}
     in_layout = {
-        name: recorded_layout(stores.notes, name, each.identity)
+        name: recorded_layout(stores.notes, name, each.tag)
         for name, each in inputs.items()
         if definitions[name].builder == "layout"
     }

@@ -108,9 +108,9 @@ def record_build(
         write_whole(folder / _FILE, f"{json.dumps(newest | {identity: entry}, indent=2)}\n".encode())
 
 
-def recorded_layout(folders: Path, name: str, identity: str) -> str | None:
-    """Return ``oci:FOLDER:NAME`` of the layout that has an identity of an image; None without one."""
-    return next((build.reference for build in _in_layouts(folders, name) if build.identity == identity), None)
+def recorded_layout(folders: Path, name: str, tag: str) -> str | None:
+    """Return ``oci:FOLDER:NAME`` of the layout that has an image of an identity's tag; None without one."""
+    return next((build.reference for build in _in_layouts(folders, name) if build.tag == tag), None)
 
 
 def build_names(folders: Path, definition: ImageDefinition) -> tuple[str, ...]:
