@@ -8,7 +8,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from support.wheels import sha256
 
-from factory.flavor.project import read_project
 from factory.flavor.repository import Flavor
 from factory.lock.lockfile import Artifact, Pin, format_lock
 from factory.lock.lockset import inputs_digest
@@ -48,7 +47,12 @@ def make_flavor(
 
 
 def write_lock(
-    flavor: Flavor, files: Iterable[Path], *, index_url: str | None, with_names: bool = True
+    flavor: Flavor,
+    files: Iterable[Path],
+    *,
+    index_url: str | None,
+    with_names: bool = True,
+    parent: str | None = None,
 ) -> Path:
     """Write the lock that pins exactly these wheels, with their present digests.
 
@@ -65,17 +69,18 @@ def write_lock(
         )
     project = flavor.folder / "pyproject.toml"
     text = project.read_text()
-    asked = {canonicalize_name(Requirement(line).name) for line in read_project(flavor.folder).dependencies}
-    for name in ("torch", "training-hub"):
+    asked = {canonicalize_name(Requirement(line).name) for line in flavor.read_project().dependencies}
+    for name in ("torch", "training-hub") if parent is None else ():
         if name not in {*pins, *asked} and f'"{name}"' not in text:
             text += f'\n[[tool.factory.missing]]\nrequirement = "{name}"\nreason = "no wheel of this test"\n'
     project.write_text(text)
     locked = format_lock(
         pins.values(),
         index_url=index_url,
-        inputs=inputs_digest(read_project(flavor.folder)),
+        inputs=inputs_digest(flavor.read_project()),
         command=f"factory lock {flavor.name}",
         platforms=("linux/amd64",),
+        parent=parent,
     )
     lock = flavor.folder / "requirements.txt"
     lock.write_text(locked)
