@@ -1,12 +1,16 @@
 """The images of a repository: which there are, their names, and what a child's spec has from its parent."""
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
 
+from factory.check.check import check_flavors
 from factory.errors import FactoryError, NotFoundError, SpecError
 from factory.flavor.project import ImageFolder
 from factory.flavor.repository import Repository, in_parent_order
+from factory.render.drift import Difference, find_drift, sync_flavor
+from factory.render.render import render_flavor
 
 FLAVOR = "th09-cpu-torch2110-py312"
 SPEC = (
@@ -182,3 +186,31 @@ def test_parents_come_before_children_and_others_stay_in_order(repository: Repos
     images = {image.name: image for image in repository.images()}
     order = [images[name] for name in ("top", "alone", "stack", FLAVOR)]
     assert [image.name for image in in_parent_order(order)] == [FLAVOR, "stack", "top", "alone"]
+
+
+def test_of_a_child_only_what_installs_its_packages_is_generated(repository: Repository) -> None:
+    stack = repository.image("stack")
+    script = stack.folder / "package-layers.sh"
+    (stack.folder / "Dockerfile").write_text("FROM scratch\n")
+    (stack.folder / "notes.txt").write_text("the owner's\n")
+    assert find_drift(stack) == (Difference(path=script.name, kind="missing"),)
+    sync_flavor(stack)
+    assert find_drift(stack) == ()
+    text = script.read_text()
+    assert "requirements.txt requirements-kernels.txt" in text
+    assert 'and this image is for 3.12"' in text
+    script.write_text(f"{text}true\n")
+    assert find_drift(stack) == (Difference(path=script.name, kind="changed"),)
+    assert {file.path for file in render_flavor(stack.project, name=stack.name)} == {script.name}
+
+
+def test_rules_about_a_flavors_name_and_template_say_nothing_of_a_child(repository: Repository) -> None:
+    for image in repository.images():
+        (image.folder / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nRUN pip install six\n")
+    images = repository.images()
+    report = check_flavors(images, root=repository.root, today=dt.date(2026, 12, 1), others=images)
+    assert len(report.flavors) == 5
+    found = {name: {item.code for item in report.findings if item.flavor == name} for name in report.flavors}
+    assert found["alone"] == found["bare"] == {"FAC403", "FAC414"}
+    assert found["stack"] == {"FAC101", "FAC210", "FAC301", "FAC403", "FAC414"}
+    assert "FAC101" in found[FLAVOR]
