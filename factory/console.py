@@ -16,7 +16,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path, PurePath
@@ -35,6 +35,10 @@ _GAP = 2
 # Cells of a yielding column, at least: an address is still read in pieces of this width.
 _NARROWEST = 24
 _PAIR = 2
+# How alike two names are (0 to 1) of which one may be a misspelling of the other, and by how much less than
+# the likeliest one another may be.
+_ALIKE, _AS_ALIKE = 0.6, 0.04
+_SHOWN_NAMES, _FEW_NAMES = 3, 10
 _SEPARATED = re.compile(r"[^/,;&?@]+[/,;&?@]*|[/,;&?@]+")
 # Styles of ANSI terminals (ECMA-48, 8.3.117).
 _BOLD, _RED, _YELLOW, _DIM = "1", "31", "33", "2"
@@ -360,6 +364,30 @@ def human_size(size: int) -> str:
 def plural(number: int, noun: str, nouns: str = "") -> str:
     """Return a number with its noun: ``1 image``, ``3 images``; ``nouns`` if more than an "s" differs."""
     return f"{number} {noun if number == 1 else nouns or f'{noun}s'}"
+
+
+def did_you_mean(wanted: str, names: Collection[str], *, listing: str) -> str:
+    """Return the names that were probably meant, as a question; else all, or how to list many.
+
+    Args:
+        wanted: What was given.
+        names: Those that there are.
+        listing: The command that lists them.
+    """
+    from difflib import SequenceMatcher
+
+    ratios = {name: SequenceMatcher(None, wanted, name).ratio() for name in names}
+    best = max(ratios.values(), default=0.0)
+    likely = [name for name in sorted(names) if wanted and name.startswith(wanted)] or [
+        name
+        for name, ratio in sorted(ratios.items(), key=lambda item: -item[1])
+        if ratio >= _ALIKE and ratio > best - _AS_ALIKE
+    ]
+    if likely:
+        return f"Did you mean {' or '.join(likely[:_SHOWN_NAMES])}? `{listing}` lists all."
+    if len(names) > _FEW_NAMES or not names:
+        return f"`{listing}` lists those that there are." if names else "There is none yet."
+    return f"{'There is' if len(names) == 1 else 'There are'} {', '.join(sorted(names))}."
 
 
 def _styled(text: str, code: str) -> str:

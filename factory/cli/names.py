@@ -15,7 +15,6 @@ from click.shell_completion import CompletionItem
 from factory.errors import FactoryError
 from factory.settings import FLAVORS_FOLDER, read_settings
 
-_FOLDERS = (FLAVORS_FOLDER, "images")
 # What is printed goes into a command line: a name that a shell would read as more than a word is left out.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -48,14 +47,12 @@ class _NamedWords(click.Command):
 def complete_images(
     context: click.Context, parameter: click.Parameter | None, incomplete: str
 ) -> list[CompletionItem]:
-    """Return the images that begin so: folders of flavors and images, and ``[images.NAME]``."""
+    """Return the images that begin so: the folders of flavors, and ``[images.NAME]``."""
     del parameter
     root = _root(context)
     if root is None:
         return []
-    folders = (folder for place in _FOLDERS for folder in _folders(root / place))
-    found = {*(folder.name for folder in folders), *_tables(root, "images")}
-    return _beginning(found, incomplete)
+    return _beginning({*_flavors(root), *_tables(root, "images")}, incomplete)
 
 
 def complete_registries(
@@ -79,12 +76,13 @@ def _root(context: click.Context) -> Path | None:
     given = context.params.get("root") or context.find_root().params.get("root")
     start = Path.cwd() if given is None else Path(given)
     places = (start,) if given is not None else (start, *start.parents)
-    return next((place for place in places if any((place / name).is_dir() for name in _FOLDERS)), None)
+    return next((place for place in places if (place / FLAVORS_FOLDER).is_dir()), None)
 
 
-def _folders(place: Path) -> Iterator[Path]:
+def _flavors(root: Path) -> Iterator[str]:
     with suppress(OSError):
-        yield from (folder for folder in place.iterdir() if (folder / "pyproject.toml").is_file())
+        folders = (root / FLAVORS_FOLDER).iterdir()
+        yield from (folder.name for folder in folders if (folder / "pyproject.toml").is_file())
 
 
 def _tables(root: Path, name: str) -> Iterator[str]:

@@ -3,9 +3,9 @@
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 
+from factory.console import did_you_mean
 from factory.errors import NotFoundError
 from factory.files import is_temporary
 from factory.flavor.kinds import IMAGES_FOLDER, IMAGES_TABLE, DeclaredImage, read_declared_images
@@ -16,7 +16,6 @@ from factory.transaction import finish_interrupted, repository_of
 
 Flavor = ImageFolder
 """An image folder that is a flavor."""
-_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ class Repository:
             names = [flavor.name for flavor in self.flavors()]
             raise NotFoundError(
                 f"there is no flavor {name_or_path!r} under {self.flavors_folder}",
-                solution=f"Name one of those that are there ({_likely(name_or_path, names)}), "
-                "or give the path of a flavor folder.",
+                solution=f"{did_you_mean(name_or_path, names, listing='factory list')} "
+                "Or give the path of a flavor folder.",
             )
         return found
 
@@ -126,10 +125,11 @@ class Repository:
                 solution="Add the table, with the image's kind and its parent; "
                 f"{docs_command('images')} shows a whole one.",
             )
+        names = [image.name for image in images]
         raise NotFoundError(
             f"there is no image {name_or_path!r} in {self.root}",
-            solution=f"Name one of those that are there ({_likely(name_or_path, [i.name for i in images])}), "
-            f"or give the path of an image folder; a new one is declared in {SETTINGS_FILE} as "
+            solution=f"{did_you_mean(name_or_path, names, listing='factory list')} "
+            f"Or give the path of an image folder; a new one is declared in {SETTINGS_FILE} as "
             f"[{IMAGES_TABLE}.NAME].",
         )
 
@@ -203,14 +203,6 @@ def in_parent_order(images: Iterable[ImageFolder]) -> tuple[ImageFolder, ...]:
             chain.append(above)
         ordered |= {item.folder: given[item.folder] for item in reversed(chain) if item.folder in given}
     return tuple(ordered.values())
-
-
-def _likely(wanted: str, names: list[str]) -> str:
-    """Name the images, or the likeliest of them if they are many."""
-    likely = get_close_matches(wanted, names, n=3)
-    if len(names) <= _FEW:
-        return ", ".join(dict.fromkeys((*likely, *names))) or "none yet"
-    return ", ".join((*likely, f"`factory list` shows all {len(names)}"))
 
 
 def _absolute(folder: Path) -> Path:

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
+from factory.console import did_you_mean
 from factory.errors import ImageTestError
 
 if TYPE_CHECKING:
@@ -145,10 +145,9 @@ def select(tests: Iterable[ImageTest], selection: Selection) -> tuple[ImageTest,
     names = [test.name for test in there]
     for name in (*selection.only, *selection.skip):
         if name not in names:
-            near = ", ".join(get_close_matches(name, names, n=3)) or ", ".join(names)
             raise ImageTestError(
                 f"the image has no test {name!r}",
-                solution=f"Name one that `factory test --list` shows, such as {near}.",
+                solution=did_you_mean(name, names, listing="factory test --list"),
             )
     levels = LEVELS[: LEVELS.index(selection.level) + 1]
     left = tuple(

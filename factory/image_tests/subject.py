@@ -2,11 +2,12 @@
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NotRequired, TypedDict
 
+from factory.console import did_you_mean
 from factory.dockerfile.model import read_dockerfile
 from factory.dockerfile.references import PATH_COMPONENT, find_reference
 from factory.documents import Size, parse_json
@@ -229,7 +230,7 @@ def find_subject(
     reference, notes = image, tuple[str, ...]()
     if repository is not None and lineage is not None:
         reference, notes = _built(engine, repository, image, variant or VariantOptions())
-    found = _find(engine, reference)
+    found = _find(engine, reference, () if repository is None else [one.name for one in repository.images()])
     configuration = _configuration(found)
     if repository is not None and flavor is not None:
         lineage = lineage or lineage_of(repository, flavor)
@@ -294,12 +295,14 @@ def find_base(engine: Engine, subject: ImageUnderTest) -> BaseImage | None:
     return None
 
 
-def _find(engine: Engine, reference: str) -> EngineImage:
+def _find(engine: Engine, reference: str, images: Collection[str]) -> EngineImage:
     if (found := find_image(engine, reference)) is not None:
         return found
+    is_reference = not images or "/" in reference or ":" in reference
+    meant = "" if is_reference else f"{did_you_mean(reference, images, listing='factory list')} "
     raise ImageTestError(
         f"{engine.kind} does not have the image {reference}",
-        solution=f"Build it with `factory build`, or get it with `{engine.kind} pull`: nothing is "
+        solution=f"{meant}Build it with `factory build`, or get it with `{engine.kind} pull`: nothing is "
         "pulled for a test.",
     )
 

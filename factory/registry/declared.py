@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
+from factory.console import did_you_mean
 from factory.dockerfile.references import PATH_COMPONENT
 from factory.documents import TableReader
 from factory.errors import NotFoundError, SpecError
@@ -110,10 +111,10 @@ def find_registry(registries: Mapping[str, Registry], name: str) -> Registry:
     """
     if name in registries:
         return registries[name]
-    known = ", ".join(registries) or "none yet"
     raise NotFoundError(
         f"there is no registry {name!r} in {SETTINGS_FILE}",
-        solution=f"Name a declared one ({known}), or declare it as [{TABLE}.{name}]; {_EXAMPLE}.",
+        solution=f"{did_you_mean(name, registries, listing='factory registry status')} "
+        f"Or declare it as [{TABLE}.{name}]; {_EXAMPLE}.",
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.console import Console, Table, human_size, to_plain
+from factory.console import Console, Table, did_you_mean, human_size, plural, to_plain
 from factory.errors import MarkerError
 
 
@@ -109,3 +109,33 @@ def test_a_note_is_written_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("sys.stderr", Pieces())
     Console(json_output=False).note("locking one")
     assert [text for text in written if text] == ["locking one\n"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names", "said"),
+    [
+        ("stakc", ("stack", "trainer"), "Did you mean stack? `factory list` lists all."),
+        # One that begins with what was given is meant before any that is alike.
+        ("th9", ("th09-a", "th9-long-name-of-an-image"), "Did you mean th9-long-name-of-an-image? "),
+        ("stak", ("stack", "stark", "trainer"), "Did you mean stack or stark? "),
+        ("py312x", ("py312", "py311", "rocm"), "Did you mean py312? "),
+        ("xyz", ("stack", "base"), "There are base, stack."),
+        ("xyz", ("stack",), "There is stack."),
+        ("xyz", (), "There is none yet."),
+        (
+            "xyz",
+            tuple(f"name-{number}" for number in range(11)),
+            "`factory list` lists those that there are.",
+        ),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_likely_ones(
+    wanted: str, names: tuple[str, ...], said: str
+) -> None:
+    assert did_you_mean(wanted, names, listing="factory list").startswith(said)
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 images"), (1, "1 image"), (2, "2 images")])
+def test_a_number_and_its_noun(number: int, said: str) -> None:
+    assert plural(number, "image") == said
+    assert plural(number, "library", "libraries").endswith("library" if number == 1 else "libraries")

@@ -153,9 +153,9 @@ def test_an_image_is_found_by_its_name_and_by_its_path(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("stak", "Name one of those that are there (stack, "),
+        ("stak", "Did you mean stack? `factory list` lists all."),
         ("images/undeclared", "Add the table"),
-        ("th09", f"({FLAVOR}, "),
+        ("th09", f"Did you mean {FLAVOR}? "),
     ],
 )
 def test_what_is_no_image_is_refused_with_the_likely_ones(
