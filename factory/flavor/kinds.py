@@ -24,6 +24,8 @@ BASE_IMAGE = "BASE_IMAGE"
 IMAGES_TABLE = "images"
 IMAGES_FOLDER = "images"
 """Where the folders of images that are not flavors are."""
+_MAX_CHAIN = 100
+"""Engines take at most 127 layers, and each image of a chain adds one at least."""
 IMAGES_EXAMPLE = f"{docs_command('images')} shows a whole table"
 _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -77,6 +79,7 @@ def read_declared_images(
     for name, image in declared.items():
         _require_folder(root, name, image.kind, flavors)
     _refuse_cycle(declared)
+    _refuse_long_chain(declared)
     return declared
 
 
@@ -240,3 +243,15 @@ def _refuse_cycle(declared: Mapping[str, DeclaredImage]) -> None:
             f"{SETTINGS_FILE}: a cycle of parents: {cycle}",
             solution="Give one of them another parent: an image is built after its parents.",
         ) from error
+
+
+def _refuse_long_chain(declared: Mapping[str, DeclaredImage]) -> None:
+    graph = {name: [parent.image for parent in image.parents] for name, image in declared.items()}
+    length: dict[str, int] = {}
+    for name in graphlib.TopologicalSorter(graph).static_order():
+        length[name] = 1 + max((length[parent] for parent in graph.get(name, ())), default=0)
+        if length[name] > _MAX_CHAIN:
+            raise SpecError(
+                f"{SETTINGS_FILE}: {name} is the last of more than {_MAX_CHAIN} images on one another",
+                solution="Build it on an earlier one: no engine takes that many layers.",
+            )

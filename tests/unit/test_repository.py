@@ -214,3 +214,25 @@ def test_rules_about_a_flavors_name_and_template_say_nothing_of_a_child(reposito
     assert found["alone"] == found["bare"] == {"FAC403", "FAC414"}
     assert found["stack"] == {"FAC101", "FAC210", "FAC301", "FAC403", "FAC414"}
     assert "FAC101" in found[FLAVOR]
+
+
+def long_chain(repository: Repository, length: int) -> None:
+    above = {number: f"a{number - 1}" for number in range(1, length)} | {0: FLAVOR}
+    tables = [f'[images.a{number}]\nkind = "stack"\nparent = "{above[number]}"\n' for number in range(length)]
+    for number in range(length):
+        (repository.root / "images" / f"a{number}").mkdir()
+        (repository.root / "images" / f"a{number}" / "pyproject.toml").write_text(PROJECT)
+    (repository.root / "factory.toml").write_text("".join(tables))
+
+
+def test_a_chain_that_no_engine_could_build_is_refused(repository: Repository) -> None:
+    long_chain(repository, 101)
+    with pytest.raises(SpecError, match="is the last of more than 100 images on one another"):
+        repository.images()
+
+
+def test_the_longest_chain_is_read(repository: Repository) -> None:
+    long_chain(repository, 99)
+    last = repository.image("a98")
+    assert last.project.spec.python == "3.12"
+    assert len(last.above) == 99
