@@ -12,6 +12,7 @@ from factory.image_tests.container import ARBITRARY_USER, WORKING, Background, C
 from factory.image_tests.context import Context, document, documents, inside_script
 from factory.image_tests.definition import ImageFinding, Result, failed, judged, passed, shortened, skipped
 from factory.image_tests.inventory import contents
+from factory.image_tests.subject import sets_entrypoint
 
 # Words that a shell in between would change, and a status that nothing returns by chance.
 _WORDS = ("two words", "$HOME", "*", "", "`id`")
@@ -155,7 +156,9 @@ def trainer_script(context: Context) -> Result:
 
 def entrypoint_kept(context: Context) -> Result:
     """Test that entry point, command, user and folder are the parent's, if the Dockerfile sets none."""
-    if context.subject.lineage.own_entrypoint:
+    definition = context.subject.definition
+    own_entry = context.subject.lineage.own_entrypoint if definition is None else sets_entrypoint(definition)
+    if own_entry:
         entry = " ".join(context.subject.configuration.entrypoint)
         return skipped(f"it has an entry point of its own, which no test starts: {entry or 'none'}")
     if context.base is None:
