@@ -13,6 +13,7 @@ from support.push_site import REGISTRY_ERROR, TAG, Site, push_site
 from support.registry import Registry, registry
 
 import factory.registry.client
+from factory.engine.images import IMAGE_LABEL, STAND_IN_LABEL
 from factory.http.retry import RetryPolicy
 
 pytestmark = pytest.mark.integration
@@ -171,6 +172,16 @@ def test_a_copy_that_broke_sends_only_what_is_missing(
     (outcome,) = site.push("scratch/trainer", "--to", "near")["outcomes"]
     assert image.blobs[second] < outcome["sent_bytes"] < image.blobs[first] + image.blobs[second]
     assert site.tags() == {TAG: image.digest, "latest": image.digest}
+
+
+def test_an_image_on_a_stand_in_is_not_copied_into_a_persistent_registry(site: Site, far: Registry) -> None:
+    labels = {IMAGE_LABEL: "trainer", STAND_IN_LABEL: "localhost/standin:1"}
+    site.push(site.image("standing-in", labels=labels).reference, "--to", "scratch", "--tags", "1.0.0")
+    report = site.push("scratch/trainer:1.0.0", "--to", "near", status=REGISTRY_ERROR)
+    assert "localhost/standin:1" in report["outcomes"][0]["error"]["reason"]
+    assert site.tags() == {}
+    site.push("scratch/trainer:1.0.0", "--to", "near", "--force")
+    assert site.tags().keys() == {"1.0.0"}
 
 
 def test_what_is_not_there_is_said_and_nothing_is_pushed(site: Site, far: Registry) -> None:
