@@ -26,7 +26,7 @@ from factory.images.definitions import DOWNSTREAM_TAG, ImageDefinition, VariantO
 from factory.images.identity import parse_variant
 from factory.masking import masked_address
 from factory.pages import docs_command
-from factory.process import Cancellation, run
+from factory.process import current_cancellation, run
 from factory.publish.delivery import Destination, PushOutcome, deliver_all, preview, with_named, with_present
 from factory.publish.pruning import Pruning
 from factory.publish.remote import read_remote, remote_reference
@@ -303,7 +303,7 @@ def push_image(push: Push, *, progress: Progress) -> PushReport:
         BusyError, ProgramError, StorageError: as `staged`.
     """
     source, request = push.source, push.request
-    stop = Cancellation()
+    stop = current_cancellation()
     with stop.active(), ExitStack() as clients:
         if source.remote is not None:
             client = clients.enter_context(open_registry(source.remote.registry))

@@ -175,12 +175,15 @@ def test_of_two_images_that_want_one_tag_at_once_exactly_one_gets_it(site: Site)
     assert site.tags() == {"1.0.0": images[winner].digest, "latest": images[winner].digest}
 
 
-@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("word", "count"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)], ids=str
+)
 def test_a_push_that_is_interrupted_ends_at_once_and_leaves_no_tag(
-    site: Site, proxy: FaultProxy, word: signal.Signals
+    site: Site, proxy: FaultProxy, word: signal.Signals, count: int
 ) -> None:
     proxy.faults.append(Fault(kind="slow", method="PATCH", path=_UPLOADS, times=-1, seconds=60))
-    run = _started(site, site.image().reference, "--to", f"{proxy.host}/team")
+    images = [site.image(f"image-{number}", content=str(number)).reference for number in range(count)]
+    run = _started(site, *images, "--to", f"{proxy.host}/team")
     while not proxy.hit and run.poll() is None:
         time.sleep(0.02)
     run.send_signal(word)
