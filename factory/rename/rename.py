@@ -36,7 +36,7 @@ from factory.images.catalogue import read_catalogue
 from factory.images.definitions import DOCKERFILE
 from factory.konflux.files import flavors_built
 from factory.konflux.pipeline_run import EVENTS, file_name
-from factory.konflux.settings import read_konflux_settings
+from factory.konflux.settings import TABLE, read_konflux_settings
 from factory.konflux.writing import write_runs
 from factory.process import run
 from factory.render.drift import SBOM_FILE, sync_flavor
@@ -177,10 +177,6 @@ def _rename_in(repository: Repository, name: str, new_name: str) -> tuple[str, .
     """Rename an image in a repository that nobody else uses; return what is left to do, in words."""
     root = repository.root
     image = repository.image(name)
-    settings = read_konflux_settings(root)
-    in_konflux = (
-        image.is_flavor and settings is not None and name in flavors_built(root, [name], [settings.out])
-    )
     if image.has_packages:
         _write(image.folder / PROJECT_FILE, _renamed_project(image, new_name))
     for each in repository.images():
@@ -197,13 +193,7 @@ def _rename_in(repository: Repository, name: str, new_name: str) -> tuple[str, .
     found = repository.image(new_name)
     if found.has_packages:
         sync_flavor(found)
-    if in_konflux and settings is not None:
-        for event in EVENTS:
-            old, new = (root / settings.out / file_name(each, event) for each in (name, new_name))
-            if old.exists():
-                old.rename(new)
-        write_runs(repository, [found], options={}, every=False)
-        notes += (f"Konflux: make the component of {new_name}, and remove that of {name} with its images.",)
+    notes += _rename_runs(repository, name, new_name)
     # The result is read as every command would read it.
     catalogue = read_catalogue(repository)
     catalogue.select(include_broken=True)
@@ -211,6 +201,25 @@ def _rename_in(repository: Repository, name: str, new_name: str) -> tuple[str, .
     # What was written so far is in the copy.
     forget_finished()
     return notes
+
+
+def _rename_runs(repository: Repository, name: str, new_name: str) -> tuple[str, ...]:
+    """Write the PipelineRuns of an image, and of those built on it, as far as Konflux builds them."""
+    settings = read_konflux_settings(repository.root)
+    if settings is None:
+        return ()
+    folder = repository.root / settings.out
+    was_built = name in flavors_built(repository.root, [name], [settings.out])
+    for event in EVENTS:
+        old, new = (folder / file_name(each, event) for each in (name, new_name))
+        if old.exists():
+            old.rename(new)
+    others = flavors_built(repository.root, _with_descendants(repository, new_name)[1:], [settings.out])
+    built = [repository.image(each) for each in (*((new_name,) if was_built else ()), *sorted(others))]
+    if built:
+        write_runs(repository, built, options={}, every=False)
+    note = f"Konflux: make the component of {new_name}, and remove that of {name} with its images."
+    return (note,) if was_built else ()
 
 
 def _renamed_project(image: ImageFolder, new_name: str) -> str:
@@ -285,8 +294,14 @@ def renamed_settings(text: str, name: str, new_name: str) -> str:
         rf"^([ \t]*\[[ \t]*{IMAGES_TABLE}[ \t]*\.[ \t]*)(?:{written})(?=[ \t]*[.\]])", re.MULTILINE
     )
     key = tomlkit.key(new_name).as_string()
+    renamed_tables = header.sub(lambda match: match[1] + key, text)
+    # What Konflux has built of it, in [konflux.parents] or as parents.NAME of [konflux].
+    built = re.compile(
+        rf"^(\[{TABLE}\.parents\][^\[]*?^[ \t]*|\[{TABLE}\][^\[]*?^[ \t]*parents\.)(?:{written})(?=[ \t]*=)",
+        re.MULTILINE,
+    )
     document = parse_toml_for_edit(
-        header.sub(lambda match: match[1] + key, text), source=SETTINGS_FILE, error=SpecError
+        built.sub(lambda match: match[1] + key, renamed_tables), source=SETTINGS_FILE, error=SpecError
     )
     for table in document.get(IMAGES_TABLE, {}).values():
         if isinstance(table, dict) and table.get("parent") == name:
@@ -297,8 +312,8 @@ def renamed_settings(text: str, name: str, new_name: str) -> str:
     after = rename_in_comments(tomlkit.dumps(document), name, new_name)
     if read_document(after) != _renamed_document(read_document(text), name, new_name):
         raise SpecError(
-            f"{IMAGES_TABLE}.{name} of {SETTINGS_FILE} is written so that it cannot be renamed",
-            solution=f"Write it as a table of its own, [{IMAGES_TABLE}.{name}], and run the command again.",
+            f"{name} is in {SETTINGS_FILE} in a form in which it cannot be renamed",
+            solution=f"Write its tables as [{IMAGES_TABLE}.{name}] and [{TABLE}.parents], and run it again.",
         )
     return after
 
@@ -313,12 +328,16 @@ def _renamed_document(document: dict[str, Any], name: str, new_name: str) -> dic
         changed = {"parent": new_name} if table.get("parent") == name else {}
         return table | changed | ({"parents": parents} if parents else {})
 
-    if IMAGES_TABLE not in document:
-        return document
-    tables = document[IMAGES_TABLE].items()
-    return document | {
-        IMAGES_TABLE: {new_name if key == name else key: image(table) for key, table in tables}
-    }
+    def keys(table: dict[str, Any]) -> dict[str, Any]:
+        return {new_name if key == name else key: value for key, value in table.items()}
+
+    result = dict(document)
+    if IMAGES_TABLE in document:
+        result[IMAGES_TABLE] = {key: image(table) for key, table in keys(document[IMAGES_TABLE]).items()}
+    konflux = document.get(TABLE, {})
+    if isinstance(konflux, dict) and isinstance(konflux.get("parents"), dict):
+        result[TABLE] = konflux | {"parents": keys(konflux["parents"])}
+    return result
 
 
 def _write(path: Path, text: str) -> None:

@@ -27,6 +27,10 @@ _SETTINGS = f"""\
 application = "training"
 output-image = "quay.io/team/"
 
+[konflux.parents]
+{NAME} = "quay.io/built/one@sha256:{"1" * 64}"
+ml-stack = "quay.io/built/two@sha256:{"2" * 64}"
+
 [images.ml-stack] # what all need
 kind = "stack"
 parent = "{NAME}"
@@ -74,7 +78,7 @@ def repository(tmp_path: Path) -> Repository:
     for name, content in locks.items():
         (stack.folder / name).write_bytes(content)
     sync_flavor(stack)
-    write_runs(repository, repository.flavors(), options={}, every=True)
+    write_runs(repository, repository.images(), options={}, every=True)
     return repository
 
 
@@ -111,9 +115,11 @@ def test_a_flavor_is_renamed_with_all_that_is_named_after_it(
     assert [parent.image for parent in catalogue.definition("trainer").parents] == ["ml-stack", "main-cuda"]
     assert catalogue.definition("main-cuda").tests == "full"
     runs = {path.name for path in (repository.root / ".tekton").iterdir()}
-    assert {"main-cuda-push.yaml", "main-cuda-pull-request.yaml"} < runs
+    assert {f"{name}-push.yaml" for name in ("main-cuda", "ml-stack", "trainer")} < runs
     assert not any(NAME in path for path in _contents(repository.root))
     # What only looks like the name stays: the value of a build argument.
+    named = {path for path, content in _contents(repository.root).items() if NAME.encode() in content}
+    assert named == {"factory.toml"}
     assert catalogue.definition("main-cuda").build_args == (("COLOUR", NAME),)
 
 
@@ -121,7 +127,7 @@ def test_konflux_and_locks_are_as_if_they_had_been_made_under_the_new_name(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _run(repository, capsys, NAME, "main-cuda")
-    report = write_runs(repository, repository.flavors(), options={}, every=True, dry_run=True)
+    report = write_runs(repository, repository.images(), options={}, every=True, dry_run=True)
     assert {file.change for file in report.files} == {"same"}
     for name in ("main-cuda", "ml-stack"):
         image = repository.image(name)
@@ -219,19 +225,23 @@ def test_a_folder_that_is_no_image_is_in_the_way_too(
         '[images."old"] # why\r\nkind = "stack"\r\nparent = "x:1"\r\n',
         '[ images . \'old\' ]\nkind = "stack"\nparent = "x:1"\n[images.old.build-args]\nA = "old"\n',
         '[images.child]\nkind = "stack"\nparents = { A = "old", B = "x:1" }\n[images.old]\nkind = "stack"\n',
+        '[images.old]\nkind = "stack"\n[konflux]\n# of "old"\nparents.old = "x:1"\nparents.b = "old:1"\n',
+        '[images.old]\nkind = "stack"\n[konflux.parents]\na = "old:1"\n"old" = "x:1" # old\n[konflux.old]\n',
         '[images.child]\nkind = "stack"\nparent = "old" # the old one\n[images.older]\nkind = "stack"\n',
     ],
 )
 def test_every_way_to_write_a_table_is_renamed_and_nothing_else(text: str) -> None:
     after = renamed_settings(text, "old", "new.er")
-    assert "old" not in read_document(after)["images"]
+    document = read_document(after)
+    assert "old" not in document["images"]
+    assert "old" not in document.get("konflux", {}).get("parents", {})
     back = renamed_settings(after, "new.er", "old")
     quotes = str.maketrans("", "", "\"'")
     assert back.translate(quotes) == text.translate(quotes)
 
 
 def test_a_table_that_cannot_be_renamed_is_refused_with_what_to_write() -> None:
-    with pytest.raises(SpecError, match="written so that it cannot be renamed") as raised:
+    with pytest.raises(SpecError, match="in which it cannot be renamed") as raised:
         renamed_settings('images = { old = { kind = "stack", parent = "x:1" } }\n', "old", "new")
     assert "[images.old]" in raised.value.solution
 
