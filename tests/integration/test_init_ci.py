@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from support.workflows import CiMachine, ci_machine, github_steps, gitlab_scripts
@@ -22,6 +24,14 @@ WORKFLOW, PIPELINE = ".github/workflows/images.yml", ".gitlab-ci.yml"
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> CiMachine:
     return ci_machine(tmp_path_factory.mktemp("ci machine"))
+
+
+@pytest.fixture(scope="module")
+def installed(machine: CiMachine, tmp_path_factory: pytest.TempPathFactory) -> CiMachine:
+    """The machine with the factory's wheel."""
+    script = 'python -m pip install --quiet "$FACTORY_PACKAGE"'
+    machine.run(script, folder=tmp_path_factory.mktemp("nothing"), environment={})
+    return machine
 
 
 @pytest.fixture(scope="module")
@@ -47,20 +57,19 @@ def _check(*words: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    ("schema", "path"),
-    [
-        ("vendor.github-workflows", WORKFLOW),
-        ("vendor.gitlab-ci", PIPELINE),
-    ],
-)
-def test_a_file_is_as_the_schema_of_its_system_wants_it(written: Path, schema: str, path: str) -> None:
-    transform = ("--data-transform", "gitlab-ci") if "gitlab" in schema else ()
-    _check("check-jsonschema", "--builtin-schema", schema, *transform, written / path)
-
-
-def test_the_action_of_this_repository_is_as_its_schema_wants_it() -> None:
-    _check("check-jsonschema", "--builtin-schema", "vendor.github-actions", ROOT / "action.yml")
+@pytest.mark.parametrize("schema", ["github-workflows", "gitlab-ci", "github-actions"])
+def test_a_file_is_as_the_schema_of_its_system_wants_it(written: Path, schema: str) -> None:
+    path = {
+        "github-workflows": written / WORKFLOW,
+        "gitlab-ci": written / PIPELINE,
+        "github-actions": ROOT / "action.yml",
+    }[schema]
+    folder = resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
+    wanted = json.loads((folder / f"{schema}.json").read_text(encoding="utf-8"))
+    validator = jsonschema.validators.validator_for(wanted)(wanted)
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert [error.message for error in validator.iter_errors(document)] == []
+    assert not validator.is_valid({"jobs": 1, "runs": 1, "stages": 1})
 
 
 def test_actionlint_and_shellcheck_find_nothing_in_the_workflow(written: Path) -> None:
@@ -102,7 +111,7 @@ def test_every_step_runs_in_a_repository_without_images(
     assert "<testsuites" in (root / "reports" / "junit.xml").read_text(encoding="utf-8")
 
 
-def test_findings_fail_the_check_and_are_reported_as_sarif(tmp_path: Path, machine: CiMachine) -> None:
+def test_findings_fail_the_check_and_are_reported_as_sarif(tmp_path: Path, installed: CiMachine) -> None:
     root = tmp_path / "team"
     init_repository(root, InitRequest(ci=("github",), example=True))
     dockerfile = root / "flavors" / "th011-cpu-torch2130-py311" / "Dockerfile"
@@ -111,38 +120,35 @@ def test_findings_fail_the_check_and_are_reported_as_sarif(tmp_path: Path, machi
         ("vars.FACTORY_PUSH_TO", "secrets.REGISTRY_USER", "secrets.REGISTRY_PASSWORD"), ""
     )
     steps = {name: script for name, script, _ in github_steps(root / WORKFLOW, nothing)}
-    machine.run(steps["Install the factory"], folder=root, environment={})
     with pytest.raises(AssertionError, match=r"::error file=flavors/th011"):
-        machine.run(steps["Check every image"], folder=root, environment={})
-    machine.run(steps["Write the findings as SARIF"], folder=root, environment={})
+        installed.run(steps["Check every image"], folder=root, environment={})
+    installed.run(steps["Write the findings as SARIF"], folder=root, environment={})
     results = json.loads((root / "factory.sarif").read_text(encoding="utf-8"))["runs"][0]["results"]
     assert "FAC102" in {result["ruleId"] for result in results}
 
 
 def test_an_installed_wheel_starts_a_repository_and_shows_its_pages(
-    tmp_path: Path, machine: CiMachine
+    tmp_path: Path, installed: CiMachine
 ) -> None:
-    machine.run('python -m pip install --quiet "$FACTORY_PACKAGE"', folder=tmp_path, environment={})
     script = "factory init 'a b' --example --ci tekton && factory docs FAC101"
-    run = machine.run(script, folder=tmp_path, environment={})
+    run = installed.run(script, folder=tmp_path, environment={})
     assert "Started a repository in" in run
     assert "### FAC101 missing-file" in run
-    listed = machine.run("factory --root 'a b' list", folder=tmp_path, environment={})
+    listed = installed.run("factory --root 'a b' list", folder=tmp_path, environment={})
     assert "th011-cpu-torch2130-py311" in listed
     assert (tmp_path / "a b" / "tekton" / "kustomization.yaml").is_file()
 
 
-def test_the_action_runs_the_command_that_it_is_given(tmp_path: Path, machine: CiMachine) -> None:
+def test_the_action_runs_the_command_that_it_is_given(tmp_path: Path, installed: CiMachine) -> None:
     init_repository(tmp_path / "a b", InitRequest())
     steps = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))["runs"]["steps"]
     (script,) = (step["run"] for step in steps if step.get("name") == "Run the factory")
-    machine.run('python -m pip install --quiet "$FACTORY_PACKAGE"', folder=tmp_path, environment={})
     environment = {"ARGUMENTS": "--root 'a b' check --format github"}
-    assert "0 images checked" in machine.run(script, folder=tmp_path, environment=environment)
+    assert "0 images checked" in installed.run(script, folder=tmp_path, environment=environment)
     # What a workflow passes on is words, and no program.
     environment = {"ARGUMENTS": "docs $(touch harm) ; touch harm"}
     with pytest.raises(AssertionError):
-        machine.run(script, folder=tmp_path, environment=environment)
+        installed.run(script, folder=tmp_path, environment=environment)
     assert not (tmp_path / "harm").exists()
 
 
@@ -151,14 +157,14 @@ def test_the_hooks_of_this_repository_and_of_a_new_one_are_as_pre_commit_wants_t
     _check("pre-commit", "validate-config", written / ".pre-commit-config.yaml")
 
 
-def test_a_commit_in_a_new_repository_is_checked(tmp_path: Path, machine: CiMachine) -> None:
+def test_a_commit_in_a_new_repository_is_checked(tmp_path: Path, installed: CiMachine) -> None:
     root = tmp_path / "team"
     init_repository(root, InitRequest(pre_commit=True, example=True, agents=("claude",)))
     environment = {"PRE_COMMIT_HOME": str(tmp_path / "home"), "GIT_CONFIG_GLOBAL": os.devnull}
     run = f"{Path(sys.executable).with_name('pre-commit')} run --all-files"
-    script = f'python -m pip install --quiet "$FACTORY_PACKAGE" && git init --quiet && git add --all && {run}'
-    assert "Passed" in machine.run(script, folder=root, environment=environment)
+    script = f"git init --quiet && git add --all && {run}"
+    assert "Passed" in installed.run(script, folder=root, environment=environment)
     command = root / ".claude" / "commands" / "images-push.md"
     command.write_bytes(command.read_bytes() + b"Push everything.\n")
     with pytest.raises(AssertionError, match="FAC511"):
-        machine.run(f"git add --all && {run}", folder=root, environment=environment)
+        installed.run(f"git add --all && {run}", folder=root, environment=environment)
