@@ -39,9 +39,10 @@ fuzz: $(STAMP) engine ## Search for inputs that break strip, readers and parsers
 
 # Of each command.
 KILLS ?= 50
-nightly: $(STAMP) engine ## Kill each command at 50 random moments and see what is left; KILLS=50 of each
+nightly: $(STAMP) engine ## Kill each command at random moments (KILLS=50 of each); compare commands with a model
 	source scripts/engine-settings.sh && FACTORY_KILLS=$(KILLS) $(BIN)/python -m pytest --timeout 0 -s -k kill \
 	    tests/integration/test_killed.py tests/container/test_build_plan.py $(PYTEST_OPTIONS)
+	FACTORY_TRUTH_RUNS=300 $(BIN)/python -m pytest --timeout 0 tests/integration/test_one_truth.py
 
 lint: $(STAMP) ## ruff, mypy, shellcheck, yamllint, and the rules on the shipped flavors
 	$(BIN)/ruff check .
