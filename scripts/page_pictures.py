@@ -81,6 +81,7 @@ def _image(  # noqa: PLR0913 - one argument per column
             passed=passed,
             started=(NOW - dt.timedelta(hours=2)).isoformat(),
             current=built is not None and built < _OLD,
+            failed=() if passed else ("imports",),
             report=Path(f".work/reports/{name}/{tag}/report.html"),
         ),
         pushed=tuple(

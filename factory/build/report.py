@@ -12,6 +12,7 @@ from factory.dockerfile.references import parse_reference
 from factory.dockerfile.steps import parse_steps
 from factory.engine.images import EngineImage
 from factory.files import read_text
+from factory.flavor.repository import NO_IMAGES
 from factory.prefetch.prefetch import Prefetched
 
 Action = Literal["built", "nothing", "differs"]
@@ -116,6 +117,7 @@ class BuildReport(Report):
             yield _layout_table(self._in_layout)
         images = self._in_engine
         if not images:
+            yield from () if self.images else (NO_IMAGES,)
             return
         if len(images) == 1:
             yield self._nothing(images[0]) if images[0].action == "nothing" else _image_table(images[0])
@@ -218,6 +220,9 @@ class DryBuild(Report):
 
     def describe(self) -> Iterator[str | Table]:
         """Yield the images, then the command of each that would be built."""
+        if not self.images:
+            yield NO_IMAGES
+            return
         rows = tuple(
             (image.image, image.action, image.tag, "; ".join(image.reasons) or "it exists")
             for image in self.images

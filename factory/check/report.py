@@ -18,6 +18,7 @@ from factory import __version__
 from factory.check.finding import Finding
 from factory.check.rules import RULES, Rule
 from factory.console import Commands, Failure, Levels, Report, plural, to_json, visible
+from factory.flavor.repository import NO_IMAGES
 from factory.konflux.test_output import TaskOutcome, TaskResult, failure_line
 from factory.pages import docs_command, page_address
 
@@ -163,6 +164,8 @@ def _property(text: str) -> str:
 
 
 def _counts(report: CheckReport) -> str:
+    if not report.flavors and not report.findings:
+        return NO_IMAGES
     return f"{plural(len(report.flavors), 'image')} checked, {_counted_findings(report)}"
 
 

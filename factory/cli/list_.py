@@ -4,6 +4,7 @@ import click
 
 from factory.check.state import describe_states, flavor_state
 from factory.cli.options import Invocation, common
+from factory.flavor.repository import NO_IMAGES
 
 
 @click.command("list", short_help="List the images with their versions and states.")
@@ -19,4 +20,4 @@ def command(invocation: Invocation) -> None:
     if states:
         invocation.console.result(states, *describe_states(states))
     else:
-        invocation.console.result(states, "no images yet: make one with `factory new-flavor`")
+        invocation.console.result(states, NO_IMAGES)

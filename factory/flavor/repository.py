@@ -17,6 +17,9 @@ from factory.transaction import finish_interrupted, repository_of
 Flavor = ImageFolder
 """An image folder that is a flavor."""
 
+NO_IMAGES = "no images yet: make one with `factory new-flavor`"
+"""What a command says of a repository that it has nothing to do in."""
+
 
 @dataclass(frozen=True)
 class Repository:

@@ -9,7 +9,7 @@ from factory.console import Report, Table, plural
 from factory.engine.engine import Engine
 from factory.errors import FactoryError
 from factory.files import WORK_FOLDER, write_whole
-from factory.flavor.repository import Repository
+from factory.flavor.repository import NO_IMAGES, Repository
 from factory.image_tests.definition import Level, Selection
 from factory.image_tests.report import (
     JUNIT_FILE,
@@ -107,6 +107,9 @@ class SeveralTests(Report):
 
     def describe(self) -> Iterable[str | Table]:
         """Yield a row for each image, what failed, and a line that counts."""
+        if not self.images:
+            yield NO_IMAGES
+            return
         counted = ("PASSED", "FAILED", "SKIPPED", "SECONDS")
         yield Table(
             headings=("IMAGE", "LEVEL", "STATE", *counted),

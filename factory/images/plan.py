@@ -10,7 +10,7 @@ from factory.engine.images import EngineImage
 from factory.errors import FactoryError, ImageError, LockFileError, SpecError
 from factory.flavor.kinds import Parent
 from factory.flavor.project import ImageFolder
-from factory.flavor.repository import Repository
+from factory.flavor.repository import NO_IMAGES, Repository
 from factory.images.availability import Availability, Stores, find_availability, find_latest_builds
 from factory.images.builds import IMAGES_NOTES, ExistingBuild, also_built
 from factory.images.catalogue import Catalogue, read_catalogue
@@ -527,7 +527,7 @@ class PlanReport(Report):
         blocked = sum(image.action == "blocked" for image in self.images)
         behind = f"; {blocked} cannot be built yet" if blocked else ""
         if not self.images:
-            return "no images yet: make a flavor with `factory new-flavor`"
+            return NO_IMAGES
         if not self.to_build:
             return f"nothing to build{behind}"
         order = ", in this order" if len(self.to_build) > 1 else ""

@@ -12,7 +12,7 @@ from factory.console import Report, Table, human_size
 from factory.documents import parse_toml_for_edit
 from factory.errors import LockFileError, SpecError
 from factory.flavor.project import PROJECT_FILE, parse_project, read_project_text
-from factory.flavor.repository import Flavor
+from factory.flavor.repository import NO_IMAGES, Flavor
 from factory.flavor.spec import ACCELERATOR, REST, PackageLayer, layer_of
 from factory.layers.choose import SHARE, SizedPackage, choose_layers
 from factory.layers.contents import installed_sizes, layer_epochs, wheel_sizes
@@ -73,6 +73,8 @@ class LayersReport(Report):
 
     def describe(self) -> Iterator[str | Table]:
         """Yield a table for each flavor, and below it what was done."""
+        if not self.flavors:
+            yield NO_IMAGES
         for flavor in self.flavors:
             if flavor.problem:
                 yield flavor.problem

@@ -7,6 +7,7 @@ from packaging.utils import canonicalize_name
 
 from factory.console import Report, plural
 from factory.errors import FactoryError, IndexGapError
+from factory.flavor.repository import NO_IMAGES
 from factory.lock.lockfile import LockFile, Pin
 from factory.lock.lockset import LockSet
 from factory.lock.replacing import Replaced
@@ -130,6 +131,8 @@ class LockReport(Report):
 
     def describe(self) -> Iterator[str]:
         """Yield what happened to each flavor, and each pin that changed."""
+        if not self.flavors:
+            yield NO_IMAGES
         words = _CHECKED if self.checked else _LOCKED
         for flavor in self.flavors:
             if flavor.error:

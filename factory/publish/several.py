@@ -6,7 +6,7 @@ from typing import Literal
 
 from factory.console import Progress, Report, Table, plural
 from factory.errors import FactoryError
-from factory.flavor.repository import Repository
+from factory.flavor.repository import NO_IMAGES, Repository
 from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.several import Turn, ancestors, take_turns
 from factory.publish.pruning import Pruning, prune_after_push
@@ -61,6 +61,9 @@ class SeveralPushes(Report):
 
     def describe(self) -> Iterable[str | Table]:
         """Yield the tags of all images as one table, why images were not pushed, and a line that counts."""
+        if not self.images:
+            yield NO_IMAGES
+            return
         rows = tuple(row for image in self.images for row in image.rows)
         yield Table(headings=_HEADINGS, rows=rows, right_aligned=frozenset({"BYTES"}))
         yield from (

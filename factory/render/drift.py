@@ -10,7 +10,7 @@ from factory.console import Report, plural
 from factory.errors import FactoryError, NotFoundError
 from factory.files import is_temporary, read_regular, storage_error
 from factory.flavor.project import PROJECT_FILE, Project
-from factory.flavor.repository import Flavor
+from factory.flavor.repository import NO_IMAGES, Flavor
 from factory.render.render import RenderedFile, render_flavor
 from factory.transaction import Replacement, open_transaction, read_before
 
@@ -153,7 +153,7 @@ class SyncReport(Report):
         lines += [f"{path}: {verbs['changed']}" for path in self.agent_files]
         if self.flavors and not lines and not self.failures():
             return [f"{plural(len(self.flavors), 'flavor')}: nothing has drifted"]
-        return lines or ([] if self.flavors else ["no flavors yet: make one with `factory new-flavor`"])
+        return lines or ([] if self.flavors else [NO_IMAGES])
 
 
 _LEFT = {"stray": "is stray, left alone", "absent": "is not there, and the hooks name it: put it there"}

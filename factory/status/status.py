@@ -8,7 +8,7 @@ from typing import Literal
 from factory.check.state import flavor_state
 from factory.clock import age, now, parse_moment
 from factory.console import Report, Table, human_size, plural
-from factory.flavor.repository import Repository
+from factory.flavor.repository import NO_IMAGES, Repository
 from factory.images.availability import Stores
 from factory.images.builds import IMAGES_NOTES, ExistingBuild, also_built
 from factory.images.catalogue import Catalogue, read_catalogue
@@ -121,7 +121,7 @@ class RepositoryStatus(Report):
     def describe(self) -> Iterable[str | Table]:
         """Yield the table, the problems, and a line that counts."""
         if not self.images:
-            yield "no images yet: make a flavor with `factory new-flavor`"
+            yield NO_IMAGES
             return
         moment = now()
         yield Table(

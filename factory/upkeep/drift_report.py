@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from factory.console import Report, Table, plural
 from factory.errors import FactoryError
 from factory.flavor.project import parse
-from factory.flavor.repository import Flavor
+from factory.flavor.repository import NO_IMAGES, Flavor
 from factory.flavor.spec import Spec, waiver_for
 from factory.lock.lockset import read_lock_set
 from factory.markdown import code, folded, plain, table
@@ -293,6 +293,8 @@ def _waiver(item: FlavorWaiver) -> str:
 
 
 def _count(report: DriftReport) -> str:
+    if not (report.flavors or report.not_locked or report.unread):
+        return NO_IMAGES
     found = report.unwaived
     direct = sum(item.direct for item in found)
     waived = sum(item.standing == "waived" for item in report.drifts)

@@ -500,3 +500,11 @@ def test_quiet_prints_no_step_and_still_says_what_failed(
     assert (quiet.returncode, quiet.stderr) == (loud.returncode, "")
     assert quiet.stdout == loud.stdout
     assert "there is no" in _factory("show", "nothing", "--quiet", cwd=flavor.folder).stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["list"], ["plan"], ["check"], ["sync"], ["layers"], ["drift-report"], ["lock", "--all"]]
+)
+def test_a_repository_without_images_is_said_to_have_none(repository: Repository, words: list[str]) -> None:
+    done = _factory(*words, cwd=repository.root)
+    assert (done.returncode, done.stdout) == (0, "no images yet: make one with `factory new-flavor`\n")

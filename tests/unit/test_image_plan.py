@@ -308,7 +308,7 @@ def test_a_flavor_that_stands_in_no_repository_is_planned_by_its_path(tmp_path: 
 
 def test_a_plan_for_people_and_as_data(tmp_path: Path) -> None:
     assert [*report_plan(_plan(make_repository(tmp_path / "none"))).describe()] == [
-        "no images yet: make a flavor with `factory new-flavor`"
+        "no images yet: make one with `factory new-flavor`"
     ]
     report = report_plan(_plan(four_tiers(tmp_path / "four")))
     assert report.summary == "4 of 4 images to build, in this order"

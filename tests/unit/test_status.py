@@ -172,7 +172,7 @@ def test_the_count_of_images_is_in_plain_english(number: int, said: str) -> None
 
 def test_repository_without_images_says_how_to_begin() -> None:
     parts = [*RepositoryStatus(repository="repo", images=(), registries=()).describe()]
-    assert parts == ["no images yet: make a flavor with `factory new-flavor`"]
+    assert parts == ["no images yet: make one with `factory new-flavor`"]
 
 
 def test_page_shows_every_image_escapes_and_refers_to_nothing_outside() -> None:
