@@ -23,6 +23,7 @@ from factory.dockerfile.instructions import (
     unsafe_run_options,
 )
 from factory.dockerfile.model import Dockerfile, parse_lines
+from factory.dockerfile.steps import copied_layer
 from factory.downstream.blocks import find_blocks
 from factory.errors import MarkerError
 from factory.flavor.project import Project
@@ -53,7 +54,7 @@ _OF_A_COMPILING_BUILD = frozenset({"FAC405", "FAC413"})
 
 
 def check_dockerfiles(subject: Subject) -> Iterator[Problem]:
-    """Find FAC401 to FAC420 in the folder's Dockerfiles, .repo files and own files."""
+    """Find FAC401 to FAC421 in the folder's Dockerfiles, .repo files and own files."""
     excused = _OF_A_COMPILING_BUILD if subject.flavor.kind == "pytorch-base" else frozenset()
     for path, content in subject.dockerfiles.items():
         yield from (found for found in _dockerfile(path, content, subject) if found.code not in excused)
@@ -91,6 +92,7 @@ def _dockerfile(path: str, content: bytes, subject: Subject) -> Iterator[Problem
     for instruction in whole.instructions:
         yield from check_instruction(path, instruction, in_block=True, locks=subject.lock_names)
     yield from check_labels(path, whole, subject.project)
+    yield from _layers(path, whole, subject.project)
     if path != _DOWNSTREAM:
         # Downstream, the removed block's packages come with the base image.
         yield from check_preload(path, whole.instructions, subject.pins)
@@ -251,6 +253,37 @@ def _gpgcheck(path: str, line: int, what: str) -> Problem:
         message=f"{what} turns the verification of package signatures off",
         solution="Leave the verification on: gpgcheck=1, with the vendor's key in gpgkey.",
     )
+
+
+def _layers(path: str, dockerfile: Dockerfile, project: Project | None) -> Iterator[Problem]:
+    """Find FAC421: an owner's Dockerfile that installs other layers of packages than the project has.
+
+    A flavor's is generated, and a pytorch-base installs its packages another way.
+    """
+    if project is None or project.spec.is_flavor or project.spec.kind == "pytorch-base":
+        return
+    lines = {name: found.line for found in dockerfile.final if (name := copied_layer(found)) is not None}
+    if not lines:
+        return
+    wanted = [*(layer.name for layer in project.spec.package_layers), "rest"]
+    for name in wanted:
+        if name not in lines:
+            yield Problem(
+                code="FAC421",
+                path=path,
+                line=max(lines.values()),
+                message=f"the layer {name} of pyproject.toml is not installed",
+                solution=f"Add its COPY and RUN line: those of {next(iter(lines))}, with /layers/{name}/.",
+            )
+    for name, line in lines.items():
+        if name not in wanted:
+            yield Problem(
+                code="FAC421",
+                path=path,
+                line=line,
+                message=f"the layer {name} is installed, and pyproject.toml has none of that name",
+                solution="Take its COPY and its RUN line out, or name its packages in [tool.factory.layers].",
+            )
 
 
 # What the product's image policy asks for, as far as a Dockerfile can give it (docs/rules.md).

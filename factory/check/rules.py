@@ -152,6 +152,7 @@ RULES = {
         "run-option", "It gives a step the machine's network, its privileges or a user's secret."
     ),
     "FAC420": _error("read-differently", "What is checked here would not be what another engine builds."),
+    "FAC421": _error("layer-not-installed", "The image would lack packages that its lock has."),
     # The PipelineRuns, in a repository that uses Konflux
     "FAC501": _error("pipeline-run-missing", "Konflux builds what has a PipelineRun, and nothing else."),
     "FAC502": _error("pipeline-run-changed", "Konflux would fetch or build what the spec does not say."),

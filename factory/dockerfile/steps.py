@@ -130,7 +130,7 @@ def _steps(dockerfile: Dockerfile, final: Stage) -> Iterator[BuildStep]:
         before = final.first_line - 1 if start == 0 else dockerfile.end_line(offset + start)
         part = instructions[start:end]
         yield BuildStep(
-            layer=next((name for found in part if (name := _layer(found))), None),
+            layer=next((name for found in part if (name := copied_layer(found))), None),
             first_line=before + 1,
             text="\n".join(dockerfile.lines[before : dockerfile.end_line(offset + end)]),
             carried=tuple(map(dockerfile.text_of, _carried(instructions[:start]))),
@@ -140,7 +140,7 @@ def _steps(dockerfile: Dockerfile, final: Stage) -> Iterator[BuildStep]:
 
 def _starts(instructions: Sequence[Instruction]) -> list[int]:
     """Return where steps begin, the first one left out."""
-    layers = [position for position, found in enumerate(instructions) if _layer(found)]
+    layers = [position for position, found in enumerate(instructions) if copied_layer(found)]
     if not layers:
         return []
     behind = (place for place in range(layers[-1], len(instructions)) if instructions[place].name == "RUN")
@@ -159,7 +159,8 @@ def _may_start(before: Sequence[Instruction]) -> bool:
     return not any(found.onbuild or (found.name == "ARG" and "$" in found.text) for found in before)
 
 
-def _layer(instruction: Instruction) -> str | None:
+def copied_layer(instruction: Instruction) -> str | None:
+    """Return the layer of packages whose lock a ``COPY --from=STAGE /layers/NAME/ …`` copies; None else."""
     if instruction.name != "COPY" or not instruction.origins or len(instruction.sources) != 1:
         return None
     match = _LAYER.fullmatch(instruction.sources[0])

@@ -392,6 +392,32 @@ def test_what_the_build_of_a_base_needs_alone_is_not_given_to_images_on_it(repos
     assert "'build certifi charset-normalizer cmake" in script
 
 
+def test_layers_that_the_dockerfile_does_not_install_and_others_that_it_does_are_found(
+    repository: Repository,
+) -> None:
+    new_image(repository, STACK)
+    folder = repository.root / "images" / "stack"
+    project, dockerfile = folder / "pyproject.toml", folder / "Dockerfile"
+    project.write_text(project.read_text() + '\n[tool.factory.layers]\nlarge = ["pyarrow"]\n')
+    dockerfile.write_text(dockerfile.read_text().replace("/layers/rest/", "/layers/small/"))
+
+    def found() -> list[str]:
+        image = Repository(repository.root).image("stack")
+        report = check_flavors([image], root=repository.root, today=today(), others=[image])
+        return [finding.message for finding in report.findings if finding.code == "FAC421"]
+
+    assert found() == [
+        "the layer large of pyproject.toml is not installed",
+        "the layer rest of pyproject.toml is not installed",
+        "the layer small is installed, and pyproject.toml has none of that name",
+    ]
+    text = dockerfile.read_text()
+    copied = next(line for line in text.splitlines() if line.startswith("COPY --from=builder"))
+    lines = (copied.replace("/small/", f"/{name}/") for name in ("large", "rest"))
+    dockerfile.write_text(text.replace(copied, "\n".join(lines)))
+    assert found() == []
+
+
 @pytest.mark.parametrize(
     "request_", [replace(STACK, packages=("trl",)), BASE, replace(LAUNCHER, packages=("trl",), python="3.12")]
 )
