@@ -7,6 +7,7 @@ from support.container_fixtures import (
     engine,
     image,
     podman_service,
+    small_base_image,
     torch_wheels,
 )
 
@@ -16,6 +17,7 @@ __all__ = [
     "engine",
     "image",
     "podman_service",
+    "small_base_image",
     "torch_wheels",
 ]
 

@@ -76,13 +76,13 @@ def tags() -> Iterator[list[str]]:
 
 
 def _build(base: str, flavor: Prefetched, tags: list[str], *, text: str, mounted: Path) -> list[str]:
-    """Build with no network as Konflux does, and list what the image has."""
+    """Build with no network and in one layer, as Konflux does, and list what the image has."""
     dockerfile = mounted / "Dockerfile"
     dockerfile.write_text(text)
     tag = f"localhost/universal-image-tests:konflux-{os.getpid()}-{len(tags)}"
     tags.append(tag)
     podman(
-        "build", "--no-cache", "--pull=never", "--network", "none", "-f", dockerfile, "-t", tag,
+        "build", "--layers=false", "--pull=never", "--network", "none", "-f", dockerfile, "-t", tag,
         "--build-arg", f"BASE_IMAGE={base}", "-v", f"{mounted}:/cachi2:z", flavor.folder,
     )  # fmt: skip
     assert podman("run", "--rm", tag, "python", "-c", flavor.check).split() == ["1.0", "2.0"]
@@ -99,11 +99,11 @@ def _mounted(flavor: Prefetched, folder: Path, *, name: str, environment: str | 
 
 
 def test_older_and_newer_tasks_build_the_same_image(
-    flavor: Prefetched, base_image: str, tags: list[str], tmp_path: Path
+    flavor: Prefetched, small_base_image: str, tags: list[str], tmp_path: Path
 ) -> None:
     text = (flavor.folder / "Dockerfile.konflux").read_text()
     ours = _mounted(flavor, tmp_path / "ours", name="cachi2.env", environment=None)
-    plain = _build(base_image, flavor, tags, text=text, mounted=ours)
+    plain = _build(small_base_image, flavor, tags, text=text, mounted=ours)
     theirs = _mounted(flavor, tmp_path / "theirs", name="cachi2.env", environment=HERMETO)
     newest = _mounted(flavor, tmp_path / "newest", name="prefetch.env", environment=HERMETO)
     behind_flags = rewritten(text, "behind the flags")
@@ -111,10 +111,10 @@ def test_older_and_newer_tasks_build_the_same_image(
     assert behind_flags.count(SOURCED) == runs > 1
     built = {
         "rewritten, the factory's environment": _build(
-            base_image, flavor, tags, text=behind_flags, mounted=ours
+            small_base_image, flavor, tags, text=behind_flags, mounted=ours
         ),
-        "rewritten, Hermeto's": _build(base_image, flavor, tags, text=behind_flags, mounted=theirs),
-        "not rewritten, prefetch.env": _build(base_image, flavor, tags, text=text, mounted=newest),
+        "rewritten, Hermeto's": _build(small_base_image, flavor, tags, text=behind_flags, mounted=theirs),
+        "not rewritten, prefetch.env": _build(small_base_image, flavor, tags, text=text, mounted=newest),
     }
     assert len(plain) > 100
     assert any("kernel-2.0.dist-info" in entry for entry in plain)
@@ -122,7 +122,7 @@ def test_older_and_newer_tasks_build_the_same_image(
 
 
 def test_the_oldest_tasks_build_what_the_templates_give(
-    flavor: Prefetched, base_image: str, tags: list[str], tmp_path: Path
+    flavor: Prefetched, small_base_image: str, tags: list[str], tmp_path: Path
 ) -> None:
     """They put their line before the flags of RUN, so a flavor whose hooks have flags is not for them."""
     project = flavor.folder / "pyproject.toml"
@@ -133,18 +133,19 @@ def test_the_oldest_tasks_build_what_the_templates_give(
     given = [text, *(rewritten(text, how) for how in PROGRAMS)]
     runs = text.count("\nRUN ")
     assert [one.count(SOURCED) for one in given] == [0, *[runs] * len(PROGRAMS)]
-    listed = [_build(base_image, flavor, tags, text=one, mounted=mounted) for one in given]
+    listed = [_build(small_base_image, flavor, tags, text=one, mounted=mounted) for one in given]
     assert listed[1:] == listed[:1] * len(PROGRAMS)
 
 
 def test_without_the_folder_a_build_with_no_network_fails(
-    flavor: Prefetched, base_image: str, tags: list[str]
+    flavor: Prefetched, small_base_image: str, tags: list[str]
 ) -> None:
     """Otherwise what is above could not fail."""
     tags.append(f"localhost/universal-image-tests:konflux-{os.getpid()}")
     said = podman(
-        "build", "--no-cache", "--pull=never", "--network", "none", "-t", tags[0],
-        "-f", flavor.folder / "Dockerfile.konflux", "--build-arg", f"BASE_IMAGE={base_image}", flavor.folder,
+        "build", "--layers=false", "--pull=never", "--network", "none", "-t", tags[0],
+        "-f", flavor.folder / "Dockerfile.konflux", "--build-arg", f"BASE_IMAGE={small_base_image}",
+        flavor.folder,
         status=None,
     )  # fmt: skip
     assert "Failed to fetch" in said

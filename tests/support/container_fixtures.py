@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.built import BuiltFlavor, factory
 from support.podman import service
+from support.small_base import small_base
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = "th011-cpu-torch2130-py311"
@@ -45,6 +46,12 @@ def base_image(engine: None) -> str:
         check=True,
     )
     return done.stdout.split()[-1]
+
+
+@pytest.fixture(scope="session")
+def small_base_image(base_image: str) -> str:
+    """Less than the stand-in, for tests that need neither JupyterLab nor the base image's size."""
+    return small_base(base_image)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from support.pipeline_site import Site, pipeline_site
 from support.podman import podman
 from support.registry import Registry
 from support.registry import registry as serving
+from support.small_base import small_base
 from tekton.bench import Bench
 from tekton.runner import Cluster, Mount
 
@@ -151,10 +152,16 @@ def node(factory_image: str) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def base_in_registry(workbench_base: str, registry: Registry) -> str:
-    """The workbench base where a build can pull it."""
+def small_workbench_base(workbench_base: str) -> str:
+    """Less than the stand-in, for builds that pull it: what there is around a build is the same."""
+    return small_base(workbench_base)
+
+
+@pytest.fixture(scope="session")
+def base_in_registry(small_workbench_base: str, registry: Registry) -> str:
+    """The small workbench base where a build can pull it."""
     reference = registry.reference("base", "standin")
-    podman("push", "--quiet", "--tls-verify=false", workbench_base, reference)
+    podman("push", "--quiet", "--tls-verify=false", small_workbench_base, reference)
     return reference
 
 

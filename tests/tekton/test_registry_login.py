@@ -32,7 +32,7 @@ def _silent(outcome: TaskOutcome) -> TaskOutcome:
 
 
 def test_the_bound_login_is_used_to_pull_to_push_and_to_attach(
-    site: Site, volume: Path, cluster: Cluster, factory_image: str, workbench_base: str
+    site: Site, volume: Path, cluster: Cluster, factory_image: str, small_workbench_base: str
 ) -> None:
     flavor = site.flavor()
     image = {"factory-image": factory_image}
@@ -49,7 +49,8 @@ def test_the_bound_login_is_used_to_pull_to_push_and_to_attach(
         assert ready.succeeded, ready.log
     with registry(volume / "registry", login=True) as private:
         base = private.reference("base")
-        podman("push", "--quiet", "--tls-verify=false", f"--creds={USER}:{PASSWORD}", workbench_base, base)
+        words = ("--quiet", "--tls-verify=false", f"--creds={USER}:{PASSWORD}")
+        podman("push", *words, small_workbench_base, base)
         outcomes = {
             password: _silent(
                 run_task(

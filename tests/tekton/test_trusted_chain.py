@@ -10,22 +10,12 @@ from pathlib import Path
 import pytest
 from support.built import factory
 from support.pipeline_site import pipeline_site
-from support.podman import podman
 from support.registry import Registry
 from tekton.bench import inspected
 from tekton.runner import Cluster, PipelineOutcome, TaskOutcome, run_pipeline, run_task
 from tekton.sources import known
 
 pytestmark = pytest.mark.tekton
-
-
-@pytest.fixture(scope="session")
-def base_image(registry: Registry, workbench_base: str) -> str:
-    """The stand-in for the vendor's base image, in the registry."""
-    reference = registry.reference("vendor/workbench", "py311")
-    # Not compressed: nobody waits for it to be unpacked again.
-    podman("push", "--quiet", "--tls-verify=false", workbench_base, reference)
-    return reference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +34,7 @@ def chain(
     cluster: Cluster,
     factory_image: str,
     registry: Registry,
-    base_image: str,
+    base_in_registry: str,
     git_server: Callable[[Path], str],
 ) -> Iterator[Chain]:
     """The Pipeline, run once on a small flavor."""
@@ -58,7 +48,7 @@ def chain(
                 "flavor": flavor.name,
                 "image": registry.reference("trusted/universal", "chain"),
                 "factory-image": factory_image,
-                "base-image": base_image,
+                "base-image": base_in_registry,
                 "tls-verify": "false",
             },
             workspaces={},
@@ -83,7 +73,12 @@ def test_a_flavor_is_built_from_artifacts_of_the_registry_alone(chain: Chain, re
 
 
 def test_a_second_build_of_the_commit_in_the_other_shape_pushes_the_same_digest(
-    chain: Chain, volume: Path, cluster: Cluster, factory_image: str, registry: Registry, base_image: str
+    chain: Chain,
+    volume: Path,
+    cluster: Cluster,
+    factory_image: str,
+    registry: Registry,
+    base_in_registry: str,
 ) -> None:
     """With the same time for all files: the one that `factory build --epoch` prints for this checkout."""
     source, context, prefetched = (volume / name for name in ("source", "context", "prefetched"))
@@ -97,7 +92,7 @@ def test_a_second_build_of_the_commit_in_the_other_shape_pushes_the_same_digest(
             "factory-image": factory_image,
             "flavor": chain.flavor,
             "image": registry.reference("trusted/again", "later"),
-            "base-image": base_image,
+            "base-image": base_in_registry,
             "tls-verify": "false",
         },
         workspaces={"source": source, "context": context, "prefetched": prefetched},

@@ -4,10 +4,12 @@ Once in the whole suite, since it moves gigabytes; what goes wrong is tried on s
 """
 
 import json
+import subprocess
 
 import pytest
 import yaml
 from support.pipeline_site import Site
+from support.registry import Registry
 from tekton.bench import Bench, blob, inspected, ran, task_run, told
 from tekton.sources import ROOT
 
@@ -17,6 +19,16 @@ pytestmark = pytest.mark.tekton
 
 FLAVOR = "th011-cpu-torch2130-py311"
 EXAMPLE = ROOT / "tekton" / "examples" / "universal-image-run.yaml"
+
+
+@pytest.fixture(scope="session")
+def base_in_registry(workbench_base: str, registry: Registry) -> str:
+    """The whole workbench base, with JupyterLab; not compressed, so that it need not be unpacked again."""
+    reference = registry.reference("base", "workbench")
+    images = (f"containers-storage:{workbench_base}", f"docker://{reference}")
+    words = ("--quiet", "--preserve-digests", "--dest-tls-verify=false")
+    subprocess.run(["skopeo", "copy", *words, *images], check=True)
+    return reference
 
 
 def test_the_shipped_cpu_flavor_goes_from_a_clone_to_a_tested_image(bench: Bench, site: Site) -> None:
