@@ -251,7 +251,7 @@ def test_check_for_github_annotates_the_line(flavor: Flavor) -> None:
 
 def test_check_of_nothing_says_so(repository: Repository) -> None:
     done = _factory("check", cwd=repository.root)
-    assert (done.returncode, done.stdout) == (0, "0 images checked, 0 errors, 0 warnings\n")
+    assert (done.returncode, done.stdout) == (0, "no images yet: make one with `factory new-flavor`\n")
 
 
 def test_check_needs_neither_a_network_nor_a_program(flavor: Flavor) -> None:
