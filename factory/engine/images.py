@@ -4,11 +4,20 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from factory.documents import Size, parse_json
-from factory.engine.engine import Engine, Operand, Word, call_engine, call_listing, run_engine
+from factory.engine.engine import (
+    Engine,
+    Operand,
+    Word,
+    call_engine,
+    call_listing,
+    run_engine,
+    skopeo_words,
+)
 from factory.errors import EngineError
+from factory.process import run
 
 IDENTITY_LABEL = "io.universal-image-factory.identity"
 """The identity of the image: 64 hex digits."""
@@ -139,18 +148,23 @@ def pull_image(engine: Engine, reference: str, *, verified: bool, solution: str,
 def load_layout(engine: Engine, layout: str, name: str) -> None:
     """Load the image of a layout, ``oci:FOLDER:NAME``, into the engine's storage under a name.
 
+    skopeo does it: podman would first name the image after the folder's path, which may be no name.
+
     Raises:
-        EngineError: the engine cannot read it; docker reads no layout.
+        EngineError: the image cannot be loaded.
+        ProgramError: skopeo is missing, or the run was interrupted.
     """
     folder, _, inner = layout.removeprefix("oci:").rpartition(":")
-    operand = Operand.in_layout(Path(folder), inner)
-    found = call_engine(engine, "pull", "--quiet", operands=[operand])
+    storage: Literal["docker-daemon", "containers-storage"] = (
+        "docker-daemon" if engine.kind == "docker" else "containers-storage"
+    )
+    operands = [Operand.in_layout(Path(folder), inner), Operand.in_storage(storage, name)]
+    found = run(skopeo_words("copy", "--quiet", operands=operands), accept_failure=True)
     if found.status != 0:
         raise EngineError(
-            f"{engine.kind} cannot load {layout}: {found.stderr.strip()}",
-            solution="Build the image with the engine, or load it with podman.",
+            f"{layout} cannot be loaded into {engine.kind}: {found.stderr.strip()}",
+            solution="Check that `skopeo inspect` reads it; else build it again.",
         )
-    tag_image(engine, found.stdout.split()[-1], name)
 
 
 def tag_image(engine: Engine, image: str, *names: str) -> None:

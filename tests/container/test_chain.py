@@ -85,7 +85,8 @@ class Chain:
 
     def build(self, *words: str) -> dict[str, str]:
         built = self.run("build", *words, "--find-links", self.wheels)
-        return {image["image"]: image["action"] for image in built.get("images", [built])}
+        images = built.get("images", [built])
+        return {image["image"]: image.get("action", "in a layout") for image in images}
 
     def status(self) -> dict[str, Any]:
         return {image["name"]: image for image in self.run("status")["images"]}
@@ -138,3 +139,21 @@ def test_hermetic_chain_is_found_again_by_every_command(chain: Chain) -> None:
     assert {name for name, image in chain.status().items() if not image["built"]["current"]} == {STACK}
     assert chain.build("--hermetic") == {PREFIX: "nothing", STACK: "built", LAUNCHER: "nothing"}
     assert chain.to_build() == []
+
+
+def test_builder_of_the_settings_makes_a_layout_which_a_child_is_built_on(chain: Chain) -> None:
+    local = chain.root / "factory.local.toml"
+    local.write_text(f'builder = "layout"\n{local.read_text()}')
+    settings = chain.root / "factory.toml"
+    if "downstream" not in settings.read_text():
+        settings.write_text(f"[flavors]\ndownstream = true\n{settings.read_text()}")
+    assert chain.to_build(PREFIX) == [PREFIX]
+    chain.build(PREFIX)
+    assert (chain.root / ".work" / "layouts" / PREFIX / "index.json").is_file()
+    assert chain.to_build(PREFIX) == []
+    flavor = chain.status()[PREFIX]
+    assert (flavor["variant"], flavor["built"]["current"]) == ("downstream, in a layout", True)
+    # What is built on it needs it in the engine.
+    chain.build(STACK, "--hermetic")
+    assert chain.to_build(STACK) == []
+    assert chain.status()[STACK]["built"]["current"]
