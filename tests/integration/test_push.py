@@ -7,11 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 from support.layouts import MANIFEST, SmallImage, indexed
-from support.push_site import REGISTRY_ERROR, TAG, Site, push_site
+from support.push_site import IDENTITY, REGISTRY_ERROR, TAG, Site, push_site
 from support.registry import registry
 
 import factory.registry.client
 from factory.cli.main import main
+from factory.engine.images import IDENTITY_LABEL, IMAGE_LABEL, STAND_IN_LABEL
 from factory.http.retry import RetryPolicy
 
 pytestmark = pytest.mark.integration
@@ -298,3 +299,23 @@ def test_text_for_people_has_a_row_for_each_tag(site: Site) -> None:
         [place, TAG, image.digest, "sent"],
         [place, "latest", image.digest, "sent"],
     ]
+
+
+def test_what_is_built_on_a_stand_in_stays_out_of_persistent_registries(site: Site) -> None:
+    labels = {IDENTITY_LABEL: IDENTITY, IMAGE_LABEL: "trainer", STAND_IN_LABEL: "localhost/standin:1"}
+    image = site.image(labels=labels)
+    with (site.root / "factory.toml").open("a") as file:
+        file.write(f'[registries.scratch]\nurl = "{site.server.host}/scratch"\nclass = "disposable"\n')
+    report = site.push(image.reference, "--to", "near", "--to", "scratch", status=REGISTRY_ERROR)
+    refused, taken = report["outcomes"]
+    assert "localhost/standin:1, which only stands in" in refused["error"]["reason"]
+    assert taken["error"] is None
+    assert set(site.tags("scratch/trainer")) == {TAG, "latest"}
+    with pytest.raises(httpx.HTTPStatusError):
+        httpx.get(f"http://{site.server.host}/v2/team/trainer/tags/list").raise_for_status()
+    # A copy of what a disposable registry has is no way around it.
+    copied = site.push(f"scratch/trainer:{TAG}", "--to", "near", status=REGISTRY_ERROR)
+    assert "only stands in" in copied["outcomes"][0]["error"]["reason"]
+    assert site.push(image.reference, "--to", "near", "--force")["outcomes"][0]["error"] is None
+    # An address that nobody declared makes no promise.
+    assert site.push(image.reference, "--to", f"{site.server.host}/any")["outcomes"][0]["error"] is None
