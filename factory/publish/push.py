@@ -38,6 +38,7 @@ from factory.publish.source import (
 )
 from factory.registry.client import open_registry
 from factory.registry.declared import Registry, given_registry
+from factory.registry.given import note_given_registry
 from factory.registry.tags import (
     LATEST,
     Part,
@@ -333,6 +334,7 @@ def push_image(push: Push, *, progress: Progress) -> PushReport:
             outcomes = [preview(place, source) for place in found]
         else:
             outcomes = deliver_all(found, source, push.work, progress, stop)
+            _note_given(push, outcomes)
     return PushReport(
         image=source.reference,
         variant=push.variant,
@@ -340,6 +342,14 @@ def push_image(push: Push, *, progress: Progress) -> PushReport:
         dry_run=request.dry_run,
         outcomes=tuple(outcomes),
     )
+
+
+def _note_given(push: Push, outcomes: Iterable[PushOutcome]) -> None:
+    """Note the registries that factory.toml does not declare and that have the image now."""
+    given = {registry.url: registry for registry in push.destinations if registry.name == registry.url}
+    for outcome in outcomes:
+        if outcome.error is None and outcome.registry in given:
+            note_given_registry(push.work, given[outcome.registry])
 
 
 def _unless_failed(

@@ -8,12 +8,14 @@ from typing import Literal
 from factory.check.state import flavor_state
 from factory.clock import age, now, parse_moment
 from factory.console import Report, Table, human_size, plural
+from factory.files import WORK_FOLDER
 from factory.flavor.repository import NO_IMAGES, Repository
 from factory.images.availability import Stores
 from factory.images.builds import IMAGES_NOTES, ExistingBuild, also_built
 from factory.images.catalogue import Catalogue, read_catalogue
 from factory.images.chosen import ChosenBuild, choose_builds
 from factory.images.definitions import ImageDefinition, VariantOptions
+from factory.registry.given import given_registries
 from factory.status.places import (
     AskedRegistry,
     BuildStatus,
@@ -173,8 +175,11 @@ def collect_status(
     stores = Stores(registries={}, engine=engine, notes=repository.root / IMAGES_NOTES)
     chosen = choose_builds(repository, catalogue, definitions, variant or VariantOptions(), stores)
     tags = {name: one.step.tag for name, one in chosen.items() if one.step is not None}
+    given = given_registries(repository.root / WORK_FOLDER, catalogue.registries.values())
     asked, pushed = ask_registries(
-        {} if offline else catalogue.registries, [one.definition for one in chosen.values()], tags
+        {} if offline else {**catalogue.registries, **given},
+        [one.definition for one in chosen.values()],
+        tags,
     )
     rows = [
         replace(
