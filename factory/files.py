@@ -245,8 +245,10 @@ def staged_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def clone_folder(source: Path, new: Path) -> None:
+def clone_folder(source: Path, new: Path, *, max_bytes: int | None = None) -> None:
     """Copy a folder by hard links if possible; links in it stay links, and temporary files stay behind.
+
+    So do files of more than ``max_bytes``.
 
     Files are replaced whole here and never written to in place, so that a change of one is none of the other.
     """
@@ -259,7 +261,11 @@ def clone_folder(source: Path, new: Path) -> None:
         return other
 
     def left(folder: str, names: list[str]) -> set[str]:
-        return {name for name in names if is_temporary(Path(folder, name))}
+        return {name for name in names if is_temporary(Path(folder, name)) or is_large(Path(folder, name))}
+
+    def is_large(path: Path) -> bool:
+        status = path.lstat()
+        return max_bytes is not None and stat.S_ISREG(status.st_mode) and status.st_size > max_bytes
 
     shutil.copytree(source, new, symlinks=True, copy_function=link, ignore=left)
 

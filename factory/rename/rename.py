@@ -1,14 +1,13 @@
 """Give an image another name, in one transaction.
 
-The change is made in a copy of the repository first (hard links below ``.work``), by the functions that make
-such changes anyway: generated files are rendered, PipelineRuns are written, and the result is read again.
-What differs from the repository afterwards is the transaction.
+The change is made in a copy of the repository first, by the functions that make such changes anyway:
+generated files are rendered, PipelineRuns are written, and the result is read again. What differs from the
+repository afterwards is the transaction.
 """
 
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,10 +20,9 @@ from factory.console import Report, plural
 from factory.documents import parse_toml_for_edit
 from factory.errors import FactoryError, FlavorExistsError, SbomError, SpecError
 from factory.files import (
-    WORK_FOLDER,
     clone_folder,
-    make_output_folder,
     read_regular,
+    scratch_folder,
     storage_error,
     write_whole,
 )
@@ -53,6 +51,8 @@ from factory.transaction import (
 )
 
 _MAX_MENTIONS = 20
+# Larger is no text that a rename changes; it moves along.
+_MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,26 +151,25 @@ def _copied(root: Path) -> Iterator[Path]:
     """Yield a copy of what a rename may change, which is removed at the end."""
     settings = read_konflux_settings(root)
     names = [FLAVORS_FOLDER, IMAGES_FOLDER, *(() if settings is None else (settings.out,))]
-    is_new = not (root / WORK_FOLDER).exists()
-    work = make_output_folder(root / WORK_FOLDER)
-    copy = Path(tempfile.mkdtemp(prefix="rename-", dir=work))
-    try:
-        for name in names:
-            if (root / name).is_dir():
-                clone_folder(root / name, copy / name)
-        for name in (SETTINGS_FILE, LOCAL_SETTINGS_FILE):
-            content = read_before(root / name)
-            if content is not None:
-                write_whole(copy / name, content)
-        yield copy
-    except FactoryError as error:
-        # Nobody knows the copy, and it is removed.
-        error.reason = error.reason.replace(f"{copy}/", f"{root}/")
-        raise
-    except OSError as error:
-        raise storage_error(root, error) from error
-    finally:
-        shutil.rmtree(work if is_new else copy, ignore_errors=True)
+    with scratch_folder() as scratch:
+        # This run holds the scratch folder itself.
+        copy = scratch / "repository"
+        try:
+            copy.mkdir()
+            for name in names:
+                if (root / name).is_dir():
+                    clone_folder(root / name, copy / name, max_bytes=_MAX_BYTES)
+            for name in (SETTINGS_FILE, LOCAL_SETTINGS_FILE):
+                content = read_before(root / name)
+                if content is not None:
+                    write_whole(copy / name, content)
+            yield copy
+        except FactoryError as error:
+            # Nobody knows the copy, and it is removed.
+            error.reason = error.reason.replace(f"{copy}/", f"{root}/")
+            raise
+        except OSError as error:
+            raise storage_error(root, error) from error
 
 
 def _rename_in(repository: Repository, name: str, new_name: str) -> tuple[str, ...]:
@@ -375,7 +374,7 @@ def _files(root: Path, copy: Path) -> set[str]:
         path.relative_to(root).as_posix()
         for part in parts
         for path in (part.rglob("*") if part.is_dir() else (part,))
-        if path.is_file() and not path.is_symlink()
+        if path.is_file() and not path.is_symlink() and path.stat().st_size <= _MAX_BYTES
     }
 
 

@@ -144,6 +144,17 @@ def test_new_image(runner: Runner) -> None:
     kill_again_and_again(runner, _case(runner, *words, once=True))
 
 
+def test_rename_of_a_parent(runner: Runner) -> None:
+    make_flavor(runner.root, name=_FLAVOR, index_url=None)
+    folder = runner.root / "images" / "stack"
+    folder.mkdir(parents=True)
+    (folder / "Dockerfile").write_text(f"# On {_FLAVOR}\nARG BASE_IMAGE\nFROM ${{BASE_IMAGE}}\n")
+    (runner.root / "factory.toml").write_text(f'[images.stack]\nkind = "stack"\nparent = "{_FLAVOR}"\n')
+    runner.run("sync", _FLAVOR)
+    runner.run("konflux", _FLAVOR, "--application", "images", "--output-image", "quay.io/example/")
+    kill_again_and_again(runner, _case(runner, "rename", _FLAVOR, "another", once=True))
+
+
 def test_push_sets_its_tags_last_and_a_second_push_completes_it(runner: Runner, tmp_path: Path) -> None:
     labels = {IDENTITY_LABEL: "0123456789abcdef" * 4, IMAGE_LABEL: "trainer"}
     image = small_image(tmp_path / "made", labels=labels, size=_MIB, layers=3)

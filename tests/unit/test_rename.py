@@ -167,14 +167,16 @@ def test_what_else_lies_in_the_folder_comes_along(
 ) -> None:
     folder = repository.root / "images" / "trainer"
     (folder / "data").mkdir()
-    (folder / "data" / "large").write_bytes(b"\0" * 100_000)
+    # Larger than what is looked at for the old name.
+    with (folder / "data" / "large").open("wb") as file:
+        file.truncate(20 << 20)
     (folder / "run.sh").write_text("#!/bin/sh\n")
     (folder / "run.sh").chmod(0o755)
     (folder / "link").symlink_to("data/large")
     (folder / "empty").mkdir()
     _run(repository, capsys, "trainer", "finetuner")
     moved = repository.root / "images" / "finetuner"
-    assert (moved / "data" / "large").stat().st_size == 100_000
+    assert (moved / "data" / "large").stat().st_size == 20 << 20
     assert os.access(moved / "run.sh", os.X_OK)
     assert (moved / "link").readlink() == Path("data/large")
     assert (moved / "empty").is_dir()
