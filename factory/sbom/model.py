@@ -123,7 +123,7 @@ def read_locked(flavor: Flavor) -> LockedFlavor:
 
 
 def packages_of(flavor: LockedFlavor) -> tuple[LockedPackage, ...]:
-    """Return every package that a lock pins, in all of its files, by name."""
+    """Return every package of the image that a lock pins, in all of its files, by name."""
     spec, locks = flavor.spec, flavor.locks
     return tuple(
         LockedPackage(
@@ -134,5 +134,5 @@ def packages_of(flavor: LockedFlavor) -> tuple[LockedPackage, ...]:
             artifacts=pin.artifacts,
         )
         for pin in sorted(locks.pins, key=lambda pin: pin.name)
-        if pin.version is not None
+        if pin.version is not None and not spec.for_build_alone(pin.name)
     )

@@ -29,9 +29,11 @@ from factory.images.new_image import (
     with_declaration,
 )
 from factory.lock.given import given_packages
+from factory.lock.lockset import read_lock_set
 from factory.render.drift import find_drift
 from factory.render.image_templates import image_kinds, load_image_template
 from factory.render.templates import load_template_set
+from factory.sbom.model import LockedFlavor, packages_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CUDA = PyTorchRequest(
@@ -377,7 +379,9 @@ def test_a_stack_has_cloud_storage_if_that_is_asked_for(repository: Repository) 
     assert names[1] - names[0] == {"gcsfs", "s3fs"}
 
 
-def test_what_the_build_of_a_base_needs_alone_is_not_given_to_images_on_it(repository: Repository) -> None:
+def test_what_the_build_of_a_base_needs_alone_is_not_given_to_images_on_it_nor_in_its_sbom(
+    repository: Repository,
+) -> None:
     new_image(repository, BASE)
     base = repository.image(BASE.name)
     pins = "".join(
@@ -387,6 +391,10 @@ def test_what_the_build_of_a_base_needs_alone_is_not_given_to_images_on_it(repos
     new_image(repository, replace(STACK, parent=BASE.name, python=None))
     given = given_packages(repository.image("stack").project)
     assert given.versions == {"torch": "2.11.0", "jinja2": "1", "uv": "1"}
+    locks = read_lock_set(base.folder, base.project.spec)
+    assert locks is not None
+    locked = LockedFlavor(name=base.name, spec=base.project.spec, locks=locks)
+    assert [package.name for package in packages_of(locked)] == ["jinja2", "uv"]
     # The script of the base has the layers; its Dockerfile names none.
     script = (base.folder / "package-layers.sh").read_text()
     assert "'build certifi charset-normalizer cmake" in script
