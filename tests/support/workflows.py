@@ -61,16 +61,18 @@ def build_factory_wheel(folder: Path) -> str:
     return done.stdout.split()[-1]
 
 
-def github_steps(workflow: Path, values: Mapping[str, str]) -> Iterator[tuple[str, str, dict[str, str]]]:
+def github_steps(
+    workflow: Path, values: Mapping[str, str], *, job: str = ""
+) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield each ``run`` step of a workflow: its name, its script and its environment.
 
-    ``values`` are those of the expressions that an environment may have.
+    Of all jobs, or of one. ``values`` are those of the expressions that an environment may have.
     """
     document = yaml.safe_load(workflow.read_text(encoding="utf-8"))
-    for job in document["jobs"].values():
-        for step in job["steps"]:
+    for name, entry in document["jobs"].items():
+        for step in entry["steps"] if job in {"", name} else ():
             if "run" in step:
-                given = {**job.get("env", {}), **step.get("env", {})}
+                given = {**entry.get("env", {}), **step.get("env", {})}
                 yield step["name"], step["run"], {key: _valued(value, values) for key, value in given.items()}
 
 
