@@ -1,4 +1,4 @@
-"""The workflow of ``factory init --ci github`` on a real image: plan, build, test, push, as GitHub runs it."""
+"""The workflow of ``factory init --ci github`` on a real image: plan, build, test, push."""
 
 from collections.abc import Iterator
 from pathlib import Path
