@@ -20,10 +20,10 @@ def _nothing_is_left(engine: None) -> Iterator[None]:
     podman("image", "rm", "--force", *dict.fromkeys(named), status=None)
 
 
-def test_a_push_to_main_builds_tests_and_publishes_the_images(tmp_path: Path, base_image: str) -> None:
+def test_a_push_to_main_builds_tests_and_publishes_the_images(tmp_path: Path, small_base_image: str) -> None:
     root = tmp_path / "team images"
     factory("init", root, "--ci", "github")
-    factory("--root", root, "new-image", "ci-launcher", "--kind", "launcher", "--parent", base_image)
+    factory("--root", root, "new-image", "ci-launcher", "--kind", "launcher", "--parent", small_base_image)
     machine, said = ci_machine(tmp_path), {}
     with registry(tmp_path / "registry") as place:
         values = {
