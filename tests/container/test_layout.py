@@ -112,8 +112,8 @@ def _manifests(layout: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Iterator[Site]:
-    site = Site(tmp_path_factory.mktemp("layout"), base_image)
+def site(tmp_path_factory: pytest.TempPathFactory, small_base_image: str) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("layout"), small_base_image)
     yield site
     records = (site.root / ".work" / "images").glob("*/segments")
     keys = {key for record in records for key in record.read_text().split()}

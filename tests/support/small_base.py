@@ -40,7 +40,8 @@ RUN set -e; cd /usr/lib/python3.11; rm -rf ensurepip idlelib lib2to3 pydoc_data 
     cd /usr/share; rm -rf i18n info locale perl python-wheels zoneinfo; \\
     rm -rf /usr/bin/perl* /usr/lib/apt /var/cache /var/lib/apt /var/lib/dpkg /var/log; \\
     cd /opt/app-root; rm -rf etc share; \\
-    cd lib/python3.11/site-packages; find . -mindepth 1 -maxdepth 1 ! -name 'packaging*' -exec rm -rf {{}} +
+    cd lib/python3.11/site-packages; \\
+    find . -mindepth 1 -maxdepth 1 ! -name 'packaging*' ! -name 'fqdn*' -exec rm -rf {{}} +
 COPY --chown=1001:0 jupyter /opt/app-root/bin/jupyter
 USER 1001
 """
