@@ -182,7 +182,7 @@ def _rename_in(repository: Repository, name: str, new_name: str) -> tuple[str, .
         _rename_in_locks(each.folder, name, new_name)
     children = [each for each in repository.images() if any(parent.image == name for parent in each.parents)]
     for child in children:
-        _rename_in_comments(child.folder, name, new_name)
+        _rename_in_child(child.folder, name, new_name)
     if not image.is_flavor:
         _rename_in_dockerfile(image.folder / DOCKERFILE, name, new_name)
     notes = _rename_in_sbom(image.folder / SBOM_FILE, name, new_name)
@@ -244,24 +244,28 @@ def _rename_in_locks(folder: Path, name: str, new_name: str) -> None:
 
 
 def _rename_in_dockerfile(path: Path, name: str, new_name: str) -> None:
-    """Rename an image in its own Dockerfile: in comments, quoted values, and the path of its locks."""
+    """Rename an image in its own Dockerfile: in comments, labels, and the path of its locks."""
     content = read_before(path)
     if content is None:
         return
-    text = rename_in_comments(content.decode(errors="surrogateescape"), name, new_name)
-    text = re.sub(rf'="{re.escape(name)}"', f'="{new_name}"', text)
-    _write(
-        path,
-        re.sub(rf"(?<=/usr/share/factory/){re.escape(name)}(?=[/\s]|$)", new_name, text, flags=re.MULTILINE),
-    )
+    text = _rename_in_labels(content.decode(errors="surrogateescape"), name, new_name)
+    place = rf"(?<=/usr/share/factory/){re.escape(name)}(?=[/\s]|$)"
+    _write(path, re.sub(place, new_name, text, flags=re.MULTILINE))
 
 
-def _rename_in_comments(folder: Path, name: str, new_name: str) -> None:
-    """Rename a parent in the comments of a child's files that a person edits."""
-    for path in (folder / PROJECT_FILE, folder / DOCKERFILE):
-        if (content := read_before(path)) is not None:
-            text = content.decode(errors="surrogateescape")
-            _write(path, rename_in_comments(text, name, new_name))
+def _rename_in_labels(text: str, name: str, new_name: str) -> str:
+    """Rename an image in a Dockerfile's comments and in the values of labels, which are in lower case."""
+    whole = re.compile(rf"(?<![\w.-]){re.escape(name)}(?=-container\"|\.?(?![\w.-]))")
+    label = re.compile(r'^([ \t]*(?:LABEL[ \t]+)?[a-z][a-z0-9.-]*=")([^"\n]*)(?=")', re.MULTILINE)
+    labelled = label.sub(lambda match: match[1] + whole.sub(new_name, match[2] + '"')[:-1], text)
+    return rename_in_comments(labelled, name, new_name)
+
+
+def _rename_in_child(folder: Path, name: str, new_name: str) -> None:
+    """Rename a parent in the comments and labels of a child's files that a person edits."""
+    for file, changed in ((PROJECT_FILE, rename_in_comments), (DOCKERFILE, _rename_in_labels)):
+        if (content := read_before(folder / file)) is not None:
+            _write(folder / file, changed(content.decode(errors="surrogateescape"), name, new_name))
 
 
 def _rename_in_sbom(path: Path, name: str, new_name: str) -> tuple[str, ...]:

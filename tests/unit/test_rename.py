@@ -162,6 +162,31 @@ def test_an_image_of_another_kind_is_renamed_in_its_files_and_in_its_childrens(
     assert "[images.big-stack] # what all need" in (repository.root / "factory.toml").read_text()
 
 
+def test_labels_are_renamed_and_what_only_contains_the_name_is_not(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = (
+        "FROM x",
+        'LABEL name="trainer" \\',
+        '      com.redhat.component="trainer-container" \\',
+        '      summary="The trainer, or my-trainer. A trainer."',
+        'ENV TRAINER="trainer"',
+        "COPY requirements.txt /usr/share/factory/trainer/",
+        "",
+    )
+    dockerfile = repository.root / "images" / "trainer" / "Dockerfile"
+    dockerfile.write_text("\n".join(lines))
+    _run(repository, capsys, "trainer", "tuner")
+    assert (repository.root / "images" / "tuner" / "Dockerfile").read_text().splitlines() == [
+        "FROM x",
+        'LABEL name="tuner" \\',
+        '      com.redhat.component="tuner-container" \\',
+        '      summary="The tuner, or my-trainer. A tuner."',
+        'ENV TRAINER="trainer"',
+        "COPY requirements.txt /usr/share/factory/tuner/",
+    ]
+
+
 def test_what_else_lies_in_the_folder_comes_along(
     repository: Repository, capsys: pytest.CaptureFixture[str]
 ) -> None:
