@@ -23,6 +23,8 @@ from rich.table import Table
 
 from factory.console import human_size
 from factory.flavor.repository import find_repository
+from factory.images.mirrors import read_local
+from factory.settings import read_settings
 
 WORK = ROOT / ".work" / "demo"
 TORCH, PYTHON, TRAINING_HUB = "2.13.0", "3.11", "0.11.2"
@@ -86,7 +88,10 @@ def run(*words: str, quiet: bool = False, timeout: float | None = None) -> str:
 
 
 def base_image(engine: str, wanted: str) -> str:
-    """The vendor's base image where it can be pulled, else the stand-in, made from Debian's packages."""
+    """The repository's mirror of the vendor's base image; else itself or a stand-in."""
+    mirror = read_local(ROOT, read_settings(ROOT)).mirror_of(wanted)
+    if mirror is not None and (image := mirror.replaces(wanted)) is not None:
+        return image
     try:
         run(engine, "pull", "--quiet", wanted, quiet=True, timeout=PULL_SECONDS)
     except StepFailedError:

@@ -35,7 +35,7 @@ PARENTS = {"base": None, "stack": "base", "trainer": "stack", "launcher": None}
 NAMES = st.sampled_from(sorted(PARENTS))
 BASE, OTHERS = "localhost/uif-base:1", ("localhost/uif-other:1", "localhost/uif-other:2")
 RUNS = int(os.environ.get("FACTORY_TRUTH_RUNS", "4"))
-STEPS, FEW = 12, 10
+STEPS, FEW = 16, 10
 ALL_PHASES = tuple(Phase)
 Key = tuple[Any, ...]
 
@@ -105,19 +105,29 @@ class Truth(RuleBasedStateMachine):
         key = self.key(name, self.meant(name))
         return key if key in builds else (builds[-1] if builds else None)
 
-    @rule(name=NAMES, version=st.integers(0, 2))
-    def edit(self, name: str, version: int) -> None:
+    @rule(name=NAMES)
+    def edit(self, name: str) -> None:
+        """Change a file, or change it back: an earlier build is the current one again."""
+        version = 1 - self.versions[name]
         (self.root / "images" / name / "file.txt").write_text(f"{name} {version}")
         self.versions[name] = version
 
     @rule(name=NAMES)
     def build(self, name: str) -> None:
         self.run("build", name)
-        line: list[str] = []
-        while name:
-            line, name = [*line, name], PARENTS[name] or ""
-            if not self._make(line[-1], None):
-                break
+        while name and self._make(name, None):
+            name = PARENTS[name] or ""
+
+    @rule()
+    def build_all(self) -> None:
+        self.run("build")
+        for name in PARENTS:
+            self._make(name, None)
+
+    @rule(name=NAMES)
+    def fix(self, name: str) -> None:
+        self.edit(name)
+        self.build_all()
 
     @rule(base=st.sampled_from(OTHERS))
     def build_all_on(self, base: str) -> None:
