@@ -17,7 +17,7 @@ python=${PYTHON:-python3}
 
 inputs() {
     cd "$root"
-    find factory templates tekton -type f ! -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum
+    find docs factory templates tekton -type f ! -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum
     sha256sum pyproject.toml README.md LICENSE .containerignore
     echo "$base"
 }

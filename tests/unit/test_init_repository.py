@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from factory import __version__
 from factory.check.check import check_flavors
 from factory.cli.main import main
 from factory.clock import today
+from factory.documents import read_toml
 from factory.errors import KonfluxError, StorageError
 from factory.flavor.repository import find_repository
 from factory.images.catalogue import read_catalogue
@@ -147,3 +149,13 @@ def test_any_command_outside_of_a_repository_names_init(
         "change": "added",
         "note": "",
     }
+
+
+def test_everything_that_the_wheel_is_made_of_is_in_the_context_of_the_image_of_the_factory() -> None:
+    """The build of tekton/image/Containerfile would fail at the wheel without one of them."""
+    wheel = read_toml(ROOT / "pyproject.toml", dict[str, Any])["tool"]["hatch"]["build"]["targets"]["wheel"]
+    containerfile = (ROOT / "tekton/image/Containerfile").read_text(encoding="utf-8")
+    ignored = (ROOT / ".containerignore").read_text(encoding="utf-8").splitlines()
+    for folder in (*wheel["packages"], *wheel["force-include"]):
+        assert f"COPY {folder}/ /src/{folder}/\n" in containerfile
+        assert f"!/{folder}/" in ignored

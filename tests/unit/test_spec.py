@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.clean_flavor import NAME, PROJECT
 
+from factory import __version__
 from factory.dockerfile.references import check_image, check_index_url, check_pullable, check_tag
 from factory.errors import SpecError
 from factory.flavor.project import parse_project, read_project_text
@@ -273,3 +274,23 @@ def test_a_built_image_is_given_a_name_with_or_without_a_tag(name: str) -> None:
 def test_what_cannot_name_a_built_image_is_refused(name: str) -> None:
     with pytest.raises(SpecError, match="is not a name that an image can be given"):
         check_tag(name)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("", f"A factory newer than this one, {__version__}, may know more."),
+        (f'factory-version = "{__version__}"\n', f"{__version__}, may know more; the same wrote the file."),
+        ('factory-version = "0.0.1"\n', "may know more; factory 0.0.1 wrote the file."),
+        (
+            'factory-version = "99.1"\n',
+            f"factory 99.1 wrote the file, and this is {__version__}: take that one",
+        ),
+        ('factory-version = "what?"\n', "may know more; factory what? wrote the file."),
+    ],
+)
+def test_an_unknown_key_says_which_factory_wrote_the_file(line: str, says: str) -> None:
+    text = PROJECT.replace("[tool.factory]\n", f"[tool.factory]\n{line}accelerator-count = 8\n")
+    with pytest.raises(SpecError, match="unknown keys: accelerator-count") as refused:
+        _ = parse_project(text, where="pyproject.toml").spec
+    assert says in refused.value.solution
