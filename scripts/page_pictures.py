@@ -72,7 +72,8 @@ def _image(  # noqa: PLR0913 - one argument per column
             reference=f"localhost/{name}:{tag}",
             current=built < _OLD,
             size=size,
-            created=(NOW - dt.timedelta(hours=built)).isoformat(),
+            created=NOW.isoformat(),
+            built=(NOW - dt.timedelta(hours=built)).isoformat(),
         ),
         tested=None
         if passed is None

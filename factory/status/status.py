@@ -27,7 +27,7 @@ from factory.status.places import (
 
 Tone = Literal["good", "warn", "bad", "calm"]
 NOTHING = "—"
-_HEADINGS = ("IMAGE", "KIND", "LOCK", "FOLDER", "BUILT", "TESTED", "PUSHED", "SIZE", "BUILT AGO", "PARENTS")
+_HEADINGS = ("IMAGE", "KIND", "LOCK", "FOLDER", "BUILT", "TESTED", "PUSHED", "SIZE", "AGE", "PARENTS")
 # Go writes nanoseconds; Python reads microseconds.
 _FRACTION_DIGITS = 6
 # Reproducible builds write 1970 or 1980, the first years of clocks and zip archives, for no time at all.
@@ -70,7 +70,7 @@ class ImageStatus:
 
     @property
     def created(self) -> str | None:
-        """When the image was built, RFC 3339; None if that is not known."""
+        """When the image was built, RFC 3339, if that is recorded; else the time that it has itself."""
         times = [self.built.built, self.built.created] if self.built else [one.created for one in self.pushed]
         return next((time for time in times if time), None)
 
@@ -306,9 +306,17 @@ def size_text(image: ImageStatus) -> str:
 
 
 def age_text(image: ImageStatus, moment: dt.datetime) -> str:
-    """Return how long before ``moment`` it was built; nothing for a year that means no time."""
+    """Return how long before ``moment`` it was built, if that is recorded; else how old its content is.
+
+    An image has the time of what it was made from, so that the same inputs make the same image. A year that
+    means no time has no age.
+    """
     created = _moment(image.created)
-    return NOTHING if created is None or created.year <= _NO_YEAR else age(created, now=moment)
+    if created is None or created.year <= _NO_YEAR:
+        return NOTHING
+    is_recorded = image.built is not None and bool(image.built.built)
+    ago = age(created, now=moment)
+    return f"built {ago} ago" if is_recorded else f"content {ago} old"
 
 
 def tested_ago(image: ImageStatus, moment: dt.datetime) -> str:

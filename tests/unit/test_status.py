@@ -102,9 +102,9 @@ def test_every_registry_that_has_it_is_named() -> None:
 @pytest.mark.parametrize(
     ("created", "said"),
     [
-        ("2026-11-20T12:00:00.123456789Z", "2 days"),
-        ("2026-11-22T11:30:00Z", "30 minutes"),
-        ("2026-11-22T12:00:00.5+01:00", "1 hour"),
+        ("2026-11-20T12:00:00.123456789Z", "content 2 days old"),
+        ("2026-11-22T11:30:00Z", "content 30 minutes old"),
+        ("2026-11-22T12:00:00.5+01:00", "content 1 hour old"),
         ("1970-01-01T00:00:00Z", "—"),
         ("1980-01-01T00:00:00Z", "—"),
         ("nonsense", "—"),
@@ -115,6 +115,11 @@ def test_age_reads_the_times_that_engines_write(created: str, said: str) -> None
     image = replace(BARE, built=_built(current=True, created=created))
     # An hour before noon UTC is noon one zone further east; half a second takes nothing away.
     assert age_text(image, NOW + dt.timedelta(seconds=1)) == said
+
+
+def test_age_is_that_of_the_build_where_it_is_recorded() -> None:
+    built = replace(_built(current=True), built="2026-11-22T09:00:00+00:00")
+    assert age_text(replace(BARE, built=built), NOW) == "built 3 hours ago"
 
 
 def test_engine_size_counts_before_that_of_a_registry() -> None:
@@ -197,7 +202,7 @@ def test_page_links_a_test_to_its_report_from_wherever_the_page_is() -> None:
 def test_page_says_of_what_an_age_is() -> None:
     image = replace(BARE, built=_built(current=True), tested=_tested())
     page = status_page(_overview(image), now=NOW)
-    assert "built 2 days ago" in page
+    assert "content 2 days old" in page
     assert "tested 36 hours ago" in page
 
 
