@@ -156,6 +156,8 @@ class Catalogue:
         Raises:
             SpecError: the base image is not an image reference.
         """
+        if definition.problem:  # a flavor that cannot be read has no parents, and one variant
+            return definition
         result = definition
         if downstream is not None and definition.variant.downstream not in {None, downstream}:
             result = self._of_stream(definition, downstream=downstream)
