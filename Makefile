@@ -11,7 +11,7 @@ STAMP := $(VENV)/.requirements
 
 LANES ?=
 
-.PHONY: help demo test unit fuzz nightly seen lint docs site tekton format requirements engine clean
+.PHONY: help demo test unit fuzz nightly seen lint docs tour site tekton format requirements engine clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ lint: $(STAMP) ## ruff, mypy, shellcheck, yamllint, and the rules on the shipped
 
 docs: $(STAMP) ## Write into docs/ what the commands shown there print now; read it before you commit
 	FACTORY_REFRESH_DOCS=1 $(BIN)/python -m pytest tests/integration/test_docs.py || git diff --stat docs
+
+tour: $(STAMP) engine ## Take the README's tour, and write into it what its commands print now; read it before you commit
+	source scripts/engine-settings.sh && FACTORY_REFRESH_DOCS=1 $(BIN)/python -m pytest tests/image/test_tour.py || git diff --stat README.md
 
 site: $(STAMP) ## Make the pages a site in .work/site/html, with the reference of every command; a dead link fails
 	$(BIN)/python scripts/site.py

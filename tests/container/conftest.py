@@ -3,9 +3,7 @@
 import pytest
 from support.container_fixtures import (
     base_image,
-    cpu_flavor,
     engine,
-    image,
     podman_service,
     small_base_image,
     torch_wheels,
@@ -13,9 +11,7 @@ from support.container_fixtures import (
 
 __all__ = [
     "base_image",
-    "cpu_flavor",
     "engine",
-    "image",
     "podman_service",
     "small_base_image",
     "torch_wheels",

@@ -8,6 +8,7 @@ from support.container_fixtures import (
     image,
     podman_service,
     torch_wheels,
+    tour,
 )
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "image",
     "podman_service",
     "torch_wheels",
+    "tour",
 ]
 
 

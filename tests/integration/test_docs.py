@@ -6,14 +6,13 @@ committed.
 
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from support.clone import git
 from support.private_index import CPU, CUDA, ROCM, VARIANTS, PrivateWorld
 from support.transcript import Shell, comparable, run_page
 from support.wheels import make_wheel
@@ -23,6 +22,7 @@ pytestmark = pytest.mark.integration
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = (
     "add-a-flavor.md",
+    "downstream.md",
     "security-fix.md",
     "new-release.md",
     "re-push.md",
@@ -80,9 +80,10 @@ transformers==4.57.6
 urllib3==2.6.1
 """
 HOST = "https://packages.example.com"
-ROCM_INDEX = "https://console.redhat.com/api/pypi/public-rhai/rhoai/3.6-EA2/rocm7.14-ubi9-prod/simple/"
 KERNELS = "several-indexes.md"
 REFRESH = "FACTORY_REFRESH_DOCS"
+EXAMPLE = "example-repository.md"
+ROLES = ("AUTHOR", "COMMITTER")
 
 
 def _shown(world: PrivateWorld, page: str) -> dict[str, str]:
@@ -101,8 +102,10 @@ _PUBLIC = {
     "accelerate": "1.12.0",
     "datasets": "4.4.1",
     "einops": "0.8.1",
+    "gitpython": "3.1.46",
+    "huggingface-hub": "1.2.0",
     "numba": "0.61.2",
-    "numpy": "2.4.1",
+    "numpy": "2.3.5",
     "peft": "0.18.0",
     "safetensors": "0.6.2",
     "sentencepiece": "0.2.1",
@@ -111,13 +114,13 @@ _PUBLIC = {
     "training-hub": "0.11.2",
     "transformers": "5.0.0",
     "trl": "0.24.0",
+    "wandb": "0.23.0",
 }
 # What the page of a compiled PyTorch locks besides: the base's own packages, and what a stack adds.
 _COMPILING = {
     "cmake": "4.1.2",
     "filelock": "3.20.0",
     "fsspec": "2025.9.0",
-    "huggingface-hub": "1.0.0",
     "jinja2": "3.1.6",
     "mkl-include": "2025.3.0",
     "mkl-static": "2025.3.0",
@@ -132,29 +135,30 @@ _COMPILING = {
     "sympy": "1.14.0",
     "uv": "0.9.17",
     "typing-extensions": "4.15.0",
-    "wandb": "0.23.0",
     "wheel": "0.45.1",
 }
+_REQUIRES = {"wandb": ("gitpython>=3.1",)}
 _SIZES = {"torch": 2_000_000, "transformers": 300_000, "numpy": 500_000, "numba": 200_000}
 
 
 def _serve_public(world: PrivateWorld, wheels: Path) -> None:
     """The public index gets what a flavor for the CPU needs, and a folder beside it a CPU build of torch."""
     for name, version in (_PUBLIC | _COMPILING).items():
-        make_wheel(world.public.folder, name, version, payload=_SIZES.get(name, 40_000))
+        make_wheel(
+            world.public.folder,
+            name,
+            version,
+            requires=_REQUIRES.get(name, ()),
+            payload=_SIZES.get(name, 40_000),
+        )
     make_wheel(
         wheels, "torch", "2.13.0+cpu", tag="cp311-cp311-manylinux_2_28_x86_64", payload=_SIZES["torch"]
     )
 
 
-def _git(folder: Path, *arguments: str) -> None:
-    identity = ("-c", "user.name=Owner", "-c", "user.email=owner@example.com", "-c", "commit.gpgsign=false")
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
-
-
 def _commit(world: PrivateWorld) -> None:
-    _git(world.root, "add", "--all")
-    _git(world.root, "commit", "--message", "as it was", "--allow-empty")
+    git(world.root, "add", "--all")
+    git(world.root, "commit", "--message", "as it was", "--allow-empty")
 
 
 def _advisories(world: PrivateWorld) -> None:
@@ -195,12 +199,12 @@ def _lay_out_by_hand(world: PrivateWorld) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def _events(world: PrivateWorld, page: str) -> Mapping[str, Callable[[], None]]:
+def _events(world: PrivateWorld) -> Mapping[str, Callable[[], None]]:
     return {
         "commit": lambda: _commit(world),
         "advisories": lambda: _advisories(world),
         "re-push": lambda: world.repush("cpu", "transformers", "tokenizers"),
-        "a-version-comes": lambda: _release(world, page),
+        "a-version-comes": lambda: _release(world),
         "newer-versions": lambda: _push_newer_versions(world),
         "arrived": lambda: _push_what_nobody_had(world.indexes["cuda130"].folder),
         "new-transformers": lambda: _push_new_transformers(world),
@@ -238,129 +242,76 @@ def _withdraw(world: PrivateWorld, project: str) -> None:
         path.unlink()
 
 
-# The newest version of a package, which is on the indexes only after the flavors were locked.
-_LATER = {
-    "drift.md": ("urllib3", "2.6.2"),
-    "security-fix.md": ("urllib3", "2.6.2"),
-    "update-dependencies.md": ("numpy", "2.4.1"),
-}
+# The newest versions of these are on the indexes only after the flavors were locked.
+_LATER = ("urllib3-2.6.2", "numpy-2.4.1")
 
 
-def _withhold(world: PrivateWorld, page: str) -> None:
-    if page in _LATER:
-        _move(world, page, "", ".later")
+def _withhold(world: PrivateWorld) -> None:
+    for path in _later(world, ""):
+        path.rename(f"{path}.later")
 
 
-def _release(world: PrivateWorld, page: str) -> None:
-    _move(world, page, ".later", "")
+def _release(world: PrivateWorld) -> None:
+    for path in _later(world, ".later"):
+        path.rename(path.with_suffix(""))
 
 
-def _move(world: PrivateWorld, page: str, before: str, after: str) -> None:
-    name, version = _LATER[page]
-    for variant in VARIANTS:
-        folder = world.indexes[variant].folder
-        found = list(folder.glob(f"{name}-{version}-*.whl{before}"))
-        assert found
-        for path in found:
-            path.rename(path.with_name(path.name.removesuffix(before) + after))
+def _later(world: PrivateWorld, ending: str) -> list[Path]:
+    folders = [world.indexes[variant].folder for variant in VARIANTS]
+    found = [path for folder in folders for each in _LATER for path in folder.glob(f"{each}-*.whl{ending}")]
+    assert len(found) >= len(folders) * len(_LATER)
+    return found
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_shows_what_its_commands_print(page: str, private_world: PrivateWorld, tmp_path: Path) -> None:
-    world = private_world
-    wheels = tmp_path / "wheels"
-    _serve_public(world, wheels)
-    _push_what_nobody_had(world.public.folder)
-    _withhold(world, page)
-    world.locked()
-    (world.root / ".gitignore").write_text("/prefetched/\n", encoding="utf-8")
-    _git(world.root, "init", "--quiet", "--initial-branch", "main")
-    _commit(world)
-    path = DOCS / page
-    text = path.read_text(encoding="utf-8")
-    bin_folder = Path(sys.executable).parent
-    shell = Shell(
+def _shell(world: PrivateWorld, wheels: Path, page: str) -> Shell:
+    return Shell(
         folder=world.root,
-        environment={"PATH": f"{bin_folder}:{os.environ['PATH']}"},
+        environment={
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "UV_FIND_LINKS": str(wheels),
+            **{f"GIT_{role}_{key}": "owner@example.com" for role in ROLES for key in ("NAME", "EMAIL")},
+        },
         shown={**_shown(world, page), str(world.root): "/srv/images", str(wheels): "~/wheels"},
     )
-    now = run_page(text, shell, _events(world, page))
-    assert shell.ran, f"{page} runs nothing"
+
+
+def _make_example(world: PrivateWorld, wheels: Path) -> None:
+    """Make the repository that the pages start from, as the page about it says; the next page gets a copy."""
+    shutil.rmtree(world.root)
+    world.root.mkdir()
+    text = (DOCS / EXAMPLE).read_text(encoding="utf-8")
+
+    def make() -> None:
+        shell = _shell(world, wheels, EXAMPLE)
+        now = run_page(text, shell, {})
+        assert set(shell.statuses) == {0}, now
+        _compare(EXAMPLE, now)
+
+    read = [server.folder for server in world.servers]
+    world.kept.run(("the example",), read=read, written=(world.root, *world.caches), lock=make)
+    world.forget()
+
+
+def _compare(page: str, now: str) -> None:
+    """Compare a page with what its commands print now; write that into it if it is to be written again."""
+    path = DOCS / page
+    text = path.read_text(encoding="utf-8")
     if os.environ.get(REFRESH) and comparable(now) != comparable(text):
         path.write_text(now, encoding="utf-8")
     assert comparable(now) == comparable(text)
 
 
-TOUR = ("## A tour of five minutes\n", "**Build it without a network**")
-# What an index gives today: packages, and their sizes.
-_COUNTS = re.compile(
-    r"\b\d+(?:\.\d+)?(?= (?:kB|MB|B|packages|artifacts|added|fetched|verified)\b)|(?<=:)\d+$", re.MULTILINE
-)
-
-
-def test_the_tour_of_the_readme_prints_what_it_shows_on_a_copy_of_this_repository(tmp_path: Path) -> None:
-    """As far as it needs no engine; what it builds and runs then, `make demo` and the container tests do."""
-    readme = DOCS.parent / "README.md"
-    clone = _clone(tmp_path / "clone")
-    python = Path(sys.executable)
-    words: list[str | Path] = [python, clone / "scripts" / "cpu_torch.py", "2.13.0", "3.11"]
-    found = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, f"the tour needs a CPU build of torch: {found.stderr}"
-    wheels = found.stdout.split("\n")[0]
-    tour = readme.read_text(encoding="utf-8").partition(TOUR[0])[2].partition(TOUR[1])[0]
-    shell = Shell(
-        folder=clone,
-        environment={"PATH": f"{python.parent}:{os.environ['PATH']}", "UV_FIND_LINKS": wheels},
-        shown={wheels: "~/wheels", ROCM_INDEX: "https://console.redhat.com/…/simple/"},
-    )
-    now = run_page(tour, shell, {})
-    assert [command.split()[:2] for command in shell.ran if command.startswith("factory ")] == [
-        ["factory", word] for word in ("list", "new-flavor", "lock", "check", "strip", "prefetch", "prefetch")
-    ]
-    if os.environ.get(REFRESH):
-        readme.write_text(readme.read_text(encoding="utf-8").replace(tour, now), encoding="utf-8")
-    assert _like_the_tour(now) == _like_the_tour(tour)
-    status = ["git", "status", "--porcelain", "--untracked-files=all"]
-    left = subprocess.run(status, cwd=clone, capture_output=True, text=True, check=True).stdout.split()
-    assert {path for path in left if path != "??"} == {
-        f"flavors/my-cpu/{name}"
-        for name in (
-            "Dockerfile",
-            "Dockerfile.konflux",
-            "LICENSE.md",
-            "entrypoint-universal.sh",
-            "package-layers.sh",
-            "pyproject.toml",
-            "requirements.txt",
-        )
-    }
-    check = subprocess.run(
-        [python, "-m", "factory", "--root", clone, "check", "--all"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert check.returncode == 0, check.stdout
-
-
-def _like_the_tour(text: str) -> str:
-    """Without what an index gives today, and with columns as wide as the page's shortened address."""
-    return _COUNTS.sub("<n>", re.sub(" {2,}", "  ", text))
-
-
-def _clone(folder: Path) -> Path:
-    """What is committed here or is going to be, in a repository of its own."""
-    root = DOCS.parent
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, cwd=root, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, names):
-        if (root / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(root / name, folder / name)
-    _git(folder, "init", "--quiet")
-    _git(folder, "add", "--all")
-    _git(folder, "commit", "--quiet", "--message", "as it was")
-    return folder
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_shows_what_its_commands_print(page: str, private_world: PrivateWorld, tmp_path: Path) -> None:
+    world, wheels = private_world, tmp_path / "wheels"
+    _serve_public(world, wheels)
+    _push_what_nobody_had(world.public.folder)
+    _withhold(world)
+    _make_example(world, wheels)
+    shell = _shell(world, wheels, page)
+    now = run_page((DOCS / page).read_text(encoding="utf-8"), shell, _events(world))
+    assert shell.ran, f"{page} runs nothing"
+    _compare(page, now)
 
 
 def test_every_chore_has_a_page() -> None:

@@ -2,11 +2,8 @@
 
 from support.container_fixtures import (
     base_image,
-    cpu_flavor,
     engine,
-    image,
     podman_service,
-    torch_wheels,
 )
 from support.integration_fixtures import (
     _index_servers,
@@ -22,12 +19,9 @@ __all__ = [
     "_locked_once",
     "_private_index",
     "base_image",
-    "cpu_flavor",
     "engine",
-    "image",
     "own_cache",
     "podman_service",
     "private_world",
-    "torch_wheels",
     "workshop",
 ]

@@ -9,15 +9,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltFlavor:
-    """An image that the factory built without a network, and the folder it was built from.
-
-    ``report`` is what `factory build --json` printed.
-    """
+    """An image that the factory built without a network, and the folder it was built from."""
 
     tag: str
     folder: Path
     base: str
-    report: str
 
 
 def factory(*arguments: str | Path, status: int | None = 0) -> str:

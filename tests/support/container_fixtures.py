@@ -1,10 +1,10 @@
 """The base image and the CPU flavor's image, each made once and found again in the next run."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import pytest
 from support.built import BuiltFlavor, factory
 from support.podman import service
 from support.small_base import small_base
+from support.tour import FLAVOR, Tour, take_tour
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = "th011-cpu-torch2130-py311"
 # Not in the temporary folder: the next run verifies what this one fetched.
 WORK = ROOT / ".work" / "tests"
 # testcontainers reads these when it is imported. Its reaper is a container that cannot be pulled
@@ -56,40 +56,30 @@ def small_base_image(base_image: str) -> str:
 
 @pytest.fixture(scope="session")
 def torch_wheels() -> list[str | Path]:
-    """Options for a folder with a CPU build of torch; none, with a warning, where none is to be had."""
+    """Options for a folder with a CPU build of torch, from this machine or PyTorch's index."""
     script = ROOT / "scripts" / "cpu_torch.py"
     found = subprocess.run(
         [sys.executable, script, "2.13.0", "3.11"], capture_output=True, text=True, check=False
     )
     if found.returncode == 0:
         return ["--find-links", found.stdout.split("\n")[0]]
-    warnings.warn(
-        "no CPU build of torch 2.13.0 for Python 3.11 in UV_FIND_LINKS or PIP_FIND_LINKS, nor on PyTorch's "
-        "index: the public index's is taken, which is built for CUDA and takes gigabytes",
-        stacklevel=1,
-    )
-    return []
+    raise AssertionError(f"no CPU build of torch 2.13.0 for Python 3.11: {found.stderr}")
 
 
 @pytest.fixture(scope="session")
-def cpu_flavor(base_image: str, torch_wheels: list[str | Path]) -> BuiltFlavor:
-    """The shipped CPU flavor, prefetched and built on the stand-in with no network, once a session.
+def tour(base_image: str, torch_wheels: list[str | Path]) -> Tour:
+    """The README's tour, which builds the CPU flavor and what is on it, once a session."""
+    folder = WORK / "tour"
+    shutil.rmtree(folder, ignore_errors=True)
+    return take_tour(folder, base_image, Path(torch_wheels[-1]))
 
-    Where its lock names a build of torch that is not to be had here, a copy is locked anew.
-    """
-    root = WORK / "root"
-    folder = root / "flavors" / SHIPPED
-    shutil.rmtree(root, ignore_errors=True)
-    shutil.copytree(ROOT / "flavors" / SHIPPED, folder)
-    prefetched = WORK / "prefetched"
-    if not torch_wheels:
-        factory("--root", root, "lock", SHIPPED)
-    tag = "localhost/universal-image-tests:cpu"
-    report = factory(
-        "--root", root, "--json", "build", SHIPPED, "--hermetic", "--prefetched", prefetched,
-        "--base-image", base_image, "--tag", tag, *torch_wheels,
-    )  # fmt: skip
-    return BuiltFlavor(tag=tag, folder=folder, base=base_image, report=report)
+
+@pytest.fixture(scope="session")
+def cpu_flavor(base_image: str, tour: Tour) -> BuiltFlavor:
+    """The CPU flavor of the tour, built on the stand-in with no network."""
+    planned = json.loads(factory("--root", tour.root, "--json", "plan", FLAVOR))["images"]
+    (tag,) = (image["local"] for image in planned)
+    return BuiltFlavor(tag=tag, folder=tour.root / "flavors" / FLAVOR, base=base_image)
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,8 @@ _CONTINUED = ">"
 _PROGRESS = re.compile(
     r"^(?:locking|checking|verifying|rehashing|promoting|auditing|comparing|aligning|looking for gaps"
     r"|reading metadata)"
-    r" (?:what is pinned|th\d\S*|my-cpu|\d+ of \d+(?:: \S+)?)\n|^prefetch \S+ \S+ of \S+ \S+: \S+\n",
+    r" (?:what is pinned|[a-z0-9-]+|\d+ of \d+(?:: \S+)?)\n"
+    r"|^prefetch \S+ \S+ of \S+ \S+: \S+\n",
     re.MULTILINE,
 )
 # A page keeps the age that its data had when it was written.
@@ -47,6 +48,7 @@ class Shell:
     environment: Mapping[str, str]
     shown: Mapping[str, str]
     timeout: float = 120
+    elided: re.Pattern[str] | None = None  # runs of such lines are shown as one that holds "…"
     ran: list[str] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     _process: "subprocess.Popen[bytes] | None" = None
@@ -62,7 +64,7 @@ class Shell:
         output = _AGE.sub(_AGE_SHOWN, _PROGRESS.sub("", output))
         for real, said in self.shown.items():
             output = _replaced(output, real, said)
-        return output
+        return self.elided.sub("…\n", output) if self.elided else output
 
     def close(self) -> None:
         """End the shell, and what it started and did not stop."""
