@@ -29,6 +29,7 @@ from factory.images.inputs import InputFile, read_inputs
 from factory.images.plan import ParentReference
 from factory.layers.contents import layer_epochs, newest_upload
 from factory.lock.lockset import require_lock_set
+from factory.pages import docs_command
 from factory.prefetch.plan import Fetching
 from factory.prefetch.prefetch import Prefetched, prefetch_flavor
 from factory.process import run
@@ -177,7 +178,8 @@ def _pull_base(session: BuildSession, target: Target, parent: ParentReference, n
             engine,
             reference,
             verified=registry is None or registry.tls_verify,
-            solution="If it cannot be pulled, name another with --base-image; if the index cannot be "
+            solution="If it cannot be pulled, say once where it is under [mirrors] of factory.local.toml "
+            f"({docs_command('images')}), or name another with --base-image; if the index cannot be "
             f"reached, build with --hermetic. By hand: {shell_command(target, engine)}",
             log=session.log(notes),
         )

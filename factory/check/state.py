@@ -1,5 +1,6 @@
 """The state of an image, and its details: whether it is rendered and locked as its spec says."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -222,6 +223,43 @@ def flavor_details(flavor: Flavor) -> FlavorDetails:
         locked=None if lock is None else _summary(lock),
         kind=flavor.kind,
         parents=tuple(parent.image for parent in flavor.parents),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainImageDetails(Report):
+    """An image that installs no packages, as ``factory show`` shows it; what it has is its parent's."""
+
+    name: str
+    folder: Path
+    kind: Kind
+    parents: tuple[str, ...]
+    files: tuple[str, ...]
+
+    def describe(self) -> Iterator[str | Table]:
+        yield f"{self.name}: a {self.kind} that adds no packages to its parent\n"
+        rows = (("folder", str(self.folder)), ("kind", self.kind), ("parent", ", ".join(self.parents)))
+        yield Table(headings=("spec", ""), rows=rows)
+        yield ""
+        yield Table(headings=("file", "state"), rows=tuple((path, "edited by people") for path in self.files))
+
+
+def image_details(image: Flavor) -> FlavorDetails | PlainImageDetails:
+    """Return everything about an image of any kind; raises what `flavor_details` does."""
+    if image.has_packages:
+        return flavor_details(image)
+    return PlainImageDetails(
+        name=image.name,
+        folder=image.folder,
+        kind=image.kind,
+        parents=tuple(parent.image for parent in image.parents),
+        files=tuple(
+            sorted(
+                str((Path(place) / name).relative_to(image.folder))
+                for place, _, names in os.walk(image.folder)
+                for name in names
+            )
+        ),
     )
 
 

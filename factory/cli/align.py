@@ -45,7 +45,7 @@ def command(
     other. Nothing is written. Exits with 1 if something was found.
     """
     if bool(flavors) == every:
-        raise click.UsageError("Name flavors, or give --all, not both.")
+        raise click.UsageError("Name flavors, or give --all: one of the two.")
     selected = invocation.repository_of(*flavors).select_flavors(flavors)
     options = LockOptions(
         explain=explain_failure,

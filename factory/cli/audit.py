@@ -47,7 +47,7 @@ def command(
     packages are sent to it, also of those that only a private index has.
     """
     if every and images:
-        raise click.UsageError("Name images, or give --all, not both.")
+        raise click.UsageError("Name images, or give --all: one of the two.")
     if advisories is not None and osv_url is not None:
         raise click.UsageError("Give --advisories (or FACTORY_ADVISORIES) or --osv-url, not both.")
     selected = with_parents(invocation.images(images))

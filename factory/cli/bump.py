@@ -106,5 +106,5 @@ def command(  # noqa: PLR0913 - one parameter per option of the command
 def _selected(repository: Repository, names: tuple[str, ...], *, every: bool) -> tuple[ImageFolder, ...]:
     selected = repository.select(names)
     if (names and every) or not (names or every or len(selected) == 1):
-        raise click.UsageError("Name one image or several with --image, or give --all, not both.")
+        raise click.UsageError("Name one image or several with --image, or give --all: one of the two.")
     return selected

@@ -77,7 +77,7 @@ def command(
     something is.
     """
     if bool(images) == every:
-        raise click.UsageError("Name images, or give --all, not both.")
+        raise click.UsageError("Name images, or give --all: one of the two.")
     if markdown == _TO_STDOUT and invocation.console.json_output:
         raise click.UsageError("--markdown without FILE and --json both print the result: choose one.")
     selected = invocation.images(images)

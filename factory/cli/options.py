@@ -39,7 +39,7 @@ class Invocation:
     def images_or_all(self, names: tuple[str, ...], *, every: bool) -> tuple[ImageFolder, ...]:
         """Return what `images` does; raises UsageError unless either names or ``--all`` is given."""
         if bool(names) == every:
-            raise click.UsageError("Name images, or give --all, not both.")
+            raise click.UsageError("Name images, or give --all: one of the two.")
         return self.images(names)
 
     def repository_of(self, *flavors: str) -> Repository:

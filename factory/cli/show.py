@@ -2,7 +2,7 @@
 
 import click
 
-from factory.check.state import flavor_details
+from factory.check.state import image_details
 from factory.cli.options import Invocation, common
 
 
@@ -11,5 +11,5 @@ from factory.cli.options import Invocation, common
 @common
 def command(invocation: Invocation, image: str) -> None:
     """Show an image: its spec, what is resolved, its files with their states, and its lock."""
-    (chosen,) = invocation.images((image,))
-    invocation.console.show(flavor_details(chosen))
+    (chosen,) = invocation.repository_of(image).select_any((image,))
+    invocation.console.show(image_details(chosen))

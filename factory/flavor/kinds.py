@@ -146,8 +146,13 @@ def check_image_name(name: str, *, of: str) -> str:
     if not re.fullmatch(PATH_COMPONENT, name):
         raise SpecError(
             f"{of}: {name!r} cannot be the name of an image in a registry",
-            solution="Rename it, its folder and its table: lower-case letters and digits, with dots, "
-            "underscores and hyphens between them.",
+            solution="Choose one for its folder and its table as well: lower-case letters and digits, "
+            "with dots, underscores and hyphens between them.",
+        )
+    if name == FLAVORS_FOLDER:
+        raise SpecError(
+            f"{of}: a folder named {name!r} is what marks a repository of images",
+            solution="Choose another name.",
         )
     return name
 

@@ -24,6 +24,7 @@ from factory.images.parents import (
     pinned,
     read_recorded_digests,
 )
+from factory.lock.given import parent_unreadable
 from factory.lock.judgement import refusals_of
 from factory.lock.lockset import lock_file_names, require_lock_set
 
@@ -276,13 +277,14 @@ def _unlocked(images: Mapping[str, ImageDefinition]) -> dict[str, str]:
 def _lock_problem(image: ImageFolder) -> str:
     """Return why an image's lock does not let it be built; empty if it does.
 
-    Of a flavor it is a missing lock alone, and a build finds the rest. Others are stale if a parent moved.
+    Of a flavor it is a missing lock alone, and a build finds the rest. Others are stale if a parent moved; a
+    parent whose lock cannot be read has that problem itself.
     """
     try:
         needed = lock_file_names(image.project.spec)
         if not all((image.folder / file_name).is_file() for file_name in needed):
             return f"not locked: run `factory lock {image.name}`"
-        if image.is_flavor:
+        if image.is_flavor or parent_unreadable(image.project) is not None:
             return ""
         found = refusals_of(image, require_lock_set(image.folder, image.project.spec))
     except FactoryError as error:

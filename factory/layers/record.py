@@ -85,7 +85,6 @@ class LayersReport(Report):
                 headings=("LAYER", "PACKAGES", sizes, "SHARE", "NEWEST UPLOAD", "LARGEST"),
                 rows=tuple(_row(layer) for layer in flavor.layers),
                 right_aligned=frozenset({"PACKAGES", sizes, "SHARE"}),
-                yielding=frozenset({"LARGEST"}),
             )
             if flavor.written:
                 yield "recorded in pyproject.toml, and the Dockerfiles rendered"

@@ -166,6 +166,15 @@ def is_stale(locks: LockSet, project: Project) -> bool:
     )
 
 
+def parent_unreadable(project: Project) -> FactoryError | None:
+    """Return the error of reading what the parents have; None if it can be read."""
+    try:
+        given_packages(project)
+    except FactoryError as error:
+        return error
+    return None
+
+
 def parent_moved(locks: LockSet, project: Project) -> str | None:
     """Return how the parent differs from what a lock was made against, in words; None if it does not."""
     recorded = {lock.parent for lock in locks.files.values()}

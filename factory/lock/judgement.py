@@ -37,7 +37,7 @@ from factory.flavor.project import (
 from factory.flavor.repository import Flavor
 from factory.flavor.spec import Spec, waiver_for
 from factory.index.metadata import project_of
-from factory.lock.given import NOTHING_GIVEN, GivenPackages, given_packages, parent_moved
+from factory.lock.given import NOTHING_GIVEN, GivenPackages, given_packages, parent_moved, parent_unreadable
 from factory.lock.lockfile import LOCK_FILE, Artifact, LockFile, Option, Pin
 from factory.lock.lockset import (
     LockSet,
@@ -374,7 +374,10 @@ class _Judge:
         moved = parent_moved(LockSet(files=self.locks), project)
         # A lock that does not say what it was made from has that finding.
         if moved is not None and self.locks[path].inputs is not None:
-            solution = f"{self.relock} Lock the parent first, if `factory check` finds something of it."
+            unreadable = parent_unreadable(project)
+            solution = (
+                f"{unreadable.solution} Then: `factory lock {self.name}`." if unreadable else self.relock
+            )
             yield LockProblem(code="FAC337", path=path, message=moved, solution=solution)
         for path, lock in self.locks.items():
             for pin in lock.pins:
@@ -385,11 +388,12 @@ class _Judge:
     def _on_parent(self, path: str, pin: Pin, given: GivenPackages) -> LockProblem:
         owner = given.owners.get(pin.name, self.name)
         theirs = f"{pin.name} {given.versions[pin.name]}"
+        same = given.versions[pin.name] == pin.version
         return self._about(
             pin,
             "FAC338",
             path,
-            f"{pin.text} is locked, and {owner} has {theirs}",
+            f"{pin.text} is locked, and {owner} has {theirs}{' already' if same else ''}",
             f"{self.relock} It leaves out what the parent has; if the image is meant to replace it, "
             "give --allow-replacing.",
         )
@@ -418,8 +422,10 @@ class _Judge:
                 if path in self.locks and not admits(item.requirement.specifier, theirs):
                     yield self._unmet_by_parent(path, item, given)
             elif pin is None:
-                # A missing file is one finding that covers its contents.
-                if item.key == "dependencies" and item.name not in left_out and path in self.locks:
+                # A missing file is one finding that covers its contents, and so is a parent that cannot be
+                # read: it may have the package.
+                known = path in self.locks and given is not NOTHING_GIVEN
+                if item.key == "dependencies" and item.name not in left_out and known:
                     yield LockProblem(
                         code="FAC322",
                         path=path,

@@ -171,7 +171,7 @@ def audit_flavors(
     locked = {flavor: lock for flavor in flavors if (lock := _lock(flavor, named=named)) is not None}
     if not locked:
         raise LockFileError(
-            "no flavor is locked, and an audit is about what is pinned", solution="Run `factory lock --all`."
+            "no image is locked, and an audit is about what is pinned", solution="Run `factory lock --all`."
         )
     pinned = {flavor: tuple(lock.versions().items()) for flavor, lock in locked.items()}
     pins = sorted({pin for pins in pinned.values() for pin in pins})

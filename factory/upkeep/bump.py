@@ -69,7 +69,7 @@ _STATES = {
     "nothing-to-do": "nothing to do: the floor is there, and the lock is above it",
     "left-alone": "left alone",
     "failed": "cannot be changed",
-    "not-changed": "not changed, since another flavor cannot be",
+    "not-changed": "not changed, since another image cannot be",
 }
 
 
@@ -114,7 +114,7 @@ class BumpReport(ChangeReport[BumpPlan]):
         for flavor in self.flavors:
             yield from _describe(flavor)
         if len(self.flavors) > 1 and self.failures():
-            yield "nothing was written in any flavor"
+            yield "nothing was written in any image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +169,7 @@ class Bump:
             for floor in self.floors
             if floor.package not in absent and not _is_held_by_spec(floor, project, flavor)
         )
-        floored = put_floors(text, project, floors, locked=locked, reason=self.reason)
+        floored = put_floors(text, project, floors, locked=had, reason=self.reason)
         settled = (
             all(edit.before == edit.after for edit in floored.edits)
             and not is_stale(lock, project)
@@ -193,8 +193,8 @@ class Bump:
         for floor in self.floors:
             if all(floor.package in plan.absent for plan in locked):
                 raise NotFoundError(
-                    f"no locked flavor has {floor.package}",
-                    solution="Look at the name; add a package that a flavor lacks to its pyproject.toml.",
+                    f"no locked image has {floor.package}",
+                    solution="Look at the name; add a package that an image lacks to its pyproject.toml.",
                 )
 
     def follow(self, flavor: Flavor, project: Project, lock: LockSet) -> BumpPlan:

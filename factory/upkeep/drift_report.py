@@ -300,7 +300,7 @@ def _count(report: DriftReport) -> str:
     waived = sum(item.standing == "waived" for item in report.drifts)
     said = f"{plural(len(found), 'drifts', 'drift')} ({direct} direct)" if found else "none drifts"
     return (
-        f"{plural(len(report.flavors), 'flavor')} compared, "
+        f"{plural(len(report.flavors), 'image')} compared, "
         f"{plural(report.compared, 'package')} in more than one: {said}, {waived} waived"
     )
 

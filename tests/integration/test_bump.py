@@ -84,7 +84,7 @@ def test_only_the_named_flavor_changes(three: Workshop) -> None:
     ("arguments", "status", "told"),
     [
         (("lib>=1.1",), 2, "--image, or give --all"),
-        (("lib>=1.1", "--all", "--flavor", FIRST), 2, "not both"),
+        (("lib>=1.1", "--all", "--flavor", FIRST), 2, "one of the two"),
         (("--all",), 2, "REQUIREMENT"),
         (("lib", "--all"), SPEC, "has no floor"),
         (("lib==1.1", "--all"), SPEC, "an exact pin would block the next fix"),
@@ -92,7 +92,7 @@ def test_only_the_named_flavor_changes(three: Workshop) -> None:
         (("lib>=1.1", "--all", "--reason", "a\nb"), SPEC, "cannot be a comment"),
         (("lib>=1.1", "--all", "--reason", "CVE-1; other>=2: x"), SPEC, "cannot be a comment"),
         (("lib>=1.1", "--flavor", THIRD), NOT_FOUND, "third: it does not have lib"),
-        (("lbi>=1.1", "--all"), NOT_FOUND, "no locked flavor has lbi"),
+        (("lbi>=1.1", "--all"), NOT_FOUND, "no locked image has lbi"),
         (("lib>=1.1", "--flavor", "nowhere"), NOT_FOUND, "nowhere"),
     ],
 )
@@ -177,8 +177,8 @@ def test_no_flavor_changes_where_one_cannot_be_locked(three: Workshop) -> None:
     run = three.run("bump", "lib>=1.1", "--all")
     assert run.status == CONFLICT
     assert "second: cannot be changed (ResolutionError)" in run.out
-    assert "first: not changed, since another flavor cannot be" in run.out
-    assert "nothing was written in any flavor" in run.out
+    assert "first: not changed, since another image cannot be" in run.out
+    assert "nothing was written in any image" in run.out
     assert tree(three.root) == before
 
 

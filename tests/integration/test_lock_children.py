@@ -132,6 +132,18 @@ def test_what_is_allowed_to_be_replaced_is_recorded_and_accepted(chain: Workshop
     assert (STACK, "FAC338") in findings(chain, "FAC338")
 
 
+def test_a_parent_without_a_lock_is_the_one_problem_of_its_children(chain: Workshop) -> None:
+    chain.child("adds", "base", name=STACK, parent=FLAVOR)
+    assert chain.lock("--all").status == 0
+    (chain.root / "flavors" / FLAVOR / "requirements.txt").unlink()
+    assert findings(chain, "FAC301", "FAC321", "FAC322", "FAC337") == [(FLAVOR, "FAC301"), (STACK, "FAC337")]
+    run = chain.run("check", STACK)
+    assert f"Run `factory lock {FLAVOR}` first. Then: `factory lock {STACK}`." in run.out
+    plan = chain.run("plan").out
+    assert f"parent {FLAVOR} cannot be built yet" in plan
+    assert "stale" not in plan
+
+
 def test_a_parent_that_moves_makes_its_children_stale(chain: Workshop) -> None:
     stack = chain.child("adds", name=STACK, parent=FLAVOR)
     chain.child("own", name=TRAINER, parent=STACK, kind="trainer")

@@ -96,6 +96,18 @@ def test_a_dry_run_says_what_would_follow_and_writes_nothing(chain: Workshop) ->
     assert texts(chain) == before
 
 
+def test_a_floor_that_the_parent_is_above_does_not_cap_away_what_it_has(chain: Workshop) -> None:
+    make_wheel(chain.pushed, "base", "5.24")
+    assert chain.lock(FLAVOR, "--upgrade").status == 0
+    chain.child("adds", "base>=1,<6", name=STACK, parent=FLAVOR)
+    assert chain.lock("--all").status == 0
+    run = chain.run("bump", "base>=5.0", "--all", "--json")
+    assert run.status == 0, run.err
+    assert states(run)[STACK] == "changed"
+    assert "base>=5.0,<5.25" in (chain.root / "images" / STACK / "pyproject.toml").read_text()
+    assert stale(chain) == []
+
+
 def test_a_package_of_the_parent_is_raised_there(chain: Workshop) -> None:
     run = chain.run("bump", "base>=1.1", "--image", STACK)
     assert run.status == NotFoundError.exit_code

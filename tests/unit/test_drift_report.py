@@ -92,7 +92,7 @@ def test_flavors_that_agree_do_not_drift(tmp_path: Path) -> None:
     pins = {"transformers": "5.5.0"}
     report = _report(_flavor(tmp_path, "a", pins), _flavor(tmp_path, "b", pins))
     assert (report.drifts, report.exit_code) == ((), 0)
-    assert _words(report) == "2 flavors compared, 1 package in more than one: none drifts, 0 waived"
+    assert _words(report) == "2 images compared, 1 package in more than one: none drifts, 0 waived"
 
 
 def test_builds_of_one_version_are_no_drift(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def test_several_parents_keep_their_order(tmp_path: Path) -> None:
         (table("stack", "flavor", BASE), "does not exist"),
         (table('"images/stack"', "stack", BASE), "is a path"),
         (table("Stack", "stack", BASE), "cannot be the name of an image"),
+        (table("flavors", "stack", BASE), "marks a repository of images"),
         (table('"my stack"', "stack", BASE), "cannot be the name of an image"),
     ],
 )

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from support.clean_flavor import INDEX, NAME, PROJECT, further_lock_texts, make_flavor, make_repository
 
-from factory.check.state import FileState, flavor_details, flavor_state
+from factory.check.state import FileState, PlainImageDetails, flavor_details, flavor_state, image_details
 from factory.errors import SpecError
-from factory.flavor.repository import Flavor
+from factory.flavor.repository import Flavor, Repository
 
 
 @pytest.fixture
@@ -157,3 +157,16 @@ def test_details_show_the_waivers_of_a_flavor(flavor: Flavor) -> None:
     path.write_text(path.read_text(encoding="utf-8") + waiver + "expires = 2027-01-31\n", encoding="utf-8")
     parts = list(flavor_details(Flavor(flavor.folder)).describe())
     assert "waivers:\n  drift for numpy, until 2027-01-31: later\n" in parts
+
+
+def test_an_image_without_packages_has_details_of_its_own(flavor: Flavor) -> None:
+    root = flavor.folder.parent.parent
+    (root / "images" / "trainer" / "src").mkdir(parents=True)
+    (root / "images" / "trainer" / "Dockerfile").touch()
+    (root / "images" / "trainer" / "src" / "train.py").touch()
+    (root / "factory.toml").write_text(f'[images.trainer]\nkind = "trainer"\nparent = "{NAME}"\n')
+    details = image_details(Repository(root).image("trainer"))
+    assert isinstance(details, PlainImageDetails)
+    assert (details.kind, details.parents) == ("trainer", (NAME,))
+    assert details.files == ("Dockerfile", "src/train.py")
+    assert next(iter(details.describe())) == "trainer: a trainer that adds no packages to its parent\n"
