@@ -116,8 +116,8 @@ def read_project_text(folder: Path) -> str:
     except FileNotFoundError as error:
         raise NotFoundError(
             f"{folder} has no {PROJECT_FILE}",
-            solution="Name an image that `factory list` shows, or make one with `factory new-flavor` or "
-            "`factory new-image`.",
+            solution="Name an image that installs packages: `factory list` shows which do. "
+            "`factory new-flavor` and `factory new-image` make one.",
         ) from error
     except UnicodeDecodeError as error:
         raise SpecError(f"{path} is not UTF-8", solution="Save it as UTF-8; TOML knows no other.") from error

@@ -18,6 +18,7 @@ SKILL = "universal-images"
 COMMANDS: Mapping[str, str] = {
     "images-build": "build.md.j2",
     "images-check": "check.md.j2",
+    "images-launch": "launch.md.j2",
     "images-push": "push.md.j2",
     "images-test": "test.md.j2",
 }

@@ -30,7 +30,9 @@ def test_each_file_begins_with_the_front_matter_that_its_agent_reads(root: Path,
     skills = list((root / folder / "skills").glob("*/SKILL.md"))
     commands = sorted((root / folder / "commands").glob("*.md"))
     assert len(skills) == 1
-    assert [path.stem for path in commands] == ["images-build", "images-check", "images-push", "images-test"]
+    assert [path.stem for path in commands] == [
+        f"images-{word}" for word in ("build", "check", "launch", "push", "test")
+    ]
     for path in (*skills, *commands):
         _, front, body = path.read_text(encoding="utf-8").split("---\n", 2)
         matter = yaml.safe_load(front)
