@@ -113,7 +113,8 @@ RULES = {
     ),
     "FAC337": _error("parent-moved", "The lock was resolved against packages that the parent no longer has."),
     "FAC338": _error(
-        "replaces-parent", "What the parent was resolved and tested with would be another version above it."
+        "replaces-parent",
+        "A lock leaves out what the parent has: it would be installed twice, or replaced untested.",
     ),
     # The Dockerfiles and what they use
     "FAC401": _error("marker", "A block that does not pair cannot be removed for downstream."),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from factory.errors import NotFoundError, ProgramError
 from factory.flavor.project import PROJECT_FILE, ImageFolder, Project, parse_project
-from factory.flavor.repository import Flavor, Repository
+from factory.flavor.repository import Flavor, Repository, require_packages
 from factory.lock.lockfile import LOCK_FILE
 from factory.lock.lockset import LockSet, lock_file_names, parse_lock_set, read_lock_set
 from factory.process import Finished, run
@@ -54,7 +54,7 @@ def two_snapshots(repository: Repository, first: str, second: str | None) -> tup
         SpecError, LockFileError: its files cannot be read.
     """
     if second is None:
-        after = _in_folder(repository.image(plain_name(first)))
+        after = _in_folder(require_packages(repository.image(plain_name(first))))
         return _take(repository, first if "@" in first else f"{first}@HEAD"), after
     if "@" not in second and not _has(repository, second) and _is_revision(repository, second):
         return _at_revision(repository, plain_name(first), second), _take(repository, first)
@@ -79,7 +79,9 @@ def plain_name(name: str) -> str:
 def _take(repository: Repository, name: str) -> Snapshot:
     flavor = plain_name(name)
     _, at, revision = name.partition("@")
-    return _at_revision(repository, flavor, revision or "HEAD") if at else _in_folder(repository.image(name))
+    if at:
+        return _at_revision(repository, flavor, revision or "HEAD")
+    return _in_folder(require_packages(repository.image(name)))
 
 
 def _has(repository: Repository, name: str) -> bool:

@@ -174,7 +174,7 @@ def test_markdown_is_what_a_pull_request_takes(flavor: Flavor, diff: Diff) -> No
         (("th99", NAME), "there is no image 'th99'"),
         ((NAME, "th99"), "there is no image 'th99'"),
         ((NAME, "--", "-h"), "there is no image '-h'"),
-        (("th99",), f"those that are there ({NAME})"),
+        (("th99",), f"{NAME}. Or give the path of an image folder"),
         (("@HEAD",), "'@HEAD' names no image"),
         ((NAME, "@HEAD"), "'@HEAD' names no image"),
     ],
