@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from factory.cli.names import complete_images
 from factory.cli.options import Invocation, allow_other_build, common
 from factory.flavor.project import ImageFolder
 from factory.flavor.repository import Repository
@@ -20,7 +21,13 @@ from factory.upkeep.floors import Cap
 @click.command(short_help="Raise the floor of packages, as for a security fix.")
 @click.argument("requirements", metavar="REQUIREMENT...", nargs=-1, required=True)
 @click.option(
-    "--image", "--flavor", "images", metavar="IMAGE", multiple=True, help="Only this image; repeatable."
+    "--image",
+    "--flavor",
+    "images",
+    metavar="IMAGE",
+    multiple=True,
+    shell_complete=complete_images,
+    help="Only this image; repeatable.",
 )
 @click.option("--all", "every", is_flag=True, help="Every image that has the package and is locked.")
 @click.option("--reason", metavar="TEXT", help="Why, such as CVE-2026-54058; stays as a comment at the line.")

@@ -2,6 +2,7 @@
 
 import click
 
+from factory.cli.names import complete_images
 from factory.cli.options import Invocation, common
 from factory.flavor.kinds import Kind
 from factory.images.new_image import ImageRequest, PyTorchRequest, new_image
@@ -16,6 +17,7 @@ _EXTRAS = ("cloud-storage",)
 @click.option(
     "--parent",
     metavar="IMAGE",
+    shell_complete=complete_images,
     help="The image to build on: one of the repository, or a reference. A pytorch-base has a default.",
 )
 @click.option(

@@ -14,6 +14,7 @@ from factory.publish.push import Push, PushReport, PushRequest, is_reference, pl
 from factory.publish.remote import remote_reference
 
 PushState = Literal["pushed", "failed", "stopped", "left out"]
+_NO_REGISTRY = "it has no registry in factory.toml; --to REGISTRY names one"
 _HEADINGS = ("IMAGE", "DESTINATION", "TAG", "DIGEST", "STATE", "BYTES")
 
 
@@ -114,10 +115,7 @@ def push_images(
         return push_image(push, progress=progress)
 
     turns = take_turns(order, work, failed=lambda report: report.exit_code != 0)
-    left_out = (
-        ImagePush(image=name, state="left out", reason="it has no registry in factory.toml")
-        for name in without
-    )
+    left_out = (ImagePush(image=name, state="left out", reason=_NO_REGISTRY) for name in without)
     outcomes = [outcome for turn in turns if turn.result for outcome in turn.result.outcomes]
     return SeveralPushes(
         dry_run=request.dry_run,

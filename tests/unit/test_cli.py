@@ -458,6 +458,8 @@ def test_a_shell_completes_commands_images_registries_and_options(flavor: Flavor
     assert _completed("build --verify", root) == ["--verify-reproducible"]
     assert _completed("registry prune ", root) == ["mine"]
     assert _completed("help stat", root) == ["status"]
+    assert NAME in _completed("bump --image th", root)
+    assert NAME in _completed("new-image --parent th", root)
 
 
 @pytest.mark.parametrize("text", ["[images", "images = 3", "\0", "[images.x]\n" * 2])

@@ -114,6 +114,7 @@ def test_all_leaves_out_and_names_images_without_a_registry(
     assert {image.state for image in report.images} == {"left out"}
     assert report.exit_code == 0
     assert list(report.describe())[-1] == "5 images: 0 pushed, 5 left out"
+    assert all("--to REGISTRY names one" in image.reason for image in report.images)
     assert capsys.readouterr().out == ""
 
 
