@@ -1,13 +1,13 @@
 """Report what the indexes of flavors lack, by flavor, and as one request to the indexes' owners."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from factory.dockerfile.references import check_index_url
 from factory.errors import FactoryError
 from factory.flavor.project import Project
 from factory.flavor.repository import Flavor
-from factory.flavor.spec import Spec
+from factory.flavor.spec import Missing, Spec
 from factory.gaps.gaps import Gap, Gaps, find_gaps
 from factory.gaps.stub_wheels import Assumed
 from factory.http.parallel import attempt_in_parallel
@@ -55,18 +55,21 @@ def survey(
     folders: tuple[WheelFolder, ...],
     present: Spec | None = None,
     public_metadata: bool = False,
+    given: Collection[str] = (),
 ) -> Survey:
     """Return the gaps of a project, and the current state of those that its spec records.
 
-    Arguments and errors are those of `factory.gaps.gaps.find_gaps`.
+    Arguments and errors are those of `factory.gaps.gaps.find_gaps`. ``given`` are packages that the image has
+    by other means: the project leaves them out, and its index need not have them.
     """
     gaps = find_gaps(
         project, preferences=preferences, folders=folders, present=present, public_metadata=public_metadata
     )
-    if not project.spec.missing:
+    own = tuple(item for item in project.spec.missing if item.package not in given)
+    if not own:
         return Survey(gaps=gaps, assumed=gaps.assumed)
     whole = find_gaps(
-        _with_recorded(project),
+        _with_recorded(project, own),
         preferences=preferences,
         folders=folders,
         present=present,
@@ -82,7 +85,7 @@ def survey(
             gap=by_package.get(missing.package),
             hindrance=None if missing.package in by_package else hindrance,
         )
-        for missing in project.spec.missing
+        for missing in own
     )
     known = {gap.package for gap in gaps.gaps} | {item.package for item in recorded}
     assumed = {item.package: item for item in (*whole.assumed, *gaps.assumed)}
@@ -94,13 +97,14 @@ def survey(
     )
 
 
-def _with_recorded(project: Project) -> Project:
-    """Return the project with a requirement on each package recorded as missing."""
-    missing = {item.package for item in project.spec.missing}
+def _with_recorded(project: Project, recorded: Sequence[Missing]) -> Project:
+    """Return the project with a requirement on each of the packages recorded as missing."""
+    missing = {item.package for item in recorded}
+    kept = tuple(item for item in project.spec.missing if item.package not in missing)
     return replace(
         project,
-        spec=replace(project.spec, missing=()),
-        dependencies=(*project.dependencies, *(item.requirement for item in project.spec.missing)),
+        spec=replace(project.spec, missing=kept),
+        dependencies=(*project.dependencies, *(item.requirement for item in recorded)),
         overrides=tuple(line for line in project.overrides if package_of(line) not in missing),
     )
 
@@ -222,6 +226,7 @@ def _look(flavor: Flavor, options: GapOptions) -> FlavorGaps:
         folders=wheel_folders(spec, options.lock),
         present=present,
         public_metadata=options.public_metadata,
+        given=(given.provided.keys() | given.missing) - {item.package for item in present.missing},
     )
     conflict = found.gaps.conflict
     only_conflict = conflict is not None and not found.gaps.gaps

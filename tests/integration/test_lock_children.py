@@ -178,6 +178,11 @@ def test_a_child_on_an_external_parent_needs_its_python_and_is_locked_whole(work
     )
     assert workshop.locked(stack).versions() == {"aa": "1.0"}
     assert workshop.lock(STACK, "--verify").status == 0
+    make_wheel(workshop.pushed, "torch", "2.12.0")
+    gaps = workshop.run("index-gaps", STACK, "--json").data["flavors"]
+    assert isinstance(gaps, list)
+    # What the parent provides is no package that the spec records as missing.
+    assert (gaps[0]["state"], gaps[0]["recorded"]) == ("complete", [])
 
 
 def test_everything_from_the_parent_makes_an_empty_lock(chain: Workshop) -> None:
