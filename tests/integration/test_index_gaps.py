@@ -348,7 +348,7 @@ def test_what_cannot_be_meant_is_refused(workshop: Workshop) -> None:
     assert look(workshop, folder.name, "--all").status == 2
     assert look(workshop, folder.name, "--json", "--markdown").status == 2
     misplaced = look(workshop, "--markdown", folder.name, folder.name)
-    assert (misplaced.status, "Is it a flavor?" in misplaced.err) == (2, True)
+    assert (misplaced.status, "Is it an image?" in misplaced.err) == (2, True)
     nowhere = look(workshop, folder.name, "--markdown", "no-such-folder/request.md")
     assert (nowhere.status, "there is no folder no-such-folder" in nowhere.err) == (2, True)
     assert look(workshop, folder.name, "--index-url", "ftp://index.example.com/").status == SPEC
