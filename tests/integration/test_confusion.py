@@ -121,6 +121,21 @@ def _make_by_hand(world: PrivateWorld) -> None:
 
 
 _LOST = frozenset({"flash-attn", "aipcc-kernels", "tqdm"})
+
+
+def _make_child(world: PrivateWorld) -> None:
+    """A stack on the CUDA flavor that asks for what the flavor has, and only the public index still has."""
+    _lose(world)
+    folder = world.folder(CUDA).parents[1] / "images" / "child"
+    folder.mkdir(parents=True)
+    (folder / "Dockerfile").write_text("ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n")
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "child"\nversion = "0"\ndependencies = ["flash-attn", "tqdm"]\n'
+    )
+    with (folder.parents[1] / "factory.toml").open("a") as settings:
+        settings.write(f'[images.child]\nkind = "stack"\nparent = "{CUDA}"\n')
+
+
 ATTEMPTS = (
     _attempt(
         "new-flavor --accelerator cpu --torch 2.10.0 --python 3.12 --training-hub 0.9 --index-url {now[cpu]}",
@@ -129,6 +144,13 @@ ATTEMPTS = (
     _attempt(f"new-flavor --accelerator cuda --accelerator-version 13.0 --torch 2.11.0 --python 3.12 "
              f"--training-hub 0.9.1 --from {CUDA} --name other", says="Next: factory lock"),
     _attempt(f"new-image stack --kind stack --parent {CUDA}", says="images/stack"),
+    _attempt("init {elsewhere}/new", says="factory.toml"),
+    _attempt(f"rename {CPU} other", says="flavors/other"),
+    _attempt("docs rules", says="FAC331"),
+    _attempt("help lock", says="Usage: factory lock"),
+    _attempt("completion bash", says="_factory_completion"),
+    _attempt("lock child", says="flash-attn", status=18, prepare=_make_child),
+    _attempt("index-gaps child", says="flash-attn", status=1, prepare=_make_child),
     _attempt("list", says=CUDA),
     _attempt(f"show {CUDA}", says="flash-attn"),
     _attempt("sync", says=""),

@@ -27,6 +27,7 @@ KERNELS = frozenset({"flash-attn", "mamba-ssm", "causal-conv1d", "aipcc-kernels"
 _WITHOUT_AN_INDEX = {
     *("new-flavor", "list", "show", "sync", "strip", "diff", "drift-report", "adopt", "build"),
     *("konflux", "test-output", "gate", "new-image", "layers", "plan", "test", "push", "registry", "status"),
+    *("init", "rename", "docs", "help", "completion"),
 }
 
 

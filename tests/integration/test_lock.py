@@ -105,7 +105,7 @@ def test_one_flavor_that_fails_does_not_hide_the_others(workshop: Workshop) -> N
     assert run.status == GAP
     assert require_lock(first).versions() == require_lock(third).versions() == {"aa": "1.0"}
     assert "second: not locked, nothing was written" in run.out
-    assert "1 of 3 flavors could not be locked" in run.out
+    assert "1 of 3 images could not be locked" in run.out
     assert "absent for linux/amd64" in run.err
 
 
