@@ -48,8 +48,8 @@ def seconds_since_1970(moment: dt.datetime) -> int | None:
 
 
 def age(moment: dt.datetime, *, now: dt.datetime) -> str:
-    """Format how long ago that was, in one unit: ``4 minutes``, ``30 hours``, ``12 days``."""
-    seconds = max((now - moment).total_seconds(), 0)
+    """Format how long ago that was, in one unit: at least ``1 minute``, ``30 hours``, ``12 days``."""
+    seconds = max((now - moment).total_seconds(), _MINUTE)
     minutes, hours, days = int(seconds // _MINUTE), int(seconds // _HOUR), int(seconds // (24 * _HOUR))
     if hours < 1:
         return f"{minutes} minute{'' if minutes == 1 else 's'}"

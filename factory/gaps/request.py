@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from factory.console import plural
+from factory.flavor.repository import NO_IMAGES
 from factory.gaps.gaps import Gap
 from factory.gaps.index_gaps import FlavorGaps, GapReport, RecordedMissing, RequestedPackage
 from factory.gaps.needs import PROJECT
@@ -28,13 +29,15 @@ _REQUEST = (
 
 def gaps_text(report: GapReport) -> tuple[str, ...]:
     """Return the report in lines: each flavor's gaps, who requires them, and what would satisfy."""
+    if not report.flavors:
+        return (NO_IMAGES,)
     lines = [line for flavor in report.flavors for line in _flavor(flavor)]
     missing = {wanted.package for wanted in report.wanted if not wanted.reasons}
     if len(report.flavors) > 1:
         lacking = sum(bool(flavor.gaps) for flavor in report.flavors)
         what = f"{plural(len(missing), 'package is', 'packages are')} missing"
         lines.append(
-            f"{what}, in {lacking} of {plural(len(report.flavors), 'flavor')}"
+            f"{what}, in {lacking} of {plural(len(report.flavors), 'image')}"
             if missing
             else "nothing is missing"
         )

@@ -281,7 +281,7 @@ def _require_keys(keys: Iterable[str]) -> None:
     if missing:
         raise KonfluxError(
             f"{SETTINGS_FILE} does not say what the PipelineRuns need",
-            solution=f"Give {' and '.join(missing)}; it is written into [{TABLE}] of {SETTINGS_FILE}.",
+            solution=f"Give {', and '.join(missing)}; it is written into [{TABLE}] of {SETTINGS_FILE}.",
         )
 
 

@@ -18,7 +18,7 @@ import tomlkit
 
 from factory.console import Report, plural
 from factory.documents import parse_toml_for_edit
-from factory.errors import FactoryError, FlavorExistsError, SbomError, SpecError
+from factory.errors import FactoryError, FlavorExistsError, SbomError, SpecError, StorageError
 from factory.files import (
     clone_folder,
     read_regular,
@@ -104,6 +104,14 @@ def rename_image(repository: Repository, name: str, new_name: str, *, dry_run: b
     """
     image = repository.image(name)
     _check(repository, image, new_name)
+    try:
+        return _renamed(repository, image, new_name, dry_run=dry_run)
+    except StorageError:
+        repository.image(name)  # if another run has renamed it meanwhile, that is the error
+        raise
+
+
+def _renamed(repository: Repository, image: ImageFolder, new_name: str, *, dry_run: bool) -> RenameReport:
     root = repository.root
     folders = [root, *(each.folder for each in repository.images())]
     with open_transaction([] if dry_run else folders) as transaction, _copied(root) as copy:

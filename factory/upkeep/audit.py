@@ -10,8 +10,8 @@ from pathlib import Path
 from packaging.version import Version
 
 from factory.console import Report, plural
-from factory.errors import LockFileError
-from factory.flavor.repository import Flavor
+from factory.errors import LockFileError, NotFoundError
+from factory.flavor.repository import NO_IMAGES, Flavor
 from factory.flavor.spec import Spec, waiver_for
 from factory.lock.judgement import require_sound_lock
 from factory.lock.lockset import LockSet, read_lock_set
@@ -167,7 +167,10 @@ def audit_flavors(
         AdvisoryError: the advisories cannot be read, or the service did not answer.
         LockFileError: a flavor is not locked, or check has an error about its lock.
         SpecError: a ``pyproject.toml`` is not acceptable.
+        NotFoundError: there are no images.
     """
+    if not flavors:
+        raise NotFoundError("there are no images to audit", solution=f"There are {NO_IMAGES}.")
     locked = {flavor: lock for flavor in flavors if (lock := _lock(flavor, named=named)) is not None}
     if not locked:
         raise LockFileError(

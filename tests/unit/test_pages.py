@@ -165,7 +165,8 @@ def test_duration_in_words(seconds: float, said: str) -> None:
         (dt.timedelta(hours=1), "1 hour"),
         (dt.timedelta(hours=30), "30 hours"),
         (dt.timedelta(days=12, hours=3), "12 days"),
-        (dt.timedelta(seconds=-5), "0 minutes"),
+        (dt.timedelta(seconds=20), "1 minute"),
+        (dt.timedelta(seconds=-5), "1 minute"),
     ],
 )
 def test_age_in_one_unit(before: dt.timedelta, said: str) -> None:
