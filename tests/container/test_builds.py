@@ -186,9 +186,10 @@ def test_a_fix_in_one_layer_builds_and_changes_that_layer_alone(small: Small, ta
     small.lock_again("")
     other = json.loads(small.build(tag, "--hermetic"))
     second = image_of(tag)
-    assert one["parts"] == [
-        "stage builder", "its own instructions (1 of 5)", "layer first (2 of 5)", "layer second (3 of 5)",
-        "layer rest (4 of 5)", "its own instructions (5 of 5)",
+    # What is below the layers is the same for every flavor on this base: another test may have built it.
+    assert [part for part in one["parts"] if part != "its own instructions (1 of 5)"] == [
+        "stage builder", "layer first (2 of 5)", "layer second (3 of 5)", "layer rest (4 of 5)",
+        "its own instructions (5 of 5)",
     ]  # fmt: skip
     assert "layer first (2 of 5)" not in other["parts"]
     below = len(image_of(small.base).layers)

@@ -264,13 +264,3 @@ def test_a_stack_and_a_trainer_stand_on_it_and_the_launcher_on_something_else(
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert (job["spec"]["completions"], container["image"]) == (2, "localhost/trainer:test")
     assert container["args"][-3:] == ["train.py", "--steps", "3"]
-
-
-def test_the_trainers_code_trains_with_two_processes(image: str, tiers: Tiers) -> None:
-    code = tiers.root / "images" / "trainer" / "src"
-    said = podman(
-        "run", "--rm", "--volume", f"{code}:/trainer:ro", image,
-        "torchrun", "--standalone", "--nproc-per-node=2", "/trainer/train.py", "--steps", "300",
-    )  # fmt: skip
-    (line,) = [line for line in said.splitlines() if line.startswith("2 processes, loss ")]
-    assert float(line.rpartition(" ")[2]) < 0.01

@@ -24,6 +24,7 @@ from factory.image_tests.report import SELECTED_FOLDER
 pytestmark = pytest.mark.container
 
 NOTEBOOK = "entrypoint-notebook"
+QUICK = ("--level", "quick")  # the settings of the flavor's repository say standard
 PACKAGES = "/opt/app-root/lib/python3.11/site-packages"
 MADE = "Metadata-Version: 2.1\\nName: made\\nVersion: 1\\nRequires-Dist: numpy>=99\\n"
 # A line of a Dockerfile that breaks an image, the test that finds it, and what it names.
@@ -108,7 +109,7 @@ def _started(*words: str | Path) -> subprocess.Popen[str]:
 def passed(cpu_flavor: BuiltFlavor, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reports of the image as it was built."""
     folder = tmp_path_factory.mktemp("reports") / "clean"
-    said = factory("--root", _root(cpu_flavor), "--json", "test", cpu_flavor.tag, "--report", folder)
+    said = factory("--root", _root(cpu_flavor), "--json", "test", cpu_flavor.tag, *QUICK, "--report", folder)
     assert json.loads(said) == _report(folder)
     return folder
 
@@ -122,7 +123,7 @@ def broken(cpu_flavor: BuiltFlavor, tmp_path_factory: pytest.TempPathFactory) ->
     (context / "Dockerfile").write_text("\n".join(lines) + "\n")
     tag = "localhost/universal-image-tests:broken"
     podman("build", "--quiet", "--network", "none", "--tag", tag, context)
-    factory("--root", _root(cpu_flavor), "test", tag, "--report", folder, status=1)
+    factory("--root", _root(cpu_flavor), "test", tag, *QUICK, "--report", folder, status=1)
     yield folder
     podman("rmi", "--force", tag)
 

@@ -117,3 +117,13 @@ def test_what_training_needs_can_be_imported(image: str) -> None:
 def test_a_user_without_a_name_is_no_obstacle_to_torch(image: str) -> None:
     code = "import getpass, torch; torch.compile(lambda x: x); print(getpass.getuser())"
     assert podman("run", "--rm", *READ_ONLY, image, "python", "-c", code).splitlines()[-1] != ""
+
+
+def test_the_trainers_code_trains_with_two_processes(image: str) -> None:
+    code = Path(__file__).parents[2] / "templates" / "trainer" / "src"
+    said = podman(
+        "run", "--rm", "--volume", f"{code}:/trainer:ro", image,
+        "torchrun", "--standalone", "--nproc-per-node=2", "/trainer/train.py", "--steps", "300",
+    )  # fmt: skip
+    (line,) = [line for line in said.splitlines() if line.startswith("2 processes, loss ")]
+    assert float(line.rpartition(" ")[2]) < 0.01

@@ -97,7 +97,7 @@ def test_a_flavor_without_a_lock_does_not_keep_the_others_from_theirs(
     workshop.locked(locked)
     run = workshop.run("sbom", "--all", "--write", *_with_local_empty(tmp_path))
     assert run.status == _LOCK
-    assert f"locked: {SBOM_FILE} written, 1 packages in 1 files" in run.out
+    assert f"locked: {SBOM_FILE} written, 1 package in 1 file" in run.out
     assert "another: no SBOM was written (LockFileError)" in run.out
     assert "error: another is not locked" in run.err
     assert not (unlocked / SBOM_FILE).exists()
