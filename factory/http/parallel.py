@@ -44,21 +44,25 @@ def in_parallel(
 
 
 def attempt_in_parallel(
-    function: Callable[[_Item], _Result], items: Sequence[_Item], *, jobs: int | None
+    function: Callable[[_Item], _Result],
+    items: Sequence[_Item],
+    *,
+    jobs: int | None,
+    stop: Cancellation | None = None,
 ) -> list[_Result | FactoryError]:
     """Return the results, or the errors in their place, in the order of the items.
 
     An interruption ends the programs that run for them, and nothing more begins. ``jobs`` None: as many at a
-    time as there are CPUs.
+    time as there are CPUs. ``stop``: the cancellation of several calls that share connections.
     """
-    stop = Cancellation()
+    ending = stop or Cancellation()
 
     def attempt(item: _Item) -> _Result | FactoryError:
-        with stop.active():
+        with ending.active():
             try:
-                stop.check()
+                ending.check()
                 return function(item)
             except FactoryError as error:
                 return error
 
-    return in_parallel(attempt, items, jobs=jobs or os.cpu_count() or 1, stop=stop)
+    return in_parallel(attempt, items, jobs=jobs or os.cpu_count() or 1, stop=ending)

@@ -25,6 +25,7 @@ from factory.lock.lockset import LockSet, lock_file_names, read_lock_set
 from factory.lock.package_finder import PackageFinder, in_order, open_package_finder
 from factory.lock.report import Changes, compare_pins
 from factory.lock.verify import IndexVerifier, open_index_verifier
+from factory.process import Cancellation
 from factory.render.render import render_flavor
 from factory.transaction import Replacement, open_transaction, read_before
 
@@ -213,12 +214,14 @@ def change_flavors(
         if len(plans) < len(flavors):
             return change.report(_refused(flavors, [_unapplied(item) for item in planned]), written=False)
         change.check(plans)
+        # Every level uses the connections of the verifier, which end with one cancellation.
+        stop = Cancellation()
         run = _ChainRun(
             change, {plan.flavor.folder: plan for plan in plans}, verifier, following, begun, done
         )
         for level in _levels(images.values()):
             if not run.failed:
-                outcomes = attempt_in_parallel(run.apply, level, jobs=jobs)
+                outcomes = attempt_in_parallel(run.apply, level, jobs=jobs, stop=stop)
                 run.outcomes |= {image.folder: item for image, item in zip(level, outcomes, strict=True)}
         if run.failed:
             return change.report(_refused(*run.all_outcomes(images)), written=False)
