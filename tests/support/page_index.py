@@ -1,7 +1,8 @@
 """An index on loopback whose pages stand ready in memory, so that a benchmark measures its clients.
 
 Made projects with as many files as those of a real index have: versions by kinds of wheel, each with a
-digest and metadata (PEP 658). No wheel can be fetched. Run as a script (``page_index.py PROJECTS DELAY``) it
+digest and metadata (PEP 658). No wheel can be fetched: a request for a part of one is answered as by a
+server without ranges. Run as a script (``page_index.py PROJECTS DELAY``) it
 prints its URL and serves from a process of its own until its input ends.
 """
 
@@ -31,6 +32,7 @@ _TAGS = (
 )
 # Each project requires so many of those after it, so that a resolution goes through several rounds.
 _REQUIRES = (1, 7, 19)
+_NO_RANGES = b"the whole of a wheel would be here"
 _PAGE, _TEXT = "application/vnd.pypi.simple.v1+json", "text/plain"
 
 
@@ -70,6 +72,7 @@ def _answers(projects: int) -> dict[str, tuple[bytes, str]]:
             digest = hashlib.sha256(metadata).hexdigest()
             for file_name, sha256 in wheels(number, version).items():
                 found[f"/files/{file_name}.metadata"] = metadata, _TEXT
+                found[f"/files/{file_name}"] = _NO_RANGES, _TEXT
                 files.append(
                     {
                         "filename": file_name,
