@@ -199,7 +199,7 @@ def _folder(folders: Path, name: str) -> Path:
 
 
 def _read(folders: Path, name: str) -> dict[str, _Recorded]:
-    """Return the record of an image's builds by identity; empty if there is none that can be read."""
+    """Return the record of an image's builds by identity; empty without a readable one."""
     try:
         return read_json(_folder(folders, name) / _FILE, dict[str, _Recorded])
     except (OSError, DocumentError):

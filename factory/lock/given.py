@@ -28,7 +28,7 @@ NewLocks = Mapping[Path, tuple[Project, LockSet]]
 class GivenPackages:
     """The packages of an image's parents.
 
-    parent: the name of the nearest parent that installs packages; empty if there is none.
+    parent: the name of the nearest parent that installs packages; empty without one.
     pins: the pins of the parents' locks by package, those of the nearer parent before others.
     owners: the image that a package is from.
     provided: version by package of what an image has by other means than a lock (``provides``).
@@ -57,7 +57,7 @@ class GivenPackages:
 
     @property
     def recorded(self) -> str | None:
-        """The text that a lock records of its parent; None if there is none."""
+        """The text that a lock records of its parent; None without one."""
         return f"{self.parent} {self.digest}" if self.parent else None
 
 
